@@ -1,0 +1,190 @@
+//! The pull protocol's words: cursor, range and counters, as both sides of a scrape spell them.
+//!
+//! `docs/formats/pull-protocol.md` says what they mean. Header names are lower case, as HTTP/2 wants them.
+
+use std::fmt;
+use std::str::FromStr;
+
+pub const SCRAPER: &str = "sigyn-scraper";
+pub const CURSOR: &str = "sigyn-cursor";
+pub const INTERVAL: &str = "sigyn-interval";
+pub const RANGE: &str = "sigyn-range";
+pub const NEXT: &str = "sigyn-next";
+pub const MORE: &str = "sigyn-more";
+pub const LOST: &str = "sigyn-lost";
+pub const FINISHED: &str = "sigyn-finished";
+pub const DROPPED: &str = "sigyn-dropped";
+pub const CLOCK: &str = "sigyn-clock";
+pub const FINAL: &str = "sigyn-final";
+pub const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// The next segment wanted of one process lifetime (`epoch:seq`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    /// Drawn at random once per process start; never zero.
+    pub epoch: u64,
+    /// The first segment of an epoch is 1.
+    pub seq: u64,
+}
+
+/// Which segments a body holds, both ends included, and the newest that is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub epoch: u64,
+    pub first: u64,
+    pub last: u64,
+    pub newest: u64,
+}
+
+/// What a target says it dropped in this epoch, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    pub evicted: u64,
+    pub oversize: u64,
+    pub shutdown: u64,
+}
+
+/// A header that does not follow the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {what} from {text:?}")]
+pub struct PullError {
+    what: &'static str,
+    text: String,
+}
+
+impl PullError {
+    fn new(what: &'static str, text: &str) -> Self {
+        Self { what, text: text.chars().take(200).collect() }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = PullError;
+
+    fn from_str(text: &str) -> Result<Self, PullError> {
+        let read = || {
+            let (epoch, seq) = text.split_once(':')?;
+            Some(Self { epoch: parse_epoch(epoch)?, seq: parse_count(seq)? })
+        };
+        read().ok_or_else(|| PullError::new("a cursor (epoch:seq)", text))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}", self.epoch, self.seq)
+    }
+}
+
+impl FromStr for Range {
+    type Err = PullError;
+
+    fn from_str(text: &str) -> Result<Self, PullError> {
+        let read = || {
+            let (epoch, rest) = text.split_once(':')?;
+            let (segments, newest) = rest.split_once('/')?;
+            let (first, last) = segments.split_once('-')?;
+            let range = Self {
+                epoch: parse_epoch(epoch)?,
+                first: parse_count(first)?,
+                last: parse_count(last)?,
+                newest: parse_count(newest)?,
+            };
+            (1 <= range.first && range.first <= range.last && range.last <= range.newest)
+                .then_some(range)
+        };
+        read().ok_or_else(|| PullError::new("a range (epoch:first-last/newest)", text))
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}-{}/{}", self.epoch, self.first, self.last, self.newest)
+    }
+}
+
+impl FromStr for Dropped {
+    type Err = PullError;
+
+    /// Reasons that are not known are left out: a newer target may name more.
+    fn from_str(text: &str) -> Result<Self, PullError> {
+        let mut dropped = Self::default();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let read = || {
+                let (reason, count) = item.split_once('=')?;
+                Some((reason.trim(), parse_count(count.trim())?))
+            };
+            match read().ok_or_else(|| PullError::new("counts (reason=n,..)", text))? {
+                ("evicted", n) => dropped.evicted = n,
+                ("oversize", n) => dropped.oversize = n,
+                ("shutdown", n) => dropped.shutdown = n,
+                _ => {}
+            }
+        }
+        Ok(dropped)
+    }
+}
+
+impl fmt::Display for Dropped {
+    /// `evicted` and `oversize` always, `shutdown` where it is not zero.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evicted={},oversize={}", self.evicted, self.oversize)?;
+        if self.shutdown > 0 {
+            write!(f, ",shutdown={}", self.shutdown)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `spans=<n>`, the value of [`LOST`].
+pub fn parse_lost(text: &str) -> Result<u64, PullError> {
+    let count = text.trim().strip_prefix("spans=").and_then(parse_count);
+    count.ok_or_else(|| PullError::new("a loss (spans=n)", text))
+}
+
+/// 1 to 16 hexadecimal digits in either case, not zero.
+fn parse_epoch(text: &str) -> Option<u64> {
+    let digits =
+        !text.is_empty() && text.len() <= 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    digits.then(|| u64::from_str_radix(text, 16).ok())?.filter(|epoch| *epoch != 0)
+}
+
+/// Decimal digits alone: `parse` would also take a sign.
+fn parse_count(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_read_back_as_written() {
+        let cursor = Cursor { epoch: 0x9f3c, seq: 1042 };
+        assert_eq!(cursor.to_string(), "0000000000009f3c:1042");
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        assert_eq!("9F3C:1042".parse(), Ok(cursor));
+        let range = Range { epoch: 1, first: 2, last: 3, newest: 4 };
+        assert_eq!(range.to_string().parse(), Ok(range));
+        let dropped = Dropped { evicted: 1, oversize: 2, shutdown: 3 };
+        assert_eq!(dropped.to_string().parse(), Ok(dropped));
+        assert_eq!("".parse(), Ok(Dropped::default()));
+        assert_eq!(
+            "new_reason=7, evicted=1".parse(),
+            Ok(Dropped { evicted: 1, ..Dropped::default() })
+        );
+        assert_eq!(parse_lost("spans=312"), Ok(312));
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused() {
+        for text in ["", ":", "1", "0:1", "12345678901234567:1", "g:1", "1:+1", "1:", "1:-1"] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+        for text in ["1:2-1/3", "1:0-1/1", "1:1-5/3", "1:1/3", "1:1-2"] {
+            assert!(text.parse::<Range>().is_err(), "{text}");
+        }
+        assert!(parse_lost("312").is_err());
+        assert!("evicted=x".parse::<Dropped>().is_err());
+    }
+}

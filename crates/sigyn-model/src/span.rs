@@ -1,0 +1,242 @@
+//! The span: Zipkin's names for what is stored, with room for what OTLP can say beyond them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Endpoint, Labels, SpanId, Tags, Timestamp, TraceId, Value};
+
+/// One operation, as its service reported it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    pub trace_id: TraceId,
+    /// Never the span's own id.
+    pub parent_id: Option<SpanId>,
+    pub id: SpanId,
+    pub kind: Option<Kind>,
+    /// Lower case; empty means absent.
+    pub name: String,
+    pub timestamp: Option<Timestamp>,
+    /// Never zero.
+    pub duration: Option<Duration>,
+    pub local_endpoint: Option<Endpoint>,
+    pub remote_endpoint: Option<Endpoint>,
+    /// In order of time, then value; exact duplicates stand once.
+    pub annotations: Vec<Annotation>,
+    pub tags: Tags,
+    pub debug: bool,
+    /// This span shares its id with the client span of the same call.
+    pub shared: bool,
+
+    pub status: Status,
+    pub links: Vec<Link>,
+    /// W3C `tracestate`; empty means absent.
+    pub trace_state: String,
+    pub dropped_tags: u32,
+    pub dropped_annotations: u32,
+    pub dropped_links: u32,
+    /// What OTLP calls the instrumentation scope.
+    pub scope: Option<Arc<Scope>>,
+    /// What OTLP says of the process that made the span. `service.name` is also the local endpoint's name.
+    pub resource: Option<Arc<Resource>>,
+    /// Labels of the target that it was scraped from; none if it was pushed.
+    pub target: Option<Arc<Labels>>,
+}
+
+/// On which side of a call a span stands. A local operation has no kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    Client,
+    Server,
+    Producer,
+    Consumer,
+}
+
+/// Something that happened at a point in time: OTLP's event, with its name as the value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annotation {
+    pub timestamp: Timestamp,
+    pub value: String,
+    pub tags: Tags,
+    pub dropped_tags: u32,
+}
+
+/// A pointer to a span of this or another trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub trace_state: String,
+    pub tags: Tags,
+    pub dropped_tags: u32,
+}
+
+/// How the operation ended, where its sender says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub code: StatusCode,
+    pub message: String,
+}
+
+/// OTLP's status codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusCode {
+    #[default]
+    Unset,
+    Ok,
+    Error,
+}
+
+/// The library that made a span.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    pub name: String,
+    pub version: String,
+    pub tags: Tags,
+}
+
+/// The process that made a span.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resource {
+    pub tags: Tags,
+}
+
+impl Span {
+    /// A span with nothing but its ids.
+    pub fn new(trace_id: TraceId, id: SpanId) -> Self {
+        Self {
+            trace_id,
+            parent_id: None,
+            id,
+            kind: None,
+            name: String::new(),
+            timestamp: None,
+            duration: None,
+            local_endpoint: None,
+            remote_endpoint: None,
+            annotations: Vec::new(),
+            tags: Vec::new(),
+            debug: false,
+            shared: false,
+            status: Status::default(),
+            links: Vec::new(),
+            trace_state: String::new(),
+            dropped_tags: 0,
+            dropped_annotations: 0,
+            dropped_links: 0,
+            scope: None,
+            resource: None,
+            target: None,
+        }
+    }
+
+    /// The local endpoint's service name, if it has one.
+    pub fn service_name(&self) -> Option<&str> {
+        name_of(self.local_endpoint.as_ref())
+    }
+
+    /// The remote endpoint's service name, if it has one.
+    pub fn remote_service_name(&self) -> Option<&str> {
+        name_of(self.remote_endpoint.as_ref())
+    }
+
+    /// Puts a tag, in place of an earlier value of the same key.
+    pub fn set_tag(&mut self, key: impl Into<String>, value: impl Into<Value>) {
+        let (key, value) = (key.into(), value.into());
+        match self.tags.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, old)) => *old = value,
+            None => self.tags.push((key, value)),
+        }
+    }
+
+    /// Brings annotations into their order: time, then value, exact duplicates once.
+    pub fn sort_annotations(&mut self) {
+        self.annotations
+            .sort_by(|a, b| a.timestamp.cmp(&b.timestamp).then_with(|| a.value.cmp(&b.value)));
+        self.annotations.dedup();
+    }
+
+    /// The tags as Zipkin shows them, by key. The span's own come first; what OTLP says elsewhere
+    /// (resource, scope, status) fills keys that are still free. `docs/formats/zipkin-view.md` has the table.
+    pub fn zipkin_tags(&self) -> BTreeMap<&str, Cow<'_, str>> {
+        let mut tags: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
+        for (key, value) in &self.tags {
+            tags.insert(key, value.text());
+        }
+        match self.status.code {
+            StatusCode::Unset => {}
+            StatusCode::Ok => {
+                tags.entry("otel.status_code").or_insert(Cow::Borrowed("OK"));
+            }
+            StatusCode::Error => {
+                tags.entry("otel.status_code").or_insert(Cow::Borrowed("ERROR"));
+                tags.entry("error").or_insert(Cow::Borrowed(match self.status.message.as_str() {
+                    "" => "true",
+                    message => message,
+                }));
+            }
+        }
+        if let Some(scope) = &self.scope {
+            for (key, text) in
+                [("otel.scope.name", &scope.name), ("otel.scope.version", &scope.version)]
+            {
+                if !text.is_empty() {
+                    tags.entry(key).or_insert(Cow::Borrowed(text));
+                }
+            }
+        }
+        if let Some(resource) = &self.resource {
+            for (key, value) in resource.tags.iter().filter(|(key, _)| key != "service.name") {
+                tags.entry(key).or_insert_with(|| value.text());
+            }
+        }
+        tags
+    }
+
+    /// The value of one tag of [`Span::zipkin_tags`], without building them all.
+    pub fn zipkin_tag(&self, key: &str) -> Option<Cow<'_, str>> {
+        if let Some((_, value)) = self.tags.iter().find(|(k, _)| k == key) {
+            return Some(value.text());
+        }
+        match key {
+            "error" | "otel.status_code" | "otel.scope.name" | "otel.scope.version" => {
+                self.zipkin_tags().remove(key)
+            }
+            "service.name" => None,
+            _ => {
+                let resource = self.resource.as_ref()?;
+                resource.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
+            }
+        }
+    }
+
+    /// Whether the operation failed, by Zipkin's rule: a tag `error`, whatever its value.
+    pub fn is_error(&self) -> bool {
+        self.status.code == StatusCode::Error || self.tags.iter().any(|(key, _)| key == "error")
+    }
+
+    /// Whether two spans say the same, wherever they came from: a span that was pushed and scraped,
+    /// or scraped through two jobs, is one span.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.trace_id == other.trace_id
+            && self.id == other.id
+            && (Self { target: None, ..self.clone() }) == (Self { target: None, ..other.clone() })
+    }
+}
+
+fn name_of(endpoint: Option<&Endpoint>) -> Option<&str> {
+    endpoint.map(|e| e.service_name.as_str()).filter(|name| !name.is_empty())
+}
+
+impl Kind {
+    /// Zipkin's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "CLIENT",
+            Self::Server => "SERVER",
+            Self::Producer => "PRODUCER",
+            Self::Consumer => "CONSUMER",
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Values of tags. Zipkin knows text alone; OTLP knows more, and what it says is kept.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// A tag's value, as typed as its sender sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Str(String),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Bytes(Vec<u8>),
+    List(Vec<Value>),
+    Map(Vec<(String, Value)>),
+    /// OTLP's `AnyValue` with nothing set.
+    Empty,
+}
+
+/// Keys and values in the order of their arrival; a key stands once, its last value wins.
+pub type Tags = Vec<(String, Value)>;
+
+impl Value {
+    /// The text that Zipkin shows: a string as it is, a number in decimal, the rest as JSON.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Str(text) => Cow::Borrowed(text),
+            Self::Empty => Cow::Borrowed(""),
+            Self::Bytes(bytes) => Cow::Owned(hex(bytes)),
+            other => {
+                let mut out = String::new();
+                other.write_json(&mut out);
+                Cow::Owned(out)
+            }
+        }
+    }
+
+    fn write_json(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = match self {
+            Self::Str(text) => {
+                crate::codec::write_json_str(out, text);
+                Ok(())
+            }
+            Self::Bool(value) => write!(out, "{value}"),
+            Self::Int(value) => write!(out, "{value}"),
+            Self::Double(value) if value.is_finite() => write!(out, "{value}"),
+            Self::Double(value) => write!(out, "\"{value}\""),
+            Self::Bytes(bytes) => write!(out, "\"{}\"", hex(bytes)),
+            Self::Empty => write!(out, "null"),
+            Self::List(values) => {
+                out.push('[');
+                for (i, value) in values.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    value.write_json(out);
+                }
+                out.push(']');
+                Ok(())
+            }
+            Self::Map(entries) => {
+                out.push('{');
+                for (i, (key, value)) in entries.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    crate::codec::write_json_str(out, key);
+                    out.push(':');
+                    value.write_json(out);
+                }
+                out.push('}');
+                Ok(())
+            }
+        };
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Str(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
