@@ -1,2 +1,54 @@
-//! Placeholder.
-fn main() {}
+//! Chores of the project, run as `cargo xtask <chore>`. They need nothing but cargo, except where one says so.
+#![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
+
+mod ci;
+mod command;
+mod conformance;
+mod repo;
+mod test;
+mod tidy;
+mod ui;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Chores of the project.
+
+Usage: cargo xtask <chore> [arguments]
+
+  test [arguments]            every test of the workspace; arguments go to `cargo test`
+  tidy                        the rules of the house that no compiler checks
+  ui                          build the web UI into crates/sigyn-ui/dist (needs node and npm)
+  ui --check                  build it elsewhere and fail on a byte of difference
+  conformance [filter]        run the checks against foreign programs (needs python3, node and npm)
+              [--bin PATH]    .. against this binary instead of building one
+  ci                          all of it, as .ci/run does, in this checkout's target folder
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let chore = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    let done = match chore.as_str() {
+        "test" => test::run(&arguments),
+        "tidy" => tidy::run(&arguments),
+        "ui" => ui::run(&arguments),
+        "conformance" => conformance::run(&arguments),
+        "ci" => ci::run(&arguments),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        unknown => {
+            eprint!("unknown chore `{unknown}`\n\n{HELP}");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask {chore}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

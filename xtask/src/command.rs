@@ -1,0 +1,69 @@
+//! Running other programs: echoed, checked, and missing ones told apart from failing ones.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Lets a run succeed although a foreign program is missing. What it would have checked is then unchecked.
+pub(crate) const ALLOW_MISSING: &str = "SIGYN_CI_ALLOW_NO_NODE";
+
+/// The cargo that runs us, so that a toolchain chosen on the command line stays chosen.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Echoes a command, runs it to its end, and errors unless it succeeds.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = shown(command);
+    println!("$ {line}");
+    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Whether a program can be started at all.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let version = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    version.is_ok_and(|status| status.success())
+}
+
+/// Says loudly that something stays unchecked because programs are missing. An error, unless [`ALLOW_MISSING`] is 1.
+pub(crate) fn skip(what: &str, missing: &[&str]) -> Result<()> {
+    let missing = missing.join(", ");
+    println!("SKIPPED: {what}: not installed: {missing}");
+    if std::env::var_os(ALLOW_MISSING).is_some_and(|value| value == "1") {
+        return Ok(());
+    }
+    bail!("{what}: not installed: {missing} (set {ALLOW_MISSING}=1 to go on without)")
+}
+
+fn shown(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(program.as_os_str());
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let mut command = Command::new("/usr/lib/toolchains/bin/cargo");
+        command.args(["test", "--workspace"]);
+        assert_eq!(shown(&command), "cargo test --workspace");
+    }
+
+    #[test]
+    fn a_program_that_nobody_has_is_not_installed() {
+        assert!(!is_installed("sigyn-no-such-program"));
+    }
+}

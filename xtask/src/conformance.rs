@@ -1,0 +1,328 @@
+//! Checks against programs that others wrote: each gets a fresh `sigyn serve` and must find it right.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{command, repo};
+
+/// One check: a script in `conformance/checks/`, and the foreign client it runs, if any.
+struct Check {
+    name: &'static str,
+    script: &'static str,
+    client: Client,
+}
+
+/// A folder in `conformance/clients/` and how its packages are installed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    None,
+    /// `requirements.txt`, into a virtual environment `venv` beside it.
+    Python(&'static str),
+    /// `package-lock.json`, into `node_modules` beside it.
+    Npm(&'static str),
+}
+
+/// All checks. A new one is a file and a line here.
+const CHECKS: [Check; 3] = [
+    Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
+    Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
+    Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
+];
+
+/// How long a server may take until it answers, and from SIGTERM to its end.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let options = Options::parse(arguments)?;
+    let root = repo::root();
+    let temp;
+    let scratch = match std::env::var_os("SIGYN_SCRATCH") {
+        Some(kept) => {
+            std::fs::create_dir_all(&kept).context("cannot create SIGYN_SCRATCH")?;
+            std::path::absolute(kept)?
+        }
+        None => {
+            temp = repo::TempFolder::new("conformance")?;
+            temp.path().to_path_buf()
+        }
+    };
+    let binary = match options.binary {
+        Some(path) => std::path::absolute(path)?,
+        None => build(&root)?,
+    };
+    let chosen = CHECKS.iter().filter(|check| check.name.contains(&options.filter));
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for check in chosen {
+        let missing: Vec<&str> =
+            check.needs().iter().copied().filter(|tool| !command::is_installed(tool)).collect();
+        if !missing.is_empty() {
+            command::skip(check.name, &missing)?;
+            skipped += 1;
+            continue;
+        }
+        let started = Instant::now();
+        match check.run(&root, &scratch, &binary) {
+            Ok(()) => passed += 1,
+            Err(error) => {
+                failed += 1;
+                println!("{}: {error:#}", check.name);
+            }
+        }
+        println!("conformance {}: {:.1} s", check.name, started.elapsed().as_secs_f64());
+    }
+    println!("conformance: {passed} passed, {failed} failed, {skipped} skipped");
+    if failed > 0 || passed + skipped == 0 {
+        bail!("{failed} checks failed, {passed} passed");
+    }
+    Ok(())
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    filter: String,
+    binary: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--bin" => {
+                    options.binary = Some(arguments.next().context("`--bin` needs a path")?.into())
+                }
+                flag if flag.starts_with('-') => bail!("unknown flag {flag}"),
+                filter if options.filter.is_empty() => filter.clone_into(&mut options.filter),
+                extra => bail!("one filter at most, not also {extra}"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Check {
+    fn needs(&self) -> &'static [&'static str] {
+        match self.client {
+            Client::None | Client::Python(_) => &["python3"],
+            Client::Npm(_) => &["python3", "node", "npm"],
+        }
+    }
+
+    fn run(&self, root: &Path, scratch: &Path, binary: &Path) -> Result<()> {
+        self.client.install(root, scratch)?;
+        let server =
+            Server::start(binary, &scratch.join(format!("{}-{}", self.name, std::process::id())))?;
+        let script = root.join("conformance/checks").join(self.script);
+        let checked = command::run(
+            Command::new("python3")
+                .arg(script)
+                .env("SIGYN_URL", format!("http://{}", server.address))
+                .env("SIGYN_SCRATCH", scratch)
+                // Leaves no __pycache__ in the checkout, and reads and writes UTF-8 whatever the locale.
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .env("PYTHONUTF8", "1"),
+        );
+        if checked.is_err() {
+            println!("sigyn's log of {}:\n{}", self.name, server.log());
+        }
+        let stopped = server.stop();
+        checked.and(stopped)
+    }
+}
+
+impl Client {
+    fn install(self, root: &Path, scratch: &Path) -> Result<()> {
+        let (Self::Python(name) | Self::Npm(name)) = self else { return Ok(()) };
+        let (from, to) = (root.join("conformance/clients").join(name), scratch.join(name));
+        std::fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
+        for entry in
+            std::fs::read_dir(&from).with_context(|| format!("cannot list {}", from.display()))?
+        {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
+        }
+        if let Self::Npm(_) = self {
+            return command::run(
+                Command::new("npm")
+                    .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                    .current_dir(&to),
+            );
+        }
+        command::run(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(&to))?;
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+            "requirements.txt",
+        ];
+        command::run(Command::new(to.join("venv/bin/python")).args(pip).current_dir(&to))
+    }
+}
+
+/// Builds `sigyn` as the tests do and says where it is.
+fn build(root: &Path) -> Result<PathBuf> {
+    command::run(command::cargo().args(["build", "--package", "sigyn"]).current_dir(root))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root.join("target"), |folder| root.join(folder));
+    Ok(target.join("debug").join(format!("sigyn{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// A `sigyn serve` of one check: its own port, its own empty store, its own log.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Server {
+    fn start(binary: &Path, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let address = free_address()?;
+        let config = folder.join("sigyn.yml");
+        std::fs::write(&config, "scrape_configs: []\n")?;
+        let log = File::create(folder.join("log"))?;
+        let child = Command::new(binary)
+            .arg("serve")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg(format!("--storage.path={}", folder.join("data").display()))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut server = Self { child, address, folder: folder.to_path_buf() };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !answers(self.address) {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("sigyn ended at once: {status}\n{}", self.log());
+            }
+            if Instant::now() > deadline {
+                bail!("sigyn does not answer after {READY_WITHIN:?}\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Asks the server to end, by its own process id, and holds it to its promise: exit code 0, in time.
+    fn stop(mut self) -> Result<()> {
+        command::run(Command::new("kill").arg("-TERM").arg(self.child.id().to_string()))?;
+        let asked = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if asked.elapsed() > ENDS_WITHIN {
+                bail!("sigyn is still there {ENDS_WITHIN:?} after SIGTERM\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.must_have_succeeded(status)
+    }
+
+    fn must_have_succeeded(&self, status: ExitStatus) -> Result<()> {
+        if !status.success() {
+            bail!("sigyn ended with {status} after SIGTERM\n{}", self.log());
+        }
+        std::fs::remove_dir_all(&self.folder)
+            .with_context(|| format!("cannot remove {}", self.folder.display()))
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log"))
+            .unwrap_or_else(|error| format!("(no log: {error})"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `stop` both find nothing to do; after an error nobody may be left running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago. Nothing else on this machine takes ports in such a hurry.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Whether `GET /health` is answered with 200.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let timeout = Duration::from_secs(1);
+        let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        stream.write_all(
+            format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
+        )?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        Ok(start == *b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options> {
+        Options::parse(&arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_filter_and_a_binary_come_in_any_order() -> Result<()> {
+        let wanted = Options { filter: "py".into(), binary: Some("target/release/sigyn".into()) };
+        assert_eq!(parse(&["py", "--bin", "target/release/sigyn"])?, wanted);
+        assert_eq!(parse(&["--bin", "target/release/sigyn", "py"])?, wanted);
+        assert_eq!(parse(&[])?, Options::default());
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for arguments in [&["--bin"][..], &["--fast"], &["py", "js"]] {
+            assert!(parse(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn every_check_has_its_script_and_its_client() {
+        let folder = repo::root().join("conformance");
+        for check in &CHECKS {
+            assert!(folder.join("checks").join(check.script).is_file(), "{}", check.script);
+            if let Client::Python(name) | Client::Npm(name) = check.client {
+                assert!(folder.join("clients").join(name).is_dir(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_where_nobody_listens_does_not_answer() -> Result<()> {
+        assert!(!answers(free_address()?));
+        Ok(())
+    }
+}
