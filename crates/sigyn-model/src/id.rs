@@ -53,7 +53,6 @@ impl TraceId {
     }
 
     /// The left half; zero for a 64-bit id.
-    #[expect(clippy::cast_possible_truncation, reason = "shifted to 64 bits")]
     pub fn high(self) -> u64 {
         (self.0 >> 64) as u64
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Endpoint, Labels, SpanId, Tags, Timestamp, TraceId, Value};
+use crate::{Endpoint, Labels, SpanId, Tags, Timestamp, TraceId, Value, value};
 
 /// One operation, as its service reported it.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,6 +150,19 @@ impl Span {
         }
     }
 
+    /// Brings a span that was just read into the form that the fields promise: Zipkin's rules for
+    /// what contradicts itself, and order where order is promised. Every codec ends with it.
+    pub fn normalize(&mut self) {
+        self.parent_id = self.parent_id.filter(|parent| *parent != self.id);
+        self.duration = self.duration.filter(|duration| !duration.is_zero());
+        // The client half is the one that the id belongs to.
+        self.shared &= self.kind != Some(Kind::Client);
+        self.local_endpoint = self.local_endpoint.take().and_then(Endpoint::into_option);
+        self.remote_endpoint = self.remote_endpoint.take().and_then(Endpoint::into_option);
+        value::keep_last_of_each_key(&mut self.tags);
+        self.sort_annotations();
+    }
+
     /// Brings annotations into their order: time, then value, exact duplicates once.
     pub fn sort_annotations(&mut self) {
         self.annotations
@@ -227,6 +240,21 @@ impl Span {
 
 fn name_of(endpoint: Option<&Endpoint>) -> Option<&str> {
     endpoint.map(|e| e.service_name.as_str()).filter(|name| !name.is_empty())
+}
+
+impl Annotation {
+    /// The text that Zipkin shows: the value, and where there are tags, `"value": {"key": "text", ..}`,
+    /// which is how OpenTelemetry's exporters write an event for Zipkin.
+    pub fn zipkin_value(&self) -> Cow<'_, str> {
+        if self.tags.is_empty() {
+            return Cow::Borrowed(&self.value);
+        }
+        let mut out = String::new();
+        crate::codec::write_json_str(&mut out, &self.value);
+        out.push_str(": ");
+        value::write_json_object(&mut out, &self.tags);
+        Cow::Owned(out)
+    }
 }
 
 impl Kind {

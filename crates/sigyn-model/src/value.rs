@@ -1,6 +1,7 @@
 //! Values of tags. Zipkin knows text alone; OTLP knows more, and what it says is kept.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// A tag's value, as typed as its sender sent it.
@@ -60,20 +61,51 @@ impl Value {
                 Ok(())
             }
             Self::Map(entries) => {
-                out.push('{');
-                for (i, (key, value)) in entries.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    crate::codec::write_json_str(out, key);
-                    out.push(':');
-                    value.write_json(out);
-                }
-                out.push('}');
+                write_json_object(out, entries);
                 Ok(())
             }
         };
     }
+}
+
+/// Appends entries as a JSON object, in their order.
+pub(crate) fn write_json_object(out: &mut String, entries: &[(String, Value)]) {
+    out.push('{');
+    for (i, (key, value)) in entries.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        crate::codec::write_json_str(out, key);
+        out.push(':');
+        value.write_json(out);
+    }
+    out.push('}');
+}
+
+/// Makes a key stand once: where it stood first, with the value that came last.
+pub(crate) fn keep_last_of_each_key(tags: &mut Tags) {
+    /// Up to here, comparing each with each is quicker than sorting.
+    const FEW: usize = 16;
+    let unique = if tags.len() <= FEW {
+        (1..tags.len()).all(|i| tags[..i].iter().all(|(key, _)| *key != tags[i].0))
+    } else {
+        false
+    };
+    if unique {
+        return;
+    }
+    let mut first_of: HashMap<String, usize> = HashMap::with_capacity(tags.len());
+    let mut kept: Tags = Vec::with_capacity(tags.len());
+    for (key, value) in tags.drain(..) {
+        match first_of.get(&key) {
+            Some(first) => kept[*first].1 = value,
+            None => {
+                first_of.insert(key.clone(), kept.len());
+                kept.push((key, value));
+            }
+        }
+    }
+    *tags = kept;
 }
 
 impl From<&str> for Value {

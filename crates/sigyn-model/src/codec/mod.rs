@@ -1,5 +1,6 @@
 //! Bytes to spans and back, one file a format.
 
+pub(crate) mod json;
 pub mod json_v2;
 pub mod otlp;
 

@@ -1,0 +1,342 @@
+//! A strict JSON scanner: it borrows what stands in the text and copies only strings with escapes.
+//!
+//! Strict means no comments, single quotes, trailing commas or bare words. Two things it takes, as
+//! Zipkin's parser does: control characters that stand raw in a string, and half a surrogate pair,
+//! which becomes `?`.
+
+use std::borrow::Cow;
+
+/// How deep values may nest in what is skipped. Deeper text is an attack, not a span.
+const DEPTH_MAX: u32 = 128;
+
+/// Why a text cannot be read. The message is a cause to put before `reading ... from json`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct JsonError(String);
+
+impl JsonError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// A value that is no list and no object.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    /// As it is spelled.
+    Number(&'a str),
+    Str(Cow<'a, str>),
+}
+
+/// A place in a text.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Reads a list; `element` must consume one value. It is told how many came before.
+    pub(crate) fn list(
+        &mut self,
+        mut element: impl FnMut(&mut Self, usize) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.expect(b'[', "a list")?;
+        if self.take(b']') {
+            return Ok(());
+        }
+        let mut index = 0;
+        loop {
+            element(self, index)?;
+            index += 1;
+            if !self.take(b',') {
+                return self.expect(b']', "',' or ']'");
+            }
+        }
+    }
+
+    /// Reads an object; `member` must consume the value of the key that it is given.
+    pub(crate) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.expect(b'{', "an object")?;
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.expect(b'"', "a name in quotes")?;
+            let key = self.string()?;
+            self.expect(b':', "':'")?;
+            member(self, key)?;
+            if !self.take(b',') {
+                return self.expect(b'}', "',' or '}'");
+            }
+        }
+    }
+
+    /// Reads `null`, if that is what comes next.
+    pub(crate) fn null(&mut self) -> bool {
+        self.peek() == Some(b'n') && self.word("null")
+    }
+
+    pub(crate) fn scalar(&mut self) -> Result<Scalar<'a>, JsonError> {
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                self.string().map(Scalar::Str)
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(Scalar::Number),
+            Some(b'n') if self.word("null") => Ok(Scalar::Null),
+            Some(b't') if self.word("true") => Ok(Scalar::Bool(true)),
+            Some(b'f') if self.word("false") => Ok(Scalar::Bool(false)),
+            _ => Err(self.malformed("a string, a number, true, false or null")),
+        }
+    }
+
+    /// Reads any value and forgets it.
+    pub(crate) fn skip(&mut self) -> Result<(), JsonError> {
+        self.skip_within(DEPTH_MAX)
+    }
+
+    fn skip_within(&mut self, depth: u32) -> Result<(), JsonError> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(JsonError::new(format!("Malformed: deeper than {DEPTH_MAX} values")));
+        };
+        match self.peek() {
+            Some(b'[') => self.list(|json, _| json.skip_within(depth)),
+            Some(b'{') => self.object(|json, _| json.skip_within(depth)),
+            _ => self.scalar().map(drop),
+        }
+    }
+
+    /// The rest of a string whose opening quote was read.
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        let mut copied: Option<String> = None;
+        let mut run = self.at;
+        loop {
+            match self.byte() {
+                None => return Err(self.malformed("the end of a string")),
+                Some(b'"') => {
+                    let rest = &self.text[run..self.at];
+                    self.at += 1;
+                    return Ok(match copied {
+                        None => Cow::Borrowed(rest),
+                        Some(text) => Cow::Owned(text + rest),
+                    });
+                }
+                Some(b'\\') => {
+                    let copied = copied.get_or_insert_default();
+                    copied.push_str(&self.text[run..self.at]);
+                    self.at += 1;
+                    copied.push(self.escape()?);
+                    run = self.at;
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    /// What stands for one character after a backslash.
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let escaped = match self.byte() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.utf16();
+            }
+            _ => return Err(self.malformed("an escape")),
+        };
+        self.at += 1;
+        Ok(escaped)
+    }
+
+    fn utf16(&mut self) -> Result<char, JsonError> {
+        let first = self.hex4()?;
+        if !(0xd800..0xdc00).contains(&first) {
+            return Ok(char::from_u32(first).unwrap_or('?'));
+        }
+        let after_first = self.at;
+        if self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+            self.at += 2;
+            let second = self.hex4()?;
+            if (0xdc00..0xe000).contains(&second) {
+                let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or('?'));
+            }
+        }
+        // A lone half; what follows it stands for itself.
+        self.at = after_first;
+        Ok('?')
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
+        let code = digits.iter().try_fold(0, |code, byte| {
+            char::from(*byte).to_digit(16).map(|digit| code << 4 | digit)
+        });
+        match code {
+            Some(code) if !digits.is_empty() => {
+                self.at += 4;
+                Ok(code)
+            }
+            _ => Err(self.malformed("four hexadecimal digits")),
+        }
+    }
+
+    fn number(&mut self) -> Result<&'a str, JsonError> {
+        let start = self.at;
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.byte() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        if count == 0 { Err(self.malformed("a digit")) } else { Ok(()) }
+    }
+
+    fn word(&mut self, word: &str) -> bool {
+        let found = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
+        if found {
+            self.at += word.len();
+        }
+        found
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The next byte that is not white space.
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+            self.at += 1;
+        }
+        self.byte()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn expect(&mut self, byte: u8, what: &str) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { Err(self.malformed(what)) }
+    }
+
+    fn malformed(&self, expected: &str) -> JsonError {
+        JsonError::new(format!("Malformed: expected {expected} at byte {}", self.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Scalar<'_>, String> {
+        let mut json = Scanner::new(text);
+        let scalar = json.scalar().map_err(|e| e.to_string())?;
+        match json.peek() {
+            None => Ok(scalar),
+            Some(_) => Err(format!("{} bytes left", text.len() - json.at)),
+        }
+    }
+
+    #[test]
+    fn strings_are_borrowed_unless_they_hold_escapes() {
+        let check = |text: &str, expected: &str, borrowed: bool| match read(text) {
+            Ok(Scalar::Str(got)) => {
+                assert_eq!(got, expected, "{text}");
+                assert_eq!(matches!(got, Cow::Borrowed(_)), borrowed, "{text}");
+            }
+            other => panic!("{text}: {other:?}"),
+        };
+        check(r#""""#, "", true);
+        check(r#""héllo 😀""#, "héllo 😀", true);
+        check("\"tab\there\"", "tab\there", true);
+        check(r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t", false);
+        check(r#""a\u00e9b""#, "aéb", false);
+        check(r#""\ud83d\ude00!""#, "😀!", false);
+        check(r#""\ud83dx""#, "?x", false);
+        check(r#""\ud83d\u0041""#, "?A", false);
+        check(r#""\ude00""#, "?", false);
+    }
+
+    #[test]
+    fn numbers_keep_their_spelling() {
+        for number in ["0", "-0", "12", "-1.50", "1e3", "1E+3", "0.1e-2"] {
+            assert_eq!(read(number), Ok(Scalar::Number(number)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            "-",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "+1",
+            "'a'",
+            "\"a",
+            r#""\x""#,
+            r#""\u12"#,
+            r#""\u12g4""#,
+            "nul",
+            "True",
+            "NaN",
+            "/**/1",
+            "{}",
+            "1 2",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for text in ["[1,]", "[,1]", "[1 2]", "{\"a\"}", "{a:1}", "{\"a\":1,}", "[", "{\"a\":1"] {
+            assert!(Scanner::new(text).skip().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(Scanner::new(&nested(128)).skip().is_ok());
+        assert!(Scanner::new(&nested(129)).skip().is_err());
+        assert!(Scanner::new(&"[".repeat(1_000_000)).skip().is_err());
+    }
+}
