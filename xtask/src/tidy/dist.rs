@@ -6,6 +6,9 @@ use anyhow::Result;
 
 use super::Finding;
 
+/// Where the build is.
+pub(super) const FOLDER: &str = "crates/sigyn-ui/dist/";
+
 pub(super) fn check(_root: &Path, _files: &[String]) -> Result<Vec<Finding>> {
     Ok(Vec::new())
 }
