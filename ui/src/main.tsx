@@ -1,0 +1,16 @@
+/** Starts the pages. */
+
+import { render } from 'preact';
+import { App } from './app';
+import { pressKey } from './kit/keys';
+import { followLinks } from './kit/url';
+import './theme/tokens.css';
+import './theme/base.css';
+import './shell/shell.css';
+import './targets/targets.css';
+
+document.addEventListener('click', followLinks);
+document.addEventListener('keydown', pressKey);
+
+const root = document.getElementById('app');
+if (root) render(<App />, root);

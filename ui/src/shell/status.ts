@@ -1,0 +1,29 @@
+/** The targets as every page sees them: the badge, the loss windows, the Targets page itself. */
+
+import { computed } from '@preact/signals';
+import { fetchTargets, type LossWindow, type Target } from '../api/targets';
+import { Resource } from '../kit/load';
+
+const EVERY_MS = 5000;
+
+export const targets = new Resource(fetchTargets);
+
+export function pollTargets(): () => void {
+  return targets.poll(EVERY_MS);
+}
+
+export const targetsDown = computed(
+  () => targets.state.value.data?.targets.filter((target) => target.state === 'down').length ?? 0,
+);
+
+export interface TargetLoss extends LossWindow {
+  target: Target;
+}
+
+/** Every window in which a target is known to have lost spans. */
+export const lossWindows = computed<TargetLoss[]>(
+  () =>
+    targets.state.value.data?.targets.flatMap((target) =>
+      target.lossWindows.map((loss) => ({ ...loss, target })),
+    ) ?? [],
+);

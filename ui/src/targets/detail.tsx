@@ -1,0 +1,132 @@
+/** What an opened target shows: its last scrapes, its labels before and after relabelling, its losses. */
+
+import type { Labels, Target } from '../api/targets';
+import { formatAge, formatBytes, formatClock, formatCount, formatDuration } from '../kit/format';
+
+export function TargetDetail({ target, skewMs }: { target: Target; skewMs: number }) {
+  return (
+    <div class="detail" role="row">
+      <div class="detail-columns" role="cell">
+        <section>
+          <h3>
+            Last scrapes{' '}
+            <span>
+              every {target.interval}, given up after {target.timeout}
+            </span>
+          </h3>
+          <Scrapes target={target} />
+        </section>
+        <section>
+          <h3>
+            Labels <span>as discovered, then as kept</span>
+          </h3>
+          <LabelSteps before={target.discoveredLabels} after={target.labels} />
+        </section>
+        <section>
+          <h3>Account</h3>
+          <Account target={target} skewMs={skewMs} />
+        </section>
+      </div>
+    </div>
+  );
+}
+
+function Scrapes({ target }: { target: Target }) {
+  if (target.recent.length === 0) return <p class="muted">Not scraped yet.</p>;
+  return (
+    <table class="scrapes">
+      <thead>
+        <tr>
+          <th>At</th>
+          <th>Status</th>
+          <th class="num">Took</th>
+          <th class="num">Spans</th>
+          <th class="num">Bytes</th>
+          <th>Next cursor</th>
+        </tr>
+      </thead>
+      <tbody>
+        {target.recent.toReversed().map((scrape) => (
+          <tr
+            key={scrape.at}
+            class={scrape.error ? 'error-text' : undefined}
+            title={scrape.error ?? undefined}
+          >
+            <td>{formatClock(new Date(scrape.at))}</td>
+            <td>{scrape.error ?? scrape.status}</td>
+            <td class="num">{formatDuration(scrape.tookSeconds * 1e6)}</td>
+            <td class="num">{formatCount(scrape.spans)}</td>
+            <td class="num">{formatBytes(scrape.bytes)}</td>
+            <td>{scrape.cursor ?? ''}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** Kept labels first; then what discovery said and relabelling took away. */
+function LabelSteps({ before, after }: { before: Labels; after: Labels }) {
+  const kept = Object.entries(after);
+  const gone = Object.entries(before).filter(([name]) => !(name in after));
+  return (
+    <dl class="pairs">
+      {kept.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            {value}
+            {before[name] === undefined && <span class="note">set by relabelling</span>}
+            {before[name] !== undefined && before[name] !== value && (
+              <span class="note">was {before[name]}</span>
+            )}
+          </dd>
+        </div>
+      ))}
+      {gone.map(([name, value]) => (
+        <div key={name} class="gone">
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Account({ target, skewMs }: { target: Target; skewMs: number }) {
+  const reasons = Object.entries(target.lostByReason).filter(([, spans]) => spans > 0);
+  const ago = (ms: number | null) => (ms === null ? 'never' : formatAge(Date.now() + skewMs - ms));
+  return (
+    <dl class="pairs">
+      <Fact name="received" value={`${formatCount(target.received)} spans`} />
+      <Fact name="last span" value={ago(target.lastSpanMs)} />
+      <Fact
+        name="lost"
+        value={target.lost > 0 ? `${formatCount(target.lost)} spans` : 'none'}
+        warn={target.lost > 0}
+      />
+      {reasons.map(([reason, spans]) => (
+        <Fact key={reason} name={reason.replaceAll('_', ' ')} value={formatCount(spans)} warn />
+      ))}
+      {target.lossWindows.map((loss) => (
+        <Fact
+          key={loss.from}
+          name="window"
+          value={`${formatClock(new Date(loss.from))}–${formatClock(new Date(loss.to))}: ${formatCount(loss.spans)} ${loss.reason.replaceAll('_', ' ')}`}
+          warn
+        />
+      ))}
+      <Fact name="restarts seen" value={formatCount(target.restarts)} />
+      <Fact name="cursor" value={target.cursor ?? 'none'} />
+    </dl>
+  );
+}
+
+function Fact({ name, value, warn = false }: { name: string; value: string; warn?: boolean }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd class={warn ? 'warn-text' : undefined}>{value}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,153 @@
+/** From targets to the rows of the table: filtered, grouped, sorted, opened. Pure. */
+
+import type { Pool, State, Target } from '../api/targets';
+
+export type Row =
+  | {
+      kind: 'group';
+      name: string;
+      up: number;
+      states: State[];
+      mechanism: string;
+      dropped: number;
+      open: boolean;
+    }
+  | { kind: 'note'; group: string; text: string }
+  | { kind: 'target'; target: Target; open: boolean }
+  | { kind: 'detail'; target: Target };
+
+export interface View {
+  match: (target: Target) => boolean;
+  /** Empty: every state. */
+  states: readonly State[];
+  /** The label to group by; `job` is the scrape pool. */
+  group: string;
+  /** A column, with a minus for descending; empty keeps the server's order. */
+  sort: string;
+  closedGroups: ReadonlySet<string>;
+  openTargets: ReadonlySet<string>;
+}
+
+export const PROBLEMS: readonly State[] = ['down', 'silent', 'context lost', 'lossy', 'unknown'];
+
+const STATE_WORDS: Record<State, string> = {
+  up: 'up',
+  down: 'down',
+  silent: 'up, no spans yet',
+  'context lost': 'up, no parents',
+  lossy: 'up, lost spans',
+  'not traced': 'not traced',
+  unknown: 'not scraped yet',
+};
+
+export function stateWords(target: Target): string {
+  if (target.state === 'silent' && target.received > 0) return 'up, silent';
+  return STATE_WORDS[target.state];
+}
+
+export function stateClass(state: State): string {
+  return state.replace(' ', '-');
+}
+
+/** Whether its last scrape was answered. */
+export function answers(state: State): boolean {
+  return state !== 'down' && state !== 'unknown';
+}
+
+export function countStates(targets: readonly Target[]): Map<State, number> {
+  const counts = new Map<State, number>();
+  for (const { state } of targets) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return counts;
+}
+
+/** Labels that could group: on some target, best known first. */
+export function groupLabels(targets: readonly Target[]): string[] {
+  const seen = new Set<string>();
+  for (const target of targets) for (const name of Object.keys(target.labels)) seen.add(name);
+  seen.delete('job');
+  seen.delete('instance');
+  return ['job', ...[...seen].sort()];
+}
+
+const COLUMNS: Record<string, (target: Target) => number | string> = {
+  endpoint: (target) => target.url,
+  state: (target) => PROBLEMS.indexOf(target.state) + 1 || 9,
+  rate: (target) => target.spansPerSecond,
+  lost: (target) => target.lost,
+  scraped: (target) => target.lastScrapeMs ?? 0,
+  took: (target) => target.tookSeconds,
+  clock: (target) => Math.abs(target.clockOffsetNs ?? 0),
+};
+
+function compareBy(sort: string): ((a: Target, b: Target) => number) | null {
+  const read = COLUMNS[sort.replace('-', '')];
+  if (!read) return null;
+  const sign = sort.startsWith('-') ? -1 : 1;
+  return (a, b) => {
+    const [x, y] = [read(a), read(b)];
+    return x === y ? 0 : x < y ? -sign : sign;
+  };
+}
+
+export function layRows(targets: readonly Target[], pools: readonly Pool[], view: View): Row[] {
+  const groups = new Map<string, Target[]>();
+  // A pool that found nobody is still a pool, and its error is why.
+  if (view.group === 'job') for (const pool of pools) groups.set(pool.job, []);
+  const nameOf = (target: Target) => (view.group === 'job' ? target.pool : (target.labels[view.group] ?? ''));
+  for (const target of targets) {
+    const name = nameOf(target);
+    const group = groups.get(name);
+    if (group) group.push(target);
+    else groups.set(name, [target]);
+  }
+  const compare = compareBy(view.sort);
+  const rows: Row[] = [];
+  for (const [name, members] of groups) {
+    const pool = view.group === 'job' ? pools.find((other) => other.job === name) : undefined;
+    const shown = members.filter(
+      (target) => (view.states.length === 0 || view.states.includes(target.state)) && view.match(target),
+    );
+    const filtered = shown.length < members.length;
+    const noted = pool && pool.errors.length > 0 && !filtered;
+    if (shown.length === 0 && (members.length > 0 || !noted)) continue;
+    if (compare) shown.sort(compare);
+    const open = !view.closedGroups.has(name);
+    rows.push({
+      kind: 'group',
+      name,
+      up: members.filter((target) => answers(target.state)).length,
+      states: members.map((target) => target.state),
+      mechanism: members[0] && view.group === 'job' ? mechanism(members[0].discoveredLabels) : '',
+      dropped: pool?.dropped ?? 0,
+      open,
+    });
+    if (!open) continue;
+    for (const text of pool?.errors ?? []) rows.push({ kind: 'note', group: name, text });
+    for (const target of shown) {
+      const opened = view.openTargets.has(target.key);
+      rows.push({ kind: 'target', target, open: opened });
+      if (opened) rows.push({ kind: 'detail', target });
+    }
+  }
+  return rows;
+}
+
+/** Which mechanism found a target, told by the labels that it left. */
+export function mechanism(discovered: Readonly<Record<string, string>>): string {
+  const names = Object.keys(discovered);
+  const has = (prefix: string) => names.some((name) => name.startsWith(prefix));
+  if (has('__meta_kubernetes_')) {
+    const roles = ['endpointslice', 'endpoint', 'ingress', 'service', 'pod', 'node'];
+    const role = roles.find((name) => has(`__meta_kubernetes_${name}_`));
+    return role ? `kubernetes_sd · ${role}` : 'kubernetes_sd';
+  }
+  if (has('__meta_filepath')) return 'file_sd';
+  if (has('__meta_url')) return 'http_sd';
+  const other = /^__meta_([a-z0-9]+)_/.exec(names.find((name) => name.startsWith('__meta_')) ?? '');
+  return other ? `${other[1]}_sd` : 'static';
+}
+
+/** Whether somebody should look at it. */
+export function isProblem(target: Target): boolean {
+  return PROBLEMS.includes(target.state);
+}
