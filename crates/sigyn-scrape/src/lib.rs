@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Asks: schedules, scrapes, decodes, and accounts for every span of every target.
+//!
+//! It knows the pull protocol and Prometheus' rhythm, and nothing of storage: what was read leaves
+//! as a [`Commit`], and a target's cursor moves once that is answered.
+
+mod account;
+mod answer;
+mod body;
+mod books;
+mod context;
+mod decode;
+mod manager;
+mod options;
+mod pool;
+mod request;
+mod schedule;
+mod scrape;
+mod scrape_loop;
+mod status;
+mod target;
+
+pub use manager::Manager;
+pub use options::Options;
+pub use pool::ScrapeJob;
+pub use scrape_loop::Commit;
+pub use status::{
+    FailureCause, Failures, Health, LossWindow, PoolStatus, ScrapeRecord, State, Status,
+    TargetStatus,
+};

@@ -1,0 +1,199 @@
+//! Keeps one pool a job in step with the configuration and with what discovery finds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigyn_discovery::target::{Populated, populate};
+use sigyn_discovery::{Groups, TargetGroup};
+use sigyn_model::TargetProgress;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::books::Books;
+use crate::context::Context;
+use crate::options::Options;
+use crate::pool::{Pool, ScrapeJob, Shared};
+use crate::scrape::Fetcher;
+use crate::scrape_loop::Commit;
+use crate::status::Status;
+
+/// Changes that come within this time of a sync are taken together by the next one.
+const SYNC_PAUSE: Duration = Duration::from_secs(1);
+/// How long scrapes that are under way may take to finish at shutdown. What is cut off then was not
+/// committed: the target is asked for it again after the restart.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(750);
+
+/// Owns all pools and all loops.
+#[derive(Debug)]
+pub struct Manager {
+    jobs: watch::Receiver<Arc<Vec<ScrapeJob>>>,
+    groups: watch::Receiver<Arc<Groups>>,
+    books: Books,
+    pools: BTreeMap<String, Pool>,
+    applied: Applied,
+    shared: Shared,
+    loops: JoinSet<()>,
+    status: Status,
+}
+
+/// What the pools follow at the moment.
+#[derive(Debug, Default)]
+struct Applied {
+    jobs: BTreeMap<String, ScrapeJob>,
+    groups: Arc<Groups>,
+}
+
+impl Manager {
+    /// `progress` is what the store holds of every target. Loops send their spans to `commits`.
+    pub fn new(
+        options: Options,
+        jobs: watch::Receiver<Arc<Vec<ScrapeJob>>>,
+        groups: watch::Receiver<Arc<Groups>>,
+        progress: Vec<TargetProgress>,
+        commits: mpsc::Sender<Commit>,
+    ) -> (Self, Status) {
+        let status = Status::default();
+        let shared = Shared {
+            options,
+            fetcher: Fetcher::new(),
+            context: Arc::new(Context::default()),
+            commits,
+            stop: CancellationToken::new(),
+        };
+        let manager = Self {
+            jobs,
+            groups,
+            books: Books::new(progress),
+            pools: BTreeMap::new(),
+            applied: Applied::default(),
+            shared,
+            loops: JoinSet::new(),
+            status: status.clone(),
+        };
+        (manager, status)
+    }
+
+    /// Runs until `shutdown`, or until nobody sends configuration any more.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut repairs = false;
+        loop {
+            self.sync(std::mem::take(&mut repairs)).await;
+            let next_sync = Instant::now() + SYNC_PAUSE;
+            let changed = loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => break false,
+                    Some(ended) = self.loops.join_next() => {
+                        if broken(ended) {
+                            repairs = true;
+                            break true;
+                        }
+                    }
+                    changed = self.jobs.changed() => break changed.is_ok(),
+                    changed = self.groups.changed() => break changed.is_ok(),
+                }
+            };
+            if !changed {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep_until(next_sync) => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Brings every pool whose job, or whose groups, are not those of before up to date.
+    async fn sync(&mut self, all: bool) {
+        let jobs = Arc::clone(&self.jobs.borrow_and_update());
+        let groups = Arc::clone(&self.groups.borrow_and_update());
+        let before = std::mem::take(&mut self.applied);
+        self.applied.groups = Arc::clone(&groups);
+
+        for job in jobs.iter() {
+            let name = &job.job.name;
+            let known = before.jobs.get(name);
+            self.applied.jobs.insert(name.clone(), job.clone());
+            let same_groups = before.groups.get(name) == groups.get(name);
+            if !all && same_groups && known == Some(job) {
+                continue;
+            }
+            let job_changed = known.is_some_and(|known| known != job);
+            let populated = match populate_off_thread(job, &groups).await {
+                Ok(populated) => populated,
+                Err(error) => {
+                    // Stale targets beat none.
+                    error!(job = %name, %error, "building targets panicked, keeping the old ones");
+                    continue;
+                }
+            };
+            for problem in &populated.errors {
+                warn!(job = %name, %problem, "discovered target cannot be used");
+            }
+            let pool = self.pools.entry(name.clone()).or_default();
+            let view = pool.sync(
+                job,
+                job_changed,
+                populated,
+                &self.shared,
+                &mut self.books,
+                &mut self.loops,
+            );
+            debug!(job = %name, active = view.active.len(), dropped = view.dropped_count, "pool synchronised");
+            self.status.publish(name, view);
+        }
+
+        let gone: Vec<String> = self
+            .pools
+            .keys()
+            .filter(|name| !self.applied.jobs.contains_key(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.status.remove(&name);
+            if let Some(pool) = self.pools.remove(&name) {
+                pool.stop(&mut self.books);
+            }
+        }
+    }
+
+    /// Lets scrapes that are under way finish, for a short time.
+    async fn stop(mut self) {
+        self.shared.stop.cancel();
+        let finished = async { while self.loops.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_GRACE, finished).await.is_err() {
+            debug!(loops = self.loops.len(), "scrapes cut off by the shutdown");
+            self.loops.shutdown().await;
+        }
+    }
+}
+
+/// Relabelling thousands of targets takes long enough to keep other tasks waiting.
+async fn populate_off_thread(
+    job: &ScrapeJob,
+    groups: &Arc<Groups>,
+) -> Result<Populated, JoinError> {
+    let (job, groups) = (job.clone(), Arc::clone(groups));
+    let work = move || {
+        let of_job: &[TargetGroup] = groups.get(&job.job.name).map_or(&[], Vec::as_slice);
+        populate(&job.job, &job.traces_path, of_job)
+    };
+    tokio::task::spawn_blocking(work).await
+}
+
+/// A loop that panicked is missing from its pool until the next sync.
+fn broken(ended: Result<(), JoinError>) -> bool {
+    match ended {
+        Err(error) if error.is_panic() => {
+            error!(%error, "a scrape loop panicked and is started again");
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,29 @@
+//! How this server scrapes, whatever the job.
+
+/// Settings of the whole component; a job's own come with its [`crate::ScrapeJob`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names this server to its targets. It must be its own and outlive restarts: a target counts
+    /// what each scraper has acknowledged.
+    pub scraper_name: String,
+    pub user_agent: String,
+    /// The bound on a body, unpacked, for jobs that set none.
+    pub body_bytes_max: u64,
+    /// Moves all targets' instants, so that two servers do not ask at the same time.
+    pub seed: u64,
+    /// Intervals without a span after which a target counts as silent. Losses, and whether context
+    /// is passed on, are looked at over the same time.
+    pub silent_after: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            scraper_name: "sigyn".to_owned(),
+            user_agent: concat!("Sigyn/", env!("CARGO_PKG_VERSION")).to_owned(),
+            body_bytes_max: 64 << 20,
+            seed: 0,
+            silent_after: 10,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! One job's targets and their loops: started, stopped and kept as discovery and configuration change.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sigyn_discovery::Labels;
+use sigyn_discovery::target::{Populated, Target};
+use sigyn_model::Labels as ModelLabels;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::books::Books;
+use crate::context::Context;
+use crate::decode::Origin;
+use crate::options::Options;
+use crate::request::Ask;
+use crate::schedule::Schedule;
+use crate::scrape::{Fetcher, chain};
+use crate::scrape_loop::{Commit, ScrapeLoop};
+use crate::status::{FailureCause, PoolView};
+use crate::target::Tracked;
+
+/// Dropped targets shown where a job keeps them all. The count is exact in any case.
+const DROPPED_SHOWN_MAX: usize = 10_000;
+
+/// A job as it is scraped: what Prometheus' configuration says, and Sigyn's own part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScrapeJob {
+    pub job: sigyn_discovery::Job,
+    /// Where spans are, unless a target's `__traces_path__` says otherwise.
+    pub traces_path: String,
+}
+
+/// What every loop is started with.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) context: Arc<Context>,
+    pub(crate) commits: mpsc::Sender<Commit>,
+    /// Ends all loops.
+    pub(crate) stop: CancellationToken,
+}
+
+/// One job's active targets, by their hash.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    entries: HashMap<u64, Entry>,
+    /// Keys of the active targets: no two share one.
+    keys: HashSet<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tracked: Arc<Tracked>,
+    stop: CancellationToken,
+    task: AbortHandle,
+}
+
+impl Pool {
+    /// Makes the loops follow `populated`. A target that is known keeps its loop and its health; if
+    /// the job itself has changed, its loops start anew, with the same health and cursor.
+    pub(crate) fn sync(
+        &mut self,
+        job: &ScrapeJob,
+        job_changed: bool,
+        populated: Populated,
+        shared: &Shared,
+        books: &mut Books,
+        loops: &mut JoinSet<()>,
+    ) -> PoolView {
+        let Populated { active, mut dropped, errors } = populated;
+        let wanted: HashSet<u64> = active.iter().map(|target| target.hash).collect();
+        // Keys become free before new targets ask for them.
+        self.entries.retain(|hash, entry| {
+            let keeps = wanted.contains(hash);
+            if !keeps {
+                entry.stop.cancel();
+                self.keys.remove(&entry.tracked.key);
+                books.vanish(entry.tracked.key.clone());
+            }
+            keeps
+        });
+
+        let refusal = over_limit(job, active.len());
+        let mut shown = Vec::with_capacity(active.len());
+        for target in active {
+            let hash = target.hash;
+            let tracked = match self.entries.get(&hash) {
+                Some(entry) => {
+                    entry.tracked.rediscovered(target.discovered_labels);
+                    Arc::clone(&entry.tracked)
+                }
+                None => {
+                    let key = self.new_key(&target);
+                    let silent_after = shared.options.silent_after;
+                    let context = Arc::clone(&shared.context);
+                    Arc::new(Tracked::new(target, key, context, silent_after))
+                }
+            };
+            tracked.refuse(refusal.clone());
+            shown.push(Arc::clone(&tracked));
+            match self.entries.get(&hash) {
+                Some(entry) if !job_changed && !entry.task.is_finished() => continue,
+                // The new loop waits until the old one has closed the books.
+                Some(entry) => entry.stop.cancel(),
+                None => {}
+            }
+            if let Some(entry) = start(job, tracked, shared, books, loops) {
+                self.entries.insert(hash, entry);
+            }
+        }
+
+        let dropped_count = dropped.len() as u64;
+        let keep = usize::try_from(job.job.keep_dropped_targets).unwrap_or(usize::MAX);
+        dropped.truncate(if keep == 0 { DROPPED_SHOWN_MAX } else { keep });
+        PoolView { active: shown, dropped, dropped_count, errors }
+    }
+
+    /// The job is gone.
+    pub(crate) fn stop(self, books: &mut Books) {
+        for entry in self.entries.into_values() {
+            entry.stop.cancel();
+            books.vanish(entry.tracked.key.clone());
+        }
+    }
+
+    /// Job and URL: what stays the same when labels change, so that a cursor outlives relabelling.
+    fn new_key(&mut self, target: &Target) -> String {
+        let mut key = format!("{}|{}", target.job, target.url);
+        if self.keys.contains(&key) {
+            key = format!("{key}|#{:016x}", target.hash);
+        }
+        self.keys.insert(key.clone());
+        key
+    }
+}
+
+fn over_limit(job: &ScrapeJob, targets: usize) -> Option<String> {
+    let (targets, limit) = (targets as u64, job.job.target_limit);
+    (limit > 0 && targets > limit)
+        .then(|| format!("target_limit exceeded (number of targets: {targets}, limit: {limit})"))
+}
+
+fn start(
+    job: &ScrapeJob,
+    tracked: Arc<Tracked>,
+    shared: &Shared,
+    books: &mut Books,
+    loops: &mut JoinSet<()>,
+) -> Option<Entry> {
+    let target = &tracked.target;
+    let schedule = match Schedule::new(target.scrape_interval, target.scrape_timeout) {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            // Discovery has checked both already.
+            error!(target = %tracked.key, %error, "target cannot be scheduled");
+            return None;
+        }
+    };
+    let options = &shared.options;
+    let body_limit = match job.job.body_size_limit {
+        0 => options.body_bytes_max,
+        limit => limit,
+    };
+    let ask = Ask::new(
+        &target.url,
+        schedule,
+        &options.scraper_name,
+        &options.user_agent,
+        job.job.enable_compression,
+        body_limit,
+    );
+    let service_name = tracked.labels().get("job").unwrap_or(&target.job).to_owned();
+    let origin = Origin { labels: Arc::new(model_labels(tracked.labels())), service_name };
+    let scrape_loop = ScrapeLoop {
+        book: books.open(&tracked.key),
+        fetcher: shared.fetcher.clone(),
+        commits: shared.commits.clone(),
+        schedule,
+        ask: ask.map_err(|error| (FailureCause::Connect, chain(&error))),
+        origin,
+        body_limit,
+        seed: options.seed,
+        target: Arc::clone(&tracked),
+    };
+    let stop = shared.stop.child_token();
+    let task = loops.spawn(scrape_loop.run(stop.clone()));
+    Some(Entry { tracked, stop, task })
+}
+
+fn model_labels(labels: &Labels) -> ModelLabels {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}

@@ -1,0 +1,292 @@
+//! One active target: who it is, its books, and how its last scrapes went.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use sigyn_discovery::Labels;
+use sigyn_discovery::target::Target;
+use sigyn_model::{Account, LossReason, TargetProgress};
+use tokio::time::Instant;
+
+use crate::context::{Context, Member};
+use crate::scrape::ClockSample;
+use crate::status::{
+    FailureCause, Failures, Health, LossWindow, ScrapeRecord, State, TargetStatus,
+};
+
+const HISTORY_MAX: usize = 60;
+const RECENT_MAX: usize = 20;
+const LOSS_WINDOWS_MAX: usize = 32;
+const CLOCK_SAMPLES_MAX: usize = 8;
+/// Fewer spans say nothing about whether context is passed on.
+const CONTEXT_SPANS_MIN: u64 = 20;
+
+/// A target while it is in its pool. Its loop writes, [`crate::Status`] reads.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) target: Target,
+    /// How storage knows it; see [`TargetProgress::target`].
+    pub(crate) key: String,
+    public_labels: Labels,
+    context: Arc<Context>,
+    member: Member,
+    /// What "lately" means for its states.
+    window: Duration,
+    inner: Mutex<Inner>,
+}
+
+/// What one scrape, with all its pages, came to.
+#[derive(Debug)]
+pub(crate) struct Tick {
+    pub(crate) at: SystemTime,
+    pub(crate) took: Duration,
+    pub(crate) status: String,
+    pub(crate) bytes: u64,
+    pub(crate) spans: u64,
+    pub(crate) end: End,
+}
+
+#[derive(Debug)]
+pub(crate) enum End {
+    Done,
+    NotTraced(String),
+    Failed(FailureCause, String),
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Of the newest discovery: they may change without making another target.
+    discovered_labels: Labels,
+    /// Why it must not be scraped.
+    refusal: Option<String>,
+    progress: TargetProgress,
+    health: Health,
+    not_traced: bool,
+    last_error: Option<String>,
+    failures: Failures,
+    failures_in_a_row: u32,
+    failing_since: Option<SystemTime>,
+    scrapes_total: u64,
+    first_scrape: Option<Instant>,
+    last_spans: Option<(Instant, SystemTime)>,
+    history: VecDeque<(Instant, u32)>,
+    recent: VecDeque<ScrapeRecord>,
+    last_success: Option<SystemTime>,
+    losses: VecDeque<(Instant, LossWindow)>,
+    clock: VecDeque<ClockSample>,
+}
+
+impl Tracked {
+    pub(crate) fn new(
+        target: Target,
+        key: String,
+        context: Arc<Context>,
+        silent_after: u32,
+    ) -> Self {
+        let member = context.join(&target.job);
+        let inner =
+            Inner { discovered_labels: target.discovered_labels.clone(), ..Inner::default() };
+        Self {
+            public_labels: target.public_labels(),
+            window: target.scrape_interval.saturating_mul(silent_after),
+            member,
+            context,
+            key,
+            inner: Mutex::new(inner),
+            target,
+        }
+    }
+
+    pub(crate) fn rediscovered(&self, discovered_labels: Labels) {
+        self.lock().discovered_labels = discovered_labels;
+    }
+
+    pub(crate) fn refuse(&self, refusal: Option<String>) {
+        self.lock().refusal = refusal;
+    }
+
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.lock().refusal.clone()
+    }
+
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.public_labels
+    }
+
+    pub(crate) fn observe(&self, spans: &[sigyn_model::Span]) {
+        self.context.observe(self.member, spans, Instant::now());
+    }
+
+    /// The loop has the target's books.
+    pub(crate) fn opened(&self, progress: &TargetProgress) {
+        self.lock().progress = progress.clone();
+    }
+
+    pub(crate) fn measured(&self, sample: ClockSample) {
+        push_bounded(&mut self.lock().clock, sample, CLOCK_SAMPLES_MAX);
+    }
+
+    /// An answer is durable: the books moved, perhaps by losses.
+    pub(crate) fn committed(&self, after: &TargetProgress, asked_at: SystemTime) {
+        let (now, to) = (Instant::now(), SystemTime::now());
+        let mut inner = self.lock();
+        let from = inner.last_success.unwrap_or(asked_at).min(to);
+        for (reason, spans) in grown(&inner.progress.account, &after.account) {
+            let window = LossWindow { from, to, spans, reason };
+            push_bounded(&mut inner.losses, (now, window), LOSS_WINDOWS_MAX);
+        }
+        inner.progress = after.clone();
+        inner.last_success = Some(to);
+    }
+
+    /// A scrape ended. Returns how many failed in a row until now.
+    pub(crate) fn scraped(&self, tick: Tick) -> u32 {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        inner.scrapes_total += 1;
+        inner.first_scrape.get_or_insert(now);
+        if tick.spans > 0 {
+            inner.last_spans = Some((now, SystemTime::now()));
+        }
+        let count = u32::try_from(tick.spans).unwrap_or(u32::MAX);
+        push_bounded(&mut inner.history, (now, count), HISTORY_MAX);
+        let error = match &tick.end {
+            End::Done => None,
+            End::NotTraced(reason) => Some(reason.clone()),
+            End::Failed(_, error) => Some(error.clone()),
+        };
+        inner.not_traced = matches!(tick.end, End::NotTraced(_));
+        if let End::Failed(cause, _) = tick.end {
+            inner.health = Health::Down;
+            inner.failures.count(cause);
+            inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
+            inner.failing_since.get_or_insert(tick.at);
+        } else {
+            inner.health = Health::Up;
+            inner.failures_in_a_row = 0;
+            inner.failing_since = None;
+        }
+        inner.last_error.clone_from(&error);
+        let record = ScrapeRecord {
+            at: tick.at,
+            took: tick.took,
+            status: tick.status,
+            bytes: tick.bytes,
+            spans: tick.spans,
+            next: inner.progress.cursor,
+            error,
+        };
+        push_bounded(&mut inner.recent, record, RECENT_MAX);
+        inner.failures_in_a_row
+    }
+
+    pub(crate) fn failures_in_a_row(&self) -> u32 {
+        self.lock().failures_in_a_row
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> TargetStatus {
+        let inner = self.lock();
+        let last = inner.recent.back();
+        TargetStatus {
+            discovered_labels: inner.discovered_labels.clone(),
+            labels: self.public_labels.clone(),
+            url: self.target.url.clone(),
+            health: inner.health,
+            state: self.state(&inner, now),
+            last_error: inner.last_error.clone(),
+            last_scrape: last.map(|record| record.at),
+            last_duration: last.map_or(Duration::ZERO, |record| record.took),
+            last_spans: last.map_or(0, |record| record.spans),
+            last_bytes: last.map_or(0, |record| record.bytes),
+            scrape_interval: self.target.scrape_interval,
+            scrape_timeout: self.target.scrape_timeout,
+            failures_in_a_row: inner.failures_in_a_row,
+            failing_since: inner.failing_since,
+            cursor: inner.progress.cursor,
+            account: inner.progress.account.clone(),
+            clock_offset_ns: best_offset(&inner.clock),
+            last_span_at: inner.last_spans.map(|(_, at)| at),
+            spans_per_second: rate(&inner.history),
+            history: inner.history.iter().map(|(_, spans)| *spans).collect(),
+            recent: inner.recent.iter().cloned().collect(),
+            loss_windows: inner.losses.iter().map(|(_, window)| window.clone()).collect(),
+            scrapes_total: inner.scrapes_total,
+            failures: inner.failures,
+        }
+    }
+
+    fn state(&self, inner: &Inner, now: Instant) -> State {
+        let lately = |at: Instant| now.saturating_duration_since(at) < self.window;
+        let lost = |(at, window): &(Instant, LossWindow)| {
+            lately(*at) && window.reason != LossReason::BeforeFirstScrape
+        };
+        let last_spans = inner.last_spans.map(|(at, _)| at);
+        match inner.health {
+            Health::Unknown => State::Unknown,
+            Health::Down => State::Down,
+            Health::Up if inner.not_traced => State::NotTraced,
+            Health::Up if inner.losses.iter().any(lost) => State::Lossy,
+            Health::Up => {
+                let spans: u64 = inner
+                    .history
+                    .iter()
+                    .filter(|(at, _)| lately(*at))
+                    .map(|(_, spans)| u64::from(*spans))
+                    .sum();
+                if spans >= CONTEXT_SPANS_MIN
+                    && self.context.is_alone(self.member, self.window, now)
+                {
+                    State::ContextLost
+                } else if last_spans.or(inner.first_scrape).is_some_and(|at| !lately(at)) {
+                    State::Silent
+                } else {
+                    State::Up
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Only this file writes, and only whole values.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.context.leave(self.member);
+    }
+}
+
+fn push_bounded<T>(items: &mut VecDeque<T>, item: T, max: usize) {
+    if items.len() >= max {
+        items.pop_front();
+    }
+    items.push_back(item);
+}
+
+/// Losses that are more than before.
+fn grown(before: &Account, after: &Account) -> impl Iterator<Item = (LossReason, u64)> + use<> {
+    let before = before.lost.by_reason();
+    after
+        .lost
+        .by_reason()
+        .into_iter()
+        .zip(before)
+        .map(|((reason, now), (_, then))| (reason, now.saturating_sub(then)))
+        .filter(|(_, spans)| *spans > 0)
+}
+
+/// The offset measured with the shortest round trip: the one with the smallest error.
+fn best_offset(samples: &VecDeque<ClockSample>) -> Option<i64> {
+    samples.iter().min_by_key(|sample| sample.round_trip).map(|sample| sample.offset_ns)
+}
+
+/// What the first scrape brought was made before it, at an unknown time: it only starts the clock.
+fn rate(history: &VecDeque<(Instant, u32)>) -> f64 {
+    let (Some((first, _)), Some((last, _))) = (history.front(), history.back()) else { return 0.0 };
+    let seconds = last.saturating_duration_since(*first).as_secs_f64();
+    let spans: f64 = history.iter().skip(1).map(|(_, spans)| f64::from(*spans)).sum();
+    if seconds > 0.0 { spans / seconds } else { 0.0 }
+}
