@@ -19,7 +19,7 @@ Usage: cargo xtask <chore> [arguments]
   test [arguments]            every test of the workspace; arguments go to `cargo test`
   tidy                        the rules of the house that no compiler checks
   ui                          build the web UI into crates/sigyn-ui/dist (needs node and npm)
-  ui --check                  build it elsewhere and fail on a byte of difference
+  ui --check                  build it elsewhere, test it, and fail on a byte of difference
   conformance [filter]        run the checks against foreign programs (needs python3, node and npm)
               [--bin PATH]    .. against this binary instead of building one
   ci                          all of it, as .ci/run does, in this checkout's target folder

@@ -1,4 +1,4 @@
-//! Building the web UI, and proof that what is committed is what its sources build.
+//! Building and testing the web UI, and proof that what is committed is what its sources build.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,6 +48,7 @@ fn check_dist() -> Result<()> {
     let sources = files.iter().filter(|path| !path.starts_with(DIST));
     repo::copy(&root, copy.path(), sources)?;
     build(copy.path())?;
+    command::run(Command::new("npm").arg("test").current_dir(copy.path().join("ui")))?;
 
     let committed = read_all(&root, files.iter().filter(|path| path.starts_with(CRATE)).cloned())?;
     let built = read_all(copy.path(), files_below(copy.path(), CRATE)?)?;
