@@ -1,14 +1,14 @@
 //! Checks against programs that others wrote: each gets a fresh `sigyn serve` and must find it right.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+mod server;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use self::server::Server;
 use crate::{command, repo};
 
 /// One check: a script in `conformance/checks/`, and the foreign client it runs, if any.
@@ -34,13 +34,6 @@ const CHECKS: [Check; 3] = [
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
 ];
-
-/// How long a server may take until it answers, and from SIGTERM to its end.
-const READY_WITHIN: Duration = Duration::from_secs(10);
-const ENDS_WITHIN: Duration = Duration::from_secs(1);
-
-/// How much of a server's log is shown when its check fails.
-const LOG_LINES_SHOWN: usize = 50;
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
@@ -187,118 +180,6 @@ fn build(root: &Path) -> Result<PathBuf> {
     Ok(target.join("debug").join(format!("sigyn{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// A `sigyn serve` of one check: its own port, its own empty store, its own log.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    folder: PathBuf,
-}
-
-impl Server {
-    fn start(binary: &Path, folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let address = free_address()?;
-        let config = folder.join("sigyn.yml");
-        std::fs::write(&config, "scrape_configs: []\n")?;
-        let log = File::create(folder.join("log"))?;
-        let child = Command::new(binary)
-            .arg("serve")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg(format!("--storage.path={}", folder.join("data").display()))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut server = Self { child, address, folder: folder.to_path_buf() };
-        server.wait_until_ready()?;
-        Ok(server)
-    }
-
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        while !answers(self.address) {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("sigyn ended at once: {status}\n{}", self.log());
-            }
-            if Instant::now() > deadline {
-                bail!("sigyn does not answer after {READY_WITHIN:?}\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// Asks the server to end, by its own process id, and holds it to its promise: exit code 0, in time.
-    fn stop(mut self) -> Result<()> {
-        command::run(Command::new("kill").arg("-TERM").arg(self.child.id().to_string()))?;
-        let asked = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
-            }
-            if asked.elapsed() > ENDS_WITHIN {
-                bail!("sigyn is still there {ENDS_WITHIN:?} after SIGTERM\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        self.must_have_succeeded(status)
-    }
-
-    fn must_have_succeeded(&self, status: ExitStatus) -> Result<()> {
-        if !status.success() {
-            bail!("sigyn ended with {status} after SIGTERM\n{}", self.log());
-        }
-        std::fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("cannot remove {}", self.folder.display()))
-    }
-
-    /// The end of what the server said.
-    fn log(&self) -> String {
-        match std::fs::read_to_string(self.folder.join("log")) {
-            Ok(log) => log
-                .lines()
-                .skip(log.lines().count().saturating_sub(LOG_LINES_SHOWN))
-                .collect::<Vec<_>>()
-                .join("\n"),
-            Err(error) => format!("(no log: {error})"),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // After `stop` both find nothing to do; after an error nobody may be left running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A port that was free a moment ago. Nothing else on this machine takes ports in such a hurry.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-/// Whether `GET /health` is answered with 200.
-fn answers(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let timeout = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-        stream.set_read_timeout(Some(timeout))?;
-        stream.set_write_timeout(Some(timeout))?;
-        stream.write_all(
-            format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
-                .as_bytes(),
-        )?;
-        let mut answer = Vec::new();
-        stream.take(1 << 16).read_to_end(&mut answer)?;
-        Ok(answer.starts_with(b"HTTP/1.") && answer.get(8..12) == Some(b" 200"))
-    };
-    ask().unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,11 +213,5 @@ mod tests {
                 assert!(folder.join("clients").join(name).is_dir(), "{name}");
             }
         }
-    }
-
-    #[test]
-    fn a_port_where_nobody_listens_does_not_answer() -> Result<()> {
-        assert!(!answers(free_address()?));
-        Ok(())
     }
 }
