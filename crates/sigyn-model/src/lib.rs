@@ -4,6 +4,8 @@
 //! one of those stands in another crate and speaks to this one in plain data.
 
 mod account;
+#[cfg(test)]
+mod arbitrary;
 mod batch;
 pub mod codec;
 mod endpoint;

@@ -3,6 +3,7 @@
 pub(crate) mod json;
 pub mod json_v2;
 pub mod otlp;
+pub(crate) mod proto;
 
 pub use json_v2::write_json_str;
 

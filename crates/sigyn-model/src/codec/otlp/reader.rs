@@ -1,0 +1,376 @@
+//! Reading: known fields by number, all others skipped, and a bad span on its own.
+//!
+//! Fields may come in any order, so what spans share is read before them. Text that is no UTF-8 gets
+//! U+FFFD where it is broken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::facts::{self, Facts};
+use super::{SERVICE_NAME, kind, remote};
+use crate::codec::proto::{Fields, ProtoError, Wire};
+use crate::codec::{DecodeError, Decoded};
+use crate::value::keep_last_of_each_key;
+use crate::{
+    Annotation, Kind, Link, Resource, Scope, Span, SpanId, Status, StatusCode, Tags, Timestamp,
+    TraceId, Value,
+};
+
+/// How deep lists and maps may nest in a value.
+const VALUE_DEPTH_MAX: u32 = 64;
+
+/// A body with more bad spans than this is no list of spans.
+const PROBLEMS_MAX: usize = 10_000;
+
+/// Why a span cannot be kept.
+#[derive(Debug, thiserror::Error)]
+enum BadSpan {
+    #[error("{field} has {length} bytes, not {expected}")]
+    IdLength { field: &'static str, length: usize, expected: usize },
+    #[error("{field} is all zeros")]
+    ZeroId { field: &'static str },
+    #[error(transparent)]
+    Wire(#[from] ProtoError),
+}
+
+/// Reads an `ExportTraceServiceRequest`. A bad span is a problem and takes no other with it.
+pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
+    let mut reader = Reader::default();
+    reader.request(body).map_err(|cause| {
+        DecodeError::new(format!("{cause} reading ExportTraceServiceRequest from protobuf"))
+    })?;
+    let problems = reader.decoded.problems.len();
+    if problems > PROBLEMS_MAX {
+        let first = &reader.decoded.problems[0];
+        return Err(DecodeError::new(format!("more than {PROBLEMS_MAX} bad spans, first {first}")));
+    }
+    Ok(reader.decoded)
+}
+
+#[derive(Default)]
+struct Reader {
+    decoded: Decoded,
+    /// How many spans have been read, good or bad.
+    seen: usize,
+}
+
+/// What the spans of one resource share.
+struct Origin {
+    resource: Option<Arc<Resource>>,
+    /// Lower case; empty means absent.
+    service_name: String,
+}
+
+impl Reader {
+    fn request(&mut self, body: &[u8]) -> Result<(), ProtoError> {
+        for field in Fields::new(body) {
+            if let (1, Wire::Bytes(message)) = field? {
+                self.resource_spans(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resource_spans(&mut self, message: &[u8]) -> Result<(), ProtoError> {
+        let mut resource: Option<Tags> = None;
+        for field in Fields::new(message) {
+            if let (1, Wire::Bytes(message)) = field? {
+                read_attributes(message, 1, resource.get_or_insert_default())?;
+            }
+        }
+        let origin = Origin::new(resource);
+        for field in Fields::new(message) {
+            if let (2, Wire::Bytes(message)) = field? {
+                self.scope_spans(message, &origin)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, message: &[u8], origin: &Origin) -> Result<(), ProtoError> {
+        let mut scope: Option<Scope> = None;
+        for field in Fields::new(message) {
+            if let (1, Wire::Bytes(message)) = field? {
+                read_scope(message, scope.get_or_insert_default())?;
+            }
+        }
+        let scope = scope.map(|mut scope| {
+            keep_last_of_each_key(&mut scope.tags);
+            Arc::new(scope)
+        });
+        for field in Fields::new(message) {
+            if let (2, Wire::Bytes(message)) = field? {
+                match read_span(message, origin) {
+                    Ok(span) => {
+                        self.decoded.spans.push(Span {
+                            scope: scope.clone(),
+                            resource: origin.resource.clone(),
+                            ..span
+                        });
+                    }
+                    Err(problem) if self.decoded.problems.len() <= PROBLEMS_MAX => {
+                        self.decoded.problems.push(format!("span {}: {problem}", self.seen));
+                    }
+                    Err(_) => {}
+                }
+                self.seen += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Origin {
+    fn new(resource: Option<Tags>) -> Self {
+        let Some(mut tags) = resource else {
+            return Self { resource: None, service_name: String::new() };
+        };
+        keep_last_of_each_key(&mut tags);
+        let service_name = service_name(&tags);
+        let synthetic =
+            |(key, value): &(String, Value)| key == facts::SYNTHETIC && *value == Value::Bool(true);
+        if tags.iter().any(synthetic) {
+            return Self { resource: None, service_name };
+        }
+        for (key, _) in &mut tags {
+            *key = facts::unescaped(std::mem::take(key));
+        }
+        Self { resource: Some(Arc::new(Resource { tags })), service_name }
+    }
+}
+
+/// The name that a resource gives to its service, as a local endpoint has it.
+pub(super) fn service_name(tags: &Tags) -> String {
+    let value = tags.iter().find(|(key, _)| key == SERVICE_NAME).map(|(_, value)| value.text());
+    value.map_or_else(String::new, |name| name.to_lowercase())
+}
+
+fn read_scope(message: &[u8], scope: &mut Scope) -> Result<(), ProtoError> {
+    for field in Fields::new(message) {
+        match field? {
+            (1, Wire::Bytes(name)) => scope.name = text(name),
+            (2, Wire::Bytes(version)) => scope.version = text(version),
+            (3, Wire::Bytes(attribute)) => scope.tags.push(read_key_value(attribute)?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
+    let (mut trace_id, mut id, mut parent_id): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+    let (mut start, mut end) = (0, 0);
+    let mut facts = Facts::default();
+    // The ids come in anywhere; until then the span has some.
+    let mut span = Span::new(TraceId::new(1).ok_or(zero("trace_id"))?, SpanId::from_raw(0));
+    for field in Fields::new(message) {
+        match field? {
+            (1, Wire::Bytes(bytes)) => trace_id = bytes,
+            (2, Wire::Bytes(bytes)) => id = bytes,
+            (3, Wire::Bytes(state)) => span.trace_state = text(state),
+            (4, Wire::Bytes(bytes)) => parent_id = bytes,
+            (5, Wire::Bytes(name)) => span.name = text(name).to_lowercase(),
+            (6, Wire::Varint(number)) => span.kind = as_kind(number),
+            (7, Wire::Fixed64(nanos)) => start = nanos,
+            (8, Wire::Fixed64(nanos)) => end = nanos,
+            (9, Wire::Bytes(attribute)) => {
+                let (key, value) = read_key_value(attribute)?;
+                span.tags.extend(facts.take(key, value));
+            }
+            (10, Wire::Varint(count)) => span.dropped_tags = as_count(count),
+            (11, Wire::Bytes(event)) => span.annotations.push(read_event(event)?),
+            (12, Wire::Varint(count)) => span.dropped_annotations = as_count(count),
+            (13, Wire::Bytes(link)) => match read_link(link) {
+                Ok(link) => span.links.push(link),
+                Err(BadSpan::Wire(error)) => return Err(error.into()),
+                // A link to nowhere is no reason to lose the span.
+                Err(_) => span.dropped_links = span.dropped_links.saturating_add(1),
+            },
+            (14, Wire::Varint(count)) => {
+                span.dropped_links = span.dropped_links.saturating_add(as_count(count));
+            }
+            (15, Wire::Bytes(status)) => read_status(status, &mut span.status)?,
+            _ => {}
+        }
+    }
+    span.trace_id = as_trace_id(trace_id)?;
+    span.id = SpanId::from_raw(u64::from_be_bytes(id_bytes("span_id", id)?));
+    if span.id.as_u64() == 0 && !facts.zero_id {
+        return Err(zero("span_id"));
+    }
+    if !parent_id.is_empty() {
+        // Some senders spell "no parent" as zeros.
+        span.parent_id = SpanId::new(u64::from_be_bytes(id_bytes("parent_span_id", parent_id)?));
+    }
+    span.timestamp = (start > 0).then(|| Timestamp::from_nanos(start));
+    span.duration = facts.duration.or_else(|| duration(start, end));
+    span.debug = facts.debug;
+    span.shared = facts.shared;
+    span.normalize();
+    span.local_endpoint = facts.local_endpoint(&origin.service_name);
+    span.remote_endpoint = facts.remote_endpoint(|| remote::endpoint(span.kind, &span.tags));
+    Ok(span)
+}
+
+/// A span that ended in the nanosecond in which it began did end; one that ended before it began, or
+/// whose start or end is not known, has no duration.
+fn duration(start: u64, end: u64) -> Option<Duration> {
+    let known = start > 0 && end >= start;
+    known.then(|| Duration::from_nanos((end - start).max(1)))
+}
+
+fn read_event(message: &[u8]) -> Result<Annotation, ProtoError> {
+    let mut event = Annotation {
+        timestamp: Timestamp::from_nanos(0),
+        value: String::new(),
+        tags: Vec::new(),
+        dropped_tags: 0,
+    };
+    for field in Fields::new(message) {
+        match field? {
+            (1, Wire::Fixed64(nanos)) => event.timestamp = Timestamp::from_nanos(nanos),
+            (2, Wire::Bytes(name)) => event.value = text(name),
+            (3, Wire::Bytes(attribute)) => event.tags.push(read_key_value(attribute)?),
+            (4, Wire::Varint(count)) => event.dropped_tags = as_count(count),
+            _ => {}
+        }
+    }
+    keep_last_of_each_key(&mut event.tags);
+    Ok(event)
+}
+
+fn read_link(message: &[u8]) -> Result<Link, BadSpan> {
+    let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    let (mut trace_state, mut tags, mut dropped_tags) = (String::new(), Vec::new(), 0);
+    for field in Fields::new(message) {
+        match field? {
+            (1, Wire::Bytes(bytes)) => trace_id = bytes,
+            (2, Wire::Bytes(bytes)) => span_id = bytes,
+            (3, Wire::Bytes(state)) => trace_state = text(state),
+            (4, Wire::Bytes(attribute)) => tags.push(read_key_value(attribute)?),
+            (5, Wire::Varint(count)) => dropped_tags = as_count(count),
+            _ => {}
+        }
+    }
+    keep_last_of_each_key(&mut tags);
+    let span_id = SpanId::new(u64::from_be_bytes(id_bytes("span_id", span_id)?));
+    Ok(Link {
+        trace_id: as_trace_id(trace_id)?,
+        span_id: span_id.ok_or(zero("span_id"))?,
+        trace_state,
+        tags,
+        dropped_tags,
+    })
+}
+
+fn read_status(message: &[u8], status: &mut Status) -> Result<(), ProtoError> {
+    for field in Fields::new(message) {
+        match field? {
+            (2, Wire::Bytes(message)) => status.message = text(message),
+            (3, Wire::Varint(code)) => {
+                status.code = match code {
+                    1 => StatusCode::Ok,
+                    2 => StatusCode::Error,
+                    _ => StatusCode::Unset,
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Appends the attributes that stand under `number` in a message.
+fn read_attributes(message: &[u8], number: u32, tags: &mut Tags) -> Result<(), ProtoError> {
+    for field in Fields::new(message) {
+        match field? {
+            (found, Wire::Bytes(attribute)) if found == number => {
+                tags.push(read_key_value(attribute)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read_key_value(message: &[u8]) -> Result<(String, Value), ProtoError> {
+    read_key_value_within(message, VALUE_DEPTH_MAX)
+}
+
+fn read_key_value_within(message: &[u8], depth: u32) -> Result<(String, Value), ProtoError> {
+    let (mut key, mut value) = (String::new(), Value::Empty);
+    for field in Fields::new(message) {
+        match field? {
+            (1, Wire::Bytes(bytes)) => key = text(bytes),
+            (2, Wire::Bytes(message)) => value = read_value(message, depth)?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
+}
+
+fn read_value(message: &[u8], depth: u32) -> Result<Value, ProtoError> {
+    let depth = depth.checked_sub(1).ok_or(ProtoError::Depth)?;
+    let mut value = Value::Empty;
+    for field in Fields::new(message) {
+        value = match field? {
+            (1, Wire::Bytes(bytes)) => Value::Str(text(bytes)),
+            (2, Wire::Varint(number)) => Value::Bool(number != 0),
+            (3, Wire::Varint(number)) => Value::Int(number.cast_signed()),
+            (4, Wire::Fixed64(bits)) => Value::Double(f64::from_bits(bits)),
+            (5, Wire::Bytes(message)) => {
+                let mut values = Vec::new();
+                for field in Fields::new(message) {
+                    if let (1, Wire::Bytes(message)) = field? {
+                        values.push(read_value(message, depth)?);
+                    }
+                }
+                Value::List(values)
+            }
+            (6, Wire::Bytes(message)) => {
+                let mut entries = Vec::new();
+                for field in Fields::new(message) {
+                    if let (1, Wire::Bytes(message)) = field? {
+                        entries.push(read_key_value_within(message, depth)?);
+                    }
+                }
+                Value::Map(entries)
+            }
+            (7, Wire::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
+            _ => value,
+        };
+    }
+    Ok(value)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn as_kind(number: u64) -> Option<Kind> {
+    match number {
+        kind::SERVER => Some(Kind::Server),
+        kind::CLIENT => Some(Kind::Client),
+        kind::PRODUCER => Some(Kind::Producer),
+        kind::CONSUMER => Some(Kind::Consumer),
+        _ => None,
+    }
+}
+
+fn as_count(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn as_trace_id(bytes: &[u8]) -> Result<TraceId, BadSpan> {
+    let id = u128::from_be_bytes(id_bytes("trace_id", bytes)?);
+    TraceId::new(id).ok_or(zero("trace_id"))
+}
+
+fn id_bytes<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], BadSpan> {
+    let length = bytes.len();
+    bytes.try_into().map_err(|_| BadSpan::IdLength { field, length, expected: N })
+}
+
+fn zero(field: &'static str) -> BadSpan {
+    BadSpan::ZeroId { field }
+}

@@ -1,0 +1,322 @@
+//! Everything there and back, and what foreign senders send.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::codec::proto::{
+    put_bytes_field, put_fixed64_field, put_message_field, put_text_field, put_varint_field,
+};
+use crate::{Endpoint, Kind, Span, SpanId, StatusCode, Tags, Timestamp, TraceId, Value, arbitrary};
+
+type Out = Vec<u8>;
+
+/// A request with one resource of these fields, and one scope of these spans.
+fn request(resource: impl FnOnce(&mut Out), spans: &[&dyn Fn(&mut Out)]) -> Out {
+    let mut out = Vec::new();
+    put_message_field(&mut out, 1, |out| {
+        resource(out);
+        put_message_field(out, 2, |out| {
+            for span in spans {
+                put_message_field(out, 2, span);
+            }
+        });
+    });
+    out
+}
+
+fn ids(out: &mut Out) {
+    put_bytes_field(out, 1, &[1; 16]);
+    put_bytes_field(out, 2, &[2; 8]);
+}
+
+fn text_attribute(out: &mut Out, number: u32, key: &str, value: &str) {
+    put_message_field(out, number, |out| {
+        put_text_field(out, 1, key);
+        put_message_field(out, 2, |out| put_bytes_field(out, 1, value.as_bytes()));
+    });
+}
+
+fn decode_one(body: &[u8]) -> Span {
+    let mut decoded = decode(body).unwrap();
+    assert_eq!(decoded.problems, Vec::<String>::new());
+    assert_eq!(decoded.spans.len(), 1);
+    decoded.spans.remove(0)
+}
+
+#[test]
+fn a_span_is_read_as_opentelemetry_writes_it() {
+    let span = decode_one(&request(
+        |out| {
+            put_message_field(out, 1, |out| {
+                text_attribute(out, 1, "service.name", "Shop");
+                text_attribute(out, 1, "host.name", "h1");
+                put_varint_field(out, 2, 3);
+            });
+        },
+        &[&|out: &mut Out| {
+            ids(out);
+            put_text_field(out, 3, "a=b");
+            put_bytes_field(out, 4, &[3; 8]);
+            put_text_field(out, 5, "GET /Users");
+            put_varint_field(out, 6, 3);
+            put_fixed64_field(out, 7, 1_000);
+            put_fixed64_field(out, 8, 3_500);
+            text_attribute(out, 9, "peer.service", "DB");
+            put_message_field(out, 15, |out| {
+                put_text_field(out, 2, "broken");
+                put_varint_field(out, 3, 2);
+            });
+        }],
+    ));
+    assert_eq!(span.service_name(), Some("shop"));
+    assert_eq!(span.remote_service_name(), Some("db"));
+    assert_eq!(span.resource.as_ref().unwrap().tags[0].1, Value::from("Shop"));
+    assert_eq!(span.name, "get /users");
+    assert_eq!(span.kind, Some(Kind::Client));
+    assert_eq!(span.parent_id.unwrap().to_string(), "0303030303030303");
+    assert_eq!(span.timestamp, Some(Timestamp::from_nanos(1_000)));
+    assert_eq!(span.duration, Some(Duration::from_nanos(2_500)));
+    assert_eq!(span.status.code, StatusCode::Error);
+    assert_eq!(span.zipkin_tag("error").unwrap(), "broken");
+    assert_eq!(span.trace_state, "a=b");
+}
+
+#[test]
+fn what_spans_share_may_come_after_them_and_unknown_fields_anywhere() {
+    let unknown = |out: &mut Out| {
+        put_varint_field(out, 100, 5);
+        put_text_field(out, 101, "later");
+        put_fixed64_field(out, 102, 1);
+    };
+    let mut body = Vec::new();
+    unknown(&mut body);
+    put_message_field(&mut body, 1, |out| {
+        put_message_field(out, 2, |out| {
+            put_message_field(out, 2, |out| {
+                unknown(out);
+                ids(out);
+            });
+            put_message_field(out, 1, |out| put_text_field(out, 1, "lib"));
+            put_text_field(out, 3, "https://schema");
+        });
+        put_message_field(out, 1, |out| {
+            unknown(out);
+            text_attribute(out, 1, "service.name", "late");
+        });
+    });
+    let span = decode_one(&body);
+    assert_eq!(span.service_name(), Some("late"));
+    assert_eq!(span.scope.unwrap().name, "lib");
+}
+
+#[test]
+fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
+    let check = |bad: &dyn Fn(&mut Out), expected: &str| {
+        let decoded = decode(&request(|_| {}, &[&ids, bad, &ids])).unwrap();
+        assert_eq!(decoded.spans.len(), 2, "{expected}");
+        assert_eq!(decoded.problems, [format!("span 1: {expected}")]);
+    };
+    let with_ids = |trace_id: &'static [u8], id: &'static [u8]| {
+        move |out: &mut Out| {
+            put_bytes_field(out, 1, trace_id);
+            put_bytes_field(out, 2, id);
+        }
+    };
+    check(&|_| {}, "trace_id has 0 bytes, not 16");
+    check(&with_ids(&[1; 15], &[1; 8]), "trace_id has 15 bytes, not 16");
+    check(&with_ids(&[0; 16], &[1; 8]), "trace_id is all zeros");
+    check(&with_ids(&[1; 16], &[1; 9]), "span_id has 9 bytes, not 8");
+    check(&with_ids(&[1; 16], &[0; 8]), "span_id is all zeros");
+    check(
+        &|out| {
+            ids(out);
+            put_bytes_field(out, 4, &[1]);
+        },
+        "parent_span_id has 1 bytes, not 8",
+    );
+    check(
+        &|out| {
+            ids(out);
+            put_bytes_field(out, 15, &[0x1a, 9]);
+        },
+        "Truncated: length 9 > bytes available 0",
+    );
+    // Values nested deeper than any sender nests them.
+    let mut value = Vec::new();
+    for _ in 0..70 {
+        let inner = std::mem::take(&mut value);
+        put_message_field(&mut value, 5, |out| put_bytes_field(out, 1, &inner));
+    }
+    check(
+        &|out| {
+            ids(out);
+            put_message_field(out, 9, |out| put_bytes_field(out, 2, &value));
+        },
+        "Malformed: values nested too deep",
+    );
+}
+
+#[test]
+fn a_body_of_bad_spans_alone_is_refused() {
+    let spans: Vec<&dyn Fn(&mut Out)> = vec![&|_| {}; 10_001];
+    let message = decode(&request(|_| {}, &spans)).unwrap_err().message;
+    assert_eq!(message, "more than 10000 bad spans, first span 0: trace_id has 0 bytes, not 16");
+}
+
+#[test]
+fn a_truncated_message_is_an_error() {
+    let body = request(|_| {}, &[&ids, &ids]);
+    for length in 1..body.len() {
+        let message = decode(&body[..length]).unwrap_err().message;
+        assert!(message.ends_with("reading ExportTraceServiceRequest from protobuf"), "{message}");
+    }
+    assert_eq!(decode(&[]).unwrap().spans, []);
+    // Bodies of several messages, one after the other, are one message.
+    assert_eq!(decode(&[body.clone(), body].concat()).unwrap().spans.len(), 4);
+}
+
+#[test]
+fn what_contradicts_itself_is_put_right() {
+    let check = |fields: &dyn Fn(&mut Out), expected: &dyn Fn(&mut Span)| {
+        let span = decode_one(&request(
+            |_| {},
+            &[&|out: &mut Out| {
+                ids(out);
+                fields(out);
+            }],
+        ));
+        let mut bare = decode_one(&request(|_| {}, &[&ids]));
+        expected(&mut bare);
+        assert_eq!(span, bare);
+    };
+    let times = |start, end| {
+        move |out: &mut Out| {
+            put_fixed64_field(out, 7, start);
+            put_fixed64_field(out, 8, end);
+        }
+    };
+    let at = |nanos| Some(Timestamp::from_nanos(nanos));
+    check(&times(0, 0), &|_| {});
+    check(&times(0, 9), &|_| {});
+    check(&times(9, 0), &|span| span.timestamp = at(9));
+    check(&times(9, 8), &|span| span.timestamp = at(9));
+    check(&times(9, 9), &|span| {
+        span.timestamp = at(9);
+        span.duration = Some(Duration::from_nanos(1));
+    });
+    check(&|out| put_bytes_field(out, 4, &[0; 8]), &|_| {});
+    check(&|out| put_bytes_field(out, 4, &[2; 8]), &|_| {});
+    check(&|out| put_varint_field(out, 6, 1), &|_| {});
+    check(&|out| put_varint_field(out, 6, 77), &|_| {});
+    check(&|out| put_bytes_field(out, 5, b"a\xff"), &|span| span.name = "a\u{fffd}".to_owned());
+    // A link to nowhere.
+    check(&|out| put_message_field(out, 13, |_| {}), &|span| span.dropped_links = 1);
+    check(
+        &|out| {
+            text_attribute(out, 9, "k", "1");
+            text_attribute(out, 9, "j", "2");
+            text_attribute(out, 9, "k", "3");
+            put_message_field(out, 9, |out| put_text_field(out, 1, "empty"));
+        },
+        &|span| {
+            span.set_tag("k", "3");
+            span.set_tag("j", "2");
+            span.set_tag("empty", Value::Empty);
+        },
+    );
+    // Facts of Zipkin with values that they cannot have are tags.
+    check(
+        &|out| {
+            text_attribute(out, 9, "zipkin.remote.service_name", "X");
+            text_attribute(out, 9, "zipkin.remote.ipv4", "nowhere");
+            text_attribute(out, 9, "zipkin.debug", "yes");
+        },
+        &|span| {
+            span.remote_endpoint = Endpoint::named("x").into_option();
+            span.set_tag("zipkin.remote.ipv4", "nowhere");
+            span.set_tag("zipkin.debug", "yes");
+        },
+    );
+}
+
+#[test]
+fn every_reader_of_otlp_sees_the_service_of_a_span_from_zipkin() {
+    let mut span = Span::new(TraceId::new(1).unwrap(), SpanId::new(2).unwrap());
+    span.local_endpoint = Endpoint::named("shop").into_option();
+    let body = encode([&span]);
+    let needle = b"service.name";
+    assert!(body.windows(needle.len()).any(|window| window == needle));
+    assert_eq!(decode_one(&body), span);
+}
+
+#[test]
+fn equal_resources_become_one() {
+    let resource = |name: &str| {
+        let tags: Tags = vec![("service.name".to_owned(), Value::from(name))];
+        Some(std::sync::Arc::new(crate::Resource { tags }))
+    };
+    let spans: Vec<Span> = (1..=40)
+        .map(|id| {
+            let mut span = Span::new(TraceId::new(1).unwrap(), SpanId::new(id).unwrap());
+            let name = if id % 2 == 0 { "a" } else { "b" };
+            span.resource = resource(name);
+            span.local_endpoint = Endpoint::named(name).into_option();
+            span
+        })
+        .collect();
+    let body = encode(&spans);
+    let needle = b"service.name";
+    assert_eq!(body.windows(needle.len()).filter(|window| window == needle).count(), 2);
+    let mut decoded = decode(&body).unwrap().spans;
+    decoded.sort_by_key(|span| span.id);
+    assert_eq!(decoded, spans);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_span_holds_comes_back(span in arbitrary::span()) {
+        let decoded = decode(&encode([&span])).unwrap();
+        prop_assert_eq!(decoded.problems, Vec::<String>::new());
+        prop_assert_eq!(decoded.spans, [span]);
+    }
+
+    #[test]
+    fn lists_come_back_grouped(mut spans in prop::collection::vec(arbitrary::span(), 0..6), same in any::<bool>()) {
+        for (id, i) in (1..).zip(0..spans.len()) {
+            spans[i].id = SpanId::from_raw(id);
+            if same {
+                spans[i].resource = spans[0].resource.clone();
+                spans[i].scope = spans[0].scope.clone();
+            }
+            spans[i].normalize();
+        }
+        let mut decoded = decode(&encode(&spans)).unwrap().spans;
+        decoded.sort_by_key(|span| span.id);
+        prop_assert_eq!(decoded, spans);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&bytes);
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(
+        span in arbitrary::span(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let mut body = encode([&span]);
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if let Ok(decoded) = decode(&body) {
+            // What was read can be written and read again.
+            let again = decode(&encode(&decoded.spans)).unwrap();
+            prop_assert_eq!(again.problems, Vec::<String>::new());
+            prop_assert_eq!(again.spans.len(), decoded.spans.len());
+        }
+    }
+}
