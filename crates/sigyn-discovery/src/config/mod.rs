@@ -1,0 +1,429 @@
+//! prometheus.yml's discovery part: read strictly, checked, and turned into [`Job`]s.
+//!
+//! [`load`] and [`parse`] do it all in one step. A program with keys of its own reads [`File`] (or
+//! a section that hands on to it, see [`Section`](crate::yaml::Section)) and calls [`resolve`].
+
+mod duration;
+mod expand;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+pub use self::duration::{UnitError, format_duration, parse_duration, parse_size};
+pub use self::raw::{File, GlobalConfig, Limits, OPAQUE_KEYS, Places, ScrapeConfig};
+use crate::group::TargetGroup;
+use crate::labels::{Labels, quoted};
+use crate::mechanism::{self, file};
+use crate::relabel::{NameScheme, Rule};
+use crate::target::check_address;
+use crate::yaml::{self, Item, Place, YamlError};
+
+/// What the file says, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// The jobs, in the order of the file.
+    pub jobs: Vec<Job>,
+    /// `global.external_labels`, variables expanded.
+    pub external_labels: Labels,
+    /// What was accepted but will not do what its author hopes, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A job: how to find its targets, and how to ask them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// `job_name`, unique.
+    pub name: String,
+    /// How often to scrape a target, unless its label `__scrape_interval__` says otherwise.
+    pub scrape_interval: Duration,
+    /// How long a scrape may take, unless the label `__scrape_timeout__` says otherwise.
+    pub scrape_timeout: Duration,
+    /// `metrics_path`: where metrics are. It becomes the label `__metrics_path__` and no more.
+    pub metrics_path: String,
+    /// `scheme`: `http` or `https`.
+    pub scheme: String,
+    /// `params`: parameters of the URL.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// Whether what a target says of itself goes before what is known of it.
+    pub honor_labels: bool,
+    /// Whether to ask for compressed answers.
+    pub enable_compression: bool,
+    /// Whether to follow redirects.
+    pub follow_redirects: bool,
+    /// How many bytes an answer may have, decompressed. 0 is no limit.
+    pub body_size_limit: u64,
+    /// How many targets the job may have. 0 is no limit.
+    pub target_limit: u64,
+    /// How many dropped targets to remember. 0 is all.
+    pub keep_dropped_targets: u64,
+    /// Applied to each discovered label set.
+    pub relabel_configs: Vec<Rule>,
+    /// Where targets come from.
+    pub mechanisms: Vec<mechanism::Config>,
+}
+
+impl Job {
+    /// A job with Prometheus' defaults that finds nothing.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            scrape_interval: DEFAULT_INTERVAL,
+            scrape_timeout: DEFAULT_TIMEOUT,
+            metrics_path: "/metrics".to_owned(),
+            scheme: "http".to_owned(),
+            params: BTreeMap::new(),
+            honor_labels: false,
+            enable_compression: true,
+            follow_redirects: true,
+            body_size_limit: 0,
+            target_limit: 0,
+            keep_dropped_targets: 0,
+            relabel_configs: Vec::new(),
+            mechanisms: Vec::new(),
+        }
+    }
+
+    /// The groups of the job's `static_configs`.
+    pub fn static_groups(&self) -> Vec<TargetGroup> {
+        let groups = self.mechanisms.iter().filter_map(|mechanism| match mechanism {
+            mechanism::Config::Static(groups) => Some(groups.clone()),
+            mechanism::Config::File(_) => None,
+        });
+        groups.flatten().collect()
+    }
+}
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is wrong with a configuration, and where.
+///
+/// It prints as `prometheus.yml:3:5: job_name is empty`, without what is not known. Where only the
+/// text was given, the file's name is the caller's to add ([`ConfigError::in_file`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, if it was read here.
+    pub file: Option<PathBuf>,
+    /// Line and column; `None` only for a file that cannot be read at all.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl ConfigError {
+    fn at(place: Option<Place>, message: impl fmt::Display) -> Self {
+        Self { file: None, place, message: message.to_string() }
+    }
+
+    /// Names the file, unless one is named already.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.file.get_or_insert_with(|| file.into());
+        self
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.place) {
+            (Some(file), Some(place)) => write!(f, "{}:{place}: {}", file.display(), self.message),
+            (Some(file), None) => write!(f, "{}: {}", file.display(), self.message),
+            (None, Some(place)) => {
+                write!(f, "line {}: {} (column {})", place.line, self.message, place.column)
+            }
+            (None, None) => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<YamlError> for ConfigError {
+    fn from(error: YamlError) -> Self {
+        Self { file: None, place: Some(error.place()), message: error.message }
+    }
+}
+
+/// Reads and checks a file. Paths in it are relative to its directory.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = read(path)?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    parse(&text, dir).map_err(|error| error.in_file(path))
+}
+
+/// Reads and checks a text. Paths in it are relative to `dir`.
+pub fn parse(text: &str, dir: &Path) -> Result<Config, ConfigError> {
+    resolve(&yaml::section(text)?, dir)
+}
+
+/// Checks a file that was read, and reads and checks those it names in `scrape_config_files`.
+pub fn resolve(file: &File, dir: &Path) -> Result<Config, ConfigError> {
+    let mut config = validate(&file.global, &file.scrape_configs, dir)?;
+    let opaque = file.opaque.iter().filter_map(|item| Some((item.value.as_deref()?, item.place)));
+    for (key, place) in opaque {
+        config.warnings.push(format!("line {}: {key} is ignored by Sigyn", place.line));
+    }
+    for pattern in &file.scrape_config_files {
+        let text = pattern.value.as_ref().map(|text| text.0.as_str()).unwrap_or_default();
+        if !file::is_pattern(text) {
+            let message = format!("invalid scrape config file path {}", quoted(text));
+            return Err(ConfigError::at(Some(pattern.place), message));
+        }
+        for path in file::matches(&joined(dir, text)) {
+            let included = load_jobs(&path, &file.global).map_err(|error| error.in_file(&path))?;
+            if let Some(double) = included
+                .jobs
+                .iter()
+                .find(|job| config.jobs.iter().any(|other| other.name == job.name))
+            {
+                return Err(ConfigError::at(None, duplicate_job(&double.name)).in_file(&path));
+            }
+            config.jobs.extend(included.jobs);
+            config.warnings.extend(included.warnings);
+        }
+    }
+    let mut seen = HashSet::new();
+    config.warnings.retain(|warning| seen.insert(warning.clone()));
+    Ok(config)
+}
+
+fn load_jobs(path: &Path, global: &GlobalConfig) -> Result<Config, ConfigError> {
+    let text = read(path)?;
+    let file: raw::JobsFile = yaml::section(&text)?;
+    validate(global, &file.scrape_configs, path.parent().unwrap_or(Path::new("")))
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        ConfigError::at(None, format!("cannot read the file: {error}")).in_file(path)
+    })
+}
+
+/// Checks what was read. Relative paths in it are joined to `dir`.
+pub fn validate(
+    global: &GlobalConfig,
+    scrape_configs: &[Item<ScrapeConfig>],
+    dir: &Path,
+) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    let defaults = Defaults::new(global)?;
+    config.external_labels = external_labels(global, &mut config.warnings);
+
+    let mut names = HashSet::new();
+    let mut ignored: BTreeMap<&str, Place> = BTreeMap::new();
+    for (key, place) in global.places.ignored() {
+        ignored.entry(key).or_insert(place);
+    }
+    for item in scrape_configs {
+        let Some(raw) = &item.value else {
+            return Err(ConfigError::at(Some(item.place), "empty or null scrape config section"));
+        };
+        let job = defaults.job(raw, item.place, dir)?;
+        if !names.insert(job.name.clone()) {
+            let place = raw.places.get("job_name").or(Some(item.place));
+            return Err(ConfigError::at(place, duplicate_job(&job.name)));
+        }
+        for (key, place) in raw.places.ignored() {
+            ignored.entry(key).or_insert(place);
+        }
+        config.jobs.push(job);
+    }
+    for (key, place) in ignored {
+        config.warnings.push(format!(
+            "line {}: {key} is ignored by Sigyn: it concerns metrics only",
+            place.line
+        ));
+    }
+    Ok(config)
+}
+
+fn duplicate_job(name: &str) -> String {
+    format!("found multiple scrape configs with job name {}", quoted(name))
+}
+
+fn external_labels(global: &GlobalConfig, warnings: &mut Vec<String>) -> Labels {
+    let place = global.places.get("external_labels").unwrap_or_default();
+    let mut values = HashMap::new();
+    let mut lookup = |name: &str| -> String {
+        let value = values.entry(name.to_owned()).or_insert_with(|| {
+            std::env::var(name).unwrap_or_else(|_unset| {
+                warnings.push(format!(
+                    "line {}: external_labels name the unset variable {name}",
+                    place.line
+                ));
+                String::new()
+            })
+        });
+        value.clone()
+    };
+    global
+        .external_labels
+        .iter()
+        .map(|(name, value)| (name, expand::expand(value, &mut lookup)))
+        .collect()
+}
+
+/// What `global` gives to each job.
+struct Defaults {
+    interval: Duration,
+    timeout: Duration,
+    limits: Limits,
+    names: NameScheme,
+}
+
+impl Defaults {
+    fn new(global: &GlobalConfig) -> Result<Self, ConfigError> {
+        let interval = or_default(global.scrape_interval, DEFAULT_INTERVAL);
+        if global.scrape_timeout > interval {
+            let place = global.places.get("scrape_timeout");
+            return Err(ConfigError::at(
+                place,
+                "global scrape timeout greater than scrape interval",
+            ));
+        }
+        Ok(Self {
+            interval,
+            timeout: or_default(global.scrape_timeout, DEFAULT_TIMEOUT.min(interval)),
+            limits: global.limits,
+            names: name_scheme(&global.name_scheme, &global.places)?.unwrap_or_default(),
+        })
+    }
+
+    fn job(&self, raw: &ScrapeConfig, place: Place, dir: &Path) -> Result<Job, ConfigError> {
+        if raw.job_name.is_empty() {
+            return Err(ConfigError::at(
+                raw.places.get("job_name").or(Some(place)),
+                "job_name is empty",
+            ));
+        }
+        let scrape_interval = or_default(raw.scrape_interval, self.interval);
+        if raw.scrape_timeout > scrape_interval {
+            let message = format!(
+                "scrape timeout greater than scrape interval for scrape config with job name {}",
+                quoted(&raw.job_name)
+            );
+            return Err(ConfigError::at(raw.places.get("scrape_timeout"), message));
+        }
+        let names = name_scheme(&raw.name_scheme, &raw.places)?.unwrap_or(self.names);
+        Ok(Job {
+            scrape_interval,
+            scrape_timeout: or_default(raw.scrape_timeout, self.timeout.min(scrape_interval)),
+            metrics_path: raw.metrics_path.clone().unwrap_or_else(|| "/metrics".to_owned()),
+            scheme: raw.scheme.clone().unwrap_or_else(|| "http".to_owned()),
+            params: raw.params.clone(),
+            honor_labels: raw.honor_labels,
+            enable_compression: raw.enable_compression.unwrap_or(true),
+            follow_redirects: raw.follow_redirects.unwrap_or(true),
+            body_size_limit: limit(raw.limits.body_size, self.limits.body_size),
+            target_limit: limit(raw.limits.targets, self.limits.targets),
+            keep_dropped_targets: limit(
+                raw.limits.keep_dropped_targets,
+                self.limits.keep_dropped_targets,
+            ),
+            relabel_configs: rules(raw, names)?,
+            mechanisms: mechanisms(raw, names, dir)?,
+            ..Job::new(raw.job_name.as_str())
+        })
+    }
+}
+
+fn or_default(written: Duration, default: Duration) -> Duration {
+    if written.is_zero() { default } else { written }
+}
+
+fn limit(written: u64, default: u64) -> u64 {
+    if written == 0 { default } else { written }
+}
+
+fn name_scheme(text: &str, places: &Places) -> Result<Option<NameScheme>, ConfigError> {
+    match text {
+        "" => Ok(None),
+        "utf8" => Ok(Some(NameScheme::Utf8)),
+        "legacy" => Ok(Some(NameScheme::Legacy)),
+        other => {
+            let message = format!("unrecognized ValidationScheme: {}", quoted(other));
+            Err(ConfigError::at(places.get("metric_name_validation_scheme"), message))
+        }
+    }
+}
+
+fn rules(raw: &ScrapeConfig, names: NameScheme) -> Result<Vec<Rule>, ConfigError> {
+    let rule = |item: &Item<_>| {
+        let null = || {
+            ConfigError::at(
+                Some(item.place),
+                "empty or null target relabeling rule in scrape config",
+            )
+        };
+        let rule = item.value.as_ref().ok_or_else(null)?;
+        Rule::with_names(rule, names).map_err(|error| ConfigError::at(Some(item.place), error))
+    };
+    raw.relabel_configs.iter().map(rule).collect()
+}
+
+fn mechanisms(
+    raw: &ScrapeConfig,
+    names: NameScheme,
+    dir: &Path,
+) -> Result<Vec<mechanism::Config>, ConfigError> {
+    let mut mechanisms = Vec::new();
+    let mut groups = Vec::new();
+    for (index, (section, place)) in
+        sections("static_configs", &raw.static_configs)?.into_iter().enumerate()
+    {
+        // Relabelling may turn a URL into an address; without any, it is a mistake for sure.
+        if raw.relabel_configs.is_empty() {
+            let checked = section.targets.iter().try_for_each(|address| check_address(address));
+            checked.map_err(|error| ConfigError::at(Some(place), error))?;
+        }
+        if let Some((name, _)) = section.labels.iter().find(|(name, _)| !names.is_valid(name)) {
+            return Err(ConfigError::at(
+                Some(place),
+                format!("{} is not a valid label name", quoted(name)),
+            ));
+        }
+        groups.push(section.clone().into_group(index.to_string()));
+    }
+    if !groups.is_empty() {
+        mechanisms.push(mechanism::Config::Static(groups));
+    }
+    for (section, place) in sections("file_sd_configs", &raw.file_sd_configs)? {
+        let config = section.validate(dir).map_err(|error| ConfigError::at(Some(place), error))?;
+        mechanisms.push(mechanism::Config::File(config));
+    }
+    Ok(mechanisms)
+}
+
+fn sections<'a, S>(key: &str, items: &'a [Item<S>]) -> Result<Vec<(&'a S, Place)>, ConfigError> {
+    let section = |item: &'a Item<S>| {
+        let null = || ConfigError::at(Some(item.place), format!("empty or null section in {key}"));
+        Ok((item.value.as_ref().ok_or_else(null)?, item.place))
+    };
+    items.iter().map(section).collect()
+}
+
+/// A path of the file, seen from the file's directory, without `.` and `..` where that can be.
+pub(crate) fn joined(dir: &Path, path: &str) -> PathBuf {
+    if path.is_empty() {
+        return PathBuf::new();
+    }
+    let mut clean = PathBuf::new();
+    for component in dir.join(path).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(clean.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                clean.pop();
+            }
+            Component::ParentDir if clean.has_root() => {}
+            other => clean.push(other),
+        }
+    }
+    clean
+}

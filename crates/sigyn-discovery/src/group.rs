@@ -1,0 +1,20 @@
+//! A target group: targets that were discovered together and share labels.
+
+use std::collections::BTreeMap;
+
+use crate::labels::Labels;
+
+/// Targets of one source. The newest group of a source replaces the one before; a group without
+/// targets and labels removes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Where the group comes from, unique within its provider (`/etc/sd/a.yml:0`).
+    pub source: String,
+    /// What all targets of the group have in common. A target's own label wins.
+    pub labels: Labels,
+    /// One label set a target; `__address__` is among them.
+    pub targets: Vec<Labels>,
+}
+
+/// Everything discovered now: job name to target groups. A job without groups is listed, empty.
+pub type Groups = BTreeMap<String, Vec<TargetGroup>>;

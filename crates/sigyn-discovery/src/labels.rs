@@ -1,0 +1,187 @@
+//! A label set: what is known of a target, as sorted names with non-empty values.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A sorted set of labels. An empty value means "absent", as everywhere in Prometheus.
+///
+/// ```
+/// use sigyn_discovery::Labels;
+///
+/// let mut labels = Labels::from_iter([("job", "shop"), ("__address__", "127.0.0.1:80")]);
+/// labels.set("zone", "a");
+/// labels.set("job", ""); // deletes
+/// assert_eq!(labels.get("job"), None);
+/// assert_eq!(labels.to_string(), r#"{__address__="127.0.0.1:80", zone="a"}"#);
+/// assert_eq!(labels.public().to_string(), r#"{zone="a"}"#);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// The empty set.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// The value of `name`, if present.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The value of `name`, or "" if absent: what relabelling sees.
+    pub fn value(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// Sets `name`; an empty `value` removes it.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        if value.is_empty() {
+            self.0.remove(&name);
+        } else {
+            self.0.insert(name, value);
+        }
+    }
+
+    /// Sets `name` unless it is present already.
+    pub fn set_default(&mut self, name: &str, value: &str) {
+        if !value.is_empty() && !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Removes `name` and returns the value it had.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// Keeps only the labels for which `keep(name, value)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        self.0.retain(|name, value| keep(name, value));
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> + Clone {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The labels a user sees: those whose names do not start with `__`.
+    pub fn public(&self) -> Self {
+        self.iter().filter(|(name, _)| !name.starts_with("__")).collect()
+    }
+
+    /// How many labels there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
+        let mut set = Self::new();
+        set.extend(labels);
+        set
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> Extend<(N, V)> for Labels {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, labels: I) {
+        for (name, value) in labels {
+            self.set(name, value);
+        }
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            if is_legacy_name(name) {
+                f.write_str(name)?;
+            } else {
+                write!(f, "\"{}\"", escaped(name))?;
+            }
+            write!(f, "=\"{}\"", escaped(value))?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whether `name` is a label name of the classic kind: `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_legacy_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['"', '\\']) && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// `text` between double quotes, escaped as Go's `%q` does it.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", escaped(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_value_is_an_absent_label() {
+        let mut labels = Labels::from_iter([("a", "1"), ("b", "")]);
+        assert_eq!(labels.len(), 1);
+        labels.set_default("a", "2");
+        labels.set_default("c", "");
+        assert_eq!(labels, Labels::from_iter([("a", "1")]));
+        labels.set("a", "");
+        assert!(labels.is_empty());
+    }
+
+    #[test]
+    fn display_sorts_quotes_and_escapes() {
+        let labels = Labels::from_iter([("b", "say \"hi\"\\\n"), ("a", "1"), ("a.b", "2")]);
+        assert_eq!(labels.to_string(), r#"{a="1", "a.b"="2", b="say \"hi\"\\\n"}"#);
+        assert_eq!(Labels::new().to_string(), "{}");
+    }
+
+    #[test]
+    fn legacy_names() {
+        for name in ["a", "_", "__address__", "A9"] {
+            assert!(is_legacy_name(name), "{name}");
+        }
+        for name in ["", "9a", "a-b", "a.b", "é"] {
+            assert!(!is_legacy_name(name), "{name}");
+        }
+    }
+}

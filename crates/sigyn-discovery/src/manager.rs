@@ -1,0 +1,353 @@
+//! The manager: runs what the jobs need to find their targets, and passes on what is found.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Job;
+use crate::group::{Groups, TargetGroup};
+use crate::mechanism::{self, Context, Update, file};
+use crate::metrics::Metrics;
+
+/// Updates that wait for the manager. A provider that finds the queue full waits.
+const UPDATES_CAPACITY: usize = 64;
+
+/// How long the first change waits for company; each further one waits longer, up to the maximum.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Runs one provider for each distinct section of the jobs' discovery, and sends all target groups
+/// of all jobs whenever something changed.
+///
+/// - Jobs with equal sections share a provider, and a provider whose section stands unchanged in
+///   a new configuration goes on as it is.
+/// - Changes are sent together: 100 ms after the first, and ever later, up to 5 s, while they go
+///   on.
+/// - A job whose section was edited keeps the targets of the old one until the new one has
+///   answered, or until twice its refresh interval has passed without an answer. Prometheus drops
+///   them at once; a tracer would lose spans by that.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tokio::sync::watch;
+/// # use tokio_util::sync::CancellationToken;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use sigyn_discovery::{Groups, Manager, config};
+///
+/// let config = config::parse("
+/// scrape_configs:
+/// - job_name: shop
+///   static_configs: [{targets: ['127.0.0.1:8080']}]
+/// ", ".".as_ref()).unwrap();
+/// let (_jobs_tx, jobs) = watch::channel(Arc::new(config.jobs));
+/// let (groups_tx, mut groups) = watch::channel(Arc::new(Groups::new()));
+/// let shutdown = CancellationToken::new();
+/// let running = tokio::spawn(Manager::new(jobs, groups_tx).run(shutdown.clone()));
+///
+/// groups.changed().await.unwrap();
+/// assert_eq!(groups.borrow()["shop"][0].targets.len(), 1);
+/// shutdown.cancel();
+/// running.await.unwrap();
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    jobs: watch::Receiver<Arc<Vec<Job>>>,
+    groups: watch::Sender<Arc<Groups>>,
+    metrics: Arc<Metrics>,
+    watcher: Arc<file::Watcher>,
+    updates_tx: mpsc::Sender<Update>,
+    updates: mpsc::Receiver<Update>,
+    tasks: JoinSet<u64>,
+    providers: BTreeMap<u64, Provider>,
+    held: Vec<Held>,
+    next_provider: u64,
+    job_names: BTreeSet<String>,
+    pacer: Pacer,
+}
+
+/// One running section, and what it has found.
+#[derive(Debug)]
+struct Provider {
+    config: mechanism::Config,
+    jobs: BTreeSet<String>,
+    groups: BTreeMap<String, TargetGroup>,
+    answered: bool,
+    shutdown: CancellationToken,
+}
+
+/// What a job keeps of a section that it no longer has.
+#[derive(Debug)]
+struct Held {
+    job: String,
+    kind: &'static str,
+    groups: Vec<TargetGroup>,
+    /// The providers that take its place and have not answered yet.
+    successors: BTreeSet<u64>,
+    until: Instant,
+}
+
+impl Manager {
+    /// A manager for `jobs`, as they are and as they become. It does nothing until it is run.
+    pub fn new(jobs: watch::Receiver<Arc<Vec<Job>>>, groups: watch::Sender<Arc<Groups>>) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
+        Self {
+            jobs,
+            groups,
+            watcher: Arc::new(file::Watcher::new(Arc::clone(&metrics))),
+            metrics,
+            updates_tx,
+            updates,
+            tasks: JoinSet::new(),
+            providers: BTreeMap::new(),
+            held: Vec::new(),
+            next_provider: 0,
+            job_names: BTreeSet::new(),
+            pacer: Pacer::new(),
+        }
+    }
+
+    /// The counters, to keep while the manager runs.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Works until `shutdown`, then stops all providers.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        self.apply(&shutdown);
+        let mut jobs_open = true;
+        loop {
+            let released = self.held.iter().map(|held| held.until).min();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = self.jobs.changed(), if jobs_open => match changed {
+                    Ok(()) => self.apply(&shutdown),
+                    // Nobody can change the jobs any more; those there are go on.
+                    Err(_closed) => jobs_open = false,
+                },
+                Some(update) = self.updates.recv() => self.receive(update),
+                Some(ended) = self.tasks.join_next() => self.reap(ended),
+                () = at(released) => self.release(),
+                () = at(self.pacer.due()) => self.send(),
+            }
+        }
+        // Each provider listens to a child of `shutdown`.
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Takes over the newest jobs.
+    fn apply(&mut self, shutdown: &CancellationToken) {
+        let jobs = Arc::clone(&self.jobs.borrow_and_update());
+        let before: BTreeMap<u64, BTreeSet<String>> = self
+            .providers
+            .iter_mut()
+            .map(|(id, provider)| (*id, std::mem::take(&mut provider.jobs)))
+            .collect();
+        self.job_names = jobs.iter().map(|job| job.name.clone()).collect();
+        for job in jobs.iter() {
+            for config in &job.mechanisms {
+                let id = self.provider(config, shutdown);
+                if let Some(provider) = self.providers.get_mut(&id) {
+                    provider.jobs.insert(job.name.clone());
+                }
+            }
+        }
+        self.hold(&before);
+        let unused = self.providers.extract_if(.., |_, provider| provider.jobs.is_empty());
+        for (_, provider) in unused {
+            provider.shutdown.cancel();
+        }
+        self.metrics.providers.set(self.providers.len());
+        self.pacer.change();
+    }
+
+    /// The provider of `config`, started if there is none.
+    fn provider(&mut self, config: &mechanism::Config, shutdown: &CancellationToken) -> u64 {
+        if let Some((id, _)) =
+            self.providers.iter().find(|(_, provider)| provider.config == *config)
+        {
+            return *id;
+        }
+        let id = self.next_provider;
+        self.next_provider += 1;
+        let mut provider = Provider {
+            config: config.clone(),
+            jobs: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            answered: false,
+            shutdown: shutdown.child_token(),
+        };
+        if let mechanism::Config::Static(groups) = config {
+            // Known at once: no need of a task.
+            provider.groups =
+                groups.iter().map(|group| (group.source.clone(), group.clone())).collect();
+            provider.answered = true;
+        } else {
+            let context = Context {
+                provider: id,
+                updates: self.updates_tx.clone(),
+                watcher: Arc::clone(&self.watcher),
+                metrics: Arc::clone(&self.metrics),
+                shutdown: provider.shutdown.clone(),
+            };
+            let running = config.clone().run(context);
+            self.tasks.spawn(async move {
+                running.await;
+                id
+            });
+        }
+        self.providers.insert(id, provider);
+        id
+    }
+
+    /// Keeps, for each job that has lost a section and got one of the same kind instead, what the
+    /// old one had found. `before` says which jobs each provider served until now.
+    fn hold(&mut self, before: &BTreeMap<u64, BTreeSet<String>>) {
+        let mut lost = Vec::new();
+        for (id, jobs) in before {
+            let Some(provider) = self.providers.get(id) else { continue };
+            for job in jobs.difference(&provider.jobs) {
+                lost.push(Held {
+                    job: job.clone(),
+                    kind: provider.config.kind(),
+                    groups: provider.groups.values().cloned().collect(),
+                    successors: BTreeSet::new(),
+                    until: Instant::now(),
+                });
+            }
+        }
+        // A successor that was itself replaced before it answered passes on what it waits with.
+        let held = std::mem::take(&mut self.held);
+        for mut held in held.into_iter().chain(lost) {
+            let successors = self.providers.iter().filter(|(_, provider)| {
+                !provider.answered
+                    && provider.config.kind() == held.kind
+                    && provider.jobs.contains(&held.job)
+            });
+            let mut wait = Duration::ZERO;
+            let mut ids = BTreeSet::new();
+            for (id, provider) in successors {
+                wait = wait.max(2 * provider.config.refresh_interval());
+                ids.insert(*id);
+            }
+            if ids.is_empty() || held.groups.is_empty() {
+                continue;
+            }
+            if ids != held.successors {
+                held.until = Instant::now() + wait;
+                held.successors = ids;
+            }
+            self.held.push(held);
+        }
+    }
+
+    /// Lets go of what was held for long enough.
+    fn release(&mut self) {
+        let now = Instant::now();
+        self.held.retain(|held| held.until > now);
+        self.pacer.change();
+    }
+
+    fn receive(&mut self, update: Update) {
+        self.metrics.received_updates.increment();
+        let Some(provider) = self.providers.get_mut(&update.provider) else {
+            // Its last words, from before it was stopped.
+            return;
+        };
+        let mut changed = !provider.answered;
+        provider.answered = true;
+        for group in update.groups {
+            if group.targets.is_empty() {
+                changed |= provider.groups.remove(&group.source).is_some();
+            } else if provider.groups.get(&group.source) != Some(&group) {
+                provider.groups.insert(group.source.clone(), group);
+                changed = true;
+            }
+        }
+        for held in &mut self.held {
+            held.successors.remove(&update.provider);
+        }
+        self.held.retain(|held| !held.successors.is_empty());
+        if changed {
+            self.pacer.change();
+        }
+    }
+
+    /// Takes note of a provider that has ended.
+    fn reap(&mut self, ended: Result<u64, tokio::task::JoinError>) {
+        let stopped = ended.as_ref().is_ok_and(|id| !self.providers.contains_key(id));
+        if !stopped {
+            self.metrics.providers_failed.increment();
+            let error = ended.err().map(|error| error.to_string());
+            tracing::error!(error, "a discovery provider has ended, its targets stay as they are");
+        }
+    }
+
+    fn send(&mut self) {
+        let mut groups: Groups =
+            self.job_names.iter().map(|name| (name.clone(), Vec::new())).collect();
+        for provider in self.providers.values() {
+            for job in &provider.jobs {
+                groups.entry(job.clone()).or_default().extend(provider.groups.values().cloned());
+            }
+        }
+        for held in &self.held {
+            groups.entry(held.job.clone()).or_default().extend(held.groups.iter().cloned());
+        }
+        let targets = groups.values().flatten().map(|group| group.targets.len()).sum();
+        self.metrics.discovered_targets.set(targets);
+        self.metrics.sent_updates.increment();
+        self.groups.send_replace(Arc::new(groups));
+        self.pacer.sent();
+    }
+}
+
+/// Sleeps until `instant`, or for ever.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Decides when to send: soon after a lone change, rarely amid many.
+#[derive(Debug)]
+struct Pacer {
+    backoff: Duration,
+    due: Option<Instant>,
+    sent: Option<Instant>,
+}
+
+impl Pacer {
+    fn new() -> Self {
+        Self { backoff: BACKOFF_MIN, due: None, sent: None }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn change(&mut self) {
+        let now = Instant::now();
+        if self.sent.is_none_or(|sent| now - sent >= BACKOFF_MAX) {
+            self.backoff = BACKOFF_MIN;
+        }
+        self.due.get_or_insert(now + self.backoff);
+    }
+
+    fn sent(&mut self) {
+        self.due = None;
+        self.sent = Some(Instant::now());
+        self.backoff = (self.backoff * 3 / 2).min(BACKOFF_MAX);
+    }
+}

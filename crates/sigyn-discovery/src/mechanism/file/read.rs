@@ -1,0 +1,133 @@
+//! Reading target files: which there are, what they hold, and what is gone since the last time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::matches;
+use crate::group::TargetGroup;
+use crate::labels::Labels;
+use crate::mechanism::static_sd::StaticConfig;
+use crate::metrics::Metrics;
+use crate::yaml::{self, Fields, YamlError};
+
+/// Reads all files of one provider, and remembers how many groups each had.
+#[derive(Debug)]
+pub(super) struct Reader {
+    patterns: Vec<PathBuf>,
+    known: BTreeMap<PathBuf, usize>,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a file's targets stay what they were.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("cannot read the file")]
+    Io(#[from] io::Error),
+    #[error("not valid YAML")]
+    Yaml(#[from] YamlError),
+    #[error("not valid JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("nil target group item found (index {0})")]
+    Null(usize),
+}
+
+impl Reader {
+    pub(super) fn new(patterns: Vec<PathBuf>, metrics: Arc<Metrics>) -> Self {
+        Self { patterns, known: BTreeMap::new(), metrics }
+    }
+
+    /// The directories in which a change may matter.
+    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
+        let directory = |pattern: &PathBuf| match pattern.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        self.patterns.iter().map(directory).collect()
+    }
+
+    /// The groups of all files, and an empty group for each that is gone. A file that cannot be
+    /// read or understood keeps the groups it had. `None` if there are files, but none could be
+    /// read: that is no answer.
+    pub(super) fn read(&mut self) -> Option<Vec<TargetGroup>> {
+        let mut found = BTreeMap::new();
+        let mut groups = Vec::new();
+        let mut failures = 0;
+        let paths: BTreeSet<PathBuf> =
+            self.patterns.iter().flat_map(|pattern| matches(pattern)).collect();
+        for path in paths {
+            self.metrics.file_reads.increment();
+            match read_file(&path) {
+                Ok(read) => {
+                    found.insert(path, read.len());
+                    groups.extend(read);
+                }
+                Err(error) => {
+                    self.metrics.file_read_errors.increment();
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(path = %path.display(), %error, cause, "cannot use target file, its former targets stay");
+                    failures += 1;
+                    let known = self.known.get(&path).copied().unwrap_or_default();
+                    found.insert(path, known);
+                }
+            }
+        }
+        for (path, known) in &self.known {
+            let remaining = found.get(path).copied().unwrap_or_default();
+            let gone = (remaining..*known)
+                .map(|index| TargetGroup { source: source(path, index), ..Default::default() });
+            groups.extend(gone);
+        }
+        let answered = failures == 0 || failures < found.len() || !groups.is_empty();
+        self.known = found;
+        answered.then_some(groups)
+    }
+}
+
+fn source(path: &Path, index: usize) -> String {
+    format!("{}:{index}", path.display())
+}
+
+/// The groups of one file.
+fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
+    let text = std::fs::read_to_string(path)?;
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let sections = if is_json { parse_json(&text)? } else { parse_yaml(&text)? };
+    let mut groups = Vec::with_capacity(sections.len());
+    for (index, section) in sections.into_iter().enumerate() {
+        let mut group = section.ok_or(ReadError::Null(index))?.into_group(source(path, index));
+        group.labels.set("__meta_filepath", path.to_string_lossy());
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+fn parse_yaml(text: &str) -> Result<Vec<Option<StaticConfig>>, YamlError> {
+    let sections: Option<Vec<Option<Fields<StaticConfig>>>> = yaml::from_yaml(text)?;
+    Ok(sections.into_iter().flatten().map(|section| section.map(|fields| fields.0)).collect())
+}
+
+fn parse_json(text: &str) -> Result<Vec<Option<StaticConfig>>, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Group {
+        targets: Option<Vec<Option<String>>>,
+        labels: Option<BTreeMap<String, Option<String>>>,
+    }
+
+    let groups: Option<Vec<Option<Group>>> = serde_json::from_str(text)?;
+    let section = |group: Group| StaticConfig {
+        targets: group.targets.into_iter().flatten().map(Option::unwrap_or_default).collect(),
+        labels: Labels::from_iter(
+            group
+                .labels
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name, value.unwrap_or_default())),
+        ),
+    };
+    Ok(groups.into_iter().flatten().map(|group| group.map(section)).collect())
+}
