@@ -1,0 +1,213 @@
+//! Segments as bytes: each encoded and compressed once, whoever asks and how often.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use sigyn_model::Span;
+use sigyn_model::codec::{json_v2, otlp};
+
+use crate::ring::Segment;
+
+/// What a body is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Format {
+    Otlp,
+    ZipkinJson,
+}
+
+/// How a body is compressed: each piece its own gzip member or zstd frame, so that pieces concatenate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Coding {
+    Zstd,
+    Gzip,
+    Identity,
+}
+
+impl Format {
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Otlp => {
+                "application/x-protobuf; \
+                 messageType=\"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest\""
+            }
+            Self::ZipkinJson => "application/json",
+        }
+    }
+
+    /// One segment, in a form that concatenates: a protobuf list as it is, JSON without its brackets.
+    fn encode(self, spans: &[Span]) -> Vec<u8> {
+        match self {
+            Self::Otlp => otlp::encode(spans),
+            Self::ZipkinJson => {
+                let mut list = json_v2::encode_list(spans);
+                list.pop();
+                let mut list = list.into_bytes();
+                list.drain(..1.min(list.len()));
+                list
+            }
+        }
+    }
+}
+
+impl Coding {
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Zstd => Some("zstd"),
+            Self::Gzip => Some("gzip"),
+            Self::Identity => None,
+        }
+    }
+
+    /// Level 1 of either: more costs microseconds per span and saves a few bytes.
+    fn compress(self, plain: Vec<u8>) -> Bytes {
+        let compressed = match self {
+            Self::Identity => return plain.into(),
+            Self::Zstd => zstd::bulk::compress(&plain, 1),
+            Self::Gzip => {
+                let level = flate2::Compression::new(1);
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+                encoder.write_all(&plain).and_then(|()| encoder.finish())
+            }
+        };
+        // Compressing memory into memory has no way to fail that memory itself would survive.
+        compressed.unwrap_or_default().into()
+    }
+}
+
+/// The bytes between segments: nothing for protobuf, a JSON list's brackets and commas.
+#[derive(Clone, Debug, Default)]
+struct Framing {
+    open: Bytes,
+    between: Bytes,
+    close: Bytes,
+}
+
+impl Framing {
+    fn of(format: Format, coding: Coding) -> Self {
+        static JSON: LazyLock<[Framing; 3]> = LazyLock::new(|| {
+            [Coding::Zstd, Coding::Gzip, Coding::Identity].map(|coding| {
+                let piece = |text: &str| coding.compress(text.as_bytes().to_vec());
+                Framing { open: piece("["), between: piece(","), close: piece("]") }
+            })
+        });
+        match format {
+            Format::Otlp => Self::default(),
+            Format::ZipkinJson => JSON[coding as usize].clone(),
+        }
+    }
+}
+
+/// An answer in the making: whole segments until it is full.
+#[derive(Debug)]
+pub(crate) struct Body {
+    framing: Framing,
+    bytes_max: usize,
+    pieces: Vec<Bytes>,
+    len: usize,
+}
+
+impl Body {
+    pub(crate) fn new(format: Format, coding: Coding, bytes_max: Option<usize>) -> Self {
+        let framing = Framing::of(format, coding);
+        let len = framing.open.len() + framing.close.len();
+        Self { framing, bytes_max: bytes_max.unwrap_or(usize::MAX), pieces: Vec::new(), len }
+    }
+
+    /// Adds a segment if there is room for it. The first always gets in: the body would otherwise
+    /// never get past it.
+    pub(crate) fn push(&mut self, segment: Bytes) -> bool {
+        let separator = if self.pieces.is_empty() { 0 } else { self.framing.between.len() };
+        let len = self.len + separator + segment.len();
+        if !self.pieces.is_empty() && len > self.bytes_max {
+            return false;
+        }
+        self.len = len;
+        self.pieces.push(segment);
+        true
+    }
+
+    pub(crate) fn finish(self) -> Bytes {
+        let unframed = self.framing.open.is_empty() && self.framing.close.is_empty();
+        if let ([only], true) = (self.pieces.as_slice(), unframed) {
+            return only.clone();
+        }
+        let mut body = Vec::with_capacity(self.len);
+        body.extend_from_slice(&self.framing.open);
+        for (i, piece) in self.pieces.iter().enumerate() {
+            if i > 0 {
+                body.extend_from_slice(&self.framing.between);
+            }
+            body.extend_from_slice(piece);
+        }
+        body.extend_from_slice(&self.framing.close);
+        body.into()
+    }
+}
+
+type Key = (u64, Format, Coding);
+
+/// Encoded segments, bounded in bytes: what does not fit is encoded again when it is asked for again.
+#[derive(Debug)]
+pub(crate) struct Encodings {
+    bytes_max: usize,
+    cached: Mutex<Cached>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    /// In order of segments, so that the oldest is the first to go.
+    entries: BTreeMap<Key, Arc<OnceLock<Bytes>>>,
+    bytes: usize,
+}
+
+impl Encodings {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, cached: Mutex::default() }
+    }
+
+    /// A segment's bytes. Two scrapers that ask at the same time wait for one encoding, not two.
+    pub(crate) fn get(&self, segment: &Segment, format: Format, coding: Coding) -> Bytes {
+        let key = (segment.seq, format, coding);
+        let cell = self.with(|cached| Arc::clone(cached.entries.entry(key).or_default()));
+        let mut fresh = false;
+        let bytes = cell.get_or_init(|| {
+            fresh = true;
+            coding.compress(format.encode(&segment.spans))
+        });
+        if fresh {
+            self.with(|cached| {
+                cached.bytes += bytes.len();
+                // An entry dropped meanwhile is not in the books.
+                if !cached.entries.get(&key).is_some_and(|entry| Arc::ptr_eq(entry, &cell)) {
+                    cached.bytes -= bytes.len();
+                }
+                while cached.bytes > self.bytes_max && cached.drop_first() {}
+            });
+        }
+        bytes.clone()
+    }
+
+    /// Drops whatever belongs to segments that the log no longer holds.
+    pub(crate) fn forget_below(&self, oldest: u64) {
+        self.with(|cached| {
+            while cached.entries.first_key_value().is_some_and(|(key, _)| key.0 < oldest)
+                && cached.drop_first()
+            {}
+        });
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Cached) -> T) -> T {
+        f(&mut self.cached.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Cached {
+    fn drop_first(&mut self) -> bool {
+        let Some((_, cell)) = self.entries.pop_first() else { return false };
+        // A cell still being filled has not been counted yet and will find itself gone.
+        self.bytes -= cell.get().map_or(0, Bytes::len);
+        true
+    }
+}

@@ -1,0 +1,247 @@
+//! What a scrape reads: `GET /traces`, free of any server, and as a `tower` service.
+//!
+//! `docs/formats/pull-protocol.md` says what each header means; this file only follows it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use sigyn_model::pull::{self, Cursor, Range};
+use tokio::time::Instant;
+
+use crate::encode::{Body, Coding, Format};
+use crate::negotiate;
+use crate::record::Recorder;
+use crate::stats::count;
+
+/// A long poll without a scrape timeout waits no longer than this.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// A scrape timeout beyond this is taken for this: an hour is no timeout any more.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Serves a recorder's spans at one path.
+#[derive(Clone, Debug)]
+pub struct Exposition {
+    recorder: Recorder,
+    path: String,
+}
+
+/// A request, read once. What cannot be read is as if it had not been sent.
+#[derive(Debug, Default, PartialEq)]
+struct Ask {
+    scraper: Option<String>,
+    interval: Option<Duration>,
+    cursor: Option<Cursor>,
+    cursor_unreadable: bool,
+    bytes_max: Option<usize>,
+    wait: Option<Duration>,
+    timeout: Option<Duration>,
+}
+
+impl Exposition {
+    /// Answers at `/traces`.
+    pub fn new(recorder: Recorder) -> Self {
+        Self { recorder, path: "/traces".to_owned() }
+    }
+
+    /// Answers at another path.
+    pub fn at(self, path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
+    /// Answers one request, whose body does not matter. Only `Prefer: wait` needs a runtime, tokio's.
+    pub async fn respond(&self, request: &Parts) -> Response<Full<Bytes>> {
+        let arrived = Instant::now();
+        if request.uri.path() != self.path {
+            return text(StatusCode::NOT_FOUND, "spans are elsewhere\n");
+        }
+        if request.method != Method::GET {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            return response;
+        }
+        let shared = &*self.recorder.shared;
+        let (ring, counters) = (&shared.ring, &shared.counters);
+
+        // Acknowledging comes first: a scraper that is sent away has sent its cursor all the same.
+        let ask = Ask::read(request);
+        let named = ask.scraper.as_deref();
+        let now = shared.clock.monotonic();
+        let arrival = ring.arrive(named.map(|name| (name, ask.interval)), ask.cursor, now);
+        count(&counters.cursors_refused, u64::from(arrival.beyond || ask.cursor_unreadable));
+        count(&counters.leases_refused, u64::from(named.is_some() && !arrival.leased));
+        let leased = named.filter(|_| arrival.leased);
+
+        let Ok(_permit) = shared.scrapes.try_acquire() else {
+            count(&counters.busy, 1);
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
+        };
+        let chosen = negotiate::format(&request.headers).zip(negotiate::coding(&request.headers));
+        let Some((format, coding)) = chosen else {
+            count(&counters.not_acceptable, 1);
+            let formats = [Format::Otlp, Format::ZipkinJson].map(Format::content_type).join("\n");
+            let message = format!("spans are offered as\n{formats}\n");
+            let mut response = text(StatusCode::NOT_ACCEPTABLE, message);
+            response.headers_mut().insert(VARY, VARIES);
+            return response;
+        };
+
+        // Only part of the scrape's time is ours; the rest is for the way back.
+        let share = ask.timeout.map(|timeout| timeout * 4 / 5);
+        if let Some(wait) = ask.wait {
+            let wait = wait.min(share.unwrap_or(WAIT_MAX));
+            // The end of the wait is an answer like any other.
+            let _ = tokio::time::timeout_at(arrived + wait, ring.ready(arrival.start)).await;
+        }
+        let page = ring.read(arrival.start, ask.wait.is_some(), leased);
+        shared.encodings.forget_below(page.oldest);
+
+        let mut body = Body::new(format, coding, ask.bytes_max);
+        let mut read = None;
+        for segment in &page.segments {
+            let late = share.is_some_and(|share| arrived.elapsed() >= share);
+            if read.is_some() && late {
+                break;
+            }
+            if !body.push(shared.encodings.get(segment, format, coding)) {
+                break;
+            }
+            let first = read.map_or(segment.seq, |(first, _)| first);
+            read = Some((first, segment.seq));
+            // A segment may take milliseconds to encode; others want the thread too.
+            yield_now().await;
+        }
+
+        let epoch = ring.epoch;
+        let next = read.map_or(page.newest, |(_, last)| last) + 1;
+        if let Some(name) = leased {
+            ring.told(name, next);
+        }
+        count(if leased.is_some() { &counters.scrapes } else { &counters.peeks }, 1);
+
+        let body = read.map(|range| (range, body.finish()));
+        let mut response = Response::new(Full::default());
+        let headers = response.headers_mut();
+        headers.insert(VARY, VARIES);
+        set(headers, pull::NEXT, &Cursor { epoch, seq: next }.to_string());
+        set(headers, pull::MORE, if next <= page.newest { "1" } else { "0" });
+        set(headers, pull::LOST, &format!("spans={}", page.lost));
+        set(headers, pull::FINISHED, &page.counts.finished.to_string());
+        set(headers, pull::DROPPED, &page.counts.dropped.to_string());
+        set(headers, pull::FINAL, if page.is_final { "1" } else { "0" });
+        if let Some(((first, last), body)) = body {
+            let range = Range { epoch, first, last, newest: page.newest };
+            set(headers, pull::RANGE, &range.to_string());
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            if let Some(name) = Coding::name(coding) {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+            }
+            // Last, so that it is as true as can be when the answer leaves.
+            set(headers, pull::CLOCK, &shared.clock.wall_nanos().to_string());
+            *response.body_mut() = Full::new(body);
+        } else {
+            set(headers, pull::CLOCK, &shared.clock.wall_nanos().to_string());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        response
+    }
+}
+
+const VARIES: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
+
+impl<B> tower::Service<http::Request<B>> for Exposition {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let (parts, _) = request.into_parts();
+        let exposition = self.clone();
+        Box::pin(async move { Ok(exposition.respond(&parts).await) })
+    }
+}
+
+impl Ask {
+    fn read(request: &Parts) -> Self {
+        let header = |name: &str| {
+            request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+        };
+        let cursor = header(pull::CURSOR).map(str::parse);
+        let query = request.uri.query().unwrap_or("");
+        let bytes_max = query.split('&').find_map(|pair| pair.strip_prefix("max_bytes="));
+        Self {
+            scraper: header(pull::SCRAPER).filter(|name| !name.is_empty()).map(str::to_owned),
+            interval: header(pull::INTERVAL).and_then(seconds),
+            cursor_unreadable: matches!(cursor, Some(Err(_))),
+            cursor: cursor.and_then(Result::ok),
+            bytes_max: bytes_max.and_then(|text| text.parse().ok()),
+            wait: wait(&request.headers),
+            timeout: header(pull::SCRAPE_TIMEOUT).and_then(seconds).map(|t| t.min(TIMEOUT_MAX)),
+        }
+    }
+}
+
+/// `wait=10` among the preferences of RFC 7240.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let preferences = values.flat_map(|value| value.split([',', ';']));
+    let mut waits = preferences.filter_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("wait").then(|| seconds(value)).flatten()
+    });
+    waits.next()
+}
+
+/// Seconds, whole or with a fraction; `None` for what is no span of time.
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    // Digits, hexadecimal and a few signs: always a value.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn text(status: StatusCode, message: impl Into<String>) -> Response<Full<Bytes>> {
+    let body = Bytes::from(message.into());
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, length);
+    response
+}
+
+/// Lets the executor run something else, whichever it is.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|task| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

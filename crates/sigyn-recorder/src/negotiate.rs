@@ -1,0 +1,228 @@
+//! Which format and which compression a request gets (RFC 9110, section 12, for what we offer).
+
+use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+
+use crate::encode::{Coding, Format};
+
+const OTLP_MESSAGE: &str = "opentelemetry.proto.collector.trace.v1.exporttraceservicerequest";
+
+/// The format that a request likes best. `None` if we have nothing it accepts.
+///
+/// Of equally liked formats, one that is named beats one that a wildcard covers; among the named,
+/// OTLP comes first, since it loses nothing; under a wildcard, JSON, since people read it. No
+/// `Accept` at all is read as a wildcard.
+pub(crate) fn format(headers: &HeaderMap) -> Option<Format> {
+    let ranges = elements(headers, ACCEPT.as_str());
+    if !headers.contains_key(ACCEPT) || ranges.iter().all(|range| range.name.is_empty()) {
+        return Some(Format::ZipkinJson);
+    }
+    let offers = [Format::Otlp, Format::ZipkinJson];
+    let liking = |format: Format| {
+        let best = ranges.iter().filter_map(|range| Some((range.precision(format)?, range.q)));
+        // Equally precise ranges: the one that likes it more.
+        let (precision, q) = best.max()?;
+        let first = (format == Format::Otlp) == (precision > Precision::Subtype);
+        (q > 0).then_some((q, precision, first))
+    };
+    offers.into_iter().filter_map(|format| Some((liking(format)?, format))).max().map(|(_, f)| f)
+}
+
+/// The compression that a request likes best. `None` if it refuses even none.
+pub(crate) fn coding(headers: &HeaderMap) -> Option<Coding> {
+    let listed = elements(headers, ACCEPT_ENCODING.as_str());
+    let q = |names: &[&str]| {
+        listed.iter().find(|coding| names.contains(&coding.name.as_str())).map(|coding| coding.q)
+    };
+    // A wildcard permits, but nobody who writes `*` means "zstd, please"; it counts when it forbids.
+    let identity = q(&["identity"]).or_else(|| q(&["*"]).filter(|q| *q == 0)).unwrap_or(1);
+    let offers = [
+        (identity, Coding::Identity),
+        (q(&["gzip", "x-gzip"]).unwrap_or(0), Coding::Gzip),
+        (q(&["zstd"]).unwrap_or(0), Coding::Zstd),
+    ];
+    let explicit = q(&["identity"]).is_some();
+    offers
+        .into_iter()
+        .filter(|(q, _)| *q > 0)
+        // Not mentioned, no compression is a last resort, whatever the q of the others.
+        .max_by_key(|(q, coding)| if *coding == Coding::Identity && !explicit { 0 } else { *q })
+        .map(|(_, coding)| coding)
+}
+
+/// How exactly a media range names a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Precision {
+    Any,
+    Subtype,
+    Type,
+    Parameter,
+}
+
+/// One element of a list header, with its weight in thousandths.
+#[derive(Debug, PartialEq, Eq)]
+struct Element {
+    name: String,
+    parameters: Vec<(String, String)>,
+    q: u16,
+}
+
+impl Element {
+    fn precision(&self, format: Format) -> Option<Precision> {
+        let parameter =
+            |name: &str| self.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        match (self.name.as_str(), format) {
+            ("*/*", _) => Some(Precision::Any),
+            ("application/*", _) => Some(Precision::Subtype),
+            ("application/x-protobuf", Format::Otlp) => match parameter("messagetype") {
+                None => Some(Precision::Type),
+                Some(OTLP_MESSAGE) => Some(Precision::Parameter),
+                Some(_) => None,
+            },
+            ("application/json", Format::ZipkinJson) => match parameter("profile") {
+                None => Some(Precision::Type),
+                Some(_) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// All elements of a list header, lower case. What cannot be read is left out.
+fn elements(headers: &HeaderMap, name: &str) -> Vec<Element> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| split(value, ',')).filter_map(element).collect()
+}
+
+fn element(text: &str) -> Option<Element> {
+    let mut parts = split(text, ';').map(str::trim);
+    let name = parts.next()?.to_ascii_lowercase();
+    let mut element = Element { name, parameters: Vec::new(), q: 1000 };
+    for part in parts {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let name = name.trim().to_ascii_lowercase();
+        let value = value.trim().trim_matches('"').to_ascii_lowercase();
+        if name == "q" {
+            element.q = weight(&value)?;
+        } else {
+            element.parameters.push((name, value));
+        }
+    }
+    Some(element)
+}
+
+/// `0.123` as 123.
+fn weight(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let thousandths: u16 = format!("{fraction:0<3}").parse().ok()?;
+    match whole {
+        "0" => Some(thousandths),
+        "1" if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+/// Splits where the separator stands outside of quotes.
+fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |c: char| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_format_liked_best_is_chosen() {
+        let check = |accept: &[&str], expected: Option<Format>| {
+            assert_eq!(format(&headers("accept", accept)), expected, "{accept:?}");
+        };
+        let otlp = Format::Otlp.content_type();
+        let proto3 = "application/x-protobuf; messageType=\"zipkin.proto3.ListOfSpans\"";
+        check(&[], Some(Format::ZipkinJson));
+        check(&[""], Some(Format::ZipkinJson));
+        check(&["*/*"], Some(Format::ZipkinJson));
+        check(&["application/*"], Some(Format::ZipkinJson));
+        check(&["text/html, application/xml;q=0.9, */*;q=0.8"], Some(Format::ZipkinJson));
+        check(&[otlp], Some(Format::Otlp));
+        check(&["application/x-protobuf"], Some(Format::Otlp));
+        check(
+            &[
+                "APPLICATION/X-PROTOBUF;MESSAGETYPE=opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest",
+            ],
+            Some(Format::Otlp),
+        );
+        check(&[&format!("{otlp}, application/json;q=0.1")], Some(Format::Otlp));
+        check(&["application/json;q=0.1", otlp], Some(Format::Otlp));
+        check(&[&format!("{otlp};q=0.1, application/json")], Some(Format::ZipkinJson));
+        check(&["application/json, application/x-protobuf"], Some(Format::Otlp));
+        check(&["application/x-protobuf;q=0.5, */*;q=0.5"], Some(Format::Otlp));
+        check(&["application/json, */*"], Some(Format::ZipkinJson));
+        check(&["application/json;q=0, */*"], Some(Format::Otlp));
+        check(&["application/x-protobuf;q=0, */*;q=0.1"], Some(Format::ZipkinJson));
+        check(&[&format!("{proto3}, application/json;q=0.5")], Some(Format::ZipkinJson));
+        check(
+            &["application/json; profile=\"otlp\", application/x-protobuf;q=0.1"],
+            Some(Format::Otlp),
+        );
+        check(&[proto3], None);
+        check(&["application/json; profile=\"otlp\""], None);
+        check(&["application/vnd.apache.thrift.compact"], None);
+        check(&["text/html"], None);
+        check(&["*/*;q=0"], None);
+        check(&["text/plain; charset=\"a,application/json\""], None);
+    }
+
+    #[test]
+    fn zstd_comes_before_gzip_before_none() {
+        let check = |accept: &[&str], expected: Option<Coding>| {
+            assert_eq!(coding(&headers("accept-encoding", accept)), expected, "{accept:?}");
+        };
+        check(&[], Some(Coding::Identity));
+        check(&["*"], Some(Coding::Identity));
+        check(&["br, deflate"], Some(Coding::Identity));
+        check(&["gzip"], Some(Coding::Gzip));
+        check(&["x-gzip"], Some(Coding::Gzip));
+        check(&["gzip, zstd"], Some(Coding::Zstd));
+        check(&["gzip", "ZSTD"], Some(Coding::Zstd));
+        check(&["gzip;q=1, zstd;q=0.5"], Some(Coding::Gzip));
+        check(&["gzip;q=0.5, zstd;q=0"], Some(Coding::Gzip));
+        check(&["gzip;q=0.5"], Some(Coding::Gzip));
+        check(&["gzip;q=0.5, identity"], Some(Coding::Identity));
+        check(&["identity;q=0, gzip"], Some(Coding::Gzip));
+        check(&["*;q=0, zstd"], Some(Coding::Zstd));
+        check(&["identity;q=0"], None);
+        check(&["*;q=0"], None);
+    }
+
+    #[test]
+    fn weights_are_thousandths() {
+        let check = |text: &str, expected: Option<u16>| {
+            assert_eq!(weight(text), expected, "{text}");
+        };
+        check("1", Some(1000));
+        check("1.000", Some(1000));
+        check("0.1", Some(100));
+        check("0.123", Some(123));
+        check("0", Some(0));
+        check("0.", Some(0));
+        for bad in ["", "2", "1.1", "0.1234", "-1", "0.+1", "x"] {
+            check(bad, None);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The recorder: where a process puts its finished spans.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigyn_model::{Endpoint, Kind, Resource, Span, Tags, TraceId, Value};
+use tokio::sync::Semaphore;
+
+use crate::caps::Caps;
+use crate::clock::Clock;
+use crate::encode::Encodings;
+use crate::propagation::{self, Context};
+use crate::ring::Ring;
+use crate::span::ActiveSpan;
+use crate::stats::{Counters, ScraperStats, Stats, count};
+
+/// Requests answered at once, those that wait included; one more gets 429.
+const SCRAPES_MAX: usize = 4;
+/// Encoded segments may take as much memory again as the spans themselves.
+const ENCODED_SHARE: usize = 1;
+
+/// How a recorder is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The name of this service, as other services and people see it.
+    pub service_name: String,
+    /// What else is known of this process (OTLP's resource); `service.name` is added.
+    pub resource: Tags,
+    /// Memory for finished spans. When it is full, the oldest go and are counted.
+    pub hot_bytes_max: usize,
+    /// Longer names, keys and values are cut.
+    pub value_bytes_max: usize,
+    /// A span that weighs more loses tags, then annotations, then links; if that does not help, it is
+    /// refused and counted.
+    pub span_bytes_max: usize,
+    /// The share of traces to record of those that start here, from 0 to 1. Whoever calls us with a
+    /// decision of its own is obeyed.
+    pub sample_rate: f64,
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            service_name: String::new(),
+            resource: Tags::new(),
+            hot_bytes_max: 16 * 1024 * 1024,
+            value_bytes_max: 1024,
+            span_bytes_max: 16 * 1024,
+            sample_rate: 1.0,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Records spans into bounded memory, where any number of scrapers read them. A clone is the same
+/// recorder. Nothing here blocks for longer than a buffer's swap, and nothing panics.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) ring: Ring,
+    pub(crate) encodings: Encodings,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    pub(crate) scrapes: Semaphore,
+    caps: Caps,
+    endpoint: Option<Endpoint>,
+    resource: Option<Arc<Resource>>,
+    sample_rate: f64,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Spans that are lost with this process: nobody acknowledged them in time, or they finished
+    /// after the last seal.
+    pub lost: u64,
+}
+
+impl Recorder {
+    pub fn new(options: Options) -> Self {
+        let ring = Ring::new(random_epoch(), options.hot_bytes_max);
+        let caps = Caps {
+            value_bytes_max: options.value_bytes_max,
+            span_bytes_max: options.span_bytes_max.min(ring.span_bytes_max()),
+        };
+        let mut tags = options.resource;
+        let given = tags.iter().find(|(key, _)| key == "service.name");
+        let service_name = match given {
+            Some((_, value)) if options.service_name.is_empty() => value.text().into_owned(),
+            _ => options.service_name,
+        };
+        if !service_name.is_empty() {
+            tags.retain(|(key, _)| key != "service.name");
+            tags.insert(0, ("service.name".to_owned(), Value::from(service_name.as_str())));
+        }
+        Self {
+            shared: Arc::new(Shared {
+                ring,
+                encodings: Encodings::new(options.hot_bytes_max * ENCODED_SHARE),
+                clock: options.clock,
+                counters: Counters::default(),
+                scrapes: Semaphore::new(SCRAPES_MAX),
+                caps,
+                endpoint: Endpoint::named(&service_name).into_option(),
+                resource: (!tags.is_empty()).then(|| Arc::new(Resource { tags })),
+                sample_rate: options.sample_rate,
+            }),
+        }
+    }
+
+    /// Starts a span: a child of `parent`, in its trace and by its decision to sample; else the root
+    /// of a new trace. A span that is not sampled costs next to nothing and still has a context to
+    /// pass on.
+    pub fn start(&self, name: &str, kind: Option<Kind>, parent: Option<&Context>) -> ActiveSpan {
+        let context = match parent {
+            Some(parent) => parent.child(),
+            None => Context::root(),
+        };
+        let decision = if context.debug { Some(true) } else { context.sampled };
+        let sampled = decision.unwrap_or_else(|| self.samples(context.trace_id));
+        let context = Context { sampled: Some(sampled), ..context };
+        if !sampled {
+            count(&self.shared.counters.unsampled, 1);
+            return ActiveSpan::unsampled(context);
+        }
+        let Some(id) = context.span_id else { return ActiveSpan::unsampled(context) };
+        let mut span = Span::new(context.trace_id, id);
+        span.parent_id = context.parent_id;
+        span.kind = kind;
+        span.name = name.to_lowercase();
+        span.debug = context.debug;
+        span.local_endpoint = self.shared.endpoint.clone();
+        span.trace_state.clone_from(&context.trace_state);
+        span.resource.clone_from(&self.shared.resource);
+        ActiveSpan::sampled(self.clone(), context, span)
+    }
+
+    /// Takes a finished span as it is, cut to the caps.
+    pub fn record(&self, mut span: Span) {
+        let shared = &*self.shared;
+        let fit = shared.caps.fit(&mut span);
+        count(&shared.counters.values_cut, fit.values_cut);
+        count(&shared.counters.tags_dropped, fit.tags_dropped);
+        if fit.oversize {
+            shared.ring.refuse();
+        } else {
+            shared.ring.push(span, fit.bytes);
+        }
+    }
+
+    /// Reads the trace context of an incoming request (see [`propagation`]); what cannot be read is
+    /// counted.
+    pub fn extract(&self, headers: &http::HeaderMap) -> Option<Context> {
+        let extracted = propagation::read(headers);
+        count(&self.shared.counters.invalid_contexts, u64::from(extracted.invalid));
+        extracted.context
+    }
+
+    /// The random number of this recorder's lifetime; never zero.
+    pub fn epoch(&self) -> u64 {
+        self.shared.ring.epoch
+    }
+
+    pub fn stats(&self) -> Stats {
+        let figures = self.shared.ring.figures(self.shared.clock.monotonic());
+        let scrapers = figures.scrapers.into_iter();
+        Stats {
+            epoch: self.epoch(),
+            finished: figures.counts.finished,
+            delivered: figures.delivered,
+            buffered: figures.buffered,
+            dropped: figures.counts.dropped,
+            newest: figures.newest,
+            segments: figures.segments,
+            bytes: figures.bytes,
+            scrapers: scrapers
+                .map(|(name, acknowledged_below, lease_left)| ScraperStats {
+                    name,
+                    acknowledged_below,
+                    lease_left,
+                })
+                .collect(),
+            activity: self.shared.counters.snapshot(),
+        }
+    }
+
+    /// Seals for the last time. Waiting scrapers are answered, every answer says that it is final,
+    /// and a span that finishes later is lost and counted. Then wait for [`Recorder::drained`].
+    pub fn shut_down(&self) {
+        self.shared.ring.shut_down();
+    }
+
+    /// Waits until every scraper with a lease has acknowledged every span, but not longer than
+    /// `timeout`. What is left then counts as lost to the shutdown. Shuts down if that was not done.
+    pub async fn drained(&self, timeout: Duration) -> Drain {
+        self.shut_down();
+        let clock = &self.shared.clock;
+        let drained = self.shared.ring.drained(|| clock.monotonic());
+        // Either way the books say what is left.
+        let _ = tokio::time::timeout(timeout, drained).await;
+        Drain { lost: self.shared.ring.end_drain() }
+    }
+
+    /// By the trace's id alone, so that all who decide at the same rate agree.
+    #[expect(clippy::cast_possible_truncation, reason = "a float saturates, as wanted")]
+    fn samples(&self, trace_id: TraceId) -> bool {
+        let rate = self.shared.sample_rate;
+        rate >= 1.0 || trace_id.low() < (rate * 2f64.powi(64)) as u64
+    }
+}
+
+fn random_epoch() -> u64 {
+    let random = || getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
+    let epoch = random();
+    if epoch == 0 { fastrand::u64(1..) } else { epoch }
+}

@@ -1,0 +1,442 @@
+//! The bounded log of finished spans: an active buffer, sealed segments, and books that add up.
+//!
+//! Two laws hold at any moment (`docs/formats/pull-protocol.md`, "The two laws"): each finished span is
+//! delivered, buffered or dropped for a counted reason; and whoever follows the log by cursor can
+//! account for each span that it did not get.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sigyn_model::Span;
+use sigyn_model::pull::{Cursor, Dropped};
+use tokio::sync::Notify;
+
+use crate::caps;
+use crate::scrapers::{Mark, Scrapers};
+
+/// A segment's bound, as its spans weigh in memory.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
+/// So many bytes of new spans end a long poll.
+pub(crate) const WAKE_BYTES: usize = 64 * 1024;
+/// Segments in one answer, so that the lock is not held for long over a log of tiny ones.
+const PAGE_SEGMENTS_MAX: usize = 4096;
+/// What a segment costs beside its spans.
+const SEGMENT_OVERHEAD: usize = 128;
+/// Evicted segments whose position is still known exactly, for whatever cursor: 256 KiB at most.
+const LEDGER_MAX: usize = 32 * 1024;
+
+/// An immutable run of finished spans; never empty.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) seq: u64,
+    pub(crate) spans: Box<[Span]>,
+    bytes: usize,
+    /// Spans of all segments before this one.
+    spans_before: u64,
+}
+
+/// Counts of one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) finished: u64,
+    pub(crate) dropped: Dropped,
+}
+
+/// What one request may read, taken under one lock: headers and segments agree.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Held segments at or beyond the cursor, oldest first.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) newest: u64,
+    /// The segment held longest, or the one that will be sealed next.
+    pub(crate) oldest: u64,
+    /// Spans evicted between the cursor and the first segment held.
+    pub(crate) lost: u64,
+    /// Taken when `newest` was sealed, or later while nothing waited to be sealed.
+    pub(crate) counts: Counts,
+    pub(crate) is_final: bool,
+}
+
+/// Where a request begins to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) start: u64,
+    /// The request names a scraper that got a lease.
+    pub(crate) leased: bool,
+    /// The cursor is of this epoch and cannot be: nobody was ever told it.
+    pub(crate) beyond: bool,
+}
+
+/// The log's own figures, for `Recorder::stats`.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) counts: Counts,
+    pub(crate) delivered: u64,
+    pub(crate) buffered: u64,
+    pub(crate) newest: u64,
+    pub(crate) segments: usize,
+    pub(crate) bytes: usize,
+    /// Name, acknowledged below, rest of the lease.
+    pub(crate) scrapers: Vec<(String, u64, Duration)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) epoch: u64,
+    hot_bytes_max: usize,
+    segment_bytes_max: usize,
+    log: Mutex<Log>,
+    /// New spans enough to end a long poll, a new segment, or the end.
+    fresh: Notify,
+    acknowledged: Notify,
+}
+
+#[derive(Debug)]
+struct Log {
+    active: Active,
+    held: VecDeque<Arc<Segment>>,
+    held_bytes: usize,
+    /// The last segment sealed; 0 before the first.
+    newest: u64,
+    /// Spans in all segments ever sealed.
+    sealed: u64,
+    /// `spans_before` of the segments evicted last, newest last.
+    ledger: VecDeque<u64>,
+    scrapers: Scrapers,
+    /// Segments below this were acknowledged by at least one scraper.
+    acked_below: u64,
+    delivered: u64,
+    counts: Counts,
+    at_seal: Counts,
+    is_final: bool,
+    drain_ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Active {
+    spans: Vec<Span>,
+    bytes: usize,
+    /// Holds a span that should not wait: an error.
+    urgent: bool,
+}
+
+type Evicted = Vec<Arc<Segment>>;
+
+impl Ring {
+    pub(crate) fn new(epoch: u64, hot_bytes_max: usize) -> Self {
+        Self {
+            epoch,
+            hot_bytes_max,
+            // So that the segment sealed last always has a place, however small the log.
+            segment_bytes_max: SEGMENT_BYTES_MAX.min(hot_bytes_max / 4),
+            log: Mutex::new(Log {
+                active: Active::default(),
+                held: VecDeque::new(),
+                held_bytes: 0,
+                newest: 0,
+                sealed: 0,
+                ledger: VecDeque::new(),
+                scrapers: Scrapers::default(),
+                acked_below: 1,
+                delivered: 0,
+                counts: Counts::default(),
+                at_seal: Counts::default(),
+                is_final: false,
+                drain_ended: false,
+            }),
+            fresh: Notify::new(),
+            acknowledged: Notify::new(),
+        }
+    }
+
+    /// The largest span that a segment can hold.
+    pub(crate) fn span_bytes_max(&self) -> usize {
+        self.segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD)
+    }
+
+    /// Takes a finished span that weighs `alone` without what it shares with others. Full means that the oldest segments go.
+    pub(crate) fn push(&self, span: Span, alone: usize) {
+        let urgent = span.is_error();
+        let mut log = self.lock();
+        if log.is_final {
+            log.counts.finished += 1;
+            log.counts.dropped.shutdown += 1;
+            return;
+        }
+        let mut bytes = alone + caps::shared_bytes(&span, log.active.spans.last());
+        if alone + caps::shared_bytes(&span, None) > self.span_bytes_max() {
+            log.counts.finished += 1;
+            log.counts.dropped.oversize += 1;
+            return;
+        }
+        let mut evicted = Evicted::new();
+        let mut wake = false;
+        if log.active.bytes + bytes > self.span_bytes_max() {
+            log.seal(self.hot_bytes_max, &mut evicted);
+            wake = true;
+            // The first span of a segment carries what its followers share.
+            bytes = alone + caps::shared_bytes(&span, None);
+        }
+        log.counts.finished += 1;
+        let before = log.active.bytes;
+        log.active.bytes += bytes;
+        wake |= urgent && !log.active.urgent;
+        wake |= before < WAKE_BYTES && log.active.bytes >= WAKE_BYTES;
+        log.active.urgent |= urgent;
+        log.active.spans.push(span);
+        log.evict(self.hot_bytes_max, &mut evicted);
+        drop(log);
+        if wake {
+            self.fresh.notify_waiters();
+        }
+        // Freed here, after the lock: a thousand spans are a thousand frees.
+        drop(evicted);
+    }
+
+    /// Counts a finished span that breaks the cap.
+    pub(crate) fn refuse(&self) {
+        let mut log = self.lock();
+        log.counts.finished += 1;
+        log.counts.dropped.oversize += 1;
+    }
+
+    /// Notes who asks and what it acknowledges, and finds where it begins to read.
+    pub(crate) fn arrive(
+        &self,
+        scraper: Option<(&str, Option<Duration>)>,
+        cursor: Option<Cursor>,
+        now: Duration,
+    ) -> Arrival {
+        let mut log = self.lock();
+        let cursor = cursor.filter(|cursor| cursor.epoch == self.epoch);
+        // Judged before this request seals anything: a caller cannot know more than this.
+        let beyond = cursor.is_some_and(|cursor| cursor.seq > log.newest + 1);
+        let valid = cursor.filter(|_| !beyond).map(|cursor| cursor.seq.max(1));
+        let mark = valid
+            .map(|seq| Mark { seq, spans_before: log.spans_before(seq, scraper.map(|(n, _)| n)) });
+        let entry = scraper.and_then(|(name, interval)| log.scrapers.admit(name, interval, now));
+        let leased = entry.is_some();
+        if let (Some(scraper), Some(mark)) = (entry, mark) {
+            scraper.acked_below = scraper.acked_below.max(mark.seq);
+            scraper.sent = mark;
+            log.acknowledge(mark.seq);
+            drop(log);
+            self.acknowledged.notify_waiters();
+        }
+        Arrival { start: valid.unwrap_or(1), leased, beyond }
+    }
+
+    /// Waits until there is something worth an answer at or beyond `start`. The caller bounds it.
+    pub(crate) async fn ready(&self, start: u64) {
+        loop {
+            let mut fresh = pin!(self.fresh.notified());
+            // From here on nothing is missed, and only then is it looked at.
+            fresh.as_mut().enable();
+            if self.lock().is_ready(start) {
+                return;
+            }
+            fresh.await;
+        }
+    }
+
+    /// What there is to read from `start`. `patient` requests leave the active buffer alone while
+    /// sealed segments wait for them: else two of them would seal ever smaller ones for each other.
+    pub(crate) fn read(&self, start: u64, patient: bool, scraper: Option<&str>) -> Page {
+        let mut evicted = Evicted::new();
+        let mut log = self.lock();
+        let sealed = !(patient && log.newest >= start && !log.is_final);
+        if sealed {
+            log.seal(self.hot_bytes_max, &mut evicted);
+        }
+        let oldest = log.oldest();
+        let lost = match log.held.front() {
+            _ if start >= oldest => 0,
+            Some(first) => first.spans_before.saturating_sub(log.spans_before(start, scraper)),
+            None => log.sealed.saturating_sub(log.spans_before(start, scraper)),
+        };
+        let skipped = usize::try_from(start.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        let segments = log.held.iter().skip(skipped).take(PAGE_SEGMENTS_MAX).cloned().collect();
+        let page = Page {
+            segments,
+            newest: log.newest,
+            oldest,
+            lost,
+            counts: log.at_seal,
+            is_final: log.is_final,
+        };
+        drop(log);
+        if sealed {
+            self.fresh.notify_waiters();
+        }
+        drop(evicted);
+        page
+    }
+
+    /// Remembers the cursor that a scraper is told, so that its loss is exact whenever it returns.
+    pub(crate) fn told(&self, scraper: &str, next: u64) {
+        let mut log = self.lock();
+        let spans_before = log.spans_before(next, Some(scraper));
+        if let Some(scraper) = log.scrapers.find(scraper) {
+            scraper.told = Mark { seq: next, spans_before };
+        }
+    }
+
+    /// Seals for the last time. Spans that finish later are counted as lost to the shutdown.
+    pub(crate) fn shut_down(&self) {
+        let mut evicted = Evicted::new();
+        let mut log = self.lock();
+        log.seal(self.hot_bytes_max, &mut evicted);
+        log.is_final = true;
+        drop(log);
+        self.fresh.notify_waiters();
+        self.acknowledged.notify_waiters();
+        drop(evicted);
+    }
+
+    /// Waits until every scraper with a lease has acknowledged everything. The caller bounds it.
+    pub(crate) async fn drained(&self, now: impl Fn() -> Duration) {
+        loop {
+            let mut acknowledged = pin!(self.acknowledged.notified());
+            acknowledged.as_mut().enable();
+            if self.lock().is_drained(now()) {
+                return;
+            }
+            acknowledged.await;
+        }
+    }
+
+    /// From now on what nobody acknowledged counts as lost to the shutdown. It can still be read,
+    /// and an acknowledgement still takes it out of the loss. Returns the loss so far.
+    pub(crate) fn end_drain(&self) -> u64 {
+        let mut log = self.lock();
+        log.drain_ended = true;
+        log.counts.dropped.shutdown + log.buffered()
+    }
+
+    pub(crate) fn figures(&self, now: Duration) -> Figures {
+        let log = self.lock();
+        let mut counts = log.counts;
+        let mut buffered = log.buffered();
+        if log.drain_ended {
+            counts.dropped.shutdown += mem::take(&mut buffered);
+        }
+        Figures {
+            counts,
+            delivered: log.delivered,
+            buffered,
+            newest: log.newest,
+            segments: log.held.len(),
+            bytes: log.held_bytes + log.active.bytes,
+            scrapers: log
+                .scrapers
+                .leased(now)
+                .map(|s| (s.name.to_string(), s.acked_below, s.lease_until - now))
+                .collect(),
+        }
+    }
+
+    /// A panic elsewhere must not become one here: the books are written before they are read.
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn oldest(&self) -> u64 {
+        self.held.front().map_or(self.newest + 1, |segment| segment.seq)
+    }
+
+    fn seal(&mut self, hot_bytes_max: usize, evicted: &mut Evicted) {
+        let Active { spans, bytes, .. } = mem::take(&mut self.active);
+        if !spans.is_empty() {
+            self.newest += 1;
+            let bytes = bytes + SEGMENT_OVERHEAD;
+            let segment = Segment {
+                seq: self.newest,
+                spans: spans.into_boxed_slice(),
+                bytes,
+                spans_before: self.sealed,
+            };
+            self.sealed += segment.spans.len() as u64;
+            self.held_bytes += bytes;
+            self.held.push_back(Arc::new(segment));
+            self.evict(hot_bytes_max, evicted);
+        }
+        self.at_seal = self.counts;
+    }
+
+    fn evict(&mut self, hot_bytes_max: usize, evicted: &mut Evicted) {
+        while self.held_bytes + self.active.bytes > hot_bytes_max {
+            let Some(segment) = self.held.pop_front() else { return };
+            self.held_bytes -= segment.bytes;
+            if segment.seq >= self.acked_below {
+                self.counts.dropped.evicted += segment.spans.len() as u64;
+            }
+            if self.ledger.len() >= LEDGER_MAX {
+                self.ledger.pop_front();
+            }
+            self.ledger.push_back(segment.spans_before);
+            evicted.push(segment);
+        }
+    }
+
+    /// Spans in all segments below `seq`. Exact for what is held, for the segments evicted last and
+    /// for the cursors that this scraper was last told. Beyond that too high a count, so that the
+    /// loss comes out too small: its reader sees the rest as unexplained, and not as nothing.
+    fn spans_before(&self, seq: u64, scraper: Option<&str>) -> u64 {
+        let oldest = self.oldest();
+        if seq <= 1 {
+            return 0;
+        }
+        if seq > self.newest {
+            return self.sealed;
+        }
+        let index = |distance: u64| usize::try_from(distance).ok();
+        if seq >= oldest {
+            let held = index(seq - oldest).and_then(|at| self.held.get(at));
+            return held.map_or(self.sealed, |segment| segment.spans_before);
+        }
+        let in_ledger = index(oldest - seq).and_then(|back| self.ledger.len().checked_sub(back));
+        if let Some(spans) = in_ledger.and_then(|at| self.ledger.get(at)) {
+            return *spans;
+        }
+        let mark = scraper.and_then(|name| self.scrapers.mark(name, seq));
+        mark.or_else(|| self.ledger.front().copied()).unwrap_or(self.sealed)
+    }
+
+    fn acknowledge(&mut self, below: u64) {
+        if below <= self.acked_below {
+            return;
+        }
+        let oldest = self.oldest();
+        let from = usize::try_from(self.acked_below.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        let to = usize::try_from(below.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        let newly = self.held.iter().take(to).skip(from);
+        self.delivered += newly.map(|segment| segment.spans.len() as u64).sum::<u64>();
+        self.acked_below = below;
+    }
+
+    /// Spans that nobody acknowledged yet.
+    fn buffered(&self) -> u64 {
+        let unacked = self.held.iter().rev().take_while(|segment| segment.seq >= self.acked_below);
+        let sealed: u64 = unacked.map(|segment| segment.spans.len() as u64).sum();
+        sealed + self.active.spans.len() as u64
+    }
+
+    fn is_ready(&self, start: u64) -> bool {
+        self.newest >= start
+            || self.is_final
+            || self.active.urgent
+            || self.active.bytes >= WAKE_BYTES
+    }
+
+    fn is_drained(&self, now: Duration) -> bool {
+        let all = self.newest + 1;
+        self.is_final
+            && self.buffered() == 0
+            && self.scrapers.leased(now).all(|scraper| scraper.acked_below == all)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a recorder says about itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sigyn_model::pull::Dropped;
+
+/// A recorder's counters at one moment. Of its epoch:
+/// `finished = delivered + buffered + dropped.evicted + dropped.oversize + dropped.shutdown`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub epoch: u64,
+    /// Spans given to the log, those that it refused included.
+    pub finished: u64,
+    /// Spans that at least one named scraper acknowledged.
+    pub delivered: u64,
+    /// Spans that nobody acknowledged yet.
+    pub buffered: u64,
+    pub dropped: Dropped,
+    /// The last segment sealed; 0 before the first.
+    pub newest: u64,
+    /// Segments held, acknowledged ones included, and what all held spans weigh.
+    pub segments: usize,
+    pub bytes: usize,
+    /// Scrapers that hold a lease.
+    pub scrapers: Vec<ScraperStats>,
+    pub activity: Activity,
+}
+
+/// One scraper with a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScraperStats {
+    pub name: String,
+    /// It has acknowledged every segment below this one.
+    pub acknowledged_below: u64,
+    /// Until its lease is over, if it asks no more.
+    pub lease_left: Duration,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counts of things that happened beside the books of the spans.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Activity { $($(#[$doc])* pub $name: u64),* }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64),* }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> Activity {
+                Activity { $($name: self.$name.load(Ordering::Relaxed)),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Spans started that were not sampled, and so never recorded.
+    unsampled,
+    /// Names, keys and values cut to the value cap.
+    values_cut,
+    /// Tags dropped, as too large or to bring their span under the span cap.
+    tags_dropped,
+    /// Trace contexts that arrived and could not be read.
+    invalid_contexts,
+    /// Answers 200 or 204 to scrapers with a lease.
+    scrapes,
+    /// Answers 200 or 204 to anyone else.
+    peeks,
+    /// Named requests that were served as a peek because no lease was free.
+    leases_refused,
+    /// Cursors that are none, or that nobody was ever told.
+    cursors_refused,
+    /// Answers 429: too many requests at once.
+    busy,
+    /// Answers 406: no common format.
+    not_acceptable,
+}
+
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    if by > 0 {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
