@@ -1,0 +1,11 @@
+//! The recorder from outside: requests in, answers out, and the books of both sides.
+
+#![cfg(test)]
+
+mod formats;
+mod http1;
+mod laws;
+mod pull;
+mod recording;
+mod target;
+mod waiting;

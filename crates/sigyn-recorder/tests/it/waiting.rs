@@ -1,0 +1,216 @@
+//! Long polls, too many requests, and the drain.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use sigyn_recorder::Drain;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::target::{Answer, Target, span};
+
+const WAIT: &str = "Prefer: wait=10";
+
+/// A request that waits in the background.
+#[derive(Debug)]
+struct Waiting(JoinSet<Answer>);
+
+impl Waiting {
+    /// Returns once the request has nothing to do but wait.
+    async fn start(target: &Target, headers: &'static [&str]) -> Self {
+        let mut tasks = JoinSet::new();
+        let (target, start) = (target.clone(), Instant::now());
+        tasks.spawn(async move { target.get("/traces", headers).await });
+        tokio::task::yield_now().await;
+        assert_eq!(start, Instant::now());
+        Self(tasks)
+    }
+
+    async fn answer(mut self) -> Answer {
+        self.0.join_next().await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_wait_ends_in_time() {
+    let target = Target::new();
+    let check = async |headers: &[&str], expected: f64| {
+        let start = Instant::now();
+        assert_eq!(target.get("/traces", headers).await.status, StatusCode::NO_CONTENT);
+        let took = start.elapsed().as_secs_f64();
+        assert!((took - expected).abs() < 0.01, "{headers:?}: {took}");
+    };
+    let timeout = "X-Prometheus-Scrape-Timeout-Seconds: 10.000000";
+    check(&[], 0.0).await;
+    check(&["Prefer: wait=0"], 0.0).await;
+    check(&[WAIT], 10.0).await;
+    check(&["Prefer: respond-async, Wait=3"], 3.0).await;
+    check(&["Prefer: respond-async; wait=\"3\""], 3.0).await;
+    check(&["Prefer: wait=x"], 0.0).await;
+    check(&["Prefer: wait=3600"], 60.0).await;
+    check(&[WAIT, timeout], 8.0).await;
+    check(&["Prefer: wait=5", timeout], 5.0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordinary_span_waits_for_the_end_and_is_sealed_then() {
+    let target = Target::new();
+    let start = Instant::now();
+    let answer = Waiting::start(&target, &[WAIT]).await;
+    target.record([1]);
+    let answer = answer.answer().await;
+    assert_eq!(answer.ids(), [1]);
+    assert!(start.elapsed() >= Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_ends_the_wait_at_once() {
+    let target = Target::new();
+    let start = Instant::now();
+    let answer = Waiting::start(&target, &[WAIT]).await;
+    target.record([1]);
+    target.recorder.start("failing", None, None).error("broken");
+    assert_eq!(answer.answer().await.spans().len(), 2);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_kibibytes_end_the_wait_at_once() {
+    let target = Target::new();
+    let start = Instant::now();
+    let answer = Waiting::start(&target, &[WAIT]).await;
+    let mut big = span(1);
+    big.name = "x".repeat(1_000);
+    let mut recorded = 0;
+    while target.recorder.stats().bytes < 64 * 1024 {
+        target.recorder.record(big.clone());
+        recorded += 1;
+    }
+    assert_eq!(answer.answer().await.spans().len(), recorded);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sealed_segments_are_answered_at_once_and_nothing_else_is_sealed() {
+    let target = Target::new();
+    target.record([1]);
+    target.get("/traces", &[]).await;
+    target.record([2]);
+    let start = Instant::now();
+    let answer = target.get("/traces", &[WAIT]).await;
+    assert_eq!((answer.ids(), answer.finished()), (vec![1], 1), "counted at the seal of newest");
+    assert_eq!(target.recorder.stats().newest, 1);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_request_seals_answers_the_other_that_waits() {
+    let target = Target::new();
+    let answer = Waiting::start(&target, &[WAIT]).await;
+    target.record([1]);
+    assert_eq!(target.get("/traces", &[]).await.ids(), [1]);
+    let start = Instant::now();
+    assert_eq!(answer.answer().await.ids(), [1]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_requests_at_once_and_no_more() {
+    let target = Target::new();
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        waits.push(Waiting::start(&target, &[WAIT]).await);
+    }
+    let refused = target.get("/traces", &["Sigyn-Scraper: a"]).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers.len(), 1, "{:?}", refused.headers);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(target.recorder.stats().activity.busy, 1);
+    target.recorder.start("failing", None, None).error("wakes all");
+    for wait in waits {
+        assert_eq!(wait.answer().await.status, StatusCode::OK);
+    }
+    assert_eq!(target.get("/traces", &[]).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_request_gives_its_place_back() {
+    let target = Target::new();
+    for _ in 0..10 {
+        let request = target.get("/traces", &["Prefer: wait=50"]);
+        assert!(timeout(Duration::from_millis(1), request).await.is_err());
+    }
+    assert_eq!(target.get("/traces", &[]).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutting_down_ends_every_wait() {
+    let target = Target::new();
+    let start = Instant::now();
+    let answer = Waiting::start(&target, &["Sigyn-Scraper: a", WAIT]).await;
+    target.record([1]);
+    target.recorder.shut_down();
+    let answer = answer.answer().await;
+    assert!(answer.is_final());
+    assert_eq!(answer.ids(), [1]);
+    assert!(target.get("/traces", &[WAIT]).await.is_final());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_when_all_leased_scrapers_have_everything() {
+    let target = Target::new();
+    target.record([1]);
+    target.scrape("a", None).await;
+    target.scrape("b", None).await;
+    target.record([2]);
+    let start = Instant::now();
+    let (drain, ()) = tokio::join!(target.recorder.drained(Duration::from_secs(30)), async {
+        for name in ["a", "b"] {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let answer = target.scrape(name, None).await;
+            assert!(answer.is_final());
+            target.scrape(name, Some(answer.next())).await;
+        }
+    });
+    assert_eq!(drain, Drain { lost: 0 });
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_when_time_is_up_is_lost_to_the_shutdown() {
+    let target = Target::new();
+    target.record([1]);
+    let answer = target.scrape("a", None).await;
+    target.scrape("a", Some(answer.next())).await;
+    target.record(2..=4);
+    let start = Instant::now();
+    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 3 });
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
+    let stats = target.recorder.stats();
+    assert_eq!((stats.delivered, stats.buffered, stats.dropped.shutdown), (1, 0, 3));
+
+    // A scraper that comes later still gets them, and then they are not lost.
+    let answer = target.scrape("a", Some(answer.next())).await;
+    assert_eq!((answer.ids(), answer.dropped().shutdown), (vec![2, 3, 4], 0));
+    target.scrape("a", Some(answer.next())).await;
+    let stats = target.recorder.stats();
+    assert_eq!((stats.delivered, stats.dropped.shutdown), (4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_to_deliver_there_is_nothing_to_wait_for() {
+    let target = Target::new();
+    let start = Instant::now();
+    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 0 });
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_that_nobody_ever_asked_for_get_their_chance() {
+    let target = Target::new();
+    target.record([1]);
+    let start = Instant::now();
+    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 1 });
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
+}
