@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Keeps spans: a write-ahead log, a head in memory, and immutable blocks that other programs can read.
+//!
+//! [`Store`] is all that a caller sees. Appending returns once a batch is durable and visible;
+//! queries are synchronous and answer from the head and the blocks alike.
+
+mod block;
+mod catalog;
+mod clock;
+mod commit;
+mod disk;
+mod facts;
+mod head;
+mod identity;
+mod names;
+mod progress;
+mod query;
+mod recovery;
+mod shared;
+mod stats;
+mod store;
+#[cfg(test)]
+mod testing;
+mod trace;
+mod view;
+mod wal;
+mod worker;
+
+pub use query::QueryFailed;
+pub use stats::Stats;
+pub use store::{AppendError, CloseError, Durability, OpenError, Options, SealError, Store};

@@ -1,0 +1,226 @@
+//! The only file that touches the file system. Paths are relative to the store's directory.
+
+#[cfg(test)]
+pub(crate) mod faulty;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+/// A directory of files: the real one, or (in tests) one in memory that loses and tears data.
+#[derive(Clone, Debug)]
+pub(crate) enum Disk {
+    Real(PathBuf),
+    #[cfg(test)]
+    Faulty(faulty::FaultyDisk),
+}
+
+/// A new file that grows at its end.
+#[derive(Debug)]
+pub(crate) enum Appender {
+    Real(File),
+    #[cfg(test)]
+    Faulty(faulty::FaultyAppender),
+}
+
+/// Keeps other processes out for as long as it lives.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    Real {
+        _file: File,
+    },
+    #[cfg(test)]
+    Faulty {
+        _lock: faulty::FaultyLock,
+    },
+}
+
+impl Disk {
+    /// Where a path really is, for messages.
+    pub(crate) fn locate(&self, path: &str) -> PathBuf {
+        match self {
+            Self::Real(root) => root.join(path),
+            #[cfg(test)]
+            Self::Faulty(_) => Path::new("/faulty").join(path),
+        }
+    }
+
+    pub(crate) fn create_dir(&self, dir: &str) -> io::Result<()> {
+        match self {
+            Self::Real(root) => std::fs::create_dir_all(root.join(dir)),
+            #[cfg(test)]
+            Self::Faulty(_) => Ok(()),
+        }
+    }
+
+    /// Names and lengths of a directory's files, by name. A directory that is not there is empty.
+    pub(crate) fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        match self {
+            Self::Real(root) => list_real(&root.join(dir)),
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.list(dir),
+        }
+    }
+
+    /// Creates a file, or empties the one that is there.
+    pub(crate) fn create(&self, path: &str) -> io::Result<Appender> {
+        match self {
+            Self::Real(root) => {
+                let mut options = OpenOptions::new();
+                options.write(true).create(true).truncate(true);
+                Ok(Appender::Real(options.open(root.join(path))?))
+            }
+            #[cfg(test)]
+            Self::Faulty(disk) => Ok(Appender::Faulty(disk.create(path)?)),
+        }
+    }
+
+    /// The whole file, or `None` if there is none.
+    pub(crate) fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        let result = match self {
+            Self::Real(root) => std::fs::read(root.join(path)),
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.read(path),
+        };
+        match result {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Exactly `len` bytes from `offset`. The caller has checked `len` against the file's length.
+    pub(crate) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
+        match self {
+            Self::Real(root) => {
+                let mut bytes = vec![0; len];
+                File::open(root.join(path))?.read_exact_at(&mut bytes, offset)?;
+                Ok(bytes.into())
+            }
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.read_at(path, offset, len),
+        }
+    }
+
+    /// Cuts a file, durably.
+    pub(crate) fn truncate(&self, path: &str, len: u64) -> io::Result<()> {
+        match self {
+            Self::Real(root) => {
+                let file = OpenOptions::new().write(true).open(root.join(path))?;
+                file.set_len(len)?;
+                file.sync_all()
+            }
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.truncate(path, len),
+        }
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        match self {
+            Self::Real(root) => std::fs::rename(root.join(from), root.join(to)),
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.rename(from, to),
+        }
+    }
+
+    pub(crate) fn remove(&self, path: &str) -> io::Result<()> {
+        match self {
+            Self::Real(root) => std::fs::remove_file(root.join(path)),
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.remove(path),
+        }
+    }
+
+    /// Makes names in a directory durable: files created, renamed and removed.
+    pub(crate) fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        match self {
+            Self::Real(root) => File::open(root.join(dir))?.sync_all(),
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.sync_dir(dir),
+        }
+    }
+
+    /// `None` if another process (or another store of this one) holds the lock.
+    pub(crate) fn lock(&self, path: &str) -> io::Result<Option<Lock>> {
+        match self {
+            Self::Real(root) => {
+                let mut options = OpenOptions::new();
+                options.write(true).create(true).truncate(false);
+                let file = options.open(root.join(path))?;
+                match file.try_lock() {
+                    Ok(()) => Ok(Some(Lock::Real { _file: file })),
+                    Err(TryLockError::WouldBlock) => Ok(None),
+                    Err(TryLockError::Error(error)) => Err(error),
+                }
+            }
+            #[cfg(test)]
+            Self::Faulty(disk) => Ok(disk.lock().map(|lock| Lock::Faulty { _lock: lock })),
+        }
+    }
+
+    /// Puts a whole file in place, durably and at once: after a crash it is there whole, or the
+    /// one before it is.
+    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = format!("{path}{TEMPORARY}");
+        let mut file = self.create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync()?;
+        self.rename(&temporary, path)?;
+        self.sync_dir(parent(path))
+    }
+}
+
+/// How the names of unfinished files end; whoever opens a store removes them.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+/// The directory of a relative path; empty for the store's own.
+pub(crate) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+fn list_real(dir: &Path) -> io::Result<Vec<(String, u64)>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        // A name that is no UTF-8 is none of ours.
+        if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+            files.push((name, metadata.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+impl Appender {
+    /// Makes what was written durable. After an error nothing is known of it: do not try again.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::Real(file) => file.sync_data(),
+            #[cfg(test)]
+            Self::Faulty(file) => file.sync(),
+        }
+    }
+}
+
+impl Write for Appender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Real(file) => file.write(bytes),
+            #[cfg(test)]
+            Self::Faulty(file) => file.append(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

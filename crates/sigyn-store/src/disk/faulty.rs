@@ -1,0 +1,234 @@
+//! A disk in memory for crash tests: it loses what was not synced, tears writes, and fails on demand.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use super::parent;
+
+/// Shared by everyone who holds a clone, as a disk is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FaultyDisk {
+    state: Arc<Mutex<State>>,
+    locked: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Vec<Inode>,
+    /// What programs see.
+    names: BTreeMap<String, usize>,
+    /// What a crash leaves.
+    durable_names: BTreeMap<String, usize>,
+    /// The n-th change from now fails, and so does everything after it: the machine is off.
+    changes_until_crash: Option<u64>,
+    /// The n-th sync from now fails once, and what it should have kept is lost.
+    syncs_until_failure: Option<u64>,
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    content: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FaultyAppender {
+    disk: FaultyDisk,
+    file: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct FaultyLock(Arc<AtomicBool>);
+
+impl Drop for FaultyLock {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    /// Counts a change, and fails it if the machine is off or goes off now.
+    fn change(&mut self) -> io::Result<()> {
+        self.changes += 1;
+        match &mut self.changes_until_crash {
+            Some(0) => Err(io::Error::other("the machine is off")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn file(&self, path: &str) -> io::Result<usize> {
+        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl FaultyDisk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// How many changes were made so far.
+    pub(crate) fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    pub(crate) fn crash_after(&self, changes: u64) {
+        self.state().changes_until_crash = Some(changes);
+    }
+
+    pub(crate) fn fail_sync_after(&self, syncs: u64) {
+        self.state().syncs_until_failure = Some(syncs);
+    }
+
+    /// Power comes back: of what was not synced, each file keeps a prefix of random length, maybe
+    /// with a torn end; each name that was not synced is there or not.
+    pub(crate) fn restart(&self, random: &mut fastrand::Rng) {
+        let mut state = self.state();
+        state.changes_until_crash = None;
+        state.syncs_until_failure = None;
+        for file in &mut state.files {
+            if file.content.len() > file.durable.len() {
+                let written = &file.content[file.durable.len()..];
+                let mut kept = written[..random.usize(0..=written.len())].to_vec();
+                if random.bool() && !kept.is_empty() {
+                    let torn = random.usize(0..kept.len());
+                    kept[torn..].iter_mut().for_each(|byte| *byte = random.u8(..));
+                }
+                file.durable.extend(kept);
+            }
+            file.content = file.durable.clone();
+        }
+        let names = std::mem::take(&mut state.names);
+        let mut left = state.durable_names.clone();
+        for (name, file) in &names {
+            if left.get(name) != Some(file) && random.bool() {
+                left.insert(name.clone(), *file);
+            }
+        }
+        left.retain(|name, _| names.contains_key(name) || random.bool());
+        state.durable_names = left.clone();
+        state.names = left;
+    }
+
+    /// Changes bytes of a file as a bad disk would, durably.
+    pub(crate) fn corrupt(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let file = state.file(path).unwrap();
+        change(&mut state.files[file].content);
+        state.files[file].durable = state.files[file].content.clone();
+    }
+
+    pub(crate) fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        let state = self.state();
+        let files = state.names.iter().filter(|(path, _)| parent(path) == dir);
+        Ok(files
+            .map(|(path, file)| {
+                let name = path.rsplit('/').next().unwrap().to_owned();
+                (name, state.files[*file].content.len() as u64)
+            })
+            .collect())
+    }
+
+    pub(super) fn create(&self, path: &str) -> io::Result<FaultyAppender> {
+        let mut state = self.state();
+        state.change()?;
+        state.files.push(Inode::default());
+        let file = state.files.len() - 1;
+        state.names.insert(path.to_owned(), file);
+        Ok(FaultyAppender { disk: self.clone(), file })
+    }
+
+    pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let state = self.state();
+        Ok(state.files[state.file(path)?].content.clone())
+    }
+
+    pub(super) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
+        let state = self.state();
+        let content = &state.files[state.file(path)?].content;
+        let start = usize::try_from(offset).unwrap();
+        let bytes = content.get(start..start + len).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(Bytes::copy_from_slice(bytes))
+    }
+
+    pub(super) fn truncate(&self, path: &str, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        let file = state.file(path)?;
+        state.files[file].content.truncate(usize::try_from(len).unwrap());
+        state.files[file].durable = state.files[file].content.clone();
+        Ok(())
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(())
+    }
+
+    pub(super) fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        let State { names, durable_names, .. } = &mut *state;
+        durable_names.retain(|path, _| parent(path) != dir);
+        let of_dir = names.iter().filter(|(path, _)| parent(path) == dir);
+        durable_names.extend(of_dir.map(|(path, file)| (path.clone(), *file)));
+        Ok(())
+    }
+
+    pub(super) fn lock(&self) -> Option<FaultyLock> {
+        let free = !self.locked.swap(true, Ordering::SeqCst);
+        free.then(|| FaultyLock(self.locked.clone()))
+    }
+}
+
+impl FaultyAppender {
+    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        if let Err(error) = state.change() {
+            // The write that the crash cuts may have got anywhere.
+            state.files[self.file].content.extend_from_slice(bytes);
+            return Err(error);
+        }
+        // Short writes are legal, and whoever forgets that is found out.
+        let written = if bytes.len() > 100 { bytes.len() / 2 } else { bytes.len() };
+        state.files[self.file].content.extend_from_slice(&bytes[..written]);
+        Ok(written)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.change()?;
+        match &mut state.syncs_until_failure {
+            Some(0) => {
+                state.syncs_until_failure = None;
+                let file = &mut state.files[self.file];
+                // As Linux does: the pages count as clean and are gone.
+                file.content = file.durable.clone();
+                return Err(io::Error::other("input/output error"));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let file = &mut state.files[self.file];
+        file.durable = file.content.clone();
+        Ok(())
+    }
+}

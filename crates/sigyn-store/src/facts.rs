@@ -1,0 +1,54 @@
+//! What an index must know of one trace's part: enough to tell that the trace is not wanted.
+
+use sigyn_model::{Span, Timestamp, TraceId};
+
+/// A trace's place in every index: by the low half of its id first, so that all spellings of an id
+/// that 64-bit and 128-bit tracers share stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TraceKey {
+    pub(crate) low: u64,
+    pub(crate) high: u64,
+}
+
+impl From<TraceId> for TraceKey {
+    fn from(id: TraceId) -> Self {
+        Self { low: id.low(), high: id.high() }
+    }
+}
+
+/// Times of the spans of one trace that stand in one place: a head or a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The earliest timestamp of a span without parent.
+    pub(crate) root_start: Option<Timestamp>,
+    /// The earliest timestamp.
+    pub(crate) start: Option<Timestamp>,
+    /// The latest timestamp (a start, not an end).
+    pub(crate) latest: Option<Timestamp>,
+}
+
+impl Facts {
+    pub(crate) fn of(spans: &[Span]) -> Self {
+        let mut facts = Self::default();
+        spans.iter().for_each(|span| facts.add(span));
+        facts
+    }
+
+    pub(crate) fn add(&mut self, span: &Span) {
+        let Some(at) = span.timestamp else { return };
+        let earlier = |old: Option<Timestamp>| Some(old.map_or(at, |old| old.min(at)));
+        if span.parent_id.is_none() {
+            self.root_start = earlier(self.root_start);
+        }
+        self.start = earlier(self.start);
+        self.latest = Some(self.latest.map_or(at, |old| old.max(at)));
+    }
+
+    /// The latest time at which the whole trace may start, as far as this part decides it, if that
+    /// is in the window. A trace starts at the earliest root of all its parts, else at the earliest
+    /// span of all: so at one of these two times of one of its parts.
+    pub(crate) fn start_within(&self, covers: impl Fn(Timestamp) -> bool) -> Option<Timestamp> {
+        let starts = [self.root_start, self.start].into_iter().flatten();
+        starts.filter(|start| covers(*start)).max()
+    }
+}

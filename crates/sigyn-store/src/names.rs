@@ -1,0 +1,55 @@
+//! Which names there are: services, and per service the names of its spans and of its peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sigyn_model::Span;
+
+/// Names per service beyond this many are not listed: a name that is unique per request is none.
+const NAMES_MAX: usize = 10_000;
+
+/// Services with their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    services: BTreeMap<String, ServiceNames>,
+}
+
+/// The names that one service used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServiceNames {
+    pub(crate) spans: BTreeSet<String>,
+    pub(crate) remotes: BTreeSet<String>,
+}
+
+impl Names {
+    pub(crate) fn add(&mut self, span: &Span) {
+        let Some(service) = span.service_name() else { return };
+        if !self.services.contains_key(service) {
+            self.services.insert(service.to_owned(), ServiceNames::default());
+        }
+        let Some(names) = self.services.get_mut(service) else { return };
+        add_name(&mut names.spans, &span.name);
+        add_name(&mut names.remotes, span.remote_service_name().unwrap_or(""));
+    }
+
+    pub(crate) fn insert(&mut self, service: String, names: ServiceNames) {
+        self.services.insert(service, names);
+    }
+
+    pub(crate) fn has_service(&self, service: &str) -> bool {
+        self.services.contains_key(service)
+    }
+
+    pub(crate) fn service(&self, service: &str) -> Option<&ServiceNames> {
+        self.services.get(service)
+    }
+
+    pub(crate) fn services(&self) -> impl ExactSizeIterator<Item = (&str, &ServiceNames)> {
+        self.services.iter().map(|(service, names)| (service.as_str(), names))
+    }
+}
+
+fn add_name(names: &mut BTreeSet<String>, name: &str) {
+    if !name.is_empty() && names.len() < NAMES_MAX && !names.contains(name) {
+        names.insert(name.to_owned());
+    }
+}

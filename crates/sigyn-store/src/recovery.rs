@@ -1,0 +1,252 @@
+//! Opens what a store left behind, however it ended: blocks by the catalog, the rest from the log.
+
+use std::sync::Arc;
+
+use crate::block::{self, Block};
+use crate::catalog::{self, Catalog, CatalogError};
+use crate::clock::Clock;
+use crate::disk::{Disk, Lock, TEMPORARY};
+use crate::head::Head;
+use crate::identity::{self, IdentityError};
+use crate::progress::Progress;
+use crate::shared::{Counters, Shared};
+use crate::store::{OpenError, Options};
+use crate::view::View;
+use crate::wal::frame::{self, HEADER_BYTES, Header, HeaderError};
+use crate::wal::writer::{Segment, Segments, Writer};
+use crate::wal::{reader, record};
+
+const LOCK: &str = "LOCK";
+/// Where damaged files go, for a person to look at.
+const QUARANTINE: &str = "quarantine";
+
+/// A store ready to run.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) shared: Shared,
+    pub(crate) writer: Writer,
+    pub(crate) catalog: Catalog,
+    pub(crate) lock: Lock,
+}
+
+pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Recovered, OpenError> {
+    let lock = disk.lock(LOCK).map_err(io_error(&disk, "lock", LOCK))?;
+    let lock = lock.ok_or_else(|| OpenError::Locked { path: disk.locate("") })?;
+    for dir in [frame::DIR, block::DIR] {
+        disk.create_dir(dir).map_err(io_error(&disk, "make the directory", dir))?;
+    }
+    let (instance, catalog) = identify(&disk)?;
+    let counters = Counters::default();
+    let blocks = open_blocks(&disk, &catalog, &counters)?;
+    let mut replay = Replay {
+        disk: &disk,
+        instance,
+        counters: &counters,
+        segments: Segments::default(),
+        head: Head::default(),
+        progress: catalog.progress.clone(),
+        sealed_through: catalog.sealed_through,
+        last_seq: catalog.sealed_through,
+    };
+    replay.run()?;
+    let Replay { segments, head, progress, last_seq, .. } = replay;
+    tracing::info!(
+        path = %disk.locate("").display(),
+        blocks = blocks.len(),
+        head_spans = head.span_count(),
+        last_seq,
+        "opened the store"
+    );
+    let writer = Writer::new(disk.clone(), instance, options.durability, last_seq + 1);
+    let view = View::new(blocks, head, progress);
+    let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
+    Ok(Recovered { shared, writer, catalog, lock })
+}
+
+fn io_error<'a>(
+    disk: &'a Disk,
+    attempt: &'static str,
+    path: &'a str,
+) -> impl FnOnce(std::io::Error) -> OpenError + 'a {
+    move |source| OpenError::Io { attempt, path: disk.locate(path), source }
+}
+
+fn unusable(disk: &Disk, path: &str, reason: impl Into<String>) -> OpenError {
+    OpenError::Unusable { path: disk.locate(path), reason: reason.into() }
+}
+
+/// The instance id and the catalog. A new store gets both, the identity last: where it is, the
+/// catalog must be.
+fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
+    let identity_error = |error| match error {
+        IdentityError::Io(source) => io_error(disk, "read", identity::PATH)(source),
+        other => unusable(disk, identity::PATH, other.to_string()),
+    };
+    match identity::read(disk).map_err(identity_error)? {
+        Some(instance) => {
+            let catalog = Catalog::read(disk).map_err(|error| match error {
+                CatalogError::Io(source) => io_error(disk, "read", catalog::PATH)(source),
+                other => unusable(disk, catalog::PATH, other.to_string()),
+            })?;
+            let missing = || unusable(disk, catalog::PATH, "it is missing");
+            Ok((instance, catalog.ok_or_else(missing)?))
+        }
+        None => {
+            let files = disk.list(frame::DIR).map_err(io_error(disk, "list", frame::DIR))?;
+            if !files.is_empty() {
+                return Err(unusable(disk, identity::PATH, "it is missing, and there is a log"));
+            }
+            let catalog = Catalog::default();
+            catalog.write(disk).map_err(io_error(disk, "write", catalog::PATH))?;
+            Ok((identity::create(disk).map_err(identity_error)?, catalog))
+        }
+    }
+}
+
+/// Opens the blocks that the catalog names, and removes files that it does not: what a crash left
+/// of a block that was not committed, or of one that was deleted.
+fn open_blocks(
+    disk: &Disk,
+    catalog: &Catalog,
+    counters: &Counters,
+) -> Result<Vec<Arc<Block>>, OpenError> {
+    for (name, _) in disk.list(block::DIR).map_err(io_error(disk, "list", block::DIR))? {
+        if catalog.blocks.iter().all(|block| block.name != name) {
+            let path = format!("{}/{name}", block::DIR);
+            disk.remove(&path).map_err(io_error(disk, "remove", &path))?;
+        }
+    }
+    let mut blocks = Vec::new();
+    for entry in &catalog.blocks {
+        match Block::open(disk, entry) {
+            Ok(block) => blocks.push(Arc::new(block)),
+            Err(error) => {
+                counters.unreadable_blocks.add(1);
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(
+                    block = entry.name,
+                    error,
+                    "cannot read a block; its spans are missing"
+                );
+            }
+        }
+    }
+    Ok(blocks)
+}
+
+/// Reads the log into a head.
+struct Replay<'a> {
+    disk: &'a Disk,
+    instance: u64,
+    counters: &'a Counters,
+    segments: Segments,
+    head: Head,
+    progress: Progress,
+    sealed_through: u64,
+    last_seq: u64,
+}
+
+impl Replay<'_> {
+    fn run(&mut self) -> Result<(), OpenError> {
+        let files = self.disk.list(frame::DIR).map_err(io_error(self.disk, "list", frame::DIR))?;
+        let mut paths = Vec::new();
+        for (name, _) in &files {
+            let path = format!("{}/{name}", frame::DIR);
+            if name.ends_with(".wal") {
+                paths.push(path);
+            } else if name.ends_with(TEMPORARY) {
+                self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
+            }
+        }
+        for (i, path) in paths.iter().enumerate() {
+            self.segment(path, i + 1 == paths.len())?;
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, path: &str, is_last: bool) -> Result<(), OpenError> {
+        let bytes = self.disk.read(path).map_err(io_error(self.disk, "read", path))?;
+        let bytes = bytes.unwrap_or_default();
+        let header = match Header::decode(&bytes) {
+            Ok(header) => header,
+            Err(error @ HeaderError::Version { .. }) => {
+                return Err(unusable(self.disk, path, error.to_string()));
+            }
+            // The header is durable before the first frame, so nothing was in it yet.
+            Err(HeaderError::Damaged) if is_last && bytes.len() <= HEADER_BYTES => {
+                return self.disk.remove(path).map_err(io_error(self.disk, "remove", path));
+            }
+            Err(HeaderError::Damaged) => {
+                self.counters.damaged_spots.add(1);
+                tracing::error!(path, "a log segment's header is damaged; its spans are missing");
+                return self.quarantine(path);
+            }
+        };
+        if header.instance != self.instance {
+            return Err(unusable(self.disk, path, "it belongs to another store"));
+        }
+        let mut unreadable = 0;
+        let outcome = reader::read(&bytes, &header, |frame| {
+            self.last_seq = self.last_seq.max(frame.seq);
+            if frame.seq <= self.sealed_through {
+                return;
+            }
+            let record = match frame.frame_type {
+                frame::TYPE_BATCH => record::decode_batch(frame.payload).ok(),
+                _ => None,
+            };
+            let Some(record) = record else {
+                unreadable += 1;
+                return;
+            };
+            if let Some(progress) = record.batch.progress {
+                self.progress.put(progress, record.arrival_ms);
+            }
+            self.head.insert(record.batch.spans, record.arrival_ms);
+        });
+        let damaged_tail = outcome.tail_bytes > 0 && !is_last;
+        let damaged = outcome.holes + unreadable + u64::from(damaged_tail);
+        if damaged > 0 {
+            self.counters.damaged_spots.add(damaged);
+            tracing::error!(
+                path,
+                damaged,
+                "a log segment is damaged; some of its spans are missing"
+            );
+        }
+        if outcome.tail_bytes > 0 && is_last {
+            tracing::warn!(
+                path,
+                bytes = outcome.tail_bytes,
+                "cut what a crash left at the log's end"
+            );
+            let len = outcome.valid_bytes as u64;
+            self.disk.truncate(path, len).map_err(io_error(self.disk, "cut", path))?;
+        }
+        match outcome.last_seq {
+            // The number after the last is free again, and so must be the name made of it.
+            None if damaged == 0 => {
+                self.disk.remove(path).map_err(io_error(self.disk, "remove", path))
+            }
+            None => self.quarantine(path),
+            Some(last_seq) => {
+                let bytes = outcome.valid_bytes as u64;
+                let segment = Segment { last_seq, bytes, is_damaged: damaged > 0 };
+                self.segments.put(header.first_seq, segment);
+                Ok(())
+            }
+        }
+    }
+
+    fn quarantine(&self, path: &str) -> Result<(), OpenError> {
+        self.counters.quarantined_files.add(1);
+        quarantine(self.disk, path).map_err(io_error(self.disk, "set aside", path))
+    }
+}
+
+/// Moves a file out of the way.
+pub(crate) fn quarantine(disk: &Disk, path: &str) -> std::io::Result<()> {
+    disk.create_dir(QUARANTINE)?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    disk.rename(path, &format!("{QUARANTINE}/{name}"))
+}

@@ -1,0 +1,70 @@
+//! What a store holds and what became of it, for metrics and health.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::shared::Shared;
+
+/// Sizes now, and counts since the store was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    pub head_spans: u64,
+    pub head_traces: u64,
+    /// Memory of spans that are in no block yet, estimated.
+    pub head_bytes: u64,
+    pub blocks: u64,
+    pub block_spans: u64,
+    pub block_bytes: u64,
+    pub wal_bytes: u64,
+    pub appended_spans_total: u64,
+    /// Writes to the log, each of one or more batches; with [`Durability::Fsync`](crate::Durability)
+    /// as many syncs.
+    pub commits_total: u64,
+    pub overloads_total: u64,
+    pub seals_total: u64,
+    pub seal_failures_total: u64,
+    /// Deleted by retention.
+    pub retired_blocks_total: u64,
+    pub retired_spans_total: u64,
+    /// Blocks that could not be read when the store was opened; they are kept, and not asked.
+    pub unreadable_blocks: u64,
+    /// Stretches of the log that were no records, when the store was opened.
+    pub damaged_spots: u64,
+    pub quarantined_files: u64,
+    /// Why no more spans are taken, if that is so.
+    pub poisoned: Option<Arc<str>>,
+}
+
+impl Stats {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let counters = &shared.counters;
+        let mut stats = Self {
+            wal_bytes: shared.segments.bytes(),
+            appended_spans_total: counters.appended_spans.get(),
+            commits_total: counters.commits.get(),
+            overloads_total: counters.overloads.get(),
+            seals_total: counters.seals.get(),
+            seal_failures_total: counters.seal_failures.get(),
+            retired_blocks_total: counters.retired_blocks.get(),
+            retired_spans_total: counters.retired_spans.get(),
+            unreadable_blocks: counters.unreadable_blocks.get(),
+            damaged_spots: counters.damaged_spots.get(),
+            quarantined_files: counters.quarantined_files.get(),
+            poisoned: shared.queue.poison_cause(),
+            ..Self::default()
+        };
+        let parts = shared.view.parts();
+        for head in &parts.heads {
+            let head = head.read().unwrap_or_else(PoisonError::into_inner);
+            stats.head_spans += head.span_count();
+            stats.head_traces += head.trace_count();
+            stats.head_bytes += head.bytes();
+        }
+        stats.blocks = parts.blocks.len() as u64;
+        for block in parts.blocks.iter() {
+            stats.block_spans += block.entry().spans;
+            stats.block_bytes += block.entry().bytes;
+        }
+        stats
+    }
+}

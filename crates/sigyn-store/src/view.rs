@@ -1,0 +1,101 @@
+//! Where every span is to be found: in exactly one of these blocks and heads, at any time.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use sigyn_model::TargetProgress;
+
+use crate::block::Block;
+use crate::head::Head;
+use crate::progress::Progress;
+
+pub(crate) type SharedHead = Arc<RwLock<Head>>;
+
+/// The store's contents. Its lock is held for a few pointers at a time.
+#[derive(Debug)]
+pub(crate) struct View {
+    parts: RwLock<Parts>,
+    progress: RwLock<Progress>,
+}
+
+/// All parts as they were at one moment. A head that is sealed meanwhile stays readable here.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    /// In the order of their frames.
+    pub(crate) blocks: Arc<Vec<Arc<Block>>>,
+    /// Those being sealed, then the active one.
+    pub(crate) heads: Vec<SharedHead>,
+}
+
+impl View {
+    pub(crate) fn new(blocks: Vec<Arc<Block>>, head: Head, progress: Progress) -> Self {
+        let heads = vec![Arc::new(RwLock::new(head))];
+        Self {
+            parts: RwLock::new(Parts { blocks: Arc::new(blocks), heads }),
+            progress: RwLock::new(progress),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Parts> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Parts> {
+        self.parts.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        self.read().clone()
+    }
+
+    pub(crate) fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
+        self.read().blocks.clone()
+    }
+
+    pub(crate) fn active_head(&self) -> SharedHead {
+        match self.read().heads.last() {
+            Some(head) => head.clone(),
+            None => unreachable!("there is always an active head"),
+        }
+    }
+
+    pub(crate) fn active_head_bytes(&self) -> u64 {
+        self.active_head().read().unwrap_or_else(PoisonError::into_inner).bytes()
+    }
+
+    /// Starts a new head; returns the one that was active.
+    pub(crate) fn rotate(&self) -> SharedHead {
+        let rotated = self.active_head();
+        self.write().heads.push(SharedHead::default());
+        rotated
+    }
+
+    /// Puts a block in place of the head that it was made of. `None` if there was nothing in it.
+    pub(crate) fn replace_head(&self, head: &SharedHead, block: Option<Arc<Block>>) {
+        let mut parts = self.write();
+        parts.heads.retain(|other| !Arc::ptr_eq(head, other));
+        if let Some(block) = block {
+            Arc::make_mut(&mut parts.blocks).push(block);
+        }
+    }
+
+    pub(crate) fn remove_blocks(&self, removed: &[Arc<Block>]) {
+        let mut parts = self.write();
+        let is_removed = |block: &Arc<Block>| removed.iter().any(|other| Arc::ptr_eq(block, other));
+        Arc::make_mut(&mut parts.blocks).retain(|block| !is_removed(block));
+    }
+
+    pub(crate) fn put_progress(&self, progress: TargetProgress, at_ms: u64) {
+        self.progress.write().unwrap_or_else(PoisonError::into_inner).put(progress, at_ms);
+    }
+
+    pub(crate) fn progress(&self) -> Vec<TargetProgress> {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner).all()
+    }
+
+    /// Forgets targets long unseen; returns the others.
+    pub(crate) fn remembered_progress(&self, now_ms: u64) -> Progress {
+        let mut progress = self.progress.write().unwrap_or_else(PoisonError::into_inner);
+        progress.forget_old(now_ms);
+        progress.clone()
+    }
+}

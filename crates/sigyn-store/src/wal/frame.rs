@@ -1,0 +1,124 @@
+//! How a segment file is cut: a header, then frames, each with its length, checksum and number.
+
+/// The directory of segments.
+pub(crate) const DIR: &str = "wal";
+const MAGIC: &[u8; 8] = b"SIGYNWAL";
+const VERSION: u32 = 1;
+pub(crate) const HEADER_BYTES: usize = 64;
+/// Before a frame's payload: `len u32 | crc32c u32 | type u8 | seq u64`, little endian.
+pub(crate) const PREFIX_BYTES: usize = 17;
+/// The one type so far: a batch as `record` has it.
+pub(crate) const TYPE_BATCH: u8 = 1;
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) instance: u64,
+    /// The number of its first frame.
+    pub(crate) first_seq: u64,
+    /// The header's own checksum, which those of the frames go on from: a frame is valid in its
+    /// own file only.
+    pub(crate) crc: u32,
+}
+
+/// Why a header is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeaderError {
+    #[error("the segment's header is damaged")]
+    Damaged,
+    #[error("the segment has format {found}, and this program knows {VERSION}")]
+    Version { found: u32 },
+}
+
+impl Header {
+    pub(crate) fn encode(instance: u64, first_seq: u64) -> ([u8; HEADER_BYTES], Self) {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..24].copy_from_slice(&instance.to_le_bytes());
+        bytes[24..32].copy_from_slice(&first_seq.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..60]);
+        bytes[60..].copy_from_slice(&crc.to_le_bytes());
+        (bytes, Self { instance, first_seq, crc })
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Damaged)?;
+        let crc = u32_at(bytes, 60);
+        if &bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..60]) != crc {
+            return Err(HeaderError::Damaged);
+        }
+        let found = u32_at(bytes, 8);
+        if found != VERSION {
+            return Err(HeaderError::Version { found });
+        }
+        Ok(Self { instance: u64_at(bytes, 16), first_seq: u64_at(bytes, 24), crc })
+    }
+}
+
+/// Appends a frame to `out`.
+#[expect(clippy::cast_possible_truncation, reason = "no record is longer than EXPANDED_BYTES_MAX")]
+pub(crate) fn put(out: &mut Vec<u8>, header: &Header, seq: u64, payload: &[u8]) {
+    let mut prefix = [0; PREFIX_BYTES];
+    prefix[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    prefix[8] = TYPE_BATCH;
+    prefix[9..].copy_from_slice(&seq.to_le_bytes());
+    let crc = checksum(header, &prefix, payload);
+    prefix[4..8].copy_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&prefix);
+    out.extend_from_slice(payload);
+}
+
+/// Over the length, then the type and number, then the payload.
+fn checksum(header: &Header, prefix: &[u8; PREFIX_BYTES], payload: &[u8]) -> u32 {
+    let crc = crc32c::crc32c_append(header.crc, &prefix[..4]);
+    let crc = crc32c::crc32c_append(crc, &prefix[8..]);
+    crc32c::crc32c_append(crc, payload)
+}
+
+/// One frame, its checksum found right.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) frame_type: u8,
+    pub(crate) seq: u64,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    pub(crate) fn bytes(&self) -> usize {
+        PREFIX_BYTES + self.payload.len()
+    }
+}
+
+/// The frame at the start of `bytes`, if a valid one with a number in `seqs` is there.
+pub(crate) fn at<'a>(
+    bytes: &'a [u8],
+    header: &Header,
+    seqs: std::ops::Range<u64>,
+) -> Option<Frame<'a>> {
+    let prefix: &[u8; PREFIX_BYTES] = bytes.first_chunk()?;
+    let seq = u64_at(prefix, 9);
+    // Before the checksum, which costs more: looking for frames in garbage must not be quadratic.
+    if !seqs.contains(&seq) {
+        return None;
+    }
+    let len = u32_at(prefix, 0) as usize;
+    let payload = bytes.get(PREFIX_BYTES..PREFIX_BYTES + len)?;
+    let crc = checksum(header, prefix, payload);
+    (u32_at(prefix, 4) == crc).then_some(Frame { frame_type: prefix[8], seq, payload })
+}
+
+/// The path of the segment that starts with this frame.
+pub(crate) fn path(first_seq: u64) -> String {
+    format!("{DIR}/{first_seq:020}.wal")
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
+    bytes.copied().map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
+    bytes.copied().map_or(0, u64::from_le_bytes)
+}

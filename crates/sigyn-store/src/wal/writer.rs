@@ -1,0 +1,121 @@
+//! Writes frames to segment files, and knows which segments there are.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::frame::{self, Header};
+use crate::disk::{Appender, Disk, parent};
+use crate::store::Durability;
+
+/// A segment that has this many bytes is followed by the next.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// The end of the log. Owned by the thread that commits.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    disk: Disk,
+    instance: u64,
+    durability: Durability,
+    next_seq: u64,
+    current: Option<Current>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Current {
+    file: Appender,
+    header: Header,
+    bytes: u64,
+}
+
+/// Segments on disk by their first number, shared with whoever trims them.
+#[derive(Debug, Default)]
+pub(crate) struct Segments(Mutex<BTreeMap<u64, Segment>>);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) last_seq: u64,
+    pub(crate) bytes: u64,
+    /// Kept for a person to look at when it is no longer needed.
+    pub(crate) is_damaged: bool,
+}
+
+impl Segments {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Segment>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn put(&self, first_seq: u64, segment: Segment) {
+        self.lock().insert(first_seq, segment);
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().values().map(|segment| segment.bytes).sum()
+    }
+
+    /// Takes out the segments all of whose frames are `through` this number or before.
+    pub(crate) fn take_through(&self, through: u64) -> Vec<(u64, Segment)> {
+        self.lock().extract_if(.., |_, segment| segment.last_seq <= through).collect()
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(disk: Disk, instance: u64, durability: Durability, next_seq: u64) -> Self {
+        Self { disk, instance, durability, next_seq, current: None, buffer: Vec::new() }
+    }
+
+    /// The number of the last frame written; zero if none ever was.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// Writes one frame per payload, at once, and makes them durable. After an error nothing more
+    /// may be written: what the file holds is unknown.
+    pub(crate) fn write<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = &'a [u8]>,
+        segments: &Segments,
+    ) -> io::Result<()> {
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.start_segment()?,
+        };
+        self.buffer.clear();
+        for payload in payloads {
+            frame::put(&mut self.buffer, &current.header, self.next_seq, payload);
+            self.next_seq += 1;
+        }
+        current.file.write_all(&self.buffer)?;
+        if self.durability == Durability::Fsync {
+            current.file.sync()?;
+        }
+        current.bytes += self.buffer.len() as u64;
+        let segment =
+            Segment { last_seq: self.last_seq(), bytes: current.bytes, is_damaged: false };
+        segments.put(current.header.first_seq, segment);
+        self.current = Some(current);
+        // One huge batch must not hold its memory for ever.
+        self.buffer.shrink_to(8 << 20);
+        if segment.bytes >= SEGMENT_BYTES {
+            self.end_segment()?;
+        }
+        Ok(())
+    }
+
+    /// Durable before its first frame is, so that a crash never leaves frames in a file without a name.
+    fn start_segment(&self) -> io::Result<Current> {
+        let (bytes, header) = Header::encode(self.instance, self.next_seq);
+        let path = frame::path(self.next_seq);
+        let mut file = self.disk.create(&path)?;
+        file.write_all(&bytes)?;
+        file.sync()?;
+        self.disk.sync_dir(parent(&path))?;
+        Ok(Current { file, header, bytes: bytes.len() as u64 })
+    }
+
+    /// Makes the current segment durable in any mode; the next frame starts a new one.
+    pub(crate) fn end_segment(&mut self) -> io::Result<()> {
+        self.current.take().map_or(Ok(()), |current| current.file.sync())
+    }
+}

@@ -1,0 +1,160 @@
+//! The store as its callers see it, on a real disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use sigyn_model::pull::Cursor;
+use sigyn_model::{
+    Endpoint, QueryParams, Span, SpanBatch, SpanId, TargetProgress, Timestamp, TraceId, TraceQuery,
+};
+use sigyn_store::{AppendError, OpenError, Options, SealError, Store};
+
+/// When the spans of these tests start.
+const START_MS: i64 = 1_700_000_000_000;
+
+fn open(dir: &Path) -> Store {
+    Store::open(Options::new(dir)).unwrap()
+}
+
+fn span(trace: u128, id: u64, service: &str, at_ms: u64) -> Span {
+    let mut span = Span::new(TraceId::new(trace).unwrap(), SpanId::new(id).unwrap());
+    span.name = format!("op-{id}");
+    span.local_endpoint = Endpoint::named(service).into_option();
+    span.remote_endpoint = Endpoint::named("db").into_option();
+    span.timestamp = Timestamp::from_micros((START_MS.unsigned_abs() + at_ms) * 1_000);
+    span.duration = Some(Duration::from_millis(5));
+    span.set_tag("http.method", "GET");
+    span
+}
+
+fn pushed(spans: Vec<Span>) -> SpanBatch {
+    SpanBatch { spans, progress: None }
+}
+
+fn everything() -> QueryParams {
+    QueryParams {
+        end_ts_ms: START_MS + 1_000_000,
+        lookback_ms: 2_000_000,
+        limit: 1_000,
+        ..QueryParams::default()
+    }
+}
+
+fn ids_found(store: &Store, params: &QueryParams) -> Vec<u128> {
+    let traces = store.traces(&TraceQuery::new(params).unwrap()).unwrap();
+    traces.iter().map(|trace| trace[0].trace_id.as_u128()).collect()
+}
+
+#[tokio::test]
+async fn what_is_appended_is_found_at_once_and_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let instance = store.instance_id();
+    let trace = vec![span(1, 1, "frontend", 0), span(1, 2, "backend", 1)];
+    store.append(pushed(trace.clone())).await.unwrap();
+    store.append(pushed(vec![span(2, 3, "backend", 2)])).await.unwrap();
+    let check = |store: &Store| {
+        assert_eq!(store.trace(TraceId::new(1).unwrap()).unwrap(), trace);
+        assert_eq!(store.trace(TraceId::new(9).unwrap()).unwrap(), []);
+        assert_eq!(ids_found(store, &everything()), [2, 1]);
+        assert_eq!(ids_found(store, &QueryParams { limit: 1, ..everything() }), [2]);
+        let service_name = Some("frontend".to_owned());
+        assert_eq!(ids_found(store, &QueryParams { service_name, ..everything() }), [1]);
+        assert_eq!(store.service_names().unwrap(), ["backend", "frontend"]);
+        assert_eq!(store.span_names("backend").unwrap(), ["op-2", "op-3"]);
+        assert_eq!(store.remote_service_names("frontend").unwrap(), ["db"]);
+        assert_eq!(store.remote_service_names("nobody").unwrap(), [""; 0]);
+        assert_eq!(store.tag_keys().unwrap(), ["http.method"]);
+        assert_eq!(store.tag_values("http.method").unwrap(), ["GET"]);
+        assert_eq!(store.instance_id(), instance);
+    };
+    check(&store);
+    store.close().unwrap();
+    store.close().unwrap();
+    let reopened = open(dir.path());
+    check(&reopened);
+    reopened.seal().unwrap();
+    check(&reopened);
+    drop(reopened);
+    check(&open(dir.path()));
+}
+
+#[tokio::test]
+async fn progress_is_kept_with_its_spans() {
+    let dir = tempfile::tempdir().unwrap();
+    let progress = |target: &str, seq| TargetProgress {
+        target: target.to_owned(),
+        cursor: Some(Cursor { epoch: 7, seq }),
+        ..TargetProgress::default()
+    };
+    let expected = [progress("a", 2), progress("b", 1)];
+    let store = open(dir.path());
+    for progress in [progress("a", 1), progress("b", 1), progress("a", 2)] {
+        let batch = SpanBatch { spans: vec![span(1, 1, "a", 0)], progress: Some(progress) };
+        store.append(batch).await.unwrap();
+    }
+    assert_eq!(store.progress(), expected);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.progress(), expected);
+    store.seal().unwrap();
+    assert_eq!(store.progress(), expected);
+    drop(store);
+    assert_eq!(open(dir.path()).progress(), expected);
+}
+
+#[tokio::test]
+async fn a_store_is_open_once_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let error = Store::open(Options::new(dir.path())).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }));
+    assert!(error.to_string().ends_with("another process has it open"), "{error}");
+    store.close().unwrap();
+    open(dir.path());
+    // The first handle is still there, but closed.
+    assert_eq!(store.append(SpanBatch::default()).await, Err(AppendError::Closed));
+    assert_eq!(store.seal(), Err(SealError::Closed));
+}
+
+#[tokio::test]
+async fn a_span_that_is_pushed_twice_is_there_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let once = vec![span(1, 1, "a", 0)];
+    for _ in 0..3 {
+        store.append(pushed(once.clone())).await.unwrap();
+        store.append(pushed(once.clone())).await.unwrap();
+        assert_eq!(store.trace(TraceId::new(1).unwrap()).unwrap(), once);
+        store.seal().unwrap();
+    }
+    assert_eq!(store.trace(TraceId::new(1).unwrap()).unwrap(), once);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_appenders_share_commits_and_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut appenders = tokio::task::JoinSet::new();
+    for task in 0..16u64 {
+        let store = store.clone();
+        appenders.spawn(async move {
+            for n in 1..=20 {
+                let trace = u128::from(task * 100 + n);
+                store.append(pushed(vec![span(trace, n, "a", n)])).await.unwrap();
+            }
+        });
+    }
+    while let Some(result) = appenders.join_next().await {
+        result.unwrap();
+    }
+    let mut spans_per_trace = BTreeMap::new();
+    for id in ids_found(&store, &everything()) {
+        *spans_per_trace.entry(id).or_insert(0) += 1;
+    }
+    assert_eq!(spans_per_trace.len(), 320);
+    let stats = store.stats();
+    assert_eq!((stats.appended_spans_total, stats.head_spans), (320, 320));
+    assert!(stats.commits_total < 320, "{}", stats.commits_total);
+}
