@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sigyn_discovery::Labels;
+use sigyn_discovery::config::Job;
 use sigyn_discovery::target::{Populated, Target};
 use sigyn_model::Labels as ModelLabels;
 use tokio::sync::mpsc;
@@ -28,7 +29,7 @@ const DROPPED_SHOWN_MAX: usize = 10_000;
 /// A job as it is scraped: what Prometheus' configuration says, and Sigyn's own part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScrapeJob {
-    pub job: sigyn_discovery::Job,
+    pub job: Job,
     /// Where spans are, unless a target's `__traces_path__` says otherwise.
     pub traces_path: String,
 }
@@ -71,7 +72,7 @@ impl Pool {
         books: &mut Books,
         loops: &mut JoinSet<()>,
     ) -> PoolView {
-        let Populated { active, mut dropped, errors } = populated;
+        let Populated { active, mut dropped, dropped_count, errors, limit_exceeded } = populated;
         let wanted: HashSet<u64> = active.iter().map(|target| target.hash).collect();
         // Keys become free before new targets ask for them.
         self.entries.retain(|hash, entry| {
@@ -84,7 +85,6 @@ impl Pool {
             keeps
         });
 
-        let refusal = over_limit(job, active.len());
         let mut shown = Vec::with_capacity(active.len());
         for target in active {
             let hash = target.hash;
@@ -100,7 +100,7 @@ impl Pool {
                     Arc::new(Tracked::new(target, key, context, silent_after))
                 }
             };
-            tracked.refuse(refusal.clone());
+            tracked.refuse(limit_exceeded.clone());
             shown.push(Arc::clone(&tracked));
             match self.entries.get(&hash) {
                 Some(entry) if !job_changed && !entry.task.is_finished() => continue,
@@ -113,9 +113,7 @@ impl Pool {
             }
         }
 
-        let dropped_count = dropped.len() as u64;
-        let keep = usize::try_from(job.job.keep_dropped_targets).unwrap_or(usize::MAX);
-        dropped.truncate(if keep == 0 { DROPPED_SHOWN_MAX } else { keep });
+        dropped.truncate(DROPPED_SHOWN_MAX);
         PoolView { active: shown, dropped, dropped_count, errors }
     }
 
@@ -136,12 +134,6 @@ impl Pool {
         self.keys.insert(key.clone());
         key
     }
-}
-
-fn over_limit(job: &ScrapeJob, targets: usize) -> Option<String> {
-    let (targets, limit) = (targets as u64, job.job.target_limit);
-    (limit > 0 && targets > limit)
-        .then(|| format!("target_limit exceeded (number of targets: {targets}, limit: {limit})"))
 }
 
 fn start(

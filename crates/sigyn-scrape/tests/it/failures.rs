@@ -1,0 +1,261 @@
+//! Everything that can go wrong with one answer: the target is down, or not traced, for a clear
+//! reason, and its cursor stays.
+
+use std::io::Write as _;
+
+use sigyn_model::codec::json_v2;
+use sigyn_scrape::{FailureCause, Health, State, TargetStatus};
+
+use crate::fake::{Log, Reply, Scraper, Store, Target, group, job, response, span, spans};
+
+const RANGE: (&str, &str) = ("Sigyn-Range", "9f:1-1/1");
+const NEXT: (&str, &str) = ("Sigyn-Next", "9f:2");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+fn list() -> String {
+    json_v2::encode_list(&spans(1..=3))
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The target after its first scrape.
+async fn scraped(reply: Reply) -> TargetStatus {
+    let target = Target::scripted(vec![reply]).await;
+    let scraper = Scraper::of(&[&target]);
+    let status = scraper.target("a first scrape", |target| target.scrapes_total > 0).await;
+    assert_eq!(scraper.store.ids(), [] as [u64; 0]);
+    assert_eq!(status.cursor, None);
+    scraper.stop().await;
+    status
+}
+
+async fn check_down(reply: Reply, cause: FailureCause, error: &str) {
+    let status = scraped(reply).await;
+    assert_eq!((status.health, status.state), (Health::Down, State::Down));
+    assert_eq!(status.last_error.as_deref(), Some(error));
+    assert!(status.failures_in_a_row > 0 && status.failing_since.is_some());
+    let causes: Vec<_> = status.failures.by_cause().into_iter().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(causes, [(cause, status.scrapes_total)]);
+    assert_eq!(status.recent.last().unwrap().error.as_deref(), Some(error));
+}
+
+async fn check_not_traced(reply: Reply, reason: &str) {
+    let status = scraped(reply).await;
+    assert_eq!((status.health, status.state), (Health::Up, State::NotTraced));
+    assert_eq!(status.last_error.as_deref(), Some(reason));
+    assert_eq!(status.failures_in_a_row, 0);
+}
+
+#[tokio::test]
+async fn statuses_other_than_200_are_failures() {
+    check_down(
+        Reply::Keep(response("500 Internal Server Error", &[], b"oops")),
+        FailureCause::Status,
+        "server returned HTTP status 500 Internal Server Error",
+    )
+    .await;
+    check_down(
+        Reply::Keep(response("302 Found", &[("Location", "/elsewhere")], b"")),
+        FailureCause::Status,
+        "server returned HTTP status 302 Found: redirects are not followed (to \"/elsewhere\")",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_spans_is_not_traced() {
+    check_not_traced(
+        Reply::Keep(response("404 Not Found", &[], b"no")),
+        "server returned HTTP status 404 Not Found",
+    )
+    .await;
+    check_not_traced(
+        Reply::Keep(response("200 OK", &[("Content-Type", "text/html")], b"<html>")),
+        "answered with \"text/html\", which is no format of spans",
+    )
+    .await;
+    check_not_traced(
+        Reply::Keep(response("200 OK", &[JSON], b" {\"status\":\"ok\"}")),
+        "answered with a body that is no list of spans",
+    )
+    .await;
+    check_not_traced(
+        Reply::Keep(response("200 OK", &[], b"")),
+        "answered with a body that is no list of spans",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_not_kept() {
+    let whole = response("200 OK", &[RANGE, NEXT, JSON], list().as_bytes());
+    let cut = whole[..whole.len() - 10].to_vec();
+    let status = scraped(Reply::Close(cut)).await;
+    assert_eq!(status.failures.body_cut, status.scrapes_total);
+    assert!(status.last_error.unwrap().starts_with("body was cut after "));
+
+    let head = "HTTP/1.1 200 OK\r\nSigyn-Range: 9f:1-1/1\r\nSigyn-Next: 9f:2\r\nContent-Type: application/json\r\n";
+    let chunk = format!("{:x}\r\n{}\r\n", list().len(), list());
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}");
+    let status = scraped(Reply::Close(chunked.into_bytes())).await;
+    assert_eq!(status.failures.body_cut, status.scrapes_total);
+
+    let to_close = format!("{head}\r\n{}", list());
+    check_down(
+        Reply::Close(to_close.into_bytes()),
+        FailureCause::BodyCut,
+        &format!("body was cut: it ended with the connection, after {} bytes", list().len()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_target_that_never_answers_times_out() {
+    check_down(Reply::Hang, FailureCause::Timeout, "no whole answer within 100ms").await;
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n[";
+    check_down(Reply::Keep(head.to_vec()), FailureCause::Timeout, "no whole answer within 100ms")
+        .await;
+}
+
+#[tokio::test]
+async fn headers_that_break_the_protocol_are_a_failure() {
+    let check = async |headers: &[(&str, &str)], error: &str| {
+        let reply = Reply::Keep(response("200 OK", headers, list().as_bytes()));
+        check_down(reply, FailureCause::Protocol, error).await;
+    };
+    check(&[JSON, RANGE], "the answer breaks the pull protocol: header sigyn-next is missing")
+        .await;
+    check(
+        &[JSON, RANGE, ("Sigyn-Next", "zz:1")],
+        "the answer breaks the pull protocol: bad header sigyn-next: \
+         cannot read a cursor (epoch:seq) from \"zz:1\"",
+    )
+    .await;
+    check_down(
+        Reply::Close(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()),
+        FailureCause::Protocol,
+        "the answer is not HTTP: invalid HTTP version parsed",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_a_failure() {
+    let packed = ("Content-Encoding", "gzip");
+    check_down(
+        Reply::Keep(response("200 OK", &[JSON, RANGE, NEXT, packed], b"this is not gzip")),
+        FailureCause::Decode,
+        "cannot unpack the gzip body: invalid gzip header",
+    )
+    .await;
+    check_down(
+        Reply::Keep(response("200 OK", &[JSON, ("Content-Encoding", "br")], b"?")),
+        FailureCause::Decode,
+        "content encoding \"br\" is not known",
+    )
+    .await;
+    check_down(
+        Reply::Keep(response(
+            "200 OK",
+            &[("Content-Type", "application/vnd.apache.thrift.compact")],
+            b"\x19",
+        )),
+        FailureCause::Decode,
+        "cannot decode the body: this version does not read Thrift",
+    )
+    .await;
+    let status = scraped(Reply::Keep(response("200 OK", &[JSON], b"[{]"))).await;
+    assert_eq!(status.failures.decode, status.scrapes_total);
+    assert!(status.last_error.unwrap().starts_with("cannot decode the body: "));
+}
+
+#[tokio::test]
+async fn a_small_body_may_not_stand_for_a_huge_one() {
+    let mut bomb = list().into_bytes();
+    bomb.resize(70 << 20, b' ');
+    let headers = [JSON, RANGE, NEXT, ("Content-Encoding", "gzip")];
+    check_down(
+        Reply::Keep(response("200 OK", &headers, &gzip(&bomb))),
+        FailureCause::BodyLimit,
+        "body size limit of 67108864 bytes exceeded",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_and_https_say_what_is_wrong() {
+    let target = Target::scripted(vec![Reply::Hang]).await;
+    let address = target.address;
+    drop(target);
+    let groups = |of: &str| [(of.to_owned(), group(&[address]))].into();
+    let scraper = Scraper::start(vec![job("api")], groups("api"));
+    let status = scraper.target("a failure", |target| target.health == Health::Down).await;
+    let error = format!("cannot connect to {address}: Connection refused (os error 111)");
+    assert_eq!(status.last_error.as_deref(), Some(error.as_str()));
+    assert!(status.failures.connect > 0);
+    scraper.stop().await;
+
+    let mut groups: sigyn_discovery::Groups = groups("api");
+    groups.get_mut("api").unwrap()[0].targets[0].set("__scheme__", "https");
+    let scraper = Scraper::start(vec![job("api")], groups);
+    let status = scraper.target("a failure", |target| target.health == Health::Down).await;
+    let error = "this version scrapes over http only, not https";
+    assert_eq!(status.last_error.as_deref(), Some(error));
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_busy_target_is_left_alone_for_as_long_as_it_asks() {
+    let busy = response("429 Too Many Requests", &[("Retry-After", "1")], b"");
+    let ok = response("200 OK", &[JSON], b"[]");
+    let target = Target::scripted(vec![Reply::Keep(busy), Reply::Keep(ok)]).await;
+    let scraper = Scraper::of(&[&target]);
+    let began = tokio::time::Instant::now();
+    let status = scraper.target("busy", |target| target.health == Health::Down).await;
+    let error = "server returned HTTP status 429 Too Many Requests";
+    assert_eq!(status.last_error.as_deref(), Some(error));
+    let status = scraper.target("back", |target| target.health == Health::Up).await;
+    assert!(began.elapsed().as_millis() >= 1000);
+    assert_eq!((status.scrapes_total, status.failures_in_a_row), (2, 0));
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn pages_become_smaller_until_they_fit() {
+    // Honours `max_bytes` by half: two segments unless little is asked for.
+    let mut log = Log::new(7);
+    log.seal(spans([1]));
+    let log = std::sync::Arc::new(std::sync::Mutex::new(log));
+    let shared = std::sync::Arc::clone(&log);
+    let target = Target::start(move |asked| {
+        let mut log = shared.lock().unwrap();
+        let max_bytes = asked.line.split("max_bytes=").nth(1).unwrap();
+        let max_bytes: u64 = max_bytes.split(' ').next().unwrap().parse().unwrap();
+        log.page = if max_bytes < 1000 { 1 } else { 2 };
+        Reply::Keep(log.answer(asked.cursor()))
+    })
+    .await;
+    let mut job = job("api");
+    job.job.body_size_limit = 20_000;
+    let groups = [("api".to_owned(), group(&[target.address]))].into();
+    let scraper = Scraper::restart(vec![job], groups, Vec::new(), Store::default());
+    scraper.target("a first scrape", |target| target.last_spans == 1).await;
+    let large = |id: u64| {
+        let mut span = span(id);
+        span.set_tag("text", "x".repeat(15_000));
+        span
+    };
+    {
+        let mut log = log.lock().unwrap();
+        log.seal(vec![large(2)]);
+        log.seal(vec![large(3)]);
+    }
+    let status = scraper.target("all", |target| target.account.received == 3).await;
+    assert_eq!(scraper.store.ids(), [1, 2, 3]);
+    assert_eq!(status.failures.total(), 0);
+    scraper.stop().await;
+}

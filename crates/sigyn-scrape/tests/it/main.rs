@@ -1,0 +1,9 @@
+//! The whole component as the program uses it: configuration and targets in, commits and status out.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod failures;
+mod fake;
+mod lifecycle;
+mod protocol;
+mod recorder;
