@@ -1,5 +1,5 @@
-//! Arbitrary spans for property tests: whatever the model allows, with a liking for what is reserved
-//! or means something.
+//! Spans for tests: arbitrary ones for properties, with a liking for what is reserved or means
+//! something, and sketched ones for tables.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -13,6 +13,40 @@ use crate::{
     Annotation, Endpoint, Kind, Link, Resource, Scope, Span, SpanId, Status, StatusCode, Tags,
     Timestamp, TraceId, Value, value,
 };
+
+/// A trace in a line: spans between semicolons, each as `id parent kind local>remote` and then in any
+/// order `@timestamp`, `+duration`, `shared`, `error`. A dash is nothing; what is left out too. The
+/// kinds are C, S, P and K for a consumer.
+pub(crate) fn sketch(trace: &str) -> Vec<Span> {
+    let id = |text: &str| u64::from_str_radix(text, 16).unwrap_or(0);
+    let spans = trace.split(';').map(str::trim).filter(|span| !span.is_empty()).map(|span| {
+        let mut words = span.split_whitespace();
+        let own_id = SpanId::new(id(words.next().unwrap())).unwrap();
+        let mut span = Span::new(TraceId::new(1).unwrap(), own_id);
+        span.parent_id = words.next().and_then(|word| SpanId::new(id(word)));
+        for word in words {
+            let number = || word[1..].parse().unwrap();
+            match word {
+                "-" => {}
+                "C" => span.kind = Some(Kind::Client),
+                "S" => span.kind = Some(Kind::Server),
+                "P" => span.kind = Some(Kind::Producer),
+                "K" => span.kind = Some(Kind::Consumer),
+                "shared" => span.shared = true,
+                "error" => span.set_tag("error", ""),
+                _ if word.starts_with('@') => span.timestamp = Timestamp::from_micros(number()),
+                _ if word.starts_with('+') => span.duration = Some(Duration::from_micros(number())),
+                _ => {
+                    let (local, remote) = word.split_once('>').unwrap_or((word, "-"));
+                    let named = |name: &str| Endpoint::named(name.trim_matches('-')).into_option();
+                    (span.local_endpoint, span.remote_endpoint) = (named(local), named(remote));
+                }
+            }
+        }
+        span
+    });
+    spans.collect()
+}
 
 const KEYS: &[&str] = &[
     "",

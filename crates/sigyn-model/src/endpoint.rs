@@ -30,7 +30,10 @@ impl Endpoint {
     /// Takes an address from text, by its content and not by the field it came in: an IPv4 address
     /// in IPv6's clothes (`::ffff:1.2.3.4`, `::1.2.3.4`) is IPv4. Whatever is no address is ignored.
     pub fn set_ip_text(&mut self, text: &str) {
-        let Ok(ip) = text.parse::<IpAddr>() else { return };
+        let Ok(ip) = text.parse::<IpAddr>() else {
+            self.ipv4 = ipv4_with_zeros(text).or(self.ipv4);
+            return;
+        };
         match ip {
             IpAddr::V4(ip) => self.ipv4 = Some(ip),
             IpAddr::V6(ip) if text.contains('.') => match ip.to_ipv4() {
@@ -40,6 +43,17 @@ impl Endpoint {
             IpAddr::V6(ip) => self.ipv6 = Some(ip),
         }
     }
+}
+
+/// Reads `52.0.0.04`, which is decimal to Zipkin and no address to the standard library.
+fn ipv4_with_zeros(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut words = text.split('.');
+    for octet in &mut octets {
+        let word = words.next().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *octet = word.parse().ok().filter(|_| word.len() <= 3)?;
+    }
+    words.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
 #[cfg(test)]
@@ -56,11 +70,23 @@ mod tests {
     fn an_address_is_read_by_its_content() {
         let v4 = || (Some("1.2.3.4".to_owned()), None);
         assert_eq!(parsed("1.2.3.4"), v4());
+        assert_eq!(parsed("001.02.3.4"), v4());
         assert_eq!(parsed("::ffff:1.2.3.4"), v4());
         assert_eq!(parsed("::1.2.3.4"), v4());
         assert_eq!(parsed("::1"), (None, Some("::1".to_owned())));
         assert_eq!(parsed("::ffff:102:304").0, None);
-        for not_an_address in ["", "1.2.3", "localhost", "[::1]", "fe80::1%eth0"] {
+        for not_an_address in [
+            "",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.256",
+            "1.2.3.0004",
+            "1.2..4",
+            "1.2.+3.4",
+            "localhost",
+            "[::1]",
+            "fe80::1%eth0",
+        ] {
             assert_eq!(parsed(not_an_address), (None, None), "{not_an_address}");
         }
     }
