@@ -10,9 +10,17 @@ import { Omnibox } from './shell/omnibox';
 import { pollTargets } from './shell/status';
 import { TopBar } from './shell/topbar';
 import { TargetsPage } from './targets/page';
+import { TracePage } from './trace/page';
 
 function page(path: string): { title: string; section: string; view: ComponentChildren } {
   if (path === '/targets') return { title: 'Targets', section: '/targets', view: <TargetsPage /> };
+  const trace = /^\/zipkin\/traces\/([^/]+)$/.exec(path)?.[1];
+  if (trace)
+    return {
+      title: `Trace ${trace.slice(0, 8)}`,
+      section: '/zipkin/',
+      view: <TracePage key={trace} id={trace} />,
+    };
   return { title: 'Not found', section: '', view: <NotFound path={path} /> };
 }
 

@@ -8,6 +8,7 @@ import './theme/tokens.css';
 import './theme/base.css';
 import './shell/shell.css';
 import './targets/targets.css';
+import './trace/trace.css';
 
 document.addEventListener('click', followLinks);
 document.addEventListener('keydown', pressKey);

@@ -84,6 +84,7 @@ export function formatBytes(bytes: number): string {
 /** A share of one: `88 %`, `0.04 %`. */
 export function formatShare(share: number): string {
   const percent = share * 100;
+  if (percent > 0 && percent < 0.01) return `< 0.01${GAP}%`;
   return `${percent !== 0 && percent < 1 ? percent.toFixed(2) : Math.round(percent)}${GAP}%`;
 }
 

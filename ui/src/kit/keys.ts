@@ -6,6 +6,7 @@ import { useEffect } from 'preact/hooks';
 export interface Binding {
   /** As `KeyboardEvent.key`; two joined by a space are pressed one after the other. */
   keys: string;
+  /** Empty for a second way to do the same. */
   does: string;
   /** Left out if another part of the page already listens and this only tells of it. */
   run?: () => void;

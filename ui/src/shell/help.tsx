@@ -33,16 +33,18 @@ export function KeysHelp() {
           <section key={group.name}>
             <h3>{group.name}</h3>
             <dl>
-              {group.bindings.map(({ keys, does }) => (
-                <div key={keys}>
-                  <dt>
-                    {keys.split(' ').map((key) => (
-                      <kbd key={key}>{key}</kbd>
-                    ))}
-                  </dt>
-                  <dd>{does}</dd>
-                </div>
-              ))}
+              {group.bindings
+                .filter(({ does }) => does)
+                .map(({ keys, does }) => (
+                  <div key={keys}>
+                    <dt>
+                      {keys.split(' ').map((key) => (
+                        <kbd key={key}>{key}</kbd>
+                      ))}
+                    </dt>
+                    <dd>{does}</dd>
+                  </div>
+                ))}
             </dl>
           </section>
         ))}

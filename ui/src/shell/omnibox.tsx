@@ -4,6 +4,7 @@ import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { fetchServices } from '../api/zipkin';
 import { go } from '../kit/url';
+import { quote } from '../search/query';
 import { toggleTheme } from '../theme/theme';
 import { openHelp } from './help';
 import { PAGES } from './pages';
@@ -46,10 +47,6 @@ document.addEventListener('keydown', (event) => {
 export function readTraceId(text: string): string | null {
   const id = text.trim().toLowerCase();
   return /^[0-9a-f]{1,32}$/.test(id) && (id.length >= 12 || /^\d+$/.test(id)) ? id : null;
-}
-
-function quote(name: string): string {
-  return /^[\w.\-/:]+$/.test(name) ? name : `"${name.replaceAll('"', '\\"')}"`;
 }
 
 function offers(text: string): Offer[] {

@@ -1,0 +1,3 @@
+export function quote(name: string): string {
+  return /^[\w.\-/:]+$/.test(name) ? name : `"${name.replaceAll('"', '\\"')}"`;
+}
