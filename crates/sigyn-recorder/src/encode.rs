@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sigyn_model::Span;
@@ -61,9 +61,12 @@ impl Coding {
     }
 
     /// Level 1 of either: more costs microseconds per span and saves a few bytes.
-    fn compress(self, plain: Vec<u8>) -> Bytes {
+    ///
+    /// `None` if the compressor fails, which takes an exhausted memory: an empty body in place of spans
+    /// would be a loss that nobody counts.
+    fn compress(self, plain: Vec<u8>) -> Option<Bytes> {
         let compressed = match self {
-            Self::Identity => return plain.into(),
+            Self::Identity => Ok(plain),
             Self::Zstd => zstd::bulk::compress(&plain, 1),
             Self::Gzip => {
                 let level = flate2::Compression::new(1);
@@ -71,8 +74,7 @@ impl Coding {
                 encoder.write_all(&plain).and_then(|()| encoder.finish())
             }
         };
-        // Compressing memory into memory has no way to fail that memory itself would survive.
-        compressed.unwrap_or_default().into()
+        compressed.ok().map(Bytes::from)
     }
 }
 
@@ -85,16 +87,13 @@ struct Framing {
 }
 
 impl Framing {
-    fn of(format: Format, coding: Coding) -> Self {
-        static JSON: LazyLock<[Framing; 3]> = LazyLock::new(|| {
-            [Coding::Zstd, Coding::Gzip, Coding::Identity].map(|coding| {
-                let piece = |text: &str| coding.compress(text.as_bytes().to_vec());
-                Framing { open: piece("["), between: piece(","), close: piece("]") }
-            })
-        });
+    fn of(format: Format, coding: Coding) -> Option<Self> {
+        let piece = |text: &'static str| coding.compress(text.into());
         match format {
-            Format::Otlp => Self::default(),
-            Format::ZipkinJson => JSON[coding as usize].clone(),
+            Format::Otlp => Some(Self::default()),
+            Format::ZipkinJson => {
+                Some(Self { open: piece("[")?, between: piece(",")?, close: piece("]")? })
+            }
         }
     }
 }
@@ -109,10 +108,10 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(format: Format, coding: Coding, bytes_max: Option<usize>) -> Self {
-        let framing = Framing::of(format, coding);
+    pub(crate) fn new(format: Format, coding: Coding, bytes_max: Option<usize>) -> Option<Self> {
+        let framing = Framing::of(format, coding)?;
         let len = framing.open.len() + framing.close.len();
-        Self { framing, bytes_max: bytes_max.unwrap_or(usize::MAX), pieces: Vec::new(), len }
+        Some(Self { framing, bytes_max: bytes_max.unwrap_or(usize::MAX), pieces: Vec::new(), len })
     }
 
     /// Adds a segment if there is room for it. The first always gets in: the body would otherwise
@@ -158,7 +157,7 @@ pub(crate) struct Encodings {
 #[derive(Debug, Default)]
 struct Cached {
     /// In order of segments, so that the oldest is the first to go.
-    entries: BTreeMap<Key, Arc<OnceLock<Bytes>>>,
+    entries: BTreeMap<Key, Arc<OnceLock<Option<Bytes>>>>,
     bytes: usize,
 }
 
@@ -168,7 +167,7 @@ impl Encodings {
     }
 
     /// A segment's bytes. Two scrapers that ask at the same time wait for one encoding, not two.
-    pub(crate) fn get(&self, segment: &Segment, format: Format, coding: Coding) -> Bytes {
+    pub(crate) fn get(&self, segment: &Segment, format: Format, coding: Coding) -> Option<Bytes> {
         let key = (segment.seq, format, coding);
         let cell = self.with(|cached| Arc::clone(cached.entries.entry(key).or_default()));
         let mut fresh = false;
@@ -178,10 +177,9 @@ impl Encodings {
         });
         if fresh {
             self.with(|cached| {
-                cached.bytes += bytes.len();
-                // An entry dropped meanwhile is not in the books.
-                if !cached.entries.get(&key).is_some_and(|entry| Arc::ptr_eq(entry, &cell)) {
-                    cached.bytes -= bytes.len();
+                // An entry that was dropped meanwhile is not in the books.
+                if cached.entries.get(&key).is_some_and(|entry| Arc::ptr_eq(entry, &cell)) {
+                    cached.bytes += bytes.as_ref().map_or(0, Bytes::len);
                 }
                 while cached.bytes > self.bytes_max && cached.drop_first() {}
             });
@@ -206,8 +204,8 @@ impl Encodings {
 impl Cached {
     fn drop_first(&mut self) -> bool {
         let Some((_, cell)) = self.entries.pop_first() else { return false };
-        // A cell still being filled has not been counted yet and will find itself gone.
-        self.bytes -= cell.get().map_or(0, Bytes::len);
+        let bytes = cell.get().and_then(Option::as_ref).map_or(0, Bytes::len);
+        self.bytes = self.bytes.saturating_sub(bytes);
         true
     }
 }

@@ -3,6 +3,7 @@
 //! `docs/formats/pull-protocol.md` says what each header means; this file only follows it.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use crate::encode::{Body, Coding, Format};
 use crate::negotiate;
 use crate::record::Recorder;
+use crate::ring::Page;
 use crate::stats::count;
 
 /// A long poll without a scrape timeout waits no longer than this.
@@ -60,15 +62,10 @@ impl Exposition {
 
     /// Answers one request, whose body does not matter. Only `Prefer: wait` needs a runtime, tokio's.
     pub async fn respond(&self, request: &Parts) -> Response<Full<Bytes>> {
+        if let Some(refusal) = self.refusal(request) {
+            return refusal;
+        }
         let arrived = Instant::now();
-        if request.uri.path() != self.path {
-            return text(StatusCode::NOT_FOUND, "spans are elsewhere\n");
-        }
-        if request.method != Method::GET {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-            return response;
-        }
         let shared = &*self.recorder.shared;
         let (ring, counters) = (&shared.ring, &shared.counters);
 
@@ -91,11 +88,7 @@ impl Exposition {
         let chosen = negotiate::format(&request.headers).zip(negotiate::coding(&request.headers));
         let Some((format, coding)) = chosen else {
             count(&counters.not_acceptable, 1);
-            let formats = [Format::Otlp, Format::ZipkinJson].map(Format::content_type).join("\n");
-            let message = format!("spans are offered as\n{formats}\n");
-            let mut response = text(StatusCode::NOT_ACCEPTABLE, message);
-            response.headers_mut().insert(VARY, VARIES);
-            return response;
+            return not_acceptable();
         };
 
         // Only part of the scrape's time is ours; the rest is for the way back.
@@ -107,58 +100,109 @@ impl Exposition {
         }
         let page = ring.read(arrival.start, ask.wait.is_some(), leased);
         shared.encodings.forget_below(page.oldest);
+        let deadline = share.map(|share| arrived + share);
+        let Ok(filled) = self.fill(&page, format, coding, ask.bytes_max, deadline).await else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "no memory to compress spans in\n");
+        };
 
-        let mut body = Body::new(format, coding, ask.bytes_max);
-        let mut read = None;
-        for segment in &page.segments {
-            let late = share.is_some_and(|share| arrived.elapsed() >= share);
-            if read.is_some() && late {
-                break;
-            }
-            if !body.push(shared.encodings.get(segment, format, coding)) {
-                break;
-            }
-            let first = read.map_or(segment.seq, |(first, _)| first);
-            read = Some((first, segment.seq));
-            // A segment may take milliseconds to encode; others want the thread too.
-            yield_now().await;
-        }
-
-        let epoch = ring.epoch;
-        let next = read.map_or(page.newest, |(_, last)| last) + 1;
+        let next = filled.as_ref().map_or(page.newest, |filled| filled.last) + 1;
         if let Some(name) = leased {
             ring.told(name, next);
         }
         count(if leased.is_some() { &counters.scrapes } else { &counters.peeks }, 1);
+        self.answer(&page, next, filled, format, coding)
+    }
 
-        let body = read.map(|range| (range, body.finish()));
+    /// The answer to a request that is not for us.
+    fn refusal(&self, request: &Parts) -> Option<Response<Full<Bytes>>> {
+        let mut query = request.uri.query().unwrap_or("").split('&');
+        if request.uri.path() != self.path {
+            return Some(text(StatusCode::NOT_FOUND, "spans are elsewhere\n"));
+        }
+        if request.method != Method::GET {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            return Some(response);
+        }
+        // Who asks for one trace must not get all of them for an answer.
+        query
+            .any(|pair| pair.starts_with("trace_id="))
+            .then(|| text(StatusCode::NOT_FOUND, "no lookup by trace id here\n"))
+    }
+
+    /// As many whole segments as the request has room and time for; at least one if there is any.
+    async fn fill(
+        &self,
+        page: &Page,
+        format: Format,
+        coding: Coding,
+        bytes_max: Option<usize>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Filled>, OutOfMemory> {
+        let Some(first) = page.segments.first() else { return Ok(None) };
+        let mut body = Body::new(format, coding, bytes_max).ok_or(OutOfMemory)?;
+        let mut last = None;
+        for segment in &page.segments {
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if late && last.is_some() {
+                break;
+            }
+            let encoded = self.recorder.shared.encodings.get(segment, format, coding);
+            if !body.push(encoded.ok_or(OutOfMemory)?) {
+                break;
+            }
+            last = Some(segment.seq);
+            // A segment may take milliseconds to encode; others want the thread too.
+            yield_now().await;
+        }
+        Ok(last.map(|last| Filled { first: first.seq, last, body: body.finish() }))
+    }
+
+    fn answer(
+        &self,
+        page: &Page,
+        next: u64,
+        filled: Option<Filled>,
+        format: Format,
+        coding: Coding,
+    ) -> Response<Full<Bytes>> {
+        let shared = &*self.recorder.shared;
+        let epoch = shared.ring.epoch;
         let mut response = Response::new(Full::default());
         let headers = response.headers_mut();
         headers.insert(VARY, VARIES);
-        set(headers, pull::NEXT, &Cursor { epoch, seq: next }.to_string());
-        set(headers, pull::MORE, if next <= page.newest { "1" } else { "0" });
-        set(headers, pull::LOST, &format!("spans={}", page.lost));
-        set(headers, pull::FINISHED, &page.counts.finished.to_string());
-        set(headers, pull::DROPPED, &page.counts.dropped.to_string());
-        set(headers, pull::FINAL, if page.is_final { "1" } else { "0" });
-        if let Some(((first, last), body)) = body {
-            let range = Range { epoch, first, last, newest: page.newest };
-            set(headers, pull::RANGE, &range.to_string());
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            if let Some(name) = Coding::name(coding) {
-                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-            }
-            // Last, so that it is as true as can be when the answer leaves.
-            set(headers, pull::CLOCK, &shared.clock.wall_nanos().to_string());
-            *response.body_mut() = Full::new(body);
-        } else {
-            set(headers, pull::CLOCK, &shared.clock.wall_nanos().to_string());
+        set(headers, pull::NEXT, &Cursor { epoch, seq: next });
+        set(headers, pull::MORE, &u8::from(next <= page.newest));
+        set(headers, pull::LOST, &format_args!("spans={}", page.lost));
+        set(headers, pull::FINISHED, &page.counts.finished);
+        set(headers, pull::DROPPED, &page.counts.dropped);
+        set(headers, pull::FINAL, &u8::from(page.is_final));
+        set(headers, pull::CLOCK, &shared.clock.wall_nanos());
+        let Some(Filled { first, last, body }) = filled else {
             *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        };
+        set(headers, pull::RANGE, &Range { epoch, first, last, newest: page.newest });
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Some(name) = coding.name() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
+        *response.body_mut() = Full::new(body);
         response
     }
 }
+
+/// Segments as they go out.
+#[derive(Debug)]
+struct Filled {
+    first: u64,
+    last: u64,
+    body: Bytes,
+}
+
+#[derive(Debug)]
+struct OutOfMemory;
 
 const VARIES: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
 
@@ -215,11 +259,19 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+fn set(headers: &mut HeaderMap, name: &'static str, value: &dyn Display) {
     // Digits, hexadecimal and a few signs: always a value.
-    if let Ok(value) = HeaderValue::from_str(value) {
+    if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
         headers.insert(HeaderName::from_static(name), value);
     }
+}
+
+fn not_acceptable() -> Response<Full<Bytes>> {
+    let formats = [Format::Otlp, Format::ZipkinJson].map(Format::content_type).join("\n");
+    let mut response =
+        text(StatusCode::NOT_ACCEPTABLE, format!("spans are offered as\n{formats}\n"));
+    response.headers_mut().insert(VARY, VARIES);
+    response
 }
 
 fn text(status: StatusCode, message: impl Into<String>) -> Response<Full<Bytes>> {

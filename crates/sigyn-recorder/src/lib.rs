@@ -1,4 +1,71 @@
 //! In-process spans: recorded into bounded memory, read by any number of scrapers, every loss counted.
+//!
+//! A [`Recorder`] takes what a process finishes and keeps it in a log of fixed size. Scrapers read the
+//! log over HTTP, each at its own pace, by cursor; reading takes nothing away from anyone else. When
+//! the log is full the oldest spans go, and both sides can say exactly how many went unread:
+//!
+//! ```text
+//! finished = delivered + buffered + evicted + oversize + shutdown
+//! ```
+//!
+//! Recording never waits for a scrape, never fails and never panics. `docs/formats/pull-protocol.md`
+//! specifies the protocol; it is plain enough for `curl`.
+//!
+//! # A complete program
+//!
+//! ```no_run
+//! use std::convert::Infallible;
+//! use std::time::Duration;
+//!
+//! use hyper::{server::conn::http1, service::service_fn};
+//! use hyper_util::rt::TokioIo;
+//! use sigyn_model::Kind;
+//! use sigyn_recorder::{Exposition, Options, Recorder};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let recorder = Recorder::new(Options { service_name: "shop".into(), ..Options::default() });
+//!
+//!     // An operation, and one inside it.
+//!     let mut order = recorder.start("post /order", Some(Kind::Server), None);
+//!     order.tag("order.items", 3);
+//!     let mut payment = recorder.start("pay", Some(Kind::Client), Some(order.context()));
+//!     payment.error("card declined");
+//!     payment.finish();
+//!     order.finish();
+//!
+//!     // One scrape: GET /traces.
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:9412").await?;
+//!     let exposition = Exposition::new(recorder.clone());
+//!     let (stream, _) = listener.accept().await?;
+//!     let service = service_fn(|request| {
+//!         let exposition = exposition.clone();
+//!         let (request, _body) = hyper::Request::into_parts(request);
+//!         async move { Ok::<_, Infallible>(exposition.respond(&request).await) }
+//!     });
+//!     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+//!
+//!     // Nothing is left behind, or we know how much.
+//!     let drain = recorder.drained(Duration::from_secs(5)).await;
+//!     println!("{} spans lost", drain.lost);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `examples/hello.rs` is the same with many connections, trace context from callers, and a shutdown
+//! on Ctrl-C. [`Exposition`] is also a `tower` service, so that it can be routed to as it is.
+//!
+//! # What it costs
+//!
+//! Finished spans take [`Options::hot_bytes_max`] at most (16 MiB by default), as they weigh in memory;
+//! segments encoded for scrapers take as much again at most, and only while they are asked for. A
+//! segment is encoded and compressed once per format, whoever reads it and how often.
+//!
+//! # What is not here yet
+//!
+//! Bodies in Zipkin's proto3, OTLP JSON and Thrift; with them the 2017 Loki scraper, which sends no
+//! `Accept` and is for now answered as any peek, in Zipkin v2 JSON. Looking up one trace
+//! (`?trace_id=`). A cold ring of unsampled spans, and a log that outlives the process.
 
 mod caps;
 mod clock;

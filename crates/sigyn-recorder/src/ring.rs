@@ -252,10 +252,11 @@ impl Ring {
             log.seal(self.hot_bytes_max, &mut evicted);
         }
         let oldest = log.oldest();
-        let lost = match log.held.front() {
-            _ if start >= oldest => 0,
-            Some(first) => first.spans_before.saturating_sub(log.spans_before(start, scraper)),
-            None => log.sealed.saturating_sub(log.spans_before(start, scraper)),
+        let lost = if start < oldest {
+            let gone = log.spans_before(oldest, None);
+            gone.saturating_sub(log.spans_before(start, scraper))
+        } else {
+            0
         };
         let skipped = usize::try_from(start.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let segments = log.held.iter().skip(skipped).take(PAGE_SEGMENTS_MAX).cloned().collect();
@@ -435,8 +436,6 @@ impl Log {
 
     fn is_drained(&self, now: Duration) -> bool {
         let all = self.newest + 1;
-        self.is_final
-            && self.buffered() == 0
-            && self.scrapers.leased(now).all(|scraper| scraper.acked_below == all)
+        self.buffered() == 0 && self.scrapers.leased(now).all(|scraper| scraper.acked_below == all)
     }
 }

@@ -300,6 +300,7 @@ async fn other_paths_and_methods_are_refused() {
     let target = Target::new();
     assert_eq!(target.get("/", &[]).await.status, StatusCode::NOT_FOUND);
     assert_eq!(target.get("/traces/", &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(target.get("/traces?trace_id=abc", &[]).await.status, StatusCode::NOT_FOUND);
     let answer = target.send(Method::POST, "/traces", &["Sigyn-Scraper: a"]).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(answer.header("allow"), Some("GET"));
