@@ -140,6 +140,8 @@ impl fmt::Debug for SpanId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn trace(text: &str) -> Result<String, String> {
@@ -173,5 +175,19 @@ mod tests {
         assert_eq!(SpanId::parse_parent("0000000000000000").unwrap(), None);
         assert_eq!(SpanId::parse_parent("").unwrap_err().to_string(), "parentId is empty");
         assert_eq!(SpanId::parse(&"1".repeat(17)).unwrap_err().to_string(), "id.length > 16");
+    }
+
+    proptest! {
+        #[test]
+        fn ids_read_back_as_written(id in any::<u128>(), text in any::<String>()) {
+            if let Some(id) = TraceId::new(id) {
+                prop_assert_eq!(TraceId::parse(&id.to_string()), Ok(id));
+                if let Some(id) = SpanId::new(id.low()) {
+                    prop_assert_eq!(SpanId::parse(&id.to_string()), Ok(id));
+                    prop_assert_eq!(SpanId::parse_parent(&id.to_string()), Ok(Some(id)));
+                }
+            }
+            let _ = (TraceId::parse(&text), SpanId::parse(&text), SpanId::parse_parent(&text));
+        }
     }
 }

@@ -156,6 +156,8 @@ fn parse_count(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -186,5 +188,21 @@ mod tests {
         }
         assert!(parse_lost("312").is_err());
         assert!("evicted=x".parse::<Dropped>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_or_refused(text in r"[0-9a-fA-F:/=, -]{0,24}|.{0,24}") {
+            if let Ok(cursor) = text.parse::<Cursor>() {
+                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            }
+            if let Ok(range) = text.parse::<Range>() {
+                prop_assert_eq!(range.to_string().parse(), Ok(range));
+            }
+            if let Ok(dropped) = text.parse::<Dropped>() {
+                prop_assert_eq!(dropped.to_string().parse(), Ok(dropped));
+            }
+            let _ = parse_lost(&text);
+        }
     }
 }

@@ -235,8 +235,10 @@ fn parse_annotation_query(text: &str) -> Vec<TagTerm> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::{Annotation, Endpoint, SpanId};
+    use crate::{Annotation, Endpoint, SpanId, arbitrary};
 
     fn params() -> QueryParams {
         QueryParams { end_ts_ms: 1_000, lookback_ms: 500, limit: 10, ..QueryParams::default() }
@@ -364,5 +366,64 @@ mod tests {
         let found = query.run([trace(1, 600), trace(2, 800), trace(3, 700), trace(4, 100)]);
         let ids: Vec<_> = found.iter().map(|t| t[0].trace_id.as_u128()).collect();
         assert_eq!(ids, [2, 3]);
+    }
+
+    fn any_params() -> impl Strategy<Value = QueryParams> {
+        let text = || {
+            let words =
+                prop::sample::select(vec!["", "a", "ALL", "error", "error=", " and a=b and "]);
+            prop::option::of(prop_oneof![words.prop_map(str::to_owned), any::<String>()])
+        };
+        let number = || prop_oneof![3 => 0..100i64, 1 => any::<i64>()];
+        let texts = (text(), text(), text(), text());
+        let durations = (prop::option::of(number()), prop::option::of(number()));
+        (texts, durations, number(), number(), number()).prop_map(
+            |(texts, durations, end_ts_ms, lookback_ms, limit)| QueryParams {
+                service_name: texts.0,
+                remote_service_name: texts.1,
+                span_name: texts.2,
+                annotation_query: texts.3,
+                min_duration_us: durations.0,
+                max_duration_us: durations.1,
+                end_ts_ms,
+                lookback_ms,
+                limit,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_answers_any_traces_within_its_limit(
+            params in any_params(),
+            mut traces in prop::collection::vec(
+                prop::collection::vec(prop_oneof![arbitrary::plain_span(), arbitrary::span()], 0..5),
+                0..5,
+            ),
+        ) {
+            if let Ok(query) = TraceQuery::new(&params) {
+                let found = query.run(traces.clone());
+                prop_assert!(found.len() <= query.limit());
+                prop_assert!(found.iter().all(|trace| query.matches(trace)));
+                // Neither the order of spans nor of what is asked in vain changes what matches.
+                for trace in &mut traces {
+                    let matches = query.matches(trace);
+                    trace.reverse();
+                    prop_assert_eq!(query.matches(trace), matches);
+                }
+            }
+        }
+
+        #[test]
+        fn a_term_finds_what_the_view_shows(span in arbitrary::span()) {
+            let tags = span.zipkin_tags();
+            for (key, value) in &tags {
+                let found = span.zipkin_tag(key);
+                prop_assert_eq!(found.as_ref(), Some(value));
+                let term = |value: Option<String>| TagTerm { key: (*key).to_owned(), value };
+                prop_assert!(term(None).matches(&span));
+                prop_assert!(term(Some(value.clone().into_owned())).matches(&span));
+            }
+        }
     }
 }

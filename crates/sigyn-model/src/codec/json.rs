@@ -265,6 +265,8 @@ impl<'a> Scanner<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Result<Scalar<'_>, String> {
@@ -338,5 +340,26 @@ mod tests {
         assert!(Scanner::new(&nested(128)).skip().is_ok());
         assert!(Scanner::new(&nested(129)).skip().is_err());
         assert!(Scanner::new(&"[".repeat(1_000_000)).skip().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn strict_readers_agree_on_what_json_is(
+            tokens in prop::collection::vec(
+                prop::sample::select(vec![
+                    "[", "]", "{", "}", ",", ",", ":", "\"a\":", "\"b\"", "1", "-0", ".5", "e3", "true",
+                    "null", " ", "x", "\\",
+                ]),
+                0..9,
+            ),
+        ) {
+            let text = tokens.concat();
+            for text in [format!("[{text}]"), format!("{{\"k\":{text}}}")] {
+                let mut json = Scanner::new(&text);
+                let ours = json.skip().is_ok() && json.peek().is_none();
+                let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+                prop_assert_eq!(ours, theirs, "{}", text);
+            }
+        }
     }
 }

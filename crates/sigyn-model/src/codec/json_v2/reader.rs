@@ -21,11 +21,21 @@ pub fn check_list(body: &[u8]) -> Result<(), DecodeError> {
     if !listlike {
         return Err(DecodeError::new("Expected a JSON_V2 encoded list\n"));
     }
-    const ONLY_IN_V1: &[u8] = b"yAnnotations\"";
-    if body.windows(ONLY_IN_V1.len()).any(|window| window == ONLY_IN_V1) {
+    if contains(body, b"yAnnotations\"") {
         return Err(DecodeError::new("Expected a JSON_V2 encoded list, but received: JSON_V1\n"));
     }
     Ok(())
+}
+
+fn contains(mut body: &[u8], text: &[u8]) -> bool {
+    while let Some(at) = body.iter().position(|byte| text.starts_with(&[*byte])) {
+        body = &body[at..];
+        if body.starts_with(text) {
+            return true;
+        }
+        body = &body[1..];
+    }
+    false
 }
 
 /// Reads a list of spans. One bad span refuses the whole message: Zipkin's contract.

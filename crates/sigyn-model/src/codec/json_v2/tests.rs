@@ -2,9 +2,12 @@
 
 use std::net::Ipv6Addr;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     DependencyLink, Endpoint, Span, SpanId, Status, StatusCode, Timestamp, TraceId, Value,
+    arbitrary,
 };
 
 const J: &str = r#"[{"traceId":"0000000000000001","id":"0000000000000002","kind":"CLIENT","timestamp":100,"duration":10,"localEndpoint":{"serviceName":"a"},"remoteEndpoint":{"serviceName":"b"},"tags":{"x":"y"}}]"#;
@@ -385,4 +388,53 @@ fn links_are_written_with_errors_only_where_there_are_any() {
         encode_links(&[link("a", 0), link("\"", 1)]),
         r#"[{"parent":"a","child":"b","callCount":3},{"parent":"\"","child":"b","callCount":3,"errorCount":1}]"#
     );
+}
+
+proptest! {
+    #[test]
+    fn any_span_is_written_as_json_that_reads_back(mut span in arbitrary::span()) {
+        // A reader takes neither of these.
+        span.id = SpanId::new(span.id.as_u64()).unwrap_or(SpanId::from_raw(1));
+        span.duration = span.duration.map(|d| d.min(std::time::Duration::from_secs(1 << 33)));
+        span.normalize();
+        let written = encode_list([&span]);
+        let value: serde_json::Value = serde_json::from_str(&written).unwrap();
+        prop_assert!(value[0]["traceId"].is_string());
+        let read = decode_list(written.as_bytes()).unwrap();
+        prop_assert_eq!(encode_list(&read), written);
+        prop_assert_eq!(&read[0].name, &span.name);
+        prop_assert_eq!(read[0].service_name(), span.service_name());
+    }
+
+    #[test]
+    fn strings_are_escaped_so_that_others_read_them(text in any::<String>()) {
+        let mut out = String::new();
+        write_json_str(&mut out, &text);
+        prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text.as_str());
+        let list = format!(r#"[{{"traceId":"1","id":"2","tags":{{{out}:{out}}}}}]"#);
+        let tags = decode_list(list.as_bytes()).unwrap().remove(0).tags;
+        prop_assert_eq!(tags, [(text.clone(), Value::Str(text))]);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = check_list(&body);
+        let _ = decode_list(&body);
+        let _ = decode_list(&[b"[{".as_slice(), &body].concat());
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(
+        span in arbitrary::span(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        length in any::<prop::sample::Index>(),
+    ) {
+        let mut body = encode_list([&span]).into_bytes();
+        prop_assert!(decode_list(&body[..length.index(body.len())]).is_err() || length.index(body.len()) == 0);
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let _ = decode_list(&body);
+    }
 }
