@@ -30,6 +30,8 @@ struct Sketch {
     first_seen_at: HashMap<u64, Member>,
     order: VecDeque<u64>,
     members: HashMap<Member, Connections>,
+    /// How many members of each job have spans.
+    speaking: HashMap<Arc<str>, usize>,
     joined: u64,
 }
 
@@ -52,7 +54,16 @@ impl Context {
     }
 
     pub(crate) fn leave(&self, member: Member) {
-        self.lock().members.remove(&member);
+        let mut sketch = self.lock();
+        let left = sketch.members.remove(&member);
+        if let Some(Connections { job, has_spans: true, .. }) = left
+            && let Some(speaking) = sketch.speaking.get_mut(&job)
+        {
+            *speaking -= 1;
+            if *speaking == 0 {
+                sketch.speaking.remove(&job);
+            }
+        }
     }
 
     pub(crate) fn observe(&self, member: Member, spans: &[Span], now: Instant) {
@@ -67,7 +78,7 @@ impl Context {
         let sketch = self.lock();
         let Some(own) = sketch.members.get(&member) else { return false };
         let is_linked = own.linked.is_some_and(|at| now.saturating_duration_since(at) <= window);
-        !is_linked && sketch.members.values().any(|other| other.has_spans && other.job != own.job)
+        !is_linked && sketch.speaking.keys().any(|job| *job != own.job)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Sketch> {
@@ -95,7 +106,10 @@ impl Sketch {
             }
         }
         if let Some(own) = self.members.get_mut(&member) {
-            own.has_spans = true;
+            if !own.has_spans {
+                own.has_spans = true;
+                *self.speaking.entry(Arc::clone(&own.job)).or_default() += 1;
+            }
             if linked {
                 own.linked = Some(now);
             }

@@ -12,9 +12,9 @@ use crate::decode;
 use crate::schedule::Schedule;
 
 /// What a body may hold on the wire unless its limit is small: more waits behind `Sigyn-More`.
-const PAGE_BYTES_MAX: u64 = 8 << 20;
+const PAGE_BYTES_MAX: u64 = 4 << 20;
 /// How much larger spans are unpacked than packed, with room to spare.
-const PACKED_RATIO: u64 = 8;
+const PACKED_RATIO: u64 = 16;
 
 /// Why no request can be made for a target.
 #[derive(Debug, thiserror::Error)]
@@ -167,16 +167,16 @@ mod tests {
             let ask = ask(url, limit).unwrap();
             assert_eq!(ask.request(None).uri().to_string(), expected);
         };
-        check("http://h:1/traces", 1 << 30, "http://h:1/traces?max_bytes=8388608");
-        check("http://h:1", 8000, "http://h:1/?max_bytes=1000");
-        check("http://h:1/t?a=b", 8000, "http://h:1/t?a=b&max_bytes=1000");
-        check("http://h:1/t?", 8000, "http://h:1/t?max_bytes=1000");
-        check("http://h:1/t?max_bytes=5", 8000, "http://h:1/t?max_bytes=5");
+        check("http://h:1/traces", 1 << 30, "http://h:1/traces?max_bytes=4194304");
+        check("http://h:1", 16000, "http://h:1/?max_bytes=1000");
+        check("http://h:1/t?a=b", 16000, "http://h:1/t?a=b&max_bytes=1000");
+        check("http://h:1/t?", 16000, "http://h:1/t?max_bytes=1000");
+        check("http://h:1/t?max_bytes=5", 16000, "http://h:1/t?max_bytes=5");
     }
 
     #[test]
     fn pages_shrink_to_one_segment() {
-        let mut ask = ask("http://h:1/t", 8 * 8).unwrap();
+        let mut ask = ask("http://h:1/t", 16 * 8).unwrap();
         assert!(ask.shrink() && ask.shrink());
         assert_eq!(ask.request(None).uri().query(), Some("max_bytes=1"));
         assert!(!ask.shrink());

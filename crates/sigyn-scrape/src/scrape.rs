@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header, response};
+use http::{HeaderMap, Response, StatusCode, header, response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -31,12 +31,15 @@ const SMALL_BODY: usize = 128 << 10;
 const LARGE_BODIES_MAX: usize = 16;
 /// Packed bytes beyond which unpacking and decoding leave the async threads.
 const DECODE_INLINE_MAX: usize = 16 << 10;
+/// Bodies decoded at once outside of the async threads: more would only share the same cores.
+const DECODERS_MAX: usize = 8;
 
 /// What all scrapes share: connections, and the places for large bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: Client<HttpConnector, Empty<Bytes>>,
     large_bodies: Arc<Semaphore>,
+    decoders: Arc<Semaphore>,
 }
 
 /// What came of a scrape that did not fail.
@@ -99,6 +102,8 @@ pub(crate) enum ScrapeError {
     Protocol(#[from] AnswerError),
     #[error("the answer is not HTTP")]
     NotHttp { source: io::Error },
+    #[error("no room for another large body: the store is behind, or many targets send much")]
+    Crowded,
     #[error("decoding panicked")]
     DecoderPanicked,
 }
@@ -113,6 +118,7 @@ impl ScrapeError {
             Self::Body(BodyError::Cut { .. } | BodyError::ToClose { .. }) => FailureCause::BodyCut,
             Self::Body(_) | Self::Decode(_) | Self::DecoderPanicked => FailureCause::Decode,
             Self::Protocol(_) | Self::NotHttp { .. } => FailureCause::Protocol,
+            Self::Crowded => FailureCause::Commit,
         }
     }
 }
@@ -138,7 +144,11 @@ impl Fetcher {
             // A loop never overlaps itself, so one connection a target is what there is to keep.
             .pool_max_idle_per_host(1)
             .build(connector);
-        Self { client, large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)) }
+        Self {
+            client,
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+            decoders: Arc::new(Semaphore::new(DECODERS_MAX)),
+        }
     }
 
     /// One request and its answer. `timeout` covers everything from connecting to the last byte.
@@ -150,7 +160,8 @@ impl Fetcher {
         body_limit: u64,
         origin: &Origin,
     ) -> Result<Outcome, ScrapeError> {
-        let received = tokio::time::timeout(timeout, self.receive(ask, cursor, body_limit)).await;
+        let receive = self.receive(ask, cursor, timeout, body_limit);
+        let received = tokio::time::timeout(timeout, receive).await;
         match received.map_err(|_| ScrapeError::Timeout(timeout))?? {
             Received::NotTraced { status, reason } => Ok(Outcome::NotTraced { status, reason }),
             Received::Empty { status, answer, clock } => Ok(Outcome::Spans(Box::new(Scraped {
@@ -162,7 +173,7 @@ impl Fetcher {
                 clock,
                 place: None,
             }))),
-            Received::Body(packed) => decode_body(packed, body_limit, origin).await,
+            Received::Body(packed) => self.decode(packed, body_limit, origin).await,
         }
     }
 
@@ -170,13 +181,11 @@ impl Fetcher {
         &self,
         ask: &Ask,
         cursor: Option<Cursor>,
+        timeout: Duration,
         body_limit: u64,
     ) -> Result<Received, ScrapeError> {
-        let (asked, timer) = (SystemTime::now(), Instant::now());
-        let response = self.client.request(ask.request(cursor)).await;
-        let round_trip = timer.elapsed();
-        let (head, body) =
-            response.map_err(|error| failed_request(&error, ask.address()))?.into_parts();
+        let (response, asked, round_trip) = self.request(ask, cursor).await?;
+        let (head, body) = response.into_parts();
         let status = head.status;
         if let Some(error) = refused(&head) {
             return Err(error);
@@ -198,7 +207,7 @@ impl Fetcher {
             return Ok(Received::NotTraced { status, reason: not_spans(&head.headers) });
         }
         let encoding = Encoding::of(&head.headers)?;
-        let (bytes, place) = self.read(body, &head.headers, body_limit).await?;
+        let (bytes, place) = self.read(body, &head.headers, timeout, body_limit).await?;
         // A foreign target may end its body by closing: nothing tells that from a loss.
         if answer.is_some() && !body::end_is_marked(head.version, &head.headers) {
             return Err(BodyError::ToClose { read: bytes.len() as u64 }.into());
@@ -206,10 +215,35 @@ impl Fetcher {
         Ok(Received::Body(Packed { status, answer, clock, format, encoding, bytes, place }))
     }
 
+    /// The head of the answer, when it was asked for, and how long that took.
+    async fn request(
+        &self,
+        ask: &Ask,
+        cursor: Option<Cursor>,
+    ) -> Result<(Response<Incoming>, SystemTime, Duration), ScrapeError> {
+        let mut is_retry = false;
+        loop {
+            let (asked, timer) = (SystemTime::now(), Instant::now());
+            let error = match self.client.request(ask.request(cursor)).await {
+                Ok(response) => return Ok((response, asked, timer.elapsed())),
+                Err(error) => failed_request(&error, ask.address()),
+            };
+            // A target may close an idle connection at the very moment we use it again. One with
+            // cursors is asked once more; reading a foreign target may take its spans away, and what
+            // went down with the connection would not come back.
+            let retries = cursor.is_some() && matches!(error, ScrapeError::Lost { .. });
+            if is_retry || !retries {
+                return Err(error);
+            }
+            is_retry = true;
+        }
+    }
+
     async fn read(
         &self,
         mut body: Incoming,
         headers: &HeaderMap,
+        timeout: Duration,
         limit: u64,
     ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ScrapeError> {
         let announced = headers
@@ -223,11 +257,49 @@ impl Fetcher {
         let mut read = BytesMut::new();
         while body::read_on(&mut body, &mut read, limit).await?.is_some() {
             if place.is_none() && read.len() > SMALL_BODY {
-                // Waits under the scrape's timeout. The semaphore is never closed.
-                place = Arc::clone(&self.large_bodies).acquire_owned().await.ok();
+                // Half of the time, so that it is told apart from a target that is slow.
+                let acquire = Arc::clone(&self.large_bodies).acquire_owned();
+                let acquired = tokio::time::timeout(timeout / 2, acquire).await;
+                // The semaphore is never closed.
+                place = acquired.map_err(|_| ScrapeError::Crowded)?.ok();
             }
         }
         Ok((read.freeze(), place))
+    }
+
+    async fn decode(
+        &self,
+        packed: Packed,
+        body_limit: u64,
+        origin: &Origin,
+    ) -> Result<Outcome, ScrapeError> {
+        let Packed { status, answer, clock, format, encoding, bytes, place } = packed;
+        let is_foreign = answer.is_none();
+        let decoded = if bytes.len() <= DECODE_INLINE_MAX {
+            unpack_and_decode(format, encoding, bytes, body_limit, is_foreign, origin)?
+        } else {
+            // The semaphore is never closed.
+            let _turn = self.decoders.acquire().await.ok();
+            let origin = origin.clone();
+            let work =
+                move || unpack_and_decode(format, encoding, bytes, body_limit, is_foreign, &origin);
+            tokio::task::spawn_blocking(work).await.map_err(|_| ScrapeError::DecoderPanicked)??
+        };
+        match decoded {
+            Some((Decoded { spans, problems }, bytes)) => Ok(Outcome::Spans(Box::new(Scraped {
+                status,
+                answer,
+                spans,
+                problems,
+                bytes,
+                clock,
+                place,
+            }))),
+            None => {
+                let reason = "answered with a body that is no list of spans".to_owned();
+                Ok(Outcome::NotTraced { status, reason })
+            }
+        }
     }
 }
 
@@ -279,38 +351,6 @@ fn not_spans(headers: &HeaderMap) -> String {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let shown = &content_type[..content_type.len().min(100)];
     format!("answered with {:?}, which is no format of spans", String::from_utf8_lossy(shown))
-}
-
-async fn decode_body(
-    packed: Packed,
-    body_limit: u64,
-    origin: &Origin,
-) -> Result<Outcome, ScrapeError> {
-    let Packed { status, answer, clock, format, encoding, bytes, place } = packed;
-    let is_foreign = answer.is_none();
-    let decoded = if bytes.len() <= DECODE_INLINE_MAX {
-        unpack_and_decode(format, encoding, bytes, body_limit, is_foreign, origin)?
-    } else {
-        let origin = origin.clone();
-        let work =
-            move || unpack_and_decode(format, encoding, bytes, body_limit, is_foreign, &origin);
-        tokio::task::spawn_blocking(work).await.map_err(|_| ScrapeError::DecoderPanicked)??
-    };
-    match decoded {
-        Some((Decoded { spans, problems }, bytes)) => Ok(Outcome::Spans(Box::new(Scraped {
-            status,
-            answer,
-            spans,
-            problems,
-            bytes,
-            clock,
-            place,
-        }))),
-        None => {
-            let reason = "answered with a body that is no list of spans".to_owned();
-            Ok(Outcome::NotTraced { status, reason })
-        }
-    }
 }
 
 /// `None` for a foreign body that does not even look like spans.

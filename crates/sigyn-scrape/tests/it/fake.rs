@@ -258,6 +258,8 @@ pub(crate) async fn logging_target(log: Log) -> (Target, Arc<Mutex<Log>>) {
 pub(crate) struct Store {
     kept: Arc<Mutex<Vec<SpanBatch>>>,
     refuse: Arc<Mutex<u32>>,
+    /// While held, commits wait.
+    gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Store {
@@ -265,8 +267,14 @@ impl Store {
         *self.refuse.lock().unwrap() = commits;
     }
 
+    /// Takes no commit until the guard is dropped.
+    pub(crate) async fn block(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.gate).lock_owned().await
+    }
+
     async fn run(self, mut commits: mpsc::Receiver<Commit>) {
         while let Some(Commit { batch, done }) = commits.recv().await {
+            drop(self.gate.lock().await);
             let refused = {
                 let mut left = self.refuse.lock().unwrap();
                 let refused = *left > 0;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sigyn_scrape::{Health, State};
 
 use crate::fake::{
-    Log, Reply, Scraper, Target, eventually, group, job, logging_target, response, spans,
+    Log, Reply, Scraper, Store, Target, eventually, group, job, logging_target, response, spans,
 };
 
 #[tokio::test]
@@ -105,6 +105,51 @@ async fn a_target_that_hangs_does_not_hold_the_shutdown() {
     begun.recv().await.unwrap();
     let took = scraper.stop().await;
     assert!(took < Duration::from_millis(950), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_target_that_vanishes_during_its_scrape_is_still_committed() {
+    let (target, log) = logging_target(Log::new(7)).await;
+    let scraper = Scraper::of(&[&target]);
+    scraper.target("a first scrape", |target| target.scrapes_total > 0).await;
+    let blocked = scraper.store.block().await;
+    log.lock().unwrap().seal(spans([1]));
+    let asked = target.asked().len();
+    eventually("asked", || (target.asked().len() > asked).then_some(())).await;
+    scraper.groups.send_replace(Arc::new(BTreeMap::from([("api".to_owned(), Vec::new())])));
+    eventually("no target", || scraper.status.pools()[0].active.is_empty().then_some(())).await;
+    drop(blocked);
+    eventually("the span", || (scraper.store.ids() == [1]).then_some(())).await;
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_behind_holds_targets_back_and_loses_nothing() {
+    // More targets than commits that fit in the queue.
+    let mut targets = Vec::new();
+    for epoch in 1..=8 {
+        let mut log = Log::new(epoch);
+        log.seal(spans([epoch]));
+        targets.push(logging_target(log).await.0);
+    }
+    let store = Store::default();
+    let blocked = store.block().await;
+    let addresses: Vec<_> = targets.iter().map(|target| target.address).collect();
+    let groups = BTreeMap::from([("api".to_owned(), group(&addresses))]);
+    let scraper = Scraper::restart(vec![job("api")], groups, Vec::new(), store);
+    let error = "the store is behind: it took no spans within 100ms";
+    eventually("told", || {
+        let pools = scraper.status.pools();
+        let mut targets = pools.first()?.active.iter();
+        targets.any(|target| target.last_error.as_deref() == Some(error)).then_some(())
+    })
+    .await;
+    drop(blocked);
+    eventually("all spans", || (scraper.store.ids().len() == 8).then_some(())).await;
+    let mut ids = scraper.store.ids();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=8).collect::<Vec<_>>());
+    scraper.stop().await;
 }
 
 #[tokio::test]

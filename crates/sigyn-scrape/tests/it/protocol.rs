@@ -28,7 +28,7 @@ async fn pages_are_followed_at_once_and_everything_arrives_once() {
     assert_eq!((status.health, status.state), (Health::Up, State::Up));
 
     let asked = target.asked();
-    assert_eq!(asked[0].line, "GET /traces?max_bytes=8388608 HTTP/1.1");
+    assert_eq!(asked[0].line, "GET /traces?max_bytes=4194304 HTTP/1.1");
     assert_eq!(asked[0].header("sigyn-scraper"), Some("sigyn-test"));
     assert_eq!(asked[0].header("sigyn-interval"), Some("0.1"));
     assert_eq!(asked[0].header("x-prometheus-scrape-timeout-seconds"), Some("0.1"));
