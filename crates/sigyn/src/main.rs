@@ -1,2 +1,63 @@
-//! Placeholder.
-fn main() {}
+//! The program: reads its flags and hands over to the subcommand they name.
+
+mod api;
+mod app;
+mod check;
+mod cli;
+mod collect;
+mod config;
+mod demo;
+mod http_client;
+mod logging;
+mod query;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => app::serve(cli.serve),
+        Some(Command::Serve(flags)) => app::serve(flags),
+        Some(Command::Demo(flags)) => demo::run(&flags),
+        Some(Command::Query(flags)) => query::run(&flags),
+        Some(Command::Check(flags)) => return check::run(&flags),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // The one place where a chain of causes is printed.
+            eprintln!("sigyn: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Why the program ends without success, and the status that says so.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) error: anyhow::Error,
+}
+
+impl Failure {
+    /// Something went wrong while working.
+    pub(crate) fn work(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 1, error: error.into() }
+    }
+
+    /// Flags or configuration make no sense: Prometheus' status for a bad configuration.
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 2, error: error.into() }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::work(error)
+    }
+}

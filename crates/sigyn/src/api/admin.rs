@@ -1,0 +1,86 @@
+//! Prometheus' management routes: healthy, ready, reload, quit.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::reply::text;
+
+/// A wish to read the configuration again; the answer is the error's text.
+pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+/// What these routes steer.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    /// Whether `/-/reload` and `/-/quit` are allowed.
+    pub(crate) lifecycle: bool,
+    /// Whether spans can be stored.
+    pub(crate) healthy: Healthy,
+    pub(crate) reload: mpsc::Sender<ReloadRequest>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// A question to the store, asked anew for each request.
+#[derive(Clone)]
+pub(crate) struct Healthy(pub(crate) Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Healthy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Healthy").field(&(self.0)()).finish()
+    }
+}
+
+pub(crate) fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/-/healthy", get(async || text(StatusCode::OK, "Sigyn is Healthy.\n")))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", axum::routing::post(reload).put(reload).get(only_post))
+        .route("/-/quit", axum::routing::post(quit).put(quit).get(only_post))
+        .with_state(admin)
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    let stopping = admin.shutdown.is_cancelled();
+    if (admin.healthy.0)() && !stopping {
+        return text(StatusCode::OK, "Sigyn is Ready.\n");
+    }
+    let header = HeaderName::from_static("x-prometheus-stopping");
+    let value = HeaderValue::from_static(if stopping { "true" } else { "false" });
+    ([(header, value)], text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"))
+        .into_response()
+}
+
+async fn reload(State(admin): State<Admin>) -> Response {
+    if !admin.lifecycle {
+        return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+    }
+    let (answer, outcome) = oneshot::channel();
+    let asked = admin.reload.send(answer).await;
+    match (asked, outcome.await) {
+        (Ok(()), Ok(Ok(()))) => StatusCode::OK.into_response(),
+        (Ok(()), Ok(Err(error))) => {
+            let message = format!("failed to reload config: {error}");
+            text(StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
+        _ => text(StatusCode::SERVICE_UNAVAILABLE, "the program is stopping"),
+    }
+}
+
+async fn quit(State(admin): State<Admin>) -> Response {
+    if !admin.lifecycle {
+        return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+    }
+    admin.shutdown.cancel();
+    text(StatusCode::OK, "Requesting termination... Goodbye!")
+}
+
+async fn only_post() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
+}

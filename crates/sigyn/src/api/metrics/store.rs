@@ -1,0 +1,69 @@
+//! Figures of the store.
+
+use sigyn_store::Stats;
+
+use super::{Family, counter, gauge};
+
+pub(crate) fn families(stats: &Stats) -> Vec<Family> {
+    let number = |n: u64| n as f64;
+    vec![
+        gauge("sigyn_store_head_spans", "Spans that are in no block yet", number(stats.head_spans)),
+        gauge("sigyn_store_head_traces", "Traces with such spans", number(stats.head_traces)),
+        gauge("sigyn_store_head_bytes", "Memory that they take", number(stats.head_bytes)),
+        gauge("sigyn_store_blocks", "Sealed blocks", number(stats.blocks)),
+        gauge("sigyn_store_block_spans", "Spans in them", number(stats.block_spans)),
+        gauge("sigyn_store_block_bytes", "Their size on disk", number(stats.block_bytes)),
+        gauge(
+            "sigyn_store_wal_bytes",
+            "Size of the write-ahead log on disk",
+            number(stats.wal_bytes),
+        ),
+        gauge(
+            "sigyn_store_unreadable_blocks",
+            "Blocks that could not be read at start; they are kept, and not asked",
+            number(stats.unreadable_blocks),
+        ),
+        gauge(
+            "sigyn_store_poisoned",
+            "1 if no more spans are taken because a write or sync failed",
+            f64::from(u8::from(stats.poisoned.is_some())),
+        ),
+        counter(
+            "sigyn_store_appended_spans_total",
+            "Spans made durable",
+            stats.appended_spans_total,
+        ),
+        counter(
+            "sigyn_store_commits_total",
+            "Writes to the log, each of one or more batches",
+            stats.commits_total,
+        ),
+        counter(
+            "sigyn_store_overloads_total",
+            "Batches that were turned away because too much was waiting; their senders were told",
+            stats.overloads_total,
+        ),
+        counter("sigyn_store_seals_total", "Blocks sealed", stats.seals_total),
+        counter(
+            "sigyn_store_seal_failures_total",
+            "Seals that failed; they are tried again",
+            stats.seal_failures_total,
+        ),
+        counter(
+            "sigyn_store_retired_blocks_total",
+            "Blocks deleted by retention",
+            stats.retired_blocks_total,
+        ),
+        counter("sigyn_store_retired_spans_total", "Spans in them", stats.retired_spans_total),
+        counter(
+            "sigyn_store_damaged_spots_total",
+            "Stretches of the log that were no records, at start",
+            stats.damaged_spots,
+        ),
+        counter(
+            "sigyn_store_quarantined_files_total",
+            "Files set aside at start",
+            stats.quarantined_files,
+        ),
+    ]
+}

@@ -1,0 +1,182 @@
+//! How answers look: JSON, texts and errors, with the headers that all of them carry.
+
+use std::io::Write as _;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+/// An answer that is an error: a status and a plain text, as Zipkin gives them.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    /// 400: the request makes no sense.
+    pub(crate) fn bad(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+
+    /// 500: the request was right and could not be answered. The chain of causes is the message.
+    pub(crate) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let message = format!("{:#}", anyhow::Error::new(error));
+        tracing::error!(error = %message, "cannot answer a request");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        text(self.status, self.message)
+    }
+}
+
+/// A plain text.
+pub(crate) fn text(status: StatusCode, message: impl Into<String>) -> Response {
+    let type_ = (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    (status, [type_], message.into()).into_response()
+}
+
+/// A JSON body that is written already.
+pub(crate) fn json(body: String) -> Response {
+    let type_ = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    ([type_], body).into_response()
+}
+
+/// Prometheus' envelope around `data`.
+pub(crate) fn success(data: &impl serde::Serialize) -> Response {
+    #[derive(serde::Serialize)]
+    struct Envelope<'a, T> {
+        status: &'static str,
+        data: &'a T,
+    }
+    match serde_json::to_string(&Envelope { status: "success", data }) {
+        Ok(body) => json(body),
+        Err(error) => ApiError::failed(error).into_response(),
+    }
+}
+
+/// Prometheus' envelope around an error.
+pub(crate) fn failure(error: &ApiError) -> Response {
+    let type_ = match error.status {
+        StatusCode::BAD_REQUEST => "bad_data",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        _ => "internal",
+    };
+    let body = serde_json::json!({"status": "error", "errorType": type_, "error": error.message});
+    let mut response = json(body.to_string());
+    *response.status_mut() = error.status;
+    response
+}
+
+/// Runs a query on a thread that may block, within the time that a query may take.
+pub(crate) async fn blocking<T, E>(
+    query: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    /// Zipkin's default for `QUERY_TIMEOUT`.
+    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(11);
+    let failed = |message: &str| ApiError {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        message: message.to_owned(),
+    };
+    match tokio::time::timeout(TIMEOUT, tokio::task::spawn_blocking(query)).await {
+        Ok(Ok(outcome)) => outcome.map_err(ApiError::failed),
+        Ok(Err(_)) => Err(failed("the query ended without an answer")),
+        Err(_) => Err(failed("the query took longer than 11 s")),
+    }
+}
+
+/// Cross-origin headers on everything, and the answer to a preflight.
+pub(crate) async fn cors(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if !headers.contains_key(header::ORIGIN) {
+        return next.run(request).await;
+    }
+    let preflight = request.method() == Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response =
+        if preflight { StatusCode::OK.into_response() } else { next.run(request).await };
+    let out = response.headers_mut();
+    let fixed = HeaderValue::from_static;
+    out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, fixed("*"));
+    out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fixed("content-type,x-grpc-web"));
+    if preflight {
+        out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, fixed("GET,POST"));
+    } else {
+        let exposed = fixed("grpc-status,grpc-message,armeria.grpc.throwableproto-bin");
+        out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    response
+}
+
+/// Answers shorter than this are not worth compressing (Zipkin's figure).
+const COMPRESS_FROM: usize = 2048;
+
+/// Compresses text answers for clients that accept gzip.
+pub(crate) async fn compress(request: Request, next: Next) -> Response {
+    let wanted = accepts_gzip(request.headers());
+    let response = next.run(request).await;
+    if !compressible(response.headers()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // Bodies of these types are whole in memory already, so there is no limit to choose here.
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    if body.len() < COMPRESS_FROM {
+        return Response::from_parts(parts, Body::from(body));
+    }
+    parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if !wanted {
+        return Response::from_parts(parts, Body::from(body));
+    }
+    match tokio::task::spawn_blocking(move || gzip(&body)).await {
+        Ok(Ok(packed)) => {
+            parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from(packed))
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    accepted.flat_map(|text| text.split(',')).any(|item| {
+        let (coding, q) = item.split_once(';').unwrap_or((item, ""));
+        let refused = q.trim().trim_start_matches("q=").parse::<f32>().is_ok_and(|q| q == 0.0);
+        coding.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+fn compressible(headers: &HeaderMap) -> bool {
+    let type_ = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    !headers.contains_key(header::CONTENT_ENCODING)
+        && (type_.starts_with("application/json")
+            || type_.starts_with("application/openmetrics-text"))
+}
+
+fn gzip(body: &Bytes) -> std::io::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(
+        Vec::with_capacity(body.len() / 4),
+        flate2::Compression::fast(),
+    );
+    encoder.write_all(body)?;
+    encoder.finish()
+}

@@ -1,0 +1,124 @@
+//! `/api/v1/search`: what a list of traces shows, without their spans.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+use sigyn_model::{Span, SpanId, TraceQuery, trace_start};
+use sigyn_store::Store;
+
+use super::Params;
+use super::reply::{ApiError, blocking, failure, success};
+use super::zipkin::trace_query;
+
+/// How many summaries one answer holds if the client does not say.
+const LIMIT: i64 = 100;
+/// A list longer than this is not read by a person, and costs the server.
+const LIMIT_MAX: usize = 2_000;
+
+pub(crate) fn router(store: Store) -> Router {
+    Router::new().route("/api/v1/search", get(search)).with_state(store)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Found {
+    traces: Vec<Summary>,
+    /// More traces match than were asked for.
+    limited: bool,
+    took_ms: f64,
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    trace_id: String,
+    root: Root,
+    start_us: u64,
+    duration_us: u64,
+    spans: usize,
+    errors: usize,
+    /// Spans whose parent is not stored.
+    missing: usize,
+    services: Vec<Service>,
+}
+
+#[derive(Serialize)]
+struct Root {
+    service: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Service {
+    name: String,
+    spans: usize,
+}
+
+async fn search(State(store): State<Store>, params: Params) -> Response {
+    match find(store, &params).await {
+        Ok(found) => success(&found),
+        Err(error) => failure(&error),
+    }
+}
+
+async fn find(store: Store, params: &Params) -> Result<Found, ApiError> {
+    let query = trace_query(params, LIMIT)?;
+    if query.limit() > LIMIT_MAX {
+        return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")));
+    }
+    let started = Instant::now();
+    let limit = query.limit();
+    // One more than asked for tells whether there are more.
+    let one_more: TraceQuery = query.with_limit(limit + 1);
+    let traces = blocking(move || {
+        let traces = store.traces(&one_more)?;
+        let limited = traces.len() > limit;
+        let summaries = traces.iter().take(limit).filter_map(|trace| summary(trace)).collect();
+        Ok::<_, sigyn_store::QueryFailed>((summaries, limited))
+    });
+    let (traces, limited) = traces.await?;
+    Ok(Found { traces, limited, took_ms: started.elapsed().as_secs_f64() * 1e3 })
+}
+
+fn summary(trace: &[Span]) -> Option<Summary> {
+    let start_us = trace_start(trace)?.micros();
+    let first = trace.iter().filter_map(|span| span.timestamp).min()?.micros();
+    let end = trace
+        .iter()
+        .filter_map(|span| Some(span.timestamp?.micros() + span.duration_us().unwrap_or(0)))
+        .max()?;
+    let ids: HashSet<SpanId> = trace.iter().map(|span| span.id).collect();
+    let orphan = |span: &&Span| span.parent_id.is_some_and(|parent| !ids.contains(&parent));
+    let root = trace
+        .iter()
+        .filter(|span| span.parent_id.is_none())
+        .chain(trace)
+        .filter(|span| span.timestamp.is_some())
+        .min_by_key(|span| (span.parent_id.is_some(), span.timestamp, span.shared))?;
+    let mut services: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in trace.iter().filter_map(Span::service_name) {
+        *services.entry(name).or_default() += 1;
+    }
+    Some(Summary {
+        trace_id: root.trace_id.to_string(),
+        root: Root {
+            service: root.service_name().unwrap_or("").to_owned(),
+            name: root.name.clone(),
+        },
+        start_us,
+        duration_us: end.saturating_sub(first),
+        spans: trace.len(),
+        errors: trace.iter().filter(|span| span.is_error()).count(),
+        missing: trace.iter().filter(orphan).count(),
+        services: services
+            .into_iter()
+            .map(|(name, spans)| Service { name: name.to_owned(), spans })
+            .collect(),
+    })
+}

@@ -1,0 +1,47 @@
+//! Prometheus' `/api/v1/status/*`, as far as it makes sense for a tracer.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+use sigyn_store::Store;
+
+use super::reply::success;
+
+pub(crate) fn router(store: Store) -> Router {
+    Router::new()
+        .route("/api/v1/status/buildinfo", get(build_info))
+        .route("/api/v1/status/store", get(store_status))
+        .with_state(store)
+}
+
+async fn build_info() -> Response {
+    success(&serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "rustVersion": env!("CARGO_PKG_RUST_VERSION"),
+    }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StoreStatus {
+    spans: u64,
+    head_spans: u64,
+    head_bytes: u64,
+    blocks: u64,
+    block_bytes: u64,
+    wal_bytes: u64,
+}
+
+async fn store_status(State(store): State<Store>) -> Response {
+    let stats = store.stats();
+    success(&StoreStatus {
+        spans: stats.head_spans + stats.block_spans,
+        head_spans: stats.head_spans,
+        head_bytes: stats.head_bytes,
+        blocks: stats.blocks,
+        block_bytes: stats.block_bytes,
+        wal_bytes: stats.wal_bytes,
+    })
+}

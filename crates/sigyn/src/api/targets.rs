@@ -1,0 +1,323 @@
+//! Prometheus' `/api/v1/targets`, with what Sigyn knows beyond it in additional fields.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use sigyn_discovery::Labels;
+use sigyn_discovery::config::format_duration;
+use sigyn_scrape::{Health, PoolStatus, State, Status, TargetStatus};
+
+use super::Params;
+use super::reply::{ApiError, failure, success};
+
+pub(crate) fn router(status: Status) -> Router {
+    Router::new()
+        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/scrape_pools", get(scrape_pools))
+        .with_state(status)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Targets {
+    active_targets: Vec<ActiveTarget>,
+    dropped_targets: Vec<DroppedTarget>,
+    dropped_target_counts: BTreeMap<String, u64>,
+    sigyn: Extra,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ActiveTarget {
+    discovered_labels: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    scrape_pool: String,
+    scrape_url: String,
+    global_url: String,
+    last_error: String,
+    last_scrape: String,
+    last_scrape_duration: f64,
+    health: &'static str,
+    scrape_interval: String,
+    scrape_timeout: String,
+    sigyn: TargetExtra,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DroppedTarget {
+    discovered_labels: BTreeMap<String, String>,
+    scrape_pool: String,
+}
+
+/// What Prometheus does not know of a target.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetExtra {
+    state: String,
+    spans_per_second: f64,
+    history: Vec<u32>,
+    received: u64,
+    lost: u64,
+    lost_by_reason: BTreeMap<&'static str, u64>,
+    restarts: u64,
+    cursor: Option<String>,
+    clock_offset_ns: Option<i64>,
+    last_span_at: Option<String>,
+    failures_in_a_row: u32,
+    failing_since: Option<String>,
+    recent: Vec<Scrape>,
+    loss_windows: Vec<LossWindow>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Scrape {
+    at: String,
+    took_seconds: f64,
+    status: String,
+    bytes: u64,
+    spans: u64,
+    cursor: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LossWindow {
+    from: String,
+    to: String,
+    spans: u64,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Extra {
+    now: String,
+    pools: Vec<Pool>,
+}
+
+#[derive(Serialize)]
+struct Pool {
+    job: String,
+    active: usize,
+    dropped: u64,
+    errors: Vec<String>,
+}
+
+async fn targets(extract::State(status): extract::State<Status>, params: Params) -> Response {
+    let state = params.first("state").unwrap_or("any").to_lowercase();
+    let (active, dropped) = match state.as_str() {
+        "active" => (true, false),
+        "dropped" => (false, true),
+        "any" | "" => (true, true),
+        other => return failure(&ApiError::bad(format!("unknown state {other:?}"))),
+    };
+    let pool = params.first("scrapePool").filter(|pool| !pool.is_empty());
+    let mut pools = status.pools();
+    pools.retain(|candidate| pool.is_none_or(|name| candidate.job == name));
+    success(&Targets {
+        active_targets: pools
+            .iter()
+            .filter(|_| active)
+            .flat_map(|pool| pool.active.iter().map(|target| active_target(pool, target)))
+            .collect(),
+        dropped_targets: pools
+            .iter()
+            .filter(|_| dropped)
+            .flat_map(|pool| {
+                pool.dropped.iter().map(|labels| DroppedTarget {
+                    discovered_labels: label_map(labels),
+                    scrape_pool: pool.job.clone(),
+                })
+            })
+            .collect(),
+        dropped_target_counts: if dropped {
+            pools.iter().map(|pool| (pool.job.clone(), pool.dropped_count)).collect()
+        } else {
+            BTreeMap::new()
+        },
+        sigyn: Extra {
+            now: rfc3339(SystemTime::now()),
+            pools: pools
+                .iter()
+                .map(|pool| Pool {
+                    job: pool.job.clone(),
+                    active: pool.active.len(),
+                    dropped: pool.dropped_count,
+                    errors: pool.errors.clone(),
+                })
+                .collect(),
+        },
+    })
+    .into_response()
+}
+
+async fn scrape_pools(extract::State(status): extract::State<Status>) -> Response {
+    let mut names: Vec<String> = status.pools().into_iter().map(|pool| pool.job).collect();
+    names.sort();
+    success(&serde_json::json!({ "scrapePools": names }))
+}
+
+fn active_target(pool: &PoolStatus, target: &TargetStatus) -> ActiveTarget {
+    ActiveTarget {
+        discovered_labels: label_map(&target.discovered_labels),
+        labels: label_map(&target.labels),
+        scrape_pool: pool.job.clone(),
+        scrape_url: target.url.clone(),
+        global_url: target.url.clone(),
+        last_error: target.last_error.clone().unwrap_or_default(),
+        last_scrape: target.last_scrape.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), rfc3339),
+        last_scrape_duration: target.last_duration.as_secs_f64(),
+        health: match target.health {
+            Health::Unknown => "unknown",
+            Health::Up => "up",
+            Health::Down => "down",
+        },
+        scrape_interval: format_duration(target.scrape_interval),
+        scrape_timeout: format_duration(target.scrape_timeout),
+        sigyn: extra(target),
+    }
+}
+
+fn extra(target: &TargetStatus) -> TargetExtra {
+    let lost = &target.account.lost;
+    TargetExtra {
+        state: target.state.as_str().replace('_', " "),
+        spans_per_second: target.spans_per_second,
+        history: target.history.clone(),
+        received: target.account.received,
+        lost: lost.total(),
+        lost_by_reason: lost.by_reason().map(|(reason, n)| (reason.as_str(), n)).into(),
+        restarts: target.account.restarts,
+        cursor: target.cursor.map(|cursor| cursor.to_string()),
+        clock_offset_ns: target.clock_offset_ns,
+        last_span_at: target.last_span_at.map(rfc3339),
+        failures_in_a_row: target.failures_in_a_row,
+        failing_since: target.failing_since.map(rfc3339),
+        recent: target
+            .recent
+            .iter()
+            .map(|scrape| Scrape {
+                at: rfc3339(scrape.at),
+                took_seconds: scrape.took.as_secs_f64(),
+                status: scrape.status.clone(),
+                bytes: scrape.bytes,
+                spans: scrape.spans,
+                cursor: scrape.next.map(|cursor| cursor.to_string()),
+                error: scrape.error.clone(),
+            })
+            .collect(),
+        loss_windows: target
+            .loss_windows
+            .iter()
+            .map(|window| LossWindow {
+                from: rfc3339(window.from),
+                to: rfc3339(window.to),
+                spans: window.spans,
+                reason: window.reason.as_str(),
+            })
+            .collect(),
+    }
+}
+
+fn label_map(labels: &Labels) -> BTreeMap<String, String> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// RFC 3339 with nanoseconds, as Prometheus writes times.
+fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// What the targets tell about a trace: where spans were lost, and how far everything has been read.
+#[derive(Clone, Debug)]
+pub(crate) struct Known(Status);
+
+/// A time in which a target lost spans.
+#[derive(Clone, Debug)]
+pub(crate) struct Loss {
+    /// The target's job, which is its service's name unless it says otherwise.
+    pub(crate) service: String,
+    pub(crate) target: String,
+    pub(crate) from_us: u64,
+    pub(crate) to_us: u64,
+    pub(crate) spans: u64,
+    pub(crate) reason: &'static str,
+}
+
+/// How far all targets have been read.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Completeness {
+    /// Whatever finished before this is here, or counted as lost; none if a target was never read.
+    pub(crate) through_us: Option<u64>,
+    pub(crate) up: usize,
+    pub(crate) targets: usize,
+}
+
+impl Known {
+    pub(crate) fn new(status: Status) -> Self {
+        Self(status)
+    }
+
+    pub(crate) fn losses(&self) -> Vec<Loss> {
+        let pools = self.0.pools();
+        let targets = pools.iter().flat_map(|pool| &pool.active);
+        let losses = targets.flat_map(|target| {
+            let label = |name: &str| target.labels.get(name).unwrap_or("").to_owned();
+            let name = target.labels.get("pod").or_else(|| target.labels.get("instance"));
+            target.loss_windows.iter().map(move |window| Loss {
+                service: label("job").to_lowercase(),
+                target: name.unwrap_or(&target.url).to_owned(),
+                from_us: unix_us(window.from),
+                to_us: unix_us(window.to),
+                spans: window.spans,
+                reason: window.reason.as_str(),
+            })
+        });
+        losses.collect()
+    }
+
+    pub(crate) fn completeness(&self) -> Completeness {
+        let pools = self.0.pools();
+        let traced: Vec<&TargetStatus> = pools
+            .iter()
+            .flat_map(|pool| &pool.active)
+            .filter(|t| t.state != State::NotTraced)
+            .collect();
+        let up = traced.iter().filter(|target| target.health == Health::Up);
+        Completeness {
+            through_us: up.clone().filter_map(|target| target.last_scrape).min().map(unix_us),
+            up: up.count(),
+            targets: traced.len(),
+        }
+    }
+}
+
+impl Loss {
+    pub(crate) fn overlaps(&self, from_us: u64, to_us: u64) -> bool {
+        self.from_us <= to_us && from_us <= self.to_us
+    }
+
+    /// The reason as a person reads it.
+    pub(crate) fn explained(&self) -> &'static str {
+        match self.reason {
+            "evicted" => "evicted before they were scraped",
+            "before_first_scrape" => "evicted before the first scrape",
+            "oversize" => "too large to record",
+            "shutdown" => "still buffered when it stopped",
+            "rejected" => "refused as malformed",
+            _ => "unexplained",
+        }
+    }
+}
+
+fn unix_us(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

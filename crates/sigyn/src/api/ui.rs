@@ -1,0 +1,53 @@
+//! The web UI's files, and the redirects that lead to it.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+
+/// Pages of the UI outside `/zipkin/`; each is answered with the same document.
+const PAGES: [&str; 7] =
+    ["/targets", "/service-discovery", "/services", "/losses", "/status", "/config", "/compare"];
+
+/// `route_prefix` starts and ends with a slash.
+pub(crate) fn router(route_prefix: String) -> Router {
+    let mut router = Router::new()
+        .route("/", get(home))
+        .route("/zipkin", get(home))
+        .route("/favicon.ico", get(favicon))
+        .route("/zipkin/", get(page))
+        .route("/zipkin/{*path}", get(page))
+        .route("/assets/{*path}", get(page));
+    for path in PAGES {
+        router = router.route(path, get(page));
+    }
+    router.with_state(route_prefix)
+}
+
+/// Leads from the root of the server to the UI under its prefix.
+pub(crate) fn home_router(route_prefix: String) -> Router {
+    Router::new().route("/", get(home)).with_state(route_prefix)
+}
+
+async fn home(State(prefix): State<String>) -> Response {
+    redirect(&prefix, "zipkin/")
+}
+
+async fn favicon(State(prefix): State<String>) -> Response {
+    redirect(&prefix, "zipkin/favicon.ico")
+}
+
+/// Without a host, so that it holds behind any proxy.
+fn redirect(prefix: &str, to: &str) -> Response {
+    let location = HeaderValue::try_from(format!("{prefix}{to}"));
+    let location = location.unwrap_or_else(|_| HeaderValue::from_static("/zipkin/"));
+    (StatusCode::FOUND, [(LOCATION, location)]).into_response()
+}
+
+async fn page(State(prefix): State<String>, request: Request) -> Response {
+    let path = request.uri().path();
+    sigyn_ui::respond(request.method(), path, request.headers(), &prefix).map(Body::from)
+}

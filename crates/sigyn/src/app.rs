@@ -1,0 +1,346 @@
+//! All wiring: builds every part in order, joins them by bounded channels, runs them, and stops them.
+//!
+//! The only file that knows discovery, scraping, the store and the answers at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::middleware::from_fn;
+use http::StatusCode;
+use sigyn_scrape::Commit;
+use sigyn_store::{Durability, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::admin::{Admin, Healthy, ReloadRequest};
+use crate::api::metrics::{ReloadState, Source};
+use crate::api::{self, reply};
+use crate::cli::ServeFlags;
+use crate::collect::zipkin::Counters;
+use crate::config::{Config, Settings};
+use crate::{Failure, collect, logging, server};
+
+/// Scrapes that wait for the store. Full means that the scrape loops wait: pull's natural brake.
+const COMMITS_WAITING_MAX: usize = 64;
+/// Commits that the store works on at once; it groups them into one write.
+const COMMITS_AT_ONCE: usize = 256;
+/// Reloads that wait their turn; a further one waits to be queued.
+const RELOADS_WAITING_MAX: usize = 4;
+
+/// `sigyn serve`.
+pub(crate) fn serve(flags: ServeFlags) -> Result<(), Failure> {
+    logging::start(flags.log_level, flags.log_format);
+    let settings = Settings::from_flags(flags).map_err(Failure::usage)?;
+    let config = Config::load(settings.config_file.as_deref()).map_err(Failure::usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let app = App::build(settings, config, shutdown.clone()).await?;
+        app.announce();
+        let signals = stop_on_signal(shutdown.clone());
+        tokio::select! {
+            outcome = app.run() => outcome,
+            outcome = signals => outcome,
+        }
+    });
+    // A query that still runs on a blocking thread must not hold up the end.
+    runtime.shutdown_background();
+    outcome.map_err(Failure::work)
+}
+
+/// Cancels `shutdown` at SIGTERM or SIGINT and never returns then; the second signal ends the process.
+async fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let signal = next().await;
+    tracing::info!(signal, "stopping");
+    shutdown.cancel();
+    let signal = next().await;
+    anyhow::bail!("stopped by a second {signal} before everything had ended")
+}
+
+/// The tracer, built and bound, not yet running.
+#[derive(Debug)]
+pub(crate) struct App {
+    store: Store,
+    durability: Durability,
+    discovery: sigyn_discovery::Manager,
+    scraping: sigyn_scrape::Manager,
+    commits: mpsc::Receiver<Commit>,
+    reloader: Reloader,
+    listeners: Vec<TcpListener>,
+    router: Router,
+    shutdown: CancellationToken,
+}
+
+impl App {
+    /// Opens the store (which recovers), builds every part, and binds every address.
+    pub(crate) async fn build(
+        settings: Settings,
+        config: Config,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        // Addresses first: a second server on this machine fails at once, and touches no data.
+        let listeners = server::bind(&settings.listen).await?;
+        let options = settings.store_options(&config);
+        let (path, durability) = (options.path.clone(), options.durability);
+        let store = tokio::task::spawn_blocking(move || Store::open(options)).await?;
+        let store =
+            store.with_context(|| format!("cannot open the store in {}", path.display()))?;
+
+        let (jobs_tx, jobs) = watch::channel(Arc::new(config.discovery_jobs()));
+        let (scrape_jobs_tx, scrape_jobs) = watch::channel(Arc::new(config.scrape_jobs()));
+        let (groups_tx, groups) = watch::channel(Arc::default());
+        let (commits_tx, commits) = mpsc::channel(COMMITS_WAITING_MAX);
+        let (reload_tx, reload_rx) = mpsc::channel::<ReloadRequest>(RELOADS_WAITING_MAX);
+
+        let discovery = sigyn_discovery::Manager::new(jobs, groups_tx);
+        let sd_metrics = discovery.metrics();
+        let options = config.scrape_options(store.instance_id());
+        let progress = store.progress();
+        let (scraping, status) =
+            sigyn_scrape::Manager::new(options, scrape_jobs, groups, progress, commits_tx);
+
+        let reload_state = Arc::new(ReloadState::default());
+        reload_state.record(true);
+        let counters = Arc::new(Counters::default());
+        let healthy = Healthy(Arc::new({
+            let store = store.clone();
+            move || store.stats().poisoned.is_none()
+        }));
+        let admin = Admin {
+            lifecycle: settings.lifecycle,
+            healthy,
+            reload: reload_tx,
+            shutdown: shutdown.clone(),
+        };
+        let sources: Vec<Source> = vec![
+            Arc::new({
+                let state = Arc::clone(&reload_state);
+                move || state.families()
+            }),
+            Arc::new({
+                let store = store.clone();
+                move || api::metrics::store::families(&store.stats())
+            }),
+            Arc::new({
+                let status = status.clone();
+                move || api::metrics::scrape::families(&status.pools())
+            }),
+            Arc::new(move || api::metrics::discovery::families(&sd_metrics)),
+            Arc::new({
+                let counters = Arc::clone(&counters);
+                move || api::metrics::collect::families(&counters)
+            }),
+        ];
+        let known = api::targets::Known::new(status.clone());
+        let router = Router::new()
+            .merge(api::zipkin::router(store.clone()))
+            .merge(collect::zipkin::router(store.clone(), counters))
+            .merge(api::search::router(store.clone()))
+            .merge(api::trace_view::router(store.clone(), known))
+            .merge(api::status::router(store.clone()))
+            .merge(api::targets::router(status))
+            .merge(api::admin::router(admin))
+            .merge(api::metrics::router(sources))
+            .merge(api::ui::router(settings.route_prefix.clone()))
+            .method_not_allowed_fallback(not_found)
+            .fallback(not_found);
+        let router = match settings.route_prefix.trim_end_matches('/') {
+            "" => router,
+            prefix => Router::new()
+                .nest(prefix, router.clone())
+                .merge(api::ui::home_router(settings.route_prefix.clone()))
+                .fallback(not_found),
+        };
+        let router = router.layer(from_fn(reply::compress)).layer(from_fn(reply::cors));
+        let reloader = Reloader {
+            config_file: settings.config_file,
+            jobs: jobs_tx,
+            scrape_jobs: scrape_jobs_tx,
+            requests: reload_rx,
+            state: reload_state,
+        };
+        Ok(Self {
+            store,
+            durability,
+            discovery,
+            scraping,
+            commits,
+            reloader,
+            listeners,
+            router,
+            shutdown,
+        })
+    }
+
+    /// The addresses that are bound, with their real ports.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Says what a person needs to know at start.
+    fn announce(&self) {
+        let stats = self.store.stats();
+        tracing::info!(
+            blocks = stats.blocks,
+            block_spans = stats.block_spans,
+            head_spans = stats.head_spans,
+            durability = ?self.durability,
+            "the store is open"
+        );
+        match &self.reloader.config_file {
+            Some(path) => tracing::info!(
+                file = %path.display(),
+                jobs = self.reloader.jobs.borrow().len(),
+                "the configuration is loaded"
+            ),
+            None => tracing::info!(
+                "no configuration file: nothing is scraped, spans can be pushed to /api/v2/spans"
+            ),
+        }
+        for address in self.addresses() {
+            tracing::info!(%address, "listening");
+            if !address.ip().is_loopback() {
+                tracing::warn!(%address, "everyone who reaches this address can read and send spans: no authentication is configured");
+            }
+        }
+    }
+
+    /// Runs until `shutdown` is cancelled or a part fails; returns when everything has stopped.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let Self {
+            store, discovery, scraping, commits, reloader, listeners, router, shutdown, ..
+        } = self;
+        let _stop_all = shutdown.clone().drop_guard();
+        let mut tasks: JoinSet<&'static str> = JoinSet::new();
+        for listener in listeners {
+            let serving = server::serve(listener, router.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                serving.await;
+                "serving"
+            });
+        }
+        // The router holds handles to every part; the last one must go before the end.
+        drop(router);
+        tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
+        tasks.spawn(named("scraping", scraping.run(shutdown.clone())));
+        tasks.spawn(named("committing", commit(commits, store.clone())));
+        tasks.spawn(named("reloading", reloader.run(shutdown.clone())));
+        let mut failed = None;
+        while let Some(ended) = tasks.join_next().await {
+            // A part that ends before shutdown takes the program with it: running without it would
+            // lose spans silently.
+            let wanted = shutdown.is_cancelled();
+            shutdown.cancel();
+            match ended {
+                Ok(_) if wanted => {}
+                Ok(part) => failed = failed.or(Some(anyhow::anyhow!("{part} ended by itself"))),
+                Err(error) => {
+                    failed = failed.or(Some(anyhow::Error::new(error).context("a part failed")))
+                }
+            }
+        }
+        let closed = tokio::task::spawn_blocking(move || store.close()).await?;
+        closed.context("cannot close the store")?;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+async fn not_found() -> axum::response::Response {
+    reply::text(StatusCode::NOT_FOUND, "404 Not Found")
+}
+
+/// Hands scraped batches to the store and tells the scraper what became of each. Ends when the
+/// scraper has ended and everything it handed over is answered.
+async fn commit(mut commits: mpsc::Receiver<Commit>, store: Store) {
+    let permits = Arc::new(Semaphore::new(COMMITS_AT_ONCE));
+    let mut appends = JoinSet::new();
+    while let Some(Commit { batch, done }) = commits.recv().await {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+        let store = store.clone();
+        appends.spawn(async move {
+            let outcome = store.append(batch).await;
+            let outcome = outcome.map_err(|error| format!("{:#}", anyhow::Error::new(error)));
+            // The scraper may have given up on this target meanwhile; the commit stands.
+            let _ = done.send(outcome);
+            drop(permit);
+        });
+        while appends.try_join_next().is_some() {}
+    }
+    while appends.join_next().await.is_some() {}
+}
+
+/// Reads the configuration again, at SIGHUP or on request.
+#[derive(Debug)]
+struct Reloader {
+    config_file: Option<PathBuf>,
+    jobs: watch::Sender<Arc<Vec<sigyn_discovery::config::Job>>>,
+    scrape_jobs: watch::Sender<Arc<Vec<sigyn_scrape::ScrapeJob>>>,
+    requests: mpsc::Receiver<ReloadRequest>,
+    state: Arc<ReloadState>,
+}
+
+impl Reloader {
+    async fn run(mut self, shutdown: CancellationToken) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => Some(hangup),
+            Err(error) => {
+                tracing::error!(%error, "cannot watch for SIGHUP: reload by POST /-/reload");
+                None
+            }
+        };
+        loop {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let answer = tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = hung_up => None,
+                request = self.requests.recv() => request,
+            };
+            let outcome = self.reload();
+            self.state.record(outcome.is_ok());
+            match &outcome {
+                Ok(()) => tracing::info!("the configuration is reloaded"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot reload the configuration: the old one stays")
+                }
+            }
+            if let Some(answer) = answer {
+                let _ = answer.send(outcome);
+            }
+        }
+    }
+
+    /// All or nothing: a configuration with a mistake changes nothing.
+    fn reload(&self) -> Result<(), String> {
+        let path = self.config_file.as_deref();
+        let config =
+            Config::load(path).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        self.scrape_jobs.send_replace(Arc::new(config.scrape_jobs()));
+        self.jobs.send_replace(Arc::new(config.discovery_jobs()));
+        Ok(())
+    }
+}

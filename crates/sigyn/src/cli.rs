@@ -1,0 +1,209 @@
+//! Flags and subcommands. Names are Prometheus', so that a hand that knows those knows these.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const LISTENING: &str = "Listening";
+const STORAGE: &str = "Storage";
+const LOGGING: &str = "Logging";
+
+/// Pull-based distributed tracing: finds services like Prometheus, scrapes their spans, speaks Zipkin.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sigyn",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a subcommand, sigyn serves. `sigyn demo` shows a small traced system in ten seconds."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Discover, scrape, store and answer (the default)
+    Serve(ServeFlags),
+    /// Run a small traced system on loopback, with a tracer that scrapes it
+    Demo(DemoFlags),
+    /// Ask a running tracer from the terminal
+    Query(QueryFlags),
+    /// Check files before a server reads them
+    Check(CheckFlags),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeFlags {
+    /// Configuration file, in prometheus.yml's form [default: sigyn.yml if it exists]
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+
+    /// Address to listen on; may be given more than once [default: 0.0.0.0:9411]
+    #[arg(long = "web.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
+    pub(crate) listen: Vec<String>,
+    /// Path under which everything is served
+    #[arg(long = "web.route-prefix", value_name = "PATH", default_value = "/", help_heading = LISTENING)]
+    pub(crate) route_prefix: String,
+    /// Allow POST /-/reload and /-/quit
+    #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
+    pub(crate) enable_lifecycle: bool,
+    /// Address for OTLP over gRPC; empty means off (this version does not take OTLP by push yet)
+    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", default_value = "", help_heading = LISTENING)]
+    pub(crate) otlp_grpc_listen: String,
+    /// Address for OTLP over HTTP; empty means off (this version does not take OTLP by push yet)
+    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", default_value = "", help_heading = LISTENING)]
+    pub(crate) otlp_http_listen: String,
+
+    /// Folder for everything that is kept
+    #[arg(long = "storage.path", value_name = "DIR", default_value = "data/", help_heading = STORAGE)]
+    pub(crate) storage_path: PathBuf,
+    /// How long spans are kept, such as 7d; 0 keeps them for ever [default: 7d]
+    #[arg(long = "storage.retention.time", value_name = "DURATION", help_heading = STORAGE)]
+    pub(crate) retention_time: Option<String>,
+    /// How many bytes are kept, such as 50GB; the oldest spans go first [default: no limit]
+    #[arg(long = "storage.retention.size", value_name = "SIZE", help_heading = STORAGE)]
+    pub(crate) retention_size: Option<String>,
+
+    /// How much is logged
+    #[arg(long = "log.level", value_enum, default_value_t = LogLevel::Info, help_heading = LOGGING)]
+    pub(crate) log_level: LogLevel,
+    /// How it is written
+    #[arg(long = "log.format", value_enum, default_value_t = LogFormat::Logfmt, help_heading = LOGGING)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Logfmt,
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoFlags {
+    /// Port of the tracer on 127.0.0.1; the next free one is taken if it is in use
+    #[arg(long, value_name = "PORT", default_value_t = 9411)]
+    pub(crate) port: u16,
+    /// Visits to the shop per second
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) rate: u32,
+    /// Stop by itself after this long, such as 30s [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) run_for: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct QueryFlags {
+    /// Where the tracer answers
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SIGYN_SERVER",
+        default_value = "http://127.0.0.1:9411"
+    )]
+    pub(crate) server: String,
+    /// What is printed
+    #[arg(long, short, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+    #[command(subcommand)]
+    pub(crate) what: QueryCommand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Table,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum QueryCommand {
+    /// Find traces, newest first
+    Traces(TracesFlags),
+    /// Show one trace as a tree
+    Trace {
+        /// Trace id: 1 to 32 lower-case hexadecimal digits
+        id: String,
+        /// Also print the tags of each span
+        #[arg(long)]
+        tags: bool,
+    },
+    /// List services; with a name, its span names and remote services
+    Services {
+        /// One service
+        name: Option<String>,
+    },
+    /// List scrape targets and how they are
+    Targets {
+        /// Only those that are not simply up
+        #[arg(long)]
+        problems: bool,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TracesFlags {
+    /// Local service that must take part
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Name of a span
+    #[arg(long = "span", value_name = "NAME")]
+    pub(crate) span_name: Option<String>,
+    /// Remote service that must have been called
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remote_service: Option<String>,
+    /// Zipkin's annotationQuery, such as 'error and http.method=GET'
+    #[arg(long, short = 'q', value_name = "TERMS")]
+    pub(crate) query: Option<String>,
+    /// Shortest duration of a span, such as 250ms
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) min_duration: Option<String>,
+    /// Longest duration of a span (with --min-duration)
+    #[arg(long, value_name = "DURATION", requires = "min_duration")]
+    pub(crate) max_duration: Option<String>,
+    /// How far to look back, such as 2h
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) lookback: String,
+    /// End of the search: RFC 3339, or milliseconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end: Option<String>,
+    /// How many traces at most
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckFlags {
+    #[command(subcommand)]
+    pub(crate) what: CheckCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    /// Check configuration files: status 0 if all are valid, 1 if one is not
+    Config {
+        /// Files to check
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}

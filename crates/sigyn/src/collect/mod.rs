@@ -1,0 +1,3 @@
+//! Spans that are pushed: one file a protocol.
+
+pub(crate) mod zipkin;

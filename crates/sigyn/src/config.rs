@@ -1,0 +1,327 @@
+//! The configuration file: prometheus.yml's schema, and Sigyn's own settings under `sigyn:`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::de::MapAccess;
+use sigyn_discovery::config::{ConfigError as Mistake, File, Job, parse_duration, parse_size};
+use sigyn_discovery::yaml::{self, Entry, Place, Section};
+use sigyn_discovery::{config as prometheus, target};
+use sigyn_scrape::ScrapeJob;
+use sigyn_store::Durability;
+
+use crate::cli::ServeFlags;
+
+/// Read from the working directory if it is there and no file is named.
+const DEFAULT_FILE: &str = "sigyn.yml";
+const DEFAULT_TRACES_PATH: &str = "/traces";
+const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const DEFAULT_PORT: u16 = 9411;
+
+/// What the flags say, checked. Needs a restart to change.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) listen: Vec<String>,
+    /// Starts and ends with a slash.
+    pub(crate) route_prefix: String,
+    pub(crate) lifecycle: bool,
+    pub(crate) storage_path: PathBuf,
+    pub(crate) retention_time: Option<Duration>,
+    pub(crate) retention_bytes: Option<u64>,
+}
+
+/// What the file says, checked. Reloads without a restart.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    jobs: Vec<Job>,
+    sigyn: SigynSection,
+}
+
+/// What is wrong with a configuration file, and where.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("parsing YAML file {}", path.display())]
+    Invalid { path: PathBuf, source: Mistake },
+}
+
+impl Settings {
+    pub(crate) fn from_flags(flags: ServeFlags) -> anyhow::Result<Self> {
+        for (flag, address) in [
+            ("--otlp.grpc.listen-address", &flags.otlp_grpc_listen),
+            ("--otlp.http.listen-address", &flags.otlp_http_listen),
+        ] {
+            anyhow::ensure!(
+                address.is_empty(),
+                "{flag}={address}: this version does not take OTLP by push yet; leave the flag empty"
+            );
+        }
+        let config_file = flags.config_file.or_else(|| {
+            let default = PathBuf::from(DEFAULT_FILE);
+            default.exists().then_some(default)
+        });
+        let retention_time = flags.retention_time.as_deref().map(|text| {
+            parse_duration(text).with_context(|| format!("--storage.retention.time={text}"))
+        });
+        let retention_bytes = flags.retention_size.as_deref().map(|text| {
+            parse_size(text).with_context(|| format!("--storage.retention.size={text}"))
+        });
+        Ok(Self {
+            config_file,
+            listen: listen_addresses(flags.listen)?,
+            route_prefix: route_prefix(&flags.route_prefix),
+            lifecycle: flags.enable_lifecycle,
+            storage_path: flags.storage_path,
+            retention_time: retention_time.transpose()?,
+            retention_bytes: retention_bytes.transpose()?,
+        })
+    }
+
+    /// How the store is opened. A flag goes before the file.
+    pub(crate) fn store_options(&self, config: &Config) -> sigyn_store::Options {
+        let storage = &config.sigyn.storage;
+        let time = self.retention_time.or(storage.retention_time).unwrap_or(DEFAULT_RETENTION);
+        let bytes = self.retention_bytes.or(storage.retention_bytes);
+        let mut options = sigyn_store::Options::new(&self.storage_path);
+        options.durability = storage.durability;
+        options.retention_time = Some(time).filter(|time| !time.is_zero());
+        options.retention_bytes = bytes.filter(|bytes| *bytes > 0);
+        options
+    }
+}
+
+/// The flag, else Zipkin's `QUERY_PORT`, else all interfaces at 9411.
+fn listen_addresses(flags: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if !flags.is_empty() {
+        return Ok(flags);
+    }
+    let port = match std::env::var("QUERY_PORT") {
+        Ok(text) if !text.is_empty() => {
+            text.parse().with_context(|| format!("QUERY_PORT={text} is no port"))?
+        }
+        _ => DEFAULT_PORT,
+    };
+    Ok(vec![format!("0.0.0.0:{port}")])
+}
+
+fn route_prefix(text: &str) -> String {
+    match text.trim_matches('/') {
+        "" => "/".to_owned(),
+        path => format!("/{path}/"),
+    }
+}
+
+impl Config {
+    /// Reads and checks a file; without one, the empty configuration. Warnings go to the log.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let (config, warnings) = Self::read(path)?;
+        for warning in warnings {
+            tracing::warn!(file = %path.display(), "{warning}");
+        }
+        Ok(config)
+    }
+
+    /// The same, with the warnings as data.
+    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source };
+        Self::parse(&text, dir).map_err(invalid)
+    }
+
+    fn parse(text: &str, dir: &Path) -> Result<(Self, Vec<String>), Mistake> {
+        let file: WholeFile = yaml::section(text)?;
+        let validated = prometheus::resolve(&file.prometheus, dir)?;
+        let sigyn = file.sigyn;
+        let known = |name: &str| validated.jobs.iter().any(|job| job.name == name);
+        if let Some((name, settings)) = sigyn.jobs.iter().find(|(name, _)| !known(name)) {
+            let message =
+                format!("sigyn.jobs names {name:?}, which is no job_name of scrape_configs");
+            return Err(Mistake { file: None, place: Some(settings.place), message });
+        }
+        Ok((Self { jobs: validated.jobs, sigyn }, validated.warnings))
+    }
+
+    pub(crate) fn discovery_jobs(&self) -> Vec<Job> {
+        self.jobs.clone()
+    }
+
+    pub(crate) fn scrape_jobs(&self) -> Vec<ScrapeJob> {
+        let traces_path = |job: &Job| {
+            let own = self.sigyn.jobs.get(&job.name).map(|settings| settings.traces_path.clone());
+            own.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_TRACES_PATH.to_owned())
+        };
+        self.jobs
+            .iter()
+            .map(|job| ScrapeJob { job: job.clone(), traces_path: traces_path(job) })
+            .collect()
+    }
+
+    /// What is wrong with targets that are written in the file itself: promtool's check of them.
+    pub(crate) fn target_problems(&self) -> Vec<String> {
+        let problems = self.jobs.iter().flat_map(|job| {
+            let populated = target::populate(job, DEFAULT_TRACES_PATH, &job.static_groups());
+            populated.errors.into_iter().map(|error| format!("job {:?}: {error}", job.name))
+        });
+        problems.collect()
+    }
+
+    /// `instance` is the random number that is kept with the data: two tracers never share a name.
+    pub(crate) fn scrape_options(&self, instance: u64) -> sigyn_scrape::Options {
+        let name = match self.sigyn.scraper_name.as_str() {
+            "" => format!("sigyn-{instance:016x}"),
+            name => name.to_owned(),
+        };
+        sigyn_scrape::Options {
+            scraper_name: name,
+            seed: instance,
+            ..sigyn_scrape::Options::default()
+        }
+    }
+}
+
+/// The file as written.
+#[derive(Debug, Default)]
+struct WholeFile {
+    prometheus: File,
+    sigyn: SigynSection,
+}
+
+impl Section for WholeFile {
+    const NAME: &'static str = "config.Config";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "sigyn" => self.sigyn = entry.section()?,
+            _ => self.prometheus.field(entry)?,
+        }
+        Ok(())
+    }
+}
+
+/// Everything that Prometheus does not know.
+#[derive(Clone, Debug, Default)]
+struct SigynSection {
+    scraper_name: String,
+    storage: StorageSection,
+    jobs: BTreeMap<String, JobSection>,
+}
+
+impl Section for SigynSection {
+    const NAME: &'static str = "sigyn.Config";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "scraper_name" => self.scraper_name = entry.parsed(scraper_name)?.unwrap_or_default(),
+            "storage" => self.storage = entry.section()?,
+            "jobs" => self.jobs = entry.section::<JobsSection>()?.0,
+            _ => entry.unknown()?,
+        }
+        Ok(())
+    }
+}
+
+/// A name travels in a header of every scrape, so it is short and plain.
+fn scraper_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.len() <= 128 && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("scraper_name {text:?} must be at most 128 letters, digits, '-', '_' or '.'"))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct StorageSection {
+    durability: Durability,
+    retention_time: Option<Duration>,
+    retention_bytes: Option<u64>,
+}
+
+impl Section for StorageSection {
+    const NAME: &'static str = "sigyn.Storage";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "durability" => {
+                let read = |text: &str| match text {
+                    "fsync" => Ok(Durability::Fsync),
+                    "os" => Ok(Durability::Os),
+                    other => Err(format!("unknown durability {other:?}: expected fsync or os")),
+                };
+                self.durability = entry.parsed(read)?.unwrap_or_default();
+            }
+            "retention" => {
+                let retention: RetentionSection = entry.section()?;
+                self.retention_time = retention.time;
+                self.retention_bytes = retention.size;
+            }
+            _ => entry.unknown()?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct RetentionSection {
+    time: Option<Duration>,
+    size: Option<u64>,
+}
+
+impl Section for RetentionSection {
+    const NAME: &'static str = "sigyn.Retention";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "time" => self.time = entry.parsed(parse_duration)?,
+            "size" => self.size = entry.parsed(parse_size)?,
+            _ => entry.unknown()?,
+        }
+        Ok(())
+    }
+}
+
+/// Settings by `job_name`.
+#[derive(Debug, Default)]
+struct JobsSection(BTreeMap<String, JobSection>);
+
+impl Section for JobsSection {
+    const NAME: &'static str = "sigyn.Jobs";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        let (name, place) = (entry.key().to_owned(), entry.place());
+        let job: JobSection = entry.section()?;
+        self.0.insert(name, JobSection { place, ..job });
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct JobSection {
+    place: Place,
+    traces_path: String,
+}
+
+impl Section for JobSection {
+    const NAME: &'static str = "sigyn.Job";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "traces_path" => {
+                let read = |text: &str| match text {
+                    path if path.starts_with('/') => Ok(path.to_owned()),
+                    other => Err(format!("traces_path {other:?} must begin with a slash")),
+                };
+                self.traces_path = entry.parsed(read)?.unwrap_or_default();
+            }
+            _ => entry.unknown()?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! `sigyn query`: the tracer's answers in a terminal.
+
+mod services;
+mod style;
+mod table;
+mod targets;
+mod time;
+mod trace;
+mod traces;
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::Failure;
+use crate::cli::{OutputFormat, QueryCommand, QueryFlags};
+use crate::http_client::HttpClient;
+use style::Style;
+
+/// How long the tracer may take to answer: longer than it allows a query to take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let server = Server {
+        base: flags.server.trim_end_matches('/').to_owned(),
+        client: HttpClient::new(TIMEOUT),
+    };
+    let style = Style::new(flags.color);
+    let json = flags.output == OutputFormat::Json;
+    let text = runtime.block_on(async {
+        match &flags.what {
+            QueryCommand::Traces(flags) => traces::run(&server, flags, json, style).await,
+            QueryCommand::Trace { id, tags } => trace::run(&server, id, *tags, json, style).await,
+            QueryCommand::Services { name } => {
+                services::run(&server, name.as_deref(), json, style).await
+            }
+            QueryCommand::Targets { problems } => {
+                targets::run(&server, *problems, json, style).await
+            }
+        }
+    })?;
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // `sigyn query | head` is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the answer").map_err(Failure::work),
+    }
+}
+
+/// The tracer that is asked.
+#[derive(Debug)]
+struct Server {
+    base: String,
+    client: HttpClient,
+}
+
+impl Server {
+    /// The body of a successful answer; else what the server says is wrong.
+    async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let url = format!("{}{path}", self.base);
+        let answer = self.client.get(&url).await?;
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        if answer.status.is_success() {
+            return Ok(body);
+        }
+        let told = serde_json::from_str::<Value>(&body).ok();
+        let told = told.as_ref().and_then(|value| value["error"].as_str()).unwrap_or(body.trim());
+        anyhow::bail!("{} answers {}: {told}", self.base, answer.status)
+    }
+
+    async fn json(&self, path: &str) -> anyhow::Result<Value> {
+        let body = self.text(path).await?;
+        serde_json::from_str(&body)
+            .with_context(|| format!("{}{path} does not answer in JSON", self.base))
+    }
+}
+
+/// Makes a text safe inside a query string.
+fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}

@@ -1,0 +1,59 @@
+//! Colour, only where a person looks: on a terminal, and not where `NO_COLOR` is set.
+
+use std::io::IsTerminal as _;
+
+use crate::cli::ColorChoice;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    color: bool,
+}
+
+impl Style {
+    pub(super) fn new(choice: ColorChoice) -> Self {
+        let auto = || std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let color = match choice {
+            ColorChoice::Auto => auto(),
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+        };
+        Self { color }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(super) fn faint(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    pub(super) fn amber(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(super) fn blue(self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// A server's text without what could steer the terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

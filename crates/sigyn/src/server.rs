@@ -1,0 +1,82 @@
+//! Listening: addresses are bound before anything is served, and serving ends within a grace time.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests that are running at shutdown may take to end.
+const GRACE: Duration = Duration::from_millis(400);
+/// Connections that are open at once; the next one waits to be accepted (Prometheus' default).
+const CONNECTIONS_MAX: usize = 512;
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Binds every address, or none.
+pub(crate) async fn bind(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        // Prometheus' form ":9411" means every interface.
+        let full =
+            if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
+        let listener = TcpListener::bind(&full).await;
+        listeners.push(listener.with_context(|| format!("cannot listen on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Serves until `shutdown`, then lets running requests end within [`GRACE`].
+pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, peer)) => {
+                    let connection = serve_connection(stream, peer, router.clone(), &graceful);
+                    connections.spawn(connection);
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: give others time to close theirs.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = shutdown.cancelled() => break,
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::info!(open = connections.len(), "closing connections that did not end in time");
+    }
+    connections.shutdown().await;
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + use<> {
+    // Small answers must not wait for more to fill a packet.
+    let _ = stream.set_nodelay(true);
+    let service = hyper_util::service::TowerToHyperService::new(router);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(256 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "a connection ended with an error");
+        }
+    }
+}

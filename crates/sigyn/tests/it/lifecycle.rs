@@ -1,0 +1,147 @@
+//! Starting, reloading and stopping, as operators and their scripts do it.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::http;
+use crate::program::{Tracer, command, until};
+use crate::service::Service;
+
+#[test]
+fn starts_empty_without_a_file_and_stops_on_sigterm_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    assert!(tracer.log().contains("no configuration file"), "{}", tracer.log());
+    assert_eq!(tracer.get("/-/healthy").status, 200);
+    assert_eq!(tracer.get("/-/ready").status, 200);
+    assert_eq!(tracer.post_spans(br#"[{"traceId":"a","id":"1"}]"#).status, 202);
+    let (status, took) = tracer.stop();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let tracer = Tracer::start(folder.path());
+    assert_eq!(tracer.get("/api/v2/trace/a").status, 200);
+}
+
+#[test]
+fn a_second_tracer_on_the_same_data_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _tracer = Tracer::start(folder.path());
+    let data = format!("--storage.path={}", folder.path().join("data").display());
+    let output =
+        command().args(["serve", "--web.listen-address=127.0.0.1:0", &data]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("cannot open the store"), "{told}");
+}
+
+#[test]
+fn reload_by_signal_and_by_request_takes_all_or_nothing() {
+    let (one, two) = (Service::start("one"), Service::start("two"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sigyn.yml");
+    let config = |targets: &[&Service]| {
+        let targets: Vec<String> =
+            targets.iter().map(|service| format!("'{}'", service.address)).collect();
+        format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: a\n    static_configs:\n      - targets: [{}]\n",
+            targets.join(", ")
+        )
+    };
+    fs::write(&file, config(&[&one])).unwrap();
+    let tracer = Tracer::start_with(folder.path(), &["--web.enable-lifecycle"]);
+    let (first, second) = (one.address.to_string(), two.address.to_string());
+    until("the first target is there", || tracer.target(&first));
+
+    fs::write(&file, config(&[&one, &two])).unwrap();
+    tracer.signal("HUP");
+    until("the second target is there", || tracer.target(&second));
+
+    fs::write(&file, "scrape_configs:\n  - job_nam: a\n").unwrap();
+    let answer = http::request(tracer.address, "POST", "/-/reload", &[], b"");
+    assert_eq!(answer.status, 500);
+    assert!(answer.text().starts_with("failed to reload config: "), "{}", answer.text());
+    assert!(answer.text().contains("line 2: field job_nam not found"), "{}", answer.text());
+    assert_eq!(tracer.metric("sigyn_config_last_reload_successful", ""), Some(0.0));
+    assert!(tracer.target(&second).is_some(), "a configuration with a mistake changes nothing");
+
+    fs::write(&file, config(&[&two])).unwrap();
+    assert_eq!(http::request(tracer.address, "POST", "/-/reload", &[], b"").status, 200);
+    until("the first target is gone", || tracer.target(&first).is_none().then_some(()));
+    assert_eq!(tracer.metric("sigyn_config_last_reload_successful", ""), Some(1.0));
+}
+
+#[test]
+fn lifecycle_routes_are_off_unless_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    let answer = http::request(tracer.address, "POST", "/-/reload", &[], b"");
+    assert_eq!((answer.status, answer.text().as_str()), (403, "Lifecycle API is not enabled."));
+    assert_eq!(http::request(tracer.address, "POST", "/-/quit", &[], b"").status, 403);
+    assert_eq!(tracer.get("/-/reload").status, 405);
+}
+
+#[test]
+fn the_port_is_zipkins_where_zipkins_variable_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command()
+        .arg("--storage.path=data")
+        .env("QUERY_PORT", "not a port")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("QUERY_PORT=not a port is no port"));
+}
+
+#[test]
+fn help_is_grouped_and_the_version_is_told() {
+    let help = command().args(["serve", "--help"]).output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    for part in [
+        "Listening:",
+        "Storage:",
+        "Logging:",
+        "--web.listen-address",
+        "--storage.retention.time",
+        "9411",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let version = command().arg("--version").output().unwrap();
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with("sigyn "));
+}
+
+#[test]
+fn the_terminal_shows_what_the_api_answers() {
+    let service = Service::start("shop");
+    service.record(1, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n  - job_name: shop\n    static_configs:\n      - targets: ['{}']\n",
+        service.address
+    );
+    fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+    let tracer = Tracer::start(folder.path());
+    until("the spans are there", || (tracer.get("/api/v2/trace/3").status == 200).then_some(()));
+    let server = format!("http://{}", tracer.address);
+    let query = |args: &[&str]| {
+        let output =
+            command().arg("query").args(args).args(["--server", &server]).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(query(&["services"]), "shop\n");
+    assert!(query(&["services", "shop"]).contains("span 1"));
+    let traces = query(&["traces", "--service", "shop"]);
+    assert!(traces.contains("0000000000000003") && traces.contains("shop span 3"), "{traces}");
+    assert!(!traces.contains('\u{1b}'), "colour is for terminals");
+    assert!(query(&["trace", "3"]).contains("3 µs"));
+    let targets = query(&["targets"]);
+    assert!(targets.contains(&service.address.to_string()) && targets.contains("up"), "{targets}");
+    let json: serde_json::Value =
+        serde_json::from_str(&query(&["trace", "3", "--output", "json"])).unwrap();
+    assert_eq!(json, tracer.json("/api/v2/trace/3"));
+    let failed = command().args(["query", "trace", "ff", "--server", &server]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(String::from_utf8(failed.stderr).unwrap().contains("no span of trace"));
+}

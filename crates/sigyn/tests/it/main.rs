@@ -1,0 +1,11 @@
+//! The program from outside: the real binary, real sockets, real signals, all on loopback.
+
+mod bad_input;
+mod crash;
+mod http;
+mod lifecycle;
+mod program;
+mod scraping;
+mod service;
+mod zipkin_api;
+mod zipkin_traces;
