@@ -80,9 +80,12 @@ impl Facts {
                 self.local_name |= key == LOCAL.service_name;
             }
             _ => {
-                let mut remote = self.remote.clone().unwrap_or_default();
-                REMOTE.learn(&mut remote, key, value)?;
-                self.remote = Some(remote);
+                let known = self.remote.is_some();
+                let learnt = REMOTE.learn(self.remote.get_or_insert_default(), key, value);
+                if learnt.is_none() && !known {
+                    self.remote = None;
+                }
+                return learnt;
             }
         }
         Some(())

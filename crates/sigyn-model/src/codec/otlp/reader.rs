@@ -19,6 +19,9 @@ use crate::{
 /// How deep lists and maps may nest in a value.
 const VALUE_DEPTH_MAX: u32 = 64;
 
+/// In bytes.
+const SERVICE_NAME_MAX: usize = 1_024;
+
 /// A body with more bad spans than this is no list of spans.
 const PROBLEMS_MAX: usize = 10_000;
 
@@ -142,7 +145,13 @@ impl Origin {
 /// The name that a resource gives to its service, as a local endpoint has it.
 pub(super) fn service_name(tags: &Tags) -> String {
     let value = tags.iter().find(|(key, _)| key == SERVICE_NAME).map(|(_, value)| value.text());
-    value.map_or_else(String::new, |name| name.to_lowercase())
+    value.map_or_else(String::new, |name| as_service_name(&name))
+}
+
+/// A service's name as a local endpoint has it. One text of megabytes would be copied into each of
+/// its spans, so one that is too long to be a name is none.
+pub(super) fn as_service_name(text: &str) -> String {
+    if text.len() > SERVICE_NAME_MAX { String::new() } else { text.to_lowercase() }
 }
 
 fn read_scope(message: &[u8], scope: &mut Scope) -> Result<(), ProtoError> {
@@ -158,17 +167,12 @@ fn read_scope(message: &[u8], scope: &mut Scope) -> Result<(), ProtoError> {
 }
 
 fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
-    let (mut trace_id, mut id, mut parent_id): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-    let (mut start, mut end) = (0, 0);
+    let mut span = read_ids(message)?;
     let mut facts = Facts::default();
-    // The ids come in anywhere; until then the span has some.
-    let mut span = Span::new(TraceId::new(1).ok_or(zero("trace_id"))?, SpanId::from_raw(0));
+    let (mut start, mut end) = (0, 0);
     for field in Fields::new(message) {
         match field? {
-            (1, Wire::Bytes(bytes)) => trace_id = bytes,
-            (2, Wire::Bytes(bytes)) => id = bytes,
             (3, Wire::Bytes(state)) => span.trace_state = text(state),
-            (4, Wire::Bytes(bytes)) => parent_id = bytes,
             (5, Wire::Bytes(name)) => span.name = text(name).to_lowercase(),
             (6, Wire::Varint(number)) => span.kind = as_kind(number),
             (7, Wire::Fixed64(nanos)) => start = nanos,
@@ -193,14 +197,8 @@ fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
             _ => {}
         }
     }
-    span.trace_id = as_trace_id(trace_id)?;
-    span.id = SpanId::from_raw(u64::from_be_bytes(id_bytes("span_id", id)?));
     if span.id.as_u64() == 0 && !facts.zero_id {
         return Err(zero("span_id"));
-    }
-    if !parent_id.is_empty() {
-        // Some senders spell "no parent" as zeros.
-        span.parent_id = SpanId::new(u64::from_be_bytes(id_bytes("parent_span_id", parent_id)?));
     }
     span.timestamp = (start > 0).then(|| Timestamp::from_nanos(start));
     span.duration = facts.duration.or_else(|| duration(start, end));
@@ -209,6 +207,27 @@ fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
     span.normalize();
     span.local_endpoint = facts.local_endpoint(&origin.service_name);
     span.remote_endpoint = facts.remote_endpoint(|| remote::endpoint(span.kind, &span.tags));
+    Ok(span)
+}
+
+/// A span with its ids alone. Its own may be zero.
+fn read_ids(message: &[u8]) -> Result<Span, BadSpan> {
+    let (mut trace_id, mut id, mut parent_id): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+    for field in Fields::new(message) {
+        match field? {
+            (1, Wire::Bytes(bytes)) => trace_id = bytes,
+            (2, Wire::Bytes(bytes)) => id = bytes,
+            (4, Wire::Bytes(bytes)) => parent_id = bytes,
+            _ => {}
+        }
+    }
+    let trace_id = as_trace_id(trace_id)?;
+    let id = SpanId::from_raw(u64::from_be_bytes(id_bytes("span_id", id)?));
+    let mut span = Span::new(trace_id, id);
+    if !parent_id.is_empty() {
+        // Some senders spell "no parent" as zeros.
+        span.parent_id = SpanId::new(u64::from_be_bytes(id_bytes("parent_span_id", parent_id)?));
+    }
     Ok(span)
 }
 

@@ -252,6 +252,23 @@ fn every_reader_of_otlp_sees_the_service_of_a_span_from_zipkin() {
 }
 
 #[test]
+fn a_name_of_megabytes_is_not_copied_into_each_span() {
+    let long = "x".repeat(1_025);
+    let body = request(
+        |out| put_message_field(out, 1, |out| text_attribute(out, 1, "service.name", &long)),
+        &[&ids],
+    );
+    let span = decode_one(&body);
+    assert_eq!(span.local_endpoint, None);
+    assert_eq!(decode_one(&encode([&span])), span);
+    // A span from Zipkin keeps its own.
+    let zipkins = Span { local_endpoint: Endpoint::named(&long).into_option(), ..span };
+    assert_eq!(decode_one(&encode([&zipkins])), zipkins);
+    let alone = Span { resource: None, ..zipkins };
+    assert_eq!(decode_one(&encode([&alone])), alone);
+}
+
+#[test]
 fn equal_resources_become_one() {
     let resource = |name: &str| {
         let tags: Tags = vec![("service.name".to_owned(), Value::from(name))];

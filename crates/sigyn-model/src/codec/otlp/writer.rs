@@ -79,7 +79,7 @@ impl<'a> Groups<'a> {
         let group = *self.by_resource.entry(resource).or_insert_with_key(|resource| {
             let service_name = match &span.resource {
                 Some(resource) => reader::service_name(&resource.tags),
-                None => span.service_name().unwrap_or("").to_owned(),
+                None => reader::as_service_name(span.service_name().unwrap_or("")),
             };
             self.groups.push(Group {
                 resource: resource.clone(),
