@@ -1,34 +1,103 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
+mod column;
 pub(crate) mod index;
+mod row;
+mod schema;
+mod section;
+pub(crate) mod tags;
+pub(crate) mod writer;
 
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
-use crate::block::index::Index;
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
 use crate::facts::TraceKey;
 use crate::query::QueryFailed;
-
-#[derive(Debug)]
-pub(crate) struct Block {
-    index: Index,
-    entry: BlockEntry,
-}
+use crate::wal::record::Malformed;
+use column::{GroupBytes, GroupReader};
+use index::Index;
+use section::{METADATA_KEY, Section, SectionError, Sections};
+use tags::TagSummary;
 
 /// The directory of blocks.
 pub(crate) const DIR: &str = "blocks";
+
+/// One sealed block: its index in memory, its rows on disk.
+#[derive(Debug)]
+pub(crate) struct Block {
+    disk: Disk,
+    path: String,
+    entry: BlockEntry,
+    metadata: ParquetMetaData,
+    index: Index,
+    tags: Section,
+    /// The file goes when the last reader does.
+    is_doomed: AtomicBool,
+}
 
 /// Why a block cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BlockError {
     #[error("input or output failed")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
+    #[error("the checksum of its {0} is wrong")]
+    Checksum(&'static str),
+    #[error("the catalog's account of it cannot be true")]
+    Entry,
+    #[error("its columns are not those this program knows")]
+    Schema,
+    #[error("its columns do not fit together: {0}")]
+    Row(&'static str),
+    #[error(transparent)]
+    Section(#[from] SectionError),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("the decoder failed")]
+    Parquet(#[from] ParquetError),
 }
 
 impl Block {
-    pub(crate) fn open(_disk: &Disk, entry: &BlockEntry) -> Result<Self, BlockError> {
-        Ok(Self { index: Index::default(), entry: entry.clone() })
+    /// Reads a block's end: index and footer. The rows are read when they are asked for.
+    pub(crate) fn open(disk: &Disk, entry: &BlockEntry) -> Result<Self, BlockError> {
+        let path = format!("{DIR}/{}", entry.name);
+        let offset = entry.bytes.checked_sub(entry.tail_bytes).ok_or(BlockError::Entry)?;
+        let len = usize::try_from(entry.tail_bytes).map_err(|_| BlockError::Entry)?;
+        let tail = disk.read_at(&path, offset, len)?;
+        if crc32c::crc32c(&tail) != entry.tail_crc {
+            return Err(BlockError::Checksum("index and footer"));
+        }
+        let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
+        if !schema::is_ours(metadata.file_metadata().schema_descr()) {
+            return Err(BlockError::Schema);
+        }
+        let pairs = metadata.file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
+        let places = pairs.iter().find(|pair| pair.key == METADATA_KEY);
+        let places = places.and_then(|pair| pair.value.as_deref()).ok_or(SectionError::Missing)?;
+        let Sections { tags, index } = places.parse()?;
+        let packed = usize::try_from(index.bytes).ok().and_then(|len| tail.get(..len));
+        let index = Index::decode(&index.unpack(packed.ok_or(SectionError::Damaged)?)?)?;
+        if index.row_groups.len() != metadata.num_row_groups() {
+            return Err(BlockError::Schema);
+        }
+        let is_doomed = AtomicBool::new(false);
+        Ok(Self {
+            disk: disk.clone(),
+            path,
+            entry: entry.clone(),
+            metadata,
+            index,
+            tags,
+            is_doomed,
+        })
     }
 
     pub(crate) fn entry(&self) -> &BlockEntry {
@@ -39,15 +108,190 @@ impl Block {
         &self.index
     }
 
+    /// Lets the file go once nobody reads it any more.
+    pub(crate) fn doom(&self) {
+        self.is_doomed.store(true, Ordering::Release);
+    }
+
+    /// Calls `each` with every span of these traces that this block has.
     pub(crate) fn read(
         &self,
-        _keys: &[TraceKey],
-        _each: &mut impl FnMut(TraceKey, Span),
+        keys: &[TraceKey],
+        each: &mut impl FnMut(TraceKey, Span),
     ) -> Result<(), QueryFailed> {
+        let mut rows: Vec<Range<u64>> = keys
+            .iter()
+            .filter_map(|key| self.index.rows_of(*key))
+            .map(|(first, count)| u64::from(first)..u64::from(first) + u64::from(count))
+            .collect();
+        rows.sort_unstable_by_key(|range| range.start);
+        let mut each = |span: Span| each(span.trace_id.into(), span);
+        self.read_rows(&rows, &mut each).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: BlockError) -> QueryFailed {
+        QueryFailed { block: self.entry.name.clone(), source: Arc::new(error) }
+    }
+
+    /// Reads rows, given in order; ranges may not overlap.
+    fn read_rows(
+        &self,
+        rows: &[Range<u64>],
+        each: &mut impl FnMut(Span),
+    ) -> Result<(), BlockError> {
+        // Which rows of which row group.
+        let mut wanted: BTreeMap<usize, Vec<Range<usize>>> = BTreeMap::new();
+        let mut first = 0;
+        for (number, group) in self.index.row_groups.iter().enumerate() {
+            let end = first + u64::from(group.rows);
+            let from = rows.partition_point(|range| range.end <= first);
+            for range in rows[from..].iter().take_while(|range| range.start < end) {
+                let in_group = |row: u64| usize::try_from(row.clamp(first, end) - first);
+                if let (Ok(start), Ok(end)) = (in_group(range.start), in_group(range.end)) {
+                    wanted.entry(number).or_default().push(start..end);
+                }
+            }
+            first = end;
+        }
+        for (number, rows) in wanted {
+            let group = self.group(number)?;
+            row::read_group(GroupReader { rows: &rows, ..group }, each)?;
+        }
         Ok(())
     }
 
-    pub(crate) fn tags(&self) -> Result<Vec<(String, Vec<String>)>, QueryFailed> {
-        Ok(Vec::new())
+    /// A row group's bytes, checked, so that no decoder ever sees others than those written.
+    fn group(&self, number: usize) -> Result<GroupReader<'_>, BlockError> {
+        let group = self.index.row_groups.get(number).ok_or(BlockError::Schema)?;
+        let len = usize::try_from(group.bytes).map_err(|_| BlockError::Entry)?;
+        let bytes = self.disk.read_at(&self.path, group.offset, len)?;
+        if crc32c::crc32c(&bytes) != group.crc {
+            return Err(BlockError::Checksum("rows"));
+        }
+        Ok(GroupReader {
+            metadata: self.metadata.row_group(number),
+            bytes: Arc::new(GroupBytes { offset: group.offset, bytes }),
+            rows: &[],
+            next_column: 0,
+        })
+    }
+
+    /// Keys and values for completion, read from the disk.
+    pub(crate) fn tags(&self) -> Result<TagSummary, QueryFailed> {
+        let read = || -> Result<TagSummary, BlockError> {
+            let len = usize::try_from(self.tags.bytes).map_err(|_| BlockError::Entry)?;
+            let packed = self.disk.read_at(&self.path, self.tags.offset, len)?;
+            Ok(TagSummary::decode(&self.tags.unpack(&packed)?)?)
+        };
+        read().map_err(|error| self.failed(error))
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if self.is_doomed.load(Ordering::Acquire)
+            && let Err(error) = self.disk.remove(&self.path)
+        {
+            // The catalog no longer names it, so the next open removes it.
+            tracing::warn!(path = self.path, %error, "cannot remove a retired block yet");
+        }
+    }
+}
+
+/// The footer's metadata in a file's last bytes: before its length and four letters.
+fn footer(tail: &[u8]) -> Result<&[u8], BlockError> {
+    let (rest, letters) = tail.split_last_chunk::<4>().ok_or(BlockError::Schema)?;
+    let (rest, len) = rest.split_last_chunk::<4>().ok_or(BlockError::Schema)?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+    let from = rest.len().checked_sub(len).filter(|_| letters == b"PAR1");
+    from.and_then(|from| rest.get(from..)).ok_or(BlockError::Schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::faulty::FaultyDisk;
+    use crate::head::Head;
+    use crate::testing;
+    use crate::trace::assemble;
+
+    fn sealed(spans: Vec<Span>) -> (FaultyDisk, BlockEntry) {
+        let disk = FaultyDisk::default();
+        let mut head = Head::default();
+        head.insert(spans, 1);
+        let entry = writer::write(&Disk::Faulty(disk.clone()), "B", &head, || false).unwrap();
+        (disk, entry)
+    }
+
+    fn read_all(block: &Block) -> Result<Vec<Span>, QueryFailed> {
+        let keys: Vec<TraceKey> = block.index().traces.iter().map(|entry| entry.key).collect();
+        let mut spans = Vec::new();
+        block.read(&keys, &mut |_, span| spans.push(span))?;
+        Ok(spans)
+    }
+
+    #[test]
+    fn a_block_reads_back_as_it_was_sealed() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let spans: Vec<Span> =
+                (0..random.usize(1..80)).map(|_| testing::span(&mut random)).collect();
+            let (disk, entry) = sealed(spans.clone());
+            let block = Block::open(&Disk::Faulty(disk), &entry).unwrap();
+            assert_eq!(assemble(read_all(&block).unwrap()), assemble(spans.clone()), "seed {seed}");
+            // One trace, without its neighbours.
+            let id = spans[0].trace_id;
+            let mut one = Vec::new();
+            block.read(&[id.into()], &mut |_, span| one.push(span)).unwrap();
+            let of_id = spans.into_iter().filter(|span| span.trace_id == id).collect();
+            assert_eq!(one, assemble(of_id), "seed {seed}");
+            let keys: Vec<String> = block.tags().unwrap().keys().map(str::to_owned).collect();
+            let all = read_all(&block).unwrap();
+            assert!(
+                all.iter().all(|s| s.zipkin_tags().keys().all(|k| keys.iter().any(|o| o == k)))
+            );
+        }
+    }
+
+    #[test]
+    fn traces_that_span_row_groups_are_read_whole() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut spans = Vec::new();
+        for n in 0..(schema::GROUP_ROWS * 2 + 1_000) as u64 {
+            let mut span = Span::new(
+                sigyn_model::TraceId::new(u128::from(n % 7) + 1).unwrap(),
+                sigyn_model::SpanId::from_raw(n),
+            );
+            span.timestamp = Some(sigyn_model::Timestamp::from_nanos(n));
+            span.set_tag("n", random.i64(..));
+            spans.push(span);
+        }
+        let (disk, entry) = sealed(spans.clone());
+        let block = Block::open(&Disk::Faulty(disk), &entry).unwrap();
+        assert_eq!(block.index().row_groups.len(), 3);
+        for low in [2, 4, 7] {
+            let key = TraceKey { low, high: 0 };
+            let mut read = Vec::new();
+            block.read(&[key], &mut |_, span| read.push(span)).unwrap();
+            let expected = spans.iter().filter(|span| span.trace_id.low() == low);
+            assert!(read.iter().eq(expected), "trace {low}");
+        }
+    }
+
+    #[test]
+    fn any_flipped_byte_is_noticed_before_a_decoder_sees_it() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let (disk, entry) = sealed((0..40).map(|_| testing::span(&mut random)).collect());
+        let good = disk.read("blocks/B").unwrap();
+        // The first four bytes are Parquet's letters, which nobody reads.
+        for at in 4..good.len() {
+            disk.corrupt("blocks/B", |bytes| bytes[at] ^= 0x40);
+            let noticed = match Block::open(&Disk::Faulty(disk.clone()), &entry) {
+                Ok(block) => read_all(&block).is_err() || block.tags().is_err(),
+                Err(_) => true,
+            };
+            assert!(noticed, "byte {at} of {}", good.len());
+            disk.corrupt("blocks/B", |bytes| bytes[at] ^= 0x40);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod names;
 mod progress;
 mod query;
 mod recovery;
+mod retention;
 mod shared;
 mod stats;
 mod store;

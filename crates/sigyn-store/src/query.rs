@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use sigyn_model::{DependencyLink, Linker, Span, Timestamp, TraceId, TraceQuery, trace_start};
 
+use crate::block::BlockError;
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
 use crate::names::{Names, ServiceNames};
@@ -18,6 +19,7 @@ use crate::view::{Parts, SharedHead};
 #[error("cannot read block {block}")]
 pub struct QueryFailed {
     pub(crate) block: String,
+    pub(crate) source: Arc<BlockError>,
 }
 
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
@@ -276,7 +278,7 @@ impl Parts {
             }
         };
         for block in self.blocks.iter() {
-            block.tags()?.iter().for_each(|(key, _)| add(key));
+            block.tags()?.keys().for_each(&mut add);
         }
         self.each_head_span(|span| span.zipkin_tags().keys().for_each(|key| add(key)));
         Ok(sorted(keys))
@@ -291,9 +293,7 @@ impl Parts {
             }
         };
         for block in self.blocks.iter() {
-            let tags = block.tags()?;
-            let of_key = tags.iter().filter(|(other, _)| other == key);
-            of_key.flat_map(|(_, values)| values).for_each(|value| add(value));
+            block.tags()?.values(key).for_each(&mut add);
         }
         self.each_head_span(|span| {
             if let Some(value) = span.zipkin_tag(key) {

@@ -1,21 +1,224 @@
-//! The thread that seals and retires.
+//! The thread that seals heads into blocks, trims the log, and retires blocks.
 
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
-use crate::catalog::Catalog;
+use crate::block::Block;
+use crate::block::writer;
+use crate::catalog::{BlockEntry, Catalog};
+use crate::commit::Rotated;
+use crate::recovery::quarantine;
+use crate::retention::{self, Limits};
 use crate::shared::Shared;
 use crate::store::SealError;
+use crate::wal::frame;
 
 /// Callers that wait for a seal; more wait for their turn to ask.
 pub(crate) const EVENTS_MAX: usize = 16;
+/// How often the worker looks whether something is due.
+const TICK: Duration = Duration::from_millis(250);
+/// After a failure, ticks until the next try.
+const RETRY_TICKS: u32 = 40;
 
+/// What the worker reacts to, beside time.
 #[derive(Debug)]
 pub(crate) enum Event {
     Seal(SyncSender<Result<(), SealError>>),
 }
 
-pub(crate) fn run(events: &Receiver<Event>, _catalog: Catalog, _shared: &Shared) {
-    while let Ok(Event::Seal(done)) = events.recv() {
-        let _ = done.send(Ok(()));
+/// Runs until nobody can send events any more.
+pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
+    let mut worker = Worker { catalog, shared, unsealed: None, wait_ticks: 0 };
+    // A crash may have come between the last commit and the trim.
+    worker.trim();
+    loop {
+        match events.recv_timeout(TICK) {
+            Ok(Event::Seal(done)) => {
+                let sealed = worker.seal();
+                worker.retire();
+                // Whoever no longer waits need not know.
+                let _ = done.send(sealed);
+            }
+            Err(RecvTimeoutError::Timeout) => worker.tick(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
+}
+
+struct Worker<'a> {
+    /// As it is on disk.
+    catalog: Catalog,
+    shared: &'a Shared,
+    /// A head that gets no more spans, and whose block could not be made yet.
+    unsealed: Option<Rotated>,
+    wait_ticks: u32,
+}
+
+impl Worker<'_> {
+    fn tick(&mut self) {
+        if self.wait_ticks > 0 {
+            self.wait_ticks -= 1;
+        } else if self.is_seal_due() {
+            // Told and counted where it happened.
+            let _ = self.seal();
+        }
+        self.retire();
+    }
+
+    fn is_seal_due(&self) -> bool {
+        if self.shared.queue.poison_cause().is_some() {
+            return false;
+        }
+        let options = &self.shared.options;
+        if self.unsealed.is_some() || self.shared.head_bytes() >= options.head_bytes_max {
+            return true;
+        }
+        // A head that outlives the retention would be kept too long: its block goes as a whole.
+        let quarter = options.retention_time.map(|time| (time / 4).max(Duration::from_secs(1)));
+        let seal_after = quarter.map_or(options.seal_after, |time| time.min(options.seal_after));
+        let head = self.shared.view.active_head();
+        let arrivals_ms = head.read().unwrap_or_else(PoisonError::into_inner).arrivals_ms();
+        arrivals_ms.is_some_and(|(first_ms, _)| {
+            let age_ms = self.shared.clock.now_ms().saturating_sub(first_ms);
+            u128::from(age_ms) >= seal_after.as_millis()
+        })
+    }
+
+    /// Makes a block of the active head, after one that is left from a failure.
+    fn seal(&mut self) -> Result<(), SealError> {
+        if let Some(rotated) = self.unsealed.take() {
+            self.seal_rotated(rotated)?;
+        }
+        let (done, rotated) = sync_channel(1);
+        self.shared.queue.rotate(done);
+        let rotated = rotated.recv().map_err(|_| SealError::Closed)?;
+        self.seal_rotated(rotated.map_err(|cause| SealError::Failed { cause })?)
+    }
+
+    fn seal_rotated(&mut self, rotated: Rotated) -> Result<(), SealError> {
+        self.make_block(&rotated).inspect_err(|error| {
+            self.unsealed = Some(rotated);
+            self.wait_ticks = RETRY_TICKS;
+            if !self.shared.is_stopping() {
+                self.shared.counters.seal_failures.add(1);
+                tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
+            }
+        })?;
+        self.trim();
+        Ok(())
+    }
+
+    /// The order is what makes a crash harmless at any point: the file is durable, then the catalog
+    /// that names it, and only then does the log lose what is in it.
+    fn make_block(&mut self, rotated: &Rotated) -> Result<(), SealError> {
+        let shared = self.shared;
+        let head = rotated.head.read().unwrap_or_else(PoisonError::into_inner);
+        let mut catalog = self.catalog.clone();
+        let mut block = None;
+        if !head.is_empty() {
+            let name = format!("B-{:020}.parquet", rotated.last_seq);
+            let entry = writer::write(&shared.disk, &name, &head, || shared.is_stopping())
+                .map_err(|error| failed("write the block", &error))?;
+            let opened = Block::open(&shared.disk, &entry);
+            block = Some(Arc::new(opened.map_err(|error| failed("read the block", &error))?));
+            catalog.blocks.push(entry);
+        }
+        drop(head);
+        catalog.sealed_through = rotated.last_seq;
+        catalog.progress = rotated.progress.clone();
+        if catalog != self.catalog {
+            self.commit(catalog)?;
+        }
+        if block.is_some() {
+            shared.counters.seals.add(1);
+        }
+        shared.view.replace_head(&rotated.head, block);
+        Ok(())
+    }
+
+    /// Replaces the catalog. If that fails it is unknown which of the two is on the disk, and with
+    /// it which part of the log still counts: nothing may be built on that.
+    fn commit(&mut self, catalog: Catalog) -> Result<(), SealError> {
+        if let Some(cause) = self.shared.queue.poison_cause() {
+            return Err(SealError::Failed { cause });
+        }
+        catalog.write(&self.shared.disk).map_err(|error| {
+            tracing::error!(%error, "the store takes no more spans until it is opened again");
+            let cause: Arc<str> = format!("cannot write the catalog: {error}").into();
+            self.shared.queue.poison(cause.clone());
+            SealError::Failed { cause }
+        })?;
+        self.catalog = catalog;
+        Ok(())
+    }
+
+    /// Removes segments that blocks have made superfluous.
+    fn trim(&self) {
+        for (first_seq, segment) in self.shared.segments.take_through(self.catalog.sealed_through) {
+            let path = frame::path(first_seq);
+            let removed = if segment.is_damaged {
+                self.shared.counters.quarantined_files.add(1);
+                quarantine(&self.shared.disk, &path)
+            } else {
+                self.shared.disk.remove(&path)
+            };
+            if let Err(error) = removed {
+                // The next open finds it, skips what is in it, and tries again.
+                tracing::warn!(path, %error, "cannot remove a log segment yet");
+            }
+        }
+    }
+
+    fn retire(&mut self) {
+        let options = &self.shared.options;
+        let limits = Limits { time: options.retention_time, bytes: options.retention_bytes };
+        if limits == Limits::default() || self.wait_ticks > 0 {
+            return;
+        }
+        let log_bytes = self.shared.segments.bytes();
+        if self.catalog.blocks.is_empty() && limits.bytes.is_some_and(|max| log_bytes > max) {
+            // The log alone is too much: as a block it is smaller, and may go as one.
+            if self.seal().is_err() {
+                return;
+            }
+        }
+        let entries: Vec<&BlockEntry> = self.catalog.blocks.iter().collect();
+        let log_bytes = self.shared.segments.bytes();
+        let now_ms = self.shared.clock.now_ms();
+        let expired = retention::expired(&entries, limits, log_bytes, now_ms);
+        if expired.is_empty() {
+            return;
+        }
+        let mut catalog = self.catalog.clone();
+        let mut at = 0..;
+        catalog.blocks.retain(|_| at.next().is_some_and(|at| !expired.contains(&at)));
+        let names: Vec<String> =
+            expired.iter().map(|at| self.catalog.blocks[*at].name.clone()).collect();
+        if self.commit(catalog).is_err() {
+            return;
+        }
+        let is_retired = |block: &Arc<Block>| names.contains(&block.entry().name);
+        let blocks = self.shared.view.blocks();
+        let retired: Vec<Arc<Block>> = blocks.iter().filter(|b| is_retired(b)).cloned().collect();
+        self.shared.view.remove_blocks(&retired);
+        for block in &retired {
+            block.doom();
+            self.shared.counters.retired_spans.add(block.entry().spans);
+        }
+        // A block that could not be opened has no reader that would remove its file; the next open
+        // does, as it does with every file that the catalog does not name.
+        self.shared.counters.retired_blocks.add(names.len() as u64);
+        tracing::info!(blocks = names.len(), "retired blocks");
+    }
+}
+
+fn failed(attempt: &str, error: &dyn std::error::Error) -> SealError {
+    let mut cause = format!("cannot {attempt}: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        cause.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    SealError::Failed { cause: cause.into() }
 }

@@ -90,6 +90,122 @@ impl IndexBuilder {
     }
 }
 
+impl Index {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        encoder.count(self.row_groups.len());
+        for group in &self.row_groups {
+            encoder.uint(u64::from(group.rows));
+            encoder.uint(group.offset);
+            encoder.uint(group.bytes);
+            encoder.uint(u64::from(group.crc));
+        }
+        encoder.count(self.services.len());
+        self.services.iter().for_each(|service| encoder.string(service));
+        encoder.count(self.service_sets.len());
+        for set in &self.service_sets {
+            encoder.count(set.len());
+            set.iter().for_each(|number| encoder.uint(u64::from(*number)));
+        }
+        encoder.count(self.names.services().len());
+        for (service, names) in self.names.services() {
+            encoder.string(service);
+            for names in [&names.spans, &names.remotes] {
+                encoder.count(names.len());
+                names.iter().for_each(|name| encoder.string(name));
+            }
+        }
+        let base = self.starts.map_or(0, |(first, _)| first.nanos());
+        encoder.uint(base);
+        encoder.count(self.traces.len());
+        for entry in &self.traces {
+            entry.encode(base, &mut encoder);
+        }
+        encoder.into_bytes()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let row_groups = decoder.list(|decoder| {
+            Ok(RowGroup {
+                rows: decoder.uint_as()?,
+                offset: decoder.uint()?,
+                bytes: decoder.uint()?,
+                crc: decoder.uint_as()?,
+            })
+        })?;
+        let services = decoder.list(Decoder::string)?;
+        let service_sets = decoder.list(|decoder| decoder.list(Decoder::uint_as))?;
+        let mut names = Names::default();
+        for (service, spans, remotes) in decoder.list(|decoder| {
+            let service = decoder.string()?;
+            Ok((service, decoder.list(Decoder::string)?, decoder.list(Decoder::string)?))
+        })? {
+            let of_service = ServiceNames {
+                spans: spans.into_iter().collect(),
+                remotes: remotes.into_iter().collect(),
+            };
+            names.insert(service, of_service);
+        }
+        let base = decoder.uint()?;
+        let traces = decoder.list(|decoder| Entry::decode(base, decoder))?;
+        decoder.end()?;
+        let mut index = Self { row_groups, traces, service_sets, services, names, starts: None };
+        index.complete();
+        Ok(index)
+    }
+}
+
+/// Which times of a trace follow.
+const HAS_START: u8 = 1;
+const HAS_ROOT: u8 = 2;
+
+impl Entry {
+    fn encode(&self, base: u64, encoder: &mut Encoder<'_>) {
+        encoder.fixed_u64(self.key.low);
+        encoder.fixed_u64(self.key.high);
+        let Facts { root_start, start, latest } = self.facts;
+        let has_root = if root_start.is_some() { HAS_ROOT } else { 0 };
+        let has_start = if start.is_some() { HAS_START } else { 0 };
+        encoder.byte(has_start | has_root);
+        if let (Some(start), Some(latest)) = (start, latest) {
+            encoder.uint(start.nanos() - base);
+            encoder.uint(latest.nanos() - start.nanos());
+            if let Some(root_start) = root_start {
+                encoder.uint(root_start.nanos() - start.nanos());
+            }
+        }
+        encoder.uint(u64::from(self.first_row));
+        encoder.uint(u64::from(self.rows));
+        encoder.uint(u64::from(self.service_set));
+    }
+
+    fn decode(base: u64, decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let key = TraceKey { low: decoder.fixed_u64()?, high: decoder.fixed_u64()? };
+        let has = decoder.byte()?;
+        let mut facts = Facts::default();
+        if has & HAS_START != 0 {
+            let mut after = |from: u64| {
+                let at = from.checked_add(decoder.uint()?);
+                at.ok_or(Malformed { what: "a time past the end of time" })
+            };
+            let start = after(base)?;
+            facts.start = Some(Timestamp::from_nanos(start));
+            facts.latest = Some(Timestamp::from_nanos(after(start)?));
+            if has & HAS_ROOT != 0 {
+                facts.root_start = Some(Timestamp::from_nanos(after(start)?));
+            }
+        }
+        Ok(Self {
+            key,
+            facts,
+            first_row: decoder.uint_as()?,
+            rows: decoder.uint_as()?,
+            service_set: decoder.uint_as()?,
+        })
+    }
+}
+
 /// No block has as many rows, and so nothing in it.
 fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
@@ -166,6 +282,27 @@ impl Index {
                 };
                 add(entry.key, start_max, has_service);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn an_index_reads_back_as_written() {
+        for seed in 0..50 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut builder = IndexBuilder::default();
+            for low in 0..random.u64(0..40) {
+                let spans: Vec<Span> = (0..3).map(|_| testing::span(&mut random)).collect();
+                builder.add(TraceKey { low, high: random.u64(..) }, &spans);
+            }
+            let group = RowGroup { rows: 120, offset: 4, bytes: 1 << 40, crc: u32::MAX };
+            let index = builder.finish(vec![group, group]);
+            assert_eq!(Index::decode(&index.encode()), Ok(index), "seed {seed}");
         }
     }
 }

@@ -7,7 +7,7 @@ mod decode;
 mod encode;
 
 pub(crate) use decode::Decoder;
-pub(crate) use encode::Encoder;
+pub(crate) use encode::{Encoder, rare_flags};
 
 use sigyn_model::SpanBatch;
 

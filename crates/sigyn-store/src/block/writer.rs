@@ -1,0 +1,162 @@
+//! Makes a block of a head: one Parquet file, whole and durable before anyone hears of it.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::writer::SerializedFileWriter;
+use sigyn_model::{Span, Timestamp};
+
+use super::DIR;
+use super::index::{IndexBuilder, RowGroup};
+use super::row::GroupBuilder;
+use super::schema::{GROUP_ROWS, properties, schema};
+use super::section::{METADATA_KEY, Section, Sections};
+use super::tags::TagSummary;
+use crate::catalog::BlockEntry;
+use crate::disk::{Appender, Disk, TEMPORARY};
+use crate::facts::TraceKey;
+use crate::head::Head;
+use crate::trace::assemble;
+
+/// Why a block was not written. Nothing is lost by it: the log still has its spans.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("input or output failed")]
+    Io(#[from] io::Error),
+    #[error("the encoder failed")]
+    Parquet(#[from] ParquetError),
+    #[error("the store is being closed")]
+    Stopped,
+}
+
+/// Writes the head's spans to the block of this name. `stop` is asked between row groups.
+pub(crate) fn write(
+    disk: &Disk,
+    name: &str,
+    head: &Head,
+    stop: impl Fn() -> bool,
+) -> Result<BlockEntry, WriteError> {
+    let path = format!("{DIR}/{name}");
+    let temporary = format!("{path}{TEMPORARY}");
+    let mut file = BlockFile::create(disk, &temporary)?;
+    // Rows in order of start: what a search reads together stands together.
+    let mut order: Vec<(Option<Timestamp>, TraceKey)> =
+        head.traces_from(std::ops::Bound::Unbounded).map(|(key, t)| (t.facts.start, key)).collect();
+    order.sort_unstable();
+    let mut index = IndexBuilder::default();
+    let mut tags = TagSummary::default();
+    let mut group: Vec<Span> = Vec::with_capacity(GROUP_ROWS);
+    let mut spans_written = 0;
+    for (_, key) in order {
+        let Some(trace) = head.trace(key) else { continue };
+        let spans = assemble(trace.spans.clone());
+        index.add(key, &spans);
+        spans_written += spans.len() as u64;
+        for span in spans {
+            tags.add(&span);
+            group.push(span);
+            if group.len() == GROUP_ROWS {
+                file.write_group(&group)?;
+                group.clear();
+                if stop() {
+                    return Err(WriteError::Stopped);
+                }
+            }
+        }
+    }
+    if !group.is_empty() {
+        file.write_group(&group)?;
+    }
+    let (first_arrival_ms, last_arrival_ms) = head.arrivals_ms().unwrap_or_default();
+    let sealed = file.finish(index, &tags)?;
+    disk.rename(&temporary, &path)?;
+    disk.sync_dir(DIR)?;
+    Ok(BlockEntry {
+        name: name.to_owned(),
+        bytes: sealed.bytes,
+        tail_bytes: sealed.tail_bytes,
+        tail_crc: sealed.tail_crc,
+        spans: spans_written,
+        first_arrival_ms,
+        last_arrival_ms,
+    })
+}
+
+/// A block's file while it grows.
+struct BlockFile {
+    writer: SerializedFileWriter<Summed>,
+    row_groups: Vec<RowGroup>,
+}
+
+struct Finished {
+    bytes: u64,
+    tail_bytes: u64,
+    tail_crc: u32,
+}
+
+impl BlockFile {
+    fn create(disk: &Disk, path: &str) -> Result<Self, WriteError> {
+        let file = Summed { file: BufWriter::new(disk.create(path)?), bytes: 0, crc: 0 };
+        let mut writer = SerializedFileWriter::new(file, schema()?, Arc::new(properties()?))?;
+        writer.flush()?;
+        writer.inner_mut().crc = 0;
+        Ok(Self { writer, row_groups: Vec::new() })
+    }
+
+    fn write_group(&mut self, spans: &[Span]) -> Result<(), WriteError> {
+        let mut columns = GroupBuilder::default();
+        spans.iter().for_each(|span| columns.push(span));
+        let offset = self.writer.inner().bytes;
+        let mut group = self.writer.next_row_group()?;
+        columns.write(&mut group)?;
+        group.close()?;
+        self.writer.flush()?;
+        let file = self.writer.inner_mut();
+        let rows = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+        let crc = std::mem::take(&mut file.crc);
+        self.row_groups.push(RowGroup { rows, offset, bytes: file.bytes - offset, crc });
+        Ok(())
+    }
+
+    fn finish(mut self, index: IndexBuilder, tags: &TagSummary) -> Result<Finished, WriteError> {
+        let index = index.finish(self.row_groups);
+        let (tags, packed) = Section::pack(&tags.encode(), self.writer.inner().bytes)?;
+        self.writer.write_all(&packed)?;
+        self.writer.flush()?;
+        let file = self.writer.inner_mut();
+        file.crc = 0;
+        let tail_offset = file.bytes;
+        let (index, packed) = Section::pack(&index.encode(), tail_offset)?;
+        self.writer.write_all(&packed)?;
+        let places = Sections { tags, index }.to_string();
+        self.writer.append_key_value_metadata(KeyValue::new(METADATA_KEY.to_owned(), places));
+        let Summed { file, bytes, crc } = self.writer.into_inner()?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync()?;
+        Ok(Finished { bytes, tail_bytes: bytes - tail_offset, tail_crc: crc })
+    }
+}
+
+/// Counts and sums what is written.
+struct Summed {
+    file: BufWriter<Appender>,
+    bytes: u64,
+    /// Since it was last set to zero.
+    crc: u32,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.bytes += written as u64;
+        self.crc = crc32c::crc32c_append(self.crc, &bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Into the buffer is enough: only `bytes` and `crc` must be up to date.
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Which blocks have had their time.
+
+use std::time::Duration;
+
+use crate::catalog::BlockEntry;
+
+/// What is kept: by age, by size, or for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) time: Option<Duration>,
+    pub(crate) bytes: Option<u64>,
+}
+
+/// Blocks that must go, by their place in `blocks`. `log_bytes` count towards the limit of bytes.
+///
+/// A block's age is that of its newest *arrival*. Spans arrive when they end, or soon after, so this
+/// is the age of its newest span, too; but traces imported with old timestamps are not deleted at
+/// once, and a timestamp in the far future does not keep a block for ever.
+pub(crate) fn expired(
+    blocks: &[&BlockEntry],
+    limits: Limits,
+    log_bytes: u64,
+    now_ms: u64,
+) -> Vec<usize> {
+    let mut by_age: Vec<usize> = (0..blocks.len()).collect();
+    by_age.sort_by_key(|i| blocks[*i].last_arrival_ms);
+    let mut bytes: u64 = log_bytes + blocks.iter().map(|block| block.bytes).sum::<u64>();
+    let mut expired = Vec::new();
+    for i in by_age {
+        let age_ms = u128::from(now_ms.saturating_sub(blocks[i].last_arrival_ms));
+        let too_old = limits.time.is_some_and(|time| age_ms > time.as_millis());
+        let too_much = limits.bytes.is_some_and(|max| bytes > max);
+        if too_old || too_much {
+            bytes -= blocks[i].bytes;
+            expired.push(i);
+        }
+    }
+    expired
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of 100 bytes that arrived at these times; at 1000 ms, with 50 bytes of log.
+    fn check(arrivals_ms: &[u64], time_ms: Option<u64>, bytes: Option<u64>, expected: &[usize]) {
+        let block =
+            |at: &u64| BlockEntry { bytes: 100, last_arrival_ms: *at, ..BlockEntry::default() };
+        let blocks: Vec<BlockEntry> = arrivals_ms.iter().map(block).collect();
+        let limits = Limits { time: time_ms.map(Duration::from_millis), bytes };
+        let blocks: Vec<&BlockEntry> = blocks.iter().collect();
+        assert_eq!(expired(&blocks, limits, 50, 1_000), expected, "{arrivals_ms:?} {limits:?}");
+    }
+
+    #[test]
+    fn blocks_go_by_age_and_by_size_the_oldest_first() {
+        check(&[1, 2, 3], None, None, &[]);
+        check(&[899, 900, 901], Some(100), None, &[0]);
+        check(&[30, 10, 20], None, Some(350), &[]);
+        check(&[30, 10, 20], None, Some(349), &[1]);
+        check(&[30, 10, 20], None, Some(200), &[1, 2]);
+        check(&[30, 10, 20], None, Some(0), &[1, 2, 0]);
+        check(&[5_000], Some(0), None, &[]);
+        check(&[1, 990], Some(100), Some(100), &[0, 1]);
+    }
+}
