@@ -22,7 +22,7 @@ use crate::scrape_loop::Commit;
 use crate::status::Status;
 
 /// Changes that come within this time of a sync are taken together by the next one.
-const SYNC_PAUSE: Duration = Duration::from_secs(1);
+const SYNC_PAUSE: Duration = Duration::from_millis(100);
 /// How long scrapes that are under way may take to finish at shutdown. What is cut off then was not
 /// committed: the target is asked for it again after the restart.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(750);

@@ -190,7 +190,10 @@ impl ScrapeLoop {
         if let Some(sample) = clock {
             self.target.measured(sample);
         }
-        if let Some(problem) = problems.first() {
+        // Told once; how many they are is in the books.
+        if let Some(problem) = problems.first()
+            && self.target.refused(problem)
+        {
             let count = problems.len();
             warn!(target = %self.target.key, count, %problem, "target sent spans that cannot be kept");
         }

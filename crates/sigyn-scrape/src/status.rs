@@ -39,6 +39,8 @@ pub struct TargetStatus {
     pub state: State,
     /// Of the last scrape; of a target that is not traced, why it is not.
     pub last_error: Option<String>,
+    /// Why a span was last refused by the decoder.
+    pub last_problem: Option<String>,
     pub last_scrape: Option<SystemTime>,
     pub last_duration: Duration,
     pub last_spans: u64,

@@ -64,6 +64,7 @@ struct Inner {
     health: Health,
     not_traced: bool,
     last_error: Option<String>,
+    last_problem: Option<String>,
     failures: Failures,
     failures_in_a_row: u32,
     failing_since: Option<SystemTime>,
@@ -125,6 +126,11 @@ impl Tracked {
 
     pub(crate) fn measured(&self, sample: ClockSample) {
         push_bounded(&mut self.lock().clock, sample, CLOCK_SAMPLES_MAX);
+    }
+
+    /// Spans could not be kept. True the first time.
+    pub(crate) fn refused(&self, problem: &str) -> bool {
+        self.lock().last_problem.replace(problem.to_owned()).is_none()
     }
 
     /// An answer is durable: the books moved, perhaps by losses.
@@ -195,6 +201,7 @@ impl Tracked {
             health: inner.health,
             state: self.state(&inner, now),
             last_error: inner.last_error.clone(),
+            last_problem: inner.last_problem.clone(),
             last_scrape: last.map(|record| record.at),
             last_duration: last.map_or(Duration::ZERO, |record| record.took),
             last_spans: last.map_or(0, |record| record.spans),
@@ -290,3 +297,6 @@ fn rate(history: &VecDeque<(Instant, u32)>) -> f64 {
     let spans: f64 = history.iter().skip(1).map(|(_, spans)| f64::from(*spans)).sum();
     if seconds > 0.0 { spans / seconds } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests;

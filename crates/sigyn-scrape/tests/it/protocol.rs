@@ -1,6 +1,6 @@
 //! The pull protocol with targets that obey it: nothing is lost, and what is lost is counted.
 
-use sigyn_model::codec::json_v2;
+use sigyn_model::codec::{json_v2, otlp};
 use sigyn_model::pull::Cursor;
 use sigyn_model::{LossReason, Losses};
 use sigyn_scrape::{Health, State};
@@ -208,5 +208,28 @@ async fn clocks_are_compared() {
     let status = scraper.target("scraped", |target| target.scrapes_total == 1).await;
     let seconds = status.clock_offset_ns.unwrap() / 1_000_000_000;
     assert!((3590..=3600).contains(&seconds), "{seconds}");
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_span_that_cannot_be_read_is_counted_and_takes_no_other_with_it() {
+    // One span in OTLP whose trace id is two bytes long, and two that are whole.
+    let mut body = otlp::encode(&spans(1..=2));
+    body.extend_from_slice(b"\x0a\x0e\x12\x0c\x12\x0a\x0a\x02\xaa\xbb\x12\x02\x01\x02\x2a\x00");
+    let headers = [
+        ("Content-Type", "application/x-protobuf"),
+        ("Sigyn-Range", "7:1-1/1"),
+        ("Sigyn-Next", "7:2"),
+        ("Sigyn-Finished", "3"),
+    ];
+    let idle = response("204 No Content", &[("Sigyn-Next", "7:2"), ("Sigyn-Finished", "3")], b"");
+    let first = Reply::Keep(response("200 OK", &headers, &body));
+    let target = Target::scripted(vec![first, Reply::Keep(idle)]).await;
+    let scraper = Scraper::of(&[&target]);
+    let status = scraper.target("a scrape", |target| target.scrapes_total > 0).await;
+    assert_eq!(scraper.store.ids(), [1, 2]);
+    assert_eq!(status.account.lost, Losses { rejected: 1, ..Losses::default() });
+    assert_eq!(status.state, State::Lossy);
+    assert!(status.last_problem.is_some());
     scraper.stop().await;
 }

@@ -1,0 +1,173 @@
+use std::time::UNIX_EPOCH;
+
+use sigyn_discovery::TargetGroup;
+use sigyn_discovery::config::Job;
+use sigyn_discovery::target::populate;
+use sigyn_model::{Losses, Span, SpanId, TraceId};
+
+use super::*;
+
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// A target of `job`, scraped every 10 s, whose states look back three intervals.
+fn tracked(job: &str, context: &Arc<Context>) -> Tracked {
+    let mut job = Job::new(job);
+    job.scrape_interval = INTERVAL;
+    let group = TargetGroup {
+        targets: vec![Labels::from_iter([("__address__", "127.0.0.1:80")])],
+        ..TargetGroup::default()
+    };
+    let target = populate(&job, "/traces", &[group]).active.remove(0);
+    Tracked::new(target, "key".to_owned(), Arc::clone(context), 3)
+}
+
+fn tick(spans: u64, end: End) -> Tick {
+    Tick {
+        at: UNIX_EPOCH,
+        took: Duration::ZERO,
+        status: "200 OK".to_owned(),
+        bytes: 100 * spans,
+        spans,
+        end,
+    }
+}
+
+fn lost(lost: Losses) -> TargetProgress {
+    TargetProgress { account: Account { lost, ..Account::default() }, ..TargetProgress::default() }
+}
+
+fn failed() -> End {
+    End::Failed(FailureCause::Timeout, "too late".to_owned())
+}
+
+async fn next_interval() {
+    tokio::time::advance(INTERVAL).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_most_pressing_state_is_shown() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let check = |expected| assert_eq!(target.status(Instant::now()).state, expected);
+    check(State::Unknown);
+    target.scraped(tick(1, End::Done));
+    check(State::Up);
+    target.committed(&lost(Losses { evicted: 3, ..Losses::default() }), UNIX_EPOCH);
+    check(State::Lossy);
+    target.scraped(tick(0, End::NotTraced("404".to_owned())));
+    check(State::NotTraced);
+    target.scraped(tick(0, failed()));
+    check(State::Down);
+    target.scraped(tick(1, End::Done));
+    check(State::Lossy);
+    for _ in 0..3 {
+        next_interval().await;
+    }
+    check(State::Silent);
+    target.scraped(tick(1, End::Done));
+    check(State::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_silent_after_its_intervals_and_not_before() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let state = || target.status(Instant::now()).state;
+    for _ in 0..3 {
+        target.scraped(tick(0, End::Done));
+        assert_eq!(state(), State::Up);
+        next_interval().await;
+    }
+    target.scraped(tick(0, End::Done));
+    assert_eq!(state(), State::Silent);
+    target.scraped(tick(1, End::Done));
+    assert_eq!(state(), State::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn context_is_lost_only_where_enough_spans_say_so() {
+    let context = Arc::new(Context::default());
+    let (target, other) = (tracked("a", &context), tracked("b", &context));
+    let span = |id: u64| Span::new(TraceId::new(u128::from(id)).unwrap(), SpanId::new(1).unwrap());
+    other.observe(&[span(1)]);
+    let state = || target.status(Instant::now()).state;
+    target.observe(&[span(2)]);
+    target.scraped(tick(CONTEXT_SPANS_MIN - 1, End::Done));
+    assert_eq!(state(), State::Up);
+    target.scraped(tick(1, End::Done));
+    assert_eq!(state(), State::ContextLost);
+    drop(other);
+    assert_eq!(state(), State::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_in_a_row_are_counted_from_the_first() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+    for (second, row) in [(5, 1), (6, 2)] {
+        let failed = Tick { at: at(second), ..tick(0, failed()) };
+        assert_eq!(target.scraped(failed), row);
+    }
+    let status = target.status(Instant::now());
+    assert_eq!((status.failures_in_a_row, status.failing_since), (2, Some(at(5))));
+    assert_eq!((status.health, status.failures.timeout), (Health::Down, 2));
+    assert_eq!(target.scraped(tick(0, End::Done)), 0);
+    let status = target.status(Instant::now());
+    assert_eq!((status.failing_since, status.last_error), (None, None));
+    assert_eq!((status.scrapes_total, status.failures.total()), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn losses_are_windows_by_reason_and_one_explained_later_is_none() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let windows = || {
+        let windows = target.status(Instant::now()).loss_windows;
+        windows.iter().map(|window| (window.reason, window.spans)).collect::<Vec<_>>()
+    };
+    let losses = Losses { before_first_scrape: 5, ..Losses::default() };
+    target.committed(&lost(losses), UNIX_EPOCH);
+    target.scraped(tick(0, End::Done));
+    assert_eq!(target.status(Instant::now()).state, State::Up, "nobody read it then");
+    let losses = Losses { evicted: 2, unexplained: 4, ..losses };
+    target.committed(&lost(losses), UNIX_EPOCH);
+    target.committed(&lost(Losses { unexplained: 0, ..losses }), UNIX_EPOCH);
+    let expected = [
+        (LossReason::BeforeFirstScrape, 5),
+        (LossReason::Evicted, 2),
+        (LossReason::Unexplained, 4),
+    ];
+    assert_eq!(windows(), expected);
+    for evicted in 3..100 {
+        target.committed(&lost(Losses { evicted, ..losses }), UNIX_EPOCH);
+    }
+    assert_eq!(windows().len(), LOSS_WINDOWS_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_is_that_of_the_last_scrapes_and_all_lists_are_bounded() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    // What the first scrape finds was made at an unknown time.
+    target.scraped(tick(1_000_000, End::Done));
+    assert!(target.status(Instant::now()).spans_per_second < f64::EPSILON);
+    for _ in 0..100 {
+        next_interval().await;
+        target.scraped(tick(50, End::Done));
+    }
+    let status = target.status(Instant::now());
+    assert!((status.spans_per_second - 5.0).abs() < 0.001);
+    assert_eq!((status.history.len(), status.recent.len()), (HISTORY_MAX, RECENT_MAX));
+    assert_eq!((status.last_spans, status.last_bytes), (50, 5000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_is_read_from_the_quickest_answer() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let measured = |offset_ns, round_trip_ms| {
+        let round_trip = Duration::from_millis(round_trip_ms);
+        target.measured(ClockSample { offset_ns, round_trip });
+        target.status(Instant::now()).clock_offset_ns
+    };
+    assert_eq!(measured(7, 10), Some(7));
+    assert_eq!(measured(500, 900), Some(7));
+    assert_eq!(measured(9, 1), Some(9));
+    let last = (0..CLOCK_SAMPLES_MAX).fold(None, |_, _| measured(20, 30)).unwrap();
+    assert_eq!(last, 20, "an old sample says nothing of a clock that drifts");
+}
