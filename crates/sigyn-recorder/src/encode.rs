@@ -209,3 +209,64 @@ impl Cached {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caps::span_bytes;
+    use crate::ring::Ring;
+    use sigyn_model::{SpanId, TraceId};
+
+    /// Ten segments of a span each.
+    fn segments() -> Vec<Arc<Segment>> {
+        let ring = Ring::new(1, 1024 * 1024);
+        for id in 1..=10 {
+            let span = Span::new(TraceId::new(1).unwrap(), SpanId::new(id).unwrap());
+            let bytes = span_bytes(&span);
+            ring.push(span, bytes);
+            ring.read(1, false, None);
+        }
+        ring.read(1, false, None).segments
+    }
+
+    #[test]
+    fn a_segment_is_encoded_once_for_each_format_and_coding() {
+        let encodings = Encodings::new(1024 * 1024);
+        let segments = segments();
+        for format in [Format::Otlp, Format::ZipkinJson] {
+            for coding in [Coding::Zstd, Coding::Gzip, Coding::Identity] {
+                let first = encodings.get(&segments[0], format, coding).unwrap();
+                let second = encodings.get(&segments[0], format, coding).unwrap();
+                assert_eq!(first.as_ptr(), second.as_ptr(), "{format:?} {coding:?}");
+            }
+        }
+        assert_eq!(encodings.with(|cached| cached.entries.len()), 6);
+    }
+
+    #[test]
+    fn encodings_stay_within_their_bound_and_go_with_their_segments() {
+        let segments = segments();
+        let size = |encodings: &Encodings| encodings.with(|cached| cached.bytes);
+        let one = Format::ZipkinJson.encode(&segments[0].spans).len();
+        let encodings = Encodings::new(3 * one);
+        for segment in &segments {
+            encodings.get(segment, Format::ZipkinJson, Coding::Identity).unwrap();
+            assert!(size(&encodings) <= 3 * one);
+        }
+        let held =
+            encodings.with(|cached| cached.entries.keys().map(|key| key.0).collect::<Vec<_>>());
+        assert_eq!(held, [8, 9, 10]);
+        encodings.forget_below(10);
+        assert_eq!(size(&encodings), one);
+        encodings.forget_below(11);
+        assert_eq!(size(&encodings), 0);
+    }
+
+    #[test]
+    fn a_log_of_no_size_caches_nothing_and_still_answers() {
+        let encodings = Encodings::new(0);
+        let segment = &segments()[0];
+        assert!(!encodings.get(segment, Format::Otlp, Coding::Zstd).unwrap().is_empty());
+        assert_eq!(encodings.with(|cached| (cached.entries.len(), cached.bytes)), (0, 0));
+    }
+}

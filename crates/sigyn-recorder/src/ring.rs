@@ -157,9 +157,15 @@ impl Ring {
         self.segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD)
     }
 
-    /// Takes a finished span that weighs `alone` without what it shares with others. Full means that the oldest segments go.
+    /// Takes a finished span that weighs `alone` without what it may share with others. If the log is
+    /// full, the oldest segments go.
     pub(crate) fn push(&self, span: Span, alone: usize) {
         let urgent = span.is_error();
+        // The first span of a segment carries what its followers share.
+        let leading = alone + caps::shared_bytes(&span, None);
+        if leading > self.span_bytes_max() {
+            return self.refuse();
+        }
         let mut log = self.lock();
         if log.is_final {
             log.counts.finished += 1;
@@ -167,18 +173,12 @@ impl Ring {
             return;
         }
         let mut bytes = alone + caps::shared_bytes(&span, log.active.spans.last());
-        if alone + caps::shared_bytes(&span, None) > self.span_bytes_max() {
-            log.counts.finished += 1;
-            log.counts.dropped.oversize += 1;
-            return;
-        }
         let mut evicted = Evicted::new();
         let mut wake = false;
         if log.active.bytes + bytes > self.span_bytes_max() {
             log.seal(self.hot_bytes_max, &mut evicted);
             wake = true;
-            // The first span of a segment carries what its followers share.
-            bytes = alone + caps::shared_bytes(&span, None);
+            bytes = leading;
         }
         log.counts.finished += 1;
         let before = log.active.bytes;
