@@ -211,6 +211,10 @@ impl ScrapeLoop {
             }
         }
         drop(place);
+        if after.account.restarts > progress.account.restarts {
+            // What the old process finished after our last scrape went with it.
+            info!(target = %self.target.key, cursor = ?after.cursor, "target restarted, the end of its old log is unknown");
+        }
         tick.spans += arrived.kept;
         self.target.committed(&after, asked_at);
         *progress = after;

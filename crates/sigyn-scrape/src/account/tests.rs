@@ -1,3 +1,5 @@
+//! The books, by table and against a simulated target that knows the truth.
+
 use proptest::prelude::*;
 use sigyn_model::Losses;
 use sigyn_model::pull::{Cursor, Dropped, Range};

@@ -1,3 +1,5 @@
+//! States, windows and bounds of one target, under paused time.
+
 use std::time::UNIX_EPOCH;
 
 use sigyn_discovery::TargetGroup;
