@@ -399,3 +399,6 @@ pub fn process(labels: &Labels, rules: &[Rule]) -> Option<Labels> {
     let mut labels = labels.clone();
     rules.iter().all(|rule| rule.apply(&mut labels)).then_some(labels)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,8 @@ pub(super) struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Group(usize),
+    /// The first of these groups that took part in the match.
+    Group(Vec<usize>),
 }
 
 impl Template {
@@ -31,13 +32,11 @@ impl Template {
                 literal.push('$');
                 rest = after;
             } else if let Some((name, after)) = reference(rest) {
-                // A reference to a group that does not exist stands for nothing.
-                if let Some(group) = regex.group(name) {
-                    if !literal.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut literal)));
-                    }
-                    parts.push(Part::Group(group));
+                if !literal.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut literal)));
                 }
+                // Of a group that does not exist there is nothing to write.
+                parts.push(Part::Group(regex.groups(name)));
                 rest = after;
             } else {
                 literal.push('$');
@@ -60,8 +59,9 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Group(group) => {
-                    out.push_str(captures.get(*group).map_or("", |group| group.as_str()))
+                Part::Group(groups) => {
+                    let group = groups.iter().find_map(|group| captures.get(*group));
+                    out.push_str(group.map_or("", |group| group.as_str()));
                 }
             }
         }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn expansion_follows_go() {
-        let regex = Regex::new("(?P<first>[a-z]+)-(b)?(?P<é>c*)").unwrap();
+        let regex = Regex::new("(?P<first>[a-z]+)-(?P<n>b)?(?P<n>c*)").unwrap();
         for (template, expected) in [
             ("", ""),
             ("plain", "plain"),
@@ -104,7 +104,9 @@ mod tests {
             ("$first", "ab"),
             ("${first}_x", "ab_x"),
             ("$first_x", ""),
-            ("$é", "cc"),
+            ("$é", ""),
+            // Of two groups with one name, that which took part.
+            ("$n", "cc"),
             ("$日", ""),
             ("$01", ""),
             ("$00", ""),
