@@ -27,9 +27,9 @@ pub(crate) fn router(route_prefix: String) -> Router {
     router.with_state(route_prefix)
 }
 
-/// Leads from the root of the server to the UI under its prefix.
+/// Leads from the root of the server, and from a prefix other than that, to the UI.
 pub(crate) fn home_router(route_prefix: String) -> Router {
-    Router::new().route("/", get(home)).with_state(route_prefix)
+    Router::new().route("/", get(home)).route(&route_prefix, get(home)).with_state(route_prefix)
 }
 
 async fn home(State(prefix): State<String>) -> Response {

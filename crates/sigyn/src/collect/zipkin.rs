@@ -123,7 +123,7 @@ impl Collector {
         self.store.append(SpanBatch { spans, progress: None }).await.map_err(|error| {
             self.counters.spans_dropped.fetch_add(count, Ordering::Relaxed);
             let refusal = match error {
-                AppendError::Overloaded { .. } => Refusal::Overloaded,
+                AppendError::Overloaded => Refusal::Overloaded,
                 _ => Refusal::Storage,
             };
             unavailable(refusal, format!("{:#}", anyhow::Error::new(error)))

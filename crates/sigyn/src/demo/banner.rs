@@ -30,7 +30,9 @@ pub(super) fn opening(scene: &Scene, base: &str, asked: u16, port: u16, config: 
         };
         let line =
             format!("  {:<12} {:<18} http://{:<17}", service.name, service.pod, service.address);
-        out += &format!("{line} {}\n", faint(note)).replace(" \n", "\n");
+        let line = if note.is_empty() { line } else { format!("{line} {}", faint(note)) };
+        out += line.trim_end();
+        out.push('\n');
     }
     out += &format!("\n  Pages    {}\n", bold(&format!("{base}/")));
     out += &format!("  Config   {}\n", config.display());

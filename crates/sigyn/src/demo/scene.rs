@@ -155,14 +155,15 @@ fn recorder(name: &str, pod: &str, zone: &str) -> Option<Recorder> {
     if name == "legacy-auth" {
         return None;
     }
-    let mut options = Options::default();
-    options.service_name = name.to_owned();
-    options.resource = vec![
-        ("service.instance.id".to_owned(), Value::from(pod)),
-        ("cloud.availability_zone".to_owned(), Value::from(zone)),
-    ];
-    if name == "inventory" {
-        options.hot_bytes_max = TINY_LOG_BYTES;
-    }
+    let default = Options::default();
+    let options = Options {
+        service_name: name.to_owned(),
+        resource: vec![
+            ("service.instance.id".to_owned(), Value::from(pod)),
+            ("cloud.availability_zone".to_owned(), Value::from(zone)),
+        ],
+        hot_bytes_max: if name == "inventory" { TINY_LOG_BYTES } else { default.hot_bytes_max },
+        ..default
+    };
     Some(Recorder::new(options))
 }

@@ -21,7 +21,7 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
     let silent = Parrot::start(None);
     let cut = Parrot::start(response(
         "200 OK\r\ncontent-type: application/json\r\nsigyn-range: 00000000000000aa:1-1/1\r\nsigyn-next: 00000000000000aa:2\r\ncontent-length: 500",
-        "[{\"traceId\":\"c\",\"id\":\"c\"}",
+        "[{\"traceId\":\"cafe\",\"id\":\"c\"}",
     ));
     let garbage = Parrot::start(response(
         "200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 9",
@@ -71,7 +71,7 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
     settled(&cut.address.to_string(), "down", "down", "");
     settled(&garbage.address.to_string(), "down", "down", "");
     settled("127.0.0.1:1", "down", "down", "refused");
-    assert_eq!(tracer.get("/api/v2/trace/c").status, 404, "nothing of a cut body is kept");
+    assert_eq!(tracer.get("/api/v2/trace/cafe").status, 404, "nothing of a cut body is kept");
     let failed = |reason: &str, instance: &str| {
         let text = tracer.get("/metrics").text();
         text.lines()

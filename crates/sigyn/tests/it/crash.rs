@@ -35,17 +35,13 @@ fn nothing_acknowledged_is_lost_and_nothing_is_doubled() {
     let mut next_push = PUSHED;
     for round in 0..ROUNDS {
         let tracer = Tracer::start(folder.path());
-        let address = tracer.address;
+        let (address, first_push) = (tracer.address, next_push);
         let stop = Arc::new(AtomicBool::new(false));
         // A cursor that was committed covers spans that must be there: what the target says was
         // received never goes back over a crash.
-        let received = || {
-            let target = tracer.target(&service.address.to_string())?;
-            target["sigyn"]["received"].as_u64()
-        };
-        let at_start = until("the target is known", received);
+        let at_start = until("the target is known", || received(&tracer, &service));
         assert!(at_start >= committed, "round {round}: {at_start} < {committed}");
-        let pushed = std::thread::scope(|scope| {
+        let (pushed, next) = std::thread::scope(|scope| {
             let recorder = scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let from = recorded.fetch_add(10, Ordering::Relaxed) + 1;
@@ -55,7 +51,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_doubled() {
             });
             let pusher = scope.spawn(|| {
                 let mut pushed = Vec::new();
-                let mut next = next_push;
+                let mut next = first_push;
                 while !stop.load(Ordering::Relaxed) {
                     let spans: Vec<String> = (next..next + PUSH_SPANS)
                         .map(|n| format!(r#"{{"traceId":"{n:x}","id":"{n:x}","name":"pushed"}}"#))
@@ -71,16 +67,17 @@ fn nothing_acknowledged_is_lost_and_nothing_is_doubled() {
                 (pushed, next)
             });
             // A little later in each round, so that death comes at every point of the work.
-            until("some spans are in", || (received()? > at_start || round % 5 == 0).then_some(()));
+            until("some spans are in", || {
+                (received(&tracer, &service)? > at_start || round % 5 == 0).then_some(())
+            });
             std::thread::park_timeout(Duration::from_millis(round * 7 % 90));
-            committed = received().unwrap_or(committed).max(committed);
+            committed = received(&tracer, &service).unwrap_or(committed).max(committed);
             tracer.kill();
             stop.store(true, Ordering::Relaxed);
             recorder.join().unwrap();
-            let (pushed, next) = pusher.join().unwrap();
-            next_push = next;
-            pushed
+            pusher.join().unwrap()
         });
+        next_push = next;
         acknowledged.extend(pushed);
     }
     assert!(!acknowledged.is_empty() && committed > 0);
@@ -99,6 +96,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_doubled() {
     assert_eq!(target["sigyn"]["restarts"], 0);
     check_all(&tracer, 1..total + 1);
     check_all(&tracer, acknowledged.iter().copied());
+}
+
+fn received(tracer: &Tracer, service: &Service) -> Option<u64> {
+    tracer.target(&service.address.to_string())?["sigyn"]["received"].as_u64()
 }
 
 /// Each of these traces holds exactly one span.

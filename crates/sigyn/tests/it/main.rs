@@ -1,5 +1,7 @@
 //! The program from outside: the real binary, real sockets, real signals, all on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod crash;
 mod http;

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -89,7 +89,6 @@ pub(crate) fn numbered(n: u64) -> Span {
 #[derive(Debug)]
 pub(crate) struct Parrot {
     pub(crate) address: SocketAddr,
-    pub(crate) asked: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -98,9 +97,9 @@ impl Parrot {
     pub(crate) fn start(answer: Option<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let stopped = Arc::new(AtomicBool::new(false));
         std::thread::spawn({
-            let (asked, stopped) = (Arc::clone(&asked), Arc::clone(&stopped));
+            let stopped = Arc::clone(&stopped);
             move || {
                 let mut held = Vec::new();
                 for stream in listener.incoming() {
@@ -108,7 +107,6 @@ impl Parrot {
                         return;
                     }
                     let Ok(mut stream) = stream else { continue };
-                    asked.fetch_add(1, Ordering::Relaxed);
                     let mut head = [0u8; 4096];
                     let _ = stream.read(&mut head);
                     match &answer {
@@ -120,7 +118,7 @@ impl Parrot {
                 }
             }
         });
-        Self { address, asked, stopped }
+        Self { address, stopped }
     }
 }
 
