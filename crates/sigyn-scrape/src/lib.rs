@@ -15,6 +15,7 @@ mod pool;
 mod request;
 mod schedule;
 mod scrape;
+mod scrape_error;
 mod scrape_loop;
 mod status;
 mod target;

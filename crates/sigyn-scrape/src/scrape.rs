@@ -1,7 +1,5 @@
 //! One scrape: a request, its whole answer, and the spans in it, or the one reason why not.
 
-use std::error::Error as StdError;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,15 +11,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use sigyn_model::Span;
-use sigyn_model::codec::{DecodeError, Decoded};
+use sigyn_model::codec::Decoded;
 use sigyn_model::pull::Cursor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::answer::{Answer, AnswerError};
+use crate::answer::Answer;
 use crate::body::{self, BodyError, Encoding};
 use crate::decode::{Format, Origin};
-use crate::request::{Ask, RequestError};
-use crate::status::FailureCause;
+use crate::request::Ask;
+use crate::scrape_error::ScrapeError;
 
 /// As long as Prometheus keeps an idle connection: longer than any usual interval.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(300);
@@ -77,63 +75,6 @@ pub(crate) struct ClockSample {
     pub(crate) round_trip: Duration,
 }
 
-/// Why a scrape brought nothing. The cursor stays where it is.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ScrapeError {
-    #[error("cannot ask")]
-    Request(#[from] RequestError),
-    #[error("no whole answer within {0:?}")]
-    Timeout(Duration),
-    #[error("cannot connect to {address}")]
-    Connect { address: String, source: io::Error },
-    #[error("no answer from {address}")]
-    Lost { address: String, source: io::Error },
-    #[error("server returned HTTP status {0}")]
-    Status(StatusCode),
-    #[error("server returned HTTP status {status}: redirects are not followed (to {location:?})")]
-    Redirect { status: StatusCode, location: String },
-    #[error("server returned HTTP status 429 Too Many Requests")]
-    Busy { retry_after: Option<Duration> },
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    #[error("cannot decode the body")]
-    Decode(#[from] DecodeError),
-    #[error("the answer breaks the pull protocol")]
-    Protocol(#[from] AnswerError),
-    #[error("the answer is not HTTP")]
-    NotHttp { source: io::Error },
-    #[error("no room for another large body: the store is behind, or many targets send much")]
-    Crowded,
-    #[error("decoding panicked")]
-    DecoderPanicked,
-}
-
-impl ScrapeError {
-    pub(crate) fn cause(&self) -> FailureCause {
-        match self {
-            Self::Timeout(_) => FailureCause::Timeout,
-            Self::Request(_) | Self::Connect { .. } | Self::Lost { .. } => FailureCause::Connect,
-            Self::Status(_) | Self::Redirect { .. } | Self::Busy { .. } => FailureCause::Status,
-            Self::Body(BodyError::TooLarge { .. }) => FailureCause::BodyLimit,
-            Self::Body(BodyError::Cut { .. } | BodyError::ToClose { .. }) => FailureCause::BodyCut,
-            Self::Body(_) | Self::Decode(_) | Self::DecoderPanicked => FailureCause::Decode,
-            Self::Protocol(_) | Self::NotHttp { .. } => FailureCause::Protocol,
-            Self::Crowded => FailureCause::Commit,
-        }
-    }
-}
-
-impl ScrapeError {
-    /// The status that decided it, where there was one.
-    pub(crate) fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Status(status) | Self::Redirect { status, .. } => Some(*status),
-            Self::Busy { .. } => Some(StatusCode::TOO_MANY_REQUESTS),
-            _ => None,
-        }
-    }
-}
-
 impl Fetcher {
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
@@ -141,8 +82,8 @@ impl Fetcher {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION_MAX)
-            // A loop never overlaps itself, so one connection a target is what there is to keep.
-            .pool_max_idle_per_host(1)
+            // A loop never overlaps itself, but targets may share a host and differ by their path.
+            .pool_max_idle_per_host(4)
             .build(connector);
         Self {
             client,
@@ -226,7 +167,7 @@ impl Fetcher {
             let (asked, timer) = (SystemTime::now(), Instant::now());
             let error = match self.client.request(ask.request(cursor)).await {
                 Ok(response) => return Ok((response, asked, timer.elapsed())),
-                Err(error) => failed_request(&error, ask.address()),
+                Err(error) => ScrapeError::of_request(&error, ask.address()),
             };
             // A target may close an idle connection at the very moment we use it again. One with
             // cursors is asked once more; reading a foreign target may take its spans away, and what
@@ -376,43 +317,4 @@ fn unpack_and_decode(
     let mut decoded = format.decode(&bytes)?;
     origin.mark(&mut decoded.spans);
     Ok(Some((decoded, bytes.len() as u64)))
-}
-
-fn failed_request(error: &hyper_util::client::legacy::Error, address: &str) -> ScrapeError {
-    let address = address.to_owned();
-    let (source, is_parse) = innermost(error);
-    match () {
-        () if error.is_connect() => ScrapeError::Connect { address, source },
-        () if is_parse => ScrapeError::NotHttp { source },
-        () => ScrapeError::Lost { address, source },
-    }
-}
-
-/// The bottom of an error's chain, which is what an operator needs of a client's error, and whether
-/// the answer was there but could not be read as HTTP.
-fn innermost(error: &(dyn StdError + 'static)) -> (io::Error, bool) {
-    let mut is_parse = false;
-    let mut last = error;
-    loop {
-        is_parse |= last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
-        let Some(source) = last.source() else { break };
-        last = source;
-    }
-    let source = match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::other(last.to_string()),
-    };
-    (source, is_parse)
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -14,7 +14,8 @@ use crate::books::Book;
 use crate::decode::Origin;
 use crate::request::Ask;
 use crate::schedule::Schedule;
-use crate::scrape::{Fetcher, Outcome, ScrapeError, Scraped, chain};
+use crate::scrape::{Fetcher, Outcome, Scraped};
+use crate::scrape_error::{ScrapeError, chain};
 use crate::status::FailureCause;
 use crate::target::{End, Tick, Tracked};
 
