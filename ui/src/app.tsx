@@ -5,6 +5,7 @@ import { useEffect } from 'preact/hooks';
 import { focusFilter, useKeys } from './kit/keys';
 import { Empty } from './kit/states';
 import { go, href, place } from './kit/url';
+import { SearchPage } from './search/page';
 import { KeysHelp, openHelp } from './shell/help';
 import { Omnibox } from './shell/omnibox';
 import { pollTargets } from './shell/status';
@@ -13,6 +14,9 @@ import { TargetsPage } from './targets/page';
 import { TracePage } from './trace/page';
 
 function page(path: string): { title: string; section: string; view: ComponentChildren } {
+  if (path === '/' || path === '/zipkin/' || path === '/zipkin') {
+    return { title: 'Search', section: '/zipkin/', view: <SearchPage /> };
+  }
   if (path === '/targets') return { title: 'Targets', section: '/targets', view: <TargetsPage /> };
   const trace = /^\/zipkin\/traces\/([^/]+)$/.exec(path)?.[1];
   if (trace)

@@ -7,6 +7,7 @@ import { followLinks } from './kit/url';
 import './theme/tokens.css';
 import './theme/base.css';
 import './shell/shell.css';
+import './search/search.css';
 import './targets/targets.css';
 import './trace/trace.css';
 

@@ -5,11 +5,11 @@ use crate::Asset;
 #[rustfmt::skip]
 pub(crate) static ASSETS: [Asset; 8] = [
     Asset::new("assets/ibm-plex-mono-latin-400-normal-DMJ8VG8y.woff2", "font/woff2", "08949f728dc52d52", include_bytes!("../dist/assets/ibm-plex-mono-latin-400-normal-DMJ8VG8y.woff2")),
-    Asset::new("assets/index-Bu9DELnU.css", "text/css; charset=utf-8", "4440c940ea0013fe", include_bytes!("../dist/assets/index-Bu9DELnU.css")),
-    Asset::new("assets/index-QepP-1Mf.js", "text/javascript; charset=utf-8", "6067d2e0ad05e2d9", include_bytes!("../dist/assets/index-QepP-1Mf.js")),
+    Asset::new("assets/index-DFi7Zi_L.css", "text/css; charset=utf-8", "ff73734c5163c235", include_bytes!("../dist/assets/index-DFi7Zi_L.css")),
+    Asset::new("assets/index-zgkdE0do.js", "text/javascript; charset=utf-8", "b9da99f893f504e9", include_bytes!("../dist/assets/index-zgkdE0do.js")),
     Asset::new("assets/inter-latin-wght-normal-Dx4kXJAl.woff2", "font/woff2", "3100e775e8616cd2", include_bytes!("../dist/assets/inter-latin-wght-normal-Dx4kXJAl.woff2")),
     Asset::new("favicon.svg", "image/svg+xml", "01d41c7a1b7e7869", include_bytes!("../dist/favicon.svg")),
     Asset::new("fonts-OFL.txt", "text/plain; charset=utf-8", "68037de01157a659", include_bytes!("../dist/fonts-OFL.txt")),
-    Asset::new("index.html", "text/html; charset=utf-8", "5efaf72882b0184c", include_bytes!("../dist/index.html")),
+    Asset::new("index.html", "text/html; charset=utf-8", "bb80223257dff405", include_bytes!("../dist/index.html")),
     Asset::new("licenses.md", "text/markdown; charset=utf-8", "32ed8a853c904175", include_bytes!("../dist/licenses.md")),
 ];

@@ -32,7 +32,11 @@ pub fn respond(
         return response;
     }
     let name = path.trim_start_matches('/');
-    let name = name.strip_prefix("zipkin/").unwrap_or(name);
+    let name = match name.strip_prefix("zipkin/").unwrap_or(name) {
+        // Asked for by old browsers and by Zipkin's own links; every browser of today takes the drawing.
+        "favicon.ico" => "favicon.svg",
+        name => name,
+    };
     let mut response = match file(name) {
         Some(asset) if name != "index.html" => asset_response(asset, headers),
         None if looks_like_a_file(name) => text(StatusCode::NOT_FOUND, "there is no such file\n"),

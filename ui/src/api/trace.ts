@@ -1,7 +1,7 @@
 /** `GET api/v1/trace/{id}/columns` and `/spans`: a trace as columns, and its spans in full by row. */
 
+import type { Labels } from '../targets/model';
 import { getJson, RequestFailed } from './client';
-import type { Labels } from './targets';
 
 /** As it comes over the wire; `trace/model.ts` makes a `Trace` of it. */
 export interface Columns {

@@ -46,11 +46,18 @@ export function CopyButton({ text, class: className = 'btn', title, children }: 
 
 /** A label, copied by a click. */
 export function Label({ name, value, note }: { name: string; value: string; note?: string }) {
+  const text = value ? `${name}="${value.replaceAll('"', '"')}"` : name;
   return (
-    <CopyButton class="label" title="Copy" text={`${name}="${value.replaceAll('"', '\\"')}"`}>
-      {name}
-      <span class="eq">=</span>
-      <b>{value}</b>
+    <CopyButton class="label" title="Copy" text={text}>
+      {value ? (
+        <>
+          {name}
+          <span class="eq">=</span>
+          <b>{value}</b>
+        </>
+      ) : (
+        <b>{name}</b>
+      )}
       {note && <span class="note">{note}</span>}
     </CopyButton>
   );

@@ -1,7 +1,7 @@
 /** Data that is asked for again: old data stays while new is on its way, or does not come. */
 
 import { type Signal, signal } from '@preact/signals';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 
 export interface Loaded<T> {
   data: T | null;
@@ -12,10 +12,16 @@ export interface Loaded<T> {
 }
 
 export class Resource<T> {
-  readonly state: Signal<Loaded<T>> = signal({ data: null, error: null, loading: true, at: 0 });
+  readonly state: Signal<Loaded<T>>;
   private abort: AbortController | null = null;
 
-  constructor(private readonly load: (abort: AbortSignal) => Promise<T>) {}
+  /** `before` is shown until the first answer. */
+  constructor(
+    private readonly load: (abort: AbortSignal) => Promise<T>,
+    before: T | null = null,
+  ) {
+    this.state = signal({ data: before, error: null, loading: true, at: 0 });
+  }
 
   async refresh(): Promise<void> {
     this.abort?.abort();
@@ -59,7 +65,20 @@ export class Resource<T> {
   }
 }
 
-/** Loads once for each `key`. */
+/** As `useResource`, but what an earlier key loaded is shown, as old, until its successor is here. */
+export function useKeptResource<T>(key: string, load: (abort: AbortSignal) => Promise<T>): Resource<T> {
+  const before = useRef<Resource<T> | null>(null);
+  // `key` names everything that `load` depends on.
+  const resource = useMemo(() => new Resource(load, before.current?.state.peek().data), [key]);
+  before.current = resource;
+  useEffect(() => {
+    void resource.refresh();
+    return () => resource.cancel();
+  }, [resource]);
+  return resource;
+}
+
+/** Loads once for each `key`, and forgets what another key loaded. */
 export function useResource<T>(key: string, load: (abort: AbortSignal) => Promise<T>): Resource<T> {
   // `key` names everything that `load` depends on.
   const resource = useMemo(() => new Resource(load), [key]);

@@ -1,8 +1,9 @@
 /** The targets as every page sees them: the badge, the loss windows, the Targets page itself. */
 
 import { computed } from '@preact/signals';
-import { fetchTargets, type LossWindow, type Target } from '../api/targets';
+import { fetchTargets } from '../api/targets';
 import { Resource } from '../kit/load';
+import type { LossWindow, Target } from '../targets/model';
 
 const EVERY_MS = 5000;
 

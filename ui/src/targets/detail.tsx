@@ -1,7 +1,7 @@
 /** What an opened target shows: its last scrapes, its labels before and after relabelling, its losses. */
 
-import type { Labels, Target } from '../api/targets';
 import { formatAge, formatBytes, formatClock, formatCount, formatDuration } from '../kit/format';
+import type { Labels, Target } from './model';
 
 export function TargetDetail({ target, skewMs }: { target: Target; skewMs: number }) {
   return (

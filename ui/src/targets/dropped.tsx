@@ -1,9 +1,9 @@
 /** Targets that discovery found and relabelling dropped: counted always, listed on demand. */
 
 import { useSignal } from '@preact/signals';
-import type { Targets } from '../api/targets';
 import { formatCount, plural } from '../kit/format';
 import { VirtualRows } from '../kit/virtual';
+import type { Targets } from './model';
 
 const ROW_PX = 30;
 

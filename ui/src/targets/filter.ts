@@ -1,6 +1,6 @@
 /** The filter box of Targets: `zone="eu-1b" pod=~"payment-.*" 10.4.7`, every term must hold. */
 
-import type { Target } from '../api/targets';
+import type { Target } from './model';
 
 type Match = (target: Target) => boolean;
 

@@ -2,7 +2,6 @@
 
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { STATES, type State, type Target, type Targets } from '../api/targets';
 import { formatClock, formatCount, formatDuration, plural } from '../kit/format';
 import { useKeys } from '../kit/keys';
 import { narrow } from '../kit/screen';
@@ -14,6 +13,7 @@ import { targets as resource } from '../shell/status';
 import { TargetDetail } from './detail';
 import { Dropped } from './dropped';
 import { parseFilter } from './filter';
+import { STATES, type State, type Target, type Targets } from './model';
 import { GroupRow, NoteRow, rowHeight, TargetRow } from './row';
 import {
   answers,

@@ -1,10 +1,10 @@
 /** One row of Targets: a group, a note about it, or a target. */
 
-import type { Target } from '../api/targets';
 import { Label } from '../kit/copy';
 import { formatAge, formatClock, formatCount, formatDuration, formatOffset } from '../kit/format';
 import { Chevron } from '../kit/icons';
 import { now } from '../kit/screen';
+import type { Target } from './model';
 import { answers, type Row, stateClass, stateWords } from './rows';
 import { Sparkline } from './sparkline';
 

@@ -1,6 +1,6 @@
 /** From targets to the rows of the table: filtered, grouped, sorted, opened. Pure. */
 
-import type { Pool, State, Target } from '../api/targets';
+import type { Pool, State, Target } from './model';
 
 export type Row =
   | {

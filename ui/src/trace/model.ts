@@ -1,7 +1,7 @@
 /** A trace as typed arrays in preorder: a parent comes before its children, a subtree is one range. */
 
-import type { Labels } from '../api/targets';
 import type { Columns, Complete, Gap, Loss } from '../api/trace';
+import type { Labels } from '../targets/model';
 
 export const KINDS = ['local', 'client', 'server', 'producer', 'consumer'] as const;
 
@@ -26,8 +26,8 @@ export interface Trace {
   size: Uint32Array;
   start: Float64Array;
   end: Float64Array;
-  service: Uint16Array;
-  name: Uint32Array;
+  service: Int32Array;
+  name: Int32Array;
   kind: Uint8Array;
   flags: Uint8Array;
   /** Index into services, -1 for none. */
@@ -56,9 +56,11 @@ export function fromColumns(columns: Columns): Trace {
   const size = new Uint32Array(count).fill(1);
   const start = new Float64Array(count);
   const end = new Float64Array(count);
-  const service = Uint16Array.from(columns.service);
+  const services = nameless(columns.services, columns.service);
+  const names = nameless(columns.names, columns.name);
+  const { indices: service } = services;
   const flags = Uint8Array.from(columns.flags);
-  const perService = new Uint32Array(columns.services.length);
+  const perService = new Uint32Array(services.words.length);
   const errors: number[] = [];
   let from = 0;
   let to = 1;
@@ -90,8 +92,8 @@ export function fromColumns(columns: Columns): Trace {
     rev: columns.rev,
     startUs: columns.startUs,
     count,
-    services: columns.services,
-    names: columns.names,
+    services: services.words,
+    names: names.words,
     targets: columns.targets ?? [],
     parent,
     depth,
@@ -99,7 +101,7 @@ export function fromColumns(columns: Columns): Trace {
     start,
     end,
     service,
-    name: Uint32Array.from(columns.name),
+    name: names.indices,
     kind: Uint8Array.from(columns.kind),
     flags,
     remote: Int32Array.from(columns.remote),
@@ -114,6 +116,16 @@ export function fromColumns(columns: Columns): Trace {
     loss: columns.loss ?? [],
     complete: columns.complete ?? null,
   };
+}
+
+/** A span without a name comes with -1: it gets an empty word of its own, so that every index is one. */
+function nameless(
+  words: readonly string[],
+  indices: readonly number[],
+): { words: readonly string[]; indices: Int32Array } {
+  const array = Int32Array.from(indices);
+  if (!array.includes(-1)) return { words, indices: array };
+  return { words: [...words, ''], indices: array.map((index) => (index < 0 ? words.length : index)) };
 }
 
 export function serviceName(trace: Trace, row: number): string {

@@ -39,6 +39,7 @@ fn a_page_is_the_index_and_an_unknown_file_is_not_found() {
     check("/services/shop.checkout", 200, "text/html");
     check("/favicon.svg", 200, "image/svg+xml");
     check("/zipkin/favicon.svg", 200, "image/svg+xml");
+    check("/zipkin/favicon.ico", 200, "image/svg+xml");
     check(&script(), 200, "text/javascript");
     check("/zipkin/main.js", 404, "text/plain");
     check("/assets/index-old.css", 404, "text/plain");

@@ -1,0 +1,168 @@
+/** The targets as the pages know them, out of Prometheus' answer with Sigyn's object in each. Pure. */
+
+export type Labels = Record<string, string>;
+
+export const STATES = ['up', 'down', 'silent', 'context lost', 'lossy', 'not traced', 'unknown'] as const;
+export type State = (typeof STATES)[number];
+
+export interface ScrapeRecord {
+  at: string;
+  tookSeconds: number;
+  status: string;
+  bytes: number;
+  spans: number;
+  cursor: string | null;
+  error: string | null;
+}
+
+export interface LossWindow {
+  from: string;
+  to: string;
+  spans: number;
+  reason: string;
+}
+
+export interface Target {
+  key: string;
+  pool: string;
+  url: string;
+  labels: Labels;
+  discoveredLabels: Labels;
+  state: State;
+  lastError: string;
+  /** Unix milliseconds, or null before the first scrape. */
+  lastScrapeMs: number | null;
+  tookSeconds: number;
+  interval: string;
+  timeout: string;
+  spansPerSecond: number;
+  /** Spans per scrape, newest last. */
+  history: number[];
+  received: number;
+  lost: number;
+  lostByReason: Record<string, number>;
+  restarts: number;
+  cursor: string | null;
+  clockOffsetNs: number | null;
+  lastSpanMs: number | null;
+  failuresInARow: number;
+  failingSinceMs: number | null;
+  recent: ScrapeRecord[];
+  lossWindows: LossWindow[];
+}
+
+export interface Pool {
+  job: string;
+  active: number;
+  dropped: number;
+  errors: string[];
+}
+
+export interface DroppedTarget {
+  pool: string;
+  discoveredLabels: Labels;
+}
+
+export interface Targets {
+  targets: Target[];
+  dropped: DroppedTarget[];
+  droppedCount: number;
+  pools: Pool[];
+  /** The server's clock minus this browser's, in milliseconds: ages are told by the server's. */
+  clockSkewMs: number;
+}
+
+interface RawTarget {
+  discoveredLabels?: Labels;
+  labels?: Labels;
+  scrapePool?: string;
+  scrapeUrl?: string;
+  lastError?: string;
+  lastScrape?: string;
+  lastScrapeDuration?: number;
+  health?: string;
+  scrapeInterval?: string;
+  scrapeTimeout?: string;
+  sigyn?: Partial<{
+    state: string;
+    spansPerSecond: number;
+    history: number[];
+    received: number;
+    lost: number;
+    lostByReason: Record<string, number>;
+    restarts: number;
+    cursor: string | null;
+    clockOffsetNs: number | null;
+    lastSpanAt: string | null;
+    failuresInARow: number;
+    failingSince: string | null;
+    recent: ScrapeRecord[];
+    lossWindows: LossWindow[];
+  }>;
+}
+
+export interface RawTargets {
+  activeTargets?: RawTarget[];
+  droppedTargets?: { discoveredLabels?: Labels; scrapePool?: string }[];
+  droppedTargetCounts?: Record<string, number>;
+  sigyn?: { pools?: Pool[]; now?: string };
+}
+
+export function readTargets(data: RawTargets, nowMs: number): Targets {
+  const serverNow = time(data.sigyn?.now);
+  const counts = Object.values(data.droppedTargetCounts ?? {});
+  const dropped = data.droppedTargets ?? [];
+  return {
+    targets: (data.activeTargets ?? []).map(readTarget),
+    dropped: dropped.map((raw) => ({
+      pool: raw.scrapePool ?? '',
+      discoveredLabels: raw.discoveredLabels ?? {},
+    })),
+    droppedCount: counts.length ? counts.reduce((sum, n) => sum + n, 0) : dropped.length,
+    pools: data.sigyn?.pools ?? [],
+    clockSkewMs: serverNow === null ? 0 : serverNow - nowMs,
+  };
+}
+
+function readTarget(raw: RawTarget, index: number): Target {
+  const own = raw.sigyn ?? {};
+  const pool = raw.scrapePool ?? '';
+  const url = raw.scrapeUrl ?? '';
+  return {
+    // Two targets of a pool may share a URL, so their place tells them apart.
+    key: `${pool}|${url}|${index}`,
+    pool,
+    url,
+    labels: raw.labels ?? {},
+    discoveredLabels: raw.discoveredLabels ?? {},
+    state: readState(own.state ?? raw.health),
+    lastError: raw.lastError ?? '',
+    lastScrapeMs: time(raw.lastScrape),
+    tookSeconds: raw.lastScrapeDuration ?? 0,
+    interval: raw.scrapeInterval ?? '',
+    timeout: raw.scrapeTimeout ?? '',
+    spansPerSecond: own.spansPerSecond ?? 0,
+    history: own.history ?? [],
+    received: own.received ?? 0,
+    lost: own.lost ?? 0,
+    lostByReason: own.lostByReason ?? {},
+    restarts: own.restarts ?? 0,
+    cursor: own.cursor ?? null,
+    clockOffsetNs: own.clockOffsetNs ?? null,
+    lastSpanMs: time(own.lastSpanAt),
+    failuresInARow: own.failuresInARow ?? 0,
+    failingSinceMs: time(own.failingSince),
+    recent: own.recent ?? [],
+    lossWindows: own.lossWindows ?? [],
+  };
+}
+
+function readState(word: string | undefined): State {
+  return STATES.find((state) => state === word) ?? 'unknown';
+}
+
+/** Go's zero time, which Prometheus writes for "never", is long before any trace. */
+function time(text: string | null | undefined): number | null {
+  const ms = text ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(ms) || ms <= 0 ? null : ms;
+}

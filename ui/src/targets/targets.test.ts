@@ -1,0 +1,107 @@
+import { expect, it } from 'vitest';
+import { offsets, rowAt } from '../kit/virtual';
+import { parseFilter } from './filter';
+import { type RawTargets, readTargets, type Target } from './model';
+import { layRows, mechanism, type View } from './rows';
+
+const RAW: RawTargets = {
+  activeTargets: [
+    {
+      scrapePool: 'shop',
+      scrapeUrl: 'http://127.0.0.1:1/traces',
+      labels: { zone: 'eu-1a', pod: 'payment-1' },
+      health: 'up',
+    },
+    {
+      scrapePool: 'shop',
+      scrapeUrl: 'http://127.0.0.1:2/traces',
+      labels: { zone: 'eu-1b' },
+      sigyn: { state: 'context lost', spansPerSecond: 5 },
+    },
+    {
+      scrapePool: 'idle',
+      scrapeUrl: 'http://127.0.0.1:3/traces',
+      lastScrape: '0001-01-01T00:00:00Z',
+      sigyn: { state: 'odd' },
+    },
+  ],
+  droppedTargetCounts: { shop: 7, idle: 1 },
+  sigyn: {
+    pools: [
+      { job: 'shop', active: 2, dropped: 7, errors: [] },
+      { job: 'broken', active: 0, dropped: 0, errors: ['cannot read the file'] },
+    ],
+  },
+};
+
+const { targets, pools, droppedCount } = readTargets(RAW, 0);
+const VIEW: View = {
+  match: () => true,
+  states: [],
+  group: 'job',
+  sort: '',
+  closedGroups: new Set(),
+  openTargets: new Set(),
+};
+
+it('reads targets with and without the object of Sigyn', () => {
+  expect(targets.map(({ state }) => state)).toEqual(['up', 'context lost', 'unknown']);
+  expect(targets[2]?.lastScrapeMs).toBeNull();
+  expect(droppedCount).toBe(8);
+});
+
+it('filters as PromQL does, and by words', () => {
+  const check = (text: string, expected: number[]) => {
+    const { match, error } = parseFilter(text);
+    expect(error, text).toBeNull();
+    const found = targets.flatMap((target: Target, index) => (match(target) ? [index] : []));
+    expect(found, text).toEqual(expected);
+  };
+  check('', [0, 1, 2]);
+  check('zone="eu-1b"', [1]);
+  check('zone=eu-1b', [1]);
+  check('zone!="eu-1b"', [0, 2]);
+  check('zone=~"eu-1."', [0, 1]);
+  check('zone=~"eu"', []);
+  check('zone!~"eu-.*"', [2]);
+  check('pod=~"payment-.*" 127.0.0.1:1', [0]);
+  check('IDLE', [2]);
+  expect(parseFilter('zone=~"("').error).toContain('not a regular expression');
+});
+
+it('lays rows by group, with the errors of pools that found nobody', () => {
+  const kinds = (view: Partial<View>) =>
+    layRows(targets, pools, { ...VIEW, ...view }).map((row) => (row.kind === 'group' ? row.name : row.kind));
+  expect(kinds({})).toEqual(['shop', 'target', 'target', 'broken', 'note', 'idle', 'target']);
+  expect(kinds({ closedGroups: new Set(['shop']) })).toEqual(['shop', 'broken', 'note', 'idle', 'target']);
+  expect(kinds({ states: ['up'] })).toEqual(['shop', 'target', 'broken', 'note']);
+  expect(kinds({ group: 'zone' })).toEqual(['eu-1a', 'target', 'eu-1b', 'target', '', 'target']);
+  expect(kinds({ openTargets: new Set([targets[0]!.key]) }).slice(0, 3)).toEqual([
+    'shop',
+    'target',
+    'detail',
+  ]);
+  const sorted = layRows(targets, pools, { ...VIEW, sort: '-rate' });
+  expect(sorted[1]).toMatchObject({ target: { spansPerSecond: 5 } });
+});
+
+it('tells the mechanism by its labels', () => {
+  const check = (label: string, expected: string) => expect(mechanism({ [label]: 'x' })).toBe(expected);
+  check('__meta_kubernetes_pod_name', 'kubernetes_sd · pod');
+  check('__meta_kubernetes_endpointslice_name', 'kubernetes_sd · endpointslice');
+  check('__meta_dns_name', 'dns_sd');
+  check('__meta_filepath', 'file_sd');
+  check('__meta_url', 'http_sd');
+  check('__address__', 'static');
+});
+
+it('finds the row at a height', () => {
+  const tops = offsets([30, 36, 60, 36]);
+  const check = (y: number, expected: number) => expect(rowAt(tops, y), String(y)).toBe(expected);
+  check(-5, 0);
+  check(29, 0);
+  check(30, 1);
+  check(125, 2);
+  check(126, 3);
+  check(9999, 3);
+});
