@@ -37,7 +37,7 @@ struct State {
 
 #[derive(Debug)]
 enum Item {
-    Append(Waiting),
+    Append(Box<Waiting>),
     Rotate(SyncSender<Result<Rotated, Arc<str>>>),
 }
 
@@ -80,7 +80,7 @@ impl Queue {
             return Err(AppendError::Overloaded);
         }
         state.bytes += waiting.bytes;
-        state.items.push_back(Item::Append(waiting));
+        state.items.push_back(Item::Append(Box::new(waiting)));
         self.ready.notify_one();
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Queue {
             }
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut group = Vec::new();
+        let mut group: Vec<Waiting> = Vec::new();
         let mut group_bytes = 0;
         loop {
             match state.items.front() {
@@ -133,7 +133,7 @@ impl Queue {
             match state.items.pop_front() {
                 Some(Item::Append(waiting)) => {
                     state.bytes -= waiting.bytes;
-                    group.push(waiting);
+                    group.push(*waiting);
                 }
                 Some(Item::Rotate(done)) => return Some(Group::Rotate(done)),
                 None => return Some(Group::Append(group)),

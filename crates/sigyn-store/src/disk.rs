@@ -39,6 +39,17 @@ pub(crate) enum Lock {
 }
 
 impl Disk {
+    /// A directory of the real disk, made if it is not there. Its name is durable, too: a store that
+    /// acknowledges must not vanish as a whole.
+    pub(crate) fn real(path: &Path) -> io::Result<Self> {
+        if !path.is_dir() {
+            std::fs::create_dir_all(path)?;
+            let above = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(Self::Real(path.to_owned()))
+    }
+
     /// Where a path really is, for messages.
     pub(crate) fn locate(&self, path: &str) -> PathBuf {
         match self {

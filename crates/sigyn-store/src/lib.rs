@@ -7,6 +7,8 @@ mod block;
 mod catalog;
 mod clock;
 mod commit;
+#[cfg(test)]
+mod crash_tests;
 mod disk;
 mod facts;
 mod head;

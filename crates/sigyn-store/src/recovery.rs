@@ -92,9 +92,15 @@ fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
             Ok((instance, catalog.ok_or_else(missing)?))
         }
         None => {
-            let files = disk.list(frame::DIR).map_err(io_error(disk, "list", frame::DIR))?;
-            if !files.is_empty() {
-                return Err(unusable(disk, identity::PATH, "it is missing, and there is a log"));
+            for dir in [frame::DIR, block::DIR] {
+                // A new catalog would disown them all.
+                if !disk.list(dir).map_err(io_error(disk, "list", dir))?.is_empty() {
+                    return Err(unusable(
+                        disk,
+                        identity::PATH,
+                        "it is missing, and data are there",
+                    ));
+                }
             }
             let catalog = Catalog::default();
             catalog.write(disk).map_err(io_error(disk, "write", catalog::PATH))?;

@@ -124,8 +124,7 @@ impl Options {
 impl Store {
     /// Opens a store, or makes one where there is none. Whatever was acknowledged before is there.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let disk = Disk::Real(options.path.clone());
-        std::fs::create_dir_all(&options.path).map_err(|source| OpenError::Io {
+        let disk = Disk::real(&options.path).map_err(|source| OpenError::Io {
             attempt: "make the directory",
             path: options.path.clone(),
             source,
@@ -172,6 +171,12 @@ impl Store {
             }
         })?;
         answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// A reader's view, as of now.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> crate::view::Parts {
+        self.0.shared.view.parts()
     }
 
     /// Drawn at random when the store was made, and kept with the data.

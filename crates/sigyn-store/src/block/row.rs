@@ -1,6 +1,7 @@
 //! Spans to columns and back. What the columns cannot say stands in `ext`, in the log's own bytes.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use parquet::data_type::{
 };
 use parquet::file::writer::SerializedRowGroupWriter;
 use sigyn_model::{
-    Annotation, Endpoint, Kind, Labels, Resource, Scope, Span, SpanId, Status, Tags, Timestamp,
-    TraceId, Value,
+    Annotation, Endpoint, Kind, Labels, Resource, Scope, Span, SpanId, Tags, Timestamp, TraceId,
+    Value,
 };
 
 use super::BlockError;
@@ -89,7 +90,8 @@ impl<'a> SharedBytes<'a> {
 }
 
 impl<'a> GroupBuilder<'a> {
-    pub(crate) fn push(&mut self, span: &'a Span) {
+    /// A row. `zipkin_tags` are the span's.
+    pub(crate) fn push(&mut self, span: &'a Span, zipkin_tags: BTreeMap<&'a str, Cow<'a, str>>) {
         let id = |bytes: &[u8]| FixedLenByteArray::from(bytes.to_vec());
         self.trace_id.values.push(id(&span.trace_id.as_u128().to_be_bytes()));
         self.span_id.values.push(id(&span.id.as_u64().to_be_bytes()));
@@ -109,7 +111,7 @@ impl<'a> GroupBuilder<'a> {
         self.remote.push(span.remote_endpoint.as_ref(), strings);
         self.shared.values.push(span.shared);
         self.debug.values.push(span.debug);
-        let shown = self.push_tags(span);
+        let shown = self.push_tags(span, zipkin_tags);
         let times = span.annotations.iter().map(|a| a.timestamp.nanos().cast_signed());
         self.annotation_times.push_list(times, 1, 0);
         let strings = &mut self.shared_bytes;
@@ -134,7 +136,7 @@ impl<'a> GroupBuilder<'a> {
 
     /// The tags as Zipkin shows them: the span's own first, in their order, then those that status,
     /// scope and resource add. Returns how many there are.
-    fn push_tags(&mut self, span: &'a Span) -> usize {
+    fn push_tags(&mut self, span: &'a Span, zipkin_tags: BTreeMap<&'a str, Cow<'a, str>>) -> usize {
         let strings = &mut self.shared_bytes;
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         if !keys_repeat(&span.tags) {
@@ -144,17 +146,14 @@ impl<'a> GroupBuilder<'a> {
             }
         }
         let own = keys.len();
-        let adds =
-            span.status != Status::default() || span.scope.is_some() || span.resource.is_some();
-        if adds || own < span.tags.len() {
-            for (key, value) in span.zipkin_tags() {
-                if own == 0 || span.tags.iter().all(|(own, _)| own != key) {
-                    keys.push(strings.string(key));
-                    values.push(match value {
-                        std::borrow::Cow::Borrowed(text) => strings.string(text),
-                        std::borrow::Cow::Owned(text) => ByteArray::from(text.into_bytes()),
-                    });
-                }
+        if own < zipkin_tags.len() {
+            let is_own = |key: &str| own > 0 && span.tags.iter().any(|(other, _)| other == key);
+            for (key, value) in zipkin_tags.into_iter().filter(|(key, _)| !is_own(key)) {
+                keys.push(strings.string(key));
+                values.push(match value {
+                    Cow::Borrowed(text) => strings.string(text),
+                    Cow::Owned(text) => ByteArray::from(text.into_bytes()),
+                });
             }
         }
         let shown = keys.len();

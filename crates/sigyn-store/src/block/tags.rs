@@ -1,8 +1,7 @@
 //! Keys and values of a block's tags, for completion: a bounded part of them, read when asked for.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-
-use sigyn_model::Span;
 
 use crate::wal::record::{Decoder, Encoder, Malformed};
 
@@ -16,8 +15,9 @@ const VALUE_BYTES_MAX: usize = 256;
 pub(crate) struct TagSummary(BTreeMap<String, BTreeSet<String>>);
 
 impl TagSummary {
-    pub(crate) fn add(&mut self, span: &Span) {
-        for (key, value) in span.zipkin_tags() {
+    /// Adds a span's tags.
+    pub(crate) fn add(&mut self, tags: &BTreeMap<&str, Cow<'_, str>>) {
+        for (&key, value) in tags {
             if !self.0.contains_key(key) {
                 if self.0.len() >= KEYS_MAX || key.len() > VALUE_BYTES_MAX {
                     continue;
@@ -29,7 +29,7 @@ impl TagSummary {
                 && value.len() <= VALUE_BYTES_MAX
                 && !values.contains(value.as_ref())
             {
-                values.insert(value.into_owned());
+                values.insert(value.clone().into_owned());
             }
         }
     }

@@ -55,10 +55,9 @@ pub(crate) fn write(
         index.add(key, &spans);
         spans_written += spans.len() as u64;
         for span in spans {
-            tags.add(&span);
             group.push(span);
             if group.len() == GROUP_ROWS {
-                file.write_group(&group)?;
+                file.write_group(&group, &mut tags)?;
                 group.clear();
                 if stop() {
                     return Err(WriteError::Stopped);
@@ -67,7 +66,7 @@ pub(crate) fn write(
         }
     }
     if !group.is_empty() {
-        file.write_group(&group)?;
+        file.write_group(&group, &mut tags)?;
     }
     let (first_arrival_ms, last_arrival_ms) = head.arrivals_ms().unwrap_or_default();
     let sealed = file.finish(index, &tags)?;
@@ -105,9 +104,13 @@ impl BlockFile {
         Ok(Self { writer, row_groups: Vec::new() })
     }
 
-    fn write_group(&mut self, spans: &[Span]) -> Result<(), WriteError> {
+    fn write_group(&mut self, spans: &[Span], tags: &mut TagSummary) -> Result<(), WriteError> {
         let mut columns = GroupBuilder::default();
-        spans.iter().for_each(|span| columns.push(span));
+        for span in spans {
+            let shown = span.zipkin_tags();
+            tags.add(&shown);
+            columns.push(span, shown);
+        }
         let offset = self.writer.inner().bytes;
         let mut group = self.writer.next_row_group()?;
         columns.write(&mut group)?;

@@ -31,12 +31,15 @@ pub(crate) enum HeaderError {
 }
 
 impl Header {
-    pub(crate) fn encode(instance: u64, first_seq: u64) -> ([u8; HEADER_BYTES], Self) {
+    /// `salt` is a number that nobody can guess: whoever could would know the checksum to give to
+    /// bytes in a span that look like a frame, and wait for damage before them.
+    pub(crate) fn encode(instance: u64, first_seq: u64, salt: u64) -> ([u8; HEADER_BYTES], Self) {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..24].copy_from_slice(&instance.to_le_bytes());
         bytes[24..32].copy_from_slice(&first_seq.to_le_bytes());
+        bytes[32..40].copy_from_slice(&salt.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&crc.to_le_bytes());
         (bytes, Self { instance, first_seq, crc })

@@ -50,7 +50,7 @@ mod tests {
     const PAYLOADS: [&[u8]; 3] = [b"first", b"", b"the third of them"];
 
     fn segment() -> (Vec<u8>, Header) {
-        let (bytes, header) = Header::encode(7, 40);
+        let (bytes, header) = Header::encode(7, 40, 1);
         let mut bytes = bytes.to_vec();
         for (seq, payload) in (40..).zip(PAYLOADS) {
             frame::put(&mut bytes, &header, seq, payload);
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn frames_of_another_file_are_none() {
         let (bytes, _) = segment();
-        let (other, _) = Header::encode(8, 40);
+        let (other, _) = Header::encode(7, 40, 2);
         let mixed = [&other[..], &bytes[HEADER_BYTES..]].concat();
         assert_eq!(read_seqs(&mixed).0, [] as [u64; 0]);
     }

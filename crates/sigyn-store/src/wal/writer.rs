@@ -105,7 +105,8 @@ impl Writer {
 
     /// Durable before its first frame is, so that a crash never leaves frames in a file without a name.
     fn start_segment(&self) -> io::Result<Current> {
-        let (bytes, header) = Header::encode(self.instance, self.next_seq);
+        let salt = getrandom::u64().map_err(io::Error::other)?;
+        let (bytes, header) = Header::encode(self.instance, self.next_seq, salt);
         let path = frame::path(self.next_seq);
         let mut file = self.disk.create(&path)?;
         file.write_all(&bytes)?;

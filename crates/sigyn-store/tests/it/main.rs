@@ -1,5 +1,7 @@
 //! The store as its callers see it, on a real disk.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

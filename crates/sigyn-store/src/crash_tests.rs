@@ -1,0 +1,535 @@
+//! Random histories on a disk that fails, against a list of what was acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use sigyn_model::{Linker, QueryParams, Span, SpanBatch, TargetProgress, TraceId, TraceQuery};
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::disk::faulty::FaultyDisk;
+use crate::store::{AppendError, OpenError, Options, SealError, Store};
+use crate::testing;
+
+/// Which batch a span came with.
+const MARK: &str = "test.batch";
+
+fn options() -> Options {
+    Options { seal_after: Duration::from_secs(1 << 40), ..Options::new("/faulty") }
+}
+
+fn open_with(disk: &FaultyDisk, options: Options, clock: Clock) -> Result<Store, OpenError> {
+    Store::open_on(Disk::Faulty(disk.clone()), options, clock)
+}
+
+fn open(disk: &FaultyDisk) -> Store {
+    open_with(disk, options(), Clock::System).unwrap()
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Appends batches that wait together, in order.
+fn append_all(store: &Store, batches: &[SpanBatch]) -> Vec<Result<(), AppendError>> {
+    run(async {
+        let mut appends = tokio::task::JoinSet::new();
+        for (i, batch) in batches.iter().cloned().enumerate() {
+            let store = store.clone();
+            appends.spawn(async move { (i, store.append(batch).await) });
+        }
+        let mut results = appends.join_all().await;
+        results.sort_by_key(|(i, _)| *i);
+        results.into_iter().map(|(_, result)| result).collect()
+    })
+}
+
+/// What a store must hold, and what it may.
+#[derive(Default)]
+struct Model {
+    batches: u64,
+    /// In the order of their frames.
+    stored: Vec<SpanBatch>,
+    /// Refused, or never answered: each is there whole or not at all.
+    unknown: Vec<SpanBatch>,
+}
+
+impl Model {
+    fn new_batch(&mut self, random: &mut Rng) -> SpanBatch {
+        self.batches += 1;
+        let mut batch = testing::batch(random, 5);
+        for span in &mut batch.spans {
+            span.set_tag(MARK, self.batches.to_string());
+        }
+        if let Some(progress) = &mut batch.progress {
+            progress.account.received = self.batches;
+        }
+        // A span that was stored before: pushed again, it is still there once.
+        if let (true, Some(old)) = (random.bool(), self.stored.last()) {
+            batch.spans.extend(old.spans.first().cloned());
+        }
+        batch
+    }
+
+    /// Compares a store that was just opened, and learns what became of unknown batches.
+    fn settle(&mut self, store: &Store, context: &str) {
+        let spans = all_spans(store);
+        for batch in std::mem::take(&mut self.unknown) {
+            let is_there = |span: &Span| spans.iter().any(|other| other.same_as(span));
+            let progress_is_there = |progress: &TargetProgress| store.progress().contains(progress);
+            let there = batch.spans.iter().filter(|span| is_there(span)).count();
+            // A span of an older batch that was to be pushed again is there in any case.
+            let own = batch.spans.iter().filter(|span| self.is_new(span)).count();
+            let own_there =
+                batch.spans.iter().filter(|span| self.is_new(span) && is_there(span)).count();
+            assert!(own_there == 0 || there == batch.spans.len(), "half a batch: {context}");
+            if own == 0 {
+                // Its progress alone tells.
+                if batch.progress.as_ref().is_some_and(progress_is_there) {
+                    self.stored.push(batch);
+                }
+            } else if own_there > 0 {
+                self.stored.push(batch);
+            } else if let Some(progress) = &batch.progress {
+                assert!(!progress_is_there(progress), "a cursor without its spans: {context}");
+            }
+        }
+        self.check(store, context);
+    }
+
+    fn is_new(&self, span: &Span) -> bool {
+        self.stored.iter().all(|batch| batch.spans.iter().all(|other| !other.same_as(span)))
+    }
+
+    fn check(&self, store: &Store, context: &str) {
+        let mut progress = BTreeMap::new();
+        for batch in &self.stored {
+            if let Some(one) = &batch.progress {
+                progress.insert(one.target.clone(), one.clone());
+            }
+        }
+        assert_eq!(store.progress(), progress.into_values().collect::<Vec<_>>(), "{context}");
+        let mut traces: BTreeMap<TraceId, Vec<Span>> =
+            self.traces().into_iter().map(|trace| (trace[0].trace_id, trace)).collect();
+        for id in all_ids() {
+            let expected = traces.remove(&id).unwrap_or_default();
+            assert_eq!(store.trace(id).unwrap(), expected, "{context}");
+        }
+        assert!(traces.is_empty());
+    }
+
+    /// The naive store: every span once, in the store's order.
+    fn traces(&self) -> Vec<Vec<Span>> {
+        let mut traces: BTreeMap<TraceId, Vec<Span>> = BTreeMap::new();
+        for span in self.stored.iter().flat_map(|batch| &batch.spans) {
+            traces.entry(span.trace_id).or_default().push(span.clone());
+        }
+        traces.into_values().map(naive_assemble).collect()
+    }
+
+    fn check_queries(&self, store: &Store, random: &mut Rng, context: &str) {
+        let traces = self.traces();
+        for _ in 0..10 {
+            let params = random_params(random);
+            let query = TraceQuery::new(&params).unwrap();
+            let expected = query.run(traces.clone());
+            assert_eq!(store.traces(&query).unwrap(), expected, "{params:?} {context}");
+        }
+        let spans = || traces.iter().flatten();
+        let sorted = |names: BTreeSet<&str>| -> Vec<String> {
+            names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let services: Vec<String> = sorted(spans().filter_map(Span::service_name).collect());
+        assert_eq!(store.service_names().unwrap(), services, "{context}");
+        for service in &services {
+            let of_service = || spans().filter(|span| span.service_name() == Some(service));
+            let names = sorted(of_service().map(|span| span.name.as_str()).collect());
+            assert_eq!(store.span_names(service).unwrap(), names, "{context}");
+            let remotes = sorted(of_service().filter_map(Span::remote_service_name).collect());
+            assert_eq!(store.remote_service_names(service).unwrap(), remotes, "{context}");
+        }
+        let keys: BTreeSet<&str> =
+            spans().flat_map(|span| span.zipkin_tags().into_keys()).collect();
+        assert_eq!(store.tag_keys().unwrap(), keys.iter().copied().collect::<Vec<_>>());
+        for key in keys {
+            let values: BTreeSet<String> =
+                spans().filter_map(|span| Some(span.zipkin_tag(key)?.into_owned())).collect();
+            assert_eq!(store.tag_values(key).unwrap(), values.into_iter().collect::<Vec<_>>());
+        }
+        let (end_ms, lookback_ms) =
+            (testing::EPOCH_MS + random.u64(0..60_000), random.u64(1..60_000));
+        let mut groups: BTreeMap<u64, Vec<Span>> = BTreeMap::new();
+        for span in self.stored.iter().flat_map(|batch| &batch.spans) {
+            groups.entry(span.trace_id.low()).or_default().push(span.clone());
+        }
+        let mut linker = Linker::default();
+        for group in groups.into_values().map(naive_assemble) {
+            let window = end_ms - lookback_ms..=end_ms;
+            if group.iter().any(|s| s.timestamp.is_some_and(|at| window.contains(&at.millis()))) {
+                linker.put_trace(&group);
+            }
+        }
+        assert_eq!(store.dependencies(end_ms, lookback_ms).unwrap(), linker.links(), "{context}");
+    }
+}
+
+fn naive_assemble(spans: Vec<Span>) -> Vec<Span> {
+    let mut once: Vec<Span> = Vec::new();
+    for span in spans {
+        match once.iter_mut().find(|other| other.same_as(&span)) {
+            None => once.push(span),
+            Some(first) if first.target.is_none() => first.target = span.target,
+            Some(_) => {}
+        }
+    }
+    let time = |span: &Span| span.timestamp.map_or(u64::MAX, sigyn_model::Timestamp::nanos);
+    once.sort_by_key(|span| (time(span), span.id, span.shared, span.trace_id));
+    once
+}
+
+/// All ids that random spans have.
+fn all_ids() -> impl Iterator<Item = TraceId> {
+    let ids = (1..20u128).flat_map(|low| [low, low | 1 << 64]);
+    ids.filter_map(TraceId::new)
+}
+
+fn all_spans(store: &Store) -> Vec<Span> {
+    all_ids().flat_map(|id| store.trace(id).unwrap()).collect()
+}
+
+fn random_params(random: &mut Rng) -> QueryParams {
+    let word = |random: &mut Rng| {
+        let words = ["frontend", "backend", "get", "nowhere"];
+        (random.u8(0..3) == 0).then(|| (*random.choice(words).as_ref().unwrap()).to_owned())
+    };
+    let terms = ["get", "http.method=frontend", "error", "target.pod=1", "get and backend"];
+    let window = random.i64(1..90_000);
+    QueryParams {
+        service_name: word(random),
+        remote_service_name: word(random),
+        span_name: word(random),
+        annotation_query: (random.u8(0..4) == 0)
+            .then(|| (*random.choice(terms).as_ref().unwrap()).to_owned()),
+        min_duration_us: (random.u8(0..4) == 0).then(|| random.i64(1..5_000)),
+        max_duration_us: None,
+        end_ts_ms: testing::EPOCH_MS.cast_signed() + random.i64(0..70_000),
+        lookback_ms: window,
+        limit: if random.bool() { random.i64(1..5) } else { 1_000 },
+    }
+}
+
+/// One life of the store, from open to its end.
+fn session(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
+    let store = open(disk);
+    model.settle(&store, context);
+    match random.u8(0..4) {
+        0 | 1 => disk.crash_after(random.u64(0..50)),
+        2 => disk.fail_sync_after(random.u64(0..15)),
+        _ => {}
+    }
+    for _ in 0..random.usize(1..12) {
+        match random.u8(0..8) {
+            0 | 1 => {
+                // If it fails nothing is lost; what then can be appended shows below.
+                let _ = store.seal();
+                model.check(&store, context);
+            }
+            2 => model.check_queries(&store, random, context),
+            _ => {
+                let batches: Vec<SpanBatch> =
+                    (0..random.usize(1..4)).map(|_| model.new_batch(random)).collect();
+                let results = append_all(&store, &batches);
+                for (batch, result) in batches.into_iter().zip(results) {
+                    match result {
+                        Ok(()) => model.stored.push(batch),
+                        Err(AppendError::Poisoned { .. }) => model.unknown.push(batch),
+                        Err(other) => panic!("{other}: {context}"),
+                    }
+                }
+                model.check(&store, context);
+            }
+        }
+    }
+    if random.bool() {
+        let _ = store.close();
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
+    let seeds = std::env::var("SIGYN_CRASH_SEEDS").ok().and_then(|text| text.parse().ok());
+    for seed in 0..seeds.unwrap_or(60u64) {
+        let mut random = Rng::with_seed(seed);
+        let disk = FaultyDisk::default();
+        let mut model = Model::default();
+        for life in 0..random.usize(2..6) {
+            session(&mut model, &disk, &mut random, &format!("seed {seed}, life {life}"));
+            disk.restart(&mut random);
+        }
+        let store = open(&disk);
+        model.settle(&store, &format!("seed {seed}, at the end"));
+        model.check_queries(&store, &mut random, &format!("seed {seed}, at the end"));
+    }
+}
+
+#[test]
+fn a_crash_at_every_step_of_a_seal_is_harmless() {
+    // How many changes a seal makes, one life without a crash tells.
+    let life = |crash_at: Option<u64>| {
+        let mut random = Rng::with_seed(crash_at.unwrap_or(0));
+        let disk = FaultyDisk::default();
+        let mut model = Model::default();
+        let store = open(&disk);
+        let batches: Vec<SpanBatch> = (0..3).map(|_| model.new_batch(&mut random)).collect();
+        assert!(append_all(&store, &batches).iter().all(Result::is_ok));
+        model.stored = batches;
+        let before = disk.changes();
+        if let Some(changes) = crash_at {
+            disk.crash_after(changes);
+        }
+        let sealed = store.seal();
+        assert_eq!(sealed.is_ok(), crash_at.is_none() || store.stats().head_spans == 0);
+        model.check(&store, "after the crash, before the restart");
+        let changes = disk.changes() - before;
+        drop(store);
+        disk.restart(&mut random);
+        let store = open(&disk);
+        model.settle(&store, &format!("crash at {crash_at:?}"));
+        store.seal().unwrap();
+        model.check(&store, &format!("sealed after a crash at {crash_at:?}"));
+        changes
+    };
+    let changes = life(None);
+    assert!(changes > 10, "{changes}");
+    for crash_at in 0..changes {
+        life(Some(crash_at));
+    }
+}
+
+#[test]
+fn a_failed_sync_poisons_the_store_for_good_and_queries_go_on() {
+    let mut random = Rng::with_seed(1);
+    let disk = FaultyDisk::default();
+    let mut model = Model::default();
+    let store = open(&disk);
+    let batch = model.new_batch(&mut random);
+    run(store.append(batch.clone())).unwrap();
+    model.stored.push(batch);
+    disk.fail_sync_after(0);
+    for _ in 0..3 {
+        let batch = model.new_batch(&mut random);
+        let error = run(store.append(batch)).unwrap_err();
+        let cause: Arc<str> = "cannot write to the log: input/output error".into();
+        assert_eq!(error, AppendError::Poisoned { cause: cause.clone() });
+        assert_eq!(store.stats().poisoned, Some(cause.clone()));
+        assert_eq!(store.seal(), Err(SealError::Failed { cause }));
+        model.check(&store, "poisoned");
+    }
+    assert!(store.close().is_err());
+    let store = open(&disk);
+    model.check(&store, "opened again");
+    let batch = model.new_batch(&mut random);
+    run(store.append(batch)).unwrap();
+}
+
+/// Stores three batches in one segment; returns its path.
+fn three_batches(disk: &FaultyDisk, model: &mut Model, random: &mut Rng) -> String {
+    let store = open(disk);
+    for _ in 0..3 {
+        let mut batch = model.new_batch(random);
+        batch.progress = None;
+        batch.spans.push(testing::span(random));
+        run(store.append(batch.clone())).unwrap();
+        model.stored.push(batch);
+    }
+    store.close().unwrap();
+    let segments = disk.list("wal").unwrap();
+    assert_eq!(segments.len(), 1);
+    format!("wal/{}", segments[0].0)
+}
+
+#[test]
+fn a_flipped_bit_costs_its_batch_alone_and_is_told() {
+    let mut random = Rng::with_seed(2);
+    let disk = FaultyDisk::default();
+    let mut model = Model::default();
+    let path = three_batches(&disk, &mut model, &mut random);
+    // In the first frame.
+    disk.corrupt(&path, |bytes| bytes[90] ^= 1);
+    model.stored.remove(0);
+    let store = open(&disk);
+    model.check(&store, "a damaged frame");
+    assert_eq!(store.stats().damaged_spots, 1);
+    // The damaged segment is kept when the log no longer needs it.
+    store.seal().unwrap();
+    model.check(&store, "sealed");
+    assert_eq!((store.stats().quarantined_files, disk.list("quarantine").unwrap().len()), (1, 1));
+    drop(store);
+    let store = open(&disk);
+    model.check(&store, "opened again");
+    assert_eq!(store.stats().damaged_spots, 0);
+}
+
+#[test]
+fn a_torn_end_is_cut_and_the_log_goes_on() {
+    let mut random = Rng::with_seed(3);
+    let disk = FaultyDisk::default();
+    let mut model = Model::default();
+    let path = three_batches(&disk, &mut model, &mut random);
+    disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - 3));
+    model.stored.pop();
+    for _ in 0..2 {
+        let store = open(&disk);
+        model.check(&store, "cut");
+        assert_eq!(store.stats().damaged_spots, 0);
+        let batch = model.new_batch(&mut random);
+        run(store.append(batch.clone())).unwrap();
+        model.stored.push(batch);
+    }
+    let store = open(&disk);
+    model.check(&store, "opened again");
+    // The same tear in a segment that is not the last one is damage.
+    drop(store);
+    disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - 3));
+    model.stored.remove(1);
+    let store = open(&disk);
+    model.check(&store, "torn in the middle");
+    assert_eq!(store.stats().damaged_spots, 1);
+}
+
+#[test]
+fn a_damaged_header_costs_its_segment_alone() {
+    let mut random = Rng::with_seed(4);
+    let disk = FaultyDisk::default();
+    let mut model = Model::default();
+    let path = three_batches(&disk, &mut model, &mut random);
+    disk.corrupt(&path, |bytes| bytes[20] ^= 1);
+    model.stored.clear();
+    let store = open(&disk);
+    model.check(&store, "damaged");
+    assert_eq!((store.stats().damaged_spots, store.stats().quarantined_files), (1, 1));
+    let batch = model.new_batch(&mut random);
+    run(store.append(batch.clone())).unwrap();
+    model.stored.push(batch);
+    drop(store);
+    model.check(&open(&disk), "opened again");
+}
+
+#[test]
+fn a_block_that_cannot_be_read_is_counted_and_the_rest_is_served() {
+    let mut random = Rng::with_seed(5);
+    let disk = FaultyDisk::default();
+    let mut model = Model::default();
+    three_batches(&disk, &mut model, &mut random);
+    let store = open(&disk);
+    store.seal().unwrap();
+    let batch = model.new_batch(&mut random);
+    run(store.append(batch.clone())).unwrap();
+    drop(store);
+    let path = format!("blocks/{}", disk.list("blocks").unwrap()[0].0);
+    let good = disk.read(&path).unwrap();
+    disk.corrupt(&path, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let store = open(&disk);
+    assert_eq!((store.stats().unreadable_blocks, store.stats().blocks), (1, 0));
+    let rest = Model { stored: vec![batch.clone()], ..Model::default() };
+    rest.check(&store, "without the block");
+    store.seal().unwrap();
+    drop(store);
+    disk.corrupt(&path, |bytes| *bytes = good);
+    model.stored.push(batch);
+    model.check(&open(&disk), "the block is back");
+}
+
+#[test]
+fn foreign_and_newer_files_are_refused_in_a_sentence() {
+    let check = |path: &str, change: &dyn Fn(&mut Vec<u8>), expected: &str| {
+        let mut random = Rng::with_seed(6);
+        let disk = FaultyDisk::default();
+        let segment = three_batches(&disk, &mut Model::default(), &mut random);
+        disk.corrupt(if path == "wal" { &segment } else { path }, change);
+        let error = open_with(&disk, options(), Clock::System).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    };
+    let newer_header = |bytes: &mut Vec<u8>| {
+        bytes[8] = 2;
+        let crc = crc32c::crc32c(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    };
+    check("wal", &newer_header, "the segment has format 2, and this program knows 1");
+    let newer = |bytes: &mut Vec<u8>| *bytes = b"sigyn-store version 7\n".to_vec();
+    check("IDENTITY", &newer, "format 7, and this program knows 1");
+    let other = |bytes: &mut Vec<u8>| {
+        *bytes = b"sigyn-store version 1\ninstance 00000000000000aa\n".to_vec();
+    };
+    check("IDENTITY", &other, "it belongs to another store");
+    check("IDENTITY", &|bytes| *bytes = b"hello".to_vec(), "not a store's identity");
+    check("CATALOG", &|bytes| bytes[12] ^= 1, "its checksum is wrong");
+}
+
+#[test]
+fn blocks_are_retired_by_arrival_and_not_by_the_age_of_their_spans() {
+    let mut random = Rng::with_seed(7);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS * 2));
+    let clock = Clock::Manual(now.clone());
+    let retention_time = Some(Duration::from_secs(60));
+    let options = Options { retention_time, ..options() };
+    let store = open_with(&disk, options.clone(), clock.clone()).unwrap();
+    let mut model = Model::default();
+    let mut append = |model: &mut Model| {
+        let batch = model.new_batch(&mut random);
+        run(store.append(batch.clone())).unwrap();
+        model.stored.push(batch);
+    };
+    append(&mut model);
+    store.seal().unwrap();
+    now.fetch_add(59_000, Ordering::SeqCst);
+    append(&mut model);
+    store.seal().unwrap();
+    model.check(&store, "both are young");
+    now.fetch_add(2_000, Ordering::SeqCst);
+    let parts = store.parts();
+    store.seal().unwrap();
+    let oldest = model.stored.remove(0);
+    assert_eq!(store.stats().retired_blocks_total, 1);
+    let left: Vec<Span> = model.traces().concat();
+    assert_eq!(all_spans(&store).len(), left.len());
+    // What became of the spans is known, and so is how far their targets were read.
+    let with_progress = [&oldest, &model.stored[0]];
+    let targets = with_progress.iter().filter_map(|batch| batch.progress.as_ref());
+    let targets: BTreeSet<&str> = targets.map(|progress| progress.target.as_str()).collect();
+    assert_eq!(store.progress().len(), targets.len());
+    // A reader that came before still reads, and then the file goes.
+    assert_eq!(disk.list("blocks").unwrap().len(), 2);
+    for span in &oldest.spans {
+        assert!(parts.trace(span.trace_id).unwrap().iter().any(|other| other.same_as(span)));
+    }
+    drop(parts);
+    assert_eq!(disk.list("blocks").unwrap().len(), 1);
+}
+
+#[test]
+fn blocks_and_log_stay_below_the_limit_of_bytes() {
+    let mut random = Rng::with_seed(8);
+    let disk = FaultyDisk::default();
+    let limit = 60_000;
+    let options = Options { retention_bytes: Some(limit), ..options() };
+    let store = open_with(&disk, options, Clock::System).unwrap();
+    for _ in 0..30 {
+        let mut batch = testing::batch(&mut random, 5);
+        let filler: Vec<u8> = (0..2_000).map(|_| random.u8(..)).collect();
+        let mut span = testing::span(&mut random);
+        span.set_tag("filler", sigyn_model::Value::Bytes(filler));
+        batch.spans.push(span);
+        run(store.append(batch)).unwrap();
+        store.seal().unwrap();
+        let stats = store.stats();
+        assert!(stats.block_bytes + stats.wal_bytes <= limit, "{stats:?}");
+    }
+    let stats = store.stats();
+    assert!(stats.blocks > 1 && stats.retired_blocks_total > 1, "{stats:?}");
+    assert_eq!(disk.list("blocks").unwrap().len() as u64, stats.blocks);
+}
