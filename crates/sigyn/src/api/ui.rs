@@ -9,8 +9,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
 /// Pages of the UI outside `/zipkin/`; each is answered with the same document.
-const PAGES: [&str; 7] =
-    ["/targets", "/service-discovery", "/services", "/losses", "/status", "/config", "/compare"];
+const PAGES: [&str; 1] = ["/targets"];
 
 /// `route_prefix` starts and ends with a slash.
 pub(crate) fn router(route_prefix: String) -> Router {

@@ -15,17 +15,24 @@ use http::{HeaderValue, StatusCode};
 use sigyn_model::codec::json_v2;
 use sigyn_model::{Span, SpanBatch};
 use sigyn_store::{AppendError, Store};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::api::reply::{ApiError, text};
 
 /// Zipkin's limit for a request body.
 const BODY_BYTES_MAX: usize = 10 << 20;
-/// What a body may inflate to. Ten times the limit of a plain one: span JSON packs about that well.
-const INFLATED_BYTES_MAX: usize = 100 << 20;
+/// What a body may inflate to.
+const INFLATED_BYTES_MAX: usize = INFLATION * BODY_BYTES_MAX;
 /// How long a client may take to send its body.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(11);
-/// How many bodies are read and decoded at once; the next ones are asked to come back.
-const REQUESTS_MAX: usize = 64;
+/// What all bodies that are in memory at once may take, inflated. Beyond it, a request waits.
+const BUDGET_BYTES: usize = 256 << 20;
+/// How long a request waits for its part of the budget before it is asked to come back.
+const BUDGET_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+/// A gzipped body counts as this much more than its bytes: about what span JSON packs to.
+const INFLATION: usize = 10;
+/// The budget is handed out in pieces of this size, since a semaphore counts in 32 bits.
+const PIECE_BYTES: usize = 1 << 10;
 
 /// What was collected and what was not, for `/metrics`.
 #[derive(Debug, Default)]
@@ -74,12 +81,12 @@ impl Refusal {
 struct Collector {
     store: Store,
     counters: Arc<Counters>,
-    permits: Arc<tokio::sync::Semaphore>,
+    budget: Arc<Semaphore>,
 }
 
 pub(crate) fn router(store: Store, counters: Arc<Counters>) -> Router {
-    let permits = Arc::new(tokio::sync::Semaphore::new(REQUESTS_MAX));
-    let collector = Collector { store, counters, permits };
+    let budget = Arc::new(Semaphore::new(BUDGET_BYTES / PIECE_BYTES));
+    let collector = Collector { store, counters, budget };
     Router::new().route("/api/v2/spans", post(collect)).with_state(collector)
 }
 
@@ -104,10 +111,9 @@ async fn collect(State(collector): State<Collector>, request: Request) -> Respon
 impl Collector {
     /// Returns once every span of the message is durable.
     async fn take(&self, request: Request) -> Result<(), (Refusal, ApiError)> {
-        let Ok(_permit) = self.permits.try_acquire() else {
-            return Err(unavailable(Refusal::Overloaded, "too many messages at once".to_owned()));
-        };
         let (parts, body) = request.into_parts();
+        let told = http_body::Body::size_hint(&body).upper();
+        let _share = self.share(told, is_gzip(&parts.headers)).await?;
         let body = read_body(body).await?;
         let spans = tokio::task::spawn_blocking({
             let counters = Arc::clone(&self.counters);
@@ -128,6 +134,26 @@ impl Collector {
             };
             unavailable(refusal, format!("{:#}", anyhow::Error::new(error)))
         })
+    }
+}
+
+impl Collector {
+    /// A part of the budget, as large as the body may become.
+    async fn share(
+        &self,
+        told: Option<u64>,
+        is_gzip: bool,
+    ) -> Result<SemaphorePermit<'_>, (Refusal, ApiError)> {
+        let told = told.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(BODY_BYTES_MAX);
+        if told > BODY_BYTES_MAX {
+            return Err(too_large(BODY_BYTES_MAX));
+        }
+        let bytes = if is_gzip { told * INFLATION } else { told };
+        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
+        match tokio::time::timeout(BUDGET_TIMEOUT, self.budget.acquire_many(pieces)).await {
+            Ok(Ok(share)) => Ok(share),
+            _ => Err(unavailable(Refusal::Overloaded, "too many spans at once".to_owned())),
+        }
     }
 }
 
@@ -186,9 +212,13 @@ fn is_protobuf(headers: &HeaderMap) -> bool {
     type_.is_some_and(|type_| type_.starts_with("application/x-protobuf"))
 }
 
-fn gunzip(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (Refusal, ApiError)> {
+fn is_gzip(headers: &HeaderMap) -> bool {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    if body.is_empty() || !encoding.is_some_and(|encoding| encoding.contains("gzip")) {
+    encoding.is_some_and(|encoding| encoding.contains("gzip"))
+}
+
+fn gunzip(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (Refusal, ApiError)> {
+    if body.is_empty() || !is_gzip(headers) {
         return Ok(body);
     }
     let cannot = || (Refusal::Encoding, ApiError::bad("Cannot gunzip spans"));
