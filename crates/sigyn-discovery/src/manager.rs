@@ -37,7 +37,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use tokio::sync::watch;
+/// # use tokio::{sync::watch, task::JoinSet};
 /// # use tokio_util::sync::CancellationToken;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
@@ -51,12 +51,13 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// let (_jobs_tx, jobs) = watch::channel(Arc::new(config.jobs));
 /// let (groups_tx, mut groups) = watch::channel(Arc::new(Groups::new()));
 /// let shutdown = CancellationToken::new();
-/// let running = tokio::spawn(Manager::new(jobs, groups_tx).run(shutdown.clone()));
+/// let mut tasks = JoinSet::new();
+/// tasks.spawn(Manager::new(jobs, groups_tx).run(shutdown.clone()));
 ///
 /// groups.changed().await.unwrap();
 /// assert_eq!(groups.borrow()["shop"][0].targets.len(), 1);
 /// shutdown.cancel();
-/// running.await.unwrap();
+/// tasks.join_all().await;
 /// # }
 /// ```
 #[derive(Debug)]

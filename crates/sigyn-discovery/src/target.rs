@@ -295,3 +295,6 @@ fn hash(labels: &Labels, url: &str) -> u64 {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,27 +175,21 @@ pub fn resolve(file: &File, dir: &Path) -> Result<Config, ConfigError> {
             return Err(ConfigError::at(Some(pattern.place), message));
         }
         for path in file::matches(&joined(dir, text)) {
-            let included = load_jobs(&path, &file.global).map_err(|error| error.in_file(&path))?;
-            if let Some(double) = included
-                .jobs
-                .iter()
-                .find(|job| config.jobs.iter().any(|other| other.name == job.name))
-            {
-                return Err(ConfigError::at(None, duplicate_job(&double.name)).in_file(&path));
-            }
-            config.jobs.extend(included.jobs);
-            config.warnings.extend(included.warnings);
+            include(&path, &file.global, &mut config).map_err(|error| error.in_file(&path))?;
         }
     }
-    let mut seen = HashSet::new();
-    config.warnings.retain(|warning| seen.insert(warning.clone()));
     Ok(config)
 }
 
-fn load_jobs(path: &Path, global: &GlobalConfig) -> Result<Config, ConfigError> {
-    let text = read(path)?;
-    let file: raw::JobsFile = yaml::section(&text)?;
-    validate(global, &file.scrape_configs, path.parent().unwrap_or(Path::new("")))
+/// Adds the jobs of a further file.
+fn include(path: &Path, global: &GlobalConfig, config: &mut Config) -> Result<(), ConfigError> {
+    let file: raw::JobsFile = yaml::section(&read(path)?)?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let warnings = config.add_jobs(&Defaults::new(global)?, &file.scrape_configs, dir)?;
+    config
+        .warnings
+        .extend(warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())));
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -213,37 +207,47 @@ pub fn validate(
     let mut config = Config::default();
     let defaults = Defaults::new(global)?;
     config.external_labels = external_labels(global, &mut config.warnings);
-
-    let mut names = HashSet::new();
-    let mut ignored: BTreeMap<&str, Place> = BTreeMap::new();
-    for (key, place) in global.places.ignored() {
-        ignored.entry(key).or_insert(place);
-    }
-    for item in scrape_configs {
-        let Some(raw) = &item.value else {
-            return Err(ConfigError::at(Some(item.place), "empty or null scrape config section"));
-        };
-        let job = defaults.job(raw, item.place, dir)?;
-        if !names.insert(job.name.clone()) {
-            let place = raw.places.get("job_name").or(Some(item.place));
-            return Err(ConfigError::at(place, duplicate_job(&job.name)));
-        }
-        for (key, place) in raw.places.ignored() {
-            ignored.entry(key).or_insert(place);
-        }
-        config.jobs.push(job);
-    }
-    for (key, place) in ignored {
-        config.warnings.push(format!(
-            "line {}: {key} is ignored by Sigyn: it concerns metrics only",
-            place.line
-        ));
-    }
+    config.warnings.extend(global.places.ignored().map(|(key, place)| ignored(key, place)));
+    let warnings = config.add_jobs(&defaults, scrape_configs, dir)?;
+    config.warnings.extend(warnings);
     Ok(config)
 }
 
-fn duplicate_job(name: &str) -> String {
-    format!("found multiple scrape configs with job name {}", quoted(name))
+impl Config {
+    /// Adds the jobs of one file; returns warnings, one for each key that is ignored.
+    fn add_jobs(
+        &mut self,
+        defaults: &Defaults,
+        scrape_configs: &[Item<ScrapeConfig>],
+        dir: &Path,
+    ) -> Result<Vec<String>, ConfigError> {
+        let mut names: HashSet<String> = self.jobs.iter().map(|job| job.name.clone()).collect();
+        let mut ignored_keys: BTreeMap<&str, Place> = BTreeMap::new();
+        for item in scrape_configs {
+            let Some(raw) = &item.value else {
+                return Err(ConfigError::at(
+                    Some(item.place),
+                    "empty or null scrape config section",
+                ));
+            };
+            let job = defaults.job(raw, item.place, dir)?;
+            if !names.insert(job.name.clone()) {
+                let place = raw.places.get("job_name").or(Some(item.place));
+                let message =
+                    format!("found multiple scrape configs with job name {}", quoted(&job.name));
+                return Err(ConfigError::at(place, message));
+            }
+            for (key, place) in raw.places.ignored() {
+                ignored_keys.entry(key).or_insert(place);
+            }
+            self.jobs.push(job);
+        }
+        Ok(ignored_keys.into_iter().map(|(key, place)| ignored(key, place)).collect())
+    }
+}
+
+fn ignored(key: &str, place: Place) -> String {
+    format!("line {}: {key} is ignored by Sigyn: it concerns metrics only", place.line)
 }
 
 fn external_labels(global: &GlobalConfig, warnings: &mut Vec<String>) -> Labels {

@@ -1,1 +1,198 @@
+use std::fs;
+use std::path::Path;
 
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+use crate::config;
+
+/// A manager at work. File SD reads real files, so time is paused only where no file is in play.
+struct Rig {
+    dir: TempDir,
+    jobs: watch::Sender<Arc<Vec<Job>>>,
+    groups: watch::Receiver<Arc<Groups>>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Rig {
+    fn start(scrape_configs: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path());
+        let (jobs, jobs_rx) = watch::channel(Arc::new(jobs(scrape_configs, dir.path())));
+        let (groups_tx, groups) = watch::channel(Arc::new(Groups::new()));
+        let manager = Manager::new(jobs_rx, groups_tx);
+        let metrics = manager.metrics();
+        let shutdown = CancellationToken::new();
+        let mut running = JoinSet::new();
+        running.spawn(manager.run(shutdown.clone()));
+        Self { dir, jobs, groups, metrics, shutdown, running }
+    }
+
+    fn apply(&self, scrape_configs: &str) {
+        self.jobs.send_replace(Arc::new(jobs(scrape_configs, self.dir.path())));
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(name), text).unwrap();
+    }
+
+    /// The next map, as `job=address,address` for each job.
+    async fn next(&mut self) -> String {
+        timeout(Duration::from_secs(20), self.groups.changed()).await.expect("a new map").unwrap();
+        self.now()
+    }
+
+    fn now(&mut self) -> String {
+        let groups = self.groups.borrow_and_update();
+        let job = |(name, groups): (&String, &Vec<TargetGroup>)| {
+            let targets = groups.iter().flat_map(|group| &group.targets);
+            let addresses: Vec<_> = targets.map(|target| target.value("__address__")).collect();
+            format!("{name}={}", addresses.join(","))
+        };
+        groups.iter().map(job).collect::<Vec<_>>().join(" ")
+    }
+
+    #[track_caller]
+    fn until(&mut self, expected: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let seen = timeout(Duration::from_secs(20), async {
+                while self.now() != expected {
+                    self.groups.changed().await.unwrap();
+                }
+            });
+            if seen.await.is_err() {
+                panic!("{caller}: {} never became {expected}", self.now());
+            }
+        }
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.cancel();
+        timeout(Duration::from_secs(20), self.running.join_next()).await.unwrap().unwrap().unwrap();
+    }
+}
+
+fn jobs(scrape_configs: &str, dir: &Path) -> Vec<Job> {
+    config::parse(&format!("scrape_configs: {scrape_configs}"), dir).unwrap().jobs
+}
+
+#[tokio::test(start_paused = true)]
+async fn static_targets_are_sent_soon_and_together() {
+    let mut rig =
+        Rig::start("[{job_name: a, static_configs: [{targets: [x, y]}]}, {job_name: b}]", |_| {});
+    let begin = Instant::now();
+    assert_eq!(rig.next().await, "a=x,y b=");
+    assert_eq!(begin.elapsed(), BACKOFF_MIN);
+    assert_eq!(rig.metrics.snapshot().discovered_targets, 2);
+    rig.apply("[{job_name: b, static_configs: [{targets: [z]}, {targets: [x]}]}]");
+    assert_eq!(rig.next().await, "b=z,x");
+    rig.apply("[]");
+    assert_eq!(rig.next().await, "");
+    assert_eq!(rig.metrics.snapshot().providers, 0);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_changes_are_sent_ever_more_rarely() {
+    let mut rig = Rig::start("[]", |_| {});
+    rig.next().await;
+    let mut waits = Vec::new();
+    for port in 0..14 {
+        rig.apply(&format!("[{{job_name: a, static_configs: [{{targets: ['{port}']}}]}}]"));
+        let begin = Instant::now();
+        assert_eq!(rig.next().await, format!("a={port}"));
+        waits.push(begin.elapsed().as_millis());
+    }
+    assert_eq!(
+        waits[..4],
+        [150, 225, 338, 507],
+        "each half as long again, in the timer's milliseconds"
+    );
+    assert_eq!(waits[13], 5000);
+    tokio::time::advance(BACKOFF_MAX).await;
+    rig.apply("[]");
+    let begin = Instant::now();
+    rig.next().await;
+    assert_eq!(begin.elapsed(), BACKOFF_MIN, "after a rest the next change is sent soon again");
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edited_static_section_takes_effect_at_once() {
+    let mut rig = Rig::start("[{job_name: a, static_configs: [{targets: [x]}]}]", |_| {});
+    assert_eq!(rig.next().await, "a=x");
+    rig.apply("[{job_name: a, static_configs: [{targets: [y]}]}]");
+    assert_eq!(rig.next().await, "a=y");
+    rig.apply("[{job_name: a, static_configs: [{targets: []}]}]");
+    assert_eq!(rig.next().await, "a=");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn equal_sections_share_a_provider() {
+    let section = "file_sd_configs: [{files: [sd.yml]}]";
+    let mut rig =
+        Rig::start(&format!("[{{job_name: a, {section}}}, {{job_name: b, {section}}}]"), |dir| {
+            fs::write(dir.join("sd.yml"), "- targets: [x]").unwrap();
+        });
+    rig.until("a=x b=x").await;
+    assert_eq!(rig.metrics.snapshot().providers, 1);
+    assert_eq!(rig.metrics.snapshot().file_reads_total, 1);
+    // A third job gets what is known at once, and the file is not read again.
+    rig.apply(&format!("[{{job_name: b, {section}}}, {{job_name: c, {section}}}]"));
+    rig.until("b=x c=x").await;
+    assert_eq!(rig.metrics.snapshot().file_reads_total, 1);
+    rig.write("sd.yml", "- targets: [y]");
+    rig.until("b=y c=y").await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_edited_section_keeps_its_targets_until_the_new_one_answers() {
+    let mut rig = Rig::start("[{job_name: a, file_sd_configs: [{files: [old.yml]}]}]", |dir| {
+        fs::write(dir.join("old.yml"), "- targets: [x]").unwrap();
+        fs::write(dir.join("new.yml"), "- bogus: 1").unwrap();
+        fs::write(dir.join("newer.yml"), "- bogus: 1").unwrap();
+    });
+    rig.until("a=x").await;
+    // The new file cannot be read, nor can the one after it: nothing is lost.
+    rig.apply("[{job_name: a, file_sd_configs: [{files: [new.yml]}]}, {job_name: b}]");
+    rig.until("a=x b=").await;
+    rig.apply("[{job_name: a, file_sd_configs: [{files: [newer.yml]}]}, {job_name: c}]");
+    rig.until("a=x c=").await;
+    assert_eq!(rig.metrics.snapshot().providers, 1);
+    rig.write("newer.yml", "- targets: [y]");
+    rig.until("a=y c=").await;
+    // A section that is gone for good takes its targets along.
+    rig.apply("[{job_name: a}]");
+    rig.until("a=").await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_let_go_if_no_answer_comes() {
+    let mut rig = Rig::start("[{job_name: a, file_sd_configs: [{files: [old.yml]}]}]", |dir| {
+        fs::write(dir.join("old.yml"), "- targets: [x]").unwrap();
+        fs::write(dir.join("new.yml"), "- bogus: 1").unwrap();
+    });
+    rig.until("a=x").await;
+    rig.apply("[{job_name: a, file_sd_configs: [{files: [new.yml], refresh_interval: 250ms}]}]");
+    let begin = Instant::now();
+    rig.until("a=").await;
+    assert!(begin.elapsed() >= Duration::from_millis(500), "twice the refresh interval");
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_can_change_no_more_go_on() {
+    let mut rig = Rig::start("[{job_name: a, static_configs: [{targets: [x]}]}]", |_| {});
+    let (jobs, _) = watch::channel(Arc::default());
+    drop(std::mem::replace(&mut rig.jobs, jobs));
+    assert_eq!(rig.next().await, "a=x");
+    assert!(rig.running.try_join_next().is_none());
+    rig.stop().await;
+}

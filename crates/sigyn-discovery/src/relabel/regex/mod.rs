@@ -4,6 +4,7 @@
 //! for something else (`\d` would match Devanagari digits, `[a&&b]` nothing). So a pattern is
 //! parsed as Go parses it, and written anew in the crate's terms.
 
+mod pieces;
 mod translate;
 
 use ::regex::{Captures, RegexBuilder};
