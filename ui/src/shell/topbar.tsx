@@ -24,7 +24,7 @@ export function TopBar({ section }: { section: string }) {
           </a>
         ))}
       </nav>
-      <button type="button" class="jump" onClick={openOmnibox} aria-label="Jump to a trace, service or page">
+      <button type="button" class="jump" onClick={openOmnibox} title="Jump to a trace, service or page">
         <SearchIcon />
         <span>Trace ID, service, page</span>
         <kbd>Ctrl K</kbd>

@@ -1,5 +1,6 @@
 /** What an opened target shows: its last scrapes, its labels before and after relabelling, its losses. */
 
+import type { ComponentChildren } from 'preact';
 import { formatAge, formatBytes, formatClock, formatCount, formatDuration } from '../kit/format';
 import type { Labels, Target } from './model';
 
@@ -7,27 +8,29 @@ export function TargetDetail({ target, skewMs }: { target: Target; skewMs: numbe
   return (
     <div class="detail" role="row">
       <div class="detail-columns" role="cell">
-        <section>
-          <h3>
-            Last scrapes{' '}
-            <span>
-              every {target.interval}, given up after {target.timeout}
-            </span>
-          </h3>
+        <Part title="Last scrapes" note={`every ${target.interval}, given up after ${target.timeout}`}>
           <Scrapes target={target} />
-        </section>
-        <section>
-          <h3>
-            Labels <span>as discovered, then as kept</span>
-          </h3>
+        </Part>
+        <Part title="Labels" note="kept, then what relabelling took away">
           <LabelSteps before={target.discoveredLabels} after={target.labels} />
-        </section>
-        <section>
-          <h3>Account</h3>
+        </Part>
+        <Part title="Account">
           <Account target={target} skewMs={skewMs} />
-        </section>
+        </Part>
       </div>
     </div>
+  );
+}
+
+function Part({ title, note, children }: { title: string; note?: string; children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keys.
+    <section tabIndex={0} aria-label={title}>
+      <h2>
+        {title} {note && <span>{note}</span>}
+      </h2>
+      {children}
+    </section>
   );
 }
 
