@@ -31,9 +31,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 ///   a new configuration goes on as it is.
 /// - Changes are sent together: 100 ms after the first, and ever later, up to 5 s, while they go
 ///   on.
-/// - A job whose section was edited keeps the targets of the old one until the new one has
-///   answered, or until twice its refresh interval has passed without an answer. Prometheus drops
-///   them at once; a tracer would lose spans by that.
+/// - A job whose section was edited keeps the targets of the old one until all that is new in the
+///   job has answered, or until twice its refresh interval has passed without an answer.
+///   Prometheus drops them at once; a tracer would lose spans by that.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -90,9 +90,8 @@ struct Provider {
 #[derive(Debug)]
 struct Held {
     job: String,
-    kind: &'static str,
     groups: Vec<TargetGroup>,
-    /// The providers that take its place and have not answered yet.
+    /// The job's providers that have not answered yet.
     successors: BTreeSet<u64>,
     until: Instant,
 }
@@ -211,8 +210,8 @@ impl Manager {
         id
     }
 
-    /// Keeps, for each job that has lost a section and got one of the same kind instead, what the
-    /// old one had found. `before` says which jobs each provider served until now.
+    /// Keeps what a section had found that a job has lost, while the job has others that have not
+    /// answered yet. `before` says which jobs each provider served until now.
     fn hold(&mut self, before: &BTreeMap<u64, BTreeSet<String>>) {
         let mut lost = Vec::new();
         for (id, jobs) in before {
@@ -220,7 +219,6 @@ impl Manager {
             for job in jobs.difference(&provider.jobs) {
                 lost.push(Held {
                     job: job.clone(),
-                    kind: provider.config.kind(),
                     groups: provider.groups.values().cloned().collect(),
                     successors: BTreeSet::new(),
                     until: Instant::now(),
@@ -230,11 +228,10 @@ impl Manager {
         // A successor that was itself replaced before it answered passes on what it waits with.
         let held = std::mem::take(&mut self.held);
         for mut held in held.into_iter().chain(lost) {
-            let successors = self.providers.iter().filter(|(_, provider)| {
-                !provider.answered
-                    && provider.config.kind() == held.kind
-                    && provider.jobs.contains(&held.job)
-            });
+            let successors = self
+                .providers
+                .iter()
+                .filter(|(_, provider)| !provider.answered && provider.jobs.contains(&held.job));
             let mut wait = Duration::ZERO;
             let mut ids = BTreeSet::new();
             for (id, provider) in successors {

@@ -20,7 +20,6 @@ use crate::group::TargetGroup;
 use crate::labels::{Labels, quoted};
 use crate::mechanism::{self, file};
 use crate::relabel::{NameScheme, Rule};
-use crate::target::check_address;
 use crate::yaml::{self, Item, Place, YamlError};
 
 /// What the file says, checked.
@@ -116,7 +115,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn at(place: Option<Place>, message: impl fmt::Display) -> Self {
+    pub(crate) fn at(place: Option<Place>, message: impl fmt::Display) -> Self {
         Self { file: None, place, message: message.to_string() }
     }
 
@@ -330,7 +329,7 @@ impl Defaults {
                 self.limits.keep_dropped_targets,
             ),
             relabel_configs: rules(raw, names)?,
-            mechanisms: mechanisms(raw, names, dir)?,
+            mechanisms: raw.sections.validate(names, raw.relabel_configs.is_empty(), dir)?,
             ..Job::new(raw.job_name.as_str())
         })
     }
@@ -368,47 +367,6 @@ fn rules(raw: &ScrapeConfig, names: NameScheme) -> Result<Vec<Rule>, ConfigError
         Rule::with_names(rule, names).map_err(|error| ConfigError::at(Some(item.place), error))
     };
     raw.relabel_configs.iter().map(rule).collect()
-}
-
-fn mechanisms(
-    raw: &ScrapeConfig,
-    names: NameScheme,
-    dir: &Path,
-) -> Result<Vec<mechanism::Config>, ConfigError> {
-    let mut mechanisms = Vec::new();
-    let mut groups = Vec::new();
-    for (index, (section, place)) in
-        sections("static_configs", &raw.static_configs)?.into_iter().enumerate()
-    {
-        // Relabelling may turn a URL into an address; without any, it is a mistake for sure.
-        if raw.relabel_configs.is_empty() {
-            let checked = section.targets.iter().try_for_each(|address| check_address(address));
-            checked.map_err(|error| ConfigError::at(Some(place), error))?;
-        }
-        if let Some((name, _)) = section.labels.iter().find(|(name, _)| !names.is_valid(name)) {
-            return Err(ConfigError::at(
-                Some(place),
-                format!("{} is not a valid label name", quoted(name)),
-            ));
-        }
-        groups.push(section.clone().into_group(index.to_string()));
-    }
-    if !groups.is_empty() {
-        mechanisms.push(mechanism::Config::Static(groups));
-    }
-    for (section, place) in sections("file_sd_configs", &raw.file_sd_configs)? {
-        let config = section.validate(dir).map_err(|error| ConfigError::at(Some(place), error))?;
-        mechanisms.push(mechanism::Config::File(config));
-    }
-    Ok(mechanisms)
-}
-
-fn sections<'a, S>(key: &str, items: &'a [Item<S>]) -> Result<Vec<(&'a S, Place)>, ConfigError> {
-    let section = |item: &'a Item<S>| {
-        let null = || ConfigError::at(Some(item.place), format!("empty or null section in {key}"));
-        Ok((item.value.as_ref().ok_or_else(null)?, item.place))
-    };
-    items.iter().map(section).collect()
 }
 
 /// A path of the file, seen from the file's directory, without `.` and `..` where that can be.

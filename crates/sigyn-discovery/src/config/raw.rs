@@ -7,8 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::{parse_duration, parse_size};
 use crate::labels::Labels;
-use crate::mechanism::static_sd::StaticConfig;
-use crate::mechanism::{self, file::FileConfig};
+use crate::mechanism;
 use crate::relabel::RuleConfig;
 use crate::yaml::{self, Entry, Item, LabelMap, Place, Section, Text};
 
@@ -238,10 +237,8 @@ pub struct ScrapeConfig {
     pub name_scheme: String,
     /// `relabel_configs`.
     pub relabel_configs: Vec<Item<RuleConfig>>,
-    /// `static_configs`.
-    pub static_configs: Vec<Item<StaticConfig>>,
-    /// `file_sd_configs`.
-    pub file_sd_configs: Vec<Item<FileConfig>>,
+    /// `static_configs` and `*_sd_configs`.
+    pub sections: mechanism::Sections,
     /// Where each key stands.
     pub places: Places,
 }
@@ -272,28 +269,18 @@ impl Section for ScrapeConfig {
             "keep_dropped_targets" => self.limits.keep_dropped_targets = entry.integer()?,
             "metric_name_validation_scheme" => self.name_scheme = entry.text()?,
             "relabel_configs" => self.relabel_configs = entry.sections()?,
-            "static_configs" => self.static_configs = entry.sections()?,
-            "file_sd_configs" => self.file_sd_configs = entry.sections()?,
             key if JOB_METRICS_KEYS.contains(&key) => entry.skip()?,
-            key if mechanism::UNSUPPORTED.contains(&key) => {
-                return refuse(entry, "write the targets to a file for file_sd_configs instead");
-            }
             key if CLIENT_KEYS.contains(&key) => {
-                return refuse(
-                    entry,
-                    "targets are asked without credentials, TLS settings, proxies or extra headers",
+                let message = format!(
+                    "{key} is not supported by this version of Sigyn: \
+                     targets are asked without credentials, TLS settings, proxies or extra headers"
                 );
+                return entry.refuse_unless_null(message);
             }
-            _ => return entry.unknown(),
+            _ => return self.sections.field(entry),
         }
         Ok(())
     }
-}
-
-/// Refuses a key that Prometheus knows. Null is as if it were not there.
-fn refuse<'de, A: MapAccess<'de>>(entry: Entry<'_, A>, why: &str) -> Result<(), A::Error> {
-    let message = format!("{} is not supported by this version of Sigyn: {why}", entry.key());
-    entry.refuse_unless_null(message)
 }
 
 fn params(raw: BTreeMap<Text, Option<Vec<Text>>>) -> BTreeMap<String, Vec<String>> {

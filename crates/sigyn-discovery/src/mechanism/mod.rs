@@ -1,19 +1,26 @@
 //! The mechanisms that find targets, one file each. This is the only list of them.
 //!
-//! A new one is a file here, a variant of [`Config`], an arm in each `match` below, and its key in
-//! [`SUPPORTED`].
+//! A new one is a file here, a variant of [`Config`], a field of [`Sections`], and an arm or a line
+//! wherever the others have one below.
 
 pub mod file;
 pub mod static_sd;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::MapAccess;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::ConfigError;
 use crate::group::TargetGroup;
+use crate::labels::quoted;
 use crate::metrics::Metrics;
+use crate::relabel::NameScheme;
+use crate::target::check_address;
+use crate::yaml::{Entry, Item, Place};
 
 /// One section of a job that finds targets, checked. Jobs with equal sections share one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +31,14 @@ pub enum Config {
     File(file::Config),
 }
 
-/// The keys of a job that find targets and that this version knows how to follow.
-pub const SUPPORTED: &[&str] = &["static_configs", "file_sd_configs"];
+/// A job's sections that find targets, as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sections {
+    /// `static_configs`.
+    pub static_configs: Vec<Item<static_sd::StaticConfig>>,
+    /// `file_sd_configs`.
+    pub file_sd_configs: Vec<Item<file::FileConfig>>,
+}
 
 /// The keys of a job that find targets in Prometheus, but not yet here.
 pub const UNSUPPORTED: &[&str] = &[
@@ -65,6 +78,72 @@ pub const UNSUPPORTED: &[&str] = &[
     "uyuni_sd_configs",
     "vultr_sd_configs",
 ];
+
+impl Sections {
+    /// Takes one key's value. Ends in [`Entry::unknown`] for a key that finds no targets.
+    pub(crate) fn field<'de, A: MapAccess<'de>>(
+        &mut self,
+        entry: Entry<'_, A>,
+    ) -> Result<(), A::Error> {
+        match entry.key() {
+            "static_configs" => self.static_configs = entry.sections()?,
+            "file_sd_configs" => self.file_sd_configs = entry.sections()?,
+            key if UNSUPPORTED.contains(&key) => {
+                let message = format!(
+                    "{key} is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead"
+                );
+                return entry.refuse_unless_null(message);
+            }
+            _ => return entry.unknown(),
+        }
+        Ok(())
+    }
+
+    /// Checks all sections. `addresses_final` says that no rule will change an address.
+    pub(crate) fn validate(
+        &self,
+        names: NameScheme,
+        addresses_final: bool,
+        dir: &Path,
+    ) -> Result<Vec<Config>, ConfigError> {
+        let mut configs = Vec::new();
+        let mut groups = Vec::new();
+        for (index, (section, place)) in
+            present("static_configs", &self.static_configs)?.into_iter().enumerate()
+        {
+            // A rule may turn a URL into an address; without any, it is a mistake for sure.
+            if addresses_final {
+                let checked = section.targets.iter().try_for_each(|address| check_address(address));
+                checked.map_err(|error| ConfigError::at(Some(place), error))?;
+            }
+            if let Some((name, _)) = section.labels.iter().find(|(name, _)| !names.is_valid(name)) {
+                return Err(ConfigError::at(
+                    Some(place),
+                    format!("{} is not a valid label name", quoted(name)),
+                ));
+            }
+            groups.push(section.clone().into_group(index.to_string()));
+        }
+        if !groups.is_empty() {
+            configs.push(Config::Static(groups));
+        }
+        for (section, place) in present("file_sd_configs", &self.file_sd_configs)? {
+            let config =
+                section.validate(dir).map_err(|error| ConfigError::at(Some(place), error))?;
+            configs.push(Config::File(config));
+        }
+        Ok(configs)
+    }
+}
+
+/// The entries of a list with their places; none may be null.
+fn present<'a, S>(key: &str, items: &'a [Item<S>]) -> Result<Vec<(&'a S, Place)>, ConfigError> {
+    let section = |item: &'a Item<S>| {
+        let null = || ConfigError::at(Some(item.place), format!("empty or null section in {key}"));
+        Ok((item.value.as_ref().ok_or_else(null)?, item.place))
+    };
+    items.iter().map(section).collect()
+}
 
 /// What a provider needs from the manager.
 #[derive(Debug)]

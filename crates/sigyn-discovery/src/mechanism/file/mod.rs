@@ -112,7 +112,7 @@ pub(crate) fn matches(pattern: &Path) -> Vec<PathBuf> {
 
 pub(super) async fn run(config: Config, context: Context) {
     let changed = Arc::new(Notify::new());
-    let mut ticks = interval(config.refresh_interval);
+    let mut ticks = interval(config.refresh_interval.max(SETTLE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reader = Reader::new(config.patterns, Arc::clone(&context.metrics));
     loop {

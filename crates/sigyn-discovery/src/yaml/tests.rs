@@ -1,0 +1,94 @@
+use serde::de::MapAccess;
+
+use super::section::integer;
+use super::*;
+
+#[test]
+fn integers_in_every_spelling() {
+    for (text, expected) in [
+        ("0", Some(0)),
+        ("5", Some(5)),
+        ("+5", Some(5)),
+        ("010", Some(8)),
+        ("08", Some(8)),
+        ("0o10", Some(8)),
+        ("0x10", Some(16)),
+        ("0b11", Some(3)),
+        ("1_000", Some(1000)),
+        ("1.5", Some(1)),
+        ("1e3", Some(1000)),
+        ("18446744073709551616", Some(u64::MAX)),
+        ("-1", None),
+        ("", None),
+        ("x", None),
+        ("nan", None),
+    ] {
+        assert_eq!(integer(text), expected, "{text}");
+    }
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Probe {
+    place: Place,
+    name: String,
+    on: bool,
+    list: Vec<String>,
+    number: u64,
+}
+
+impl Section for Probe {
+    const NAME: &'static str = "config.Probe";
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "name" => {
+                self.place = entry.place();
+                self.name = entry.text()?;
+            }
+            "on" => self.on = entry.read()?,
+            "list" => self.list = entry.texts()?,
+            "number" => self.number = entry.integer()?,
+            _ => return entry.unknown(),
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn scalars_stay_as_written_and_null_is_nothing() {
+    let probe: Probe =
+        section("on: yes\nlist: [8080, 012, 1.0, off, 2020-01-01, ~, '']\n  \nname: 0x10\n")
+            .unwrap();
+    assert_eq!(probe.list, ["8080", "012", "1.0", "off", "2020-01-01", "", ""]);
+    assert_eq!(probe.place, Place { line: 4, column: 1 });
+    assert!(probe.on);
+    assert_eq!(probe.name, "0x10");
+    for empty in ["", "# only a comment\n", "---\n", "~", "name:\non:\nlist:\nnumber:\n"] {
+        let probe: Probe = section(empty).unwrap();
+        assert_eq!(Probe { place: Place::default(), ..probe }, Probe::default(), "{empty:?}");
+    }
+}
+
+#[test]
+fn merge_keys_aliases_and_what_follows_the_first_document() {
+    let probe: Probe = section("<<: {name: a, number: 3}\nname: b\n---\nbogus: 1\n").unwrap();
+    assert_eq!((probe.name.as_str(), probe.number), ("b", 3));
+    assert_eq!(section::<Probe>("name: &x a\nlist: [*x]\n...\n} rubbish").unwrap().list, ["a"]);
+}
+
+#[test]
+fn every_mistake_has_a_place() {
+    for (text, expected) in [
+        ("name: a\nbogus: 1\n", "line 2: field bogus not found in type config.Probe (column 1)"),
+        ("name: a\nname: b\n", "line 2: key \"name\" already set in map (column 1)"),
+        ("number: many\n", "line 1: cannot unmarshal !!str `many` into uint64 (column 9)"),
+        ("on: maybe\n", "line 1: cannot unmarshal this value into boolean (column 5)"),
+        ("name: [a]\n", "line 1: expected a string (column 7)"),
+        ("list: a\n", "line 1: expected a list (column 7)"),
+        ("name: 'a\n", "line 1: unclosed quote (column 7)"),
+        ("- a\n", "line 1: expected a mapping (column 1)"),
+        ("name: *x\n", "line 1: reference to unknown value (column 7)"),
+        ("name: a\n  b: c\n", "line 2: mapping values are not allowed in this context (column 4)"),
+    ] {
+        assert_eq!(section::<Probe>(text).unwrap_err().to_string(), expected, "{text:?}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Values as YAML 1.1 has them: strings that may be null, and places beside them.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use super::{Place, mark};
+use crate::labels::Labels;
+
+/// A string in which null reads as "".
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(pub String);
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::<String>::deserialize(deserializer)?.unwrap_or_default()))
+    }
+}
+
+/// Any value, and where it stands. Null reads as `None`, so that a list can complain of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item<T> {
+    /// Where the value begins.
+    pub place: Place,
+    /// The value; `None` if null.
+    pub value: Option<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Option<T>>::deserialize(deserializer)?;
+        Ok(Self { place: spanned.referenced.into(), value: spanned.value })
+    }
+}
+
+/// A mapping of label names to values. A name must not be empty, and a null value is no label.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelMap(pub Labels);
+
+impl<'de> Deserialize<'de> for LabelMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = LabelMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of labels")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelMap, A::Error> {
+                let mut labels = Labels::new();
+                while let Some(name) = map.next_key::<Spanned<Text>>()? {
+                    let (place, name) = (Place::from(name.referenced), name.value.0);
+                    if name.is_empty() {
+                        return Err(A::Error::custom(mark(
+                            place,
+                            "\"\" is not a valid label name",
+                        )));
+                    }
+                    labels.set(name, map.next_value::<Text>()?.0);
+                }
+                Ok(LabelMap(labels))
+            }
+        }
+
+        deserializer.deserialize_map(Names)
+    }
+}
