@@ -119,6 +119,13 @@ impl Model {
             assert_eq!(store.trace(id).unwrap(), expected, "{context}");
         }
         assert!(traces.is_empty());
+        // Queries would not show a span that is kept twice, for they leave out what repeats.
+        let stats = store.stats();
+        let stored: usize = self.stored.iter().map(|batch| batch.spans.len()).sum();
+        assert!(
+            stats.head_spans + stats.block_spans <= stored as u64,
+            "{stored} {stats:?} {context}"
+        );
     }
 
     /// The naive store: every span once, in the store's order.
@@ -261,7 +268,7 @@ fn session(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let seeds = std::env::var("SIGYN_CRASH_SEEDS").ok().and_then(|text| text.parse().ok());
-    for seed in 0..seeds.unwrap_or(60u64) {
+    for seed in 0..seeds.unwrap_or(40u64) {
         let mut random = Rng::with_seed(seed);
         let disk = FaultyDisk::default();
         let mut model = Model::default();

@@ -76,7 +76,10 @@ pub(crate) fn span(random: &mut Rng) -> Span {
     span.kind = random.bool().then(|| *random.choice(&kinds).unwrap());
     span.name = word(random);
     if !one_in(random, 8) {
-        span.timestamp = Timestamp::from_micros(EPOCH_MS * 1_000 + random.u64(0..60_000_000));
+        let micros = random.u64(0..60_000_000);
+        // Some at whole ten seconds, so that times meet.
+        let micros = if random.bool() { micros } else { micros - micros % 10_000_000 };
+        span.timestamp = Timestamp::from_micros(EPOCH_MS * 1_000 + micros);
     }
     if !one_in(random, 8) {
         span.duration = Some(Duration::from_nanos(random.u64(1..5_000_000)));

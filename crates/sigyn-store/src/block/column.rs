@@ -8,9 +8,10 @@ use bytes::{Buf, Bytes};
 use parquet::column::reader::{get_column_reader, get_typed_column_reader};
 use parquet::data_type::DataType;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedRowGroupWriter;
 
 /// A leaf column's values, and how deep each entry is defined and where rows begin. Required
@@ -84,13 +85,20 @@ impl GroupReader<'_> {
         self.next_column += 1;
         let metadata =
             self.metadata.columns().get(index).ok_or_else(|| general("too few columns"))?;
+        let mut column = Column::default();
+        if is_empty(metadata) {
+            // A decompressor costs more than all that is in there.
+            let count = self.rows.iter().map(ExactSizeIterator::len).sum();
+            column.def.resize(count, 0);
+            column.rep.resize(count, 0);
+            return Ok(column);
+        }
         let rows = usize::try_from(self.metadata.num_rows()).unwrap_or(0);
         let pages = SerializedPageReader::new(self.bytes.clone(), metadata, rows, None)?;
         let descriptor = metadata.column_descr_ptr();
         let (has_def, has_rep) = (descriptor.max_def_level() > 0, descriptor.max_rep_level() > 0);
         let reader = get_column_reader(descriptor, Box::new(pages));
         let mut reader = get_typed_column_reader::<T>(reader);
-        let mut column = Column::default();
         let mut at = 0;
         for range in self.rows {
             let skipped = reader.skip_records(range.start - at)?;
@@ -110,6 +118,13 @@ impl GroupReader<'_> {
         }
         Ok(column)
     }
+}
+
+/// Whether no row of a column has a value, and absent is absent at one level alone.
+fn is_empty(metadata: &ColumnChunkMetaData) -> bool {
+    let nulls = metadata.statistics().and_then(Statistics::null_count_opt);
+    metadata.column_descr().max_def_level() == 1
+        && nulls.is_some_and(|nulls| u64::try_from(metadata.num_values()) == Ok(nulls))
 }
 
 fn general(what: &str) -> ParquetError {

@@ -79,9 +79,9 @@ pub(crate) fn properties() -> Result<WriterProperties> {
     for name in ["trace_id", "span_id", "parent_id", "start_ns", "duration_ns"] {
         properties = properties.set_column_dictionary_enabled(column(name), false);
     }
-    for name in ["span_id", "parent_id", "resource", "scope", "ext"] {
-        properties =
-            properties.set_column_statistics_enabled(column(name), EnabledStatistics::None);
+    // Random, or a few bits already: compression gains nothing, and every reader pays for it.
+    for name in ["span_id", "parent_id", "kind", "local_port", "remote_port", "shared", "debug"] {
+        properties = properties.set_column_compression(column(name), Compression::UNCOMPRESSED);
     }
     Ok(properties.build())
 }
