@@ -540,3 +540,22 @@ fn blocks_and_log_stay_below_the_limit_of_bytes() {
     assert!(stats.blocks > 1 && stats.retired_blocks_total > 1, "{stats:?}");
     assert_eq!(disk.list("blocks").unwrap().len() as u64, stats.blocks);
 }
+
+#[test]
+fn an_old_head_is_sealed_by_itself() {
+    let mut random = Rng::with_seed(9);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+    let options = Options { seal_after: Duration::from_secs(10), ..options() };
+    let store = open_with(&disk, options, Clock::Manual(now.clone())).unwrap();
+    let mut batch = testing::batch(&mut random, 5);
+    batch.spans.push(testing::span(&mut random));
+    run(store.append(batch)).unwrap();
+    now.fetch_add(10_000, Ordering::SeqCst);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while store.stats().seals_total == 0 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    assert_eq!((store.stats().head_spans, store.stats().blocks), (0, 1));
+}

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use sigyn_model::pull::Cursor;
 use sigyn_model::{
@@ -159,4 +161,90 @@ async fn many_appenders_share_commits_and_lose_nothing() {
     let stats = store.stats();
     assert_eq!((stats.appended_spans_total, stats.head_spans), (320, 320));
     assert!(stats.commits_total < 320, "{}", stats.commits_total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_see_every_span_exactly_once_while_heads_become_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let trace: Vec<Span> = (1..=5).map(|id| span(7, id, "known", id)).collect();
+    for one in &trace {
+        store.append(pushed(vec![one.clone()])).await.unwrap();
+        store.seal().unwrap();
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let (store, done, trace) = (store.clone(), done.clone(), trace.clone());
+        move || {
+            let service_name = Some("known".to_owned());
+            let params = QueryParams { service_name, ..everything() };
+            let query = TraceQuery::new(&params).unwrap();
+            let mut rounds = 0;
+            while !done.load(Ordering::Relaxed) || rounds == 0 {
+                assert_eq!(store.trace(TraceId::new(7).unwrap()).unwrap(), trace);
+                assert_eq!(store.traces(&query).unwrap(), std::slice::from_ref(&trace));
+                rounds += 1;
+            }
+        }
+    });
+    for n in 100..130 {
+        let others = (0..20).map(|id| span(n, id + 1, "other", id)).collect();
+        store.append(pushed(others)).await.unwrap();
+        // The same spans again: some are now in a block and in a head.
+        store.append(pushed(trace.clone())).await.unwrap();
+        store.seal().unwrap();
+        assert_eq!(ids_found(&store, &everything()).len() as u128, n - 100 + 2);
+    }
+    done.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_full_head_refuses_until_it_is_sealed_which_happens_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Options { head_bytes_max: 1, ..Options::new(dir.path()) }).unwrap();
+    store.append(pushed(vec![span(1, 1, "a", 0)])).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut refused = 0;
+    while let Err(error) = store.append(pushed(vec![span(2, 2, "a", 0)])).await {
+        assert_eq!(error, AppendError::Overloaded);
+        assert!(Instant::now() < deadline);
+        refused += 1;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.stats().overloads_total, refused);
+    while store.stats().blocks == 0 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ids_found(&store, &everything()).len(), 2);
+}
+
+#[tokio::test]
+async fn closing_takes_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let spans = (1..=20_000).map(|id| span(u128::from(id % 500) + 1, id, "a", id)).collect();
+    store.append(pushed(spans)).await.unwrap();
+    let sealing = std::thread::spawn({
+        let store = store.clone();
+        move || store.seal()
+    });
+    let start = Instant::now();
+    store.close().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Sealed, or told that it was not: never left waiting.
+    let _ = sealing.join().unwrap();
+    assert_eq!(ids_found(&open(dir.path()), &everything()).len(), 500);
+}
+
+#[test]
+fn a_directory_that_lost_its_identity_is_not_taken_for_a_new_store() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    std::fs::write(dir.path().join("blocks/B-1.parquet"), "data").unwrap();
+    std::fs::remove_file(dir.path().join("IDENTITY")).unwrap();
+    let error = Store::open(Options::new(dir.path())).unwrap_err().to_string();
+    assert!(error.ends_with("IDENTITY: it is missing, and data are there"), "{error}");
+    assert!(dir.path().join("blocks/B-1.parquet").exists());
 }
