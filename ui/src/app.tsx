@@ -47,7 +47,7 @@ export function App() {
     { keys: 'g t', does: 'targets', run: () => go('/targets') },
     { keys: '/', does: "the page's filter", run: focusFilter },
     { keys: '?', does: 'these keys', run: openHelp },
-    { keys: 'Ctrl K', does: 'jump to a trace, service or page' },
+    { keys: 'Ctrl K', does: 'jump to a trace, service, target or page' },
     { keys: 'Esc', does: 'close' },
   ]);
   useEffect(() => pollTargets(), []);

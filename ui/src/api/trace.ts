@@ -83,6 +83,7 @@ export interface Span {
 export interface SpanRow {
   row: number;
   span: Span;
+  /** The other halves of a shared span. */
   merged: Span[];
   target: Labels | null;
 }
@@ -118,5 +119,8 @@ export async function fetchSpans(
   to: number,
 ): Promise<SpanRow[]> {
   const body = await getJson('cannot read the span', path(traceId, 'spans'), { rows: `${from}-${to}`, rev });
-  return body as SpanRow[];
+  return (body as (Omit<SpanRow, 'merged'> & Partial<SpanRow>)[]).map((row) => ({
+    ...row,
+    merged: row.merged ?? [],
+  }));
 }

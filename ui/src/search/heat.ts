@@ -1,6 +1,6 @@
 /** Traces as cells of time and duration. Pure. */
 
-import type { Summary } from '../api/search';
+import type { Found, Summary } from '../api/search';
 import type { Range } from './range';
 
 export const ROWS = 26;
@@ -61,6 +61,14 @@ export function countHeat(traces: readonly Summary[], range: Range, columns: num
     heat.most = Math.max(heat.most, heat.counts[cell]!);
   }
   return heat;
+}
+
+/** The time of the search, without a long beginning of which no trace is known. */
+export function filledRange({ traces, range }: Pick<Found, 'traces' | 'range'>): Range {
+  const oldestMs = traces.reduce((least, { startUs }) => Math.min(least, startUs / 1000), range.toMs);
+  const empty = (oldestMs - range.fromMs) / (range.toMs - range.fromMs);
+  if (empty < 0.5) return range;
+  return { fromMs: oldestMs - Math.max(500, (range.toMs - oldestMs) * 0.03), toMs: range.toMs };
 }
 
 /** How far from the left, 0 to 1. */

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Found } from '../api/search';
 import { formatClock, formatCount, formatDuration, plural } from '../kit/format';
 import { lossWindows } from '../shell/status';
+import { joinLosses } from '../targets/loss';
 import { theme } from '../theme/theme';
 import {
   type Box,
@@ -11,6 +12,7 @@ import {
   countHeat,
   durationAt,
   durationShare,
+  filledRange,
   type Heat,
   timeAt,
   timeShare,
@@ -39,7 +41,7 @@ export function Heatmap({ found, box, selected, setBox }: HeatmapProps) {
   const [drag, setDrag] = useState<{ from: Corner; to: Corner } | null>(null);
   const [size, setSize] = useState<readonly [number, number]>([0, 0]);
   const columns = columnsFor(size[0]);
-  const heat = useMemo(() => countHeat(found.traces, found.range, columns), [found, columns]);
+  const heat = useMemo(() => countHeat(found.traces, filledRange(found), columns), [found, columns]);
   const frame = new Frame(...size);
   const drawn = drag ? boxOf(heat, frame, drag.from, drag.to) : box;
   const oldest = found.limited ? (found.traces.at(-1)?.startUs ?? null) : null;
@@ -62,7 +64,7 @@ export function Heatmap({ found, box, selected, setBox }: HeatmapProps) {
     cx.setTransform(ratio, 0, 0, ratio, 0, 0);
     paintHeat(cx, frame, {
       heat,
-      losses: lossWindows.value,
+      losses: joinLosses(lossWindows.value, (heat.range.toMs - heat.range.fromMs) / heat.columns),
       box: drawn,
       boxText: !drag && box ? `${plural(selected, 'trace')} selected` : '',
       knownFromUs: oldest,

@@ -1,12 +1,14 @@
 /** The heat map on a canvas. */
 
 import { formatClock, formatTick } from '../kit/format';
-import type { LossWindow } from '../targets/model';
+import type { LossSpell } from '../targets/loss';
 import { inks, type Theme } from '../theme/palette';
 import { type Box, durationShare, durationTicks, type Heat, ROWS, timeShare, timeTicks } from './heat';
 
 /** A cell with a larger share of errors is red. */
 export const ERROR_SHARE = 0.15;
+/** Beyond this share of the map, loss is the rule. */
+const MUCH_LOSS = 0.2;
 
 const LEFT_PX = 64;
 const RIGHT_PX = 12;
@@ -50,7 +52,7 @@ export class Frame {
 
 export interface HeatScene {
   heat: Heat;
-  losses: readonly LossWindow[];
+  losses: readonly LossSpell[];
   box: Box | null;
   /** Words beside the box. */
   boxText: string;
@@ -67,7 +69,8 @@ export function paintHeat(cx: CanvasRenderingContext2D, frame: Frame, scene: Hea
   paintUnknown(cx, frame, scene);
   paintCells(cx, frame, scene);
   paintTicks(cx, frame, scene);
-  for (const loss of scene.losses) paintLoss(cx, frame, scene, loss);
+  const covered = scene.losses.reduce((sum, loss) => sum + lossShare(scene.heat, loss), 0);
+  for (const loss of scene.losses) paintLoss(cx, frame, scene, loss, covered > MUCH_LOSS);
   if (scene.box) paintBox(cx, frame, scene, scene.box);
 }
 
@@ -149,15 +152,23 @@ function paintUnknown(
   cx.textAlign = 'left';
 }
 
+/** How much of the time on the map a spell covers. */
+function lossShare(heat: Heat, { fromMs, toMs }: LossSpell): number {
+  const clamp = (share: number) => Math.max(0, Math.min(1, share));
+  return clamp(timeShare(heat, toMs * 1000)) - clamp(timeShare(heat, fromMs * 1000));
+}
+
+/** Over a small part of the map loss is drawn to be seen; over much of it, so that the cells are. */
 function paintLoss(
   cx: CanvasRenderingContext2D,
   frame: Frame,
   { heat, theme }: HeatScene,
-  loss: LossWindow,
+  loss: LossSpell,
+  faint: boolean,
 ): void {
   const colours = inks[theme];
-  const start = timeShare(heat, Date.parse(loss.from) * 1000);
-  const end = timeShare(heat, Date.parse(loss.to) * 1000);
+  const start = timeShare(heat, loss.fromMs * 1000);
+  const end = timeShare(heat, loss.toMs * 1000);
   if (!(end >= 0 && start <= 1)) return;
   const from = frame.x(start);
   const to = Math.max(from + 3, frame.x(end));
@@ -166,9 +177,9 @@ function paintLoss(
   cx.rect(from, frame.top, to - from, frame.height);
   cx.clip();
   cx.fillStyle = colours.page;
-  cx.globalAlpha = 0.55;
+  cx.globalAlpha = faint ? 0 : 0.55;
   cx.fill();
-  cx.globalAlpha = 1;
+  cx.globalAlpha = faint ? 0.22 : 1;
   cx.strokeStyle = colours.warn;
   cx.lineWidth = 1.3;
   cx.beginPath();

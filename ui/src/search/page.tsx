@@ -10,7 +10,7 @@ import { type Resource, useKeptResource } from '../kit/load';
 import { Failure, Skeleton, Stale } from '../kit/states';
 import { go, param, place, setParams } from '../kit/url';
 import { differences } from './differences';
-import { type Box, isInBox, readBox, writeBox } from './heat';
+import { type Box, filledRange, isInBox, readBox, writeBox } from './heat';
 import { Heatmap } from './heatmap';
 import { NothingFound } from './nothing';
 import { fromZipkin, parseQuery } from './query';
@@ -153,6 +153,7 @@ function Traces({ found }: { found: Found }) {
           <b>{plural(found.traces.length, 'trace')}</b>
           <span>
             {found.limited ? `the newest ${formatCount(found.traces.length)} of more` : 'all that match'}
+            {sinceWords(found)}
             {found.tookMs > 0 && `, in ${formatDuration(found.tookMs * 1000)}`}
           </span>
           <span class="push heat-legend">
@@ -173,6 +174,14 @@ function Traces({ found }: { found: Found }) {
       <TraceTable traces={traces} all={found.traces} current={current.value} />
     </>
   );
+}
+
+/** The map begins later than the search if nothing is known of its beginning. */
+function sinceWords(found: Found): string {
+  const shown = filledRange(found);
+  if (shown === found.range) return '';
+  const since = formatClock(new Date(shown.fromMs));
+  return found.limited ? `, since ${since}` : `, none before ${since}`;
 }
 
 interface SelectionProps {

@@ -7,6 +7,7 @@ import { narrow, now } from '../kit/screen';
 import { SortHead } from '../kit/sort';
 import { href } from '../kit/url';
 import { VirtualRows } from '../kit/virtual';
+import { arrival } from '../shell/status';
 import { assignColours } from '../theme/palette';
 import { Swatch } from '../theme/swatch';
 
@@ -128,15 +129,7 @@ function TraceRow({ trace, colours, longest, current }: TraceRowProps) {
         )}
       </span>
       <span role="cell" class="gaps">
-        {trace.missing > 0 ? (
-          <span class="warn-text">
-            <i class="mark lossy" /> {plural(trace.missing, 'gap')}
-          </span>
-        ) : (
-          <span class="muted">
-            <i class="mark up" /> none
-          </span>
-        )}
+        <Gaps trace={trace} />
       </span>
     </div>
   );
@@ -144,6 +137,29 @@ function TraceRow({ trace, colours, longest, current }: TraceRowProps) {
 
 function Started({ startUs }: { startUs: number }) {
   return <>{formatAge(now.value - startUs / 1000)}</>;
+}
+
+/** Of a trace that has just ended, what is missing may be on its way. */
+function Gaps({ trace }: { trace: Summary }) {
+  if (trace.missing === 0) {
+    return (
+      <span class="muted">
+        <i class="mark up" /> none
+      </span>
+    );
+  }
+  if (now.value - (trace.startUs + trace.durationUs) / 1000 < arrival.value) {
+    return (
+      <span class="muted" title="Its targets have not all been asked again since it ended">
+        <i class="mark unknown" /> arriving
+      </span>
+    );
+  }
+  return (
+    <span class="warn-text">
+      <i class="mark lossy" /> {plural(trace.missing, 'gap')}
+    </span>
+  );
 }
 
 /** Each service as wide as its share of the spans. */

@@ -5,9 +5,11 @@ import { useEffect, useRef } from 'preact/hooks';
 import { fetchServices } from '../api/zipkin';
 import { go } from '../kit/url';
 import { quote } from '../search/query';
+import { parseFilter } from '../targets/filter';
 import { toggleTheme } from '../theme/theme';
 import { openHelp } from './help';
 import { PAGES } from './pages';
+import { targets } from './status';
 
 interface Offer {
   kind: string;
@@ -64,7 +66,21 @@ function offers(text: string): Offer[] {
     { kind: 'Action', text: 'Switch theme', run: toggleTheme },
     { kind: 'Action', text: 'Show keys', run: openHelp },
   ];
-  return list.concat(actions.filter((offer) => offer.text.toLowerCase().includes(wanted))).slice(0, LIMIT);
+  if (wanted.length >= 2) actions.push(...targetOffers(wanted));
+  return list
+    .concat(actions.filter((offer) => offer.kind === 'Target' || offer.text.toLowerCase().includes(wanted)))
+    .slice(0, LIMIT);
+}
+
+/** Targets by their address or a label, such as the name of a pod. */
+function targetOffers(wanted: string): Offer[] {
+  const all = targets.state.peek().data?.targets ?? [];
+  const hits = all.filter((target) => parseFilter(wanted).match(target));
+  return hits.slice(0, LIMIT).map((target) => {
+    const host = target.url.replace(/^[a-z]+:\/\//i, '').replace(/\/.*$/, '');
+    const text = [target.labels.pod ?? target.labels.job, host].filter(Boolean).join(' ');
+    return { kind: 'Target', text, run: () => go('/targets', { q: host }) };
+  });
 }
 
 export function Omnibox() {
@@ -93,11 +109,11 @@ export function Omnibox() {
     <dialog class="sheet omnibox" ref={dialog} aria-label="Jump to" onClose={close} closedby="any">
       <input
         role="combobox"
-        aria-label="Trace ID, service or page"
+        aria-label="Trace ID, service, target or page"
         aria-expanded="true"
         aria-controls="omnibox-list"
         aria-activedescendant={list.length ? `omnibox-${chosen.value}` : undefined}
-        placeholder="Trace ID, service or page"
+        placeholder="Trace ID, service, target or page"
         autocomplete="off"
         spellcheck={false}
         value={typed.value}

@@ -3,6 +3,7 @@
 import { computed } from '@preact/signals';
 import { fetchTargets } from '../api/targets';
 import { Resource } from '../kit/load';
+import { arrivalMs } from '../targets/freshness';
 import type { LossWindow, Target } from '../targets/model';
 
 const EVERY_MS = 5000;
@@ -28,3 +29,6 @@ export const lossWindows = computed<TargetLoss[]>(
       target.lossWindows.map((loss) => ({ ...loss, target })),
     ) ?? [],
 );
+
+/** Until so long after its end, spans of a trace may still be on their way. */
+export const arrival = computed(() => arrivalMs(targets.state.value.data?.targets ?? []));

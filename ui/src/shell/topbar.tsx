@@ -24,9 +24,14 @@ export function TopBar({ section }: { section: string }) {
           </a>
         ))}
       </nav>
-      <button type="button" class="jump" onClick={openOmnibox} title="Jump to a trace, service or page">
+      <button
+        type="button"
+        class="jump"
+        onClick={openOmnibox}
+        title="Jump to a trace, service, target or page"
+      >
         <SearchIcon />
-        <span>Trace ID, service, page</span>
+        <span>Trace ID, service, target</span>
         <kbd>Ctrl K</kbd>
       </button>
       <button type="button" class="icon" aria-label="Keys" title="Keys (?)" onClick={openHelp}>

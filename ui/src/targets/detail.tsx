@@ -2,7 +2,11 @@
 
 import type { ComponentChildren } from 'preact';
 import { formatAge, formatBytes, formatClock, formatCount, formatDuration } from '../kit/format';
+import { joinLosses, reasonWords } from './loss';
 import type { Labels, Target } from './model';
+
+/** Windows this close are told as one. */
+const JOIN_MS = 1000;
 
 export function TargetDetail({ target, skewMs }: { target: Target; skewMs: number }) {
   return (
@@ -98,6 +102,7 @@ function LabelSteps({ before, after }: { before: Labels; after: Labels }) {
 
 function Account({ target, skewMs }: { target: Target; skewMs: number }) {
   const reasons = Object.entries(target.lostByReason).filter(([, spans]) => spans > 0);
+  const spells = joinLosses(target.lossWindows, JOIN_MS).toReversed();
   const ago = (ms: number | null) => (ms === null ? 'never' : formatAge(Date.now() + skewMs - ms));
   return (
     <dl class="pairs">
@@ -111,11 +116,11 @@ function Account({ target, skewMs }: { target: Target; skewMs: number }) {
       {reasons.map(([reason, spans]) => (
         <Fact key={reason} name={reason.replaceAll('_', ' ')} value={formatCount(spans)} warn />
       ))}
-      {target.lossWindows.map((loss) => (
+      {spells.map(({ fromMs, toMs, spans, reasons }) => (
         <Fact
-          key={loss.from}
-          name="window"
-          value={`${formatClock(new Date(loss.from))}–${formatClock(new Date(loss.to))}: ${formatCount(loss.spans)} ${loss.reason.replaceAll('_', ' ')}`}
+          key={fromMs}
+          name="between"
+          value={`${formatClock(new Date(fromMs))} and ${formatClock(new Date(toMs))}: ${formatCount(spans)} ${reasonWords(reasons)}`}
           warn
         />
       ))}

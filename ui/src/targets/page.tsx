@@ -2,7 +2,7 @@
 
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { formatClock, formatCount, formatDuration, plural } from '../kit/format';
+import { formatClock, formatCount, plural } from '../kit/format';
 import { useKeys } from '../kit/keys';
 import { narrow } from '../kit/screen';
 import { SortHead } from '../kit/sort';
@@ -21,7 +21,9 @@ import {
   groupLabels,
   isProblem,
   layRows,
+  POOL,
   PROBLEMS,
+  poolWord,
   type Row,
   stateClass,
 } from './rows';
@@ -83,7 +85,7 @@ function readStates(text: string): State[] {
 function TargetTable({ data }: { data: Targets }) {
   const states = readStates(param('state'));
   const text = param('q');
-  const group = param('group') || 'job';
+  const group = param('group') || POOL;
   const sort = param('sort');
   const closedGroups = useSignal<ReadonlySet<string>>(new Set());
   const openTargets = useSignal<ReadonlySet<string>>(new Set());
@@ -151,12 +153,12 @@ function TargetTable({ data }: { data: Targets }) {
           aria-label="Group by"
           value={group}
           onChange={(event) =>
-            setParams({ group: event.currentTarget.value === 'job' ? null : event.currentTarget.value })
+            setParams({ group: event.currentTarget.value === POOL ? null : event.currentTarget.value })
           }
         >
           {groupLabels(data.targets).map((label) => (
             <option key={label} value={label}>
-              Group by {label}
+              Group by {label === POOL ? poolWord(data.targets) : label}
             </option>
           ))}
         </select>
@@ -288,7 +290,7 @@ function historyTitle(targets: readonly Target[]): string {
   if (!match || scrapes < 2) return 'Spans a scrape';
   const us = Number(match[1]) * { ms: 1e3, s: 1e6, m: 6e7 }[match[2] as 'ms' | 's' | 'm'];
   const span = us * scrapes;
-  return `Spans, ${span >= 6e7 ? `${Math.round(span / 6e7)} min` : formatDuration(span)}`;
+  return `Spans, ${span >= 6e7 ? `${Math.round(span / 6e7)} min` : `${Math.round(span / 1e6)} s`}`;
 }
 
 function NoTargets() {

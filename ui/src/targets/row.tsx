@@ -75,7 +75,7 @@ export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowPr
   const failing = !answers(target.state);
   const { host, path } = splitUrl(target.url);
   const labels = Object.entries(target.labels).filter(
-    ([name, value]) => name !== 'job' && !(name === 'instance' && value === host),
+    ([name, value]) => !(name === 'job' && value === target.pool) && !(name === 'instance' && value === host),
   );
   return (
     <div class={`target${current ? ' current' : ''}`} role="row">
@@ -130,7 +130,11 @@ export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowPr
         </div>
       </div>
       {target.lastError && (
-        <p class="scrape-error mono" role="cell" title={target.lastError}>
+        <p
+          class={`scrape-error mono${target.state === 'not traced' ? ' muted' : ''}`}
+          role="cell"
+          title={target.lastError}
+        >
           {target.lastError}
           {target.failuresInARow > 1 && `, ${formatCount(target.failuresInARow)} in a row`}
           {target.failingSinceMs !== null && ` since ${formatClock(new Date(target.failingSinceMs))}`}

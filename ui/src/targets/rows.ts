@@ -20,7 +20,7 @@ export interface View {
   match: (target: Target) => boolean;
   /** Empty: every state. */
   states: readonly State[];
-  /** The label to group by; `job` is the scrape pool. */
+  /** The label to group by, or `POOL`. */
   group: string;
   /** A column, with a minus for descending; empty keeps the server's order. */
   sort: string;
@@ -60,13 +60,25 @@ export function countStates(targets: readonly Target[]): Map<State, number> {
   return counts;
 }
 
-/** Labels that could group: on some target, best known first. */
+/** Grouped by scrape pool. Not a label: no label's name has a space. */
+export const POOL = 'scrape pool';
+
+/** A pool is called after its job, until relabelling gives its targets other jobs. */
+export function poolWord(targets: readonly Target[]): string {
+  return hasOwnJobs(targets) ? 'scrape pool' : 'job';
+}
+
+function hasOwnJobs(targets: readonly Target[]): boolean {
+  return targets.some(({ pool, labels }) => (labels.job ?? pool) !== pool);
+}
+
+/** What could group: the pool, then the labels of some target. */
 export function groupLabels(targets: readonly Target[]): string[] {
   const seen = new Set<string>();
   for (const target of targets) for (const name of Object.keys(target.labels)) seen.add(name);
-  seen.delete('job');
+  if (!hasOwnJobs(targets)) seen.delete('job');
   seen.delete('instance');
-  return ['job', ...[...seen].sort()];
+  return [POOL, ...[...seen].sort()];
 }
 
 const COLUMNS: Record<string, (target: Target) => number | string> = {
@@ -92,8 +104,8 @@ function compareBy(sort: string): ((a: Target, b: Target) => number) | null {
 export function layRows(targets: readonly Target[], pools: readonly Pool[], view: View): Row[] {
   const groups = new Map<string, Target[]>();
   // A pool that found nobody is still a pool, and its error is why.
-  if (view.group === 'job') for (const pool of pools) groups.set(pool.job, []);
-  const nameOf = (target: Target) => (view.group === 'job' ? target.pool : (target.labels[view.group] ?? ''));
+  if (view.group === POOL) for (const pool of pools) groups.set(pool.job, []);
+  const nameOf = (target: Target) => (view.group === POOL ? target.pool : (target.labels[view.group] ?? ''));
   for (const target of targets) {
     const name = nameOf(target);
     const group = groups.get(name);
@@ -103,7 +115,7 @@ export function layRows(targets: readonly Target[], pools: readonly Pool[], view
   const compare = compareBy(view.sort);
   const rows: Row[] = [];
   for (const [name, members] of groups) {
-    const pool = view.group === 'job' ? pools.find((other) => other.job === name) : undefined;
+    const pool = view.group === POOL ? pools.find((other) => other.job === name) : undefined;
     const shown = members.filter(
       (target) => (view.states.length === 0 || view.states.includes(target.state)) && view.match(target),
     );
@@ -117,7 +129,7 @@ export function layRows(targets: readonly Target[], pools: readonly Pool[], view
       name,
       up: members.filter((target) => answers(target.state)).length,
       states: members.map((target) => target.state),
-      mechanism: members[0] && view.group === 'job' ? mechanism(members[0].discoveredLabels) : '',
+      mechanism: members[0] && view.group === POOL ? mechanism(members[0].discoveredLabels) : '',
       dropped: pool?.dropped ?? 0,
       open,
     });

@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
 import { offsets, rowAt } from '../kit/virtual';
 import { parseFilter } from './filter';
+import { arrivalMs, intervalMs } from './freshness';
+import { joinLosses, reasonWords } from './loss';
 import { type RawTargets, readTargets, type Target } from './model';
-import { layRows, mechanism, type View } from './rows';
+import { layRows, mechanism, POOL, type View } from './rows';
 
 const RAW: RawTargets = {
   activeTargets: [
@@ -38,7 +40,7 @@ const { targets, pools, droppedCount } = readTargets(RAW, 0);
 const VIEW: View = {
   match: () => true,
   states: [],
-  group: 'job',
+  group: POOL,
   sort: '',
   closedGroups: new Set(),
   openTargets: new Set(),
@@ -83,6 +85,29 @@ it('lays rows by group, with the errors of pools that found nobody', () => {
   ]);
   const sorted = layRows(targets, pools, { ...VIEW, sort: '-rate' });
   expect(sorted[1]).toMatchObject({ target: { spansPerSecond: 5 } });
+});
+
+it('joins loss windows that touch', () => {
+  const at = (second: number) => new Date(second * 1000).toISOString();
+  const window = (from: number, to: number, reason: string) => ({
+    from: at(from),
+    to: at(to),
+    spans: 10,
+    reason,
+  });
+  const windows = [window(20, 22, 'evicted'), window(0, 2, 'before_first_scrape'), window(2, 4, 'evicted')];
+  expect(joinLosses(windows, 500)).toEqual([
+    { fromMs: 0, toMs: 4000, spans: 20, reasons: ['before_first_scrape', 'evicted'] },
+    { fromMs: 20_000, toMs: 22_000, spans: 10, reasons: ['evicted'] },
+  ]);
+  expect(reasonWords(['before_first_scrape', 'evicted'])).toBe('before first scrape, evicted');
+});
+
+it('knows how long spans may take to arrive', () => {
+  expect(intervalMs('1m30s')).toBe(90_000);
+  expect(intervalMs('500ms')).toBe(500);
+  expect(arrivalMs([])).toBe(30_000);
+  expect(arrivalMs([{ ...targets[0]!, interval: '2s' }])).toBe(4000);
 });
 
 it('tells the mechanism by its labels', () => {

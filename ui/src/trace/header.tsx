@@ -5,6 +5,7 @@ import { CopyButton } from '../kit/copy';
 import { formatClock, formatCount, formatDuration, formatMoment, plural } from '../kit/format';
 import { href } from '../kit/url';
 import { serviceName, servicesWithSpans, spanName, type Trace } from './model';
+import { layGaps } from './rows';
 
 export function TraceHeader({ trace }: { trace: Trace }) {
   return (
@@ -51,11 +52,9 @@ function Fact({ value, of, error = false }: { value: string; of: string; error?:
 
 function Gaps({ trace }: { trace: Trace }) {
   const lost = trace.loss.reduce((sum, loss) => sum + loss.spans, 0);
-  if (trace.gaps.length === 0 && lost === 0) return null;
-  const parts = [
-    trace.gaps.length > 0 ? plural(trace.gaps.length, 'gap') : '',
-    lost > 0 ? `up to ${plural(lost, 'span')} lost` : '',
-  ];
+  const gaps = layGaps(trace).length;
+  if (gaps === 0 && lost === 0) return null;
+  const parts = [gaps > 0 ? plural(gaps, 'gap') : '', lost > 0 ? `up to ${plural(lost, 'span')} lost` : ''];
   return (
     <span class="chip warn">
       <i class="mark lossy" />
@@ -73,6 +72,14 @@ function Completeness({ trace }: { trace: Trace }) {
       <span class="chip">
         <i class="mark unknown" />
         not known to be complete · {share}
+      </span>
+    );
+  }
+  if (throughUs < trace.startUs + trace.to) {
+    return (
+      <span class="chip">
+        <i class="mark unknown" />
+        spans may still arrive · {share}
       </span>
     );
   }

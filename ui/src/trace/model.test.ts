@@ -108,7 +108,7 @@ describe('visible rows', () => {
       for (let line = 0; line < rows.count; line++) {
         const row = rows.spanAt(line);
         if (row < 0) {
-          expect(rows.gapAt(line)).toBe(0);
+          expect(rows.gapAt(line)?.gap).toBe(0);
           continue;
         }
         shown.add(row);
@@ -116,6 +116,21 @@ describe('visible rows', () => {
       }
       for (let row = 0; row < trace.count; row++) if (!shown.has(row)) expect(rows.lineOf(row)).toBe(-1);
     }
+  });
+
+  it('shows one gap above siblings that miss the same parent', () => {
+    const columns = randomColumns(1, 4);
+    columns.parentDelta = [0, 1, 2, 3];
+    columns.flags = [0, 8, 8, 0];
+    const orphan = { service: '', reason: 'unknown', target: null, spans: 0, text: 'unknown' };
+    columns.gaps = [
+      { ...orphan, row: 2 },
+      { ...orphan, row: 1 },
+    ];
+    const rows = new VisibleRows(fromColumns(columns));
+    expect(rows.count).toBe(5);
+    expect(rows.gapAt(1)).toEqual({ gap: 1, first: 1, last: 2, above: true });
+    expect([0, 1, 2, 3].map((row) => rows.lineOf(row))).toEqual([0, 2, 3, 4]);
   });
 
   it('opens what hides a row, and nothing else', () => {

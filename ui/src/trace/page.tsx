@@ -1,24 +1,78 @@
-/** A trace: loading it, saying why it cannot be shown, or showing it. */
+/** A trace: loading it, saying why it cannot be shown, or showing it and telling when more of it comes. */
 
+import { useEffect, useState } from 'preact/hooks';
 import { RequestFailed } from '../api/client';
 import { fetchColumns } from '../api/trace';
+import { plural } from '../kit/format';
 import { useResource } from '../kit/load';
 import { Empty, Failure, Skeleton } from '../kit/states';
 import { href } from '../kit/url';
-import { fromColumns } from './model';
+import { arrival } from '../shell/status';
+import { fromColumns, type Trace } from './model';
 import { TraceView } from './view';
 
+const LOOK_AGAIN_MS = 5000;
+
+async function load(id: string, abort: AbortSignal): Promise<Trace> {
+  return fromColumns(await fetchColumns(id, abort));
+}
+
 export function TracePage({ id }: { id: string }) {
-  const resource = useResource(id, async (abort) => fromColumns(await fetchColumns(id, abort)));
-  const { data: trace, error } = resource.state.value;
+  const resource = useResource(id, (abort) => load(id, abort));
+  const [newer, setNewer] = useState<Trace | null>(null);
+  const { data, error } = resource.state.value;
+  const show = (trace: Trace) => {
+    resource.state.value = { data: trace, error: null, loading: false, at: Date.now() };
+    setNewer(null);
+  };
+  useEffect(() => (data ? lookAgain(id, data, setNewer) : undefined), [id, data]);
   // Rows and their numbers belong to one revision, and so does all that was selected or folded.
-  if (trace && trace.count > 0) return <TraceView key={`${id} ${trace.rev}`} trace={trace} />;
-  if (trace || (error instanceof RequestFailed && error.status === 404)) return <NotStored id={id} />;
+  if (data && data.count > 0) {
+    return (
+      <>
+        {newer && <Arrived more={newer.count - data.count} show={() => show(newer)} />}
+        <TraceView key={`${id} ${data.rev}`} trace={data} />
+      </>
+    );
+  }
+  if (data || (error instanceof RequestFailed && error.status === 404)) return <NotStored id={id} />;
   return (
     <div class="page scroll">
       <h1>{error ? 'Trace' : 'Loading trace'}</h1>
       <p class="lead mono">{id}</p>
       {error ? <Failure error={error} retry={() => resource.refresh()} /> : <Skeleton rows={16} />}
+    </div>
+  );
+}
+
+/** While spans may still come, asks again; returns how to stop. */
+function lookAgain(id: string, shown: Trace, tell: (newer: Trace) => void): () => void {
+  const abort = new AbortController();
+  const timer = setInterval(async () => {
+    const ended = (shown.startUs + shown.to) / 1000;
+    // One look after the last could have come.
+    if (Date.now() > ended + arrival.peek() + LOOK_AGAIN_MS) clearInterval(timer);
+    if (document.hidden) return;
+    try {
+      const trace = await load(id, abort.signal);
+      if (trace.rev !== shown.rev && !abort.signal.aborted) tell(trace);
+    } catch {
+      // What is shown stays right; the next look may succeed.
+    }
+  }, LOOK_AGAIN_MS);
+  return () => {
+    clearInterval(timer);
+    abort.abort();
+  };
+}
+
+function Arrived({ more, show }: { more: number; show: () => void }) {
+  return (
+    <div class="arrived" role="status">
+      {more > 0 ? `${plural(more, 'span')} arrived.` : 'The trace has changed.'}
+      <button type="button" class="link" onClick={show}>
+        Show
+      </button>
     </div>
   );
 }

@@ -6,7 +6,7 @@ import { paintBar } from './bar';
 import type { CriticalPath } from './critical';
 import { FONT, type Ink } from './ink';
 import { ERROR, PARENT_MISSING, serviceName, spanName, type Trace } from './model';
-import type { VisibleRows } from './rows';
+import type { GapLine, VisibleRows } from './rows';
 
 export const ROW_PX = 24;
 export const HEAD_PX = 28;
@@ -64,7 +64,7 @@ export function paintScene(ink: Ink, scene: Scene): void {
   for (let line = firstLine(scene); line < last; line++) {
     const y = HEAD_PX + line * ROW_PX - scene.scrollTop;
     const gap = scene.rows.gapAt(line);
-    if (gap >= 0) paintGap(ink, scene, gap, y);
+    if (gap) paintGap(ink, scene, gap, y);
     else paintSpan(ink, scene, scene.rows.spanAt(line), y);
     cx.globalAlpha = 1;
   }
@@ -130,7 +130,7 @@ function paintName(ink: Ink, scene: Scene, row: number, indent: number, middle: 
     const text = ink.fit(`  → ${trace.services[remote]}`, FONT.name, right - x);
     x = ink.write(text, x, middle, FONT.name, colours.faint);
   }
-  if (trace.flags[row]! & PARENT_MISSING && right - x > 100) {
+  if (trace.flags[row]! & PARENT_MISSING && right - x > 110) {
     x = ink.pill('parent missing', x + 8, middle, colours.warn, colours.warnWash);
   }
   if (folded && right - x > 40) {
@@ -154,20 +154,21 @@ function paintTwisty(ink: Ink, x: number, middle: number, folded: boolean): void
 }
 
 /** A row for what is not there, with the proof in words. */
-function paintGap(ink: Ink, scene: Scene, index: number, y: number): void {
+function paintGap(ink: Ink, scene: Scene, line: GapLine, y: number): void {
   const { cx, colours } = ink;
   const { trace, axis, nameWidth, width } = scene;
-  const gap = trace.gaps[index]!;
+  const gap = trace.gaps[line.gap]!;
   const middle = y + ROW_PX / 2;
-  const indent = indentOf((trace.depth[gap.row] ?? 0) + 1, nameWidth);
+  const indent = indentOf(trace.depth[line.first]! + (line.above ? 0 : 1), nameWidth);
   ink.fillRect(0, y, width, ROW_PX, colours.warnWash);
   paintGuides(ink, indent, y);
   ink.drop(indent + 15.5, middle);
-  const service = ink.fit(gap.service || 'a span', FONT.nameItalic, nameWidth - indent - 40);
+  const service = ink.fit(gapName(line, gap.service), FONT.nameItalic, nameWidth - indent - 40);
   const x = ink.write(service, indent + 24, middle, FONT.nameItalic, colours.text) + 7;
   ink.write(ink.fit('not received', FONT.name, nameWidth - 8 - x), x, middle, FONT.name, colours.warn);
-  const from = Math.max(nameWidth + 1, axis.x(trace.start[gap.row] ?? 0));
-  const to = Math.min(width, axis.x(trace.end[gap.row] ?? 0));
+  const [start, end] = gapExtent(trace, line);
+  const from = Math.max(nameWidth + 1, axis.x(start));
+  const to = Math.min(width, axis.x(end));
   let label = nameWidth + 10;
   if (to > from) {
     ink.fillRound(from, middle - 6, Math.max(3, to - from), 12, 2.5, ink.hatch(colours.warnHatch));
@@ -187,6 +188,23 @@ function paintGap(ink: Ink, scene: Scene, index: number, y: number): void {
   } else {
     ink.write(ink.fit(gap.text, FONT.mono, room), label, middle, FONT.mono, colours.warn);
   }
+}
+
+function gapName({ above, first, last }: GapLine, service: string): string {
+  if (service) return service;
+  if (!above) return 'a span';
+  return first === last ? 'a parent' : 'a parent of several';
+}
+
+/** At least as long as what it held: the call, or its children. */
+function gapExtent(trace: Trace, { first, last }: GapLine): [number, number] {
+  let [start, end] = [trace.start[first]!, trace.end[first]!];
+  for (let row = first; row < last; ) {
+    row += trace.size[row]!;
+    start = Math.min(start, trace.start[row]!);
+    end = Math.max(end, trace.end[row]!);
+  }
+  return [start, end];
 }
 
 /** The ancestors of the first row on screen, outermost first. */

@@ -1,21 +1,34 @@
-/** Which rows are shown, in order, when some are folded or hidden, and where gaps hang between them. */
+/** Which lines are shown, in order, when some rows are folded or hidden, and gaps stand between them. */
 
-import type { Trace } from './model';
+import { PARENT_MISSING, type Trace } from './model';
+
+/** A line for what is not there. */
+export interface GapLine {
+  /** Of the trace's gaps, the one that tells why. */
+  gap: number;
+  /** The rows that prove it: one that called, or a run of siblings whose parent is missing. */
+  first: number;
+  last: number;
+  /** Above the orphans that it is the parent of; else below the row that called it. */
+  above: boolean;
+}
 
 export class VisibleRows {
-  /** The row of a span, or `-1 - g` for the gap `g`. */
+  /** The row of a span, or `-1 - g` for the gap line `g`. */
   private list = new Int32Array(0);
-  /** The span a line belongs to: itself, or the one its gap hangs under. Never falls. */
+  /** The row a line belongs to: itself, or the first that proves its gap. Never falls. */
   private anchors = new Int32Array(0);
-  private readonly gapsAfter = new Map<number, number[]>();
+  readonly gapLines: readonly GapLine[];
+  private readonly gapsAt = new Map<number, number[]>();
   private readonly folded = new Set<number>();
   private readonly hiddenServices = new Set<number>();
 
   constructor(private readonly trace: Trace) {
-    trace.gaps.forEach((gap, index) => {
-      const others = this.gapsAfter.get(gap.row);
+    this.gapLines = layGaps(trace);
+    this.gapLines.forEach(({ first }, index) => {
+      const others = this.gapsAt.get(first);
       if (others) others.push(index);
-      else this.gapsAfter.set(gap.row, [index]);
+      else this.gapsAt.set(first, [index]);
     });
     this.lay();
   }
@@ -29,10 +42,10 @@ export class VisibleRows {
     return Math.max(-1, this.list[line] ?? -1);
   }
 
-  /** The gap at a line, or -1 where a span is. */
-  gapAt(line: number): number {
+  /** The gap at a line, or null where a span is. */
+  gapAt(line: number): GapLine | null {
     const entry = this.list[line] ?? 0;
-    return entry < 0 ? -1 - entry : -1;
+    return entry < 0 ? this.gapLines[-1 - entry]! : null;
   }
 
   anchorAt(line: number): number {
@@ -48,7 +61,9 @@ export class VisibleRows {
       if (this.anchors[middle]! < row) low = middle + 1;
       else high = middle;
     }
-    return this.list[low] === row ? low : -1;
+    // Gaps above the row have the same anchor.
+    for (; this.anchors[low] === row; low++) if (this.list[low] === row) return low;
+    return -1;
   }
 
   isFolded(row: number): boolean {
@@ -92,24 +107,43 @@ export class VisibleRows {
   /** O(n), about a millisecond for 100,000 rows. */
   private lay(): void {
     const { trace } = this;
-    const list = new Int32Array(trace.count + trace.gaps.length);
+    const list = new Int32Array(trace.count + this.gapLines.length);
     const anchors = new Int32Array(list.length);
     let line = 0;
+    const put = (entry: number, anchor: number) => {
+      list[line] = entry;
+      anchors[line++] = anchor;
+    };
     for (let row = 0; row < trace.count; ) {
       const folded = this.folded.has(row);
-      if (!this.hiddenServices.has(trace.service[row]!)) {
-        list[line] = row;
-        anchors[line++] = row;
-      }
-      if (!folded && this.gapsAfter.size > 0) {
-        for (const gap of this.gapsAfter.get(row) ?? []) {
-          list[line] = -1 - gap;
-          anchors[line++] = row;
-        }
-      }
+      const gaps = this.gapsAt.get(row) ?? [];
+      for (const gap of gaps) if (this.gapLines[gap]!.above) put(-1 - gap, row);
+      if (!this.hiddenServices.has(trace.service[row]!)) put(row, row);
+      if (!folded) for (const gap of gaps) if (!this.gapLines[gap]!.above) put(-1 - gap, row);
       row += folded ? trace.size[row]! : 1;
     }
     this.list = list.subarray(0, line);
     this.anchors = anchors.subarray(0, line);
   }
+}
+
+/** One line for each gap, but one for all siblings in a row that miss a parent for the same reason. */
+export function layGaps(trace: Trace): GapLine[] {
+  const order = trace.gaps.map((_, index) => index).sort((a, b) => trace.gaps[a]!.row - trace.gaps[b]!.row);
+  const lines: GapLine[] = [];
+  for (const index of order) {
+    const { row, text } = trace.gaps[index]!;
+    if (row < 0 || row >= trace.count) continue;
+    const above = (trace.flags[row]! & PARENT_MISSING) !== 0;
+    const before = lines.at(-1);
+    const continues =
+      above &&
+      before?.above &&
+      before.last + trace.size[before.last]! === row &&
+      trace.parent[before.last] === trace.parent[row] &&
+      trace.gaps[before.gap]!.text === text;
+    if (before && continues) before.last = row;
+    else lines.push({ gap: index, first: row, last: row, above });
+  }
+  return lines;
 }

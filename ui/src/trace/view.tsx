@@ -2,6 +2,7 @@
 
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { copyText } from '../kit/copy';
 import { formatCount, plural } from '../kit/format';
 import { useKeys } from '../kit/keys';
 import { param, setParams } from '../kit/url';
@@ -209,6 +210,7 @@ function useTraceKeys(waterfall: { current: Waterfall | null }): void {
     { keys: '[', does: 'fold all', run: run((chart) => chart.foldAll()) },
     { keys: ']', does: 'unfold all', run: run((chart) => chart.unfoldAll()) },
     { keys: 'v', does: 'next view', run: nextView },
+    { keys: 'y', does: 'copy the link', run: () => void copyText(window.location.href) },
     { keys: 'Escape', does: 'close the panel', run: run((chart) => chart.select(-1)) },
     hidden('j', (chart) => chart.step(1)),
     hidden('k', (chart) => chart.step(-1)),
