@@ -17,7 +17,8 @@ use crate::status::{
 
 const HISTORY_MAX: usize = 60;
 const RECENT_MAX: usize = 20;
-const LOSS_WINDOWS_MAX: usize = 32;
+/// Half an hour at the usual interval: how far back a trace's gaps can be explained.
+const LOSS_WINDOWS_MAX: usize = 128;
 const CLOCK_SAMPLES_MAX: usize = 8;
 /// Fewer spans say nothing about whether context is passed on.
 const CONTEXT_SPANS_MIN: u64 = 20;
@@ -85,7 +86,8 @@ impl Tracked {
         context: Arc<Context>,
         silent_after: u32,
     ) -> Self {
-        let member = context.join(&target.job);
+        // The label, not the pool: relabelling often makes many services of one pool.
+        let member = context.join(target.labels.get("job").unwrap_or(&target.job));
         let inner =
             Inner { discovered_labels: target.discovered_labels.clone(), ..Inner::default() };
         Self {

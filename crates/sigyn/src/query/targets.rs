@@ -51,7 +51,7 @@ pub(super) async fn run(
         let took = (took * 1e6) as u64;
         let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
         table.row(vec![
-            Cell::new(text(&target["scrapePool"])).paint(|text| style.bold(text)),
+            Cell::new(text(&target["labels"]["job"])).paint(|text| style.bold(text)),
             Cell::new(text(&target["labels"]["instance"])),
             Cell::new(state.as_str()).paint(|text| match state.as_str() {
                 "up" => style.green(text),
