@@ -137,7 +137,7 @@ async fn losses_are_windows_by_reason_and_one_explained_later_is_none() {
         (LossReason::Unexplained, 4),
     ];
     assert_eq!(windows(), expected);
-    for evicted in 3..100 {
+    for evicted in 3..200 {
         target.committed(&lost(Losses { evicted, ..losses }), UNIX_EPOCH);
     }
     assert_eq!(windows().len(), LOSS_WINDOWS_MAX);
