@@ -547,3 +547,26 @@ fn further_files_of_jobs() {
             .contains("none.yml: cannot read the file")
     );
 }
+
+proptest::proptest! {
+    /// Any text is a configuration, or an error with a place in it.
+    #[test]
+    fn no_text_is_too_strange(text in r"((global|scrape_configs|job_name|relabel_configs|regex|static_configs|targets|labels|<<|&a|\*a|a|5m|'|\(|~|!x|\||>)?[:\[\]{},\- \n#]{1,2}){0,24}") {
+        if let Err(error) = parse(&text, dir()) {
+            let place = error.place;
+            proptest::prop_assert!(place.is_some_and(|place| place.line > 0 && place.column > 0), "{:?}", error);
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_before_it_hurts() {
+    for deep in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
+        for text in [format!("runtime: {deep}"), format!("scrape_configs: {deep}"), deep] {
+            assert!(parse(&text, dir()).is_err());
+        }
+    }
+    let aliases: String =
+        (1..30).map(|n| format!("- &a{n} [{}]\n", format!("*a{}, ", n - 1).repeat(9))).collect();
+    assert!(parse(&format!("rule_files:\n- &a0 [x]\n{aliases}"), dir()).is_err(), "an alias bomb");
+}

@@ -92,3 +92,33 @@ fn every_mistake_has_a_place() {
         assert_eq!(section::<Probe>(text).unwrap_err().to_string(), expected, "{text:?}");
     }
 }
+
+#[test]
+fn files_of_other_systems_read_the_same() {
+    for text in [
+        "\u{feff}name: a\nlist: [b]\n",
+        "name: a\r\nlist: [b]\r\n",
+        "---\r\nname: a\r\nlist: [b]\r\n---\r\nbogus: 1\r\n",
+    ] {
+        let probe: Probe = section(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(
+            (probe.name.as_str(), probe.list.as_slice()),
+            ("a", ["b".to_owned()].as_slice()),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn only_a_marker_ends_the_first_document() {
+    for (text, name) in [
+        ("name: |\n  ---\n  a\n", "---\na\n"),
+        ("name: '--- a'\n", "--- a"),
+        ("name: ...a\n", "...a"),
+        ("%YAML 1.1\n---\nname: a\n", "a"),
+        ("# comment\n---\nname: a\n---\nname: b\n", "a"),
+        ("--- {name: a}\n", "a"),
+    ] {
+        assert_eq!(section::<Probe>(text).map(|probe| probe.name), Ok(name.to_owned()), "{text:?}");
+    }
+}
