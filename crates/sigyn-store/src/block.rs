@@ -1,8 +1,10 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
 mod column;
+mod ext;
+mod group_reader;
+mod group_writer;
 pub(crate) mod index;
-mod row;
 mod schema;
 mod section;
 pub(crate) mod tags;
@@ -155,7 +157,7 @@ impl Block {
         }
         for (number, rows) in wanted {
             let group = self.group(number)?;
-            row::read_group(GroupReader { rows: &rows, ..group }, each)?;
+            group_reader::read_group(GroupReader { rows: &rows, ..group }, each)?;
         }
         Ok(())
     }

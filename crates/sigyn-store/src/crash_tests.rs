@@ -67,9 +67,10 @@ impl Model {
         if let Some(progress) = &mut batch.progress {
             progress.account.received = self.batches;
         }
-        // A span that was stored before: pushed again, it is still there once.
-        if let (true, Some(old)) = (random.bool(), self.stored.last()) {
-            batch.spans.extend(old.spans.first().cloned());
+        // A span that was stored before: pushed again, it is still there once. Beside spans of its
+        // own, which tell what became of the batch.
+        if let (false, Some(old)) = (batch.spans.is_empty(), self.stored.last()) {
+            batch.spans.extend(old.spans.first().cloned().filter(|_| random.bool()));
         }
         batch
     }

@@ -79,6 +79,12 @@ pub(crate) fn properties() -> Result<WriterProperties> {
     for name in ["trace_id", "span_id", "parent_id", "start_ns", "duration_ns"] {
         properties = properties.set_column_dictionary_enabled(column(name), false);
     }
+    let tags = ["key", "value"]
+        .map(|leaf| ColumnPath::new(vec!["tags".into(), "key_value".into(), leaf.into()]));
+    for path in tags.into_iter().chain([column("span_id")]) {
+        // A least and a greatest of these say nothing, and are dear to find.
+        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+    }
     // Random, or a few bits already: compression gains nothing, and every reader pays for it.
     for name in ["span_id", "parent_id", "kind", "local_port", "remote_port", "shared", "debug"] {
         properties = properties.set_column_compression(column(name), Compression::UNCOMPRESSED);

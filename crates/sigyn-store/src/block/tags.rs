@@ -1,6 +1,5 @@
 //! Keys and values of a block's tags, for completion: a bounded part of them, read when asked for.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wal::record::{Decoder, Encoder, Malformed};
@@ -15,22 +14,19 @@ const VALUE_BYTES_MAX: usize = 256;
 pub(crate) struct TagSummary(BTreeMap<String, BTreeSet<String>>);
 
 impl TagSummary {
-    /// Adds a span's tags.
-    pub(crate) fn add(&mut self, tags: &BTreeMap<&str, Cow<'_, str>>) {
-        for (&key, value) in tags {
-            if !self.0.contains_key(key) {
-                if self.0.len() >= KEYS_MAX || key.len() > VALUE_BYTES_MAX {
-                    continue;
-                }
-                self.0.insert(key.to_owned(), BTreeSet::new());
+    pub(crate) fn add(&mut self, key: &str, value: &str) {
+        if key.len() > VALUE_BYTES_MAX {
+            return;
+        }
+        if !self.0.contains_key(key) {
+            if self.0.len() >= KEYS_MAX {
+                return;
             }
-            let Some(values) = self.0.get_mut(key) else { continue };
-            if values.len() < VALUES_MAX
-                && value.len() <= VALUE_BYTES_MAX
-                && !values.contains(value.as_ref())
-            {
-                values.insert(value.clone().into_owned());
-            }
+            self.0.insert(key.to_owned(), BTreeSet::new());
+        }
+        let Some(values) = self.0.get_mut(key) else { return };
+        if values.len() < VALUES_MAX && value.len() <= VALUE_BYTES_MAX && !values.contains(value) {
+            values.insert(value.to_owned());
         }
     }
 

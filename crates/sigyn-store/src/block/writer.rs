@@ -9,8 +9,8 @@ use parquet::file::writer::SerializedFileWriter;
 use sigyn_model::{Span, Timestamp};
 
 use super::DIR;
+use super::group_writer::GroupBuilder;
 use super::index::{IndexBuilder, RowGroup};
-use super::row::GroupBuilder;
 use super::schema::{GROUP_ROWS, properties, schema};
 use super::section::{METADATA_KEY, Section, Sections};
 use super::tags::TagSummary;
@@ -107,9 +107,7 @@ impl BlockFile {
     fn write_group(&mut self, spans: &[Span], tags: &mut TagSummary) -> Result<(), WriteError> {
         let mut columns = GroupBuilder::default();
         for span in spans {
-            let shown = span.zipkin_tags();
-            tags.add(&shown);
-            columns.push(span, shown);
+            columns.push(span, tags);
         }
         let offset = self.writer.inner().bytes;
         let mut group = self.writer.next_row_group()?;

@@ -1,0 +1,233 @@
+//! Spans to the columns of a row group.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
+    Int64Type,
+};
+use parquet::file::writer::SerializedRowGroupWriter;
+use sigyn_model::{Endpoint, Resource, Scope, Span, Status, Value};
+
+use super::column::Column;
+use super::ext::{encoded, ext_of, keys_repeat};
+use super::tags::TagSummary;
+
+/// The columns of a row group that is being filled.
+#[derive(Default)]
+pub(crate) struct GroupBuilder<'a> {
+    trace_id: Column<FixedLenByteArrayType>,
+    span_id: Column<FixedLenByteArrayType>,
+    parent_id: Column<FixedLenByteArrayType>,
+    kind: Column<ByteArrayType>,
+    name: Column<ByteArrayType>,
+    start_ns: Column<Int64Type>,
+    duration_ns: Column<Int64Type>,
+    local: EndpointColumns,
+    remote: EndpointColumns,
+    shared: Column<BoolType>,
+    debug: Column<BoolType>,
+    tag_keys: Column<ByteArrayType>,
+    tag_values: Column<ByteArrayType>,
+    annotation_times: Column<Int64Type>,
+    annotation_values: Column<ByteArrayType>,
+    target_names: Column<ByteArrayType>,
+    target_values: Column<ByteArrayType>,
+    resource: Column<ByteArrayType>,
+    scope: Column<ByteArrayType>,
+    ext: Column<ByteArrayType>,
+    shared_bytes: SharedBytes<'a>,
+}
+
+#[derive(Default)]
+struct EndpointColumns {
+    service: Column<ByteArrayType>,
+    ip: Column<ByteArrayType>,
+    port: Column<Int32Type>,
+}
+
+/// Bytes of what repeats, made once.
+#[derive(Default)]
+struct SharedBytes<'a> {
+    strings: HashMap<&'a str, ByteArray>,
+    resources: HashMap<*const Resource, ByteArray>,
+    scopes: HashMap<*const Scope, ByteArray>,
+    added_tags: HashMap<(Option<*const Resource>, Option<*const Scope>), Vec<AddedTag>>,
+    /// Tags that the summary has.
+    pairs: HashSet<(&'a str, &'a str)>,
+}
+
+/// A tag that is not the span's own.
+struct AddedTag {
+    key: ByteArray,
+    value: ByteArray,
+    is_summarized: bool,
+}
+
+impl<'a> SharedBytes<'a> {
+    fn string(&mut self, text: &'a str) -> ByteArray {
+        self.strings.entry(text).or_insert_with(|| ByteArray::from(text)).clone()
+    }
+
+    /// What scope and resource add to the tags of a span without any.
+    fn added_tags(&mut self, span: &Span) -> &mut [AddedTag] {
+        let resource = span.resource.as_ref().map(Arc::as_ptr);
+        let scope = span.scope.as_ref().map(Arc::as_ptr);
+        self.added_tags.entry((resource, scope)).or_insert_with(|| {
+            let mut bare = Span::new(span.trace_id, span.id);
+            (bare.resource, bare.scope) = (span.resource.clone(), span.scope.clone());
+            let tags = bare.zipkin_tags();
+            tags.iter().map(|(key, value)| AddedTag::new(key, value)).collect()
+        })
+    }
+}
+
+impl AddedTag {
+    fn new(key: &str, value: &str) -> Self {
+        Self { key: key.into(), value: value.into(), is_summarized: false }
+    }
+
+    fn summarize(&mut self, summary: &mut TagSummary) {
+        if let (false, Ok(key), Ok(value)) =
+            (self.is_summarized, self.key.as_utf8(), self.value.as_utf8())
+        {
+            summary.add(key, value);
+            self.is_summarized = true;
+        }
+    }
+}
+
+impl<'a> GroupBuilder<'a> {
+    /// A row. Its tags go to the summary, too.
+    pub(crate) fn push(&mut self, span: &'a Span, summary: &mut TagSummary) {
+        let id = |bytes: &[u8]| FixedLenByteArray::from(bytes.to_vec());
+        self.trace_id.values.push(id(&span.trace_id.as_u128().to_be_bytes()));
+        self.span_id.values.push(id(&span.id.as_u64().to_be_bytes()));
+        let parent_id = span.parent_id.map(|parent| id(&parent.as_u64().to_be_bytes()));
+        self.parent_id.push_optional(parent_id);
+        let strings = &mut self.shared_bytes;
+        self.kind.push_optional(span.kind.map(|kind| strings.string(kind.as_str())));
+        self.name.values.push(strings.string(&span.name));
+        let start = span.timestamp.map(|at| at.nanos().cast_signed());
+        self.start_ns.push_optional(start);
+        self.duration_ns.push_optional(
+            span.duration.map(|duration| {
+                u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).cast_signed()
+            }),
+        );
+        self.local.push(span.local_endpoint.as_ref(), strings);
+        self.remote.push(span.remote_endpoint.as_ref(), strings);
+        self.shared.values.push(span.shared);
+        self.debug.values.push(span.debug);
+        let shown = self.push_tags(span, summary);
+        let times = span.annotations.iter().map(|a| a.timestamp.nanos().cast_signed());
+        self.annotation_times.push_list(times, 1, 0);
+        let strings = &mut self.shared_bytes;
+        let values = span.annotations.iter().map(|a| strings.string(&a.value));
+        self.annotation_values.push_list(values, 1, 0);
+        let labels = span.target.as_deref().map_or(&[][..], Vec::as_slice);
+        let def_empty = i16::from(span.target.is_some());
+        let names = labels.iter().map(|(name, _)| strings.string(name));
+        self.target_names.push_list(names, 2, def_empty);
+        let values = labels.iter().map(|(_, value)| strings.string(value));
+        self.target_values.push_list(values, 2, def_empty);
+        self.resource.push_optional(span.resource.as_ref().map(|resource| {
+            let bytes = strings.resources.entry(Arc::as_ptr(resource));
+            bytes.or_insert_with(|| encoded(|encoder| encoder.tags(&resource.tags))).clone()
+        }));
+        self.scope.push_optional(span.scope.as_ref().map(|scope| {
+            let bytes = strings.scopes.entry(Arc::as_ptr(scope));
+            bytes.or_insert_with(|| encoded(|encoder| encoder.scope_content(scope))).clone()
+        }));
+        self.ext.push_optional(ext_of(span, shown));
+    }
+
+    /// The tags as Zipkin shows them: the span's own first, in their order, then those that status,
+    /// scope and resource add. Returns how many there are.
+    fn push_tags(&mut self, span: &'a Span, summary: &mut TagSummary) -> usize {
+        let shared = &mut self.shared_bytes;
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let own: &[(String, Value)] = if keys_repeat(&span.tags) { &[] } else { &span.tags };
+        for (key, value) in own {
+            let text = value.text();
+            match value {
+                Value::Str(text) if !shared.pairs.insert((key, text)) => {}
+                _ => summary.add(key, &text),
+            }
+            keys.push(shared.string(key));
+            values.push(match value {
+                Value::Str(text) => shared.string(text),
+                _ => ByteArray::from(text.as_bytes()),
+            });
+        }
+        let is_own = |key: &[u8]| own.iter().any(|(other, _)| other.as_bytes() == key);
+        if own.len() == span.tags.len() && span.status == Status::default() {
+            for added in shared.added_tags(span) {
+                if !is_own(added.key.data()) {
+                    added.summarize(summary);
+                    keys.push(added.key.clone());
+                    values.push(added.value.clone());
+                }
+            }
+        } else {
+            for (key, value) in span.zipkin_tags() {
+                if !is_own(key.as_bytes()) {
+                    summary.add(key, &value);
+                    keys.push(shared.string(key));
+                    values.push(ByteArray::from(value.as_bytes()));
+                }
+            }
+        }
+        let shown = keys.len();
+        self.tag_keys.push_list(keys.into_iter(), 1, 0);
+        self.tag_values.push_list(values.into_iter(), 1, 0);
+        shown
+    }
+
+    /// Writes the row group, its columns in the schema's order.
+    pub(crate) fn write<W: Write + Send>(
+        &self,
+        group: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> parquet::errors::Result<()> {
+        self.trace_id.write(group)?;
+        self.span_id.write(group)?;
+        self.parent_id.write(group)?;
+        self.kind.write(group)?;
+        self.name.write(group)?;
+        self.start_ns.write(group)?;
+        self.duration_ns.write(group)?;
+        for endpoint in [&self.local, &self.remote] {
+            endpoint.service.write(group)?;
+            endpoint.ip.write(group)?;
+            endpoint.port.write(group)?;
+        }
+        self.shared.write(group)?;
+        self.debug.write(group)?;
+        self.tag_keys.write(group)?;
+        self.tag_values.write(group)?;
+        self.annotation_times.write(group)?;
+        self.annotation_values.write(group)?;
+        self.target_names.write(group)?;
+        self.target_values.write(group)?;
+        self.resource.write(group)?;
+        self.scope.write(group)?;
+        self.ext.write(group)
+    }
+}
+
+impl EndpointColumns {
+    fn push<'a>(&mut self, endpoint: Option<&'a Endpoint>, strings: &mut SharedBytes<'a>) {
+        let name = endpoint.map(|e| e.service_name.as_str()).filter(|name| !name.is_empty());
+        self.service.push_optional(name.map(|name| strings.string(name)));
+        let ip = endpoint.and_then(|e| match (e.ipv4, e.ipv6) {
+            (Some(ip), _) => Some(IpAddr::V4(ip)),
+            (None, ip) => ip.map(IpAddr::V6),
+        });
+        self.ip.push_optional(ip.map(|ip| ByteArray::from(ip.to_string().into_bytes())));
+        let port = endpoint.map(|e| i32::from(e.port)).filter(|port| *port != 0);
+        self.port.push_optional(port);
+    }
+}
