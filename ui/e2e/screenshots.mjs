@@ -1,6 +1,5 @@
 /**
- * Pictures of a running server's pages, to be looked at by people: Targets, Search and a trace, in light
- * and dark, wide and narrow.
+ * Pictures of a running server's pages, to be looked at by people: each in light and dark, wide and narrow.
  *
  *   node e2e/screenshots.mjs http://127.0.0.1:9411/ /tmp/pictures [trace id]
  *
@@ -72,6 +71,9 @@ const browser = await chromium.launch({
 try {
   await shoot(browser, { name: 'targets', path: 'targets', ready: '.target' });
   await shoot(browser, { name: 'search', path: 'zipkin/', ready: trace ? '.trace-row' : '.notice' });
+  await shoot(browser, { name: 'map', path: 'zipkin/dependency', ready: '.graph, .notice' });
+  await shoot(browser, { name: 'losses', path: 'losses', ready: '.law, .notice' });
+  await shoot(browser, { name: 'status', path: 'status', ready: '.status' });
   if (trace) {
     await shoot(browser, {
       name: 'trace',

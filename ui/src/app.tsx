@@ -1,17 +1,26 @@
 /** The frame around every page, and which page belongs to which path. */
 
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { focusFilter, useKeys } from './kit/keys';
+import { Lazy } from './kit/lazy';
 import { Empty } from './kit/states';
 import { go, href, place } from './kit/url';
 import { SearchPage } from './search/page';
 import { KeysHelp, openHelp } from './shell/help';
 import { Omnibox } from './shell/omnibox';
+import { PAGES } from './shell/pages';
 import { pollTargets } from './shell/status';
 import { TopBar } from './shell/topbar';
 import { TargetsPage } from './targets/page';
 import { TracePage } from './trace/page';
+
+/** Pages that most visits do not need: their code comes when they are opened. */
+const LAZY_PAGES: Record<string, { title: string; load: () => Promise<ComponentType> }> = {
+  '/zipkin/dependency': { title: 'Map', load: async () => (await import('./map/page')).MapPage },
+  '/losses': { title: 'Losses', load: async () => (await import('./losses/page')).LossesPage },
+  '/status': { title: 'Status', load: async () => (await import('./status/page')).StatusPage },
+};
 
 function page(path: string): { title: string; section: string; view: ComponentChildren } {
   if (path === '/' || path === '/zipkin/' || path === '/zipkin') {
@@ -25,6 +34,8 @@ function page(path: string): { title: string; section: string; view: ComponentCh
       section: '/zipkin/',
       view: <TracePage key={trace} id={trace} />,
     };
+  const lazy = LAZY_PAGES[path];
+  if (lazy) return { title: lazy.title, section: path, view: <Lazy key={path} load={lazy.load} /> };
   return { title: 'Not found', section: '', view: <NotFound path={path} /> };
 }
 
@@ -43,8 +54,11 @@ function NotFound({ path }: { path: string }) {
 
 export function App() {
   useKeys('Everywhere', [
-    { keys: 'g s', does: 'search', run: () => go('/zipkin/') },
-    { keys: 'g t', does: 'targets', run: () => go('/targets') },
+    ...PAGES.map(({ name, path, key }) => ({
+      keys: `g ${key}`,
+      does: name.toLowerCase(),
+      run: () => go(path),
+    })),
     { keys: '/', does: "the page's filter", run: focusFilter },
     { keys: '?', does: 'these keys', run: openHelp },
     { keys: 'Ctrl K', does: 'jump to a trace, service, target or page' },

@@ -3,13 +3,18 @@
 use crate::Asset;
 
 #[rustfmt::skip]
-pub(crate) static ASSETS: [Asset; 8] = [
+pub(crate) static ASSETS: [Asset; 13] = [
     Asset::new("assets/ibm-plex-mono-latin-400-normal-DMJ8VG8y.woff2", "font/woff2", "08949f728dc52d52", include_bytes!("../dist/assets/ibm-plex-mono-latin-400-normal-DMJ8VG8y.woff2")),
-    Asset::new("assets/index-CaudcWoV.js", "text/javascript; charset=utf-8", "e37c51f4116ea45e", include_bytes!("../dist/assets/index-CaudcWoV.js")),
-    Asset::new("assets/index-CygpRacx.css", "text/css; charset=utf-8", "3f7cbcb40bf6bffa", include_bytes!("../dist/assets/index-CygpRacx.css")),
+    Asset::new("assets/index-BbFZTz3i.css", "text/css; charset=utf-8", "fcf27cdc76ea3da6", include_bytes!("../dist/assets/index-BbFZTz3i.css")),
+    Asset::new("assets/index-DCWZUb0C.js", "text/javascript; charset=utf-8", "f57252815e91ea5d", include_bytes!("../dist/assets/index-DCWZUb0C.js")),
     Asset::new("assets/inter-latin-wght-normal-Dx4kXJAl.woff2", "font/woff2", "3100e775e8616cd2", include_bytes!("../dist/assets/inter-latin-wght-normal-Dx4kXJAl.woff2")),
+    Asset::new("assets/page-Cf5un1Ed.js", "text/javascript; charset=utf-8", "3178e3cdf984f5fd", include_bytes!("../dist/assets/page-Cf5un1Ed.js")),
+    Asset::new("assets/page-CujwC5Lw.css", "text/css; charset=utf-8", "ee43206cf129fda8", include_bytes!("../dist/assets/page-CujwC5Lw.css")),
+    Asset::new("assets/page-DGIUjORc.js", "text/javascript; charset=utf-8", "21b5a22bc15296ef", include_bytes!("../dist/assets/page-DGIUjORc.js")),
+    Asset::new("assets/page-DNGr908B.js", "text/javascript; charset=utf-8", "39d32890e2f3c148", include_bytes!("../dist/assets/page-DNGr908B.js")),
+    Asset::new("assets/page-qHUYWUFj.css", "text/css; charset=utf-8", "7a0227a50088506f", include_bytes!("../dist/assets/page-qHUYWUFj.css")),
     Asset::new("favicon.svg", "image/svg+xml", "01d41c7a1b7e7869", include_bytes!("../dist/favicon.svg")),
     Asset::new("fonts-OFL.txt", "text/plain; charset=utf-8", "68037de01157a659", include_bytes!("../dist/fonts-OFL.txt")),
-    Asset::new("index.html", "text/html; charset=utf-8", "d299b9dd9d766104", include_bytes!("../dist/index.html")),
+    Asset::new("index.html", "text/html; charset=utf-8", "fe961b18ef5f4d2c", include_bytes!("../dist/index.html")),
     Asset::new("licenses.md", "text/markdown; charset=utf-8", "32ed8a853c904175", include_bytes!("../dist/licenses.md")),
 ];

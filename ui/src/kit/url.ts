@@ -13,6 +13,8 @@ const ORDER = [
   'from',
   'to',
   'limit',
+  'focus',
+  'hops',
   'pool',
   'state',
   'group',
@@ -82,7 +84,7 @@ export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest('a');
   if (!link || link.origin !== window.location.origin || link.target || link.hasAttribute('download')) return;
   if (!link.pathname.startsWith(basePath) || link.pathname.startsWith(`${basePath}zipkin/api/`)) return;
-  if (link.pathname.startsWith(`${basePath}api/`)) return;
+  if (/^(api|metrics|-)(\/|$)/.test(link.pathname.slice(basePath.length))) return;
   event.preventDefault();
   history.pushState(null, '', link.href);
   place.value = read();

@@ -114,7 +114,7 @@ function Account({ target, skewMs }: { target: Target; skewMs: number }) {
         warn={target.lost > 0}
       />
       {reasons.map(([reason, spans]) => (
-        <Fact key={reason} name={reason.replaceAll('_', ' ')} value={formatCount(spans)} warn />
+        <Fact key={reason} name={reasonWords([reason])} value={formatCount(spans)} warn />
       ))}
       {spells.map(({ fromMs, toMs, spans, reasons }) => (
         <Fact

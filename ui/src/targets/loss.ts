@@ -29,6 +29,13 @@ export function joinLosses(windows: readonly LossWindow[], slackMs: number): Los
   return spells;
 }
 
+const WORDS: Record<string, string> = {
+  evicted: 'evicted before a scrape',
+  before_first_scrape: 'gone before the first scrape',
+  oversize: 'too large to keep',
+  shutdown: 'lost at shutdown',
+};
+
 export function reasonWords(reasons: readonly string[]): string {
-  return reasons.map((reason) => reason.replaceAll('_', ' ')).join(', ');
+  return reasons.map((reason) => WORDS[reason] ?? reason.replaceAll('_', ' ')).join(', ');
 }

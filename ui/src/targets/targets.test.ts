@@ -100,7 +100,7 @@ it('joins loss windows that touch', () => {
     { fromMs: 0, toMs: 4000, spans: 20, reasons: ['before_first_scrape', 'evicted'] },
     { fromMs: 20_000, toMs: 22_000, spans: 10, reasons: ['evicted'] },
   ]);
-  expect(reasonWords(['before_first_scrape', 'evicted'])).toBe('before first scrape, evicted');
+  expect(reasonWords(['evicted', 'some_other'])).toBe('evicted before a scrape, some other');
 });
 
 it('knows how long spans may take to arrive', () => {
