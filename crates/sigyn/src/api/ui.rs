@@ -8,8 +8,8 @@ use axum::routing::get;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
-/// Pages of the UI outside `/zipkin/`; each is answered with the same document.
-const PAGES: [&str; 1] = ["/targets"];
+/// Pages of the UI outside `/zipkin/`, each answered with the same document, and files beside it.
+const PAGES: [&str; 4] = ["/targets", "/favicon.svg", "/fonts-OFL.txt", "/licenses.md"];
 
 /// `route_prefix` starts and ends with a slash.
 pub(crate) fn router(route_prefix: String) -> Router {

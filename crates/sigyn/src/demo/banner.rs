@@ -21,7 +21,7 @@ pub(super) fn opening(scene: &Scene, base: &str, asked: u16, port: u16, config: 
     }
     for service in scene.services.iter() {
         let note = match service.name {
-            "inventory" => "its log is tiny: it loses spans, and they are counted",
+            "inventory" => "its log is tiny: a stocktake loses spans, and they are counted",
             "legacy-auth" => "discovered, but not traced",
             "mailer" => "called without trace context",
             "catalog" if service.zone == "eu-1b" => "slow: it lost an index",

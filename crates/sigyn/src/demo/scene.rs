@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sigyn_model::Value;
@@ -18,8 +18,10 @@ use crate::http_client::HttpClient;
 
 /// How often the demo's tracer scrapes: often enough that a person need not wait.
 const SCRAPE_INTERVAL: &str = "2s";
-/// Too small for what inventory records between two scrapes, on purpose.
-const TINY_LOG_BYTES: usize = 24 << 10;
+/// Enough for inventory's daily work between two scrapes, and far too small for a stocktake.
+const TINY_LOG_BYTES: usize = 128 << 10;
+/// How long it is between two stocktakes, and how long each lasts.
+const STOCKTAKE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_millis(600));
 
 /// Every instance, in the order of the list that is printed.
 const CAST: [(&str, &str, &str, Ipv4Addr); 11] = [
@@ -40,6 +42,7 @@ const CAST: [(&str, &str, &str, Ipv4Addr); 11] = [
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     pub(super) services: Arc<[Arc<Service>]>,
+    opened: Instant,
     /// A target that discovery still lists although nobody listens there any more.
     gone: SocketAddr,
 }
@@ -70,7 +73,7 @@ impl Scene {
         }
         // Bound and let go: a port where surely nobody listens now.
         let gone = bind(Ipv4Addr::new(127, 0, 0, 22)).await?.local_addr()?;
-        let scene = Self { services: services.into(), gone };
+        let scene = Self { services: services.into(), opened: Instant::now(), gone };
         let scene = SCENE.get_or_init(|| scene).clone();
         for (service, listener) in scene.services.iter().zip(listeners) {
             let (service, shutdown) = (Arc::clone(service), shutdown.clone());
@@ -84,6 +87,15 @@ impl Scene {
         let instances: Vec<_> =
             self.services.iter().filter(|service| service.name == name).collect();
         fastrand::choice(instances)
+    }
+
+    /// Whether inventory counts the whole warehouse now.
+    pub(super) fn counts_everything(&self) -> bool {
+        let (every, time) = STOCKTAKE;
+        let into =
+            Duration::from_secs_f64(self.opened.elapsed().as_secs_f64() % every.as_secs_f64());
+        // Toward the end of each stretch: the first pages show a quiet shop.
+        into > every / 2 && into < every / 2 + time
     }
 
     /// The scene of this process, once it is open.

@@ -137,6 +137,11 @@ impl Call {
         drop(span);
     }
 
+    /// Work that takes no time worth telling.
+    pub(super) fn moment(&self, name: &str) {
+        drop(self.child(name, None));
+    }
+
     /// A call to something that is not traced itself: a database, a cache, somebody else's service.
     pub(super) async fn backend(
         &self,
