@@ -58,8 +58,8 @@ function Edge({ link, layout, most, focus }: { link: Link; layout: Layout; most:
     <path
       d={pathOf(from, to)}
       class={`edge${failing ? ' failing' : ''}${near ? '' : ' far'}`}
-      // Logarithmic: a busy link is not a wall.
-      stroke-width={1 + 4 * (Math.log1p(link.callCount) / Math.log1p(most))}
+      // By the square root: a busy link is not a wall.
+      stroke-width={1 + 5 * Math.sqrt(link.callCount / most)}
     >
       <title>{words}</title>
     </path>
