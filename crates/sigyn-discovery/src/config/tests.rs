@@ -1,3 +1,5 @@
+//! Configurations that are accepted, and those that are refused, each with its message and place.
+
 use super::*;
 
 fn dir() -> &'static Path {

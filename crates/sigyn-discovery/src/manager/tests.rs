@@ -1,3 +1,5 @@
+//! The manager on a paused clock: sharing, updates, reloads, and old targets that are kept.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Relabelling case by case: every action, and every check when a rule is read.
+
 use super::*;
 
 /// Reads a rule as it stands in a file.

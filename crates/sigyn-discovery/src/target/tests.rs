@@ -1,3 +1,5 @@
+//! From discovered labels to targets, and why some become none.
+
 use super::*;
 use crate::config;
 use crate::relabel::{Rule, RuleConfig};

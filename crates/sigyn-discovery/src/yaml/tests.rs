@@ -1,3 +1,5 @@
+//! YAML 1.1 as Prometheus reads it, and where each mistake is said to be.
+
 use serde::de::MapAccess;
 
 use super::section::integer;

@@ -1,3 +1,5 @@
+//! Every form of context, alone and beside others, valid and not.
+
 use super::*;
 
 const T128: &str = "80f198ee56343ba864fe8b2a57d3eff7";

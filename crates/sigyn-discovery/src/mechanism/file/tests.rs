@@ -1,3 +1,5 @@
+//! Target files that are renamed, broken, swapped by a symlink, and deleted.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;

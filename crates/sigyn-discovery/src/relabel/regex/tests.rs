@@ -1,3 +1,5 @@
+//! Go's reading of patterns, case by case.
+
 use super::*;
 
 #[test]
