@@ -74,8 +74,14 @@ export function VirtualRows({ heights, children, reveal = -1 }: VirtualProps) {
   const count = heights.length;
   const first = count ? rowAt(tops, window_[0]) : 0;
   const last = count ? rowAt(tops, window_[1]) : -1;
+  // A scroll makes this render again, but not its parent: then the same rows are the same objects,
+  // which are not compared again. So a row may read only signals that the parent reads too.
+  const drawn = useMemo(() => new Map<number, ComponentChildren>(), [children, heights]);
   const rows: ComponentChildren[] = [];
-  for (let row = first; row <= last; row++) rows.push(children(row));
+  for (let row = first; row <= last; row++) {
+    if (!drawn.has(row)) drawn.set(row, children(row));
+    rows.push(drawn.get(row));
+  }
   return (
     <div ref={host} role="rowgroup" style={{ height: `${tops[count]}px`, overflow: 'clip' }}>
       <div role="presentation" style={{ height: `${tops[first]}px` }} />

@@ -108,12 +108,16 @@ function SpanFacts({ trace, row, select }: { trace: Trace; row: number; select: 
     };
   }, [trace, row]);
   if (loaded.row !== row) return <section class="waiting" />;
-  if (!loaded.data)
+  if (!loaded.data) {
     return (
       <Section title="Tags">
         <p class="error-text">{loaded.error}</p>
+        <button type="button" class="link" onClick={() => window.location.reload()}>
+          Load the trace again
+        </button>
       </Section>
     );
+  }
   const { span, merged, target } = loaded.data;
   const parent = trace.parent[row]!;
   return (

@@ -8,19 +8,11 @@ import type { Theme } from '../theme/palette';
 import { Axis, clampView, type View } from './axis';
 import type { CriticalPath } from './critical';
 import { nextMarked } from './find';
+import { nextView, spanOfRows } from './follow';
 import { Ink } from './ink';
 import { ERROR, serviceName, spanName, type Trace } from './model';
-import {
-  firstLine,
-  HEAD_PX,
-  indentOf,
-  isOnCrumbs,
-  lastLine,
-  layCrumbs,
-  paintScene,
-  ROW_PX,
-  type Scene,
-} from './paint';
+import { HEAD_PX, indentOf, isOnCrumbs, layCrumbs, paintScene, ROW_PX, type Scene } from './paint';
+import { buildParts } from './parts';
 import { Rail } from './rail';
 import { VisibleRows } from './rows';
 import { selfSegments } from './selftime';
@@ -44,13 +36,9 @@ type Drag = { kind: 'split' } | { kind: 'range'; from: number };
 
 export class Waterfall {
   readonly rows: VisibleRows;
-  private readonly scroller = document.createElement('div');
-  private readonly space = document.createElement('div');
-  private readonly canvas = document.createElement('canvas');
-  private readonly railCanvas = document.createElement('canvas');
-  private readonly mirror = document.createElement('div');
-  private readonly cell = document.createElement('span');
-  private readonly rail = new Rail(this.railCanvas);
+  private readonly parts = buildParts();
+  private readonly scroller = this.parts.scroller;
+  private readonly rail = new Rail(this.parts.rail);
   private readonly resized = new ResizeObserver(() => this.resize());
   private ink: Ink;
   private width = 0;
@@ -82,7 +70,7 @@ export class Waterfall {
     this.rows = new VisibleRows(trace);
     this.view = { from: trace.from, to: trace.to };
     this.nameWidth = Math.min(460, Math.max(150, host.clientWidth * (host.clientWidth < 700 ? 0.46 : 0.42)));
-    this.build();
+    host.replaceChildren(this.scroller, this.parts.rail);
     this.ink = new Ink(this.context(), theme);
     this.listen();
     this.resized.observe(host);
@@ -264,28 +252,8 @@ export class Waterfall {
     if (row === this.selected) this.describe(row);
   }
 
-  private build(): void {
-    this.scroller.className = 'waterfall-scroll';
-    this.scroller.tabIndex = 0;
-    this.scroller.setAttribute('role', 'treegrid');
-    this.scroller.setAttribute('aria-label', 'Spans');
-    const pin = document.createElement('div');
-    pin.className = 'waterfall-pin';
-    this.canvas.setAttribute('aria-hidden', 'true');
-    pin.append(this.canvas);
-    this.mirror.className = 'sr';
-    this.mirror.id = 'waterfall-row';
-    this.mirror.setAttribute('role', 'row');
-    this.cell.setAttribute('role', 'gridcell');
-    this.mirror.append(this.cell);
-    this.scroller.append(pin, this.space, this.mirror);
-    this.railCanvas.className = 'waterfall-rail';
-    this.railCanvas.setAttribute('aria-hidden', 'true');
-    this.host.replaceChildren(this.scroller, this.railCanvas);
-  }
-
   private context(): CanvasRenderingContext2D {
-    const context = this.canvas.getContext('2d', { alpha: false });
+    const context = this.parts.canvas.getContext('2d', { alpha: false });
     if (!context) throw new Error('this browser has no canvas');
     return context;
   }
@@ -304,12 +272,13 @@ export class Waterfall {
       const row = this.rowAt(this.local(event).y);
       if (row >= 0) this.fit(row);
     });
-    this.railCanvas.addEventListener('pointerdown', (event) => {
-      this.railCanvas.setPointerCapture(event.pointerId);
-      this.scrollToShare(event.offsetY / this.railCanvas.clientHeight);
+    const { rail } = this.parts;
+    rail.addEventListener('pointerdown', (event) => {
+      rail.setPointerCapture(event.pointerId);
+      this.scrollToShare(event.offsetY / rail.clientHeight);
     });
-    this.railCanvas.addEventListener('pointermove', (event) => {
-      if (event.buttons & 1) this.scrollToShare(event.offsetY / this.railCanvas.clientHeight);
+    rail.addEventListener('pointermove', (event) => {
+      if (event.buttons & 1) this.scrollToShare(event.offsetY / rail.clientHeight);
     });
   }
 
@@ -421,10 +390,11 @@ export class Waterfall {
 
   /** The one row that a screen reader sees: the selected one. */
   private describe(row: number): void {
-    const { trace, mirror } = this;
+    const { trace } = this;
+    const { mirror, cell } = this.parts;
     const failed = trace.flags[row]! & ERROR ? ', error' : '';
     const length = formatDuration(trace.end[row]! - trace.start[row]!);
-    this.cell.textContent = `${serviceName(trace, row)} ${spanName(trace, row)}, ${length}, starts at ${formatDuration(trace.start[row]!)}${failed}`;
+    cell.textContent = `${serviceName(trace, row)} ${spanName(trace, row)}, ${length}, starts at ${formatDuration(trace.start[row]!)}${failed}`;
     mirror.setAttribute('aria-level', String(trace.depth[row]! + 1));
     mirror.setAttribute('aria-rowindex', String(this.rows.lineOf(row) + 1));
     mirror.setAttribute('aria-selected', 'true');
@@ -434,7 +404,7 @@ export class Waterfall {
   }
 
   private rowsChanged(): void {
-    this.space.style.height = `${this.rows.count * ROW_PX + HEAD_PX + BOTTOM_PX}px`;
+    this.parts.space.style.height = `${this.rows.count * ROW_PX + HEAD_PX + BOTTOM_PX}px`;
     this.scroller.setAttribute('aria-rowcount', String(this.rows.count));
     this.redrawAll();
   }
@@ -446,10 +416,11 @@ export class Waterfall {
     this.width = width;
     this.height = height;
     this.ratio = ratio;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
+    const { canvas } = this.parts;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
     this.railStale = true;
     // At once: a resized canvas is empty until it is painted.
     this.paint();
@@ -520,39 +491,14 @@ export class Waterfall {
     this.rail.paintThumb(scene.scrollTop / whole, (scene.scrollTop + this.height) / whole, this.theme);
   }
 
-  /** Time follows rows: the axis goes a third of the way, each frame, to what the rows on screen span. */
   private ease(): void {
-    const wanted = this.spanOfRows();
-    if (!wanted) return;
-    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    const share = still ? 1 : 0.3;
-    const from = this.view.from + (wanted.from - this.view.from) * share;
-    const to = this.view.to + (wanted.to - this.view.to) * share;
-    const near = Math.abs(from - wanted.from) + Math.abs(to - wanted.to) < (wanted.to - wanted.from) * 0.004;
-    if (near && this.view.from === wanted.from && this.view.to === wanted.to) return;
-    this.view = near ? wanted : { from, to };
-    this.events.view(this.view);
-    if (!near) this.redraw();
-  }
-
-  /** Of a row whose subtree reaches below the screen only the start counts: it would stretch the axis. */
-  private spanOfRows(): View | null {
     const scene = this.scene();
-    const { trace } = this;
-    const first = firstLine(scene);
-    const last = lastLine(scene);
-    const lowest = this.rows.anchorAt(last - 1);
-    let from = Number.POSITIVE_INFINITY;
-    let to = Number.NEGATIVE_INFINITY;
-    for (let line = first + (first > 0 ? 1 : 0); line < last; line++) {
-      const row = this.rows.spanAt(line);
-      if (row < 0) continue;
-      const ends = row + trace.size[row]! - 1 <= lowest;
-      from = Math.min(from, trace.start[row]!);
-      to = Math.max(to, ends ? trace.end[row]! : trace.start[row]!);
-    }
-    if (!(to > from)) return null;
-    const margin = (to - from) * 0.04;
-    return clampView({ from: from - margin, to: to + margin }, this.whole());
+    const wanted = spanOfRows(scene);
+    const atOnce = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    const next = wanted && nextView(scene.axis, wanted, atOnce);
+    if (!next) return;
+    this.view = next.view;
+    this.events.view(this.view);
+    if (!next.arrived) this.redraw();
   }
 }
