@@ -103,6 +103,26 @@ impl TraceQuery {
         self.service_name.as_deref()
     }
 
+    /// The service that must be named as a peer, if one is asked for.
+    pub fn remote_service_name(&self) -> Option<&str> {
+        self.remote_service_name.as_deref()
+    }
+
+    /// The name that a span must have, if one is asked for.
+    pub fn span_name(&self) -> Option<&str> {
+        self.span_name.as_deref()
+    }
+
+    /// The terms that must all be met.
+    pub fn terms(&self) -> &[TagTerm] {
+        &self.terms
+    }
+
+    /// How long a span must last at least, if that is asked for, in microseconds.
+    pub fn min_duration_us(&self) -> Option<u64> {
+        self.min_duration_us
+    }
+
     /// The window in which a trace must start, both ends included, in microseconds.
     pub fn window_us(&self) -> (u64, u64) {
         (self.start_us, self.end_us)
