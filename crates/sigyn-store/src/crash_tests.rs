@@ -70,7 +70,13 @@ impl Model {
         // A span that was stored before: pushed again, it is still there once. Beside spans of its
         // own, which tell what became of the batch.
         if let (false, Some(old)) = (batch.spans.is_empty(), self.stored.last()) {
-            batch.spans.extend(old.spans.first().cloned().filter(|_| random.bool()));
+            if let (true, Some(mut again)) = (random.bool(), old.spans.first().cloned()) {
+                // Pushed and scraped, in either order.
+                if random.bool() {
+                    again.target = testing::span(random).target;
+                }
+                batch.spans.push(again);
+            }
         }
         batch
     }
@@ -221,7 +227,7 @@ fn random_params(random: &mut Rng) -> QueryParams {
         span_name: word(random),
         annotation_query: (random.u8(0..4) == 0)
             .then(|| (*random.choice(terms).as_ref().unwrap()).to_owned()),
-        min_duration_us: (random.u8(0..4) == 0).then(|| random.i64(1..5_000)),
+        min_duration_us: (random.u8(0..3) == 0).then(|| random.i64(1..6) * 1_000),
         max_duration_us: None,
         end_ts_ms: testing::EPOCH_MS.cast_signed() + random.i64(0..70_000),
         lookback_ms: window,

@@ -16,7 +16,7 @@ impl From<TraceId> for TraceKey {
     }
 }
 
-/// Times of the spans of one trace that stand in one place: a head or a block.
+/// Times of those spans of one trace that stand in one place: a head or a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The earliest timestamp of a span without parent.
@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) start: Option<Timestamp>,
     /// The latest timestamp (a start, not an end).
     pub(crate) latest: Option<Timestamp>,
+    /// Zero if no span has a duration.
+    pub(crate) longest_us: u64,
 }
 
 impl Facts {
@@ -35,6 +37,7 @@ impl Facts {
     }
 
     pub(crate) fn add(&mut self, span: &Span) {
+        self.longest_us = self.longest_us.max(span.duration_us().unwrap_or(0));
         let Some(at) = span.timestamp else { return };
         let earlier = |old: Option<Timestamp>| Some(old.map_or(at, |old| old.min(at)));
         if span.parent_id.is_none() {

@@ -30,12 +30,6 @@ pub(crate) struct HeadTrace {
     pub(crate) facts: Facts,
 }
 
-impl HeadTrace {
-    pub(crate) fn has_service(&self, service: &str) -> bool {
-        self.spans.iter().any(|span| span.service_name() == Some(service))
-    }
-}
-
 impl Head {
     pub(crate) fn insert(&mut self, spans: Vec<Span>, arrival_ms: u64) {
         let (first, last) = self.arrivals_ms.unwrap_or((arrival_ms, arrival_ms));

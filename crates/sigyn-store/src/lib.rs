@@ -26,6 +26,7 @@ mod testing;
 mod trace;
 mod view;
 mod wal;
+mod wanted;
 mod worker;
 
 pub use query::QueryFailed;

@@ -13,6 +13,7 @@ use crate::head::HeadTrace;
 use crate::names::{Names, ServiceNames};
 use crate::trace::assemble;
 use crate::view::{Parts, SharedHead};
+use crate::wanted::{Met, Wanted};
 
 /// A block that should answer, and cannot.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,7 +40,8 @@ type Spans = HashMap<TraceKey, Vec<Span>>;
 struct Candidate {
     /// The trace starts no later, if it starts in the window at all.
     start_max: Timestamp,
-    has_service: bool,
+    /// Conditions that one of its parts meets.
+    met: Met,
 }
 
 impl Parts {
@@ -78,37 +80,55 @@ impl Parts {
         Ok(found.into_iter().map(|(.., trace)| trace).collect())
     }
 
-    /// Traces that may start in the window and have a span of the service asked for.
+    /// Traces that may start in the window and meet what indexes can tell of.
     fn candidates(&self, query: &TraceQuery) -> Vec<(TraceKey, Candidate)> {
-        let service = query.service_name();
-        if service.is_some_and(|service| !self.knows_service(service)) {
+        if query.service_name().is_some_and(|service| !self.knows_service(service)) {
             return Vec::new();
         }
+        let wanted = Wanted::of(query);
         let mut candidates: HashMap<TraceKey, Candidate> = HashMap::new();
-        let mut add = |key: TraceKey, start_max: Timestamp, has_service: bool| {
-            let new = Candidate { start_max, has_service };
-            let candidate = candidates.entry(key).or_insert(new);
+        let mut add = |key: TraceKey, start_max: Timestamp, met: Met| {
+            let candidate = candidates.entry(key).or_insert(Candidate { start_max, met });
             candidate.start_max = candidate.start_max.max(start_max);
-            candidate.has_service |= has_service;
+            candidate.met.add(met);
         };
         let covers = |start| query.covers(start);
         for head in &self.heads {
             each_trace(head, |key, trace| {
                 if let Some(start_max) = trace.facts.start_within(covers) {
-                    add(key, start_max, service.is_none_or(|service| trace.has_service(service)));
+                    add(key, start_max, wanted.met_by(&trace.spans));
                 }
             });
         }
         for block in self.blocks.iter() {
-            block.index().candidates(query, &mut add);
+            block.index().look_up(&wanted).candidates(query, &mut add);
         }
-        if let Some(service) = service {
-            // The service may take part in a piece of the trace that starts elsewhere.
-            candidates.retain(|key, candidate| {
-                candidate.has_service || self.trace_has_service(*key, service)
-            });
+        let all = wanted.all();
+        let (mut found, mut lacking): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|(_, candidate)| candidate.met == all);
+        self.meet_elsewhere(&wanted, &mut lacking);
+        found.extend(lacking.into_iter().filter(|(_, candidate)| candidate.met == all));
+        found
+    }
+
+    /// What is missing may be in a piece of the trace that does not decide its start.
+    fn meet_elsewhere(&self, wanted: &Wanted, lacking: &mut [(TraceKey, Candidate)]) {
+        for head in &self.heads {
+            for lacking in lacking.chunks_mut(HEAD_TRACES) {
+                let head = head.read().unwrap_or_else(PoisonError::into_inner);
+                for (key, candidate) in lacking {
+                    if let Some(trace) = head.trace(*key) {
+                        candidate.met.add(wanted.met_by(&trace.spans));
+                    }
+                }
+            }
         }
-        candidates.into_iter().collect()
+        for block in self.blocks.iter() {
+            let looked_up = block.index().look_up(wanted);
+            for (key, candidate) in lacking.iter_mut() {
+                candidate.met.add(looked_up.met_by(*key));
+            }
+        }
     }
 
     fn knows_service(&self, service: &str) -> bool {
@@ -117,15 +137,6 @@ impl Parts {
         };
         self.heads.iter().any(in_head)
             || self.blocks.iter().any(|block| block.index().names.has_service(service))
-    }
-
-    fn trace_has_service(&self, key: TraceKey, service: &str) -> bool {
-        let in_head = |head: &SharedHead| {
-            let head = head.read().unwrap_or_else(PoisonError::into_inner);
-            head.trace(key).is_some_and(|trace| trace.has_service(service))
-        };
-        self.heads.iter().any(in_head)
-            || self.blocks.iter().any(|block| block.index().trace_has_service(key, service))
     }
 
     fn matching(

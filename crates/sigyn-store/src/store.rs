@@ -1,5 +1,6 @@
 //! The store: open, append, query, close. All that a caller sees.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -90,7 +91,7 @@ pub enum CloseError {
 }
 
 /// A cheap handle to one open store. The last one that is dropped closes it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
@@ -106,6 +107,14 @@ struct Running {
     events: SyncSender<worker::Event>,
     /// Released after both threads ended.
     _lock: Lock,
+}
+
+impl fmt::Debug for Store {
+    /// Without the spans.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.0.shared.options.path;
+        f.debug_struct("Store").field("path", path).finish_non_exhaustive()
+    }
 }
 
 impl Options {

@@ -14,7 +14,8 @@ use sigyn_model::{
 /// Where random spans start: within a minute after this.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 
-const WORDS: [&str; 6] = ["frontend", "backend", "get", "http.method", "größe \u{1f980}", ""];
+const WORDS: [&str; 7] =
+    ["frontend", "backend", "get", "http.method", "error", "größe \u{1f980}", ""];
 
 fn word(random: &mut Rng) -> String {
     random.choice(WORDS).unwrap().to_owned()
@@ -82,7 +83,9 @@ pub(crate) fn span(random: &mut Rng) -> Span {
         span.timestamp = Timestamp::from_micros(EPOCH_MS * 1_000 + micros);
     }
     if !one_in(random, 8) {
-        span.duration = Some(Duration::from_nanos(random.u64(1..5_000_000)));
+        let nanos = random.u64(1..5_000_000);
+        let nanos = if random.bool() { nanos } else { nanos / 1_000_000 * 1_000_000 + 1_000_000 };
+        span.duration = Some(Duration::from_nanos(nanos));
     }
     if one_in(random, 50) {
         span.timestamp = Some(Timestamp::MAX);

@@ -1,4 +1,4 @@
-//! A block's index: which traces stand in which rows, when they start, which services take part.
+//! A block's index: which traces stand in which rows, when they start, and what is said in them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,6 +7,10 @@ use sigyn_model::{Span, Timestamp, TraceQuery};
 use crate::facts::{Facts, TraceKey};
 use crate::names::{Names, ServiceNames};
 use crate::wal::record::{Decoder, Encoder, Malformed};
+use crate::wanted::{Met, Wanted, Word};
+
+/// All shapes of a block have no more words than this: names that are unique make every shape so.
+const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
 
 /// Kept in memory for as long as the block is open.
 #[derive(Debug, Default, PartialEq)]
@@ -14,10 +18,10 @@ pub(crate) struct Index {
     pub(crate) row_groups: Vec<RowGroup>,
     /// By key.
     pub(crate) traces: Vec<Entry>,
-    /// Sets of services that traces name by number; each set by number of service.
-    service_sets: Vec<Vec<u32>>,
-    /// By number.
-    services: Vec<String>,
+    /// What spans of this block say.
+    words: Vec<Word>,
+    /// Sets of words, each by the words' numbers. Traces that look alike share one.
+    shapes: Vec<Vec<u32>>,
     pub(crate) names: Names,
     /// All times at which a trace of this block may start.
     starts: Option<(Timestamp, Timestamp)>,
@@ -39,15 +43,18 @@ pub(crate) struct Entry {
     pub(crate) facts: Facts,
     pub(crate) first_row: u32,
     pub(crate) rows: u32,
-    service_set: u32,
+    /// `None` where shapes are too many to be kept: such a trace may say anything.
+    shape: Option<u32>,
 }
 
 /// Collects an index while its block is written.
 #[derive(Debug, Default)]
 pub(crate) struct IndexBuilder {
     index: Index,
-    service_numbers: HashMap<String, u32>,
-    set_numbers: HashMap<Vec<u32>, u32>,
+    word_numbers: HashMap<Word, u32>,
+    shape_numbers: HashMap<Vec<u32>, u32>,
+    /// In all shapes together.
+    shape_words: usize,
     rows: u32,
 }
 
@@ -55,32 +62,39 @@ impl IndexBuilder {
     /// Adds the next trace; its spans take the next rows.
     pub(crate) fn add(&mut self, key: TraceKey, spans: &[Span]) {
         let rows = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-        let services: BTreeSet<&str> = spans.iter().filter_map(Span::service_name).collect();
-        let set: Vec<u32> = services.into_iter().map(|service| self.service(service)).collect();
-        let sets = &mut self.index.service_sets;
-        let service_set = *self.set_numbers.entry(set).or_insert_with_key(|set| {
-            sets.push(set.clone());
-            number(sets.len() - 1)
-        });
+        let shape = self.shape(spans);
         self.index.traces.push(Entry {
             key,
             facts: Facts::of(spans),
             first_row: self.rows,
             rows,
-            service_set,
+            shape,
         });
         self.rows = self.rows.saturating_add(rows);
         spans.iter().for_each(|span| self.index.names.add(span));
     }
 
-    fn service(&mut self, service: &str) -> u32 {
-        if let Some(number) = self.service_numbers.get(service) {
-            return *number;
+    fn shape(&mut self, spans: &[Span]) -> Option<u32> {
+        let words: BTreeSet<Word> = spans.iter().flat_map(Word::of).collect();
+        if self.shape_words + words.len() > SHAPE_WORDS_MAX {
+            return None;
         }
-        let services = &mut self.index.services;
-        services.push(service.to_owned());
-        self.service_numbers.insert(service.to_owned(), number(services.len() - 1));
-        number(services.len() - 1)
+        let mut shape: Vec<u32> = Vec::with_capacity(words.len());
+        for word in words {
+            let Index { words, .. } = &mut self.index;
+            shape.push(*self.word_numbers.entry(word).or_insert_with_key(|word| {
+                words.push(word.clone());
+                number(words.len() - 1)
+            }));
+        }
+        if let Some(number) = self.shape_numbers.get(&shape) {
+            return Some(*number);
+        }
+        self.shape_words += shape.len();
+        let new = number(self.index.shapes.len());
+        self.index.shapes.push(shape.clone());
+        self.shape_numbers.insert(shape, new);
+        Some(new)
     }
 
     pub(crate) fn finish(mut self, row_groups: Vec<RowGroup>) -> Index {
@@ -100,12 +114,21 @@ impl Index {
             encoder.uint(group.bytes);
             encoder.uint(u64::from(group.crc));
         }
-        encoder.count(self.services.len());
-        self.services.iter().for_each(|service| encoder.string(service));
-        encoder.count(self.service_sets.len());
-        for set in &self.service_sets {
-            encoder.count(set.len());
-            set.iter().for_each(|number| encoder.uint(u64::from(*number)));
+        encoder.count(self.words.len());
+        for word in &self.words {
+            let (sort, text) = match word {
+                Word::Error => (0, ""),
+                Word::Service(name) => (1, name.as_str()),
+                Word::SpanName(name) => (2, name.as_str()),
+                Word::RemoteService(name) => (3, name.as_str()),
+            };
+            encoder.byte(sort);
+            encoder.string(text);
+        }
+        encoder.count(self.shapes.len());
+        for shape in &self.shapes {
+            encoder.count(shape.len());
+            shape.iter().for_each(|number| encoder.uint(u64::from(*number)));
         }
         encoder.count(self.names.services().len());
         for (service, names) in self.names.services() {
@@ -134,8 +157,16 @@ impl Index {
                 crc: decoder.uint_as()?,
             })
         })?;
-        let services = decoder.list(Decoder::string)?;
-        let service_sets = decoder.list(|decoder| decoder.list(Decoder::uint_as))?;
+        let words = decoder.list(|decoder| {
+            Ok(match (decoder.byte()?, decoder.string()?) {
+                (0, _) => Word::Error,
+                (1, name) => Word::Service(name),
+                (2, name) => Word::SpanName(name),
+                (3, name) => Word::RemoteService(name),
+                _ => return Err(Malformed { what: "an unknown sort of word" }),
+            })
+        })?;
+        let shapes = decoder.list(|decoder| decoder.list(Decoder::uint_as))?;
         let mut names = Names::default();
         for (service, spans, remotes) in decoder.list(|decoder| {
             let service = decoder.string()?;
@@ -150,7 +181,7 @@ impl Index {
         let base = decoder.uint()?;
         let traces = decoder.list(|decoder| Entry::decode(base, decoder))?;
         decoder.end()?;
-        let mut index = Self { row_groups, traces, service_sets, services, names, starts: None };
+        let mut index = Self { row_groups, traces, words, shapes, names, starts: None };
         index.complete();
         Ok(index)
     }
@@ -164,7 +195,7 @@ impl Entry {
     fn encode(&self, base: u64, encoder: &mut Encoder<'_>) {
         encoder.fixed_u64(self.key.low);
         encoder.fixed_u64(self.key.high);
-        let Facts { root_start, start, latest } = self.facts;
+        let Facts { root_start, start, latest, longest_us } = self.facts;
         let has_root = if root_start.is_some() { HAS_ROOT } else { 0 };
         let has_start = if start.is_some() { HAS_START } else { 0 };
         encoder.byte(has_start | has_root);
@@ -177,7 +208,8 @@ impl Entry {
         }
         encoder.uint(u64::from(self.first_row));
         encoder.uint(u64::from(self.rows));
-        encoder.uint(u64::from(self.service_set));
+        encoder.uint(self.shape.map_or(0, |shape| u64::from(shape) + 1));
+        encoder.uint(longest_us);
     }
 
     fn decode(base: u64, decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
@@ -196,13 +228,13 @@ impl Entry {
                 facts.root_start = Some(Timestamp::from_nanos(after(start)?));
             }
         }
-        Ok(Self {
-            key,
-            facts,
-            first_row: decoder.uint_as()?,
-            rows: decoder.uint_as()?,
-            service_set: decoder.uint_as()?,
-        })
+        let (first_row, rows) = (decoder.uint_as()?, decoder.uint_as()?);
+        let shape = match decoder.uint_as::<u32>()? {
+            0 => None,
+            number => Some(number - 1),
+        };
+        facts.longest_us = decoder.uint()?;
+        Ok(Self { key, facts, first_row, rows, shape })
     }
 }
 
@@ -244,43 +276,60 @@ impl Index {
         rest.get(..count).unwrap_or_default()
     }
 
-    pub(crate) fn trace_has_service(&self, key: TraceKey, service: &str) -> bool {
-        self.service_number(service)
-            .is_some_and(|n| self.find(key).is_some_and(|entry| self.has_service(entry, n)))
+    /// Looks the words of a query up, once.
+    pub(crate) fn look_up<'a>(&'a self, wanted: &'a Wanted) -> LookedUp<'a> {
+        let find = |word: &Word| self.words.iter().position(|other| other == word).map(number);
+        LookedUp { index: self, wanted, numbers: wanted.words.iter().map(find).collect() }
+    }
+}
+
+/// A query's words as numbers of one index.
+#[derive(Debug)]
+pub(crate) struct LookedUp<'a> {
+    index: &'a Index,
+    wanted: &'a Wanted,
+    numbers: Vec<Option<u32>>,
+}
+
+impl LookedUp<'_> {
+    /// Which conditions a trace meets here, or may meet.
+    pub(crate) fn met_by(&self, key: TraceKey) -> Met {
+        self.index.find(key).map_or_else(Met::default, |entry| self.met_by_entry(entry))
     }
 
-    fn service_number(&self, service: &str) -> Option<u32> {
-        self.services.iter().position(|other| other == service).map(number)
-    }
-
-    fn has_service(&self, entry: &Entry, service: u32) -> bool {
-        let set = self.service_sets.get(entry.service_set as usize);
-        set.is_some_and(|set| set.contains(&service))
+    fn met_by_entry(&self, entry: &Entry) -> Met {
+        let mut met = Met::default();
+        let shape = entry.shape.and_then(|shape| self.index.shapes.get(shape as usize));
+        for (condition, number) in self.numbers.iter().enumerate() {
+            let is_met = match (shape, number) {
+                (None, _) => true,
+                (Some(shape), Some(number)) => shape.contains(number),
+                (Some(_), None) => false,
+            };
+            met.set(condition, is_met);
+        }
+        met.set(self.numbers.len(), self.wanted.is_long_enough(entry.facts.longest_us));
+        met
     }
 
     /// Calls `add` with each trace that may start in the query's window: its key, how late it may
-    /// start, and whether the service asked for is in it.
+    /// start, and which conditions it meets.
     pub(crate) fn candidates(
         &self,
         query: &TraceQuery,
-        add: &mut impl FnMut(TraceKey, Timestamp, bool),
+        add: &mut impl FnMut(TraceKey, Timestamp, Met),
     ) {
         let (start_us, end_us) = query.window_us();
         let may_overlap = self
+            .index
             .starts
             .is_some_and(|(first, last)| first.micros() <= end_us && last.micros() >= start_us);
         if !may_overlap {
             return;
         }
-        let service = query.service_name().map(|service| self.service_number(service));
-        for entry in &self.traces {
+        for entry in &self.index.traces {
             if let Some(start_max) = entry.facts.start_within(|start| query.covers(start)) {
-                let has_service = match service {
-                    None => true,
-                    Some(None) => false,
-                    Some(Some(number)) => self.has_service(entry, number),
-                };
-                add(entry.key, start_max, has_service);
+                add(entry.key, start_max, self.met_by_entry(entry));
             }
         }
     }

@@ -1,0 +1,100 @@
+//! What a query needs of a trace, as far as an index can tell: enough to leave most traces unread.
+
+use sigyn_model::{Span, TraceQuery};
+
+/// Something that a span says, and that indexes list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Word {
+    Service(String),
+    SpanName(String),
+    RemoteService(String),
+    /// A tag or an annotation `error`.
+    Error,
+}
+
+/// Conditions that each must be met by some span of a trace. They are necessary, not sufficient.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) words: Vec<Word>,
+    pub(crate) min_duration_us: Option<u64>,
+}
+
+/// Which conditions are met, a bit each: the words in their order, then the duration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Met(u32);
+
+impl Met {
+    pub(crate) fn set(&mut self, condition: usize, is_met: bool) {
+        self.0 |= u32::from(is_met) << condition;
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl Wanted {
+    pub(crate) fn of(query: &TraceQuery) -> Self {
+        let word = |text: Option<&str>, word: fn(String) -> Word| text.map(|t| word(t.to_owned()));
+        let error = query.terms().iter().any(|term| term.key == "error").then_some(Word::Error);
+        let words = [
+            word(query.service_name(), Word::Service),
+            word(query.span_name(), Word::SpanName),
+            word(query.remote_service_name(), Word::RemoteService),
+            error,
+        ];
+        Self {
+            words: words.into_iter().flatten().collect(),
+            min_duration_us: query.min_duration_us(),
+        }
+    }
+
+    /// Nothing is missing.
+    pub(crate) fn all(&self) -> Met {
+        let mut met = Met::default();
+        (0..self.words.len()).for_each(|condition| met.set(condition, true));
+        met.set(self.words.len(), self.min_duration_us.is_some());
+        met
+    }
+
+    pub(crate) fn met_by(&self, spans: &[Span]) -> Met {
+        let mut met = Met::default();
+        for (condition, word) in self.words.iter().enumerate() {
+            met.set(condition, spans.iter().any(|span| word.is_in(span)));
+        }
+        let longest = spans.iter().filter_map(Span::duration_us).max();
+        met.set(self.words.len(), self.is_long_enough(longest.unwrap_or(0)));
+        met
+    }
+
+    pub(crate) fn is_long_enough(&self, longest_us: u64) -> bool {
+        self.min_duration_us.is_some_and(|min| longest_us >= min)
+    }
+}
+
+impl Word {
+    fn is_in(&self, span: &Span) -> bool {
+        match self {
+            Self::Service(name) => span.service_name() == Some(name),
+            Self::SpanName(name) => span.name == *name,
+            Self::RemoteService(name) => span.remote_service_name() == Some(name),
+            Self::Error => {
+                span.zipkin_tag("error").is_some()
+                    || span.annotations.iter().any(|annotation| annotation.value == "error")
+            }
+        }
+    }
+
+    /// All that a span says.
+    pub(crate) fn of(span: &Span) -> impl Iterator<Item = Self> {
+        let word = |text: Option<&str>, word: fn(String) -> Self| text.map(|t| word(t.to_owned()));
+        let name = Some(span.name.as_str()).filter(|name| !name.is_empty());
+        let words = [
+            word(span.service_name(), Self::Service),
+            word(name, Self::SpanName),
+            word(span.remote_service_name(), Self::RemoteService),
+            Self::Error.is_in(span).then_some(Self::Error),
+        ];
+        words.into_iter().flatten()
+    }
+}
