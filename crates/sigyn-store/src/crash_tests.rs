@@ -69,14 +69,15 @@ impl Model {
         }
         // A span that was stored before: pushed again, it is still there once. Beside spans of its
         // own, which tell what became of the batch.
-        if let (false, Some(old)) = (batch.spans.is_empty(), self.stored.last()) {
-            if let (true, Some(mut again)) = (random.bool(), old.spans.first().cloned()) {
-                // Pushed and scraped, in either order.
-                if random.bool() {
-                    again.target = testing::span(random).target;
-                }
-                batch.spans.push(again);
+        let old = self.stored.last().and_then(|batch| batch.spans.first());
+        if let (Some(mut again), false, true) =
+            (old.cloned(), batch.spans.is_empty(), random.bool())
+        {
+            // Pushed and scraped, in either order.
+            if random.bool() {
+                again.target = testing::span(random).target;
             }
+            batch.spans.push(again);
         }
         batch
     }
