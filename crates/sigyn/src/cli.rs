@@ -41,7 +41,8 @@ pub(crate) struct ServeFlags {
     #[arg(long = "config.file", value_name = "FILE")]
     pub(crate) config_file: Option<PathBuf>,
 
-    /// Address to listen on; may be given more than once [default: 0.0.0.0:9411]
+    /// Address to listen on; may be given more than once [default: 0.0.0.0:9411, or the port in
+    /// QUERY_PORT]
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
     pub(crate) listen: Vec<String>,
     /// Path under which everything is served
@@ -51,10 +52,10 @@ pub(crate) struct ServeFlags {
     #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
     pub(crate) enable_lifecycle: bool,
     /// Address for OTLP over gRPC; empty means off (this version does not take OTLP by push yet)
-    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", default_value = "", help_heading = LISTENING)]
+    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
     pub(crate) otlp_grpc_listen: String,
     /// Address for OTLP over HTTP; empty means off (this version does not take OTLP by push yet)
-    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", default_value = "", help_heading = LISTENING)]
+    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
     pub(crate) otlp_http_listen: String,
 
     /// Folder for everything that is kept

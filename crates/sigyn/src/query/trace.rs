@@ -1,5 +1,6 @@
 //! `sigyn query trace`: one trace as an indented tree, on a time axis.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -105,15 +106,18 @@ fn header(columns: &Value, rows: &[Row], style: Style) -> String {
     let errors = rows.iter().filter(|row| row.error).count();
     let missing = rows.iter().filter(|row| row.parent_missing).count();
     let root = rows.first().map_or_else(String::new, |row| format!("{} {}", row.service, row.name));
-    let services = columns["services"].as_array().map_or(0, Vec::len);
+    let services: BTreeSet<&str> = rows.iter().map(|row| row.service.as_str()).collect();
+    let services = services.iter().filter(|name| !name.is_empty()).count();
     let mut facts = format!(
-        "{}, {} {}, {services} services",
+        "{}, {} {}, {services} {}",
         time::duration(columns["durationUs"].as_u64().unwrap_or(0)),
         time::count(rows.len() as u64),
         if rows.len() == 1 { "span" } else { "spans" },
+        if services == 1 { "service" } else { "services" },
     );
     if errors > 0 {
-        facts += &style.red(&format!(", {errors} errors"));
+        facts +=
+            &style.red(&format!(", {errors} {}", if errors == 1 { "error" } else { "errors" }));
     }
     if missing > 0 {
         facts += &style.amber(&format!(", {missing} with a parent that was not received"));
