@@ -7,7 +7,7 @@ export interface Loaded<T> {
   data: T | null;
   error: Error | null;
   loading: boolean;
-  /** When `data` came, in this browser's milliseconds. */
+  /** When `data` came, in this browser's milliseconds; 0 if it is kept from an earlier question. */
   at: number;
 }
 

@@ -3,7 +3,7 @@
 import { useMemo } from 'preact/hooks';
 import { fetchDependencies, type Link } from '../api/dependencies';
 import { formatCount, formatShare, plural } from '../kit/format';
-import { useKeptResource } from '../kit/load';
+import { type Resource, useKeptResource } from '../kit/load';
 import { SortHead } from '../kit/sort';
 import { Empty, Failure, Skeleton, Stale } from '../kit/states';
 import { href, param, setParams } from '../kit/url';
@@ -46,20 +46,17 @@ export function MapPage() {
             </button>
           </div>
         </header>
-        {!data ? (
-          error ? (
-            <Failure error={error} retry={() => resource.refresh()} />
-          ) : (
-            <Skeleton />
-          )
-        ) : data.length === 0 ? (
-          <NoCalls />
-        ) : (
-          <Calls links={data} />
-        )}
+        <Answer resource={resource} />
       </div>
     </>
   );
+}
+
+function Answer({ resource }: { resource: Resource<Link[]> }) {
+  const { data, error, at } = resource.state.value;
+  if (error && (!data || at === 0)) return <Failure error={error} retry={() => resource.refresh()} />;
+  if (!data) return <Skeleton />;
+  return data.length === 0 ? <NoCalls /> : <Calls links={data} />;
 }
 
 function NoCalls() {

@@ -103,9 +103,10 @@ export function SearchPage() {
 }
 
 function Answer({ resource, query }: { resource: Resource<Found>; query: string }) {
-  const { data, error, loading } = resource.state.value;
-  if (!data)
-    return error ? <Failure error={error} retry={() => resource.refresh()} /> : <Skeleton rows={12} />;
+  const { data, error, loading, at } = resource.state.value;
+  // Old traces stay while new ones come; but what failed is not answered with those of another question.
+  if (error && (!data || at === 0)) return <Failure error={error} retry={() => resource.refresh()} />;
+  if (!data) return <Skeleton rows={12} />;
   return (
     <div class={loading ? 'dimmed' : undefined} aria-busy={loading}>
       {data.traces.length > 0 ? <Traces found={data} /> : <NothingFound query={query} range={data.range} />}
