@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 use sigyn_discovery::Labels;
@@ -117,10 +117,18 @@ async fn targets(extract::State(status): extract::State<Status>, params: Params)
         "any" | "" => (true, true),
         other => return failure(&ApiError::bad(format!("unknown state {other:?}"))),
     };
-    let pool = params.first("scrapePool").filter(|pool| !pool.is_empty());
-    let mut pools = status.pools();
-    pools.retain(|candidate| pool.is_none_or(|name| candidate.job == name));
-    success(&Targets {
+    let pool = params.text("scrapePool").filter(|pool| !pool.is_empty());
+    // Thousands of targets take a while to copy and to write.
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut pools = status.pools();
+        pools.retain(|candidate| pool.as_ref().is_none_or(|name| candidate.job == *name));
+        success(&answer(&pools, active, dropped))
+    });
+    answer.await.unwrap_or_else(|error| failure(&ApiError::failed(error)))
+}
+
+fn answer(pools: &[PoolStatus], active: bool, dropped: bool) -> Targets {
+    Targets {
         active_targets: pools
             .iter()
             .filter(|_| active)
@@ -153,8 +161,7 @@ async fn targets(extract::State(status): extract::State<Status>, params: Params)
                 })
                 .collect(),
         },
-    })
-    .into_response()
+    }
 }
 
 async fn scrape_pools(extract::State(status): extract::State<Status>) -> Response {

@@ -9,7 +9,8 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
 /// Pages of the UI outside `/zipkin/`, each answered with the same document, and files beside it.
-const PAGES: [&str; 4] = ["/targets", "/favicon.svg", "/fonts-OFL.txt", "/licenses.md"];
+const PAGES: [&str; 6] =
+    ["/targets", "/losses", "/status", "/favicon.svg", "/fonts-OFL.txt", "/licenses.md"];
 
 /// `route_prefix` starts and ends with a slash.
 pub(crate) fn router(route_prefix: String) -> Router {

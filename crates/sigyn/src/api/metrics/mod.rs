@@ -102,10 +102,14 @@ pub(crate) fn router(sources: Vec<Source>) -> Router {
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
-    let mut body = String::new();
-    if let Err(error) = text::encode(&mut body, &registry) {
-        return ApiError::failed(error).into_response();
-    }
+    let encoded = tokio::task::spawn_blocking(move || {
+        let mut body = String::new();
+        text::encode(&mut body, &registry).map(|()| body).map_err(ApiError::failed)
+    });
+    let body = match encoded.await.map_err(ApiError::failed) {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) | Err(error) => return error.into_response(),
+    };
     let type_ = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, HeaderValue::from_static(type_))], body).into_response()
 }
