@@ -1,3 +1,5 @@
+//! How the UI's files are served: types, caching, prefixes, the theme, and what is no file.
+
 use std::io::Read as _;
 
 use super::*;
