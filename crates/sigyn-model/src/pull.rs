@@ -18,6 +18,28 @@ pub const CLOCK: &str = "sigyn-clock";
 pub const FINAL: &str = "sigyn-final";
 pub const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 
+/// Media types of bodies (section 7). Names of parameters and types are read in any case.
+pub mod media {
+    /// OTLP protobuf: what every target offers, and says all that a span holds.
+    pub const OTLP: &str = "application/x-protobuf; \
+        messageType=\"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest\"";
+    pub const ZIPKIN_PROTO3: &str =
+        "application/x-protobuf; messageType=\"zipkin.proto3.ListOfSpans\"";
+    pub const ZIPKIN_JSON: &str = "application/json";
+    pub const OTLP_JSON: &str = "application/json; profile=\"otlp\"";
+    pub const THRIFT: &str = "application/vnd.apache.thrift.compact";
+
+    /// The type of either protobuf format, without its parameter. Alone it means OTLP.
+    pub const PROTOBUF: &str = "application/x-protobuf";
+    /// `messageType` of [`OTLP`].
+    pub const OTLP_MESSAGE: &str =
+        "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest";
+    /// `messageType` of [`ZIPKIN_PROTO3`].
+    pub const ZIPKIN_PROTO3_MESSAGE: &str = "zipkin.proto3.ListOfSpans";
+    /// `profile` of [`OTLP_JSON`].
+    pub const OTLP_PROFILE: &str = "otlp";
+}
+
 /// The next segment wanted of one process lifetime (`epoch:seq`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
@@ -159,6 +181,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn media_types_are_made_of_their_parts() {
+        let proto = |message: &str| format!("{}; messageType=\"{message}\"", media::PROTOBUF);
+        assert_eq!(media::OTLP, proto(media::OTLP_MESSAGE));
+        assert_eq!(media::ZIPKIN_PROTO3, proto(media::ZIPKIN_PROTO3_MESSAGE));
+        let json = format!("{}; profile=\"{}\"", media::ZIPKIN_JSON, media::OTLP_PROFILE);
+        assert_eq!(media::OTLP_JSON, json);
+    }
 
     #[test]
     fn headers_read_back_as_written() {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use sigyn_model::Span;
 use sigyn_model::codec::{json_v2, otlp};
+use sigyn_model::pull::media;
 
 use crate::ring::Segment;
 
@@ -28,11 +29,8 @@ pub(crate) enum Coding {
 impl Format {
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Self::Otlp => {
-                "application/x-protobuf; \
-                 messageType=\"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest\""
-            }
-            Self::ZipkinJson => "application/json",
+            Self::Otlp => media::OTLP,
+            Self::ZipkinJson => media::ZIPKIN_JSON,
         }
     }
 

@@ -2,10 +2,9 @@
 
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
+use sigyn_model::pull::media;
 
 use crate::encode::{Coding, Format};
-
-const OTLP_MESSAGE: &str = "opentelemetry.proto.collector.trace.v1.exporttraceservicerequest";
 
 /// The format that a request likes best. `None` if we have nothing it accepts.
 ///
@@ -74,12 +73,14 @@ impl Element {
         match (self.name.as_str(), format) {
             ("*/*", _) => Some(Precision::Any),
             ("application/*", _) => Some(Precision::Subtype),
-            ("application/x-protobuf", Format::Otlp) => match parameter("messagetype") {
+            (media::PROTOBUF, Format::Otlp) => match parameter("messagetype") {
                 None => Some(Precision::Type),
-                Some(OTLP_MESSAGE) => Some(Precision::Parameter),
+                Some(message) if message.eq_ignore_ascii_case(media::OTLP_MESSAGE) => {
+                    Some(Precision::Parameter)
+                }
                 Some(_) => None,
             },
-            ("application/json", Format::ZipkinJson) => match parameter("profile") {
+            (media::ZIPKIN_JSON, Format::ZipkinJson) => match parameter("profile") {
                 None => Some(Precision::Type),
                 Some(_) => None,
             },

@@ -11,6 +11,7 @@ use sigyn_model::pull::{self, Cursor, Dropped, Range};
 use sigyn_model::{Span, SpanId, TraceId};
 use sigyn_recorder::{Clock, Exposition, Options, Recorder};
 
+/// Spelt out, so that the constant cannot change unseen.
 pub(crate) const OTLP: &str = "application/x-protobuf; \
      messageType=\"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest\"";
 
