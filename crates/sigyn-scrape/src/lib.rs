@@ -23,7 +23,7 @@ mod target;
 pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;
-pub use scrape_loop::Commit;
+pub use scrape_loop::{Commit, CommitError};
 pub use status::{
     FailureCause, Failures, Health, LossWindow, PoolStatus, ScrapeRecord, State, Status,
     TargetStatus,

@@ -31,16 +31,26 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Commit {
     pub batch: SpanBatch,
-    pub done: oneshot::Sender<Result<(), String>>,
+    pub done: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// Why the store did not keep a batch. Nothing of it is durable then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// It will never fit as it is: the target is asked for less at a time.
+    #[error("a batch is larger than the store takes at once")]
+    TooLarge,
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Why a batch is not known to be durable.
 #[derive(Debug, thiserror::Error)]
-enum CommitError {
+enum NotCommitted {
     #[error("the store is behind: it took no spans within {0:?}")]
     Behind(Duration),
-    #[error("the store did not keep the spans: {0}")]
-    Refused(String),
+    #[error("the store did not keep the spans")]
+    Refused(#[source] CommitError),
     #[error("the store is closed")]
     Closed,
 }
@@ -227,18 +237,18 @@ impl ScrapeLoop {
         }
     }
 
-    async fn commit(&self, batch: SpanBatch) -> Result<(), CommitError> {
+    async fn commit(&self, batch: SpanBatch) -> Result<(), NotCommitted> {
         // A full queue holds the target back, for one interval at most: then the batch is dropped,
         // and asked for again. Once it is handed over there is no way but to wait for the answer:
         // asking again before it might store the same spans twice.
         let patience = self.schedule.interval();
         let slot = tokio::time::timeout(patience, self.commits.reserve())
             .await
-            .map_err(|_| CommitError::Behind(patience))?
-            .map_err(|_| CommitError::Closed)?;
+            .map_err(|_| NotCommitted::Behind(patience))?
+            .map_err(|_| NotCommitted::Closed)?;
         let (done, answer) = oneshot::channel();
         slot.send(Commit { batch, done });
-        answer.await.map_err(|_| CommitError::Closed)?.map_err(CommitError::Refused)
+        answer.await.map_err(|_| NotCommitted::Closed)?.map_err(NotCommitted::Refused)
     }
 
     fn report(&self, tick: Tick) {

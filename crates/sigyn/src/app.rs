@@ -10,8 +10,8 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::middleware::from_fn;
 use http::StatusCode;
-use sigyn_scrape::Commit;
-use sigyn_store::{Durability, Store};
+use sigyn_scrape::{Commit, CommitError};
+use sigyn_store::{AppendError, Durability, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -278,7 +278,10 @@ async fn commit(mut commits: mpsc::Receiver<Commit>, store: Store) {
         let store = store.clone();
         appends.spawn(async move {
             let outcome = store.append(batch).await;
-            let outcome = outcome.map_err(|error| format!("{:#}", anyhow::Error::new(error)));
+            let outcome = outcome.map_err(|error| match error {
+                AppendError::TooLarge { .. } => CommitError::TooLarge,
+                error => CommitError::Failed(format!("{:#}", anyhow::Error::new(error))),
+            });
             // The scraper may have given up on this target meanwhile; the commit stands.
             let _ = done.send(outcome);
             drop(permit);

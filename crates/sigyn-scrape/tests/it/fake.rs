@@ -11,7 +11,7 @@ use sigyn_discovery::{Groups, Labels, TargetGroup};
 use sigyn_model::codec::json_v2;
 use sigyn_model::pull::{Cursor, Range};
 use sigyn_model::{Span, SpanBatch, SpanId, TargetProgress, TraceId};
-use sigyn_scrape::{Commit, Manager, Options, ScrapeJob, Status, TargetStatus};
+use sigyn_scrape::{Commit, CommitError, Manager, Options, ScrapeJob, Status, TargetStatus};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -282,7 +282,7 @@ impl Store {
                 refused
             };
             if refused {
-                let _ = done.send(Err("disk full".to_owned()));
+                let _ = done.send(Err(CommitError::Failed("disk full".to_owned())));
             } else {
                 self.kept.lock().unwrap().push(batch);
                 let _ = done.send(Ok(()));
