@@ -75,6 +75,10 @@ impl<'a> Merged<'a> {
         for part in parts {
             add(&mut span, part);
         }
+        // Not the whole of `normalize`: a parent and a shared flag are the tree's to set. Once and
+        // not for each part, of which there may be as many as a trace has spans.
+        crate::value::keep_last_of_each_key(&mut span.tags);
+        span.sort_annotations();
         let MergedSpan { parent_id, shared, .. } = self.nodes[node];
         Some(Span { parent_id, shared, ..span })
     }
@@ -176,6 +180,7 @@ fn fill_endpoint(ours: &mut Endpoint, theirs: &Endpoint) {
 }
 
 /// Adds a part to a span: what was said first stays, except for tags, where the later value wins.
+/// Tags and annotations are left as they came.
 fn add(span: &mut Span, part: &Span) {
     fn fill(ours: &mut Option<Endpoint>, theirs: Option<&Endpoint>) {
         match (ours, theirs) {
@@ -210,7 +215,4 @@ fn add(span: &mut Span, part: &Span) {
     span.scope = span.scope.take().or_else(|| part.scope.clone());
     span.resource = span.resource.take().or_else(|| part.resource.clone());
     span.target = span.target.take().or_else(|| part.target.clone());
-    // Not the whole of `normalize`: a parent and a shared flag are the tree's to set.
-    crate::value::keep_last_of_each_key(&mut span.tags);
-    span.sort_annotations();
 }

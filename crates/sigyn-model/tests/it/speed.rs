@@ -6,6 +6,24 @@ use sigyn_model::{Endpoint, Kind, Linker, Span, SpanId, SpanTree, Timestamp, Tra
 
 const SPANS: u64 = 100_000;
 
+/// All of them parts of one span, each with something of its own to say.
+#[test]
+fn a_span_of_many_parts_is_put_together() {
+    let parts: Vec<Span> = (1..=SPANS)
+        .map(|i| {
+            let mut part = Span::new(TraceId::new(1).unwrap(), SpanId::from_raw(1));
+            part.timestamp = Some(Timestamp::from_nanos(i));
+            part.set_tag(i.to_string(), "");
+            part
+        })
+        .collect();
+    let start = Instant::now();
+    let tree = SpanTree::build(&parts);
+    assert_eq!(tree.nodes[0].span.tags.len(), parts.len());
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
 fn check(shape: &str, parent: impl Fn(u64) -> u64) {
     let spans: Vec<Span> = (1..=SPANS)
         .map(|id| {
