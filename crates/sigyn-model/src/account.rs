@@ -60,7 +60,8 @@ impl Losses {
     }
 
     pub fn total(&self) -> u64 {
-        self.by_reason().iter().map(|(_, n)| n).sum()
+        // A target that lies may have told any number.
+        self.by_reason().iter().fold(0, |total: u64, (_, n)| total.saturating_add(*n))
     }
 }
 
@@ -74,5 +75,17 @@ impl LossReason {
             Self::Rejected => "rejected",
             Self::Unexplained => "unexplained",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_total_of_losses_ends_where_numbers_end() {
+        let lost = Losses { evicted: u64::MAX, oversize: 1, ..Losses::default() };
+        assert_eq!(lost.total(), u64::MAX);
+        assert_eq!(Losses { evicted: 2, rejected: 1, ..Losses::default() }.total(), 3);
     }
 }

@@ -212,9 +212,12 @@ pub fn trace_start(trace: &[Span]) -> Option<Timestamp> {
 }
 
 impl Span {
-    /// The duration as Zipkin shows it: whole microseconds, at least one.
+    /// The duration as Zipkin shows it: whole microseconds, at least one. No more than a timestamp
+    /// reaches, so that the two can be added.
     pub fn duration_us(&self) -> Option<u64> {
-        self.duration.map(|d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX).max(1))
+        /// As far as a timestamp reaches.
+        const MAX: u64 = u64::MAX / 1_000;
+        self.duration.map(|d: Duration| u64::try_from(d.as_micros()).unwrap_or(MAX).clamp(1, MAX))
     }
 }
 
@@ -365,6 +368,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_span_can_always_be_told() {
+        let check = |nanos: Option<u64>, duration: Option<Duration>, expected: Option<u64>| {
+            let mut span = span(1, 0, "a", 0, 0);
+            (span.timestamp, span.duration) = (nanos.map(Timestamp::from_nanos), duration);
+            assert_eq!(span.end_us(), expected, "{nanos:?} {duration:?}");
+        };
+        check(None, Some(Duration::MAX), None);
+        check(Some(5_999), None, Some(5));
+        check(Some(5_999), Some(Duration::from_nanos(1)), Some(6));
+        check(Some(u64::MAX), Some(Duration::MAX), Some(2 * (u64::MAX / 1_000)));
+    }
+
+    #[test]
     fn target_labels_are_searched_by_their_prefix() {
         let mut scraped = span(1, 0, "a", 600, 0);
         scraped.target = Some(std::sync::Arc::new(vec![("zone".to_owned(), "eu-1b".to_owned())]));
@@ -437,6 +453,10 @@ mod tests {
         #[test]
         fn a_term_finds_what_the_view_shows(span in arbitrary::span()) {
             let tags = span.zipkin_tags();
+            prop_assert_eq!(span.is_error(), tags.contains_key("error"));
+            for key in ["error", "otel.status_code", "otel.scope.name", "otel.scope.version", "x"] {
+                prop_assert_eq!(span.zipkin_tag(key), tags.get(key).cloned());
+            }
             for (key, value) in &tags {
                 let found = span.zipkin_tag(key);
                 prop_assert_eq!(found.as_ref(), Some(value));

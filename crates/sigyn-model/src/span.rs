@@ -18,7 +18,7 @@ pub struct Span {
     /// Lower case; empty means absent.
     pub name: String,
     pub timestamp: Option<Timestamp>,
-    /// Never zero.
+    /// Never zero, and no longer than 64 bits of nanoseconds say: 584 years.
     pub duration: Option<Duration>,
     pub local_endpoint: Option<Endpoint>,
     pub remote_endpoint: Option<Endpoint>,
@@ -102,6 +102,9 @@ pub struct Resource {
     pub tags: Tags,
 }
 
+/// The longest duration: as far as a [`Timestamp`] reaches.
+pub(crate) const DURATION_MAX: Duration = Duration::from_nanos(u64::MAX);
+
 impl Span {
     /// A span with nothing but its ids.
     pub fn new(trace_id: TraceId, id: SpanId) -> Self {
@@ -159,7 +162,9 @@ impl Span {
         self.shared &= self.kind != Some(Kind::Client);
         self.local_endpoint = self.local_endpoint.take().and_then(Endpoint::into_option);
         self.remote_endpoint = self.remote_endpoint.take().and_then(Endpoint::into_option);
-        value::keep_last_of_each_key(&mut self.tags);
+        self.duration = self.duration.map(|duration| duration.min(DURATION_MAX));
+        let over = value::bound(&mut self.tags, value::TAGS_MAX);
+        self.dropped_tags = self.dropped_tags.saturating_add(over);
         self.sort_annotations();
     }
 
@@ -177,18 +182,11 @@ impl Span {
         for (key, value) in &self.tags {
             tags.insert(key, value.text());
         }
-        match self.status.code {
-            StatusCode::Unset => {}
-            StatusCode::Ok => {
-                tags.entry("otel.status_code").or_insert(Cow::Borrowed("OK"));
-            }
-            StatusCode::Error => {
-                tags.entry("otel.status_code").or_insert(Cow::Borrowed("ERROR"));
-                tags.entry("error").or_insert(Cow::Borrowed(match self.status.message.as_str() {
-                    "" => "true",
-                    message => message,
-                }));
-            }
+        if let Some(code) = self.status.code.as_tag() {
+            tags.entry("otel.status_code").or_insert(Cow::Borrowed(code));
+        }
+        if let Some(error) = self.status.error() {
+            tags.entry("error").or_insert(Cow::Borrowed(error));
         }
         if let Some(scope) = &self.scope {
             for (key, text) in
@@ -212,21 +210,32 @@ impl Span {
         if let Some((_, value)) = self.tags.iter().find(|(k, _)| k == key) {
             return Some(value.text());
         }
-        match key {
-            "error" | "otel.status_code" | "otel.scope.name" | "otel.scope.version" => {
-                self.zipkin_tags().remove(key)
-            }
-            "service.name" => None,
-            _ => {
-                let resource = self.resource.as_ref()?;
-                resource.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
-            }
-        }
+        let scope = |text: fn(&Scope) -> &String| {
+            self.scope.as_deref().map(text).filter(|text| !text.is_empty()).map(String::as_str)
+        };
+        let said = match key {
+            "service.name" => return None,
+            "error" => self.status.error(),
+            "otel.status_code" => self.status.code.as_tag(),
+            "otel.scope.name" => scope(|scope| &scope.name),
+            "otel.scope.version" => scope(|scope| &scope.version),
+            _ => None,
+        };
+        said.map(Cow::Borrowed).or_else(|| {
+            let resource = self.resource.as_ref()?;
+            resource.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
+        })
     }
 
-    /// Whether the operation failed, by Zipkin's rule: a tag `error`, whatever its value.
+    /// Whether the operation failed, by Zipkin's rule: a tag `error`, whatever its value, as it is
+    /// shown.
     pub fn is_error(&self) -> bool {
-        self.status.code == StatusCode::Error || self.tags.iter().any(|(key, _)| key == "error")
+        self.status.code == StatusCode::Error || self.zipkin_tag("error").is_some()
+    }
+
+    /// When the span ended, in Zipkin's microseconds; when it began, if nobody knows how long it took.
+    pub fn end_us(&self) -> Option<u64> {
+        Some(self.timestamp?.micros().saturating_add(self.duration_us().unwrap_or(0)))
     }
 
     /// Whether two spans say the same, wherever they came from: a span that was pushed and scraped,
@@ -235,6 +244,27 @@ impl Span {
         self.trace_id == other.trace_id
             && self.id == other.id
             && (Self { target: None, ..self.clone() }) == (Self { target: None, ..other.clone() })
+    }
+}
+
+impl Status {
+    /// The tag `error` that Zipkin shows for it.
+    fn error(&self) -> Option<&str> {
+        (self.code == StatusCode::Error).then_some(match self.message.as_str() {
+            "" => "true",
+            message => message,
+        })
+    }
+}
+
+impl StatusCode {
+    /// The tag `otel.status_code` that Zipkin shows for it.
+    fn as_tag(self) -> Option<&'static str> {
+        match self {
+            Self::Unset => None,
+            Self::Ok => Some("OK"),
+            Self::Error => Some("ERROR"),
+        }
     }
 }
 

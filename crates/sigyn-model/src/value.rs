@@ -108,6 +108,25 @@ pub(crate) fn keep_last_of_each_key(tags: &mut Tags) {
     *tags = kept;
 }
 
+/// Tags of one span, annotation or link.
+pub(crate) const TAGS_MAX: usize = 10_000;
+
+/// Makes a key stand once and bounds what is left, without the keys that came last. Returns their number.
+pub(crate) fn bound(tags: &mut Tags, tags_max: usize) -> u32 {
+    keep_last_of_each_key(tags);
+    let over = tags.len().saturating_sub(tags_max);
+    tags.truncate(tags_max);
+    u32::try_from(over).unwrap_or(u32::MAX)
+}
+
+/// Puts a tag behind others while they are read. Keys may stand there twice, but not without end.
+pub(crate) fn push_tag(tags: &mut Tags, tag: (String, Value), dropped: &mut u32) {
+    tags.push(tag);
+    if tags.len() >= 2 * TAGS_MAX {
+        *dropped = dropped.saturating_add(bound(tags, TAGS_MAX));
+    }
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Str(text.to_owned())

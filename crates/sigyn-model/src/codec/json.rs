@@ -6,17 +6,32 @@
 
 use std::borrow::Cow;
 
+use crate::codec::{OverLimit, shortened};
+
 /// How deep values may nest in what is skipped. Deeper text is an attack, not a span.
 const DEPTH_MAX: u32 = 128;
 
+/// A cause is no longer than this, in characters: there is room for what is put behind it.
+const CAUSE_CHARS_MAX: usize = 250;
+
 /// Why a text cannot be read. The message is a cause to put before `reading ... from json`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct JsonError(String);
+#[error("{message}")]
+pub(crate) struct JsonError {
+    message: String,
+    pub(crate) over_limit: bool,
+}
 
 impl JsonError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+    pub(crate) fn new(message: impl AsRef<str>) -> Self {
+        let message = shortened(message.as_ref(), CAUSE_CHARS_MAX).into_owned();
+        Self { message, over_limit: false }
+    }
+}
+
+impl From<OverLimit> for JsonError {
+    fn from(over: OverLimit) -> Self {
+        Self { over_limit: true, ..Self::new(over.to_string()) }
     }
 }
 

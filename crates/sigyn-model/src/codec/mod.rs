@@ -2,10 +2,16 @@
 
 pub(crate) mod json;
 pub mod json_v2;
+mod limits;
 pub mod otlp;
 pub(crate) mod proto;
 
 pub use json_v2::write_json_str;
+pub use limits::Limits;
+
+pub(crate) use limits::{ANNOTATIONS_MAX, LINKS_MAX, Meter, OverLimit, shortened};
+
+use std::borrow::Cow;
 
 use crate::Span;
 
@@ -18,15 +24,26 @@ pub struct Decoded {
     pub problems: Vec<String>,
 }
 
+/// A message about a body is no longer than this, in characters.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 /// Why a body holds no spans at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DecodeError {
+    /// At most 300 characters: whatever was sent, it can be logged and kept.
     pub message: String,
+    /// Nothing is wrong with the body but its size: it breaks the [`Limits`] of its reader.
+    pub over_limit: bool,
 }
 
 impl DecodeError {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        let message = message.into();
+        let message = match shortened(&message, MESSAGE_CHARS_MAX) {
+            Cow::Borrowed(_) => message,
+            Cow::Owned(shorter) => shorter,
+        };
+        Self { message, over_limit: false }
     }
 }

@@ -12,7 +12,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use reader::decode;
+pub use reader::{decode, decode_within};
 pub use writer::encode;
 
 /// The attribute of a resource that names the service.

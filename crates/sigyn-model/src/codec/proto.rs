@@ -1,5 +1,7 @@
 //! Protobuf's wire format: fields out of bytes and into them, with every length bounded by what is there.
 
+use crate::codec::OverLimit;
+
 /// How deep groups may nest in what is skipped. Nobody writes groups any more.
 const GROUP_DEPTH_MAX: usize = 32;
 
@@ -16,6 +18,8 @@ pub(crate) enum ProtoError {
     Group,
     #[error("Malformed: values nested too deep")]
     Depth,
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
 }
 
 /// A field's value, as the wire tells kinds apart.

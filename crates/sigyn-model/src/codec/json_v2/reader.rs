@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::codec::DecodeError;
 use crate::codec::json::{JsonError, Scalar, Scanner};
+use crate::codec::{ANNOTATIONS_MAX, DecodeError, Limits, Meter, shortened};
+use crate::value::push_tag;
 use crate::{Annotation, Endpoint, IdError, Kind, Span, SpanId, Tags, Timestamp, TraceId, Value};
+
+/// A message quotes no more of a key or a value, in characters.
+const QUOTE_CHARS_MAX: usize = 150;
 
 /// Whether a pushed body looks like a list of v2 spans: Zipkin's guard, which goes before decoding.
 ///
@@ -42,19 +46,30 @@ fn contains(mut body: &[u8], text: &[u8]) -> bool {
 ///
 /// Whatever follows the list is ignored, and bytes that are no UTF-8 are replaced by U+FFFD.
 pub fn decode_list(body: &[u8]) -> Result<Vec<Span>, DecodeError> {
+    decode_list_within(body, Limits::default())
+}
+
+/// The same for a body that must not become more spans than a reader has room for.
+pub fn decode_list_within(body: &[u8], limits: Limits) -> Result<Vec<Span>, DecodeError> {
     if body.is_empty() {
         return Ok(Vec::new());
     }
+    read_list(body, limits).map_err(|cause| DecodeError {
+        over_limit: cause.over_limit,
+        ..DecodeError::new(format!("{cause} reading List<Span> from json"))
+    })
+}
+
+fn read_list(body: &[u8], limits: Limits) -> Result<Vec<Span>, JsonError> {
+    let mut meter = Meter::new(limits, body)?;
     let text = String::from_utf8_lossy(body);
     let mut spans = Vec::new();
-    let read = Scanner::new(&text).list(|json, index| {
-        spans.push(read_span(json, index)?);
+    Scanner::new(&text).list(|json, index| {
+        meter.add_span()?;
+        spans.push(read_span(json, index, &mut meter)?);
         Ok(())
-    });
-    match read {
-        Ok(()) => Ok(spans),
-        Err(cause) => Err(DecodeError::new(format!("{cause} reading List<Span> from json"))),
-    }
+    })?;
+    Ok(spans)
 }
 
 /// A span while its fields come in, in any order and perhaps more than once.
@@ -73,11 +88,13 @@ struct Draft {
     tags: Tags,
     debug: bool,
     shared: bool,
+    dropped_annotations: u32,
+    dropped_tags: u32,
 }
 
-fn read_span(json: &mut Scanner<'_>, index: usize) -> Result<Span, JsonError> {
+fn read_span(json: &mut Scanner<'_>, index: usize, meter: &mut Meter) -> Result<Span, JsonError> {
     let mut draft = Draft::default();
-    json.object(|json, key| draft.read_field(json, &key, index))?;
+    json.object(|json, key| draft.read_field(json, &key, index, meter))?;
     draft.finish()
 }
 
@@ -87,6 +104,7 @@ impl Draft {
         json: &mut Scanner<'_>,
         key: &str,
         index: usize,
+        meter: &mut Meter,
     ) -> Result<(), JsonError> {
         let required = matches!(key, "traceId" | "id");
         if !required && json.null() {
@@ -98,20 +116,29 @@ impl Draft {
             "id" => self.id = Some(SpanId::parse(&string(json, key)?)?),
             "kind" => self.kind = Some(kind(&string(json, key)?)?),
             "name" => self.name = string(json, key)?.to_lowercase(),
-            "timestamp" => self.timestamp = timestamp(integer(json, key)?)?,
-            "duration" => self.duration = duration(integer(json, key)?)?,
+            "timestamp" => self.timestamp = timestamp(integer(json, key)?),
+            "duration" => self.duration = duration(integer(json, key)?),
             "localEndpoint" => self.local_endpoint = endpoint(json)?,
             "remoteEndpoint" => self.remote_endpoint = endpoint(json)?,
             "annotations" => json.list(|json, i| {
-                self.annotations.push(annotation(json, index, i)?);
+                match annotation(json, index, i)? {
+                    Some(annotation) if self.annotations.len() < ANNOTATIONS_MAX => {
+                        meter.add(size_of::<Annotation>())?;
+                        self.annotations.push(annotation);
+                    }
+                    _ => self.dropped_annotations = self.dropped_annotations.saturating_add(1),
+                }
                 Ok(())
             })?,
             "tags" => json.object(|json, key| {
                 if json.null() {
+                    let key = shortened(&key, QUOTE_CHARS_MAX);
                     return Err(JsonError::new(format!("No value at $[{index}].tags.{key}")));
                 }
                 let value = string(json, &key)?.into_owned();
-                self.tags.push((key.into_owned(), Value::Str(value)));
+                meter.add_tag()?;
+                let tag = (key.into_owned(), Value::Str(value));
+                push_tag(&mut self.tags, tag, &mut self.dropped_tags);
                 Ok(())
             })?,
             "debug" => self.debug = boolean(json, key)?,
@@ -140,6 +167,8 @@ impl Draft {
             tags: self.tags,
             debug: self.debug,
             shared: self.shared,
+            dropped_annotations: self.dropped_annotations,
+            dropped_tags: self.dropped_tags,
             ..Span::new(trace_id, id)
         };
         span.normalize();
@@ -174,24 +203,27 @@ fn endpoint(json: &mut Scanner<'_>) -> Result<Option<Endpoint>, JsonError> {
     Ok(endpoint.into_option())
 }
 
+/// `None` for one whose time cannot be kept.
 fn annotation(
     json: &mut Scanner<'_>,
     span_index: usize,
     index: usize,
-) -> Result<Annotation, JsonError> {
-    let (mut at, mut value) = (None, None);
+) -> Result<Option<Annotation>, JsonError> {
+    let (mut us, mut value) = (0, None);
     json.object(|json, key| {
         match &*key {
             "timestamp" | "value" if json.null() => {}
-            "timestamp" => at = timestamp(integer(json, &key)?)?,
+            "timestamp" => us = integer(json, &key)?,
             "value" => value = Some(string(json, &key)?.into_owned()),
             _ => json.skip()?,
         }
         Ok(())
     })?;
-    match (at, value) {
-        (Some(timestamp), Some(value)) => {
-            Ok(Annotation { timestamp, value, tags: Vec::new(), dropped_tags: 0 })
+    match value {
+        Some(value) if us > 0 => {
+            let annotation =
+                |timestamp| Annotation { timestamp, value, tags: Vec::new(), dropped_tags: 0 };
+            Ok(timestamp(us).map(annotation))
         }
         _ => {
             let place = format!("$[{span_index}].annotations[{index}]");
@@ -205,26 +237,25 @@ fn kind(text: &str) -> Result<Kind, JsonError> {
         .into_iter()
         .find(|kind| kind.as_str() == text)
         .ok_or_else(|| {
+            let text = shortened(text, QUOTE_CHARS_MAX);
             JsonError::new(format!("kind {text:?} is not CLIENT, SERVER, PRODUCER or CONSUMER"))
         })
 }
 
-/// Microseconds since the epoch; zero and less mean that there are none.
-fn timestamp(us: i64) -> Result<Option<Timestamp>, JsonError> {
-    let Some(us) = u64::try_from(us).ok().filter(|us| *us > 0) else { return Ok(None) };
-    let timestamp = Timestamp::from_micros(us);
-    let beyond = || JsonError::new(format!("timestamp {us} is beyond the year 2554"));
-    timestamp.map(Some).ok_or_else(beyond)
+/// Microseconds since the epoch; zero and less mean that there are none. So do those past the year
+/// 2554: a clock that is so far off tells nothing, and is no reason to lose a span and its neighbours.
+fn timestamp(us: i64) -> Option<Timestamp> {
+    positive(us).and_then(Timestamp::from_micros)
 }
 
-/// Microseconds; zero and less mean that there are none. A duration is bounded as a timestamp is,
-/// so that it can be kept in nanoseconds.
-fn duration(us: i64) -> Result<Option<Duration>, JsonError> {
-    let Some(us) = u64::try_from(us).ok().filter(|us| *us > 0) else { return Ok(None) };
-    if Timestamp::from_micros(us).is_none() {
-        return Err(JsonError::new(format!("duration {us} is longer than 584 years")));
-    }
-    Ok(Some(Duration::from_micros(us)))
+/// Microseconds; zero and less mean that there are none. The longest that can be kept in nanoseconds
+/// stands for those that are longer.
+fn duration(us: i64) -> Option<Duration> {
+    positive(us).map(|us| Duration::from_micros(us.min(Timestamp::MAX.micros())))
+}
+
+fn positive(us: i64) -> Option<u64> {
+    u64::try_from(us).ok().filter(|us| *us > 0)
 }
 
 /// Text, or a number in its own spelling.
@@ -232,7 +263,10 @@ fn string<'a>(json: &mut Scanner<'a>, key: &str) -> Result<Cow<'a, str>, JsonErr
     match json.scalar()? {
         Scalar::Str(text) => Ok(text),
         Scalar::Number(number) => Ok(Cow::Borrowed(number)),
-        Scalar::Bool(_) | Scalar::Null => Err(JsonError::new(format!("{key} is not a string"))),
+        Scalar::Bool(_) | Scalar::Null => {
+            let key = shortened(key, QUOTE_CHARS_MAX);
+            Err(JsonError::new(format!("{key} is not a string")))
+        }
     }
 }
 
@@ -247,7 +281,10 @@ fn integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
     let whole = text.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && n.abs() < BOUND);
     #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within the bound")]
     let whole = whole.map(|number| number as i64);
-    whole.ok_or_else(|| JsonError::new(format!("{key} {text} is not a whole number")))
+    whole.ok_or_else(|| {
+        let text = shortened(&text, QUOTE_CHARS_MAX);
+        JsonError::new(format!("{key} {text} is not a whole number"))
+    })
 }
 
 fn boolean(json: &mut Scanner<'_>, key: &str) -> Result<bool, JsonError> {

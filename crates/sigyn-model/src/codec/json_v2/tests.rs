@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Limits;
 use crate::{
     DependencyLink, Endpoint, Span, SpanId, Status, StatusCode, Timestamp, TraceId, Value,
     arbitrary,
@@ -163,11 +164,79 @@ fn numbers_are_whole_however_they_are_spelled() {
 fn time_ends_in_the_year_2554() {
     check(r#""timestamp":18446744073709551"#, r#""timestamp":18446744073709551"#);
     check(r#""duration":18446744073709551"#, r#""duration":18446744073709551"#);
-    let late = "18446744073709552";
-    let beyond = format!("timestamp {late} is beyond the year 2554 reading");
-    refuse(&format!(r#""timestamp":{late}"#), &beyond);
-    refuse(&format!(r#""annotations":[{{"timestamp":{late},"value":"a"}}]"#), &beyond);
-    refuse(&format!(r#""duration":{late}"#), &format!("duration {late} is longer than"));
+    // What cannot be kept takes neither its span nor that span's neighbours with it.
+    for late in ["18446744073709552", "9223372036854775807"] {
+        check(&format!(r#""timestamp":{late}"#), "");
+        check(&format!(r#""duration":{late}"#), r#""duration":18446744073709551"#);
+        let list = format!(
+            r#"[{{"traceId":"1","id":"2","annotations":[{{"timestamp":{late},"value":"a"}},{{"timestamp":1,"value":"b"}}]}}]"#
+        );
+        let span = decode_list(list.as_bytes()).unwrap().remove(0);
+        assert_eq!((span.annotations.len(), span.dropped_annotations), (1, 1));
+        assert_eq!(span.annotations[0].value, "b");
+    }
+}
+
+#[test]
+fn a_message_of_megabytes_is_refused_in_a_few_words() {
+    let long = "é\\u0001".repeat(1_000_000);
+    let ids = r#""traceId":"1","id":"2""#;
+    for (bad, cause) in [
+        (format!(r#"{{{ids},"kind":"{long}"}}"#), "kind \"é"),
+        (format!(r#"{{{ids},"timestamp":"{long}"}}"#), "timestamp é"),
+        (format!(r#"{{{ids},"localEndpoint":{{"port":"{long}"}}}}"#), "port é"),
+        (format!(r#"{{{ids},"tags":{{"{long}":null}}}}"#), "No value at $[0].tags.é"),
+        (format!(r#"{{{ids},"tags":{{"{long}":true}}}}"#), "é"),
+        (format!(r#"{{"traceId":"{long}"}}"#), "traceId.length > 32"),
+    ] {
+        let message = again(&format!("[{bad}]")).unwrap_err();
+        assert!(message.chars().count() <= 300, "{} characters", message.chars().count());
+        assert!(message.starts_with(cause), "{message}");
+        assert!(message.ends_with(" reading List<Span> from json"), "{message}");
+    }
+    let key = "k".repeat(100);
+    refuse(
+        &format!(r#""tags":{{"{key}":null}}"#),
+        &format!("No value at $[0].tags.{key} reading List<Span> from json"),
+    );
+}
+
+#[test]
+fn a_span_has_room_for_ten_thousand_tags_and_annotations() {
+    let list = |tags: &str, annotations: &str| {
+        let list = format!(
+            r#"[{{"traceId":"1","id":"2","tags":{{{tags}}},"annotations":[{annotations}]}}]"#
+        );
+        decode_list(list.as_bytes()).unwrap().remove(0)
+    };
+    let of = |n: u32, item: &dyn Fn(u32) -> String| (0..n).map(item).collect::<Vec<_>>().join(",");
+    let tag = |i| format!(r#""k{i}":"""#);
+    let annotation = |i| format!(r#"{{"timestamp":1,"value":"{i}"}}"#);
+    let full = list(&of(10_000, &tag), &of(10_000, &annotation));
+    assert_eq!((full.tags.len(), full.annotations.len()), (10_000, 10_000));
+    assert_eq!((full.dropped_tags, full.dropped_annotations), (0, 0));
+    let over = list(&of(1_000_000, &tag), &of(10_003, &annotation));
+    assert_eq!((over.tags.len(), over.annotations.len()), (10_000, 10_000));
+    assert_eq!((over.dropped_tags, over.dropped_annotations), (990_000, 3));
+    assert_eq!(over.tags[9_999].0, "k9999");
+}
+
+#[test]
+fn a_message_may_not_hold_more_spans_than_its_reader_has_room_for() {
+    let list = format!("[{}]", [r#"{"traceId":"1","id":"1"}"#; 10].join(","));
+    let within = |spans_max, bytes_max| {
+        decode_list_within(list.as_bytes(), Limits { spans_max, bytes_max })
+            .map(|spans| spans.len())
+            .map_err(|error| (error.message, error.over_limit))
+    };
+    let refused = |cause: &str| Err((format!("{cause} reading List<Span> from json"), true));
+    assert_eq!(within(10, usize::MAX), Ok(10));
+    assert_eq!(within(9, usize::MAX), refused("more than 9 spans in one message"));
+    let bytes = list.len() + 10 * size_of::<Span>();
+    assert_eq!(within(10, bytes), Ok(10));
+    let cause = format!("more than {} bytes of spans in one message", bytes - 1);
+    assert_eq!(within(10, bytes - 1), refused(&cause));
+    assert!(!decode_list(b"{").unwrap_err().over_limit);
 }
 
 #[test]

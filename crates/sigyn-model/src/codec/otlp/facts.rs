@@ -18,6 +18,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::span::DURATION_MAX;
 use crate::{Endpoint, Span, Value};
 
 pub(super) const SYNTHETIC: &str = "zipkin.synthetic";
@@ -155,7 +156,7 @@ pub(super) fn tell(
         put(ZERO_ID, Value::Bool(true));
     }
     if let (Some(duration), false) = (span.duration, duration_seen) {
-        put(DURATION, Value::Str(duration.as_nanos().to_string()));
+        put(DURATION, Value::Str(duration.min(DURATION_MAX).as_nanos().to_string()));
     }
     let name = span.service_name().unwrap_or("");
     if name != service_name {
@@ -201,9 +202,5 @@ fn is_reserved(key: &str) -> bool {
 
 /// Nanoseconds in decimal.
 fn duration(text: &str) -> Option<Duration> {
-    const NANOS_PER_SEC: u128 = 1_000_000_000;
-    let nanos: u128 = text.parse().ok()?;
-    let subsec = u32::try_from(nanos % NANOS_PER_SEC).ok()?;
-    let secs = u64::try_from(nanos / NANOS_PER_SEC).ok()?;
-    Some(Duration::new(secs, subsec))
+    text.parse().ok().map(Duration::from_nanos)
 }

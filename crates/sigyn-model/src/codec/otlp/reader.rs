@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::facts::{self, Facts};
 use super::{SERVICE_NAME, kind, remote};
 use crate::codec::proto::{Fields, ProtoError, Wire};
-use crate::codec::{DecodeError, Decoded};
-use crate::value::keep_last_of_each_key;
+use crate::codec::{ANNOTATIONS_MAX, DecodeError, Decoded, LINKS_MAX, Limits, Meter};
+use crate::value::{self, TAGS_MAX, push_tag};
 use crate::{
     Annotation, Kind, Link, Resource, Scope, Span, SpanId, Status, StatusCode, Tags, Timestamp,
     TraceId, Value,
@@ -21,6 +21,9 @@ const VALUE_DEPTH_MAX: u32 = 64;
 
 /// In bytes.
 const SERVICE_NAME_MAX: usize = 1_024;
+
+/// Attributes of a resource or a scope; further ones are dropped. All of its spans are searched by them.
+const ORIGIN_TAGS_MAX: usize = 1_000;
 
 /// A body with more bad spans than this is no list of spans.
 const PROBLEMS_MAX: usize = 10_000;
@@ -38,10 +41,18 @@ enum BadSpan {
 
 /// Reads an `ExportTraceServiceRequest`. A bad span is a problem and takes no other with it.
 pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
-    let mut reader = Reader::default();
-    reader.request(body).map_err(|cause| {
-        DecodeError::new(format!("{cause} reading ExportTraceServiceRequest from protobuf"))
-    })?;
+    decode_within(body, Limits::default())
+}
+
+/// The same for a body that must not become more spans than a reader has room for.
+pub fn decode_within(body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
+    let refused = |cause: ProtoError| DecodeError {
+        over_limit: matches!(cause, ProtoError::OverLimit(_)),
+        ..DecodeError::new(format!("{cause} reading ExportTraceServiceRequest from protobuf"))
+    };
+    let meter = Meter::new(limits, body).map_err(|over| refused(over.into()))?;
+    let mut reader = Reader { decoded: Decoded::default(), seen: 0, meter };
+    reader.request(body).map_err(refused)?;
     let problems = reader.decoded.problems.len();
     if problems > PROBLEMS_MAX {
         let first = &reader.decoded.problems[0];
@@ -50,11 +61,11 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
     Ok(reader.decoded)
 }
 
-#[derive(Default)]
 struct Reader {
     decoded: Decoded,
     /// How many spans have been read, good or bad.
     seen: usize,
+    meter: Meter,
 }
 
 /// What the spans of one resource share.
@@ -78,7 +89,7 @@ impl Reader {
         let mut resource: Option<Tags> = None;
         for field in Fields::new(message) {
             if let (1, Wire::Bytes(message)) = field? {
-                read_attributes(message, 1, resource.get_or_insert_default())?;
+                self.resource(message, resource.get_or_insert_default())?;
             }
         }
         let origin = Origin::new(resource);
@@ -90,20 +101,30 @@ impl Reader {
         Ok(())
     }
 
+    fn resource(&mut self, message: &[u8], tags: &mut Tags) -> Result<(), ProtoError> {
+        for field in Fields::new(message) {
+            if let (1, Wire::Bytes(attribute)) = field? {
+                push_tag(tags, read_tag(attribute, &mut self.meter)?, &mut 0);
+            }
+        }
+        Ok(())
+    }
+
     fn scope_spans(&mut self, message: &[u8], origin: &Origin) -> Result<(), ProtoError> {
         let mut scope: Option<Scope> = None;
         for field in Fields::new(message) {
             if let (1, Wire::Bytes(message)) = field? {
-                read_scope(message, scope.get_or_insert_default())?;
+                read_scope(message, scope.get_or_insert_default(), &mut self.meter)?;
             }
         }
         let scope = scope.map(|mut scope| {
-            keep_last_of_each_key(&mut scope.tags);
+            value::bound(&mut scope.tags, ORIGIN_TAGS_MAX);
             Arc::new(scope)
         });
         for field in Fields::new(message) {
             if let (2, Wire::Bytes(message)) = field? {
-                match read_span(message, origin) {
+                self.meter.add_span()?;
+                match read_span(message, origin, &mut self.meter) {
                     Ok(span) => {
                         self.decoded.spans.push(Span {
                             scope: scope.clone(),
@@ -111,6 +132,7 @@ impl Reader {
                             ..span
                         });
                     }
+                    Err(BadSpan::Wire(over @ ProtoError::OverLimit(_))) => return Err(over),
                     Err(problem) if self.decoded.problems.len() <= PROBLEMS_MAX => {
                         self.decoded.problems.push(format!("span {}: {problem}", self.seen));
                     }
@@ -128,7 +150,7 @@ impl Origin {
         let Some(mut tags) = resource else {
             return Self { resource: None, service_name: String::new() };
         };
-        keep_last_of_each_key(&mut tags);
+        value::bound(&mut tags, ORIGIN_TAGS_MAX);
         let service_name = service_name(&tags);
         let synthetic =
             |(key, value): &(String, Value)| key == facts::SYNTHETIC && *value == Value::Bool(true);
@@ -154,20 +176,25 @@ pub(super) fn as_service_name(text: &str) -> String {
     if text.len() > SERVICE_NAME_MAX { String::new() } else { text.to_lowercase() }
 }
 
-fn read_scope(message: &[u8], scope: &mut Scope) -> Result<(), ProtoError> {
+fn read_scope(message: &[u8], scope: &mut Scope, meter: &mut Meter) -> Result<(), ProtoError> {
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Bytes(name)) => scope.name = text(name),
             (2, Wire::Bytes(version)) => scope.version = text(version),
-            (3, Wire::Bytes(attribute)) => scope.tags.push(read_key_value(attribute)?),
+            (3, Wire::Bytes(attribute)) => {
+                push_tag(&mut scope.tags, read_tag(attribute, meter)?, &mut 0);
+            }
             _ => {}
         }
     }
     Ok(())
 }
 
-fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
+fn read_span(message: &[u8], origin: &Origin, meter: &mut Meter) -> Result<Span, BadSpan> {
     let mut span = read_ids(message)?;
+    meter.add(origin.service_name.len()).map_err(ProtoError::from)?;
+    // Dropped by the sender; what is dropped here is added.
+    let (mut tags_before, mut annotations_before) = (0, 0);
     let mut facts = Facts::default();
     let (mut start, mut end) = (0, 0);
     for field in Fields::new(message) {
@@ -178,17 +205,26 @@ fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
             (7, Wire::Fixed64(nanos)) => start = nanos,
             (8, Wire::Fixed64(nanos)) => end = nanos,
             (9, Wire::Bytes(attribute)) => {
-                let (key, value) = read_key_value(attribute)?;
-                span.tags.extend(facts.take(key, value));
+                let (key, value) = read_tag(attribute, meter)?;
+                if let Some(tag) = facts.take(key, value) {
+                    push_tag(&mut span.tags, tag, &mut span.dropped_tags);
+                }
             }
-            (10, Wire::Varint(count)) => span.dropped_tags = as_count(count),
-            (11, Wire::Bytes(event)) => span.annotations.push(read_event(event)?),
-            (12, Wire::Varint(count)) => span.dropped_annotations = as_count(count),
-            (13, Wire::Bytes(link)) => match read_link(link) {
-                Ok(link) => span.links.push(link),
+            (10, Wire::Varint(count)) => tags_before = as_count(count),
+            (11, Wire::Bytes(event)) => {
+                let event = read_event(event, meter)?;
+                if span.annotations.len() < ANNOTATIONS_MAX {
+                    span.annotations.push(event);
+                } else {
+                    span.dropped_annotations = span.dropped_annotations.saturating_add(1);
+                }
+            }
+            (12, Wire::Varint(count)) => annotations_before = as_count(count),
+            (13, Wire::Bytes(link)) => match read_link(link, meter) {
+                Ok(link) if span.links.len() < LINKS_MAX => span.links.push(link),
                 Err(BadSpan::Wire(error)) => return Err(error.into()),
                 // A link to nowhere is no reason to lose the span.
-                Err(_) => span.dropped_links = span.dropped_links.saturating_add(1),
+                Ok(_) | Err(_) => span.dropped_links = span.dropped_links.saturating_add(1),
             },
             (14, Wire::Varint(count)) => {
                 span.dropped_links = span.dropped_links.saturating_add(as_count(count));
@@ -200,6 +236,8 @@ fn read_span(message: &[u8], origin: &Origin) -> Result<Span, BadSpan> {
     if span.id.as_u64() == 0 && !facts.zero_id {
         return Err(zero("span_id"));
     }
+    span.dropped_tags = span.dropped_tags.saturating_add(tags_before);
+    span.dropped_annotations = span.dropped_annotations.saturating_add(annotations_before);
     span.timestamp = (start > 0).then(|| Timestamp::from_nanos(start));
     span.duration = facts.duration.or_else(|| duration(start, end));
     span.debug = facts.debug;
@@ -238,7 +276,9 @@ fn duration(start: u64, end: u64) -> Option<Duration> {
     known.then(|| Duration::from_nanos((end - start).max(1)))
 }
 
-fn read_event(message: &[u8]) -> Result<Annotation, ProtoError> {
+fn read_event(message: &[u8], meter: &mut Meter) -> Result<Annotation, ProtoError> {
+    meter.add(size_of::<Annotation>())?;
+    let mut dropped_before = 0;
     let mut event = Annotation {
         timestamp: Timestamp::from_nanos(0),
         value: String::new(),
@@ -249,36 +289,43 @@ fn read_event(message: &[u8]) -> Result<Annotation, ProtoError> {
         match field? {
             (1, Wire::Fixed64(nanos)) => event.timestamp = Timestamp::from_nanos(nanos),
             (2, Wire::Bytes(name)) => event.value = text(name),
-            (3, Wire::Bytes(attribute)) => event.tags.push(read_key_value(attribute)?),
-            (4, Wire::Varint(count)) => event.dropped_tags = as_count(count),
+            (3, Wire::Bytes(attribute)) => {
+                push_tag(&mut event.tags, read_tag(attribute, meter)?, &mut event.dropped_tags);
+            }
+            (4, Wire::Varint(count)) => dropped_before = as_count(count),
             _ => {}
         }
     }
-    keep_last_of_each_key(&mut event.tags);
+    let over = value::bound(&mut event.tags, TAGS_MAX).saturating_add(dropped_before);
+    event.dropped_tags = event.dropped_tags.saturating_add(over);
     Ok(event)
 }
 
-fn read_link(message: &[u8]) -> Result<Link, BadSpan> {
+fn read_link(message: &[u8], meter: &mut Meter) -> Result<Link, BadSpan> {
+    meter.add(size_of::<Link>()).map_err(ProtoError::from)?;
     let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
-    let (mut trace_state, mut tags, mut dropped_tags) = (String::new(), Vec::new(), 0);
+    let (mut trace_state, mut tags) = (String::new(), Vec::new());
+    let (mut dropped_tags, mut dropped_before) = (0u32, 0);
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Bytes(bytes)) => trace_id = bytes,
             (2, Wire::Bytes(bytes)) => span_id = bytes,
             (3, Wire::Bytes(state)) => trace_state = text(state),
-            (4, Wire::Bytes(attribute)) => tags.push(read_key_value(attribute)?),
-            (5, Wire::Varint(count)) => dropped_tags = as_count(count),
+            (4, Wire::Bytes(attribute)) => {
+                push_tag(&mut tags, read_tag(attribute, meter)?, &mut dropped_tags);
+            }
+            (5, Wire::Varint(count)) => dropped_before = as_count(count),
             _ => {}
         }
     }
-    keep_last_of_each_key(&mut tags);
+    let over = value::bound(&mut tags, TAGS_MAX).saturating_add(dropped_before);
     let span_id = SpanId::new(u64::from_be_bytes(id_bytes("span_id", span_id)?));
     Ok(Link {
         trace_id: as_trace_id(trace_id)?,
         span_id: span_id.ok_or(zero("span_id"))?,
         trace_state,
         tags,
-        dropped_tags,
+        dropped_tags: dropped_tags.saturating_add(over),
     })
 }
 
@@ -299,36 +346,28 @@ fn read_status(message: &[u8], status: &mut Status) -> Result<(), ProtoError> {
     Ok(())
 }
 
-/// Appends the attributes that stand under `number` in a message.
-fn read_attributes(message: &[u8], number: u32, tags: &mut Tags) -> Result<(), ProtoError> {
-    for field in Fields::new(message) {
-        match field? {
-            (found, Wire::Bytes(attribute)) if found == number => {
-                tags.push(read_key_value(attribute)?);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+fn read_tag(message: &[u8], meter: &mut Meter) -> Result<(String, Value), ProtoError> {
+    read_key_value(message, VALUE_DEPTH_MAX, meter)
 }
 
-fn read_key_value(message: &[u8]) -> Result<(String, Value), ProtoError> {
-    read_key_value_within(message, VALUE_DEPTH_MAX)
-}
-
-fn read_key_value_within(message: &[u8], depth: u32) -> Result<(String, Value), ProtoError> {
+fn read_key_value(
+    message: &[u8],
+    depth: u32,
+    meter: &mut Meter,
+) -> Result<(String, Value), ProtoError> {
+    meter.add_tag()?;
     let (mut key, mut value) = (String::new(), Value::Empty);
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Bytes(bytes)) => key = text(bytes),
-            (2, Wire::Bytes(message)) => value = read_value(message, depth)?,
+            (2, Wire::Bytes(message)) => value = read_value(message, depth, meter)?,
             _ => {}
         }
     }
     Ok((key, value))
 }
 
-fn read_value(message: &[u8], depth: u32) -> Result<Value, ProtoError> {
+fn read_value(message: &[u8], depth: u32, meter: &mut Meter) -> Result<Value, ProtoError> {
     let depth = depth.checked_sub(1).ok_or(ProtoError::Depth)?;
     let mut value = Value::Empty;
     for field in Fields::new(message) {
@@ -341,7 +380,8 @@ fn read_value(message: &[u8], depth: u32) -> Result<Value, ProtoError> {
                 let mut values = Vec::new();
                 for field in Fields::new(message) {
                     if let (1, Wire::Bytes(message)) = field? {
-                        values.push(read_value(message, depth)?);
+                        meter.add(size_of::<Value>())?;
+                        values.push(read_value(message, depth, meter)?);
                     }
                 }
                 Value::List(values)
@@ -350,7 +390,7 @@ fn read_value(message: &[u8], depth: u32) -> Result<Value, ProtoError> {
                 let mut entries = Vec::new();
                 for field in Fields::new(message) {
                     if let (1, Wire::Bytes(message)) = field? {
-                        entries.push(read_key_value_within(message, depth)?);
+                        entries.push(read_key_value(message, depth, meter)?);
                     }
                 }
                 Value::Map(entries)

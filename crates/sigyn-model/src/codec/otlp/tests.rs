@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Limits;
 use crate::codec::proto::{
     put_bytes_field, put_fixed64_field, put_message_field, put_text_field, put_varint_field,
 };
@@ -239,6 +240,126 @@ fn what_contradicts_itself_is_put_right() {
             span.set_tag("zipkin.debug", "yes");
         },
     );
+}
+
+#[test]
+fn a_span_has_room_for_ten_thousand_of_each() {
+    let span = decode_one(&request(
+        |out| {
+            put_message_field(out, 1, |out| {
+                for i in 0..1_001 {
+                    text_attribute(out, 1, &i.to_string(), "");
+                }
+            });
+        },
+        &[&|out: &mut Out| {
+            ids(out);
+            put_varint_field(out, 10, 5);
+            for i in 0..1_000_000 {
+                text_attribute(out, 9, &i.to_string(), "");
+            }
+            for _ in 0..10_002 {
+                put_message_field(out, 11, |_| {});
+                put_message_field(out, 13, ids);
+            }
+            put_varint_field(out, 12, 5);
+            put_varint_field(out, 14, 5);
+            put_message_field(out, 11, |_| {});
+        }],
+    ));
+    assert_eq!((span.tags.len(), span.dropped_tags), (10_000, 990_005));
+    assert_eq!((span.links.len(), span.dropped_links), (10_000, 7));
+    // Equal events are one.
+    assert_eq!((span.annotations.len(), span.dropped_annotations), (1, 8));
+    assert_eq!(span.resource.unwrap().tags.len(), 1_000);
+    let in_event = decode_one(&request(
+        |_| {},
+        &[&|out: &mut Out| {
+            ids(out);
+            put_message_field(out, 11, |out| {
+                (0..10_001).for_each(|i| text_attribute(out, 3, &i.to_string(), ""));
+                put_varint_field(out, 4, 2);
+            });
+        }],
+    ));
+    let event = &in_event.annotations[0];
+    assert_eq!((event.tags.len(), event.dropped_tags), (10_000, 3));
+}
+
+#[test]
+fn a_message_may_not_become_more_than_its_reader_has_room_for() {
+    let within = |body: &[u8], spans_max, bytes_max| {
+        decode_within(body, Limits { spans_max, bytes_max })
+            .map(|decoded| (decoded.spans.len(), decoded.problems.len()))
+            .map_err(|error| (error.message, error.over_limit))
+    };
+    let refused = |cause: &str| {
+        Err((format!("{cause} reading ExportTraceServiceRequest from protobuf"), true))
+    };
+    let body = request(|_| {}, &[&ids, &|_: &mut Out| {}, &ids]);
+    assert_eq!(within(&body, 3, usize::MAX), Ok((2, 1)));
+    assert_eq!(within(&body, 2, usize::MAX), refused("more than 2 spans in one message"));
+    let bytes = body.len() + 3 * size_of::<Span>();
+    let cause = |bytes: usize| format!("more than {bytes} bytes of spans in one message");
+    assert_eq!(within(&body, 3, bytes), Ok((2, 1)));
+    assert_eq!(within(&body, 3, bytes - 1), refused(&cause(bytes - 1)));
+    // Two bytes each, and yet all but one of them take memory.
+    for (what, number) in [("tags", 9), ("events", 11), ("links", 13), ("status", 15)] {
+        let body = request(
+            |_| {},
+            &[&|out: &mut Out| {
+                ids(out);
+                (0..5_000).for_each(|_| put_message_field(out, number, |_| {}));
+            }],
+        );
+        let fits = within(&body, 1, 100_000).is_ok();
+        assert_eq!(fits, what == "status", "{what}");
+    }
+    // So does what stands in a list.
+    let mut list = Vec::new();
+    (0..5_000).for_each(|_| put_message_field(&mut list, 1, |_| {}));
+    let body = request(
+        |_| {},
+        &[&|out: &mut Out| {
+            ids(out);
+            put_message_field(out, 9, |out| {
+                put_message_field(out, 2, |out| put_bytes_field(out, 5, &list));
+            });
+        }],
+    );
+    assert_eq!(within(&body, 1, 100_000), refused(&cause(100_000)));
+    // Each span gets a copy of its service's name.
+    let named = |length| {
+        let name = "x".repeat(length);
+        let body = request(
+            |out| put_message_field(out, 1, |out| text_attribute(out, 1, "service.name", &name)),
+            &[&ids as &dyn Fn(&mut Out); 100],
+        );
+        within(&body, 100, 100_000)
+    };
+    assert_eq!(named(10), Ok((100, 0)));
+    assert_eq!(named(1_000), refused(&cause(100_000)));
+}
+
+#[test]
+fn a_duration_that_cannot_be_is_a_tag() {
+    let key = "zipkin.duration_ns";
+    let span = |text: &'static str| {
+        decode_one(&request(
+            |_| {},
+            &[&move |out: &mut Out| {
+                ids(out);
+                text_attribute(out, 9, key, text);
+            }],
+        ))
+    };
+    let longest = span("18446744073709551615");
+    assert_eq!(longest.duration, Some(Duration::from_nanos(u64::MAX)));
+    let beyond = span("18446744073709551616");
+    assert_eq!((beyond.duration, beyond.zipkin_tag(key).is_some()), (None, true));
+    // A span that was made in this process may claim anything.
+    let claims = Span { duration: Some(Duration::MAX), ..longest.clone() };
+    assert_eq!(decode_one(&encode([&claims])), longest);
 }
 
 #[test]
