@@ -9,21 +9,19 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use axum::middleware::from_fn;
-use http::StatusCode;
 use sigyn_scrape::{Commit, CommitError};
 use sigyn_store::{AppendError, Durability, Store};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::admin::{Admin, Healthy, ReloadRequest};
-use crate::api::metrics::{ReloadState, Source};
-use crate::api::{self, reply};
 use crate::cli::ServeFlags;
 use crate::collect::zipkin::Counters;
 use crate::config::{Config, Settings};
-use crate::{Failure, collect, logging, server};
+use crate::metrics::{ReloadState, Source};
+use crate::{Failure, api, collect, logging, metrics, reply, server};
 
 /// Scrapes that wait for the store. Full means that the scrape loops wait: pull's natural brake.
 const COMMITS_WAITING_MAX: usize = 64;
@@ -133,19 +131,19 @@ impl App {
             }),
             Arc::new({
                 let store = store.clone();
-                move || api::metrics::store::families(&store.stats())
+                move || metrics::store::families(&store.stats())
             }),
             Arc::new({
                 let status = status.clone();
-                move || api::metrics::scrape::families(&status.pools())
+                move || metrics::scrape::families(&status.pools())
             }),
-            Arc::new(move || api::metrics::discovery::families(&sd_metrics)),
+            Arc::new(move || metrics::discovery::families(&sd_metrics)),
             Arc::new({
                 let counters = Arc::clone(&counters);
-                move || api::metrics::collect::families(&counters)
+                move || metrics::collect::families(&counters)
             }),
         ];
-        let known = api::targets::Known::new(status.clone());
+        let known = api::losses::Known::new(status.clone());
         let router = Router::new()
             .merge(api::zipkin::router(store.clone()))
             .merge(collect::zipkin::router(store.clone(), counters))
@@ -154,18 +152,18 @@ impl App {
             .merge(api::status::router(store.clone()))
             .merge(api::targets::router(status))
             .merge(api::admin::router(admin))
-            .merge(api::metrics::router(sources))
+            .merge(metrics::router(sources))
             .merge(api::ui::router(settings.route_prefix.clone()))
-            .method_not_allowed_fallback(not_found)
-            .fallback(not_found);
+            .method_not_allowed_fallback(reply::other_method)
+            .fallback(reply::not_found);
         let router = match settings.route_prefix.trim_end_matches('/') {
             "" => router,
             prefix => Router::new()
                 .nest(prefix, router.clone())
                 .merge(api::ui::home_router(settings.route_prefix.clone()))
-                .fallback(not_found),
+                .fallback(reply::not_found),
         };
-        let router = router.layer(from_fn(reply::compress)).layer(from_fn(reply::cors));
+        let router = router.layer(from_fn(reply::compress)).layer(from_fn(reply::headers));
         let reloader = Reloader {
             config_file: settings.config_file,
             jobs: jobs_tx,
@@ -253,8 +251,12 @@ impl App {
                 }
             }
         }
-        let closed = tokio::task::spawn_blocking(move || store.close()).await?;
-        closed.context("cannot close the store")?;
+        // On a thread of its own: those for blocking work may all be held by queries.
+        let (closed_tx, closed) = oneshot::channel();
+        std::thread::Builder::new().name("close".to_owned()).spawn(move || {
+            let _ = closed_tx.send(store.close());
+        })?;
+        closed.await?.context("cannot close the store")?;
         failed.map_or(Ok(()), Err)
     }
 }
@@ -262,10 +264,6 @@ impl App {
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
     part.await;
     name
-}
-
-async fn not_found() -> axum::response::Response {
-    reply::text(StatusCode::NOT_FOUND, "404 Not Found")
 }
 
 /// Hands scraped batches to the store and tells the scraper what became of each. Ends when the
@@ -321,7 +319,11 @@ impl Reloader {
             let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = hung_up => None,
-                request = self.requests.recv() => request,
+                request = self.requests.recv() => match request {
+                    Some(answer) => Some(answer),
+                    // The routes are gone: the program is stopping.
+                    None => return,
+                },
             };
             let outcome = self.reload();
             self.state.record(outcome.is_ok());

@@ -33,7 +33,8 @@ pub(crate) struct Settings {
     pub(crate) retention_bytes: Option<u64>,
 }
 
-/// What the file says, checked. Reloads without a restart.
+/// What the file says, checked. Its jobs reload without a restart; `sigyn.storage` and
+/// `sigyn.scraper_name` are read at start alone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     jobs: Vec<Job>,
@@ -88,6 +89,8 @@ impl Settings {
         let bytes = self.retention_bytes.or(storage.retention_bytes);
         let mut options = sigyn_store::Options::new(&self.storage_path);
         options.durability = storage.durability;
+        options.seal_after =
+            storage.seal_after.filter(|t| !t.is_zero()).unwrap_or(options.seal_after);
         options.retention_time = Some(time).filter(|time| !time.is_zero());
         options.retention_bytes = bytes.filter(|bytes| *bytes > 0);
         options
@@ -240,6 +243,8 @@ fn scraper_name(text: &str) -> Result<String, String> {
 #[derive(Clone, Debug, Default)]
 struct StorageSection {
     durability: Durability,
+    /// How long spans stay in memory, and in the log, before they are sealed into a block.
+    seal_after: Option<Duration>,
     retention_time: Option<Duration>,
     retention_bytes: Option<u64>,
 }
@@ -257,6 +262,7 @@ impl Section for StorageSection {
                 };
                 self.durability = entry.parsed(read)?.unwrap_or_default();
             }
+            "seal_after" => self.seal_after = entry.parsed(parse_duration)?,
             "retention" => {
                 let retention: RetentionSection = entry.section()?;
                 self.retention_time = retention.time;

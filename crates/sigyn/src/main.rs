@@ -9,7 +9,9 @@ mod config;
 mod demo;
 mod http_client;
 mod logging;
+mod metrics;
 mod query;
+mod reply;
 mod server;
 
 use std::process::ExitCode;

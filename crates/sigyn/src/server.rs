@@ -22,10 +22,15 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn bind(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
-        // Prometheus' form ":9411" means every interface.
-        let full =
-            if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
-        let listener = TcpListener::bind(&full).await;
+        let listener = match address.strip_prefix(':') {
+            // Prometheus' form ":9411" means every interface; without IPv6, every one of IPv4.
+            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(error),
+                Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+                bound => bound,
+            },
+            None => TcpListener::bind(address).await,
+        };
         listeners.push(listener.with_context(|| format!("cannot listen on {address}"))?);
     }
     Ok(listeners)

@@ -11,7 +11,7 @@ use http::header::{HeaderName, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::reply::text;
+use crate::reply::text;
 
 /// A wish to read the configuration again; the answer is the error's text.
 pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;

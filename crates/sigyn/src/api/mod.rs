@@ -1,9 +1,8 @@
 //! What the tracer answers over HTTP: one file an API, each a router over the one part that it asks.
 
 pub(crate) mod admin;
-pub(crate) mod metrics;
+pub(crate) mod losses;
 mod params;
-pub(crate) mod reply;
 pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod targets;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::reply::ApiError;
+use crate::reply::ApiError;
 
 /// The decoded query string of one request.
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,8 @@ use sigyn_model::{Span, SpanId, TraceQuery, trace_start};
 use sigyn_store::Store;
 
 use super::Params;
-use super::reply::{ApiError, blocking, failure, success};
 use super::zipkin::trace_query;
+use crate::reply::{ApiError, blocking, failure, success};
 
 /// How many summaries one answer holds if the client does not say.
 const LIMIT: i64 = 100;
@@ -91,7 +91,9 @@ fn summary(trace: &[Span]) -> Option<Summary> {
     let first = trace.iter().filter_map(|span| span.timestamp).min()?.micros();
     let end = trace
         .iter()
-        .filter_map(|span| Some(span.timestamp?.micros() + span.duration_us().unwrap_or(0)))
+        .filter_map(|span| {
+            Some(span.timestamp?.micros().saturating_add(span.duration_us().unwrap_or(0)))
+        })
         .max()?;
     let ids: HashSet<SpanId> = trace.iter().map(|span| span.id).collect();
     let orphan = |span: &&Span| span.parent_id.is_some_and(|parent| !ids.contains(&parent));

@@ -7,7 +7,7 @@ use axum::routing::get;
 use serde::Serialize;
 use sigyn_store::Store;
 
-use super::reply::success;
+use crate::reply::success;
 
 pub(crate) fn router(store: Store) -> Router {
     Router::new()

@@ -17,8 +17,8 @@ use sigyn_model::{Kind, Labels, Row, Span, SpanTree, TraceId};
 use sigyn_store::Store;
 
 use super::Params;
-use super::reply::{ApiError, blocking, failure, json};
-use super::targets::{Completeness, Known, Loss};
+use super::losses::{Completeness, Known, Loss};
+use crate::reply::{ApiError, blocking, failure, json};
 
 /// Rows of one answer to `/spans`.
 const ROWS_MAX: usize = 500;
@@ -105,10 +105,13 @@ struct LossWindow {
 
 async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
     let answer = async {
-        let (id, spans) = view.load(&id).await?;
-        let known = view.known.clone();
-        let written = tokio::task::spawn_blocking(move || write(id, &spans, &known)).await;
-        written.map_err(ApiError::failed)?.map_err(ApiError::failed)
+        let id = parse_id(&id)?;
+        let View { store, known } = view;
+        let written = blocking(move || {
+            let spans = store.trace(id)?;
+            Ok::<_, ViewError>((!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?)
+        });
+        written.await?.ok_or_else(|| missing(id))
     };
     match answer.await {
         Ok(body) => json(body),
@@ -116,22 +119,30 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
     }
 }
 
-impl View {
-    async fn load(&self, id: &str) -> Result<(TraceId, Vec<Span>), ApiError> {
-        let id = TraceId::parse(id.trim()).map_err(|error| ApiError::bad(error.to_string()))?;
-        let store = self.store.clone();
-        let spans = blocking(move || store.trace(id)).await?;
-        if spans.is_empty() {
-            return Err(ApiError::not_found(format!("no span of trace {id} is stored")));
-        }
-        Ok((id, spans))
-    }
+/// Why a view could not be made.
+#[derive(Debug, thiserror::Error)]
+enum ViewError {
+    #[error("cannot read the trace")]
+    Read(#[from] sigyn_store::QueryFailed),
+    #[error("cannot write the answer")]
+    Write(#[from] serde_json::Error),
+}
+
+fn parse_id(text: &str) -> Result<TraceId, ApiError> {
+    TraceId::parse(text.trim()).map_err(|error| ApiError::bad(error.to_string()))
+}
+
+fn missing(id: TraceId) -> ApiError {
+    ApiError::not_found(format!("no span of trace {id} is stored"))
 }
 
 fn write(id: TraceId, spans: &[Span], known: &Known) -> Result<String, serde_json::Error> {
     let tree = SpanTree::build(spans);
     let rows = tree.rows();
-    let losses = known.losses();
+    let times = spans.iter().filter_map(|span| Some((span.timestamp?.micros(), end_us(span)?)));
+    let (from_us, to_us) =
+        times.fold((u64::MAX, 0), |(from, to), (start, end)| (from.min(start), to.max(end)));
+    let losses = known.losses(from_us, to_us);
     serde_json::to_string(&build(id, spans, &tree, &rows, &losses, known.completeness()))
 }
 
@@ -157,7 +168,7 @@ fn build<'a>(
         trace_id: id.to_string(),
         rev: revision(spans),
         start_us,
-        duration_us: end_us - start_us,
+        duration_us: end_us.saturating_sub(start_us),
         n: rows.len(),
         services: Vec::new(),
         names: Vec::new(),
@@ -205,9 +216,7 @@ fn build<'a>(
     out.targets = targets.iter().map(|labels| label_map(labels)).collect();
     out.loss = losses
         .iter()
-        .filter(|loss| {
-            loss.overlaps(start_us, end_us) && out.services.contains(&loss.service.as_str())
-        })
+        .filter(|loss| out.services.contains(&loss.service.as_str()))
         .map(|loss| LossWindow {
             from_us: signed(loss.from_us) - signed(start_us),
             to_us: signed(loss.to_us) - signed(start_us),
@@ -280,14 +289,20 @@ impl Gap {
 async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params) -> Response {
     let answer = async {
         let (from, to) = range(params.required("rows")?)?;
-        let (_, spans) = view.load(&id).await?;
-        if params.first("rev").is_some_and(|rev| !rev.is_empty() && rev != revision(&spans)) {
-            let message = "the trace has changed: read its columns again".to_owned();
-            return Err(ApiError { status: http::StatusCode::CONFLICT, message });
-        }
-        tokio::task::spawn_blocking(move || write_spans(&spans, from, to))
-            .await
-            .map_err(ApiError::failed)
+        let id = parse_id(&id)?;
+        let rev = params.text("rev").filter(|rev| !rev.is_empty());
+        let written = blocking(move || {
+            let spans = view.store.trace(id)?;
+            if spans.is_empty() {
+                return Ok(Err(missing(id)));
+            }
+            if rev.is_some_and(|rev| rev != revision(&spans)) {
+                let message = "the trace has changed: read its columns again".to_owned();
+                return Ok(Err(ApiError { status: http::StatusCode::CONFLICT, message }));
+            }
+            Ok::<_, sigyn_store::QueryFailed>(Ok(write_spans(&spans, from, to)))
+        });
+        written.await?
     };
     match answer.await {
         Ok(body) => json(body),
@@ -341,7 +356,7 @@ fn range(text: &str) -> Result<(usize, usize), ApiError> {
     Ok((from, to))
 }
 
-/// Differs whenever the spans do.
+/// Differs when spans were added.
 fn revision(spans: &[Span]) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     spans.len().hash(&mut hasher);
@@ -369,7 +384,7 @@ impl<'a> Names<'a> {
 }
 
 fn end_us(span: &Span) -> Option<u64> {
-    Some(span.timestamp?.micros() + span.duration_us().unwrap_or(0))
+    Some(span.timestamp?.micros().saturating_add(span.duration_us().unwrap_or(0)))
 }
 
 fn index(place: usize) -> i32 {

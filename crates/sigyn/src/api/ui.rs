@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
@@ -18,11 +18,11 @@ pub(crate) fn router(route_prefix: String) -> Router {
         .route("/", get(home))
         .route("/zipkin", get(home))
         .route("/favicon.ico", get(favicon))
-        .route("/zipkin/", get(page))
-        .route("/zipkin/{*path}", get(page))
-        .route("/assets/{*path}", get(page));
+        .route("/zipkin/", any(page))
+        .route("/zipkin/{*path}", any(page))
+        .route("/assets/{*path}", any(page));
     for path in PAGES {
-        router = router.route(path, get(page));
+        router = router.route(path, any(page));
     }
     router.with_state(route_prefix)
 }

@@ -8,13 +8,14 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use sigyn_model::codec::json_v2;
 use sigyn_model::{QueryParams, Span, TraceId, TraceQuery};
 use sigyn_store::Store;
 
 use super::Params;
-use super::reply::{ApiError, blocking, json};
+use crate::reply::{ApiError, blocking, json};
 
 /// Zipkin's default for `QUERY_LOOKBACK`.
 const LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,7 +49,7 @@ pub(crate) fn router(store: Store) -> Router {
         .nest("/zipkin/api/v2", query)
         .route("/zipkin/config.json", get(ui_config))
         .route("/health", get(health))
-        .route("/info", get(info))
+        .route("/info", get(info).fallback(async || StatusCode::METHOD_NOT_ALLOWED))
         .with_state(zipkin)
 }
 
@@ -210,7 +211,7 @@ async fn health(State(zipkin): State<Zipkin>) -> Response {
     );
     let mut response = utf8_json(body);
     if status == "DOWN" {
-        *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
 }

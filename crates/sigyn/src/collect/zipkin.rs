@@ -3,35 +3,40 @@
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
 use sigyn_model::codec::json_v2;
 use sigyn_model::{Span, SpanBatch};
 use sigyn_store::{AppendError, Store};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::api::reply::{ApiError, text};
+use crate::reply::{ApiError, text};
 
 /// Zipkin's limit for a request body.
 const BODY_BYTES_MAX: usize = 10 << 20;
-/// What a body may inflate to.
-const INFLATED_BYTES_MAX: usize = INFLATION * BODY_BYTES_MAX;
+/// What a body may inflate to, and how many times its size: JSON of spans packs ten or twenty to one.
+const INFLATED_BYTES_MAX: usize = 100 << 20;
+const INFLATION_MAX: usize = 100;
 /// How long a client may take to send its body.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(11);
-/// What all bodies that are in memory at once may take, inflated. Beyond it, a request waits.
-const BUDGET_BYTES: usize = 256 << 20;
-/// How long a request waits for its part of the budget before it is asked to come back.
-const BUDGET_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
-/// A gzipped body counts as this much more than its bytes: about what span JSON packs to.
-const INFLATION: usize = 10;
-/// The budget is handed out in pieces of this size, since a semaphore counts in 32 bits.
+const BODY_TIMEOUT: Duration = Duration::from_secs(11);
+/// What all bodies that are still arriving may take together.
+const ARRIVING_BYTES_MAX: usize = 128 << 20;
+/// What all messages that are being decoded and stored may take together.
+const WORKING_BYTES_MAX: usize = 2048 << 20;
+/// Memory of a decoded message for a byte of its JSON, at worst: a span of 25 bytes takes 400.
+const DECODED_FACTOR: usize = 16;
+/// How long a request waits for memory before it is asked to come back.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Memory is handed out in pieces of this size, since a semaphore counts in 32 bits.
 const PIECE_BYTES: usize = 1 << 10;
 
 /// What was collected and what was not, for `/metrics`.
@@ -77,16 +82,21 @@ impl Refusal {
     }
 }
 
+/// Why a message was not taken, as a count and as an answer.
+type Refused = (Refusal, ApiError);
+
 #[derive(Clone, Debug)]
 struct Collector {
     store: Store,
     counters: Arc<Counters>,
-    budget: Arc<Semaphore>,
+    arriving: Arc<Semaphore>,
+    working: Arc<Semaphore>,
 }
 
 pub(crate) fn router(store: Store, counters: Arc<Counters>) -> Router {
-    let budget = Arc::new(Semaphore::new(BUDGET_BYTES / PIECE_BYTES));
-    let collector = Collector { store, counters, budget };
+    let memory = |bytes: usize| Arc::new(Semaphore::new(bytes / PIECE_BYTES));
+    let (arriving, working) = (memory(ARRIVING_BYTES_MAX), memory(WORKING_BYTES_MAX));
+    let collector = Collector { store, counters, arriving, working };
     Router::new().route("/api/v2/spans", post(collect)).with_state(collector)
 }
 
@@ -110,17 +120,24 @@ async fn collect(State(collector): State<Collector>, request: Request) -> Respon
 
 impl Collector {
     /// Returns once every span of the message is durable.
-    async fn take(&self, request: Request) -> Result<(), (Refusal, ApiError)> {
+    async fn take(&self, request: Request) -> Result<(), Refused> {
         let (parts, body) = request.into_parts();
-        let told = http_body::Body::size_hint(&body).upper();
-        let _share = self.share(told, is_gzip(&parts.headers)).await?;
-        let body = read_body(body).await?;
-        let spans = tokio::task::spawn_blocking({
-            let counters = Arc::clone(&self.counters);
-            move || decode(&parts.headers, body, &counters)
+        let (body, arrived) = self.read_body(body).await?;
+        let inflated_max = if is_gzip(&parts.headers) {
+            body.len().saturating_mul(INFLATION_MAX).clamp(PIECE_BYTES, INFLATED_BYTES_MAX)
+        } else {
+            body.len()
+        };
+        let memory = reserve(&self.working, inflated_max * DECODED_FACTOR).await?;
+        drop(arrived);
+        let counters = Arc::clone(&self.counters);
+        // The memory goes with the work: a client that hangs up does not end the decoding.
+        let decoding = tokio::task::spawn_blocking(move || {
+            decode(&parts.headers, body, inflated_max, &counters).map(|spans| (spans, memory))
         });
-        let spans =
-            spans.await.map_err(|error| (Refusal::Malformed, ApiError::failed(error)))??;
+        let decoded =
+            decoding.await.map_err(|error| (Refusal::Malformed, ApiError::failed(error)))?;
+        let (spans, _memory) = decoded?;
         if spans.is_empty() {
             return Ok(());
         }
@@ -130,60 +147,77 @@ impl Collector {
             self.counters.spans_dropped.fetch_add(count, Ordering::Relaxed);
             let refusal = match error {
                 AppendError::Overloaded => Refusal::Overloaded,
+                AppendError::TooLarge { .. } => Refusal::TooLarge,
                 _ => Refusal::Storage,
             };
-            unavailable(refusal, format!("{:#}", anyhow::Error::new(error)))
+            let message = format!("{:#}", anyhow::Error::new(error));
+            match refusal {
+                Refusal::TooLarge => {
+                    (refusal, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
+                }
+                _ => unavailable(refusal, message),
+            }
         })
     }
-}
 
-impl Collector {
-    /// A part of the budget, as large as the body may become.
-    async fn share(
-        &self,
-        told: Option<u64>,
-        is_gzip: bool,
-    ) -> Result<SemaphorePermit<'_>, (Refusal, ApiError)> {
-        let told = told.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(BODY_BYTES_MAX);
-        if told > BODY_BYTES_MAX {
+    /// The whole body, and the memory that it takes: as much as has arrived, so that an idle
+    /// connection holds nothing.
+    async fn read_body(&self, mut body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
+        let told = http_body::Body::size_hint(&body).lower();
+        if told > BODY_BYTES_MAX as u64 {
             return Err(too_large(BODY_BYTES_MAX));
         }
-        let bytes = if is_gzip { told * INFLATION } else { told };
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
-        match tokio::time::timeout(BUDGET_TIMEOUT, self.budget.acquire_many(pieces)).await {
-            Ok(Ok(share)) => Ok(share),
-            _ => Err(unavailable(Refusal::Overloaded, "too many spans at once".to_owned())),
+        let mut held = reserve(&self.arriving, 0).await?;
+        let mut bytes = BytesMut::new();
+        let reading = async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| {
+                    (Refusal::Malformed, ApiError::bad(format!("cannot read the body: {error}")))
+                })?;
+                let Ok(data) = frame.into_data() else { continue };
+                if bytes.len() + data.len() > BODY_BYTES_MAX {
+                    return Err(too_large(BODY_BYTES_MAX));
+                }
+                held.merge(reserve(&self.arriving, data.len()).await?);
+                bytes.extend_from_slice(&data);
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+            Ok(read) => read?,
+            Err(_) => {
+                let message = "the body did not arrive within 11 s".to_owned();
+                return Err((
+                    Refusal::Timeout,
+                    ApiError { status: StatusCode::REQUEST_TIMEOUT, message },
+                ));
+            }
         }
+        Ok((bytes.freeze(), held))
     }
 }
 
-fn unavailable(refusal: Refusal, message: String) -> (Refusal, ApiError) {
+/// Waits for memory, within reason.
+async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+    let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
+    let reserved = Arc::clone(memory).acquire_many_owned(pieces);
+    match tokio::time::timeout(MEMORY_TIMEOUT, reserved).await {
+        Ok(Ok(reserved)) => Ok(reserved),
+        _ => Err(unavailable(Refusal::Overloaded, "too many spans at once".to_owned())),
+    }
+}
+
+fn unavailable(refusal: Refusal, message: String) -> Refused {
     (refusal, ApiError { status: StatusCode::SERVICE_UNAVAILABLE, message })
 }
 
-async fn read_body(body: Body) -> Result<Bytes, (Refusal, ApiError)> {
-    let body = axum::body::to_bytes(body, BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_large(&error) => Err(too_large(BODY_BYTES_MAX)),
-        Ok(Err(error)) => {
-            let message = format!("cannot read the body: {error}");
-            Err((Refusal::Malformed, ApiError::bad(message)))
-        }
-        Err(_) => {
-            let message = "the body did not arrive within 11 s".to_owned();
-            Err((Refusal::Timeout, ApiError { status: StatusCode::REQUEST_TIMEOUT, message }))
-        }
-    }
-}
-
-fn is_too_large(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-}
-
-fn too_large(limit: usize) -> (Refusal, ApiError) {
+fn too_large(limit: usize) -> Refused {
     let message = format!("the body is larger than {} MiB", limit >> 20);
+    (Refusal::TooLarge, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
+}
+
+fn inflates_too_much(limit: usize) -> Refused {
+    let message = format!("the body inflates to more than {limit} bytes");
     (Refusal::TooLarge, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
 }
 
@@ -191,9 +225,10 @@ fn too_large(limit: usize) -> (Refusal, ApiError) {
 fn decode(
     headers: &HeaderMap,
     body: Bytes,
+    inflated_max: usize,
     counters: &Counters,
-) -> Result<Vec<Span>, (Refusal, ApiError)> {
-    let body = gunzip(headers, body)?;
+) -> Result<Vec<Span>, Refused> {
+    let body = gunzip(headers, body, inflated_max)?;
     if body.is_empty() || body[..] == *b"[]" {
         return Ok(Vec::new());
     }
@@ -217,17 +252,16 @@ fn is_gzip(headers: &HeaderMap) -> bool {
     encoding.is_some_and(|encoding| encoding.contains("gzip"))
 }
 
-fn gunzip(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (Refusal, ApiError)> {
+fn gunzip(headers: &HeaderMap, body: Bytes, inflated_max: usize) -> Result<Bytes, Refused> {
     if body.is_empty() || !is_gzip(headers) {
         return Ok(body);
     }
     let cannot = || (Refusal::Encoding, ApiError::bad("Cannot gunzip spans"));
     let mut inflated = Vec::new();
-    let mut reader =
-        flate2::bufread::MultiGzDecoder::new(&body[..]).take(INFLATED_BYTES_MAX as u64 + 1);
+    let mut reader = flate2::bufread::MultiGzDecoder::new(&body[..]).take(inflated_max as u64 + 1);
     reader.read_to_end(&mut inflated).map_err(|_| cannot())?;
-    if inflated.len() > INFLATED_BYTES_MAX {
-        return Err(too_large(INFLATED_BYTES_MAX));
+    if inflated.len() > inflated_max {
+        return Err(inflates_too_much(inflated_max));
     }
     if inflated.is_empty() {
         return Err(cannot());

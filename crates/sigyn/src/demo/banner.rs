@@ -16,7 +16,7 @@ pub(super) fn opening(scene: &Scene, base: &str, asked: u16, port: u16, config: 
     let bold = |text: &str| paint("1", text);
     let faint = |text: &str| paint("2", text);
     let mut out = format!("\n{} is watching a small shop on loopback.\n\n", bold("Sigyn"));
-    if asked != port {
+    if asked != port && asked != 0 {
         out += &format!("  Port {asked} is taken, so the tracer listens on {port}.\n\n");
     }
     for service in scene.services.iter() {
@@ -75,6 +75,10 @@ async fn slow_checkout(client: &HttpClient, base: &str) -> String {
             && let Ok(body) = serde_json::from_slice::<Value>(&answer.body)
         {
             let traces = body["data"]["traces"].as_array().map_or(&[][..], Vec::as_slice);
+            // Whole ones only: scraped from its root to its leaves.
+            let whole =
+                |trace: &&Value| trace["root"]["service"] == "storefront" && trace["missing"] == 0;
+            let traces: Vec<&Value> = traces.iter().filter(whole).collect();
             let best = traces.iter().max_by_key(|trace| {
                 (trace["errors"].as_u64() > Some(0), trace["durationUs"].as_u64())
             });

@@ -85,7 +85,7 @@ async fn tracer(
         config_file: Some(config_file.to_owned()),
         listen: vec![SocketAddr::from(([127, 0, 0, 1], port)).to_string()],
         route_prefix: "/".to_owned(),
-        lifecycle: true,
+        lifecycle: false,
         storage_path: folder.join("data"),
         retention_time: None,
         retention_bytes: Some(1 << 30),

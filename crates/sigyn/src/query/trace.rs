@@ -10,6 +10,8 @@ use super::{Server, time};
 
 /// Characters of the time axis.
 const AXIS: usize = 32;
+/// Columns of indentation; deeper spans stand at the same depth.
+const INDENT_MAX: usize = 120;
 /// How many spans are fetched with their tags at a time: the server's own limit.
 const PAGE: usize = 500;
 
@@ -157,7 +159,12 @@ fn rows(columns: &Value) -> Vec<Row> {
                 (format!("{}├─ ", prefixes[parent]), format!("{}│  ", prefixes[parent]))
             }
         };
-        prefixes[row] = prefix;
+        // A chain of ten thousand calls must not make lines of ten thousand columns.
+        prefixes[row] = if prefix.chars().count() > INDENT_MAX {
+            prefixes[parents[row].unwrap_or(row)].clone()
+        } else {
+            prefix
+        };
         let flags = number("flags", row);
         out.push(Row {
             branch,

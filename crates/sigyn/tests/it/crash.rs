@@ -1,5 +1,5 @@
-//! SIGKILL in the middle of scraping and pushing, again and again: what was acknowledged is there,
-//! and nothing is there twice.
+//! SIGKILL in the middle of scraping, pushing and sealing, again and again: what was acknowledged
+//! is there, and nothing is there twice.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_doubled() {
     fs::write(
         folder.path().join("sigyn.yml"),
         format!(
-            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\nscrape_configs:\n  - job_name: shop\n    static_configs:\n      - targets: ['{}']\n",
+            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\nscrape_configs:\n  - job_name: shop\n    static_configs:\n      - targets: ['{}']\nsigyn: {{storage: {{seal_after: 100ms}}}}\n",
             service.address
         ),
     )
@@ -96,6 +96,25 @@ fn nothing_acknowledged_is_lost_and_nothing_is_doubled() {
     assert_eq!(target["sigyn"]["restarts"], 0);
     check_all(&tracer, 1..total + 1);
     check_all(&tracer, acknowledged.iter().copied());
+    // Answers leave out what is stored twice, so what is stored is counted too: each span recorded,
+    // and each pushed one that is there, acknowledged or not.
+    let pushed = (PUSHED..next_push)
+        .step_by(500)
+        .map(|from| stored(&tracer, from, next_push.min(from + 500)));
+    let expected = total + pushed.sum::<u64>();
+    let status = || tracer.json("/api/v1/status/store")["data"].clone();
+    assert_eq!(status()["spans"], expected, "{}", status());
+    until("everything is sealed", || (status()["headSpans"] == 0).then_some(()));
+    assert_eq!(status()["spans"], expected, "{}", status());
+    check_all(&tracer, 1..total + 1);
+    check_all(&tracer, acknowledged.iter().copied());
+}
+
+/// How many of these ids are stored.
+fn stored(tracer: &Tracer, from: u64, to: u64) -> u64 {
+    let list: Vec<String> = (from..to).map(|n| format!("{n:x}")).collect();
+    let answer = tracer.json(&format!("/api/v2/traceMany?traceIds={}", list.join(",")));
+    answer.as_array().unwrap().len() as u64
 }
 
 fn received(tracer: &Tracer, service: &Service) -> Option<u64> {

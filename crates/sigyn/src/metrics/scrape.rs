@@ -1,13 +1,18 @@
 //! Figures of every target: Prometheus' names for what Prometheus has, ours for the rest.
 
+use std::collections::HashSet;
+
 use sigyn_scrape::{Health, PoolStatus, TargetStatus};
 
 use super::{Family, LabelPairs, Series, counter};
 
 pub(crate) fn families(pools: &[PoolStatus]) -> Vec<Family> {
+    // Two targets of a pool may carry the same job and instance; a series stands once.
+    let mut seen = HashSet::new();
     let targets: Vec<(LabelPairs, &TargetStatus)> = pools
         .iter()
         .flat_map(|pool| pool.active.iter().map(|target| (labels(pool, target), target)))
+        .filter(|(labels, _)| seen.insert(labels.clone()))
         .collect();
     let gauge = |name, help, value: &dyn Fn(&TargetStatus) -> f64| Family {
         name,

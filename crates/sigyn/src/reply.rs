@@ -1,6 +1,7 @@
 //! How answers look: JSON, texts and errors, with the headers that all of them carry.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use tokio::sync::Semaphore;
 
 /// An answer that is an error: a status and a plain text, as Zipkin gives them.
 #[derive(Clone, Debug)]
@@ -80,7 +82,16 @@ pub(crate) fn failure(error: &ApiError) -> Response {
     response
 }
 
-/// Runs a query on a thread that may block, within the time that a query may take.
+/// Zipkin's default for `QUERY_TIMEOUT`.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(11);
+/// Queries that run at once. More would only slow each other down, and hold the threads that
+/// collecting and scraping need; they wait, and time spent waiting counts.
+const QUERIES_MAX: usize = 8;
+
+static QUERIES: Semaphore = Semaphore::const_new(QUERIES_MAX);
+
+/// Runs a query on a thread that may block, within the time that a query may take. A query whose
+/// time is up keeps its place until it has really ended.
 pub(crate) async fn blocking<T, E>(
     query: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError>
@@ -88,21 +99,56 @@ where
     T: Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    /// Zipkin's default for `QUERY_TIMEOUT`.
-    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(11);
     let failed = |message: &str| ApiError {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         message: message.to_owned(),
     };
-    match tokio::time::timeout(TIMEOUT, tokio::task::spawn_blocking(query)).await {
+    let run = async {
+        let place = QUERIES.acquire().await;
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            query()
+        })
+        .await
+    };
+    match tokio::time::timeout(QUERY_TIMEOUT, run).await {
         Ok(Ok(outcome)) => outcome.map_err(ApiError::failed),
         Ok(Err(_)) => Err(failed("the query ended without an answer")),
         Err(_) => Err(failed("the query took longer than 11 s")),
     }
 }
 
-/// Cross-origin headers on everything, and the answer to a preflight.
-pub(crate) async fn cors(request: Request, next: Next) -> Response {
+/// What is said to a method that a path does not have: Zipkin's statuses.
+pub(crate) async fn other_method(method: Method) -> Response {
+    match method {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ => not_found().await,
+    }
+}
+
+/// What is said to an unknown path.
+pub(crate) async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "404 Not Found")
+}
+
+/// Headers of every answer: what it says is what it is, and where a browser may ask from.
+pub(crate) async fn headers(request: Request, next: Next) -> Response {
+    if request.method() == Method::TRACE {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let mut response = cors(request, next).await;
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    // A 404 that lists what is allowed would contradict itself.
+    if response.status() == StatusCode::NOT_FOUND {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
+}
+
+/// Cross-origin headers, and the answer to a preflight.
+async fn cors(request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !headers.contains_key(header::ORIGIN) {
         return next.run(request).await;

@@ -5,6 +5,7 @@ pub(crate) mod discovery;
 pub(crate) mod scrape;
 pub(crate) mod store;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
 use prometheus_client::metrics::MetricType;
@@ -21,7 +22,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::reply::ApiError;
+use crate::reply::ApiError;
 
 /// One metric with all its series, as a part of the program reports it.
 #[derive(Clone, Debug)]
@@ -101,17 +102,46 @@ pub(crate) fn router(sources: Vec<Source>) -> Router {
     Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry))
 }
 
-async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+/// OpenMetrics for whoever knows it, as every Prometheus does; else Prometheus' older text form.
+async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    let older = accept.contains("text/plain") && !accept.contains("application/openmetrics-text");
     let encoded = tokio::task::spawn_blocking(move || {
         let mut body = String::new();
-        text::encode(&mut body, &registry).map(|()| body).map_err(ApiError::failed)
+        text::encode(&mut body, &registry).map_err(ApiError::failed)?;
+        Ok(if older { older_text(&body) } else { body })
     });
     let body = match encoded.await.map_err(ApiError::failed) {
         Ok(Ok(body)) => body,
         Ok(Err(error)) | Err(error) => return error.into_response(),
     };
-    let type_ = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let type_ = if older {
+        "text/plain; version=0.0.4; charset=utf-8"
+    } else {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    };
     ([(CONTENT_TYPE, HeaderValue::from_static(type_))], body).into_response()
+}
+
+/// The older form names a counter's type with its suffix, and has no end mark.
+fn older_text(body: &str) -> String {
+    let mut counters: HashSet<&str> = HashSet::new();
+    for line in body.lines() {
+        counters
+            .extend(line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")));
+    }
+    let mut out = String::with_capacity(body.len());
+    for line in body.lines().filter(|line| *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(name) => {
+                out.push_str(&format!("# {what} {name}_total {rest}"));
+            }
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 struct Part(Source);
@@ -149,5 +179,17 @@ impl Collector for Part {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_form_names_counters_with_their_suffix() {
+        let body = "# HELP a Counted.\n# TYPE a counter\na_total{x=\"y\"} 1\n# HELP b Now.\n# TYPE b gauge\nb 2.0\n# EOF\n";
+        let older = "# HELP a_total Counted.\n# TYPE a_total counter\na_total{x=\"y\"} 1\n# HELP b Now.\n# TYPE b gauge\nb 2.0\n";
+        assert_eq!(older_text(body), older);
     }
 }
