@@ -167,17 +167,25 @@ impl Encodings {
     /// A segment's bytes. Two scrapers that ask at the same time wait for one encoding, not two.
     pub(crate) fn get(&self, segment: &Segment, format: Format, coding: Coding) -> Option<Bytes> {
         let key = (segment.seq, format, coding);
+        self.get_or_encode(key, || coding.compress(format.encode(&segment.spans)))
+    }
+
+    fn get_or_encode(&self, key: Key, encode: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
         let cell = self.with(|cached| Arc::clone(cached.entries.entry(key).or_default()));
         let mut fresh = false;
         let bytes = cell.get_or_init(|| {
             fresh = true;
-            coding.compress(format.encode(&segment.spans))
+            encode()
         });
         if fresh {
             self.with(|cached| {
                 // An entry that was dropped meanwhile is not in the books.
                 if cached.entries.get(&key).is_some_and(|entry| Arc::ptr_eq(entry, &cell)) {
-                    cached.bytes += bytes.as_ref().map_or(0, Bytes::len);
+                    match bytes {
+                        Some(bytes) => cached.bytes += bytes.len(),
+                        // Whoever asks again may find memory to encode in.
+                        None => drop(cached.entries.remove(&key)),
+                    }
                 }
                 while cached.bytes > self.bytes_max && cached.drop_first() {}
             });
@@ -258,6 +266,17 @@ mod tests {
         assert_eq!(size(&encodings), one);
         encodings.forget_below(11);
         assert_eq!(size(&encodings), 0);
+    }
+
+    #[test]
+    fn a_failure_is_not_kept() {
+        let encodings = Encodings::new(1024);
+        let key = (1, Format::Otlp, Coding::Zstd);
+        assert_eq!(encodings.get_or_encode(key, || None), None);
+        let bytes = Some(Bytes::from_static(b"abc"));
+        assert_eq!(encodings.get_or_encode(key, || bytes.clone()), bytes);
+        assert_eq!(encodings.get_or_encode(key, || None), bytes);
+        assert_eq!(encodings.with(|cached| (cached.entries.len(), cached.bytes)), (1, 3));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use sigyn_model::pull::{self, Cursor, Range};
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use crate::encode::{Body, Coding, Format};
@@ -78,13 +79,6 @@ impl Exposition {
         count(&counters.leases_refused, u64::from(named.is_some() && !arrival.leased));
         let leased = named.filter(|_| arrival.leased);
 
-        let Ok(_permit) = shared.scrapes.try_acquire() else {
-            count(&counters.busy, 1);
-            let mut response = Response::new(Full::default());
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return response;
-        };
         let chosen = negotiate::format(&request.headers).zip(negotiate::coding(&request.headers));
         let Some((format, coding)) = chosen else {
             count(&counters.not_acceptable, 1);
@@ -93,11 +87,23 @@ impl Exposition {
 
         // Only part of the scrape's time is ours; the rest is for the way back.
         let share = ask.timeout.map(|timeout| timeout * 4 / 5);
-        if let Some(wait) = ask.wait {
-            let wait = wait.min(share.unwrap_or(WAIT_MAX));
-            // The end of the wait is an answer like any other.
-            let _ = tokio::time::timeout_at(arrived + wait, ring.ready(arrival.start)).await;
-        }
+        let waited = match ask.wait {
+            None => None,
+            Some(wait) => {
+                let wait = wait.min(share.unwrap_or(WAIT_MAX));
+                self.wait(arrived + wait, arrival.start).await
+            }
+        };
+        let place = match waited {
+            None => shared.scrapes.try_acquire().ok(),
+            // All wake at the same moment, and whoever waited is not sent away for that. They queue
+            // for as long as it takes to build bodies, which waits for nobody.
+            Some(_in_queue) => shared.scrapes.acquire().await.ok(),
+        };
+        let Some(_place) = place else {
+            count(&counters.busy, 1);
+            return too_many();
+        };
         let page = ring.read(arrival.start, ask.wait.is_some(), leased);
         shared.encodings.forget_below(page.oldest);
         let deadline = share.map(|share| arrived + share);
@@ -111,6 +117,19 @@ impl Exposition {
         }
         count(if leased.is_some() { &counters.scrapes } else { &counters.peeks }, 1);
         self.answer(&page, next, filled, format, coding)
+    }
+
+    /// Waits until there are spans at or beyond `start`, or time is up: an answer follows either way.
+    /// It takes none of the places of those at work, or a few patient strangers would lock out
+    /// everybody else. `None` if there was no place to wait in.
+    async fn wait(&self, until: Instant, start: u64) -> Option<SemaphorePermit<'_>> {
+        let shared = &*self.recorder.shared;
+        let Ok(place) = shared.waits.try_acquire() else {
+            count(&shared.counters.waits_refused, 1);
+            return None;
+        };
+        let _ = tokio::time::timeout_at(until, shared.ring.ready(start)).await;
+        Some(place)
     }
 
     /// The answer to a request that is not for us.
@@ -264,6 +283,13 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &dyn Display) {
     if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
         headers.insert(HeaderName::from_static(name), value);
     }
+}
+
+fn too_many() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn not_acceptable() -> Response<Full<Bytes>> {

@@ -14,8 +14,10 @@ use crate::ring::Ring;
 use crate::span::ActiveSpan;
 use crate::stats::{Counters, ScraperStats, Stats, count};
 
-/// Requests answered at once, those that wait included; one more gets 429.
+/// Requests at work at once; one more gets 429. Those that wait for spans are not at work.
 const SCRAPES_MAX: usize = 4;
+/// Requests that wait for spans; one more is answered at once.
+const WAITS_MAX: usize = 64;
 /// Encoded segments may take as much memory again as the spans themselves.
 const ENCODED_SHARE: usize = 1;
 
@@ -67,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) scrapes: Semaphore,
+    pub(crate) waits: Semaphore,
     caps: Caps,
     endpoint: Option<Endpoint>,
     resource: Option<Arc<Resource>>,
@@ -105,6 +108,7 @@ impl Recorder {
                 clock: options.clock,
                 counters: Counters::default(),
                 scrapes: Semaphore::new(SCRAPES_MAX),
+                waits: Semaphore::new(WAITS_MAX),
                 caps,
                 endpoint: Endpoint::named(&service_name).into_option(),
                 resource: (!tags.is_empty()).then(|| Arc::new(Resource { tags })),

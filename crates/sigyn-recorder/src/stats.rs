@@ -73,6 +73,8 @@ counters! {
     cursors_refused,
     /// Answers 429: too many requests at once.
     busy,
+    /// Long polls that did not wait: too many did already.
+    waits_refused,
     /// Answers 406: no common format.
     not_acceptable,
 }

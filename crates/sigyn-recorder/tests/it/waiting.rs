@@ -1,5 +1,6 @@
 //! Long polls, too many requests, and the drain.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -117,20 +118,45 @@ async fn what_one_request_seals_answers_the_other_that_waits() {
 #[tokio::test(start_paused = true)]
 async fn four_requests_at_once_and_no_more() {
     let target = Target::new();
-    let mut waits = Vec::new();
-    for _ in 0..4 {
-        waits.push(Waiting::start(&target, &[WAIT]).await);
+    target.record([1]);
+    // Whoever is at work lets others have their turn after each segment.
+    let mut working: Vec<_> = (0..4).map(|_| Box::pin(target.get("/traces", &[]))).collect();
+    for request in &mut working {
+        let polled = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
     }
     let refused = target.get("/traces", &["Sigyn-Scraper: a"]).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.headers.len(), 1, "{:?}", refused.headers);
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(target.recorder.stats().activity.busy, 1);
+    for answer in working {
+        assert_eq!(answer.await.ids(), [1]);
+    }
+    assert_eq!(target.get("/traces", &[]).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_wait_keep_nobody_from_scraping() {
+    let target = Target::new();
+    let mut waits = Vec::new();
+    for _ in 0..64 {
+        waits.push(Waiting::start(&target, &[WAIT]).await);
+    }
+    let start = Instant::now();
+    assert_eq!(target.scrape("a", None).await.status, StatusCode::NO_CONTENT);
+    // One more cannot wait, but is answered.
+    assert_eq!(target.get("/traces", &[WAIT]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(target.recorder.stats().activity.waits_refused, 1);
+    // All wake at once, and none is sent away for that.
     target.recorder.start("failing", None, None).error("wakes all");
     for wait in waits {
         assert_eq!(wait.answer().await.status, StatusCode::OK);
     }
-    assert_eq!(target.get("/traces", &[]).await.status, StatusCode::OK);
+    assert_eq!(target.recorder.stats().activity.busy, 0);
+    Waiting::start(&target, &["Prefer: wait=10", "Sigyn-Cursor: 1:1"]).await.answer().await;
+    assert_eq!(target.recorder.stats().activity.waits_refused, 1, "places are given back");
 }
 
 #[tokio::test(start_paused = true)]
