@@ -4,11 +4,12 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,11 @@ const UPDATES_CAPACITY: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// How long the first restart of a provider that failed waits; each further one twice as long, up to
+/// the maximum. A provider that ran for that long begins anew.
+const RESTART_MIN: Duration = Duration::from_secs(1);
+const RESTART_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// Runs one provider for each distinct section of the jobs' discovery, and sends all target groups
 /// of all jobs whenever something changed.
 ///
@@ -34,6 +40,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// - A job whose section was edited keeps the targets of the old one until all that is new in the
 ///   job has answered, or until twice its refresh interval has passed without an answer.
 ///   Prometheus drops them at once; a tracer would lose spans by that.
+/// - A provider that fails is started again, ever more rarely; its targets stay meanwhile.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -68,13 +75,18 @@ pub struct Manager {
     watcher: Arc<file::Watcher>,
     updates_tx: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
-    tasks: JoinSet<u64>,
+    tasks: JoinSet<()>,
+    run: Run,
     providers: BTreeMap<u64, Provider>,
     held: Vec<Held>,
     next_provider: u64,
     job_names: BTreeSet<String>,
     pacer: Pacer,
 }
+
+/// Finds the targets of one section until told to stop: [`mechanism::Config::run`], but for tests of
+/// what happens if it fails.
+type Run = fn(mechanism::Config, Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One running section, and what it has found.
 #[derive(Debug)]
@@ -84,6 +96,23 @@ struct Provider {
     groups: BTreeMap<String, TargetGroup>,
     answered: bool,
     shutdown: CancellationToken,
+    state: State,
+}
+
+/// What a provider is doing. `failures` counts those in a row.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// All is known that there is to know.
+    Fixed,
+    Running {
+        task: task::Id,
+        since: Instant,
+        failures: u32,
+    },
+    Failed {
+        restart: Instant,
+        failures: u32,
+    },
 }
 
 /// What a job keeps of a section that it no longer has.
@@ -109,6 +138,7 @@ impl Manager {
             updates_tx,
             updates,
             tasks: JoinSet::new(),
+            run: |config, context| Box::pin(config.run(context)),
             providers: BTreeMap::new(),
             held: Vec::new(),
             next_provider: 0,
@@ -128,6 +158,7 @@ impl Manager {
         let mut jobs_open = true;
         loop {
             let released = self.held.iter().map(|held| held.until).min();
+            let restart = self.providers.values().filter_map(Provider::restart).min();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 changed = self.jobs.changed(), if jobs_open => match changed {
@@ -136,7 +167,8 @@ impl Manager {
                     Err(_closed) => jobs_open = false,
                 },
                 Some(update) = self.updates.recv() => self.receive(update),
-                Some(ended) = self.tasks.join_next() => self.reap(ended),
+                Some(ended) = self.tasks.join_next_with_id() => self.reap(ended),
+                () = at(restart) => self.restart(),
                 () = at(released) => self.release(),
                 () = at(self.pacer.due()) => self.send(),
             }
@@ -167,7 +199,7 @@ impl Manager {
         for (_, provider) in unused {
             provider.shutdown.cancel();
         }
-        self.metrics.providers.set(self.providers.len());
+        self.count();
         self.pacer.change();
     }
 
@@ -186,6 +218,7 @@ impl Manager {
             groups: BTreeMap::new(),
             answered: false,
             shutdown: shutdown.child_token(),
+            state: State::Fixed,
         };
         if let mechanism::Config::Static(groups) = config {
             // Known at once: no need of a task.
@@ -193,21 +226,44 @@ impl Manager {
                 groups.iter().map(|group| (group.source.clone(), group.clone())).collect();
             provider.answered = true;
         } else {
-            let context = Context {
-                provider: id,
-                updates: self.updates_tx.clone(),
-                watcher: Arc::clone(&self.watcher),
-                metrics: Arc::clone(&self.metrics),
-                shutdown: provider.shutdown.clone(),
-            };
-            let running = config.clone().run(context);
-            self.tasks.spawn(async move {
-                running.await;
-                id
-            });
+            provider.state = self.start(id, &provider, 0);
         }
         self.providers.insert(id, provider);
         id
+    }
+
+    /// Starts a provider, perhaps not for the first time: then it is told what is known already.
+    fn start(&mut self, id: u64, provider: &Provider, failures: u32) -> State {
+        let context = Context {
+            provider: id,
+            known: provider.groups.keys().cloned().collect(),
+            updates: self.updates_tx.clone(),
+            watcher: Arc::clone(&self.watcher),
+            metrics: Arc::clone(&self.metrics),
+            shutdown: provider.shutdown.clone(),
+        };
+        let task = self.tasks.spawn((self.run)(provider.config.clone(), context)).id();
+        State::Running { task, since: Instant::now(), failures }
+    }
+
+    /// Starts the failed providers whose time has come.
+    fn restart(&mut self) {
+        let now = Instant::now();
+        let mut providers = std::mem::take(&mut self.providers);
+        for (id, provider) in &mut providers {
+            if let State::Failed { restart, failures } = provider.state
+                && restart <= now
+            {
+                provider.state = self.start(*id, provider, failures);
+            }
+        }
+        self.providers = providers;
+        self.count();
+    }
+
+    fn count(&self) {
+        let running = self.providers.values().filter(|provider| provider.restart().is_none());
+        self.metrics.providers.set(running.count());
     }
 
     /// Keeps what a section had found that a job has lost, while the job has others that have not
@@ -281,14 +337,30 @@ impl Manager {
         }
     }
 
-    /// Takes note of a provider that has ended.
-    fn reap(&mut self, ended: Result<u64, tokio::task::JoinError>) {
-        let stopped = ended.as_ref().is_ok_and(|id| !self.providers.contains_key(id));
-        if !stopped {
-            self.metrics.providers_failed.increment();
-            let error = ended.err().map(|error| error.to_string());
-            tracing::error!(error, "a discovery provider has ended, its targets stay as they are");
+    /// Takes note of a provider that has ended, and of when to start it again.
+    fn reap(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let (ended, error) = match ended {
+            Ok((id, ())) => (id, None),
+            Err(error) => (error.id(), Some(error.to_string())),
+        };
+        let failed = self.providers.values_mut().find_map(|provider| match provider.state {
+            State::Running { task, since, failures } if task == ended => {
+                Some((provider, since, failures))
+            }
+            _ => None,
+        });
+        let Some((provider, since, failures)) = failed else { return };
+        // The shutdown reaches providers and manager at the same time.
+        if provider.shutdown.is_cancelled() {
+            return;
         }
+        let now = Instant::now();
+        let failures = if now - since >= RESTART_MAX { 0 } else { failures };
+        let wait = RESTART_MIN.saturating_mul(1 << failures.min(16)).min(RESTART_MAX);
+        provider.state = State::Failed { restart: now + wait, failures: failures + 1 };
+        self.metrics.providers_failed.increment();
+        self.count();
+        tracing::error!(error, retry_in = ?wait, "a discovery provider has failed, its targets stay as they are");
     }
 
     fn send(&mut self) {
@@ -307,6 +379,16 @@ impl Manager {
         self.metrics.sent_updates.increment();
         self.groups.send_replace(Arc::new(groups));
         self.pacer.sent();
+    }
+}
+
+impl Provider {
+    /// When to start it again, if it failed.
+    fn restart(&self) -> Option<Instant> {
+        match self.state {
+            State::Failed { restart, .. } => Some(restart),
+            State::Fixed | State::Running { .. } => None,
+        }
     }
 }
 

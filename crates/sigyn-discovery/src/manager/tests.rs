@@ -21,11 +21,20 @@ struct Rig {
 
 impl Rig {
     fn start(scrape_configs: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::with(scrape_configs, prepare, |_| {})
+    }
+
+    fn with(
+        scrape_configs: &str,
+        prepare: impl FnOnce(&Path),
+        change: impl FnOnce(&mut Manager),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path());
         let (jobs, jobs_rx) = watch::channel(Arc::new(jobs(scrape_configs, dir.path())));
         let (groups_tx, groups) = watch::channel(Arc::new(Groups::new()));
-        let manager = Manager::new(jobs_rx, groups_tx);
+        let mut manager = Manager::new(jobs_rx, groups_tx);
+        change(&mut manager);
         let metrics = manager.metrics();
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
@@ -186,6 +195,69 @@ async fn what_is_held_is_let_go_if_no_answer_comes() {
     let begin = Instant::now();
     rig.until("a=").await;
     assert!(begin.elapsed() >= Duration::from_millis(500), "twice the refresh interval");
+    rig.stop().await;
+}
+
+/// Fails as long as there are files named `panic` to remove.
+fn flaky(config: mechanism::Config, context: Context) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let mechanism::Config::File(file) = &config else { unreachable!() };
+        let panics = file.patterns[0].with_file_name("panic");
+        let left: u32 = fs::read_to_string(&panics).map_or(0, |text| text.parse().unwrap());
+        if left > 0 {
+            fs::write(&panics, (left - 1).to_string()).unwrap();
+            // Not before it has found something.
+            let found = timeout(Duration::from_millis(500), config.run(context)).await;
+            panic!("as the test wants it: {found:?}");
+        }
+        config.run(context).await;
+    })
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_started_again_and_removes_what_is_gone() {
+    let mut rig = Rig::with(
+        "[{job_name: a, file_sd_configs: [{files: ['*.yml']}]}]",
+        |dir| {
+            fs::write(dir.join("panic"), "1").unwrap();
+            fs::write(dir.join("stays.yml"), "- targets: [x]").unwrap();
+            fs::write(dir.join("goes.yml"), "- targets: [y]").unwrap();
+        },
+        |manager| manager.run = flaky,
+    );
+    rig.until("a=y,x").await;
+    let failed = |rig: &Rig| rig.metrics.snapshot().providers_failed_total;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while failed(&rig) == 0 {
+        assert!(Instant::now() < deadline, "it never failed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(rig.now(), "a=y,x", "its targets stay");
+    assert_eq!(rig.metrics.snapshot().providers, 0);
+    fs::remove_file(rig.dir.path().join("goes.yml")).unwrap();
+    rig.until("a=x").await;
+    assert_eq!((failed(&rig), rig.metrics.snapshot().providers), (1, 1));
+    let metrics = Arc::clone(&rig.metrics);
+    rig.stop().await;
+    assert_eq!(metrics.snapshot().providers_failed_total, 1, "a clean stop is no failure");
+}
+
+fn ends(_: mechanism::Config, _: Context) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async {})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_fails_again_and_again_is_started_ever_more_rarely() {
+    let section = "[{job_name: a, file_sd_configs: [{files: [x.yml]}]}]";
+    let rig = Rig::with(section, |_| {}, |manager| manager.run = ends);
+    for (seconds, failures) in [(0, 1), (1, 2), (2, 3), (4, 4), (8, 5)] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(rig.metrics.snapshot().providers_failed_total, failures);
+    }
+    tokio::time::sleep(RESTART_MAX * 20).await;
+    let failures = rig.metrics.snapshot().providers_failed_total;
+    assert!((20..35).contains(&failures), "{failures}");
     rig.stop().await;
 }
 

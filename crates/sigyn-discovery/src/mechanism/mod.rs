@@ -6,6 +6,7 @@
 pub mod file;
 pub mod static_sd;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,6 +151,9 @@ fn present<'a, S>(key: &str, items: &'a [Item<S>]) -> Result<Vec<(&'a S, Place)>
 pub(crate) struct Context {
     /// Says who speaks, in every update.
     pub(crate) provider: u64,
+    /// Sources of groups that it found before it failed and was started again. Those that are gone
+    /// by now are its to remove.
+    pub(crate) known: BTreeSet<String>,
     pub(crate) updates: mpsc::Sender<Update>,
     pub(crate) watcher: Arc<file::Watcher>,
     pub(crate) metrics: Arc<Metrics>,
@@ -195,7 +199,8 @@ impl Config {
     /// Finds targets until told to stop.
     pub(crate) async fn run(self, context: Context) {
         match self {
-            Self::Static(config) => static_sd::run(config, context).await,
+            // The manager knows them without asking.
+            Self::Static(_) => {}
             Self::File(config) => file::run(config, context).await,
         }
     }

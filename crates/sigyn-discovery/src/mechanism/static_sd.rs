@@ -2,7 +2,6 @@
 
 use serde::de::MapAccess;
 
-use super::Context;
 use crate::group::TargetGroup;
 use crate::labels::Labels;
 use crate::yaml::{Entry, LabelMap, Section};
@@ -39,9 +38,4 @@ impl StaticConfig {
             self.targets.into_iter().map(|address| Labels::from_iter([("__address__", address)]));
         TargetGroup { source, labels: self.labels, targets: targets.collect() }
     }
-}
-
-pub(super) async fn run(config: Config, context: Context) {
-    // There is nothing more to say after this.
-    context.send(config).await;
 }

@@ -114,7 +114,7 @@ pub(super) async fn run(config: Config, context: Context) {
     let changed = Arc::new(Notify::new());
     let mut ticks = interval(config.refresh_interval.max(SETTLE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reader = Reader::new(config.patterns, Arc::clone(&context.metrics));
+    let mut reader = Reader::new(config.patterns, &context.known, Arc::clone(&context.metrics));
     loop {
         tokio::select! {
             () = context.shutdown.cancelled() => return,
@@ -131,7 +131,7 @@ pub(super) async fn run(config: Config, context: Context) {
             (reader, groups)
         });
         let Ok((back, groups)) = read.await else {
-            // Only a panic or the runtime's end gets here; the manager counts it.
+            // Only a panic or the runtime's end gets here; the manager counts it, and starts anew.
             return;
         };
         reader = back;

@@ -18,7 +18,8 @@ use crate::yaml::{self, Fields, YamlError};
 #[derive(Debug)]
 pub(super) struct Reader {
     patterns: Vec<PathBuf>,
-    known: BTreeMap<PathBuf, usize>,
+    /// By path, as it stands in the sources of groups.
+    known: BTreeMap<String, usize>,
     metrics: Arc<Metrics>,
 }
 
@@ -36,8 +37,18 @@ pub(super) enum ReadError {
 }
 
 impl Reader {
-    pub(super) fn new(patterns: Vec<PathBuf>, metrics: Arc<Metrics>) -> Self {
-        Self { patterns, known: BTreeMap::new(), metrics }
+    /// A reader of files of which these `sources` of groups are known already.
+    pub(super) fn new(
+        patterns: Vec<PathBuf>,
+        sources: &BTreeSet<String>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let mut known = BTreeMap::new();
+        for (path, index) in sources.iter().filter_map(|source| source.rsplit_once(':')) {
+            let count = known.entry(path.to_owned()).or_default();
+            *count = index.parse().map_or(0, |index: usize| index + 1).max(*count);
+        }
+        Self { patterns, known, metrics }
     }
 
     /// The directories in which a change may matter.
@@ -60,9 +71,10 @@ impl Reader {
             self.patterns.iter().flat_map(|pattern| matches(pattern)).collect();
         for path in paths {
             self.metrics.file_reads.increment();
+            let name = path.display().to_string();
             match read_file(&path) {
                 Ok(read) => {
-                    found.insert(path, read.len());
+                    found.insert(name, read.len());
                     groups.extend(read);
                 }
                 Err(error) => {
@@ -70,8 +82,8 @@ impl Reader {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(path = %path.display(), %error, cause, "cannot use target file, its former targets stay");
                     failures += 1;
-                    let known = self.known.get(&path).copied().unwrap_or_default();
-                    found.insert(path, known);
+                    let known = self.known.get(&name).copied().unwrap_or_default();
+                    found.insert(name, known);
                 }
             }
         }
@@ -87,8 +99,8 @@ impl Reader {
     }
 }
 
-fn source(path: &Path, index: usize) -> String {
-    format!("{}:{index}", path.display())
+fn source(path: &str, index: usize) -> String {
+    format!("{path}:{index}")
 }
 
 /// The groups of one file.
@@ -96,9 +108,10 @@ fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
     let text = std::fs::read_to_string(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let sections = if is_json { parse_json(&text)? } else { parse_yaml(&text)? };
+    let name = path.display().to_string();
     let mut groups = Vec::with_capacity(sections.len());
     for (index, section) in sections.into_iter().enumerate() {
-        let mut group = section.ok_or(ReadError::Null(index))?.into_group(source(path, index));
+        let mut group = section.ok_or(ReadError::Null(index))?.into_group(source(&name, index));
         group.labels.set("__meta_filepath", path.to_string_lossy());
         groups.push(group);
     }

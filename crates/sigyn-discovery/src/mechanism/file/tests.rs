@@ -1,6 +1,6 @@
 //! Target files that are renamed, broken, swapped by a symlink, and deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Instant;
@@ -36,6 +36,7 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let context = Context {
             provider: 7,
+            known: BTreeSet::new(),
             updates: updates_tx,
             watcher: Arc::new(Watcher::new(Arc::clone(&metrics))),
             metrics: Arc::clone(&metrics),
