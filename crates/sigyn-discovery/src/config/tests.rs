@@ -211,7 +211,7 @@ fn refused_files_say_where_and_why() {
         ),
         ("global: {body_size_limit: 10}", "1:27: units: unknown unit  in 10"),
         ("global: {body_size_limit: kb}", "1:27: units: invalid kb"),
-        ("global: {target_limit: -1}", "1:24: cannot unmarshal !!str `-1` into uint64"),
+        ("global: {target_limit: -1}", "1:24: cannot unmarshal !!int `-1` into uint64"),
         ("global: {external_labels: {a: b, a: c}}", "1:34: key \"a\" already set in map"),
         ("global: {external_labels: {'': c}}", "1:28: \"\" is not a valid label name"),
         ("global: {external_labels: [a]}", "1:27: expected a mapping"),

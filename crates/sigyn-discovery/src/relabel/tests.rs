@@ -338,7 +338,7 @@ fn refused_rules() {
         ("{target_label: a, regex: '(a'}", "error parsing regexp: missing closing ): `^(?s:(a)$`"),
         (
             "{target_label: a, modulus: -1}",
-            "line 1: cannot unmarshal !!str `-1` into uint64 (column 28)",
+            "line 1: cannot unmarshal !!int `-1` into uint64 (column 28)",
         ),
         (
             "{target_label: a, bogus: 1}",

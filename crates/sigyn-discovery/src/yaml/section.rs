@@ -161,7 +161,8 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
     pub fn integer(self) -> Result<u64, A::Error> {
         Ok(self
             .parsed(|text| {
-                integer(text).ok_or_else(|| format!("cannot unmarshal !!str `{text}` into uint64"))
+                let refused = || format!("cannot unmarshal {} `{text}` into uint64", tag(text));
+                integer(text).ok_or_else(refused)
             })?
             .unwrap_or_default())
     }
@@ -208,6 +209,18 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
             None => Ok(()),
             Some(_) => Err(A::Error::custom(mark(self.place, why))),
         }
+    }
+}
+
+/// What YAML takes a plain text for that is no [`integer`].
+fn tag(text: &str) -> &'static str {
+    let number = text.bytes().any(|byte| byte.is_ascii_digit());
+    if number && text.parse::<i128>().is_ok() {
+        "!!int"
+    } else if number && text.parse::<f64>().is_ok() {
+        "!!float"
+    } else {
+        "!!str"
     }
 }
 
