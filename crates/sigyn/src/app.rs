@@ -277,7 +277,7 @@ async fn commit(mut commits: mpsc::Receiver<Commit>, store: Store) {
         appends.spawn(async move {
             let outcome = store.append(batch).await;
             let outcome = outcome.map_err(|error| match error {
-                AppendError::TooLarge { .. } => CommitError::TooLarge,
+                AppendError::TooLarge => CommitError::TooLarge,
                 error => CommitError::Failed(format!("{:#}", anyhow::Error::new(error))),
             });
             // The scraper may have given up on this target meanwhile; the commit stands.

@@ -1,6 +1,6 @@
 /** The targets as every page sees them: the badge, the loss windows, the Targets page itself. */
 
-import { computed } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import { fetchTargets } from '../api/targets';
 import { Resource } from '../kit/load';
 import { arrivalMs } from '../targets/freshness';
@@ -8,7 +8,16 @@ import type { LossWindow, Target } from '../targets/model';
 
 const EVERY_MS = 5000;
 
-export const targets = new Resource(fetchTargets);
+/** Whether somebody looks at single scrapes. */
+const scrapesShown = signal(false);
+
+export const targets = new Resource((abort) => fetchTargets(scrapesShown.peek(), abort));
+
+export function showScrapes(shown: boolean): void {
+  const asked = shown && !scrapesShown.peek();
+  scrapesShown.value = shown;
+  if (asked) void targets.refresh();
+}
 
 export function pollTargets(): () => void {
   return targets.poll(EVERY_MS);

@@ -39,7 +39,7 @@ function Part({ title, note, children }: { title: string; note?: string; childre
 }
 
 function Scrapes({ target }: { target: Target }) {
-  if (target.recent.length === 0) return <p class="muted">Not scraped yet.</p>;
+  if (target.lastScrapeMs === null) return <p class="muted">Not scraped yet.</p>;
   return (
     <table class="scrapes">
       <thead>

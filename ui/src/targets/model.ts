@@ -85,6 +85,7 @@ interface RawTarget {
   scrapeTimeout?: string;
   sigyn?: Partial<{
     state: string;
+    note: string | null;
     spansPerSecond: number;
     history: number[];
     received: number;
@@ -136,7 +137,7 @@ function readTarget(raw: RawTarget, index: number): Target {
     labels: raw.labels ?? {},
     discoveredLabels: raw.discoveredLabels ?? {},
     state: readState(own.state ?? raw.health),
-    lastError: raw.lastError ?? '',
+    lastError: raw.lastError || own.note || '',
     lastScrapeMs: time(raw.lastScrape),
     tookSeconds: raw.lastScrapeDuration ?? 0,
     interval: raw.scrapeInterval ?? '',

@@ -1,7 +1,7 @@
 /** Targets: whom discovery found, and what each one answered. */
 
 import { useSignal } from '@preact/signals';
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import { formatClock, formatCount, plural } from '../kit/format';
 import { useKeys } from '../kit/keys';
 import { narrow } from '../kit/screen';
@@ -9,7 +9,7 @@ import { SortHead } from '../kit/sort';
 import { Empty, Failure, Skeleton, Stale } from '../kit/states';
 import { param, setParams } from '../kit/url';
 import { VirtualRows } from '../kit/virtual';
-import { targets as resource } from '../shell/status';
+import { targets as resource, showScrapes } from '../shell/status';
 import { TargetDetail } from './detail';
 import { Dropped } from './dropped';
 import { parseFilter } from './filter';
@@ -91,6 +91,11 @@ function TargetTable({ data }: { data: Targets }) {
   const openTargets = useSignal<ReadonlySet<string>>(new Set());
   const current = useSignal('');
   const filter = useMemo(() => parseFilter(text), [text]);
+  const anyOpen = openTargets.value.size > 0;
+  useEffect(() => {
+    showScrapes(anyOpen);
+    return () => showScrapes(false);
+  }, [anyOpen]);
 
   const rows = useMemo(
     () =>

@@ -89,12 +89,7 @@ async fn find(store: Store, params: &Params) -> Result<Found, ApiError> {
 fn summary(trace: &[Span]) -> Option<Summary> {
     let start_us = trace_start(trace)?.micros();
     let first = trace.iter().filter_map(|span| span.timestamp).min()?.micros();
-    let end = trace
-        .iter()
-        .filter_map(|span| {
-            Some(span.timestamp?.micros().saturating_add(span.duration_us().unwrap_or(0)))
-        })
-        .max()?;
+    let end = trace.iter().filter_map(Span::end_us).max()?;
     let ids: HashSet<SpanId> = trace.iter().map(|span| span.id).collect();
     let orphan = |span: &&Span| span.parent_id.is_some_and(|parent| !ids.contains(&parent));
     let root = trace

@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde::Serialize;
 use sigyn_discovery::Labels;
 use sigyn_discovery::config::format_duration;
-use sigyn_scrape::{Health, PoolStatus, Status, TargetStatus};
+use sigyn_scrape::{Health, PoolStatus, ScrapeRecord, State, Status, TargetStatus};
 
 use super::Params;
 use crate::reply::{ApiError, failure, success};
@@ -60,6 +60,8 @@ struct DroppedTarget {
 #[serde(rename_all = "camelCase")]
 struct TargetExtra {
     state: String,
+    /// Why a target is not traced, which is no error.
+    note: Option<String>,
     spans_per_second: f64,
     history: Vec<u32>,
     received: u64,
@@ -71,7 +73,8 @@ struct TargetExtra {
     last_span_at: Option<String>,
     failures_in_a_row: u32,
     failing_since: Option<String>,
-    recent: Vec<Scrape>,
+    /// The last scrapes, with `recent=1`.
+    recent: Option<Vec<Scrape>>,
     loss_windows: Vec<LossWindow>,
 }
 
@@ -109,6 +112,14 @@ struct Pool {
     errors: Vec<String>,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Show {
+    active: bool,
+    dropped: bool,
+    recent: bool,
+}
+
 async fn targets(extract::State(status): extract::State<Status>, params: Params) -> Response {
     let state = params.first("state").unwrap_or("any").to_lowercase();
     let (active, dropped) = match state.as_str() {
@@ -117,26 +128,29 @@ async fn targets(extract::State(status): extract::State<Status>, params: Params)
         "any" | "" => (true, true),
         other => return failure(&ApiError::bad(format!("unknown state {other:?}"))),
     };
+    let show = Show { active, dropped, recent: params.first("recent") == Some("1") };
     let pool = params.text("scrapePool").filter(|pool| !pool.is_empty());
     // Thousands of targets take a while to copy and to write.
     let answer = tokio::task::spawn_blocking(move || {
         let mut pools = status.pools();
         pools.retain(|candidate| pool.as_ref().is_none_or(|name| candidate.job == *name));
-        success(&answer(&pools, active, dropped))
+        success(&answer(&pools, show))
     });
     answer.await.unwrap_or_else(|error| failure(&ApiError::failed(error)))
 }
 
-fn answer(pools: &[PoolStatus], active: bool, dropped: bool) -> Targets {
+fn answer(pools: &[PoolStatus], show: Show) -> Targets {
     Targets {
         active_targets: pools
             .iter()
-            .filter(|_| active)
-            .flat_map(|pool| pool.active.iter().map(|target| active_target(pool, target)))
+            .filter(|_| show.active)
+            .flat_map(|pool| {
+                pool.active.iter().map(|target| active_target(pool, target, show.recent))
+            })
             .collect(),
         dropped_targets: pools
             .iter()
-            .filter(|_| dropped)
+            .filter(|_| show.dropped)
             .flat_map(|pool| {
                 pool.dropped.iter().map(|labels| DroppedTarget {
                     discovered_labels: label_map(labels),
@@ -144,7 +158,7 @@ fn answer(pools: &[PoolStatus], active: bool, dropped: bool) -> Targets {
                 })
             })
             .collect(),
-        dropped_target_counts: if dropped {
+        dropped_target_counts: if show.dropped {
             pools.iter().map(|pool| (pool.job.clone(), pool.dropped_count)).collect()
         } else {
             BTreeMap::new()
@@ -170,14 +184,18 @@ async fn scrape_pools(extract::State(status): extract::State<Status>) -> Respons
     success(&serde_json::json!({ "scrapePools": names }))
 }
 
-fn active_target(pool: &PoolStatus, target: &TargetStatus) -> ActiveTarget {
+fn active_target(pool: &PoolStatus, target: &TargetStatus, recent: bool) -> ActiveTarget {
     ActiveTarget {
         discovered_labels: label_map(&target.discovered_labels),
         labels: label_map(&target.labels),
         scrape_pool: pool.job.clone(),
         scrape_url: target.url.clone(),
         global_url: target.url.clone(),
-        last_error: target.last_error.clone().unwrap_or_default(),
+        last_error: if target.state == State::NotTraced {
+            String::new()
+        } else {
+            target.last_error.clone().unwrap_or_default()
+        },
         last_scrape: target.last_scrape.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), rfc3339),
         last_scrape_duration: target.last_duration.as_secs_f64(),
         health: match target.health {
@@ -187,14 +205,15 @@ fn active_target(pool: &PoolStatus, target: &TargetStatus) -> ActiveTarget {
         },
         scrape_interval: format_duration(target.scrape_interval),
         scrape_timeout: format_duration(target.scrape_timeout),
-        sigyn: extra(target),
+        sigyn: extra(target, recent),
     }
 }
 
-fn extra(target: &TargetStatus) -> TargetExtra {
+fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
     let lost = &target.account.lost;
     TargetExtra {
         state: target.state.as_str().replace('_', " "),
+        note: target.last_error.clone().filter(|_| target.state == State::NotTraced),
         spans_per_second: target.spans_per_second,
         history: target.history.clone(),
         received: target.account.received,
@@ -206,19 +225,7 @@ fn extra(target: &TargetStatus) -> TargetExtra {
         last_span_at: target.last_span_at.map(rfc3339),
         failures_in_a_row: target.failures_in_a_row,
         failing_since: target.failing_since.map(rfc3339),
-        recent: target
-            .recent
-            .iter()
-            .map(|scrape| Scrape {
-                at: rfc3339(scrape.at),
-                took_seconds: scrape.took.as_secs_f64(),
-                status: scrape.status.clone(),
-                bytes: scrape.bytes,
-                spans: scrape.spans,
-                cursor: scrape.next.map(|cursor| cursor.to_string()),
-                error: scrape.error.clone(),
-            })
-            .collect(),
+        recent: recent.then(|| target.recent.iter().map(scrape).collect()),
         loss_windows: target
             .loss_windows
             .iter()
@@ -229,6 +236,18 @@ fn extra(target: &TargetStatus) -> TargetExtra {
                 reason: window.reason.as_str(),
             })
             .collect(),
+    }
+}
+
+fn scrape(record: &ScrapeRecord) -> Scrape {
+    Scrape {
+        at: rfc3339(record.at),
+        took_seconds: record.took.as_secs_f64(),
+        status: record.status.clone(),
+        bytes: record.bytes,
+        spans: record.spans,
+        cursor: record.next.map(|cursor| cursor.to_string()),
+        error: record.error.clone(),
     }
 }
 

@@ -139,7 +139,7 @@ fn missing(id: TraceId) -> ApiError {
 fn write(id: TraceId, spans: &[Span], known: &Known) -> Result<String, serde_json::Error> {
     let tree = SpanTree::build(spans);
     let rows = tree.rows();
-    let times = spans.iter().filter_map(|span| Some((span.timestamp?.micros(), end_us(span)?)));
+    let times = spans.iter().filter_map(|span| Some((span.timestamp?.micros(), span.end_us()?)));
     let (from_us, to_us) =
         times.fold((u64::MAX, 0), |(from, to), (start, end)| (from.min(start), to.max(end)));
     let losses = known.losses(from_us, to_us);
@@ -157,7 +157,7 @@ fn build<'a>(
     let merged = |row: &Row| &tree.nodes[row.node].span;
     let start_us =
         rows.iter().filter_map(|row| Some(merged(row).timestamp?.micros())).min().unwrap_or(0);
-    let end_us = rows.iter().filter_map(|row| end_us(merged(row))).max().unwrap_or(start_us);
+    let end_us = rows.iter().filter_map(|row| merged(row).end_us()).max().unwrap_or(start_us);
     let mut services = Names::default();
     let mut names = Names::default();
     let mut targets: Vec<&Arc<Labels>> = Vec::new();
@@ -237,7 +237,7 @@ fn gaps(tree: &SpanTree, rows: &[Row], losses: &[Loss]) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for (i, row) in rows.iter().enumerate() {
         let span = &tree.nodes[row.node].span;
-        let (from, to) = match (span.timestamp, end_us(span)) {
+        let (from, to) = match (span.timestamp, span.end_us()) {
             (Some(from), Some(to)) => (from.micros(), to),
             _ => continue,
         };
@@ -381,10 +381,6 @@ impl<'a> Names<'a> {
             index(self.list.len() - 1)
         })
     }
-}
-
-fn end_us(span: &Span) -> Option<u64> {
-    Some(span.timestamp?.micros().saturating_add(span.duration_us().unwrap_or(0)))
 }
 
 fn index(place: usize) -> i32 {

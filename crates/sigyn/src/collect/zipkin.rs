@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
-use sigyn_model::codec::json_v2;
+use sigyn_model::codec::{Limits, json_v2};
 use sigyn_model::{Span, SpanBatch};
 use sigyn_store::{AppendError, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,10 +30,12 @@ const INFLATION_MAX: usize = 100;
 const BODY_TIMEOUT: Duration = Duration::from_secs(11);
 /// What all bodies that are still arriving may take together.
 const ARRIVING_BYTES_MAX: usize = 128 << 20;
-/// What all messages that are being decoded and stored may take together.
-const WORKING_BYTES_MAX: usize = 2048 << 20;
-/// Memory of a decoded message for a byte of its JSON, at worst: a span of 25 bytes takes 400.
+/// What the spans of one message may take in memory; 25 bytes of JSON can be a span of 400.
+const DECODED_BYTES_MAX: usize = 256 << 20;
+const DECODED_BYTES_MIN: usize = 64 << 10;
 const DECODED_FACTOR: usize = 16;
+/// What all messages that are being decoded and stored may take together.
+const WORKING_BYTES_MAX: usize = 1024 << 20;
 /// How long a request waits for memory before it is asked to come back.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory is handed out in pieces of this size, since a semaphore counts in 32 bits.
@@ -128,12 +130,15 @@ impl Collector {
         } else {
             body.len()
         };
-        let memory = reserve(&self.working, inflated_max * DECODED_FACTOR).await?;
+        let decoded_max =
+            (inflated_max * DECODED_FACTOR).clamp(DECODED_BYTES_MIN, DECODED_BYTES_MAX);
+        let memory = reserve(&self.working, inflated_max + decoded_max).await?;
         drop(arrived);
         let counters = Arc::clone(&self.counters);
         // The memory goes with the work: a client that hangs up does not end the decoding.
         let decoding = tokio::task::spawn_blocking(move || {
-            decode(&parts.headers, body, inflated_max, &counters).map(|spans| (spans, memory))
+            decode(&parts.headers, body, (inflated_max, decoded_max), &counters)
+                .map(|spans| (spans, memory))
         });
         let decoded =
             decoding.await.map_err(|error| (Refusal::Malformed, ApiError::failed(error)))?;
@@ -147,7 +152,7 @@ impl Collector {
             self.counters.spans_dropped.fetch_add(count, Ordering::Relaxed);
             let refusal = match error {
                 AppendError::Overloaded => Refusal::Overloaded,
-                AppendError::TooLarge { .. } => Refusal::TooLarge,
+                AppendError::TooLarge => Refusal::TooLarge,
                 _ => Refusal::Storage,
             };
             let message = format!("{:#}", anyhow::Error::new(error));
@@ -225,7 +230,7 @@ fn inflates_too_much(limit: usize) -> Refused {
 fn decode(
     headers: &HeaderMap,
     body: Bytes,
-    inflated_max: usize,
+    (inflated_max, decoded_max): (usize, usize),
     counters: &Counters,
 ) -> Result<Vec<Span>, Refused> {
     let body = gunzip(headers, body, inflated_max)?;
@@ -239,7 +244,14 @@ fn decode(
         return Err(refused(message.to_owned()));
     }
     json_v2::check_list(&body).map_err(|error| refused(error.message))?;
-    json_v2::decode_list(&body).map_err(|error| refused(error.message))
+    let limits = Limits { bytes_max: decoded_max, ..Limits::default() };
+    json_v2::decode_list_within(&body, limits).map_err(|error| match error.over_limit {
+        true => {
+            let message = error.message;
+            (Refusal::TooLarge, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
+        }
+        false => refused(error.message),
+    })
 }
 
 fn is_protobuf(headers: &HeaderMap) -> bool {

@@ -67,7 +67,10 @@ pub(super) async fn run(
                     .map_or_else(|| "never".to_owned(), |us| time::ago(now, us)),
             ),
             Cell::new(time::duration(took)),
-            Cell::new(text(&target["lastError"])).paint(|text| style.red(text)),
+            match target["sigyn"]["note"].as_str() {
+                Some(note) => Cell::new(note).paint(|text| style.faint(text)),
+                None => Cell::new(text(&target["lastError"])).paint(|text| style.red(text)),
+            },
         ]);
     }
     Ok(table.render(style))
