@@ -23,7 +23,8 @@ use sigyn_model::Span;
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
 use crate::facts::TraceKey;
-use crate::query::QueryFailed;
+use crate::query::{QueryFailed, go_on};
+use crate::stop::Stop;
 use crate::wal::record::Malformed;
 use column::{GroupBytes, GroupReader};
 use index::Index;
@@ -119,6 +120,7 @@ impl Block {
     pub(crate) fn read(
         &self,
         keys: &[TraceKey],
+        stop: &Stop,
         each: &mut impl FnMut(TraceKey, Span),
     ) -> Result<(), QueryFailed> {
         let mut rows: Vec<Range<u64>> = keys
@@ -128,19 +130,20 @@ impl Block {
             .collect();
         rows.sort_unstable_by_key(|range| range.start);
         let mut each = |span: Span| each(span.trace_id.into(), span);
-        self.read_rows(&rows, &mut each).map_err(|error| self.failed(error))
+        self.read_rows(&rows, stop, &mut each)
     }
 
     fn failed(&self, error: BlockError) -> QueryFailed {
-        QueryFailed { block: self.entry.name.clone(), source: Arc::new(error) }
+        QueryFailed::block(&self.entry.name, error)
     }
 
     /// Reads rows, given in order; ranges may not overlap.
     fn read_rows(
         &self,
         rows: &[Range<u64>],
+        stop: &Stop,
         each: &mut impl FnMut(Span),
-    ) -> Result<(), BlockError> {
+    ) -> Result<(), QueryFailed> {
         // Which rows of which row group.
         let mut wanted: BTreeMap<usize, Vec<Range<usize>>> = BTreeMap::new();
         let mut first = 0;
@@ -156,8 +159,12 @@ impl Block {
             first = end;
         }
         for (number, rows) in wanted {
-            let group = self.group(number)?;
-            group_reader::read_group(GroupReader { rows: &rows, ..group }, each)?;
+            go_on(stop)?;
+            let mut read = || -> Result<(), BlockError> {
+                let group = self.group(number)?;
+                group_reader::read_group(GroupReader { rows: &rows, ..group }, each)
+            };
+            read().map_err(|error| self.failed(error))?;
         }
         Ok(())
     }
@@ -228,7 +235,7 @@ mod tests {
     fn read_all(block: &Block) -> Result<Vec<Span>, QueryFailed> {
         let keys: Vec<TraceKey> = block.index().traces.iter().map(|entry| entry.key).collect();
         let mut spans = Vec::new();
-        block.read(&keys, &mut |_, span| spans.push(span))?;
+        block.read(&keys, &Stop::default(), &mut |_, span| spans.push(span))?;
         Ok(spans)
     }
 
@@ -244,7 +251,7 @@ mod tests {
             // One trace, without its neighbours.
             let id = spans[0].trace_id;
             let mut one = Vec::new();
-            block.read(&[id.into()], &mut |_, span| one.push(span)).unwrap();
+            block.read(&[id.into()], &Stop::default(), &mut |_, span| one.push(span)).unwrap();
             let of_id = spans.into_iter().filter(|span| span.trace_id == id).collect();
             assert_eq!(one, assemble(of_id), "seed {seed}");
             let keys: Vec<String> = block.tags().unwrap().keys().map(str::to_owned).collect();
@@ -274,7 +281,7 @@ mod tests {
         for low in [2, 4, 7] {
             let key = TraceKey { low, high: 0 };
             let mut read = Vec::new();
-            block.read(&[key], &mut |_, span| read.push(span)).unwrap();
+            block.read(&[key], &Stop::default(), &mut |_, span| read.push(span)).unwrap();
             let expected = spans.iter().filter(|span| span.trace_id.low() == low);
             assert!(read.iter().eq(expected), "trace {low}");
         }

@@ -11,6 +11,7 @@ use sigyn_model::{Linker, QueryParams, Span, SpanBatch, TargetProgress, TraceId,
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::stop::Stop;
 use crate::store::{AppendError, OpenError, Options, SealError, Store};
 use crate::testing;
 
@@ -520,7 +521,13 @@ fn blocks_are_retired_by_arrival_and_not_by_the_age_of_their_spans() {
     // A reader that came before still reads, and then the file goes.
     assert_eq!(disk.list("blocks").unwrap().len(), 2);
     for span in &oldest.spans {
-        assert!(parts.trace(span.trace_id).unwrap().iter().any(|other| other.same_as(span)));
+        assert!(
+            parts
+                .trace(span.trace_id, &Stop::default())
+                .unwrap()
+                .iter()
+                .any(|other| other.same_as(span))
+        );
     }
     drop(parts);
     assert_eq!(disk.list("blocks").unwrap().len(), 1);

@@ -15,11 +15,13 @@ mod head;
 mod identity;
 mod names;
 mod progress;
+mod queries;
 mod query;
 mod recovery;
 mod retention;
 mod shared;
 mod stats;
+mod stop;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -29,6 +31,8 @@ mod wal;
 mod wanted;
 mod worker;
 
-pub use query::QueryFailed;
+pub use queries::Queries;
+pub use query::{BlockFailed, QueryFailed};
 pub use stats::Stats;
+pub use stop::Stop;
 pub use store::{AppendError, CloseError, Durability, OpenError, Options, SealError, Store};

@@ -1,7 +1,7 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
@@ -11,16 +11,30 @@ use crate::block::BlockError;
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
 use crate::names::{Names, ServiceNames};
+use crate::stop::Stop;
 use crate::trace::assemble;
 use crate::view::{Parts, SharedHead};
 use crate::wanted::{Met, Wanted};
 
-/// A block that should answer, and cannot.
+/// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("cannot read block {block}")]
-pub struct QueryFailed {
-    pub(crate) block: String,
-    pub(crate) source: Arc<BlockError>,
+pub enum QueryFailed {
+    #[error("cannot read block {block}")]
+    Block { block: String, source: BlockFailed },
+    /// Whoever asked no longer wants to know.
+    #[error("the query was stopped")]
+    Stopped,
+}
+
+/// Why a block that should answer cannot.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BlockFailed(Arc<BlockError>);
+
+impl QueryFailed {
+    pub(crate) fn block(block: &str, error: BlockError) -> Self {
+        Self::Block { block: block.to_owned(), source: BlockFailed(Arc::new(error)) }
+    }
 }
 
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
@@ -35,100 +49,160 @@ const TAG_VALUES_MAX: usize = 20_000;
 /// Spans of traces by the trace's key.
 type Spans = HashMap<TraceKey, Vec<Span>>;
 
-/// A trace that may match.
+/// A trace that may match. There may be very many of them.
 #[derive(Clone, Copy)]
 struct Candidate {
+    key: TraceKey,
     /// The trace starts no later, if it starts in the window at all.
     start_max: Timestamp,
     /// Conditions that one of its parts meets.
     met: Met,
 }
 
+/// A trace that matches. Of two, the one that an answer leaves out first is the greater.
+struct Found {
+    start: Reverse<Timestamp>,
+    id: TraceId,
+    trace: Vec<Span>,
+}
+
+impl Found {
+    fn place(&self) -> (Reverse<Timestamp>, TraceId) {
+        (self.start, self.id)
+    }
+}
+
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Found {}
+
+impl PartialOrd for Found {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Found {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+/// Asked wherever a query has gone on for a while.
+pub(crate) fn go_on(stop: &Stop) -> Result<(), QueryFailed> {
+    if stop.is_stopped() { Err(QueryFailed::Stopped) } else { Ok(()) }
+}
+
 impl Parts {
-    pub(crate) fn trace(&self, id: TraceId) -> Result<Vec<Span>, QueryFailed> {
+    pub(crate) fn trace(&self, id: TraceId, stop: &Stop) -> Result<Vec<Span>, QueryFailed> {
         let key = id.into();
-        Ok(self.read(&[key])?.remove(&key).map_or_else(Vec::new, assemble))
+        Ok(self.read(&[key], stop)?.remove(&key).map_or_else(Vec::new, assemble))
     }
 
     /// What [`TraceQuery::run`] gives for all traces that are stored.
-    pub(crate) fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        let mut candidates = self.candidates(query);
-        candidates.sort_unstable_by_key(|(key, candidate)| (Reverse(candidate.start_max), *key));
-        let mut found: Vec<(Reverse<Timestamp>, TraceId, Vec<Span>)> = Vec::new();
+    pub(crate) fn traces(
+        &self,
+        query: &TraceQuery,
+        stop: &Stop,
+    ) -> Result<Vec<Vec<Span>>, QueryFailed> {
+        let mut candidates = self.candidates(query, stop)?;
+        candidates.sort_unstable_by_key(|candidate| (Reverse(candidate.start_max), candidate.key));
+        // No more than the limit, the worst of them on top.
+        let mut found: BinaryHeap<Found> = BinaryHeap::new();
         let mut at_once = query.limit().clamp(READ_TRACES_MIN, READ_TRACES_MAX);
         let mut left = candidates.as_slice();
-        while let Some((_, newest)) = left.first() {
-            found.sort_by_key(|(start, id, _)| (*start, *id));
-            found.truncate(query.limit());
+        while let Some(newest) = left.first() {
+            go_on(stop)?;
             // Strictly later: of two that start together the ids decide, and both must be here.
             if found.len() == query.limit()
-                && found.last().is_some_and(|(start, ..)| start.0 > newest.start_max)
+                && found.peek().is_some_and(|worst| worst.start.0 > newest.start_max)
             {
                 break;
             }
             let (now, later) = left.split_at(at_once.min(left.len()));
-            for trace in self.matching(query, now)? {
+            self.each_match(query, now, stop, |trace| {
                 if let (Some(start), Some(first)) = (trace_start(&trace), trace.first()) {
-                    found.push((Reverse(start), first.trace_id, trace));
+                    found.push(Found { start: Reverse(start), id: first.trace_id, trace });
+                    if found.len() > query.limit() {
+                        found.pop();
+                    }
                 }
-            }
+            })?;
             left = later;
             at_once = (at_once * 2).min(READ_TRACES_MAX);
         }
-        found.sort_by_key(|(start, id, _)| (*start, *id));
-        found.truncate(query.limit());
-        Ok(found.into_iter().map(|(.., trace)| trace).collect())
+        Ok(found.into_sorted_vec().into_iter().map(|found| found.trace).collect())
     }
 
-    /// Traces that may start in the window and meet what indexes can tell of.
-    fn candidates(&self, query: &TraceQuery) -> Vec<(TraceKey, Candidate)> {
+    /// Traces that may start in the window and meet what indexes can tell of, by key.
+    fn candidates(&self, query: &TraceQuery, stop: &Stop) -> Result<Vec<Candidate>, QueryFailed> {
         if query.service_name().is_some_and(|service| !self.knows_service(service)) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let wanted = Wanted::of(query);
-        let mut candidates: HashMap<TraceKey, Candidate> = HashMap::new();
+        let mut candidates: Vec<Candidate> = Vec::new();
         let mut add = |key: TraceKey, start_max: Timestamp, met: Met| {
-            let candidate = candidates.entry(key).or_insert(Candidate { start_max, met });
-            candidate.start_max = candidate.start_max.max(start_max);
-            candidate.met.add(met);
+            candidates.push(Candidate { key, start_max, met });
         };
         let covers = |start| query.covers(start);
         for head in &self.heads {
-            each_trace(head, |key, trace| {
+            each_trace(head, stop, |key, trace| {
                 if let Some(start_max) = trace.facts.start_within(covers) {
                     add(key, start_max, wanted.met_by(&trace.spans));
                 }
-            });
+            })?;
         }
         for block in self.blocks.iter() {
+            go_on(stop)?;
             block.index().look_up(&wanted).candidates(query, &mut add);
         }
+        // What parts of a trace say, together.
+        candidates.sort_unstable_by_key(|candidate| candidate.key);
+        candidates.dedup_by(|next, first| {
+            let is_same = next.key == first.key;
+            if is_same {
+                first.start_max = first.start_max.max(next.start_max);
+                first.met.add(next.met);
+            }
+            is_same
+        });
         let all = wanted.all();
-        let (mut found, mut lacking): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(|(_, candidate)| candidate.met == all);
-        self.meet_elsewhere(&wanted, &mut lacking);
-        found.extend(lacking.into_iter().filter(|(_, candidate)| candidate.met == all));
-        found
+        self.meet_elsewhere(&wanted, all, &mut candidates, stop)?;
+        candidates.retain(|candidate| candidate.met == all);
+        Ok(candidates)
     }
 
     /// What is missing may be in a piece of the trace that does not decide its start.
-    fn meet_elsewhere(&self, wanted: &Wanted, lacking: &mut [(TraceKey, Candidate)]) {
-        for head in &self.heads {
-            for lacking in lacking.chunks_mut(HEAD_TRACES) {
+    fn meet_elsewhere(
+        &self,
+        wanted: &Wanted,
+        all: Met,
+        candidates: &mut [Candidate],
+        stop: &Stop,
+    ) -> Result<(), QueryFailed> {
+        for candidates in candidates.chunks_mut(HEAD_TRACES) {
+            go_on(stop)?;
+            for head in &self.heads {
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
-                for (key, candidate) in lacking {
-                    if let Some(trace) = head.trace(*key) {
+                for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
+                    if let Some(trace) = head.trace(candidate.key) {
                         candidate.met.add(wanted.met_by(&trace.spans));
                     }
                 }
             }
         }
         for block in self.blocks.iter() {
+            go_on(stop)?;
             let looked_up = block.index().look_up(wanted);
-            for (key, candidate) in lacking.iter_mut() {
-                candidate.met.add(looked_up.met_by(*key));
+            for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
+                candidate.met.add(looked_up.met_by(candidate.key));
             }
         }
+        Ok(())
     }
 
     fn knows_service(&self, service: &str) -> bool {
@@ -139,16 +213,19 @@ impl Parts {
             || self.blocks.iter().any(|block| block.index().names.has_service(service))
     }
 
-    fn matching(
+    /// Calls `each` with those of the candidates that match.
+    fn each_match(
         &self,
         query: &TraceQuery,
-        candidates: &[(TraceKey, Candidate)],
-    ) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        let mut keys: Vec<TraceKey> = candidates.iter().map(|(key, _)| *key).collect();
+        candidates: &[Candidate],
+        stop: &Stop,
+        each: impl FnMut(Vec<Span>),
+    ) -> Result<(), QueryFailed> {
+        let mut keys: Vec<TraceKey> = candidates.iter().map(|candidate| candidate.key).collect();
         keys.retain(|key| !self.surely_differs(*key, query));
-        let traces = self.read(&keys)?;
-        let traces = traces.into_values().map(assemble);
-        Ok(traces.filter(|trace| query.matches(trace)).collect())
+        let traces = self.read(&keys, stop)?.into_values().map(assemble);
+        traces.filter(|trace| query.matches(trace)).for_each(each);
+        Ok(())
     }
 
     /// Whether a trace that is in one head alone fails to match: then it need not be copied.
@@ -166,13 +243,15 @@ impl Parts {
     }
 
     /// All spans of these traces, from every part, in the order of the parts.
-    fn read(&self, keys: &[TraceKey]) -> Result<Spans, QueryFailed> {
+    fn read(&self, keys: &[TraceKey], stop: &Stop) -> Result<Spans, QueryFailed> {
         let mut spans = Spans::new();
         for block in self.blocks.iter() {
-            block.read(keys, &mut |key, span| spans.entry(key).or_default().push(span))?;
+            go_on(stop)?;
+            block.read(keys, stop, &mut |key, span| spans.entry(key).or_default().push(span))?;
         }
         for head in &self.heads {
             for keys in keys.chunks(HEAD_TRACES) {
+                go_on(stop)?;
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for key in keys {
                     if let Some(trace) = head.trace(*key) {
@@ -189,6 +268,7 @@ impl Parts {
         &self,
         start_ms: u64,
         end_ms: u64,
+        stop: &Stop,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         let mut ids: BTreeSet<u64> = BTreeSet::new();
         let may_touch = |start: Option<Timestamp>, latest: Option<Timestamp>| {
@@ -196,13 +276,14 @@ impl Parts {
                 && latest.is_some_and(|at| at.millis() >= start_ms)
         };
         for head in &self.heads {
-            each_trace(head, |key, trace| {
+            each_trace(head, stop, |key, trace| {
                 if may_touch(trace.facts.start, trace.facts.latest) {
                     ids.insert(key.low);
                 }
-            });
+            })?;
         }
         for block in self.blocks.iter() {
+            go_on(stop)?;
             let traces = block.index().traces.iter();
             let touching = traces.filter(|entry| may_touch(entry.facts.start, entry.facts.latest));
             ids.extend(touching.map(|entry| entry.key.low));
@@ -212,10 +293,11 @@ impl Parts {
         for ids in ids.chunks(READ_TRACES_MAX) {
             let keys: Vec<TraceKey> = self.keys_of(ids).into_iter().collect();
             let mut groups: HashMap<u64, Vec<Span>> = HashMap::new();
-            for (key, spans) in self.read(&keys)? {
+            for (key, spans) in self.read(&keys, stop)? {
                 groups.entry(key.low).or_default().extend(spans);
             }
             for id in ids {
+                go_on(stop)?;
                 let trace = groups.remove(id).map_or_else(Vec::new, assemble);
                 let is_in_window = |span: &Span| {
                     span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
@@ -248,12 +330,12 @@ impl Parts {
     }
 
     /// Names of services, sorted.
-    pub(crate) fn service_names(&self) -> Vec<String> {
+    pub(crate) fn service_names(&self, stop: &Stop) -> Result<Vec<String>, QueryFailed> {
         let mut services = BTreeSet::new();
-        self.each_names(|names| {
+        self.each_names(stop, |names| {
             services.extend(names.services().map(|(service, _)| service.to_owned()));
-        });
-        services.into_iter().collect()
+        })?;
+        Ok(services.into_iter().collect())
     }
 
     /// Names that one service used, sorted.
@@ -261,27 +343,30 @@ impl Parts {
         &self,
         service: &str,
         which: fn(&ServiceNames) -> &BTreeSet<String>,
-    ) -> Vec<String> {
+        stop: &Stop,
+    ) -> Result<Vec<String>, QueryFailed> {
         let mut found = BTreeSet::new();
-        self.each_names(|names| {
+        self.each_names(stop, |names| {
             if let Some(names) = names.service(service) {
                 found.extend(which(names).iter().cloned());
             }
-        });
-        found.into_iter().collect()
+        })?;
+        Ok(found.into_iter().collect())
     }
 
-    fn each_names(&self, mut each: impl FnMut(&Names)) {
+    fn each_names(&self, stop: &Stop, mut each: impl FnMut(&Names)) -> Result<(), QueryFailed> {
         for block in self.blocks.iter() {
+            go_on(stop)?;
             each(&block.index().names);
         }
         for head in &self.heads {
             each(head.read().unwrap_or_else(PoisonError::into_inner).names());
         }
+        Ok(())
     }
 
     /// Keys of tags, sorted, as Zipkin shows them.
-    pub(crate) fn tag_keys(&self) -> Result<Vec<String>, QueryFailed> {
+    pub(crate) fn tag_keys(&self, stop: &Stop) -> Result<Vec<String>, QueryFailed> {
         let mut keys: HashSet<String> = HashSet::new();
         let mut add = |key: &str| {
             if keys.len() < TAG_KEYS_MAX && !keys.contains(key) {
@@ -289,14 +374,15 @@ impl Parts {
             }
         };
         for block in self.blocks.iter() {
+            go_on(stop)?;
             block.tags()?.keys().for_each(&mut add);
         }
-        self.each_head_span(|span| span.zipkin_tags().keys().for_each(|key| add(key)));
+        self.each_head_span(stop, |span| span.zipkin_tags().keys().for_each(|key| add(key)))?;
         Ok(sorted(keys))
     }
 
     /// Values of one tag, sorted, as Zipkin shows them.
-    pub(crate) fn tag_values(&self, key: &str) -> Result<Vec<String>, QueryFailed> {
+    pub(crate) fn tag_values(&self, key: &str, stop: &Stop) -> Result<Vec<String>, QueryFailed> {
         let mut values: HashSet<String> = HashSet::new();
         let mut add = |value: &str| {
             if values.len() < TAG_VALUES_MAX && !values.contains(value) {
@@ -304,20 +390,22 @@ impl Parts {
             }
         };
         for block in self.blocks.iter() {
+            go_on(stop)?;
             block.tags()?.values(key).for_each(&mut add);
         }
-        self.each_head_span(|span| {
+        self.each_head_span(stop, |span| {
             if let Some(value) = span.zipkin_tag(key) {
                 add(&value);
             }
-        });
+        })?;
         Ok(sorted(values))
     }
 
-    fn each_head_span(&self, mut each: impl FnMut(&Span)) {
+    fn each_head_span(&self, stop: &Stop, mut each: impl FnMut(&Span)) -> Result<(), QueryFailed> {
         for head in &self.heads {
-            each_trace(head, |_, trace| trace.spans.iter().for_each(&mut each));
+            each_trace(head, stop, |_, trace| trace.spans.iter().for_each(&mut each))?;
         }
+        Ok(())
     }
 }
 
@@ -328,9 +416,14 @@ fn sorted(set: HashSet<String>) -> Vec<String> {
 }
 
 /// Calls `each` with every trace, and lets the head's writer in between.
-fn each_trace(head: &SharedHead, mut each: impl FnMut(TraceKey, &HeadTrace)) {
+fn each_trace(
+    head: &SharedHead,
+    stop: &Stop,
+    mut each: impl FnMut(TraceKey, &HeadTrace),
+) -> Result<(), QueryFailed> {
     let mut from = Bound::Unbounded;
     loop {
+        go_on(stop)?;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
         let mut last = None;
         for (key, trace) in head.traces_from(from).take(HEAD_TRACES) {
@@ -339,7 +432,7 @@ fn each_trace(head: &SharedHead, mut each: impl FnMut(TraceKey, &HeadTrace)) {
         }
         match last {
             Some(key) => from = Bound::Excluded(key),
-            None => return,
+            None => return Ok(()),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clock::Clock;
-use crate::commit::Queue;
+use crate::commit::{Claim, Queue, Room};
 use crate::disk::Disk;
-use crate::store::Options;
+use crate::store::{AppendError, Options};
 use crate::view::View;
 use crate::wal::writer::Segments;
 
@@ -77,7 +77,32 @@ impl Shared {
     }
 
     pub(crate) fn note_head_bytes(&self, bytes: u64) {
-        self.head_bytes.store(bytes, Ordering::Relaxed);
+        if self.head_bytes.swap(bytes, Ordering::Relaxed) > bytes {
+            self.queue.tell_changed();
+        }
+    }
+
+    /// Room for a batch on its way to the log, now or not at all.
+    pub(crate) fn room_for(&self, bytes: u64) -> Result<Room<'_>, AppendError> {
+        let room = self.head_has_room().and_then(|()| self.queue.room_for(bytes));
+        if matches!(room, Err(AppendError::Overloaded)) {
+            self.counters.overloads.add(1);
+        }
+        room
+    }
+
+    /// Room for whoever waits for it, now or not yet.
+    pub(crate) fn room_for_claim(&self, claim: &Claim<'_>) -> Result<Room<'_>, AppendError> {
+        self.head_has_room()?;
+        self.queue.room_for_claim(claim)
+    }
+
+    /// Sealing that cannot keep up, or fails, must not cost all memory, and the caller must know.
+    fn head_has_room(&self) -> Result<(), AppendError> {
+        // A store that is closed says so, however full it is.
+        self.queue.is_open()?;
+        let is_full = self.head_bytes() >= self.options.head_bytes_max.saturating_mul(2);
+        if is_full { Err(AppendError::Overloaded) } else { Ok(()) }
     }
 
     /// What the head that is written to takes.

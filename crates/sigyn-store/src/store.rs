@@ -9,17 +9,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sigyn_model::{DependencyLink, Span, SpanBatch, TargetProgress, TraceId, TraceQuery};
-use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::commit::{self, Waiting};
+use crate::commit::{self, Encoded};
 use crate::disk::{Disk, Lock};
-use crate::head::span_bytes;
+use crate::queries::Queries;
 use crate::query::QueryFailed;
 use crate::recovery::{self, Recovered};
 use crate::shared::Shared;
 use crate::stats::Stats;
-use crate::wal::record;
+use crate::stop::Stop;
 use crate::worker;
 
 /// How a store is kept.
@@ -160,25 +159,35 @@ impl Store {
 
     /// Stores a batch: its spans and its progress, or nothing. Returns once it is durable and
     /// visible. A caller that stops waiting leaves open which of the two it is.
+    ///
+    /// Refuses at once when too much waits already: for spans whose sender can come again.
     pub async fn append(&self, batch: SpanBatch) -> Result<(), AppendError> {
         let shared = &self.0.shared;
-        if shared.head_bytes() >= shared.options.head_bytes_max.saturating_mul(2) {
-            // Sealing cannot keep up, or fails: memory is bounded, and the caller must know.
-            shared.counters.overloads.add(1);
-            return Err(AppendError::Overloaded);
-        }
-        let arrival_ms = shared.clock.now_ms();
-        let payload =
-            record::encode_batch(&batch, arrival_ms).map_err(|_| AppendError::TooLarge)?;
-        let spans_bytes: u64 = batch.spans.iter().map(span_bytes).sum();
-        let bytes = payload.len() as u64 + spans_bytes;
-        let (done, answer) = oneshot::channel();
-        let waiting = Waiting { payload, batch, arrival_ms, bytes, done };
-        shared.queue.append(waiting).inspect_err(|error| {
-            if *error == AppendError::Overloaded {
-                shared.counters.overloads.add(1);
-            }
-        })?;
+        // Before the work of encoding.
+        shared.room_for(0)?;
+        let encoded = Encoded::of(batch, &shared.clock)?;
+        let answer = shared.room_for(encoded.bytes)?.put(encoded)?;
+        answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// The same, but waits for room instead of refusing, however long that takes: for spans whose
+    /// sender is held back by it. Whoever came first goes first.
+    ///
+    /// A caller that stops waiting before there is room has appended nothing.
+    pub async fn append_waiting(&self, batch: SpanBatch) -> Result<(), AppendError> {
+        let shared = &self.0.shared;
+        let answer = {
+            let turn = shared.queue.turn().await;
+            let encoded = Encoded::of(batch, &shared.clock)?;
+            let claim = turn.claim(encoded.bytes);
+            let room = loop {
+                match shared.room_for_claim(&claim) {
+                    Err(AppendError::Overloaded) => claim.changed().await,
+                    answer => break answer?,
+                }
+            };
+            room.put(encoded)?
+        };
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
@@ -198,49 +207,57 @@ impl Store {
         self.0.shared.view.progress()
     }
 
-    /// The spans of the trace with exactly this id, each once, in order of time. Empty if there is none.
+    /// Queries that can be ended. Those of the store itself run to their end.
+    pub fn queries(&self, stop: Stop) -> Queries {
+        Queries::new(self.0.shared.clone(), stop)
+    }
+
+    fn whole_queries(&self) -> Queries {
+        self.queries(Stop::default())
+    }
+
+    /// See [`Queries::trace`].
     pub fn trace(&self, id: TraceId) -> Result<Vec<Span>, QueryFailed> {
-        self.0.shared.view.parts().trace(id)
+        self.whole_queries().trace(id)
     }
 
-    /// What [`TraceQuery::run`] gives for all traces that are stored.
+    /// See [`Queries::traces`].
     pub fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        self.0.shared.view.parts().traces(query)
+        self.whole_queries().traces(query)
     }
 
-    /// All services, sorted.
+    /// See [`Queries::service_names`].
     pub fn service_names(&self) -> Result<Vec<String>, QueryFailed> {
-        Ok(self.0.shared.view.parts().service_names())
+        self.whole_queries().service_names()
     }
 
-    /// Names of a service's spans, sorted.
+    /// See [`Queries::span_names`].
     pub fn span_names(&self, service: &str) -> Result<Vec<String>, QueryFailed> {
-        Ok(self.0.shared.view.parts().names_of(service, |names| &names.spans))
+        self.whole_queries().span_names(service)
     }
 
-    /// Names of the services that a service names as its peers, sorted.
+    /// See [`Queries::remote_service_names`].
     pub fn remote_service_names(&self, service: &str) -> Result<Vec<String>, QueryFailed> {
-        Ok(self.0.shared.view.parts().names_of(service, |names| &names.remotes))
+        self.whole_queries().remote_service_names(service)
     }
 
-    /// Links of all traces with any span in `[end - lookback, end]`, whole, grouped by the low half
-    /// of their ids.
+    /// See [`Queries::dependencies`].
     pub fn dependencies(
         &self,
         end_ms: u64,
         lookback_ms: u64,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
-        self.0.shared.view.parts().dependencies(end_ms.saturating_sub(lookback_ms), end_ms)
+        self.whole_queries().dependencies(end_ms, lookback_ms)
     }
 
-    /// Keys of tags, for completion: sorted and bounded.
+    /// See [`Queries::tag_keys`].
     pub fn tag_keys(&self) -> Result<Vec<String>, QueryFailed> {
-        self.0.shared.view.parts().tag_keys()
+        self.whole_queries().tag_keys()
     }
 
-    /// Values of a tag, for completion: sorted and bounded.
+    /// See [`Queries::tag_values`].
     pub fn tag_values(&self, key: &str) -> Result<Vec<String>, QueryFailed> {
-        self.0.shared.view.parts().tag_values(key)
+        self.whole_queries().tag_values(key)
     }
 
     pub fn stats(&self) -> Stats {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,81 @@
+//! All that can be asked of a store, by somebody who may lose interest.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sigyn_model::{DependencyLink, Span, TraceId, TraceQuery};
+
+use crate::query::QueryFailed;
+use crate::shared::Shared;
+use crate::stop::Stop;
+use crate::view::Parts;
+
+/// Queries that end soon after they are told to, with [`QueryFailed::Stopped`].
+#[derive(Clone)]
+pub struct Queries {
+    shared: Arc<Shared>,
+    stop: Stop,
+}
+
+impl fmt::Debug for Queries {
+    /// Without the spans.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queries").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+impl Queries {
+    pub(crate) fn new(shared: Arc<Shared>, stop: Stop) -> Self {
+        Self { shared, stop }
+    }
+
+    /// Every question is answered from one moment's view, which it does not keep for the next.
+    fn parts(&self) -> Parts {
+        self.shared.view.parts()
+    }
+
+    /// The spans of the trace with exactly this id, each once, in order of time. Empty if there is none.
+    pub fn trace(&self, id: TraceId) -> Result<Vec<Span>, QueryFailed> {
+        self.parts().trace(id, &self.stop)
+    }
+
+    /// What [`TraceQuery::run`] gives for all traces that are stored.
+    pub fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
+        self.parts().traces(query, &self.stop)
+    }
+
+    /// All services, sorted.
+    pub fn service_names(&self) -> Result<Vec<String>, QueryFailed> {
+        self.parts().service_names(&self.stop)
+    }
+
+    /// Names of a service's spans, sorted.
+    pub fn span_names(&self, service: &str) -> Result<Vec<String>, QueryFailed> {
+        self.parts().names_of(service, |names| &names.spans, &self.stop)
+    }
+
+    /// Names of the services that a service names as its peers, sorted.
+    pub fn remote_service_names(&self, service: &str) -> Result<Vec<String>, QueryFailed> {
+        self.parts().names_of(service, |names| &names.remotes, &self.stop)
+    }
+
+    /// Links of all traces with any span in `[end - lookback, end]`, whole, grouped by the low half
+    /// of their ids.
+    pub fn dependencies(
+        &self,
+        end_ms: u64,
+        lookback_ms: u64,
+    ) -> Result<Vec<DependencyLink>, QueryFailed> {
+        self.parts().dependencies(end_ms.saturating_sub(lookback_ms), end_ms, &self.stop)
+    }
+
+    /// Keys of tags, for completion: sorted and bounded.
+    pub fn tag_keys(&self) -> Result<Vec<String>, QueryFailed> {
+        self.parts().tag_keys(&self.stop)
+    }
+
+    /// Values of a tag, for completion: sorted and bounded.
+    pub fn tag_values(&self, key: &str) -> Result<Vec<String>, QueryFailed> {
+        self.parts().tag_values(key, &self.stop)
+    }
+}
