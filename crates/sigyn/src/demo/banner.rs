@@ -12,6 +12,9 @@ use crate::http_client::HttpClient;
 /// How long the demo waits for its first interesting trace before it prints without one.
 const PATIENCE: Duration = Duration::from_secs(9);
 
+/// Services that take part in a checkout and are traced.
+const CHECKOUT_SERVICES: usize = 6;
+
 pub(super) fn opening(scene: &Scene, base: &str, asked: u16, port: u16, config: &Path) {
     let bold = |text: &str| paint("1", text);
     let faint = |text: &str| paint("2", text);
@@ -75,9 +78,12 @@ async fn slow_checkout(client: &HttpClient, base: &str) -> String {
             && let Ok(body) = serde_json::from_slice::<Value>(&answer.body)
         {
             let traces = body["data"]["traces"].as_array().map_or(&[][..], Vec::as_slice);
-            // Whole ones only: scraped from its root to its leaves.
-            let whole =
-                |trace: &&Value| trace["root"]["service"] == "storefront" && trace["missing"] == 0;
+            // Whole ones only: every service that takes part in a checkout has been scraped.
+            let whole = |trace: &&Value| {
+                trace["root"]["service"] == "storefront"
+                    && trace["missing"] == 0
+                    && trace["services"].as_array().map_or(0, Vec::len) >= CHECKOUT_SERVICES
+            };
             let traces: Vec<&Value> = traces.iter().filter(whole).collect();
             let best = traces.iter().max_by_key(|trace| {
                 (trace["errors"].as_u64() > Some(0), trace["durationUs"].as_u64())
