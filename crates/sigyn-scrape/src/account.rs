@@ -5,10 +5,17 @@
 //!
 //! The law, per epoch, whenever nothing waits beyond the answer:
 //! `finished = received + lost + oversize + shutdown`. It holds from the first contact on, since a
-//! target tells a reader without a cursor what it evicted before. What the law leaves over is
-//! `unexplained`: a state, not an event. It is computed anew at each such answer and may shrink,
-//! so a target whose counters run ahead of its log for a moment does not leave a stain for ever.
+//! target tells a reader without a cursor what it evicted before. What the law leaves over:
+//!
+//! - It belongs to segments that were stepped over, if there were any since the law last closed:
+//!   `rejected`. That is known until this process ends; after that it is `unexplained`.
+//! - Else it waits in [`EpochAccount::unexplained`], since a target's counters may run ahead of its
+//!   log for a moment. What is still left when the law closes the next time, or when the epoch ends,
+//!   is counted as `unexplained`, and as lost in its epoch, so that it is counted once. No total
+//!   ever falls.
+//! - Less than nothing is no loss: the target contradicts itself, which is told and not counted.
 
+use sigyn_model::pull::Cursor;
 use sigyn_model::{Account, EpochAccount, TargetProgress};
 
 use crate::answer::Answer;
@@ -17,20 +24,55 @@ use crate::answer::Answer;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrived {
     pub(crate) kept: u64,
-    /// Refused by the decoder. They arrived, so the law counts them as received.
+    /// Refused by the decoder or the store. They arrived, so the law counts them as received.
     pub(crate) rejected: u64,
+    /// The body was stepped over: it holds more spans than those, and only the law knows how many.
+    pub(crate) uncounted: bool,
 }
 
-/// The books after an answer of a target that speaks the protocol.
-pub(crate) fn settle(before: &TargetProgress, answer: &Answer, arrived: Arrived) -> TargetProgress {
+/// What is known of one process behind the target's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) cursor: Cursor,
+    pub(crate) account: EpochAccount,
+    /// Bodies were stepped over since the law last closed.
+    pub(crate) uncounted: bool,
+}
+
+/// The books after one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) progress: TargetProgress,
+    pub(crate) uncounted: bool,
+    /// The process that was read before, if another one answered.
+    pub(crate) left: Option<Life>,
+    /// More spans are accounted for than the target says it finished. `None` if the law did not close.
+    pub(crate) surplus: Option<u64>,
+}
+
+/// The books after an answer of a target that speaks the protocol. `uncounted` is what the answer
+/// before left of itself.
+pub(crate) fn settle(
+    before: &TargetProgress,
+    uncounted: bool,
+    answer: &Answer,
+    arrived: Arrived,
+) -> Settled {
     let mut account = before.account.clone();
+    let mut uncounted = uncounted;
+    let mut left = None;
     let start = Start::of(before, answer);
     match start {
         Start::Here => {}
         Start::FirstContact => account.epoch = EpochAccount::default(),
-        Start::Restarted => {
+        Start::Restarted(cursor) => {
             account.restarts = account.restarts.saturating_add(1);
-            account.epoch = EpochAccount::default();
+            // Nothing will explain it any more.
+            let rest = account.epoch.unexplained;
+            give_up(&mut account, rest);
+            let ended = std::mem::take(&mut account.epoch);
+            left = Some(Life { cursor, account: ended, uncounted });
+            uncounted = false;
         }
         Start::Rewound => {
             account.restarts = account.restarts.saturating_add(1);
@@ -44,6 +86,7 @@ pub(crate) fn settle(before: &TargetProgress, answer: &Answer, arrived: Arrived)
     add(&mut account.received, arrived.kept);
     add(&mut account.lost.rejected, arrived.rejected);
     add(&mut account.epoch.received, arrived.kept.saturating_add(arrived.rejected));
+    uncounted |= arrived.uncounted;
 
     add(&mut account.epoch.lost, answer.lost);
     match start {
@@ -52,24 +95,31 @@ pub(crate) fn settle(before: &TargetProgress, answer: &Answer, arrived: Arrived)
     }
     advance(&mut account.epoch.oversize, answer.dropped.oversize, &mut account.lost.oversize);
     advance(&mut account.epoch.shutdown, answer.dropped.shutdown, &mut account.lost.shutdown);
+    let mut surplus = None;
     if let Some(finished) = answer.finished {
         account.epoch.finished = finished;
         if !answer.more {
-            check_law(&mut account);
+            surplus = Some(close(&mut account, std::mem::take(&mut uncounted)));
         }
     }
-    TargetProgress { target: before.target.clone(), cursor: Some(answer.next), account }
+    let target = before.target.clone();
+    let progress = TargetProgress { target, cursor: Some(answer.next), account };
+    Settled { progress, uncounted, left, surplus }
 }
 
 /// The books after an answer of a foreign target: no cursor, and its losses are not known.
 ///
 /// A cursor that is already there stays: one stray answer (a proxy's, say) must not make the next
 /// read start over.
-pub(crate) fn settle_foreign(before: &TargetProgress, arrived: Arrived) -> TargetProgress {
-    let mut after = before.clone();
-    add(&mut after.account.received, arrived.kept);
-    add(&mut after.account.lost.rejected, arrived.rejected);
-    after
+pub(crate) fn settle_foreign(
+    before: &TargetProgress,
+    uncounted: bool,
+    arrived: Arrived,
+) -> Settled {
+    let mut progress = before.clone();
+    add(&mut progress.account.received, arrived.kept);
+    add(&mut progress.account.lost.rejected, arrived.rejected);
+    Settled { progress, uncounted, left: None, surplus: None }
 }
 
 /// Where an answer's segments begin, as seen from the cursor that was sent.
@@ -79,8 +129,8 @@ enum Start {
     Here,
     /// No cursor was sent: the whole epoch.
     FirstContact,
-    /// A new process: its whole epoch, and an unknown tail of the old one.
-    Restarted,
+    /// A new process: its whole epoch, and an unknown tail of the old one, read up to here.
+    Restarted(Cursor),
     /// The same epoch, yet before the cursor: the target forgot how far it was and told everything
     /// again. No recorder does so; the books then follow the target, as after a restart.
     Rewound,
@@ -91,23 +141,37 @@ impl Start {
         let first = answer.range.map_or(answer.next.seq, |range| range.first);
         match before.cursor {
             None => Self::FirstContact,
-            Some(sent) if sent.epoch != answer.next.epoch => Self::Restarted,
+            Some(sent) if sent.epoch != answer.next.epoch => Self::Restarted(sent),
             Some(sent) if first < sent.seq => Self::Rewound,
             Some(_) => Self::Here,
         }
     }
 }
 
-fn check_law(account: &mut Account) {
+/// Closes the law: nothing waits beyond the answer. Returns how many spans are there too many.
+fn close(account: &mut Account, uncounted: bool) -> u64 {
     let epoch = &mut account.epoch;
     let explained = [epoch.received, epoch.lost, epoch.oversize, epoch.shutdown]
         .into_iter()
         .fold(0, u64::saturating_add);
-    let unexplained = epoch.finished.saturating_sub(explained);
-    // The total holds the last remainder of every epoch; this epoch's is replaced.
-    let others = account.lost.unexplained.saturating_sub(epoch.unexplained);
-    account.lost.unexplained = others.saturating_add(unexplained);
-    epoch.unexplained = unexplained;
+    let rest = epoch.finished.saturating_sub(explained);
+    if uncounted {
+        add(&mut epoch.received, rest);
+        add(&mut account.lost.rejected, rest);
+        epoch.unexplained = 0;
+    } else {
+        let stayed = rest.min(epoch.unexplained);
+        epoch.unexplained = rest;
+        give_up(account, stayed);
+    }
+    explained.saturating_sub(account.epoch.finished)
+}
+
+/// Counts spans of the epoch's rest that nothing explains.
+fn give_up(account: &mut Account, spans: u64) {
+    add(&mut account.lost.unexplained, spans);
+    add(&mut account.epoch.lost, spans);
+    account.epoch.unexplained = account.epoch.unexplained.saturating_sub(spans);
 }
 
 fn add(total: &mut u64, n: u64) {

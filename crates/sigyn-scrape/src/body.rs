@@ -65,6 +65,22 @@ pub(crate) fn end_is_marked(version: Version, headers: &HeaderMap) -> bool {
         || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
+/// Reads a body that nobody wants to its end, so that its connection can be used again.
+pub(crate) async fn skip<B>(body: &mut B, limit: u64) -> Result<(), BodyError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| BodyError::Cut { read, source })?;
+        read += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if read >= limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+    }
+    Ok(())
+}
+
 /// Takes the next piece of `body`. `None` is its end; past `limit` bytes it is refused.
 pub(crate) async fn read_on<B>(
     body: &mut B,

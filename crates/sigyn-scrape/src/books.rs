@@ -6,13 +6,54 @@ use std::sync::Arc;
 use sigyn_model::TargetProgress;
 use tokio::sync::Mutex;
 
+use crate::account::{Life, Settled};
+use crate::lives::Lives;
+
 /// Progress of targets that are in no pool; the oldest beyond it are forgotten. One that comes back
 /// after that is read from its oldest segment, and what was stored already is stored once.
 const VANISHED_MAX: usize = 100_000;
 
-/// One target's progress. Whoever holds the lock scrapes the target: that is what keeps a loop from
+/// One target's ledger. Whoever holds the lock scrapes the target: that is what keeps a loop from
 /// starting while its predecessor still commits.
-pub(crate) type Book = Arc<Mutex<TargetProgress>>;
+pub(crate) type Book = Arc<Mutex<Ledger>>;
+
+/// What is known of one target: its progress as it was committed, and what only this process knows.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) progress: TargetProgress,
+    /// Of the process that is being read; see [`Life::uncounted`].
+    pub(crate) uncounted: bool,
+    pub(crate) lives: Lives,
+}
+
+impl Ledger {
+    pub(crate) fn new(progress: TargetProgress) -> Self {
+        Self { progress, ..Self::default() }
+    }
+
+    /// The answer is committed.
+    pub(crate) fn settled(&mut self, settled: Settled) {
+        self.progress = settled.progress;
+        self.uncounted = settled.uncounted;
+        if let Some(life) = settled.left {
+            self.lives.remember(life);
+        }
+    }
+
+    /// Goes on with a process that was read before. False if it is not known.
+    pub(crate) fn turn_to(&mut self, epoch: u64) -> bool {
+        let Some(Life { cursor, account, uncounted }) = self.lives.take(epoch) else {
+            return false;
+        };
+        let before = self.progress.cursor.replace(cursor);
+        let account = std::mem::replace(&mut self.progress.account.epoch, account);
+        let uncounted = std::mem::replace(&mut self.uncounted, uncounted);
+        if let Some(cursor) = before {
+            self.lives.remember(Life { cursor, account, uncounted });
+        }
+        true
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Books {
@@ -26,7 +67,7 @@ impl Books {
         let mut books = Self::default();
         for progress in progress {
             let key = progress.target.clone();
-            books.by_target.insert(key.clone(), Arc::new(Mutex::new(progress)));
+            books.by_target.insert(key.clone(), Arc::new(Mutex::new(Ledger::new(progress))));
             books.vanish(key);
         }
         books
@@ -35,7 +76,7 @@ impl Books {
     pub(crate) fn open(&mut self, key: &str) -> Book {
         let book = self.by_target.entry(key.to_owned()).or_insert_with(|| {
             let progress = TargetProgress { target: key.to_owned(), ..TargetProgress::default() };
-            Arc::new(Mutex::new(progress))
+            Arc::new(Mutex::new(Ledger::new(progress)))
         });
         Arc::clone(book)
     }
@@ -55,7 +96,32 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
+    use sigyn_model::EpochAccount;
+    use sigyn_model::pull::Cursor;
+
     use super::*;
+
+    #[test]
+    fn each_process_behind_an_address_keeps_its_cursor_and_its_books() {
+        let epoch = |received| EpochAccount { received, ..EpochAccount::default() };
+        let life = |id, received| Life {
+            cursor: Cursor { epoch: id, seq: 10 * id },
+            account: epoch(received),
+            uncounted: id == 2,
+        };
+        let mut ledger = Ledger::default();
+        ledger.progress.cursor = Some(life(1, 5).cursor);
+        ledger.progress.account.epoch = epoch(5);
+        ledger.progress.account.received = 12;
+        ledger.lives.remember(life(2, 7));
+        assert!(ledger.turn_to(2) && !ledger.turn_to(3));
+        assert_eq!(ledger.progress.cursor, Some(Cursor { epoch: 2, seq: 20 }));
+        assert_eq!((ledger.progress.account.epoch.received, ledger.uncounted), (7, true));
+        assert!(ledger.turn_to(1));
+        assert_eq!(ledger.progress.cursor, Some(Cursor { epoch: 1, seq: 10 }));
+        assert_eq!((ledger.progress.account.epoch.received, ledger.uncounted), (5, false));
+        assert_eq!(ledger.progress.account.received, 12, "totals are those of the target");
+    }
 
     #[test]
     fn the_oldest_vanished_are_forgotten_and_those_in_use_are_not() {
@@ -68,6 +134,6 @@ mod tests {
         }
         assert_eq!(books.by_target.len(), VANISHED_MAX + 1);
         assert!(books.by_target.contains_key("0") && !books.by_target.contains_key("1"));
-        assert_eq!(held.blocking_lock().target, "0");
+        assert_eq!(held.blocking_lock().progress.target, "0");
     }
 }

@@ -3,30 +3,32 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use sigyn_model::codec::{self, DecodeError, Decoded};
+use sigyn_model::codec::{self, DecodeError, Decoded, Limits};
+use sigyn_model::pull::media;
 use sigyn_model::{Endpoint, Labels, Span};
 
 /// The formats we ask for, best first. One that cannot be read yet is not offered.
-pub(crate) const ACCEPT: &str = "application/x-protobuf; \
-    messageType=\"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest\", \
-    application/json;q=0.5";
-
-const OTLP_MESSAGE: &str = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest";
+pub(crate) fn accept() -> String {
+    format!("{}, {};q=0.5", media::OTLP, media::ZIPKIN_JSON)
+}
 
 /// What a `Content-Type` says of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Otlp,
+    /// Protobuf of no named message: of a target that speaks the protocol it is OTLP.
+    Protobuf,
     ZipkinJson,
     /// Spans, in a format that this version does not read.
     Unread(&'static str),
     NotSpans,
+    /// No type at all. A 2017 Loki client names none and means Thrift; most others have no spans.
+    Untyped,
 }
 
 impl Format {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // A 2017 Loki client names no type and means Thrift.
-        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Unread("Thrift") };
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Untyped };
         let Ok(text) = value.to_str() else { return Self::NotSpans };
         let mut parts = text.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -36,33 +38,58 @@ impl Format {
             })
         };
         match media_type.as_str() {
-            "application/x-protobuf" | "application/protobuf" => match parameter("messageType") {
-                None | Some(OTLP_MESSAGE) => Self::Otlp,
-                Some("zipkin.proto3.ListOfSpans") => Self::Unread("Zipkin proto3"),
+            media::PROTOBUF | "application/protobuf" => match parameter("messageType") {
+                None => Self::Protobuf,
+                Some(media::OTLP_MESSAGE) => Self::Otlp,
+                Some(media::ZIPKIN_PROTO3_MESSAGE) => Self::Unread("Zipkin proto3"),
                 Some(_) => Self::NotSpans,
             },
-            "application/json" => match parameter("profile") {
+            media::ZIPKIN_JSON => match parameter("profile") {
                 None => Self::ZipkinJson,
-                Some("otlp") => Self::Unread("OTLP JSON"),
+                Some(media::OTLP_PROFILE) => Self::Unread("OTLP JSON"),
                 Some(_) => Self::NotSpans,
             },
-            "application/vnd.apache.thrift.compact" => Self::Unread("Thrift"),
+            media::THRIFT => Self::Unread("Thrift"),
             _ => Self::NotSpans,
         }
     }
 
-    pub(crate) fn decode(self, body: &[u8]) -> Result<Decoded, DecodeError> {
+    /// Whether this version reads it. Of a format that it does not, another body is no better.
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self, Self::Otlp | Self::Protobuf | Self::ZipkinJson)
+    }
+
+    pub(crate) fn decode(self, body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
         match self {
-            Self::Otlp => codec::otlp::decode(body),
-            Self::ZipkinJson => codec::json_v2::decode_list(body)
+            Self::Otlp | Self::Protobuf => codec::otlp::decode_within(body, limits),
+            Self::ZipkinJson => codec::json_v2::decode_list_within(body, limits)
                 .map(|spans| Decoded { spans, problems: Vec::new() }),
             Self::Unread(name) => {
                 Err(DecodeError::new(format!("this version does not read {name}")))
             }
             Self::NotSpans => Err(DecodeError::new("the content type is not one of spans")),
+            Self::Untyped => Err(DecodeError::new("the answer names no content type")),
+        }
+    }
+
+    /// Whether a body that cannot be decoded was meant to be spans, where nothing else says so: many a
+    /// service answers every path with some JSON, or with a protobuf of its own.
+    pub(crate) fn claims_spans(self, body: &[u8]) -> bool {
+        match self {
+            Self::Otlp | Self::Unread(_) => true,
+            Self::ZipkinJson => {
+                let beginning = &body[..body.len().min(BEGINNING)];
+                let first = beginning.iter().find(|byte| !byte.is_ascii_whitespace());
+                let key = b"\"traceId\"";
+                first == Some(&b'[') && beginning.windows(key.len()).any(|window| window == key)
+            }
+            Self::Protobuf | Self::NotSpans | Self::Untyped => false,
         }
     }
 }
+
+/// Bytes of a body that are searched for what every span has.
+const BEGINNING: usize = 4096;
 
 /// Who the spans are from.
 #[derive(Clone, Debug)]
@@ -100,9 +127,10 @@ mod tests {
             }
             assert_eq!(Format::of(&headers), expected, "{content_type:?}");
         };
-        check(None, Format::Unread("Thrift"));
-        check(Some("application/x-protobuf"), Format::Otlp);
-        check(Some("Application/Protobuf"), Format::Otlp);
+        check(None, Format::Untyped);
+        check(Some("application/x-protobuf"), Format::Protobuf);
+        check(Some("Application/Protobuf"), Format::Protobuf);
+        check(Some("application/vnd.apache.thrift.compact"), Format::Unread("Thrift"));
         check(Some("application/json"), Format::ZipkinJson);
         check(Some("application/json; charset=utf-8"), Format::ZipkinJson);
         check(Some("application/json; profile=\"otlp\""), Format::Unread("OTLP JSON"));
@@ -116,8 +144,22 @@ mod tests {
         );
         check(Some("text/html; charset=utf-8"), Format::NotSpans);
         check(Some("text/plain; version=0.0.4"), Format::NotSpans);
-        let otlp = ACCEPT.split(", ").next().unwrap();
-        check(Some(otlp), Format::Otlp);
+        check(Some(media::OTLP), Format::Otlp);
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_decoded_claims_to_be_spans_or_not() {
+        let check = |format: Format, body: &str, expected| {
+            assert_eq!(format.claims_spans(body.as_bytes()), expected, "{format:?} {body}");
+        };
+        check(Format::ZipkinJson, " [{\"traceId\":7}]", true);
+        check(Format::ZipkinJson, "{\"traceId\":7}", false);
+        check(Format::ZipkinJson, "[{\"name\":7}]", false);
+        check(Format::ZipkinJson, "", false);
+        check(Format::Otlp, "?", true);
+        check(Format::Unread("Thrift"), "?", true);
+        check(Format::Protobuf, "?", false);
+        check(Format::Untyped, "?", false);
     }
 
     #[test]

@@ -58,8 +58,8 @@ impl Manager {
     ) -> (Self, Status) {
         let status = Status::default();
         let shared = Shared {
+            fetcher: Fetcher::new(options.memory_bytes_max),
             options,
-            fetcher: Fetcher::new(),
             context: Arc::new(Context::default()),
             commits,
             stop: CancellationToken::new(),

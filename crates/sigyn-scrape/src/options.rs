@@ -9,6 +9,9 @@ pub struct Options {
     pub user_agent: String,
     /// The bound on a body, unpacked, for jobs that set none.
     pub body_bytes_max: u64,
+    /// The bound on what is scraped and not stored yet, bodies and spans of all targets together.
+    /// A scrape that finds no room waits until its next turn, and is then given up.
+    pub memory_bytes_max: u64,
     /// Moves all targets' instants, so that two servers do not ask at the same time.
     pub seed: u64,
     /// Intervals without a span after which a target counts as silent. Losses, and whether context
@@ -22,6 +25,7 @@ impl Default for Options {
             scraper_name: "sigyn".to_owned(),
             user_agent: concat!("Sigyn/", env!("CARGO_PKG_VERSION")).to_owned(),
             body_bytes_max: 64 << 20,
+            memory_bytes_max: 512 << 20,
             seed: 0,
             silent_after: 10,
         }

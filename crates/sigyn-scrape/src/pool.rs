@@ -20,7 +20,7 @@ use crate::request::Ask;
 use crate::schedule::Schedule;
 use crate::scrape::Fetcher;
 use crate::scrape_error::chain;
-use crate::scrape_loop::{Commit, ScrapeLoop};
+use crate::scrape_loop::{Commit, ScrapeLoop, Trouble};
 use crate::status::{FailureCause, PoolView};
 use crate::target::Tracked;
 
@@ -86,6 +86,7 @@ impl Pool {
             keeps
         });
 
+        let mut keys = self.new_keys(&active);
         let mut shown = Vec::with_capacity(active.len());
         for target in active {
             let hash = target.hash;
@@ -95,7 +96,7 @@ impl Pool {
                     Arc::clone(&entry.tracked)
                 }
                 None => {
-                    let key = self.new_key(&target);
+                    let key = keys.remove(&hash).unwrap_or_else(|| own_key(&target));
                     let silent_after = shared.options.silent_after;
                     let context = Arc::clone(&shared.context);
                     Arc::new(Tracked::new(target, key, context, silent_after))
@@ -126,15 +127,27 @@ impl Pool {
         }
     }
 
-    /// Job and URL: what stays the same when labels change, so that a cursor outlives relabelling.
-    fn new_key(&mut self, target: &Target) -> String {
-        let mut key = format!("{}|{}", target.job, target.url);
-        if self.keys.contains(&key) {
-            key = format!("{key}|#{:016x}", target.hash);
-        }
-        self.keys.insert(key.clone());
-        key
+    /// Keys of the targets that have none yet. Two with one URL differ by their hashes, and the lower
+    /// one has the plain key whatever order they are found in: they must not swap their cursors.
+    fn new_keys(&mut self, active: &[Target]) -> HashMap<u64, String> {
+        let mut new: Vec<_> =
+            active.iter().filter(|target| !self.entries.contains_key(&target.hash)).collect();
+        new.sort_by_key(|target| target.hash);
+        new.into_iter()
+            .map(|target| {
+                let plain = format!("{}|{}", target.job, target.url);
+                let key = if self.keys.contains(&plain) { own_key(target) } else { plain };
+                self.keys.insert(key.clone());
+                (target.hash, key)
+            })
+            .collect()
     }
+}
+
+/// Job and URL stay the same when labels change, so that a cursor outlives relabelling. This is the
+/// key of a target whose URL is another's, too.
+fn own_key(target: &Target) -> String {
+    format!("{}|{}|#{:016x}", target.job, target.url, target.hash)
 }
 
 fn start(
@@ -177,6 +190,7 @@ fn start(
         origin,
         body_limit,
         seed: options.seed,
+        trouble: Trouble::default(),
         target: Arc::clone(&tracked),
     };
     let stop = shared.stop.child_token();

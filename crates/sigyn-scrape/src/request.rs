@@ -11,8 +11,11 @@ use sigyn_model::pull::{self, Cursor};
 use crate::decode;
 use crate::schedule::Schedule;
 
-/// What a body may hold on the wire unless its limit is small: more waits behind `Sigyn-More`.
-const PAGE_BYTES_MAX: u64 = 4 << 20;
+/// What a body may hold on the wire unless its limit is small: more waits behind `Sigyn-More`. Small
+/// pages share the memory for spans better than large ones, and a round trip costs little.
+const PAGE_BYTES_MAX: u64 = 1 << 20;
+/// So many pages in a row that fit, and the next may be larger again.
+const PAGES_BEFORE_GROWTH: u32 = 16;
 /// How much larger spans are unpacked than packed, with room to spare.
 const PACKED_RATIO: u64 = 16;
 
@@ -34,10 +37,11 @@ pub(crate) enum RequestError {
 pub(crate) struct Ask {
     uri: Uri,
     headers: HeaderMap,
-    /// The target's own parameters say how much a body holds.
-    max_bytes_is_set: bool,
-    /// `max_bytes` at first; see [`Ask::shrink`].
+    /// `max_bytes` where nothing speaks against it.
+    whole_page_bytes: u64,
+    /// `max_bytes` now; see [`Ask::shrink`].
     page_bytes: u64,
+    pages_that_fit: u32,
 }
 
 impl Ask {
@@ -62,7 +66,7 @@ impl Ask {
             return Err(RequestError::NoHost);
         }
         let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(decode::ACCEPT));
+        headers.insert(ACCEPT, value("the list of formats", &decode::accept())?);
         let packed = if compressed { "zstd, gzip" } else { "identity" };
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(packed));
         headers.insert(USER_AGENT, value("the user agent", user_agent)?);
@@ -75,19 +79,38 @@ impl Ask {
         {
             headers.insert(HeaderName::from_static(name), seconds(duration));
         }
-        let max_bytes_is_set = uri
-            .query()
-            .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("max_bytes=")));
         let page_bytes = PAGE_BYTES_MAX.min(body_limit / PACKED_RATIO).max(1);
-        Ok(Self { uri, headers, max_bytes_is_set, page_bytes })
+        // A target's own parameters may say how much a body holds.
+        let own = uri.query().and_then(|query| query.split('&').find_map(max_bytes));
+        let page_bytes = own.unwrap_or(page_bytes);
+        Ok(Self { uri, headers, whole_page_bytes: page_bytes, page_bytes, pages_that_fit: 0 })
     }
 
-    /// Asks for less at a time, after a body that was over its limit. False if it is as little as can
-    /// be: a single segment.
+    /// Asks for less at a time, after a body that was too large. False if it is as little as can be:
+    /// a single segment.
     pub(crate) fn shrink(&mut self) -> bool {
-        let shrinks = self.page_bytes > 1 && !self.max_bytes_is_set;
-        self.page_bytes = (self.page_bytes / 4).max(1);
+        self.shrink_to(self.page_bytes / 4)
+    }
+
+    /// Asks for one segment at a time, to find the one that cannot be read.
+    pub(crate) fn shrink_to_one_segment(&mut self) -> bool {
+        self.shrink_to(1)
+    }
+
+    fn shrink_to(&mut self, bytes: u64) -> bool {
+        let shrinks = self.page_bytes > 1;
+        self.page_bytes = bytes.max(1);
+        self.pages_that_fit = 0;
         shrinks
+    }
+
+    /// A page was read and stored. After some of them the next may be larger again.
+    pub(crate) fn fitted(&mut self) {
+        self.pages_that_fit += 1;
+        if self.pages_that_fit >= PAGES_BEFORE_GROWTH {
+            self.pages_that_fit = 0;
+            self.page_bytes = self.page_bytes.saturating_mul(4).min(self.whole_page_bytes);
+        }
     }
 
     /// `host:port`, as messages name the target.
@@ -109,14 +132,10 @@ impl Ask {
     }
 
     fn uri_for_page(&self) -> Uri {
-        if self.max_bytes_is_set {
-            return self.uri.clone();
-        }
         let path = self.uri.path();
-        let query = match self.uri.query() {
-            Some(query) if !query.is_empty() => format!("{query}&"),
-            _ => String::new(),
-        };
+        let own = self.uri.query().unwrap_or("").split('&');
+        let kept = own.filter(|pair| !pair.is_empty() && max_bytes(pair).is_none());
+        let query: String = kept.map(|pair| format!("{pair}&")).collect();
         let mut parts = self.uri.clone().into_parts();
         // Text of a valid URI and digits make a valid URI again; should they not, it is asked as it was.
         let Ok(paged) = format!("{path}?{query}max_bytes={}", self.page_bytes).parse() else {
@@ -125,6 +144,11 @@ impl Ask {
         parts.path_and_query = Some(paged);
         Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
+}
+
+/// What `max_bytes=<n>` says.
+fn max_bytes(pair: &str) -> Option<u64> {
+    pair.strip_prefix("max_bytes=")?.parse().ok()
 }
 
 fn value(what: &'static str, text: &str) -> Result<HeaderValue, RequestError> {
@@ -167,19 +191,27 @@ mod tests {
             let ask = ask(url, limit).unwrap();
             assert_eq!(ask.request(None).uri().to_string(), expected);
         };
-        check("http://h:1/traces", 1 << 30, "http://h:1/traces?max_bytes=4194304");
+        check("http://h:1/traces", 1 << 30, "http://h:1/traces?max_bytes=1048576");
         check("http://h:1", 16000, "http://h:1/?max_bytes=1000");
         check("http://h:1/t?a=b", 16000, "http://h:1/t?a=b&max_bytes=1000");
         check("http://h:1/t?", 16000, "http://h:1/t?max_bytes=1000");
         check("http://h:1/t?max_bytes=5", 16000, "http://h:1/t?max_bytes=5");
+        check("http://h:1/t?max_bytes=5&a=b", 16000, "http://h:1/t?a=b&max_bytes=5");
     }
 
     #[test]
-    fn pages_shrink_to_one_segment() {
+    fn pages_shrink_to_one_segment_and_grow_again() {
         let mut ask = ask("http://h:1/t", 16 * 8).unwrap();
+        let query = |ask: &Ask| ask.request(None).uri().query().unwrap().to_owned();
         assert!(ask.shrink() && ask.shrink());
-        assert_eq!(ask.request(None).uri().query(), Some("max_bytes=1"));
-        assert!(!ask.shrink());
+        assert_eq!(query(&ask), "max_bytes=1");
+        assert!(!ask.shrink() && !ask.shrink_to_one_segment());
+        for expected in ["max_bytes=4", "max_bytes=8", "max_bytes=8"] {
+            (0..PAGES_BEFORE_GROWTH).for_each(|_| ask.fitted());
+            assert_eq!(query(&ask), expected);
+        }
+        assert!(ask.shrink_to_one_segment());
+        assert_eq!(query(&ask), "max_bytes=1");
     }
 
     #[test]

@@ -11,33 +11,54 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use sigyn_model::Span;
-use sigyn_model::codec::Decoded;
+use sigyn_model::codec::{Decoded, Limits};
 use sigyn_model::pull::Cursor;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::time::Instant as Deadline;
 
 use crate::answer::Answer;
 use crate::body::{self, BodyError, Encoding};
 use crate::decode::{Format, Origin};
+use crate::lives::Lives;
+use crate::memory::{self, Memory, Share};
 use crate::request::Ask;
 use crate::scrape_error::ScrapeError;
+use crate::status::FailureCause;
 
 /// As long as Prometheus keeps an idle connection: longer than any usual interval.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(300);
-/// A body on the wire that is larger takes one of the few places for large bodies.
-const SMALL_BODY: usize = 128 << 10;
-/// Bodies beyond [`SMALL_BODY`] that are in memory at once, over all targets.
-const LARGE_BODIES_MAX: usize = 16;
-/// Packed bytes beyond which unpacking and decoding leave the async threads.
-const DECODE_INLINE_MAX: usize = 16 << 10;
+/// A body on the wire that is larger takes a share of the memory for bodies.
+const SMALL_BODY: usize = 16 << 10;
+/// What such a body takes, unless it says that it is smaller: a page, and a segment more.
+const PAGE_ON_THE_WIRE: u64 = 2 << 20;
+/// One body's spans take at most this part of the memory for spans.
+const PAGE_PART: u64 = 4;
+/// Unpacked bytes beyond which unpacking and decoding leave the async threads.
+const DECODE_INLINE_MAX: u64 = 256 << 10;
 /// Bodies decoded at once outside of the async threads: more would only share the same cores.
 const DECODERS_MAX: usize = 8;
 
-/// What all scrapes share: connections, and the places for large bodies.
+/// What all scrapes share: connections and memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: Client<HttpConnector, Empty<Bytes>>,
-    large_bodies: Arc<Semaphore>,
+    memory: Memory,
     decoders: Arc<Semaphore>,
+}
+
+/// What is asked of whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) ask: &'a Ask,
+    pub(crate) cursor: Option<Cursor>,
+    /// Other processes that answered at this address.
+    pub(crate) lives: &'a Lives,
+    /// For everything from connecting to the last byte.
+    pub(crate) timeout: Duration,
+    /// How long spans may wait for memory after that.
+    pub(crate) patience: Deadline,
+    pub(crate) body_limit: u64,
+    pub(crate) origin: &'a Origin,
 }
 
 /// What came of a scrape that did not fail.
@@ -48,6 +69,17 @@ pub(crate) enum Outcome {
     NotTraced {
         status: StatusCode,
         reason: String,
+    },
+    /// Another process than the one asked for answered, and it is known how far it was read.
+    OtherProcess {
+        status: StatusCode,
+        epoch: u64,
+    },
+    /// Segments are there, and this is where they lie, but their body is of no use.
+    Unreadable {
+        status: StatusCode,
+        answer: Answer,
+        error: ScrapeError,
     },
 }
 
@@ -62,8 +94,8 @@ pub(crate) struct Scraped {
     /// Body bytes, unpacked.
     pub(crate) bytes: u64,
     pub(crate) clock: Option<ClockSample>,
-    /// Held until the spans are committed: what bounds large bodies in memory.
-    pub(crate) place: Option<OwnedSemaphorePermit>,
+    /// The memory that the spans take. To be held until they are committed.
+    pub(crate) share: Option<Share>,
 }
 
 /// The target's clock against ours, once.
@@ -76,7 +108,7 @@ pub(crate) struct ClockSample {
 }
 
 impl Fetcher {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(memory_bytes_max: u64) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
@@ -87,24 +119,17 @@ impl Fetcher {
             .build(connector);
         Self {
             client,
-            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+            memory: Memory::new(memory_bytes_max),
             decoders: Arc::new(Semaphore::new(DECODERS_MAX)),
         }
     }
 
-    /// One request and its answer. `timeout` covers everything from connecting to the last byte.
-    pub(crate) async fn scrape(
-        &self,
-        ask: &Ask,
-        cursor: Option<Cursor>,
-        timeout: Duration,
-        body_limit: u64,
-        origin: &Origin,
-    ) -> Result<Outcome, ScrapeError> {
-        let receive = self.receive(ask, cursor, timeout, body_limit);
-        let received = tokio::time::timeout(timeout, receive).await;
+    /// One request and its answer.
+    pub(crate) async fn scrape(&self, question: Question<'_>) -> Result<Outcome, ScrapeError> {
+        let timeout = question.timeout;
+        let received = tokio::time::timeout(timeout, self.receive(question)).await;
         match received.map_err(|_| ScrapeError::Timeout(timeout))?? {
-            Received::NotTraced { status, reason } => Ok(Outcome::NotTraced { status, reason }),
+            Received::Nothing(outcome) => Ok(outcome),
             Received::Empty { status, answer, clock } => Ok(Outcome::Spans(Box::new(Scraped {
                 status,
                 answer,
@@ -112,31 +137,39 @@ impl Fetcher {
                 problems: Vec::new(),
                 bytes: 0,
                 clock,
-                place: None,
+                share: None,
             }))),
-            Received::Body(packed) => self.decode(packed, body_limit, origin).await,
+            Received::Body(packed) => {
+                let (status, answer) = (packed.status, packed.answer);
+                let is_read = packed.format.is_read();
+                let decoded = self.decode(packed, question).await;
+                unreadable_or_failed(decoded, status, answer.filter(|_| is_read))
+            }
         }
     }
 
-    async fn receive(
-        &self,
-        ask: &Ask,
-        cursor: Option<Cursor>,
-        timeout: Duration,
-        body_limit: u64,
-    ) -> Result<Received, ScrapeError> {
+    async fn receive(&self, question: Question<'_>) -> Result<Received, ScrapeError> {
+        let Question { ask, cursor, body_limit, .. } = question;
         let (response, asked, round_trip) = self.request(ask, cursor).await?;
-        let (head, body) = response.into_parts();
+        let (head, mut body) = response.into_parts();
         let status = head.status;
         if let Some(error) = refused(&head) {
             return Err(error);
         }
         if status == StatusCode::NOT_FOUND {
             let reason = "server returned HTTP status 404 Not Found".to_owned();
-            return Ok(Received::NotTraced { status, reason });
+            return Ok(Received::Nothing(Outcome::NotTraced { status, reason }));
         }
         let has_body = status == StatusCode::OK;
         let answer = Answer::read(&head.headers, has_body)?;
+        if let (Some(Answer { next: Cursor { epoch, .. }, .. }), Some(sent)) = (answer, cursor)
+            && epoch != sent.epoch
+            && question.lives.knows(epoch)
+        {
+            // It was asked with another's cursor, and tells its log from the start.
+            body::skip(&mut body, body_limit).await?;
+            return Ok(Received::Nothing(Outcome::OtherProcess { status, epoch }));
+        }
         let clock = answer
             .and_then(|answer| answer.clock_ns)
             .and_then(|theirs| ClockSample::new(asked, round_trip, theirs));
@@ -144,16 +177,22 @@ impl Fetcher {
             return Ok(Received::Empty { status, answer, clock });
         }
         let format = Format::of(&head.headers);
-        if answer.is_none() && format == Format::NotSpans {
-            return Ok(Received::NotTraced { status, reason: not_spans(&head.headers) });
+        if answer.is_none() && matches!(format, Format::NotSpans | Format::Untyped) {
+            let reason = not_spans(&head.headers);
+            return Ok(Received::Nothing(Outcome::NotTraced { status, reason }));
         }
         let encoding = Encoding::of(&head.headers)?;
-        let (bytes, place) = self.read(body, &head.headers, timeout, body_limit).await?;
+        let (bytes, _shares) = match self.read(body, &head.headers, question).await {
+            Ok(read) => read,
+            Err(error) => {
+                return unreadable_or_failed(Err(error), status, answer).map(Received::Nothing);
+            }
+        };
         // A foreign target may end its body by closing: nothing tells that from a loss.
         if answer.is_some() && !body::end_is_marked(head.version, &head.headers) {
             return Err(BodyError::ToClose { read: bytes.len() as u64 }.into());
         }
-        Ok(Received::Body(Packed { status, answer, clock, format, encoding, bytes, place }))
+        Ok(Received::Body(Packed { status, answer, clock, format, encoding, bytes, _shares }))
     }
 
     /// The head of the answer, when it was asked for, and how long that took.
@@ -184,9 +223,9 @@ impl Fetcher {
         &self,
         mut body: Incoming,
         headers: &HeaderMap,
-        timeout: Duration,
-        limit: u64,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ScrapeError> {
+        question: Question<'_>,
+    ) -> Result<(Bytes, [Option<Share>; 2]), ScrapeError> {
+        let limit = question.body_limit;
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
@@ -194,59 +233,85 @@ impl Fetcher {
         if announced.is_some_and(|length| length >= limit) {
             return Err(BodyError::TooLarge { limit }.into());
         }
-        let mut place = None;
+        let mut shares = [None, None];
         let mut read = BytesMut::new();
         while body::read_on(&mut body, &mut read, limit).await?.is_some() {
-            if place.is_none() && read.len() > SMALL_BODY {
-                // Half of the time, so that it is told apart from a target that is slow.
-                let acquire = Arc::clone(&self.large_bodies).acquire_owned();
-                let acquired = tokio::time::timeout(timeout / 2, acquire).await;
-                // The semaphore is never closed.
-                place = acquired.map_err(|_| ScrapeError::Crowded)?.ok();
+            let announced = announced.unwrap_or(limit);
+            let rest = announced.saturating_sub(PAGE_ON_THE_WIRE);
+            let bounds =
+                [(SMALL_BODY as u64, announced.min(PAGE_ON_THE_WIRE)), (PAGE_ON_THE_WIRE, rest)];
+            for (share, (bound, bytes)) in shares.iter_mut().zip(bounds) {
+                if share.is_none() && read.len() as u64 > bound {
+                    // Half of the time, so that it is told apart from a target that is slow.
+                    let until = Deadline::now() + question.timeout / 2;
+                    let taken = self.memory.wire.take(bytes, until).await;
+                    *share = Some(taken.ok_or(ScrapeError::Crowded)?);
+                }
             }
         }
-        Ok((read.freeze(), place))
+        Ok((read.freeze(), shares))
     }
 
-    async fn decode(
-        &self,
-        packed: Packed,
-        body_limit: u64,
-        origin: &Origin,
-    ) -> Result<Outcome, ScrapeError> {
-        let Packed { status, answer, clock, format, encoding, bytes, place } = packed;
-        let is_foreign = answer.is_none();
-        let decoded = if bytes.len() <= DECODE_INLINE_MAX {
-            unpack_and_decode(format, encoding, bytes, body_limit, is_foreign, origin)?
-        } else {
-            // The semaphore is never closed.
-            let _turn = self.decoders.acquire().await.ok();
-            let origin = origin.clone();
-            let work =
-                move || unpack_and_decode(format, encoding, bytes, body_limit, is_foreign, &origin);
-            tokio::task::spawn_blocking(work).await.map_err(|_| ScrapeError::DecoderPanicked)??
-        };
-        match decoded {
-            Some((Decoded { spans, problems }, bytes)) => Ok(Outcome::Spans(Box::new(Scraped {
-                status,
-                answer,
-                spans,
-                problems,
-                bytes,
-                clock,
-                place,
-            }))),
-            None => {
-                let reason = "answered with a body that is no list of spans".to_owned();
-                Ok(Outcome::NotTraced { status, reason })
+    async fn decode(&self, packed: Packed, question: Question<'_>) -> Result<Outcome, ScrapeError> {
+        let Packed { status, answer, clock, format, encoding, bytes, _shares } = packed;
+        let spans = self.memory.spans.bytes() / PAGE_PART;
+        let whole = Room { unpacked: question.body_limit, spans: spans / 2 };
+        let mut room = Room::guess(encoding, bytes.len() as u64).within(whole);
+        loop {
+            let share = self.memory.spans.take(room.weight(), question.patience);
+            let mut share = share.await.ok_or(ScrapeError::Crowded)?;
+            let is_foreign = answer.is_none();
+            let work = Work { format, encoding, packed: bytes.clone(), room, is_foreign };
+            match self.attempt(work, question.origin).await {
+                Ok(Some((Decoded { spans, problems }, bytes))) => {
+                    share.true_up(memory::weight(&spans));
+                    return Ok(Outcome::Spans(Box::new(Scraped {
+                        status,
+                        answer,
+                        spans,
+                        problems,
+                        bytes,
+                        clock,
+                        share: Some(share),
+                    })));
+                }
+                Ok(None) => {
+                    let reason = "answered with a body that is no list of spans".to_owned();
+                    return Ok(Outcome::NotTraced { status, reason });
+                }
+                // More than was guessed. The share is given back before a larger one is taken.
+                Err(error) if error.cause() == FailureCause::BodyLimit && room != whole => {
+                    room = whole;
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn attempt(
+        &self,
+        work: Work,
+        origin: &Origin,
+    ) -> Result<Option<(Decoded, u64)>, ScrapeError> {
+        if work.room.unpacked <= DECODE_INLINE_MAX {
+            return work.run(origin);
+        }
+        // The semaphore is never closed.
+        let _turn = self.decoders.acquire().await.ok();
+        let origin = origin.clone();
+        let running = tokio::task::spawn_blocking(move || work.run(&origin));
+        running.await.map_err(|_| ScrapeError::DecoderPanicked)?
     }
 }
 
 enum Received {
-    NotTraced { status: StatusCode, reason: String },
-    Empty { status: StatusCode, answer: Option<Answer>, clock: Option<ClockSample> },
+    /// Nothing to keep.
+    Nothing(Outcome),
+    Empty {
+        status: StatusCode,
+        answer: Option<Answer>,
+        clock: Option<ClockSample>,
+    },
     Body(Packed),
 }
 
@@ -258,7 +323,71 @@ struct Packed {
     format: Format,
     encoding: Encoding,
     bytes: Bytes,
-    place: Option<OwnedSemaphorePermit>,
+    /// Of the memory for bodies; given back with the bytes.
+    _shares: [Option<Share>; 2],
+}
+
+/// How much a body may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    unpacked: u64,
+    /// In the terms of [`Limits::bytes_max`].
+    spans: u64,
+}
+
+impl Room {
+    /// Enough for nearly all bodies of this size: spans are a seventh to a fifteenth when packed, and
+    /// in memory about five times as large as unpacked.
+    fn guess(encoding: Encoding, bytes: u64) -> Self {
+        let unpacked = match encoding {
+            Encoding::Identity => bytes.saturating_add(1),
+            Encoding::Gzip | Encoding::Zstd => bytes.saturating_mul(16).max(16 << 10),
+        };
+        let spans = match encoding {
+            Encoding::Identity => bytes.saturating_mul(6),
+            Encoding::Gzip | Encoding::Zstd => bytes.saturating_mul(40),
+        };
+        Self { unpacked, spans: spans.max(64 << 10) }
+    }
+
+    /// A list that grows takes up to twice what is in it.
+    fn weight(self) -> u64 {
+        self.unpacked.saturating_add(self.spans.saturating_mul(2))
+    }
+
+    fn within(self, whole: Self) -> Self {
+        Self { unpacked: self.unpacked.min(whole.unpacked), spans: self.spans.min(whole.spans) }
+    }
+}
+
+/// Unpacking and decoding of one body.
+struct Work {
+    format: Format,
+    encoding: Encoding,
+    packed: Bytes,
+    room: Room,
+    is_foreign: bool,
+}
+
+impl Work {
+    /// `None` for a foreign body that does not even look like spans.
+    fn run(self, origin: &Origin) -> Result<Option<(Decoded, u64)>, ScrapeError> {
+        let Self { format, encoding, packed, room, is_foreign } = self;
+        let bytes = body::unpack(encoding, packed, room.unpacked)?;
+        let limits = Limits {
+            bytes_max: usize::try_from(room.spans).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
+        match format.decode(&bytes, limits) {
+            Ok(mut decoded) => {
+                origin.mark(&mut decoded.spans);
+                Ok(Some((decoded, bytes.len() as u64)))
+            }
+            Err(error) if error.over_limit => Err(ScrapeError::TooHeavy { limit: room.spans }),
+            Err(_) if is_foreign && !format.claims_spans(&bytes) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl ClockSample {
@@ -289,32 +418,27 @@ fn refused(head: &response::Parts) -> Option<ScrapeError> {
 }
 
 fn not_spans(headers: &HeaderMap) -> String {
-    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return "answered without a content type".to_owned();
+    };
+    let content_type = content_type.as_bytes();
     let shown = &content_type[..content_type.len().min(100)];
     format!("answered with {:?}, which is no format of spans", String::from_utf8_lossy(shown))
 }
 
-/// `None` for a foreign body that does not even look like spans.
-fn unpack_and_decode(
-    format: Format,
-    encoding: Encoding,
-    packed: Bytes,
-    body_limit: u64,
-    is_foreign: bool,
-    origin: &Origin,
-) -> Result<Option<(Decoded, u64)>, ScrapeError> {
-    let bytes = body::unpack(encoding, packed, body_limit)?;
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    let looks_like_spans = match format {
-        // Many a service answers every path with some JSON object.
-        Format::ZipkinJson => first == Some(&b'['),
-        Format::Unread(_) => first.is_some(),
-        Format::Otlp | Format::NotSpans => true,
-    };
-    if is_foreign && !looks_like_spans {
-        return Ok(None);
+/// A body of no use, from a target that says which segments are in it, is more than a failure: they
+/// can be asked for one by one, and stepped over.
+fn unreadable_or_failed(
+    outcome: Result<Outcome, ScrapeError>,
+    status: StatusCode,
+    answer: Option<Answer>,
+) -> Result<Outcome, ScrapeError> {
+    match (outcome, answer) {
+        (Err(error), Some(answer))
+            if matches!(error.cause(), FailureCause::BodyLimit | FailureCause::Decode) =>
+        {
+            Ok(Outcome::Unreadable { status, answer, error })
+        }
+        (outcome, _) => outcome,
     }
-    let mut decoded = format.decode(&bytes)?;
-    origin.mark(&mut decoded.spans);
-    Ok(Some((decoded, bytes.len() as u64)))
 }

@@ -37,8 +37,10 @@ pub(crate) enum ScrapeError {
     Protocol(#[from] AnswerError),
     #[error("the answer is not HTTP")]
     NotHttp { source: io::Error },
-    #[error("no room for another large body: the store is behind, or many targets send much")]
+    #[error("no memory for the body: the store is behind, or many targets send much")]
     Crowded,
+    #[error("spans of one body take more than {limit} bytes of memory")]
+    TooHeavy { limit: u64 },
     #[error("decoding panicked")]
     DecoderPanicked,
 }
@@ -60,7 +62,9 @@ impl ScrapeError {
             Self::Timeout(_) => FailureCause::Timeout,
             Self::Request(_) | Self::Connect { .. } | Self::Lost { .. } => FailureCause::Connect,
             Self::Status(_) | Self::Redirect { .. } | Self::Busy { .. } => FailureCause::Status,
-            Self::Body(BodyError::TooLarge { .. }) => FailureCause::BodyLimit,
+            Self::Body(BodyError::TooLarge { .. }) | Self::TooHeavy { .. } => {
+                FailureCause::BodyLimit
+            }
             Self::Body(BodyError::Cut { .. } | BodyError::ToClose { .. }) => FailureCause::BodyCut,
             Self::Body(_) | Self::Decode(_) | Self::DecoderPanicked => FailureCause::Decode,
             Self::Protocol(_) | Self::NotHttp { .. } => FailureCause::Protocol,
@@ -97,7 +101,20 @@ fn innermost(error: &(dyn StdError + 'static)) -> (io::Error, bool) {
     (source, is_parse)
 }
 
-/// An error and its causes on one line.
+/// Texts of errors, in characters. They may quote what a target sent, and are kept for many scrapes.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// The beginning of a text that may be of any length.
+pub(crate) fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
+        text.truncate(end);
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+/// An error and its causes on one line, shortened.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -106,5 +123,20 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    text
+    shortened(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_end_after_three_hundred_characters() {
+        let check = |text: String, chars: usize| assert_eq!(shortened(text).chars().count(), chars);
+        check("ä".repeat(300), 300);
+        check("ä".repeat(301), 300);
+        let location = "x".repeat(60 << 20);
+        let redirect = ScrapeError::Redirect { status: StatusCode::FOUND, location };
+        assert_eq!(chain(&redirect).chars().count(), 300);
+    }
 }

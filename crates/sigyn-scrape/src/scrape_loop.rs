@@ -3,26 +3,34 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sigyn_model::{SpanBatch, TargetProgress};
+use sigyn_model::pull::Cursor;
+use sigyn_model::{Span, SpanBatch, TargetProgress};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::account::{self, Arrived};
-use crate::books::Book;
+use crate::account::{self, Arrived, Settled};
+use crate::answer::Answer;
+use crate::books::{Book, Ledger};
 use crate::decode::Origin;
 use crate::request::Ask;
 use crate::schedule::Schedule;
-use crate::scrape::{Fetcher, Outcome, Scraped};
-use crate::scrape_error::{ScrapeError, chain};
+use crate::scrape::{Fetcher, Outcome, Question, Scraped};
+use crate::scrape_error::{ScrapeError, chain, shortened};
 use crate::status::FailureCause;
-use crate::target::{End, Tick, Tracked};
+use crate::target::{End, Problem, Tick, Tracked};
 
 /// Pages followed in one scrape. What waits beyond them waits for the next one.
 const PAGES_MAX: u32 = 64;
 /// However long a busy target asks us to stay away, it is asked again after this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// The longest pause after spans could not be stored. The target's log goes on filling.
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A segment that so many scrapes could not read is stepped over: those after it are worth more.
+const STRIKES_MAX: u32 = 3;
+/// Times in one scrape that another process may answer than the one that was asked.
+const TURNS_MAX: u32 = 16;
 
 /// Spans on their way to the store, and who waits for its answer.
 ///
@@ -68,6 +76,28 @@ pub(crate) struct ScrapeLoop {
     pub(crate) origin: Origin,
     pub(crate) body_limit: u64,
     pub(crate) seed: u64,
+    pub(crate) trouble: Trouble,
+}
+
+/// What a loop remembers of scrapes that brought nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    /// The body that cannot be read, by the cursor after it, and how often that was seen.
+    unreadable: Option<(Cursor, u32)>,
+    /// Scrapes in a row whose spans could not be stored.
+    not_stored: u32,
+    /// Answers in a row from another process than the one asked.
+    turns: u32,
+    tosses: u64,
+}
+
+impl Trouble {
+    /// A coin: the bits of a mixed counter.
+    fn toss(&mut self) -> bool {
+        self.tosses = self.tosses.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.tosses ^ (self.tosses >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed >> 40) & 1 == 1
+    }
 }
 
 /// What to do after one page.
@@ -82,12 +112,12 @@ enum Next {
 impl ScrapeLoop {
     /// Runs until `stop`; a scrape that is under way then is finished.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut progress = tokio::select! {
+        let mut ledger = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            progress = Arc::clone(&self.book).lock_owned() => progress,
+            ledger = Arc::clone(&self.book).lock_owned() => ledger,
         };
-        self.target.opened(&progress);
+        self.target.opened(&ledger.progress);
         let wait = self.schedule.until_first(self.target.target.hash, self.seed, SystemTime::now());
         let mut ticks = tokio::time::interval_at(Instant::now() + wait, self.schedule.interval());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -101,18 +131,14 @@ impl ScrapeLoop {
             if Instant::now() < not_before {
                 continue;
             }
-            if let Some(pause) = self.scrape(&mut progress, &stop).await {
+            if let Some(pause) = self.scrape(&mut ledger, &stop).await {
                 not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
             }
         }
     }
 
-    /// One scrape with all its pages. Returns how long the target wants to be left alone.
-    async fn scrape(
-        &mut self,
-        progress: &mut TargetProgress,
-        stop: &CancellationToken,
-    ) -> Option<Duration> {
+    /// One scrape with all its pages. Returns how long the target is to be left alone.
+    async fn scrape(&mut self, ledger: &mut Ledger, stop: &CancellationToken) -> Option<Duration> {
         let started = Instant::now();
         let mut tick = Tick {
             at: SystemTime::now(),
@@ -124,8 +150,9 @@ impl ScrapeLoop {
         };
         let mut pause = None;
         let mut is_farewell = false;
+        self.trouble.turns = 0;
         for _ in 0..PAGES_MAX {
-            match self.page(progress, &mut tick, &mut pause).await {
+            match self.page(ledger, &mut tick, &mut pause).await {
                 Next::Stop(End::Failed(_, error)) if is_farewell => {
                     debug!(target = %self.target.key, %error, "target ended before it answered our last request");
                     break;
@@ -141,6 +168,12 @@ impl ScrapeLoop {
                 break;
             }
         }
+        if matches!(tick.end, End::NotStored(_)) {
+            self.trouble.not_stored += 1;
+            pause = Some(store_pause(self.trouble.not_stored, self.schedule.interval()));
+        } else {
+            self.trouble.not_stored = 0;
+        }
         tick.took = started.elapsed();
         self.report(tick);
         pause
@@ -148,54 +181,149 @@ impl ScrapeLoop {
 
     async fn page(
         &mut self,
-        progress: &mut TargetProgress,
+        ledger: &mut Ledger,
         tick: &mut Tick,
         pause: &mut Option<Duration>,
     ) -> Next {
         if let Some(refusal) = self.target.refusal() {
             return Next::Stop(End::Failed(FailureCause::TargetLimit, refusal));
         }
-        let ask = match &mut self.ask {
+        let ask = match &self.ask {
             Ok(ask) => ask,
             Err((cause, error)) => return Next::Stop(End::Failed(*cause, error.clone())),
         };
         let asked_at = SystemTime::now();
-        let timeout = self.schedule.timeout();
-        let outcome =
-            self.fetcher.scrape(ask, progress.cursor, timeout, self.body_limit, &self.origin).await;
-        match outcome {
-            Ok(Outcome::Spans(scraped)) => self.keep(*scraped, progress, tick, asked_at).await,
+        let question = Question {
+            ask,
+            cursor: ledger.progress.cursor,
+            lives: &ledger.lives,
+            timeout: self.schedule.timeout(),
+            patience: Instant::now() + self.schedule.interval(),
+            body_limit: self.body_limit,
+            origin: &self.origin,
+        };
+        match self.fetcher.scrape(question).await {
+            Ok(Outcome::Spans(scraped)) => {
+                self.trouble.turns = 0;
+                self.keep(*scraped, ledger, tick, asked_at).await
+            }
             Ok(Outcome::NotTraced { status, reason }) => {
                 tick.status = status.to_string();
                 Next::Stop(End::NotTraced(reason))
             }
+            Ok(Outcome::OtherProcess { status, epoch }) => {
+                tick.status = status.to_string();
+                self.turn(epoch, ledger)
+            }
+            Ok(Outcome::Unreadable { status, answer, error }) => {
+                tick.status = status.to_string();
+                self.unreadable(&answer, &error, ledger, asked_at).await
+            }
+            Err(ScrapeError::Crowded) => not_stored(&ScrapeError::Crowded),
             Err(error) => {
+                tick.status = error.status().map(|status| status.to_string()).unwrap_or_default();
                 if let ScrapeError::Busy { retry_after } = error {
                     *pause = retry_after;
+                    return Next::Stop(End::Busy(chain(&error)));
                 }
-                let cause = error.cause();
-                let shrinks = cause == FailureCause::BodyLimit && ask.shrink();
-                // A target with cursors gives the same spans again, in smaller pages. A foreign one
-                // may have let go of them: it is left alone until its next turn.
-                if shrinks && progress.cursor.is_some() {
-                    debug!(target = %self.target.key, "body over its limit, asking for less at a time");
-                    return Next::Page;
+                if error.cause() == FailureCause::BodyLimit
+                    && let Ok(ask) = &mut self.ask
+                {
+                    // A foreign target may have let go of these spans. The next body shall fit.
+                    ask.shrink();
                 }
-                tick.status = error.status().map(|status| status.to_string()).unwrap_or_default();
-                Next::Stop(End::Failed(cause, chain(&error)))
+                Next::Stop(End::Failed(error.cause(), chain(&error)))
             }
         }
     }
 
+    /// Another process answered than the one that was asked.
+    fn turn(&mut self, epoch: u64, ledger: &mut Ledger) -> Next {
+        let text = "several processes answer at this address: \
+            what is read of each depends on chance, and a restart of the tracer stores spans twice";
+        if self.target.note(Problem::SeveralProcesses, text.to_owned()) {
+            warn!(target = %self.target.key, "several processes answer at one address, find them by their own");
+        }
+        self.trouble.turns += 1;
+        if self.trouble.turns > TURNS_MAX {
+            return Next::Stop(End::Done);
+        }
+        // A connection leads to one process most often, so the next answer is from this one, too. If
+        // it is not, they take turns, and no rule of ours may keep step with theirs: one of them would
+        // never be read.
+        if self.trouble.turns <= 2 || self.trouble.toss() {
+            ledger.turn_to(epoch);
+        }
+        Next::Page
+    }
+
+    /// A body of a target with cursors is of no use. It is asked for again in smaller pages, until one
+    /// segment stands alone; if that cannot be read time and again, it is stepped over.
+    async fn unreadable(
+        &mut self,
+        answer: &Answer,
+        error: &ScrapeError,
+        ledger: &mut Ledger,
+        asked_at: SystemTime,
+    ) -> Next {
+        let cause = error.cause();
+        if self.shrink(answer, cause) {
+            debug!(target = %self.target.key, %error, "body cannot be read, asking for less at a time");
+            return Next::Page;
+        }
+        let seen = self.trouble.unreadable.filter(|(next, _)| *next == answer.next);
+        let strikes = seen.map_or(0, |(_, strikes)| strikes) + 1;
+        self.trouble.unreadable = Some((answer.next, strikes));
+        if strikes < STRIKES_MAX {
+            return Next::Stop(End::Failed(cause, chain(error)));
+        }
+        self.trouble.unreadable = None;
+        let segments = answer.range.map_or(1, |range| range.last - range.first + 1);
+        // Each holds one span at least. The others are found once the law closes.
+        let arrived = Arrived { kept: 0, rejected: segments, uncounted: true };
+        self.step_over(answer, arrived, chain(error), ledger, asked_at).await
+    }
+
+    /// Asks for less at a time. False if the answer holds as little as can be asked for.
+    fn shrink(&mut self, answer: &Answer, cause: FailureCause) -> bool {
+        let Ok(ask) = &mut self.ask else { return false };
+        if answer.range.is_none_or(|range| range.first == range.last) {
+            return false;
+        }
+        match cause {
+            FailureCause::Decode => ask.shrink_to_one_segment(),
+            _ => ask.shrink(),
+        }
+    }
+
+    /// Moves the cursor past segments whose spans are given up, and counts them.
+    async fn step_over(
+        &mut self,
+        answer: &Answer,
+        arrived: Arrived,
+        error: String,
+        ledger: &mut Ledger,
+        asked_at: SystemTime,
+    ) -> Next {
+        let settled = account::settle(&ledger.progress, ledger.uncounted, answer, arrived);
+        let batch = SpanBatch { spans: Vec::new(), progress: Some(settled.progress.clone()) };
+        if let Err(error) = self.commit(batch).await {
+            return not_stored(&error);
+        }
+        warn!(target = %self.target.key, cursor = ?ledger.progress.cursor, %error, "segment stepped over, its spans are rejected");
+        self.target.note(Problem::SteppedOver, format!("a segment was stepped over: {error}"));
+        self.settle(settled, Some(answer), ledger, asked_at)
+    }
+
     /// Commits one answer, and moves the books with it.
     async fn keep(
-        &self,
+        &mut self,
         scraped: Scraped,
-        progress: &mut TargetProgress,
+        ledger: &mut Ledger,
         tick: &mut Tick,
         asked_at: SystemTime,
     ) -> Next {
-        let Scraped { status, answer, spans, problems, bytes, clock, place } = scraped;
+        let Scraped { status, answer, spans, problems, bytes, clock, share } = scraped;
         tick.status = status.to_string();
         tick.bytes += bytes;
         if let Some(sample) = clock {
@@ -203,32 +331,99 @@ impl ScrapeLoop {
         }
         // Told once; how many they are is in the books.
         if let Some(problem) = problems.first()
-            && self.target.refused(problem)
+            && self.target.note(Problem::RefusedSpans, problem.clone())
         {
             let count = problems.len();
             warn!(target = %self.target.key, count, %problem, "target sent spans that cannot be kept");
         }
-        let arrived = Arrived { kept: spans.len() as u64, rejected: problems.len() as u64 };
-        let after = match &answer {
-            Some(answer) => account::settle(progress, answer, arrived),
-            None => account::settle_foreign(progress, arrived),
+        let (kept, rejected) = (spans.len() as u64, problems.len() as u64);
+        let arrived = Arrived { kept, rejected, uncounted: false };
+        let settled = match &answer {
+            Some(answer) => account::settle(&ledger.progress, ledger.uncounted, answer, arrived),
+            None => account::settle_foreign(&ledger.progress, ledger.uncounted, arrived),
         };
-        let advanced = after.cursor != progress.cursor;
-        if !spans.is_empty() || after != *progress {
-            self.target.observe(&spans);
-            let batch = SpanBatch { spans, progress: Some(after.clone()) };
-            if let Err(error) = self.commit(batch).await {
-                return Next::Stop(End::Failed(FailureCause::Commit, chain(&error)));
+        match self.commit_if_new(spans, &settled.progress, &ledger.progress).await {
+            Ok(()) => {}
+            Err(NotCommitted::Refused(CommitError::TooLarge)) => {
+                let all = Arrived { kept: 0, rejected: kept + rejected, uncounted: false };
+                return self.too_large(answer.as_ref(), all, ledger, asked_at).await;
             }
+            Err(error) => return not_stored(&error),
         }
-        drop(place);
-        if after.account.restarts > progress.account.restarts {
+        drop(share);
+        if let Ok(ask) = &mut self.ask {
+            ask.fitted();
+        }
+        tick.spans += kept;
+        self.settle(settled, answer.as_ref(), ledger, asked_at)
+    }
+
+    async fn commit_if_new(
+        &self,
+        spans: Vec<Span>,
+        after: &TargetProgress,
+        before: &TargetProgress,
+    ) -> Result<(), NotCommitted> {
+        if spans.is_empty() && after == before {
+            return Ok(());
+        }
+        self.target.observe(&spans);
+        self.commit(SpanBatch { spans, progress: Some(after.clone()) }).await
+    }
+
+    /// The store will never take these spans at once.
+    async fn too_large(
+        &mut self,
+        answer: Option<&Answer>,
+        all: Arrived,
+        ledger: &mut Ledger,
+        asked_at: SystemTime,
+    ) -> Next {
+        let error = chain(&CommitError::TooLarge);
+        let Some(answer) = answer else {
+            // A foreign target does not give them again.
+            let settled = account::settle_foreign(&ledger.progress, ledger.uncounted, all);
+            let batch = SpanBatch { spans: Vec::new(), progress: Some(settled.progress.clone()) };
+            if let Err(error) = self.commit(batch).await {
+                return not_stored(&error);
+            }
+            warn!(target = %self.target.key, %error, spans = all.rejected, "spans rejected");
+            self.target.note(Problem::SteppedOver, format!("spans were rejected: {error}"));
+            return self.settle(settled, None, ledger, asked_at);
+        };
+        if self.shrink(answer, FailureCause::BodyLimit) {
+            debug!(target = %self.target.key, "page too large for the store, asking for less at a time");
+            return Next::Page;
+        }
+        self.step_over(answer, all, error, ledger, asked_at).await
+    }
+
+    /// The answer is committed: the books follow it. Says what is to be asked next.
+    fn settle(
+        &self,
+        settled: Settled,
+        answer: Option<&Answer>,
+        ledger: &mut Ledger,
+        asked_at: SystemTime,
+    ) -> Next {
+        let (before, after) = (&ledger.progress, &settled.progress);
+        let advanced = after.cursor != before.cursor;
+        if after.account.restarts > before.account.restarts {
             // What the old process finished after our last scrape went with it.
             info!(target = %self.target.key, cursor = ?after.cursor, "target restarted, the end of its old log is unknown");
         }
-        tick.spans += arrived.kept;
-        self.target.committed(&after, asked_at);
-        *progress = after;
+        match settled.surplus {
+            None => {}
+            Some(0) => self.target.clear(Problem::Contradiction),
+            Some(spans) => {
+                let text = format!("counts {spans} spans fewer than came from it or are lost");
+                if self.target.note(Problem::Contradiction, text) {
+                    warn!(target = %self.target.key, spans, "target counts fewer spans than came from it");
+                }
+            }
+        }
+        self.target.committed(after, asked_at);
+        ledger.settled(settled);
         match answer {
             // Without a step forward the next page would be this one again.
             Some(answer) if answer.more && advanced => Next::Page,
@@ -255,8 +450,14 @@ impl ScrapeLoop {
         let key = &self.target.key;
         let failed = match &tick.end {
             End::Failed(cause, error) => Some((cause.as_str(), error.clone())),
-            End::Done | End::NotTraced(_) => None,
+            End::Done | End::NotTraced(_) | End::Busy(_) | End::NotStored(_) => None,
         };
+        // Once is a moment of load; twice in a row deserves an operator's eye.
+        if let End::NotStored(error) = &tick.end
+            && self.trouble.not_stored == 2
+        {
+            warn!(target = %key, %error, "spans wait at their target");
+        }
         debug!(target = %key, spans = tick.spans, bytes = tick.bytes, took = ?tick.took, end = ?tick.end, "scraped");
         let before = self.target.failures_in_a_row();
         let failures = self.target.scraped(tick);
@@ -268,5 +469,40 @@ impl ScrapeLoop {
             None if before >= 2 => info!(target = %key, failures = before, "target is back"),
             _ => {}
         }
+    }
+}
+
+/// It was answered, and the cursor stays: the same page is asked for again.
+fn not_stored(error: &dyn std::error::Error) -> Next {
+    Next::Stop(End::NotStored(shortened(format!(
+        "cannot store what was scraped: {}",
+        chain(error)
+    ))))
+}
+
+/// How long to leave a target alone after so many scrapes in a row could not be stored: not at all
+/// after the first, then for one interval, three, seven and so on.
+fn store_pause(not_stored: u32, interval: Duration) -> Duration {
+    let skipped = 2_u32.saturating_pow(not_stored.saturating_sub(1)) - 1;
+    interval.saturating_mul(skipped).min(STORE_PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_while_spans_cannot_be_stored() {
+        let check = |not_stored, interval, expected| {
+            let pause = store_pause(not_stored, Duration::from_secs(interval));
+            assert_eq!(pause, Duration::from_secs(expected), "after {not_stored}");
+        };
+        check(1, 5, 0);
+        check(2, 5, 5);
+        check(3, 5, 15);
+        check(4, 5, 35);
+        check(5, 5, 60);
+        check(u32::MAX, 5, 60);
+        check(1, 3600, 0);
     }
 }

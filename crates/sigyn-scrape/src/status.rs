@@ -39,7 +39,8 @@ pub struct TargetStatus {
     pub state: State,
     /// Of the last scrape; of a target that is not traced, why it is not.
     pub last_error: Option<String>,
-    /// Why a span was last refused by the decoder.
+    /// What is wrong with it although it answers: spans that were refused, segments that could not
+    /// be read, counters that contradict each other, several processes behind its address.
     pub last_problem: Option<String>,
     pub last_scrape: Option<SystemTime>,
     pub last_duration: Duration,
@@ -67,7 +68,8 @@ pub struct TargetStatus {
     pub failures: Failures,
 }
 
-/// Prometheus' health: whether the last scrape was answered.
+/// Prometheus' health: whether the last scrape was answered. A target that wants to be asked later
+/// keeps what it had, and spans that could not be stored are not held against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     #[default]
@@ -127,6 +129,7 @@ pub enum FailureCause {
     BodyLimit,
     Decode,
     Protocol,
+    /// The target answered, and there was no room for its spans.
     Commit,
     /// The job has more targets than its `target_limit`.
     TargetLimit,

@@ -1,6 +1,6 @@
 //! One active target: who it is, its books, and how its last scrapes went.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::context::{Context, Member};
 use crate::scrape::ClockSample;
+use crate::scrape_error::shortened;
 use crate::status::{
     FailureCause, Failures, Health, LossWindow, ScrapeRecord, State, TargetStatus,
 };
@@ -52,7 +53,20 @@ pub(crate) struct Tick {
 pub(crate) enum End {
     Done,
     NotTraced(String),
+    /// The target wants to be asked later.
+    Busy(String),
+    /// The target answered, and what it said could not be kept: no fault of its own.
+    NotStored(String),
     Failed(FailureCause, String),
+}
+
+/// What is wrong with a target that answers all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Problem {
+    SeveralProcesses,
+    Contradiction,
+    SteppedOver,
+    RefusedSpans,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +79,7 @@ struct Inner {
     health: Health,
     not_traced: bool,
     last_error: Option<String>,
-    last_problem: Option<String>,
+    problems: BTreeMap<Problem, String>,
     failures: Failures,
     failures_in_a_row: u32,
     failing_since: Option<SystemTime>,
@@ -130,9 +144,14 @@ impl Tracked {
         push_bounded(&mut self.lock().clock, sample, CLOCK_SAMPLES_MAX);
     }
 
-    /// Spans could not be kept. True the first time.
-    pub(crate) fn refused(&self, problem: &str) -> bool {
-        self.lock().last_problem.replace(problem.to_owned()).is_none()
+    /// Shows a problem, in place of what was shown of its kind. True the first time.
+    pub(crate) fn note(&self, problem: Problem, text: String) -> bool {
+        self.lock().problems.insert(problem, shortened(text)).is_none()
+    }
+
+    /// The problem is over.
+    pub(crate) fn clear(&self, problem: Problem) {
+        self.lock().problems.remove(&problem);
     }
 
     /// An answer is durable: the books moved, perhaps by losses.
@@ -159,22 +178,37 @@ impl Tracked {
         }
         let count = u32::try_from(tick.spans).unwrap_or(u32::MAX);
         push_bounded(&mut inner.history, (now, count), HISTORY_MAX);
-        let error = match &tick.end {
-            End::Done => None,
-            End::NotTraced(reason) => Some(reason.clone()),
-            End::Failed(_, error) => Some(error.clone()),
+        let failure = match &tick.end {
+            End::Done | End::NotTraced(_) => None,
+            End::Busy(_) => Some(FailureCause::Status),
+            End::NotStored(_) => Some(FailureCause::Commit),
+            End::Failed(cause, _) => Some(*cause),
         };
-        inner.not_traced = matches!(tick.end, End::NotTraced(_));
-        if let End::Failed(cause, _) = tick.end {
-            inner.health = Health::Down;
+        if let Some(cause) = failure {
             inner.failures.count(cause);
-            inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
-            inner.failing_since.get_or_insert(tick.at);
-        } else {
-            inner.health = Health::Up;
-            inner.failures_in_a_row = 0;
-            inner.failing_since = None;
         }
+        match &tick.end {
+            // It says nothing of how it is, unless a page came before it.
+            End::Busy(_) if tick.bytes == 0 => {}
+            End::Failed(..) => {
+                inner.health = Health::Down;
+                inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
+                inner.failing_since.get_or_insert(tick.at);
+            }
+            end => {
+                inner.not_traced = matches!(end, End::NotTraced(_));
+                inner.health = Health::Up;
+                inner.failures_in_a_row = 0;
+                inner.failing_since = None;
+            }
+        }
+        let error = match tick.end {
+            End::Done => None,
+            End::NotTraced(text)
+            | End::Busy(text)
+            | End::NotStored(text)
+            | End::Failed(_, text) => Some(shortened(text)),
+        };
         inner.last_error.clone_from(&error);
         let record = ScrapeRecord {
             at: tick.at,
@@ -203,7 +237,7 @@ impl Tracked {
             health: inner.health,
             state: self.state(&inner, now),
             last_error: inner.last_error.clone(),
-            last_problem: inner.last_problem.clone(),
+            last_problem: told(&inner.problems),
             last_scrape: last.map(|record| record.at),
             last_duration: last.map_or(Duration::ZERO, |record| record.took),
             last_spans: last.map_or(0, |record| record.spans),
@@ -266,6 +300,11 @@ impl Drop for Tracked {
     fn drop(&mut self) {
         self.context.leave(self.member);
     }
+}
+
+fn told(problems: &BTreeMap<Problem, String>) -> Option<String> {
+    let texts: Vec<_> = problems.values().map(String::as_str).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 fn push_bounded<T>(items: &mut VecDeque<T>, item: T, max: usize) {

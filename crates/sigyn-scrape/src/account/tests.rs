@@ -21,14 +21,22 @@ fn answer(epoch: u64, first: u64, last: u64, finished: u64) -> Answer {
 }
 
 fn kept(kept: u64) -> Arrived {
-    Arrived { kept, rejected: 0 }
+    Arrived { kept, ..Arrived::default() }
+}
+
+/// One more answer, where no body was stepped over before.
+fn settle_one(before: &TargetProgress, answer: &Answer, arrived: Arrived) -> TargetProgress {
+    settle(before, false, answer, arrived).progress
 }
 
 /// The books after all these answers, each with the spans that arrived in it.
 fn settled(answers: &[(Answer, Arrived)]) -> Account {
-    let books = answers.iter().fold(TargetProgress::default(), |books, (answer, arrived)| {
-        settle(&books, answer, *arrived)
-    });
+    let mut books = TargetProgress::default();
+    let mut uncounted = false;
+    for (answer, arrived) in answers {
+        let settled = settle(&books, uncounted, answer, *arrived);
+        (books, uncounted) = (settled.progress, settled.uncounted);
+    }
     books.account
 }
 
@@ -76,14 +84,14 @@ fn losses_are_counted_by_reason() {
         1,
     );
     check(
-        &[(answer(1, 1, 1, 5), Arrived { kept: 3, rejected: 2 })],
+        &[(answer(1, 1, 1, 5), Arrived { kept: 3, rejected: 2, uncounted: false })],
         Losses { rejected: 2, ..none },
         0,
     );
 }
 
 #[test]
-fn what_the_law_leaves_over_is_a_state_and_never_counted_twice() {
+fn what_the_law_leaves_over_is_counted_once_it_stays() {
     let check = |answers: &[(Answer, Arrived)], unexplained: u64| {
         let account = settled(answers);
         assert_eq!(account.lost.unexplained, unexplained, "{answers:#?}");
@@ -92,26 +100,77 @@ fn what_the_law_leaves_over_is_a_state_and_never_counted_twice() {
         answer.more = true;
         answer
     };
-    check(&[(answer(1, 1, 1, 9), kept(5))], 4);
-    check(&[(answer(1, 1, 1, 9), kept(5)), (answer(1, 2, 2, 12), kept(3))], 4);
-    check(&[(answer(1, 1, 1, 9), kept(5)), (answer(1, 2, 2, 12), kept(7))], 0);
-    check(&[(answer(1, 1, 1, 9), kept(5)), (answer(2, 1, 1, 3), kept(2))], 5);
+    let nine = || (answer(1, 1, 1, 9), kept(5));
+    check(&[nine()], 0);
+    check(&[nine(), (answer(1, 2, 2, 12), kept(3))], 4);
+    check(&[nine(), (answer(1, 2, 2, 12), kept(3)), (answer(1, 3, 3, 13), kept(1))], 4);
+    check(&[nine(), (answer(1, 2, 2, 12), kept(5))], 2);
+    check(&[nine(), (answer(1, 2, 2, 14), kept(3))], 4);
+    check(&[nine(), (answer(1, 2, 2, 14), kept(3)), (answer(1, 3, 3, 15), kept(1))], 6);
+    check(&[nine(), (answer(1, 2, 2, 12), kept(7))], 0);
+    // Nothing will explain the rest of an epoch that is over; the new one may still be explained.
+    check(&[nine(), (answer(2, 1, 1, 3), kept(2))], 4);
     check(&[(more(answer(1, 1, 1, 9)), kept(5))], 0);
     check(&[(more(answer(1, 1, 1, 9)), kept(5)), (answer(1, 2, 2, 9), kept(4))], 0);
-    // A target that says it finished fewer than it sent breaks the law too, but nothing is missing.
-    check(&[(answer(1, 1, 1, 3), kept(5))], 0);
+    // What arrives after it was given up is no reason to take a count back.
+    check(&[nine(), (answer(1, 2, 2, 9), kept(0)), (answer(1, 2, 2, 9), kept(4))], 4);
+}
+
+#[test]
+fn a_target_that_claims_fewer_than_it_sent_is_told_and_not_counted() {
+    let check = |answer: &Answer, surplus: Option<u64>| {
+        let settled = settle(&TargetProgress::default(), false, answer, kept(5));
+        assert_eq!(settled.surplus, surplus, "{answer:?}");
+        assert_eq!(settled.progress.account.lost, Losses::default());
+    };
+    check(&answer(1, 1, 1, 3), Some(2));
+    check(&answer(1, 1, 1, 5), Some(0));
+    check(&answer(1, 1, 1, 7), Some(0));
+    check(&Answer { more: true, ..answer(1, 1, 1, 3) }, None);
+    check(&Answer { finished: None, ..answer(1, 1, 1, 3) }, None);
+}
+
+#[test]
+fn spans_of_a_body_that_was_stepped_over_are_rejected() {
+    let stepped = Arrived { kept: 0, rejected: 1, uncounted: true };
+    let check = |answers: &[(Answer, Arrived)], rejected: u64, unexplained: u64| {
+        let account = settled(answers);
+        let lost = Losses { rejected, unexplained, ..Losses::default() };
+        assert_eq!(account.lost, lost, "{answers:#?}");
+    };
+    let more = |answer: Answer| Answer { more: true, ..answer };
+    check(&[(answer(1, 1, 1, 9), stepped)], 9, 0);
+    // Until the law closes, only that there was one at least.
+    check(&[(more(answer(1, 1, 1, 9)), stepped)], 1, 0);
+    check(&[(more(answer(1, 1, 1, 9)), stepped), (answer(1, 2, 2, 12), kept(3))], 9, 0);
+    // A target that does not count leaves it at that.
+    check(&[(Answer { finished: None, ..answer(1, 1, 1, 9) }, stepped)], 1, 0);
+    // What is missing later has another reason.
+    let later = [(answer(1, 2, 2, 12), kept(1)), (answer(1, 3, 3, 12), kept(0))];
+    check(&[&[(answer(1, 1, 1, 9), stepped)], &later[..]].concat(), 9, 2);
+}
+
+#[test]
+fn the_process_that_was_left_is_remembered_with_its_books() {
+    let first = settle_one(&TargetProgress::default(), &answer(1, 1, 4, 9), kept(5));
+    let other = settle(&first, true, &answer(2, 1, 1, 2), kept(2));
+    let left = other.left.unwrap();
+    assert_eq!(left.cursor, Cursor { epoch: 1, seq: 5 });
+    assert_eq!((left.account.received, left.account.lost, left.account.unexplained), (5, 4, 0));
+    assert!(left.uncounted && !other.uncounted);
+    assert_eq!(settle(&first, false, &answer(1, 5, 5, 9), kept(0)).left, None);
 }
 
 #[test]
 fn an_empty_answer_moves_the_cursor_and_counts_its_loss() {
-    let first = settle(&TargetProgress::default(), &answer(1, 1, 1, 5), kept(5));
+    let first = settle_one(&TargetProgress::default(), &answer(1, 1, 1, 5), kept(5));
     let empty =
         Answer { range: None, next: Cursor { epoch: 1, seq: 4 }, lost: 6, ..answer(1, 1, 1, 11) };
-    let after = settle(&first, &empty, kept(0));
+    let after = settle_one(&first, &empty, kept(0));
     assert_eq!(after.cursor, Some(Cursor { epoch: 1, seq: 4 }));
     assert_eq!(after.account.lost, Losses { evicted: 6, ..Losses::default() });
     let quiet = Answer { lost: 0, ..empty };
-    assert_eq!(settle(&after, &quiet, kept(0)), after, "nothing new leaves nothing to commit");
+    assert_eq!(settle_one(&after, &quiet, kept(0)), after, "nothing new leaves nothing to commit");
 }
 
 #[test]
@@ -127,14 +186,14 @@ fn a_target_that_forgot_how_far_it_was_is_read_again_without_counting_its_drops_
 
 #[test]
 fn a_foreign_target_has_no_cursor_and_its_losses_are_not_known() {
-    let arrived = Arrived { kept: 5, rejected: 1 };
-    let after = settle_foreign(&TargetProgress::default(), arrived);
+    let arrived = Arrived { kept: 5, rejected: 1, uncounted: false };
+    let after = settle_foreign(&TargetProgress::default(), false, arrived).progress;
     assert_eq!(after.cursor, None);
     assert_eq!(after.account.received, 5);
     assert_eq!(after.account.lost, Losses { rejected: 1, ..Losses::default() });
     assert_eq!(after.account.epoch, EpochAccount::default());
-    let known = settle(&TargetProgress::default(), &answer(1, 1, 1, 5), kept(5));
-    assert_eq!(settle_foreign(&known, arrived).cursor, known.cursor);
+    let known = settle_one(&TargetProgress::default(), &answer(1, 1, 1, 5), kept(5));
+    assert_eq!(settle_foreign(&known, false, arrived).progress.cursor, known.cursor);
 }
 
 /// A target that obeys the protocol, with a log of `hold` segments; it knows the truth.
@@ -245,11 +304,17 @@ proptest! {
                 Step::Scrape { page, commits, refused } => {
                     let (answer, spans) = target.answer(books.cursor, page);
                     let refused = refused.min(spans);
-                    let after = settle(
-                        &books, &answer, Arrived { kept: spans - refused, rejected: refused },
-                    );
+                    let arrived =
+                        Arrived { kept: spans - refused, rejected: refused, uncounted: false };
+                    let before = books.account.lost;
+                    let after = settle(&books, false, &answer, arrived);
+                    prop_assert_eq!(after.surplus.unwrap_or(0), 0);
                     if commits {
-                        books = after;
+                        books = after.progress;
+                    }
+                    let grows = books.account.lost.by_reason().into_iter().zip(before.by_reason());
+                    for ((reason, now), (_, then)) in grows {
+                        prop_assert!(now >= then, "{:?} fell", reason);
                     }
                 }
             }
@@ -260,10 +325,10 @@ proptest! {
             || target.answer(books.cursor, 1).0.more
         {
             let (answer, spans) = target.answer(books.cursor, 3);
-            books = settle(&books, &answer, kept(spans));
+            books = settle_one(&books, &answer, kept(spans));
         }
         let (answer, _) = target.answer(books.cursor, 1);
-        let account = settle(&books, &answer, kept(0)).account;
+        let account = settle_one(&books, &answer, kept(0)).account;
         let epoch = account.epoch;
         prop_assert_eq!(epoch.finished, target.finished);
         prop_assert_eq!(epoch.finished, epoch.received + epoch.lost + epoch.oversize);
@@ -276,10 +341,10 @@ proptest! {
         target.seal(spans, 0);
         target.hidden = hidden;
         let mut books = TargetProgress::default();
-        for _ in 0..3 {
+        for expected in [0, hidden, hidden] {
             let (answer, spans) = target.answer(books.cursor, 9);
-            books = settle(&books, &answer, kept(spans));
-            prop_assert_eq!(books.account.lost.unexplained, hidden);
+            books = settle_one(&books, &answer, kept(spans));
+            prop_assert_eq!(books.account.lost.unexplained, expected);
         }
     }
 }

@@ -118,6 +118,46 @@ async fn failures_in_a_row_are_counted_from_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_its_fault_is_not_held_against_a_target() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let check = |end: End, health, in_a_row| {
+        assert_eq!(target.scraped(tick(0, end)), in_a_row);
+        let status = target.status(Instant::now());
+        assert_eq!((status.health, status.failing_since.is_some()), (health, in_a_row > 0));
+    };
+    let busy = || End::Busy("429".to_owned());
+    let not_stored = || End::NotStored("full".to_owned());
+    check(busy(), Health::Unknown, 0);
+    check(not_stored(), Health::Up, 0);
+    check(busy(), Health::Up, 0);
+    check(failed(), Health::Down, 1);
+    check(busy(), Health::Down, 1);
+    check(not_stored(), Health::Up, 0);
+    let failures = target.status(Instant::now()).failures;
+    assert_eq!((failures.status, failures.commit, failures.timeout), (3, 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn problems_are_shown_together_until_they_are_over_and_texts_are_bounded() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let shown = || target.status(Instant::now()).last_problem;
+    assert_eq!(shown(), None);
+    assert!(target.note(Problem::RefusedSpans, "no id".to_owned()));
+    assert!(!target.note(Problem::RefusedSpans, "no trace id".to_owned()));
+    assert!(target.note(Problem::Contradiction, "too few".to_owned()));
+    assert_eq!(shown().as_deref(), Some("too few; no trace id"));
+    target.clear(Problem::Contradiction);
+    assert_eq!(shown().as_deref(), Some("no trace id"));
+    target.note(Problem::RefusedSpans, "x".repeat(1 << 20));
+    assert_eq!(shown().map(|text| text.chars().count()), Some(300));
+    target.scraped(tick(0, End::NotTraced("x".repeat(1 << 20))));
+    let status = target.status(Instant::now());
+    let kept = status.recent.last().and_then(|record| record.error.as_ref());
+    assert_eq!(kept.map(|text| text.chars().count()), Some(300));
+    assert_eq!(status.last_error.map(|text| text.chars().count()), Some(300));
+}
+
+#[tokio::test(start_paused = true)]
 async fn losses_are_windows_by_reason_and_one_explained_later_is_none() {
     let target = tracked("a", &Arc::new(Context::default()));
     let windows = || {

@@ -6,7 +6,9 @@ use std::io::Write as _;
 use sigyn_model::codec::json_v2;
 use sigyn_scrape::{FailureCause, Health, State, TargetStatus};
 
-use crate::fake::{Log, Reply, Scraper, Store, Target, group, job, response, span, spans};
+use crate::fake::{
+    Log, Reply, Scraper, Store, Target, group, job, logging_target, response, span, spans,
+};
 
 const RANGE: (&str, &str) = ("Sigyn-Range", "9f:1-1/1");
 const NEXT: (&str, &str) = ("Sigyn-Next", "9f:2");
@@ -83,11 +85,21 @@ async fn what_is_not_spans_is_not_traced() {
         "answered with a body that is no list of spans",
     )
     .await;
-    check_not_traced(
-        Reply::Keep(response("200 OK", &[], b"")),
-        "answered with a body that is no list of spans",
-    )
-    .await;
+    for body in ["", "OK", "\u{19}\u{c}"] {
+        check_not_traced(
+            Reply::Keep(response("200 OK", &[], body.as_bytes())),
+            "answered without a content type",
+        )
+        .await;
+    }
+    let protobuf = ("Content-Type", "application/x-protobuf");
+    for (content_type, body) in [(JSON, "[1, 2]"), (JSON, "[{\"id\":7}]"), (protobuf, "\u{1f}?")] {
+        check_not_traced(
+            Reply::Keep(response("200 OK", &[content_type], body.as_bytes())),
+            "answered with a body that is no list of spans",
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -152,6 +164,15 @@ async fn bodies_that_cannot_be_read_are_a_failure() {
         "cannot unpack the gzip body: invalid gzip header",
     )
     .await;
+    // A target that speaks the protocol has no excuse.
+    check_down(
+        Reply::Keep(response("200 OK", &[RANGE, NEXT], b"OK")),
+        FailureCause::Decode,
+        "cannot decode the body: the answer names no content type",
+    )
+    .await;
+    let status = scraped(Reply::Keep(response("200 OK", &[JSON, RANGE, NEXT], b"{}"))).await;
+    assert_eq!((status.health, status.failures.decode), (Health::Down, status.scrapes_total));
     check_down(
         Reply::Keep(response("200 OK", &[JSON, ("Content-Encoding", "br")], b"?")),
         FailureCause::Decode,
@@ -168,7 +189,7 @@ async fn bodies_that_cannot_be_read_are_a_failure() {
         "cannot decode the body: this version does not read Thrift",
     )
     .await;
-    let status = scraped(Reply::Keep(response("200 OK", &[JSON], b"[{]"))).await;
+    let status = scraped(Reply::Keep(response("200 OK", &[JSON], b"[{\"traceId\":]"))).await;
     assert_eq!(status.failures.decode, status.scrapes_total);
     assert!(status.last_error.unwrap().starts_with("cannot decode the body: "));
 }
@@ -215,9 +236,10 @@ async fn a_busy_target_is_left_alone_for_as_long_as_it_asks() {
     let target = Target::scripted(vec![Reply::Keep(busy), Reply::Keep(ok)]).await;
     let scraper = Scraper::of(&[&target]);
     let began = tokio::time::Instant::now();
-    let status = scraper.target("busy", |target| target.health == Health::Down).await;
+    let status = scraper.target("busy", |target| target.scrapes_total == 1).await;
     let error = "server returned HTTP status 429 Too Many Requests";
     assert_eq!(status.last_error.as_deref(), Some(error));
+    assert_eq!((status.health, status.failures.status), (Health::Unknown, 1));
     let status = scraper.target("back", |target| target.health == Health::Up).await;
     assert!(began.elapsed().as_millis() >= 1000);
     assert_eq!((status.scrapes_total, status.failures_in_a_row), (2, 0));
@@ -226,19 +248,9 @@ async fn a_busy_target_is_left_alone_for_as_long_as_it_asks() {
 
 #[tokio::test]
 async fn pages_become_smaller_until_they_fit() {
-    // Honours `max_bytes` by half: two segments unless little is asked for.
     let mut log = Log::new(7);
     log.seal(spans([1]));
-    let log = std::sync::Arc::new(std::sync::Mutex::new(log));
-    let shared = std::sync::Arc::clone(&log);
-    let target = Target::start(move |asked| {
-        let mut log = shared.lock().unwrap();
-        let max_bytes = asked.line.split("max_bytes=").nth(1).unwrap();
-        let max_bytes: u64 = max_bytes.split(' ').next().unwrap().parse().unwrap();
-        log.page = if max_bytes < 1000 { 1 } else { 2 };
-        Reply::Keep(log.answer(asked.cursor()))
-    })
-    .await;
+    let (target, log) = logging_target(log).await;
     let mut job = job("api");
     job.job.body_size_limit = 20_000;
     let groups = [("api".to_owned(), group(&[target.address]))].into();

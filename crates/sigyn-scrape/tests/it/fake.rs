@@ -59,6 +59,11 @@ impl Asked {
     pub(crate) fn cursor(&self) -> Option<Cursor> {
         self.header("sigyn-cursor").map(|text| text.parse().unwrap())
     }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        let text = self.line.split("max_bytes=").nth(1).unwrap();
+        text.split(' ').next().unwrap().parse().unwrap()
+    }
 }
 
 /// What a target does with one request.
@@ -175,8 +180,10 @@ pub(crate) struct Log {
     newest: u64,
     finished: u64,
     pub(crate) is_final: bool,
-    /// Segments in one answer.
+    /// Segments in one answer, unless little is asked for: then one.
     pub(crate) page: usize,
+    /// Segments whose bytes nobody can read.
+    pub(crate) rotten: Vec<u64>,
     /// Cursors below it were acknowledged in this epoch.
     pub(crate) acknowledged: u64,
 }
@@ -191,6 +198,7 @@ impl Log {
             finished: 0,
             is_final: false,
             page: 2,
+            rotten: Vec::new(),
             acknowledged: 0,
         }
     }
@@ -204,6 +212,16 @@ impl Log {
     pub(crate) fn evict_oldest(&mut self) {
         let (seq, spans) = self.segments.remove(0);
         self.evicted.push((seq, spans.len() as u64));
+    }
+
+    pub(crate) fn answer_to(&mut self, asked: &Asked) -> Vec<u8> {
+        let page = self.page;
+        if asked.max_bytes() < 1000 {
+            self.page = 1;
+        }
+        let answer = self.answer(asked.cursor());
+        self.page = page;
+        answer
     }
 
     pub(crate) fn answer(&mut self, cursor: Option<Cursor>) -> Vec<u8> {
@@ -234,7 +252,10 @@ impl Log {
         let range = Range { epoch, first: *first, last, newest: self.newest };
         headers.push(("Sigyn-Range", range.to_string()));
         headers.push(("Content-Type", "application/json".to_owned()));
-        let body = json_v2::encode_list(page.iter().flat_map(|(_, spans)| spans));
+        let mut body = json_v2::encode_list(page.iter().flat_map(|(_, spans)| spans));
+        if page.iter().any(|(seq, _)| self.rotten.contains(seq)) {
+            body.truncate(body.len() - 2);
+        }
         response("200 OK", &borrowed(&headers), body.as_bytes())
     }
 }
@@ -248,8 +269,7 @@ pub(crate) async fn logging_target(log: Log) -> (Target, Arc<Mutex<Log>>) {
     let log = Arc::new(Mutex::new(log));
     let shared = Arc::clone(&log);
     let target =
-        Target::start(move |asked| Reply::Keep(shared.lock().unwrap().answer(asked.cursor())))
-            .await;
+        Target::start(move |asked| Reply::Keep(shared.lock().unwrap().answer_to(asked))).await;
     (target, log)
 }
 
@@ -258,6 +278,8 @@ pub(crate) async fn logging_target(log: Log) -> (Target, Arc<Mutex<Log>>) {
 pub(crate) struct Store {
     kept: Arc<Mutex<Vec<SpanBatch>>>,
     refuse: Arc<Mutex<u32>>,
+    /// Spans that it takes at once.
+    spans_max: Arc<Mutex<Option<usize>>>,
     /// While held, commits wait.
     gate: Arc<tokio::sync::Mutex<()>>,
 }
@@ -265,6 +287,10 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn refuse(&self, commits: u32) {
         *self.refuse.lock().unwrap() = commits;
+    }
+
+    pub(crate) fn takes_at_once(&self, spans: usize) {
+        *self.spans_max.lock().unwrap() = Some(spans);
     }
 
     /// Takes no commit until the guard is dropped.
@@ -281,7 +307,10 @@ impl Store {
                 *left = left.saturating_sub(1);
                 refused
             };
-            if refused {
+            let spans_max = self.spans_max.lock().unwrap().unwrap_or(usize::MAX);
+            if batch.spans.len() > spans_max {
+                let _ = done.send(Err(CommitError::TooLarge));
+            } else if refused {
                 let _ = done.send(Err(CommitError::Failed("disk full".to_owned())));
             } else {
                 self.kept.lock().unwrap().push(batch);
@@ -292,6 +321,10 @@ impl Store {
 
     pub(crate) fn commits(&self) -> usize {
         self.kept.lock().unwrap().len()
+    }
+
+    pub(crate) fn batches(&self) -> Vec<SpanBatch> {
+        self.kept.lock().unwrap().clone()
     }
 
     /// Ids of all spans kept, in order of arrival.
@@ -357,7 +390,17 @@ impl Scraper {
         progress: Vec<TargetProgress>,
         store: Store,
     ) -> Self {
-        let options = Options { scraper_name: "sigyn-test".to_owned(), ..Options::default() };
+        Self::with(Options::default(), jobs, groups, progress, store)
+    }
+
+    pub(crate) fn with(
+        options: Options,
+        jobs: Vec<ScrapeJob>,
+        groups: Groups,
+        progress: Vec<TargetProgress>,
+        store: Store,
+    ) -> Self {
+        let options = Options { scraper_name: "sigyn-test".to_owned(), ..options };
         let (jobs, jobs_rx) = watch::channel(Arc::new(jobs));
         let (groups, groups_rx) = watch::channel(Arc::new(groups));
         let (commits, commits_rx) = mpsc::channel(4);
@@ -383,12 +426,10 @@ impl Scraper {
         .await
     }
 
-    pub(crate) async fn stop(mut self) -> Duration {
-        let begun = Instant::now();
+    pub(crate) async fn stop(mut self) {
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
         }
-        begun.elapsed()
     }
 }

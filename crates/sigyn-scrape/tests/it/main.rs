@@ -6,5 +6,7 @@ mod chaos;
 mod failures;
 mod fake;
 mod lifecycle;
+mod processes;
 mod protocol;
 mod recorder;
+mod too_much;

@@ -28,7 +28,7 @@ async fn pages_are_followed_at_once_and_everything_arrives_once() {
     assert_eq!((status.health, status.state), (Health::Up, State::Up));
 
     let asked = target.asked();
-    assert_eq!(asked[0].line, "GET /traces?max_bytes=4194304 HTTP/1.1");
+    assert_eq!(asked[0].line, "GET /traces?max_bytes=1048576 HTTP/1.1");
     assert_eq!(asked[0].header("sigyn-scraper"), Some("sigyn-test"));
     assert_eq!(asked[0].header("sigyn-interval"), Some("0.1"));
     assert_eq!(asked[0].header("x-prometheus-scrape-timeout-seconds"), Some("0.1"));
@@ -146,11 +146,13 @@ async fn a_refused_commit_is_asked_for_again() {
     let (target, _) = logging_target(log).await;
     let scraper = Scraper::of(&[&target]);
     scraper.store.refuse(2);
-    let status = scraper.target("a failure", |target| target.health == Health::Down).await;
-    let error = "the store did not keep the spans: disk full";
+    let status = scraper.target("a refusal", |target| target.failures.commit == 1).await;
+    let error = "cannot store what was scraped: the store did not keep the spans: disk full";
     assert_eq!(status.last_error.as_deref(), Some(error));
+    assert_eq!((status.health, status.failures_in_a_row), (Health::Up, 0));
+    assert_eq!(status.recent.last().unwrap().status, "200 OK");
     assert_eq!((status.cursor, status.account.received), (None, 0));
-    let status = scraper.target("all", |target| target.health == Health::Up).await;
+    let status = scraper.target("all", |target| target.last_spans > 0).await;
     assert_eq!((status.failures.commit, status.account.received), (2, 2));
     assert_eq!(scraper.store.ids(), [1, 2]);
     let cursors: Vec<_> = target.asked().iter().take(3).map(crate::fake::Asked::cursor).collect();
@@ -178,6 +180,31 @@ async fn a_lying_target_is_found_out() {
     let status = scraper.target("a loss", |target| target.scrapes_total >= 4).await;
     assert_eq!(status.account.lost, Losses { unexplained: 7, ..Losses::default() });
     assert_eq!(status.state, State::Lossy);
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_claims_less_than_it_sent_contradicts_itself_until_it_does_not() {
+    let headers = |finished| {
+        [
+            ("Content-Type", "application/json"),
+            ("Sigyn-Range", "7:1-1/1"),
+            ("Sigyn-Next", "7:2"),
+            ("Sigyn-Finished", finished),
+        ]
+    };
+    let list = json_v2::encode_list(&spans(1..=3));
+    let first = response("200 OK", &headers("1"), list.as_bytes());
+    let idle = response("204 No Content", &headers("1")[2..], b"");
+    let right = response("204 No Content", &headers("3")[2..], b"");
+    let replies = [first, idle.clone(), idle, right].map(Reply::Keep);
+    let target = Target::scripted(replies.to_vec()).await;
+    let scraper = Scraper::of(&[&target]);
+    let status = scraper.target("told", |target| target.last_problem.is_some()).await;
+    let problem = "counts 2 spans fewer than came from it or are lost";
+    assert_eq!(status.last_problem.as_deref(), Some(problem));
+    assert_eq!(status.account.lost, Losses::default());
+    scraper.target("over", |target| target.last_problem.is_none()).await;
     scraper.stop().await;
 }
 
