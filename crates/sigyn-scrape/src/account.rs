@@ -64,7 +64,10 @@ pub(crate) fn settle(
     let start = Start::of(before, answer);
     match start {
         Start::Here => {}
-        Start::FirstContact => account.epoch = EpochAccount::default(),
+        Start::FirstContact => {
+            account.epoch = EpochAccount::default();
+            uncounted = false;
+        }
         Start::Restarted(cursor) => {
             account.restarts = account.restarts.saturating_add(1);
             // Nothing will explain it any more.
@@ -80,6 +83,7 @@ pub(crate) fn settle(
             // were counted already.
             let EpochAccount { oversize, shutdown, .. } = account.epoch;
             account.epoch = EpochAccount { oversize, shutdown, ..EpochAccount::default() };
+            uncounted = false;
         }
     }
 

@@ -15,12 +15,14 @@ const PIECE: u64 = 1 << 10;
 /// What an allocator takes for a text or a list beside its bytes.
 const ALLOCATION: u64 = 16;
 
-/// The bounds. A body on the wire takes of one part, its spans of the other, much larger one: spans
-/// that wait for the store must not keep those that are there from being read to their end.
+/// The bounds. Bodies on the wire have a part of their own: spans that wait for the store must not
+/// keep those that are there from being read to their end. So have large bodies: whoever waits for
+/// much holds up all behind him, and a target may send what unpacks to a thousand times its size.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) wire: Part,
     pub(crate) spans: Part,
+    pub(crate) large: Part,
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +40,14 @@ pub(crate) struct Share {
 
 impl Memory {
     pub(crate) fn new(bytes: u64) -> Self {
-        Self { wire: Part::new(bytes / 8), spans: Part::new(bytes - bytes / 8) }
+        let (wire, large) = (bytes / 8, bytes / 16 * 7);
+        let spans = bytes - wire - large;
+        Self { wire: Part::new(wire), spans: Part::new(spans), large: Part::new(large) }
+    }
+
+    /// Where a body goes that may take so much.
+    pub(crate) fn part_for(&self, bytes: u64) -> &Part {
+        if bytes > self.spans.bytes() / 3 { &self.large } else { &self.spans }
     }
 }
 
@@ -158,6 +167,18 @@ mod tests {
         let all = part.take(u64::MAX, soon()).await.unwrap();
         assert_eq!(part.pieces.available_permits(), 0);
         drop(all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_much_does_not_hold_up_the_others() {
+        let memory = Memory::new(1 << 20);
+        let parts = [&memory.wire, &memory.spans, &memory.large];
+        assert_eq!(parts.map(Part::bytes), [128 << 10, 448 << 10, 448 << 10]);
+        let soon = Instant::now() + Duration::from_secs(1);
+        let _held = memory.part_for(400 << 10).take(400 << 10, soon).await.unwrap();
+        let mut waiting = std::pin::pin!(memory.part_for(300 << 10).take(300 << 10, soon));
+        assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err());
+        assert!(memory.part_for(100 << 10).take(100 << 10, soon).await.is_some());
     }
 
     #[test]

@@ -31,8 +31,6 @@ const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(300);
 const SMALL_BODY: usize = 16 << 10;
 /// What such a body takes, unless it says that it is smaller: a page, and a segment more.
 const PAGE_ON_THE_WIRE: u64 = 2 << 20;
-/// One body's spans take at most this part of the memory for spans.
-const PAGE_PART: u64 = 4;
 /// Unpacked bytes beyond which unpacking and decoding leave the async threads.
 const DECODE_INLINE_MAX: u64 = 256 << 10;
 /// Bodies decoded at once outside of the async threads: more would only share the same cores.
@@ -254,12 +252,12 @@ impl Fetcher {
 
     async fn decode(&self, packed: Packed, question: Question<'_>) -> Result<Outcome, ScrapeError> {
         let Packed { status, answer, clock, format, encoding, bytes, _shares } = packed;
-        let spans = self.memory.spans.bytes() / PAGE_PART;
-        let whole = Room { unpacked: question.body_limit, spans: spans / 2 };
+        let whole = Room::largest(&self.memory, question.body_limit);
         let mut room = Room::guess(encoding, bytes.len() as u64).within(whole);
         loop {
-            let share = self.memory.spans.take(room.weight(), question.patience);
-            let mut share = share.await.ok_or(ScrapeError::Crowded)?;
+            let part = self.memory.part_for(room.weight());
+            let taken = part.take(room.weight(), question.patience).await;
+            let mut share = taken.ok_or(ScrapeError::Crowded)?;
             let is_foreign = answer.is_none();
             let work = Work { format, encoding, packed: bytes.clone(), room, is_foreign };
             match self.attempt(work, question.origin).await {
@@ -348,6 +346,11 @@ impl Room {
             Encoding::Gzip | Encoding::Zstd => bytes.saturating_mul(40),
         };
         Self { unpacked, spans: spans.max(64 << 10) }
+    }
+
+    /// What one body may become at most: with its own bytes, all of the memory for large ones.
+    fn largest(memory: &Memory, body_limit: u64) -> Self {
+        Self { unpacked: body_limit, spans: memory.large.bytes() / 3 }
     }
 
     /// A list that grows takes up to twice what is in it.

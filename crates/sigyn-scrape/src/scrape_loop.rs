@@ -29,6 +29,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A segment that so many scrapes could not read is stepped over: those after it are worth more.
 const STRIKES_MAX: u32 = 3;
+/// Scrapes without another process after which there is one again, as far as anybody can tell: a new
+/// one and an old one share an address for a moment while they are exchanged.
+const SCRAPES_ALONE: u32 = 30;
 /// Times in one scrape that another process may answer than the one that was asked.
 const TURNS_MAX: u32 = 16;
 
@@ -88,6 +91,8 @@ pub(crate) struct Trouble {
     not_stored: u32,
     /// Answers in a row from another process than the one asked.
     turns: u32,
+    /// Scrapes since another process answered.
+    alone: u32,
     tosses: u64,
 }
 
@@ -151,6 +156,10 @@ impl ScrapeLoop {
         let mut pause = None;
         let mut is_farewell = false;
         self.trouble.turns = 0;
+        self.trouble.alone = self.trouble.alone.saturating_add(1);
+        if self.trouble.alone == SCRAPES_ALONE {
+            self.target.clear(Problem::SeveralProcesses);
+        }
         for _ in 0..PAGES_MAX {
             match self.page(ledger, &mut tick, &mut pause).await {
                 Next::Stop(End::Failed(_, error)) if is_farewell => {
@@ -244,6 +253,7 @@ impl ScrapeLoop {
         if self.target.note(Problem::SeveralProcesses, text.to_owned()) {
             warn!(target = %self.target.key, "several processes answer at one address, find them by their own");
         }
+        self.trouble.alone = 0;
         self.trouble.turns += 1;
         if self.trouble.turns > TURNS_MAX {
             return Next::Stop(End::Done);

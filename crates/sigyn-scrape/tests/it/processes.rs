@@ -68,3 +68,17 @@ async fn a_restart_is_no_second_process() {
     }
     scraper.stop().await;
 }
+
+#[tokio::test]
+async fn a_process_that_is_exchanged_shares_the_address_for_a_moment() {
+    let (target, logs) = balanced(3).await;
+    let scraper = Scraper::of(&[&target]);
+    for (log, id) in logs.lock().unwrap().iter_mut().zip(1..) {
+        log.seal(spans([id]));
+    }
+    scraper.target("told", |target| target.last_problem.is_some()).await;
+    *logs.lock().unwrap() = [Log::new(9), Log::new(9)];
+    let status = scraper.target("over", |target| target.last_problem.is_none()).await;
+    assert_eq!(status.cursor.map(|cursor| cursor.epoch), Some(9));
+    scraper.stop().await;
+}

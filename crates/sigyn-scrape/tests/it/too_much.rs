@@ -26,7 +26,7 @@ fn with_memory(bytes: u64, targets: &[Target], store: Store) -> Scraper {
 
 #[tokio::test]
 async fn spans_that_would_take_too_much_memory_come_in_smaller_pages() {
-    // An eighth of this for one page: 200 spans or so, where four segments hold 400.
+    // A seventh of this for one page: less than 200 spans, where four segments hold 400.
     let mut log = Log::new(7);
     log.page = 4;
     for first in [1, 101, 201, 301] {
@@ -34,7 +34,7 @@ async fn spans_that_would_take_too_much_memory_come_in_smaller_pages() {
     }
     let (target, _) = logging_target(log).await;
     let targets = [target];
-    let scraper = with_memory(1 << 20, &targets, Store::default());
+    let scraper = with_memory(600 << 10, &targets, Store::default());
     let status = scraper.target("all", |target| target.account.received == 400).await;
     assert_eq!(scraper.store.ids(), (1..=400).collect::<Vec<_>>());
     assert!(scraper.store.commits() >= 4, "one segment at a time");
