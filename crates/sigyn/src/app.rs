@@ -33,6 +33,7 @@ const RELOADS_WAITING_MAX: usize = 4;
 /// `sigyn serve`.
 pub(crate) fn serve(flags: ServeFlags) -> Result<(), Failure> {
     logging::start(flags.log_level, flags.log_format);
+    raise_file_limit();
     let settings = Settings::from_flags(flags).map_err(Failure::usage)?;
     let config = Config::load(settings.config_file.as_deref()).map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -49,6 +50,21 @@ pub(crate) fn serve(flags: ServeFlags) -> Result<(), Failure> {
     // A query that still runs on a blocking thread must not hold up the end.
     runtime.shutdown_background();
     outcome.map_err(Failure::work)
+}
+
+/// A thousand targets are a thousand open connections; the usual soft limit is 1024 files, and the
+/// hard one is meant to be used.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised =
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    match raised {
+        Ok(()) => tracing::debug!(files = limit.maximum, "raised the limit of open files"),
+        Err(error) => {
+            tracing::warn!(%error, files = limit.current, "cannot raise the limit of open files")
+        }
+    }
 }
 
 /// Cancels `shutdown` at SIGTERM or SIGINT and never returns then; the second signal ends the process.
@@ -80,6 +96,7 @@ pub(crate) struct App {
     reloader: Reloader,
     listeners: Vec<TcpListener>,
     router: Router,
+    max_connections: usize,
     shutdown: CancellationToken,
 }
 
@@ -180,6 +197,7 @@ impl App {
             reloader,
             listeners,
             router,
+            max_connections: settings.max_connections,
             shutdown,
         })
     }
@@ -220,12 +238,22 @@ impl App {
     /// Runs until `shutdown` is cancelled or a part fails; returns when everything has stopped.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let Self {
-            store, discovery, scraping, commits, reloader, listeners, router, shutdown, ..
+            store,
+            discovery,
+            scraping,
+            commits,
+            reloader,
+            listeners,
+            router,
+            max_connections,
+            shutdown,
+            ..
         } = self;
         let _stop_all = shutdown.clone().drop_guard();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
         for listener in listeners {
-            let serving = server::serve(listener, router.clone(), shutdown.clone());
+            let serving =
+                server::serve(listener, router.clone(), max_connections, shutdown.clone());
             tasks.spawn(async move {
                 serving.await;
                 "serving"
@@ -275,7 +303,7 @@ async fn commit(mut commits: mpsc::Receiver<Commit>, store: Store) {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
         let store = store.clone();
         appends.spawn(async move {
-            let outcome = store.append(batch).await;
+            let outcome = store.append_waiting(batch).await;
             let outcome = outcome.map_err(|error| match error {
                 AppendError::TooLarge => CommitError::TooLarge,
                 error => CommitError::Failed(format!("{:#}", anyhow::Error::new(error))),

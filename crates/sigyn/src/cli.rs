@@ -45,6 +45,9 @@ pub(crate) struct ServeFlags {
     /// QUERY_PORT]
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
     pub(crate) listen: Vec<String>,
+    /// Connections that are open at once; further ones wait
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..), help_heading = LISTENING)]
+    pub(crate) max_connections: u32,
     /// Path under which everything is served
     #[arg(long = "web.route-prefix", value_name = "PATH", default_value = "/", help_heading = LISTENING)]
     pub(crate) route_prefix: String,

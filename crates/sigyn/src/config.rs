@@ -25,6 +25,7 @@ const DEFAULT_PORT: u16 = 9411;
 pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) listen: Vec<String>,
+    pub(crate) max_connections: usize,
     /// Starts and ends with a slash.
     pub(crate) route_prefix: String,
     pub(crate) lifecycle: bool,
@@ -74,6 +75,7 @@ impl Settings {
         Ok(Self {
             config_file,
             listen: listen_addresses(flags.listen)?,
+            max_connections: usize::try_from(flags.max_connections)?,
             route_prefix: route_prefix(&flags.route_prefix),
             lifecycle: flags.enable_lifecycle,
             storage_path: flags.storage_path,

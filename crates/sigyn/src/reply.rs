@@ -1,7 +1,6 @@
 //! How answers look: JSON, texts and errors, with the headers that all of them carry.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
-use tokio::sync::Semaphore;
 
 /// An answer that is an error: a status and a plain text, as Zipkin gives them.
 #[derive(Clone, Debug)]
@@ -80,42 +78,6 @@ pub(crate) fn failure(error: &ApiError) -> Response {
     let mut response = json(body.to_string());
     *response.status_mut() = error.status;
     response
-}
-
-/// Zipkin's default for `QUERY_TIMEOUT`.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(11);
-/// Queries that run at once. More would only slow each other down, and hold the threads that
-/// collecting and scraping need; they wait, and time spent waiting counts.
-const QUERIES_MAX: usize = 8;
-
-static QUERIES: Semaphore = Semaphore::const_new(QUERIES_MAX);
-
-/// Runs a query on a thread that may block, within the time that a query may take. A query whose
-/// time is up keeps its place until it has really ended.
-pub(crate) async fn blocking<T, E>(
-    query: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, ApiError>
-where
-    T: Send + 'static,
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let failed = |message: &str| ApiError {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        message: message.to_owned(),
-    };
-    let run = async {
-        let place = QUERIES.acquire().await;
-        tokio::task::spawn_blocking(move || {
-            let _place = place;
-            query()
-        })
-        .await
-    };
-    match tokio::time::timeout(QUERY_TIMEOUT, run).await {
-        Ok(Ok(outcome)) => outcome.map_err(ApiError::failed),
-        Ok(Err(_)) => Err(failed("the query ended without an answer")),
-        Err(_) => Err(failed("the query took longer than 11 s")),
-    }
 }
 
 /// What is said to a method that a path does not have: Zipkin's statuses.

@@ -13,8 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How long requests that are running at shutdown may take to end.
 const GRACE: Duration = Duration::from_millis(400);
-/// Connections that are open at once; the next one waits to be accepted (Prometheus' default).
-const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -37,15 +35,23 @@ pub(crate) async fn bind(addresses: &[String]) -> anyhow::Result<Vec<TcpListener
 }
 
 /// Serves until `shutdown`, then lets running requests end within [`GRACE`].
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    shutdown: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+            accepted = listener.accept(), if connections.len() < connections_max => match accepted {
                 Ok((stream, peer)) => {
                     let connection = serve_connection(stream, peer, router.clone(), &graceful);
                     connections.spawn(connection);
+                    if connections.len() == connections_max {
+                        tracing::warn!(connections_max, "no further connection is accepted until one ends: --web.max-connections");
+                    }
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: give others time to close theirs.

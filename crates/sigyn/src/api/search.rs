@@ -12,8 +12,9 @@ use sigyn_model::{Span, SpanId, TraceQuery, trace_start};
 use sigyn_store::Store;
 
 use super::Params;
+use super::ask::ask;
 use super::zipkin::trace_query;
-use crate::reply::{ApiError, blocking, failure, success};
+use crate::reply::{ApiError, failure, success};
 
 /// How many summaries one answer holds if the client does not say.
 const LIMIT: i64 = 100;
@@ -76,8 +77,8 @@ async fn find(store: Store, params: &Params) -> Result<Found, ApiError> {
     let limit = query.limit();
     // One more than asked for tells whether there are more.
     let one_more: TraceQuery = query.with_limit(limit + 1);
-    let traces = blocking(move || {
-        let traces = store.traces(&one_more)?;
+    let traces = ask(&store, move |q| {
+        let traces = q.traces(&one_more)?;
         let limited = traces.len() > limit;
         let summaries = traces.iter().take(limit).filter_map(|trace| summary(trace)).collect();
         Ok::<_, sigyn_store::QueryFailed>((summaries, limited))

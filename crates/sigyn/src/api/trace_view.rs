@@ -17,8 +17,9 @@ use sigyn_model::{Kind, Labels, Row, Span, SpanTree, TraceId};
 use sigyn_store::Store;
 
 use super::Params;
+use super::ask::ask;
 use super::losses::{Completeness, Known, Loss};
-use crate::reply::{ApiError, blocking, failure, json};
+use crate::reply::{ApiError, failure, json};
 
 /// Rows of one answer to `/spans`.
 const ROWS_MAX: usize = 500;
@@ -107,8 +108,8 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
     let answer = async {
         let id = parse_id(&id)?;
         let View { store, known } = view;
-        let written = blocking(move || {
-            let spans = store.trace(id)?;
+        let written = ask(&store, move |q| {
+            let spans = q.trace(id)?;
             Ok::<_, ViewError>((!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?)
         });
         written.await?.ok_or_else(|| missing(id))
@@ -291,8 +292,8 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
         let (from, to) = range(params.required("rows")?)?;
         let id = parse_id(&id)?;
         let rev = params.text("rev").filter(|rev| !rev.is_empty());
-        let written = blocking(move || {
-            let spans = view.store.trace(id)?;
+        let written = ask(&view.store, move |q| {
+            let spans = q.trace(id)?;
             if spans.is_empty() {
                 return Ok(Err(missing(id)));
             }

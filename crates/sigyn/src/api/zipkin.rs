@@ -15,7 +15,8 @@ use sigyn_model::{QueryParams, Span, TraceId, TraceQuery};
 use sigyn_store::Store;
 
 use super::Params;
-use crate::reply::{ApiError, blocking, json};
+use super::ask::ask;
+use crate::reply::{ApiError, json};
 
 /// Zipkin's default for `QUERY_LOOKBACK`.
 const LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -70,16 +71,14 @@ pub(crate) fn trace_query(params: &Params, limit: i64) -> Result<TraceQuery, Api
 }
 
 async fn services(State(zipkin): State<Zipkin>) -> Result<Response, ApiError> {
-    let store = zipkin.store.clone();
-    let names = blocking(move || store.service_names()).await?;
+    let names = ask(&zipkin.store, move |q| q.service_names()).await?;
     zipkin.services_seen.store(names.len(), Ordering::Relaxed);
     Ok(zipkin.names(&names))
 }
 
 async fn span_names(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
     let service = params.required("serviceName")?.to_lowercase();
-    let store = zipkin.store.clone();
-    let names = blocking(move || store.span_names(&service)).await?;
+    let names = ask(&zipkin.store, move |q| q.span_names(&service)).await?;
     Ok(zipkin.names(&names))
 }
 
@@ -88,20 +87,19 @@ async fn remote_services(
     params: Params,
 ) -> Result<Response, ApiError> {
     let service = params.required("serviceName")?.to_lowercase();
-    let store = zipkin.store.clone();
-    let names = blocking(move || store.remote_service_names(&service)).await?;
+    let names = ask(&zipkin.store, move |q| q.remote_service_names(&service)).await?;
     Ok(zipkin.names(&names))
 }
 
 async fn traces(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
     let query = trace_query(&params, LIMIT)?;
-    let traces = blocking(move || zipkin.store.traces(&query)).await?;
+    let traces = ask(&zipkin.store, move |q| q.traces(&query)).await?;
     Ok(json(traces_json(&traces)))
 }
 
 async fn trace(State(zipkin): State<Zipkin>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse_trace_id(id.trim())?;
-    let spans = blocking(move || zipkin.store.trace(id)).await?;
+    let spans = ask(&zipkin.store, move |q| q.trace(id)).await?;
     if spans.is_empty() {
         return Err(ApiError::not_found(format!("{id} not found")));
     }
@@ -127,8 +125,8 @@ async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Resp
         let text = "Use /api/v2/trace/{traceId} endpoint to retrieve a single trace";
         return Err(ApiError::bad(text));
     }
-    let traces = blocking(move || {
-        let traces = ids.into_iter().map(|id| zipkin.store.trace(id));
+    let traces = ask(&zipkin.store, move |q| {
+        let traces = ids.into_iter().map(|id| q.trace(id));
         traces
             .filter(|trace| !trace.as_ref().is_ok_and(Vec::is_empty))
             .collect::<Result<Vec<_>, _>>()
@@ -144,12 +142,12 @@ async fn dependencies(State(zipkin): State<Zipkin>, params: Params) -> Result<Re
     let end_ms = positive(params.primitive("endTs")?.unwrap_or(0), "endTs <= 0")?;
     let lookback_ms = params.number("lookback")?.unwrap_or_else(|| millis(LOOKBACK));
     let lookback_ms = positive(lookback_ms, "lookback <= 0")?;
-    let links = blocking(move || zipkin.store.dependencies(end_ms, lookback_ms)).await?;
+    let links = ask(&zipkin.store, move |q| q.dependencies(end_ms, lookback_ms)).await?;
     Ok(json(json_v2::encode_links(&links)))
 }
 
 async fn autocomplete_keys(State(zipkin): State<Zipkin>) -> Result<Response, ApiError> {
-    let keys = blocking(move || zipkin.store.tag_keys()).await?;
+    let keys = ask(&zipkin.store, move |q| q.tag_keys()).await?;
     Ok(cached(names_json(&keys)))
 }
 
@@ -161,7 +159,7 @@ async fn autocomplete_values(
     if key.is_empty() {
         return Err(ApiError::bad("key was empty"));
     }
-    let values = blocking(move || zipkin.store.tag_values(&key)).await?;
+    let values = ask(&zipkin.store, move |q| q.tag_values(&key)).await?;
     let body = names_json(&values);
     Ok(if values.len() > CACHE_NAMES_ABOVE { cached(body) } else { json(body) })
 }

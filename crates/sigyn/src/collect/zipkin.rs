@@ -1,6 +1,6 @@
 //! Zipkin's collector over HTTP: `POST /api/v2/spans`, JSON, with Zipkin's statuses and texts.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,9 +23,8 @@ use crate::reply::{ApiError, text};
 
 /// Zipkin's limit for a request body.
 const BODY_BYTES_MAX: usize = 10 << 20;
-/// What a body may inflate to, and how many times its size: JSON of spans packs ten or twenty to one.
+/// What a body may inflate to.
 const INFLATED_BYTES_MAX: usize = 100 << 20;
-const INFLATION_MAX: usize = 100;
 /// How long a client may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(11);
 /// What all bodies that are still arriving may take together.
@@ -36,6 +35,8 @@ const DECODED_BYTES_MIN: usize = 64 << 10;
 const DECODED_FACTOR: usize = 16;
 /// What all messages that are being decoded and stored may take together.
 const WORKING_BYTES_MAX: usize = 1024 << 20;
+/// A body that is inflated takes memory in steps of this size.
+const INFLATE_STEP_BYTES: usize = 1 << 20;
 /// How long a request waits for memory before it is asked to come back.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory is handed out in pieces of this size, since a semaphore counts in 32 bits.
@@ -125,24 +126,25 @@ impl Collector {
     async fn take(&self, request: Request) -> Result<(), Refused> {
         let (parts, body) = request.into_parts();
         let (body, arrived) = self.read_body(body).await?;
-        let inflated_max = if is_gzip(&parts.headers) {
-            body.len().saturating_mul(INFLATION_MAX).clamp(PIECE_BYTES, INFLATED_BYTES_MAX)
+        // Memory goes with the work: a client that hangs up does not end it.
+        let (body, held) = if is_gzip(&parts.headers) && !body.is_empty() {
+            let working = Arc::clone(&self.working);
+            blocking(move || gunzip(&body, working)).await?
         } else {
-            body.len()
+            (body, arrived)
         };
-        let decoded_max =
-            (inflated_max * DECODED_FACTOR).clamp(DECODED_BYTES_MIN, DECODED_BYTES_MAX);
-        let memory = reserve(&self.working, inflated_max + decoded_max).await?;
-        drop(arrived);
-        let counters = Arc::clone(&self.counters);
-        // The memory goes with the work: a client that hangs up does not end the decoding.
-        let decoding = tokio::task::spawn_blocking(move || {
-            decode(&parts.headers, body, (inflated_max, decoded_max), &counters)
-                .map(|spans| (spans, memory))
-        });
-        let decoded =
-            decoding.await.map_err(|error| (Refusal::Malformed, ApiError::failed(error)))?;
-        let (spans, _memory) = decoded?;
+        if body.is_empty() || body[..] == *b"[]" {
+            return Ok(());
+        }
+        self.counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        let decoded_max = (body.len() * DECODED_FACTOR).clamp(DECODED_BYTES_MIN, DECODED_BYTES_MAX);
+        let memory = reserve(&self.working, decoded_max).await?;
+        let (spans, _memory) = blocking(move || {
+            let spans = decode(&parts.headers, &body, decoded_max)?;
+            drop((body, held));
+            Ok((spans, memory))
+        })
+        .await?;
         if spans.is_empty() {
             return Ok(());
         }
@@ -221,31 +223,24 @@ fn too_large(limit: usize) -> Refused {
     (Refusal::TooLarge, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
 }
 
-fn inflates_too_much(limit: usize) -> Refused {
-    let message = format!("the body inflates to more than {limit} bytes");
-    (Refusal::TooLarge, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
+/// Runs what takes a while on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err((Refusal::Malformed, ApiError::failed(error))))
 }
 
-/// Contract order: gunzip, empty or `[]`, what it looks like, what it says.
-fn decode(
-    headers: &HeaderMap,
-    body: Bytes,
-    (inflated_max, decoded_max): (usize, usize),
-    counters: &Counters,
-) -> Result<Vec<Span>, Refused> {
-    let body = gunzip(headers, body, inflated_max)?;
-    if body.is_empty() || body[..] == *b"[]" {
-        return Ok(Vec::new());
-    }
-    counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+/// Contract order: what it looks like, then what it says.
+fn decode(headers: &HeaderMap, body: &[u8], bytes_max: usize) -> Result<Vec<Span>, Refused> {
     let refused = |message: String| (Refusal::Malformed, ApiError::bad(message));
     if is_protobuf(headers) {
         let message = "this version takes JSON at /api/v2/spans: protobuf is not supported yet";
         return Err(refused(message.to_owned()));
     }
-    json_v2::check_list(&body).map_err(|error| refused(error.message))?;
-    let limits = Limits { bytes_max: decoded_max, ..Limits::default() };
-    json_v2::decode_list_within(&body, limits).map_err(|error| match error.over_limit {
+    json_v2::check_list(body).map_err(|error| refused(error.message))?;
+    let limits = Limits { bytes_max, ..Limits::default() };
+    json_v2::decode_list_within(body, limits).map_err(|error| match error.over_limit {
         true => {
             let message = error.message;
             (Refusal::TooLarge, ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, message })
@@ -264,19 +259,26 @@ fn is_gzip(headers: &HeaderMap) -> bool {
     encoding.is_some_and(|encoding| encoding.contains("gzip"))
 }
 
-fn gunzip(headers: &HeaderMap, body: Bytes, inflated_max: usize) -> Result<Bytes, Refused> {
-    if body.is_empty() || !is_gzip(headers) {
-        return Ok(body);
-    }
+/// Inflates a body, and reserves memory as it grows: it cannot be told beforehand how much it takes.
+fn gunzip(body: &[u8], memory: Arc<Semaphore>) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
     let cannot = || (Refusal::Encoding, ApiError::bad("Cannot gunzip spans"));
+    let busy = || unavailable(Refusal::Overloaded, "too many spans at once".to_owned());
+    let pieces = u32::try_from(INFLATE_STEP_BYTES / PIECE_BYTES).unwrap_or(u32::MAX);
+    let mut held = Arc::clone(&memory).try_acquire_many_owned(pieces).map_err(|_| busy())?;
     let mut inflated = Vec::new();
-    let mut reader = flate2::bufread::MultiGzDecoder::new(&body[..]).take(inflated_max as u64 + 1);
-    reader.read_to_end(&mut inflated).map_err(|_| cannot())?;
-    if inflated.len() > inflated_max {
-        return Err(inflates_too_much(inflated_max));
+    let mut decoder = flate2::bufread::MultiGzDecoder::new(body);
+    loop {
+        let mut step = Read::by_ref(&mut decoder).take(INFLATE_STEP_BYTES as u64);
+        if step.read_to_end(&mut inflated).map_err(|_| cannot())? == 0 {
+            break;
+        }
+        if inflated.len() > INFLATED_BYTES_MAX {
+            return Err(too_large(INFLATED_BYTES_MAX));
+        }
+        held.merge(Arc::clone(&memory).try_acquire_many_owned(pieces).map_err(|_| busy())?);
     }
     if inflated.is_empty() {
         return Err(cannot());
     }
-    Ok(inflated.into())
+    Ok((inflated.into(), held))
 }

@@ -37,6 +37,8 @@ pub(super) fn opening(scene: &Scene, base: &str, asked: u16, port: u16, config: 
         out += line.trim_end();
         out.push('\n');
     }
+    let gone = format!("  {:<12} {:<18} http://{:<17}", "search", "search-old-4hq", scene.gone);
+    out += &format!("{gone} {}\n", faint("gone, but discovery still lists it"));
     out += &format!("\n  Pages    {}\n", bold(&format!("{base}/")));
     out += &format!("  Config   {}\n", config.display());
     out += &format!("  Terminal {}\n", faint(&format!("sigyn query traces --server {base}")));

@@ -84,6 +84,7 @@ async fn tracer(
     let settings = |port: u16| Settings {
         config_file: Some(config_file.to_owned()),
         listen: vec![SocketAddr::from(([127, 0, 0, 1], port)).to_string()],
+        max_connections: 512,
         route_prefix: "/".to_owned(),
         lifecycle: false,
         storage_path: folder.join("data"),
@@ -106,12 +107,16 @@ fn is_in_use(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::AddrInUse)
 }
 
+/// SIGTERM, or SIGHUP: the terminal that the demo ran in is closed.
 async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signal) => {
-            signal.recv().await;
+    match (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+        (Ok(mut terminate), Ok(mut hangup)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
         }
-        Err(_) => std::future::pending().await,
+        _ => std::future::pending().await,
     }
 }

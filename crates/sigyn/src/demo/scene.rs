@@ -22,6 +22,7 @@ const SCRAPE_INTERVAL: &str = "2s";
 const TINY_LOG_BYTES: usize = 128 << 10;
 /// How long it is between two stocktakes, and how long each lasts.
 const STOCKTAKE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_millis(600));
+const STOCKTAKE_FROM: Duration = Duration::from_secs(2);
 
 /// Every instance, in the order of the list that is printed.
 const CAST: [(&str, &str, &str, Ipv4Addr); 11] = [
@@ -44,7 +45,7 @@ pub(super) struct Scene {
     pub(super) services: Arc<[Arc<Service>]>,
     opened: Instant,
     /// A target that discovery still lists although nobody listens there any more.
-    gone: SocketAddr,
+    pub(super) gone: SocketAddr,
 }
 
 /// The shop's own address book. Handlers are plain functions, so it is one for the process.
@@ -94,8 +95,8 @@ impl Scene {
         let (every, time) = STOCKTAKE;
         let into =
             Duration::from_secs_f64(self.opened.elapsed().as_secs_f64() % every.as_secs_f64());
-        // Toward the end of each stretch: the first pages show a quiet shop.
-        into > every / 2 && into < every / 2 + time
+        // Early in each stretch, so that the first is over before anybody has opened a page.
+        into > STOCKTAKE_FROM && into < STOCKTAKE_FROM + time
     }
 
     /// The scene of this process, once it is open.

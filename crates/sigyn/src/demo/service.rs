@@ -18,6 +18,9 @@ use tower::ServiceExt as _;
 use crate::http_client::HttpClient;
 use crate::server;
 
+/// Connections that a service of the demo takes at once.
+const CONNECTIONS_MAX: usize = 256;
+
 /// Who a service is, and what it records with.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
@@ -82,7 +85,7 @@ pub(super) async fn serve<F>(
             call.end(outcome)
         }
     });
-    server::serve(listener, router, shutdown).await;
+    server::serve(listener, router, CONNECTIONS_MAX, shutdown).await;
 }
 
 impl Call {

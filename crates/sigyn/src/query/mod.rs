@@ -24,10 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let server = Server {
-        base: flags.server.trim_end_matches('/').to_owned(),
-        client: HttpClient::new(TIMEOUT),
-    };
+    let server = Server { base: base_url(&flags.server), client: HttpClient::new(TIMEOUT) };
     let style = Style::new(flags.color);
     let json = flags.output == OutputFormat::Json;
     let text = runtime.block_on(async {
@@ -47,6 +44,12 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write the answer").map_err(Failure::work),
     }
+}
+
+/// `host:port` alone means http.
+fn base_url(server: &str) -> String {
+    let base = server.trim_end_matches('/');
+    if base.contains("://") { base.to_owned() } else { format!("http://{base}") }
 }
 
 /// The tracer that is asked.

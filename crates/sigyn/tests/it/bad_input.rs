@@ -23,10 +23,17 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
         "200 OK\r\ncontent-type: application/json\r\nsigyn-range: 00000000000000aa:1-1/1\r\nsigyn-next: 00000000000000aa:2\r\ncontent-length: 500",
         "[{\"traceId\":\"cafe\",\"id\":\"c\"}",
     ));
-    let garbage = Parrot::start(response(
-        "200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 9",
-        "\u{1}garbage\u{2}",
-    ));
+    let garbage = |headers: &str| {
+        Parrot::start(response(
+            &format!(
+                "200 OK\r\ncontent-type: application/x-protobuf\r\n{headers}content-length: 9"
+            ),
+            "\u{1}garbage\u{2}",
+        ))
+    };
+    let foreign = garbage("");
+    let garbage =
+        garbage("sigyn-range: 00000000000000bb:1-1/1\r\nsigyn-next: 00000000000000bb:2\r\n");
     let folder = tempfile::tempdir().unwrap();
     let all = [
         good.address,
@@ -36,6 +43,7 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
         silent.address,
         cut.address,
         garbage.address,
+        foreign.address,
     ];
     let targets: Vec<String> = all.iter().map(|address| format!("'{address}'")).collect();
     fs::write(
@@ -70,6 +78,7 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
     settled(&silent.address.to_string(), "down", "down", "");
     settled(&cut.address.to_string(), "down", "down", "");
     settled(&garbage.address.to_string(), "down", "down", "");
+    settled(&foreign.address.to_string(), "not traced", "up", "");
     settled("127.0.0.1:1", "down", "down", "refused");
     assert_eq!(tracer.get("/api/v2/trace/cafe").status, 404, "nothing of a cut body is kept");
     let failed = |reason: &str, instance: &str| {
