@@ -288,6 +288,18 @@ mod tests {
     }
 
     #[test]
+    fn row_groups_are_bounded_by_bytes_too() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut spans: Vec<Span> = (0..5).map(|_| testing::span(&mut random)).collect();
+        let half = usize::try_from(schema::GROUP_BYTES / 2).unwrap();
+        spans.iter_mut().for_each(|span| span.name = "x".repeat(half));
+        let (disk, entry) = sealed(spans.clone());
+        let block = Block::open(&Disk::Faulty(disk), &entry).unwrap();
+        assert_eq!(block.index().row_groups.len(), 3);
+        assert_eq!(assemble(read_all(&block).unwrap()), assemble(spans));
+    }
+
+    #[test]
     fn any_flipped_byte_is_noticed_before_a_decoder_sees_it() {
         let mut random = fastrand::Rng::with_seed(5);
         let (disk, entry) = sealed((0..40).map(|_| testing::span(&mut random)).collect());

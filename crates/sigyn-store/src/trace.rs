@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-use sigyn_model::{Span, Timestamp};
+use sigyn_model::{Resource, Scope, Span, Timestamp};
 
 use crate::wal::record::Encoder;
 
@@ -15,14 +16,21 @@ pub(crate) fn assemble(mut spans: Vec<Span>) -> Vec<Span> {
         return spans;
     }
     let mut assembled: Vec<Span> = Vec::with_capacity(spans.len());
+    let mut said = Said::default();
     // Spans of the current time and id, by what they say. Bytes and not `Span::same_as`, so that a
     // thousand spans of one id cost a thousand comparisons and not a million.
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
-    for span in spans {
-        if assembled.last().is_none_or(|last| order(last) != order(&span)) {
+    let mut spans = spans.into_iter().peekable();
+    while let Some(span) = spans.next() {
+        let is_first = assembled.last().is_none_or(|last| order(last) != order(&span));
+        if is_first {
             seen.clear();
         }
-        match seen.entry(said(&span)) {
+        if is_first && spans.peek().is_none_or(|next| order(next) != order(&span)) {
+            assembled.push(span);
+            continue;
+        }
+        match seen.entry(said.by(&span)) {
             Entry::Vacant(entry) => {
                 entry.insert(assembled.len());
                 assembled.push(span);
@@ -44,15 +52,61 @@ fn order(span: &Span) -> (Timestamp, u64, bool, u128) {
     (at, span.id.as_u64(), span.shared, span.trace_id.as_u128())
 }
 
-/// All that a span says, in bytes, without the target that it came from.
-fn said(span: &Span) -> Vec<u8> {
-    let mut encoder = Encoder::default();
-    match span.target {
-        None => encoder.span(span),
-        Some(_) => return said(&Span { target: None, ..span.clone() }),
+/// What spans say, in bytes.
+#[derive(Default)]
+struct Said {
+    /// Resources and scopes by number, equal ones by the same: a large one that many spans share
+    /// is looked at once.
+    resources: Numbers<Resource>,
+    scopes: Numbers<Scope>,
+}
+
+/// Numbers shared values, by content. Those that were seen are held, so their addresses stay theirs.
+struct Numbers<T> {
+    by_address: HashMap<*const T, (Arc<T>, u64)>,
+    by_content: HashMap<Vec<u8>, u64>,
+}
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { by_address: HashMap::new(), by_content: HashMap::new() }
     }
-    // What is too large for one frame was never stored.
-    encoder.finish().unwrap_or_default()
+}
+
+impl<T> Numbers<T> {
+    /// From 1; zero for none.
+    fn of(&mut self, value: Option<&Arc<T>>, encode: impl FnOnce(&T) -> Vec<u8>) -> u64 {
+        let Some(value) = value else { return 0 };
+        let by_content = &mut self.by_content;
+        let known = self.by_address.entry(Arc::as_ptr(value)).or_insert_with(|| {
+            let next = by_content.len() as u64 + 1;
+            (value.clone(), *by_content.entry(encode(value)).or_insert(next))
+        });
+        known.1
+    }
+}
+
+impl Said {
+    /// All that a span says, without the target that it came from.
+    fn by(&mut self, span: &Span) -> Vec<u8> {
+        let resource = self
+            .resources
+            .of(span.resource.as_ref(), |resource| encoded(|encoder| encoder.tags(&resource.tags)));
+        let scope = self
+            .scopes
+            .of(span.scope.as_ref(), |scope| encoded(|encoder| encoder.scope_content(scope)));
+        encoded(|encoder| {
+            encoder.own(span);
+            encoder.uint(resource);
+            encoder.uint(scope);
+        })
+    }
+}
+
+fn encoded<'a>(put: impl FnOnce(&mut Encoder<'a>)) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    put(&mut encoder);
+    encoder.into_bytes()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What a query needs of a trace, as far as an index can tell: enough to leave most traces unread.
 
-use sigyn_model::{Span, TraceQuery};
+use std::sync::Arc;
+
+use sigyn_model::{Resource, Span, TraceQuery};
 
 /// Something that a span says, and that indexes list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,23 +80,35 @@ impl Word {
             Self::Service(name) => span.service_name() == Some(name),
             Self::SpanName(name) => span.name == *name,
             Self::RemoteService(name) => span.remote_service_name() == Some(name),
-            Self::Error => {
-                span.zipkin_tag("error").is_some()
-                    || span.annotations.iter().any(|annotation| annotation.value == "error")
-            }
+            Self::Error => says_error(span, has_error),
         }
     }
 
-    /// All that a span says.
-    pub(crate) fn of(span: &Span) -> impl Iterator<Item = Self> {
+    /// All that a span says. Whether its resource says `error` is asked of the caller, who may know
+    /// already: many spans share a resource.
+    pub(crate) fn of(
+        span: &Span,
+        resource_says_error: impl FnOnce(&Arc<Resource>) -> bool,
+    ) -> impl Iterator<Item = Self> {
         let word = |text: Option<&str>, word: fn(String) -> Self| text.map(|t| word(t.to_owned()));
         let name = Some(span.name.as_str()).filter(|name| !name.is_empty());
         let words = [
             word(span.service_name(), Self::Service),
             word(name, Self::SpanName),
             word(span.remote_service_name(), Self::RemoteService),
-            Self::Error.is_in(span).then_some(Self::Error),
+            says_error(span, resource_says_error).then_some(Self::Error),
         ];
         words.into_iter().flatten()
     }
+}
+
+/// As a tag, as Zipkin shows them, or as an annotation.
+fn says_error(span: &Span, resource_says_error: impl FnOnce(&Arc<Resource>) -> bool) -> bool {
+    span.is_error()
+        || span.annotations.iter().any(|annotation| annotation.value == "error")
+        || span.resource.as_ref().is_some_and(resource_says_error)
+}
+
+pub(crate) fn has_error(resource: &Arc<Resource>) -> bool {
+    resource.tags.iter().any(|(key, _)| key == "error")
 }

@@ -55,11 +55,15 @@ impl<T: DataType> Column<T> {
         self.rep.push(0);
         self.rep.resize(self.rep.len() + count - 1, 1);
     }
+}
 
-    pub(crate) fn write<W: Write + Send>(
-        &self,
-        group: &mut SerializedRowGroupWriter<'_, W>,
-    ) -> Result<()> {
+/// A column of any type.
+pub(crate) trait WriteColumn<W: Write + Send> {
+    fn write(&self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<()>;
+}
+
+impl<T: DataType, W: Write + Send> WriteColumn<W> for Column<T> {
+    fn write(&self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<()> {
         let mut column = group.next_column()?.ok_or_else(|| general("too few columns"))?;
         let def = (!self.def.is_empty()).then_some(self.def.as_slice());
         let rep = (!self.rep.is_empty()).then_some(self.rep.as_slice());

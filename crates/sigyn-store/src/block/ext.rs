@@ -1,5 +1,6 @@
 //! The column `ext`: what the other columns of a span cannot say, in the log's own bytes.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use parquet::data_type::ByteArray;
@@ -21,8 +22,9 @@ mod part {
     pub(super) const DURATION: u64 = 1 << 5;
 }
 
-/// What the columns of a span do not say; `None` if that is nothing. `shown` tags are in them.
-pub(crate) fn ext_of(span: &Span, shown: usize) -> Option<ByteArray> {
+/// What the columns of a span do not say; `None` if that is nothing. `shown` tags are in them; the
+/// span's own are all here if its keys repeat.
+pub(crate) fn ext_of(span: &Span, shown: usize, all_tags: bool) -> Option<ByteArray> {
     let local = span.local_endpoint.as_ref().filter(|endpoint| is_odd(endpoint));
     let remote = span.remote_endpoint.as_ref().filter(|endpoint| is_odd(endpoint));
     let is_long = |duration: &Duration| u64::try_from(duration.as_nanos()).is_err();
@@ -39,7 +41,6 @@ pub(crate) fn ext_of(span: &Span, shown: usize) -> Option<ByteArray> {
         .enumerate()
         .filter(|(_, a)| !a.tags.is_empty() || a.dropped_tags != 0)
         .collect();
-    let all_tags = keys_repeat(&span.tags);
     let some_tags = !all_tags && (!typed.is_empty() || shown != span.tags.len());
     let flags = [
         (some_tags, part::TAGS),
@@ -123,8 +124,15 @@ pub(crate) fn apply_ext(span: &mut Span, bytes: &[u8]) -> Result<(), Malformed> 
 }
 
 pub(crate) fn keys_repeat(tags: &Tags) -> bool {
-    tags.iter().enumerate().any(|(i, (key, _))| tags[..i].iter().any(|(other, _)| other == key))
+    if tags.len() <= FEW {
+        return (1..tags.len()).any(|i| tags[..i].iter().any(|(other, _)| *other == tags[i].0));
+    }
+    let mut keys: HashSet<&str> = HashSet::with_capacity(tags.len());
+    tags.iter().any(|(key, _)| !keys.insert(key))
 }
+
+/// Of so many keys, comparing each with each is quicker than a set of them.
+pub(crate) const FEW: usize = 16;
 
 /// Whether an endpoint's columns do not bring it back: it has two addresses, or nothing in it.
 fn is_odd(endpoint: &Endpoint) -> bool {

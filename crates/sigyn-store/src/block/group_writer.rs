@@ -1,5 +1,6 @@
 //! Spans to the columns of a row group.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::IpAddr;
@@ -12,9 +13,10 @@ use parquet::data_type::{
 use parquet::file::writer::SerializedRowGroupWriter;
 use sigyn_model::{Endpoint, Resource, Scope, Span, Status, Value};
 
-use super::column::Column;
-use super::ext::{encoded, ext_of, keys_repeat};
+use super::column::{Column, WriteColumn};
+use super::ext::{FEW, encoded, ext_of, keys_repeat};
 use super::tags::TagSummary;
+use super::writer::WriteError;
 
 /// The columns of a row group that is being filled.
 #[derive(Default)]
@@ -55,12 +57,19 @@ struct SharedBytes<'a> {
     strings: HashMap<&'a str, ByteArray>,
     resources: HashMap<*const Resource, ByteArray>,
     scopes: HashMap<*const Scope, ByteArray>,
-    added_tags: HashMap<(Option<*const Resource>, Option<*const Scope>), Vec<AddedTag>>,
+    /// Tags that a resource adds.
+    resource_tags: HashMap<*const Resource, Vec<AddedTag>>,
+    /// Tags that a scope adds to a span without status.
+    scope_tags: HashMap<*const Scope, Vec<AddedTag>>,
     /// Tags that the summary has.
     pairs: HashSet<(&'a str, &'a str)>,
 }
 
+/// How many tags a resource may add to each of its spans; all of them are in its own column.
+pub(crate) const RESOURCE_TAGS_MAX: usize = 128;
+
 /// A tag that is not the span's own.
+#[derive(Clone)]
 struct AddedTag {
     key: ByteArray,
     value: ByteArray,
@@ -72,22 +81,40 @@ impl<'a> SharedBytes<'a> {
         self.strings.entry(text).or_insert_with(|| ByteArray::from(text)).clone()
     }
 
-    /// What scope and resource add to the tags of a span without any.
-    fn added_tags(&mut self, span: &Span) -> &mut [AddedTag] {
-        let resource = span.resource.as_ref().map(Arc::as_ptr);
-        let scope = span.scope.as_ref().map(Arc::as_ptr);
-        self.added_tags.entry((resource, scope)).or_insert_with(|| {
+    /// What the span's resource adds to the tags of a span without any. No more than a few: one
+    /// large resource of many small spans would fill the disk with copies of itself.
+    fn resource_tags(&mut self, span: &Span) -> &mut [AddedTag] {
+        let Some(resource) = &span.resource else { return &mut [] };
+        self.resource_tags.entry(Arc::as_ptr(resource)).or_insert_with(|| {
             let mut bare = Span::new(span.trace_id, span.id);
-            (bare.resource, bare.scope) = (span.resource.clone(), span.scope.clone());
-            let tags = bare.zipkin_tags();
-            tags.iter().map(|(key, value)| AddedTag::new(key, value)).collect()
+            bare.resource = Some(resource.clone());
+            AddedTag::all_of(&bare)
         })
+    }
+
+    /// What scope and status add.
+    fn scope_tags(&mut self, span: &Span) -> Cow<'_, [AddedTag]> {
+        let add = || {
+            let mut bare = Span::new(span.trace_id, span.id);
+            (bare.scope, bare.status) = (span.scope.clone(), span.status.clone());
+            AddedTag::all_of(&bare)
+        };
+        if span.status != Status::default() {
+            return Cow::Owned(add());
+        }
+        let Some(scope) = &span.scope else { return Cow::Borrowed(&[]) };
+        Cow::Borrowed(self.scope_tags.entry(Arc::as_ptr(scope)).or_insert_with(add))
     }
 }
 
 impl AddedTag {
-    fn new(key: &str, value: &str) -> Self {
-        Self { key: key.into(), value: value.into(), is_summarized: false }
+    fn all_of(bare: &Span) -> Vec<Self> {
+        let new = |(key, value): (&str, Cow<'_, str>)| Self {
+            key: key.into(),
+            value: value.as_ref().into(),
+            is_summarized: false,
+        };
+        bare.zipkin_tags().into_iter().map(new).take(RESOURCE_TAGS_MAX).collect()
     }
 
     fn summarize(&mut self, summary: &mut TagSummary) {
@@ -122,7 +149,8 @@ impl<'a> GroupBuilder<'a> {
         self.remote.push(span.remote_endpoint.as_ref(), strings);
         self.shared.values.push(span.shared);
         self.debug.values.push(span.debug);
-        let shown = self.push_tags(span, summary);
+        let keys_repeat = keys_repeat(&span.tags);
+        let shown = self.push_tags(span, keys_repeat, summary);
         let times = span.annotations.iter().map(|a| a.timestamp.nanos().cast_signed());
         self.annotation_times.push_list(times, 1, 0);
         let strings = &mut self.shared_bytes;
@@ -142,15 +170,15 @@ impl<'a> GroupBuilder<'a> {
             let bytes = strings.scopes.entry(Arc::as_ptr(scope));
             bytes.or_insert_with(|| encoded(|encoder| encoder.scope_content(scope))).clone()
         }));
-        self.ext.push_optional(ext_of(span, shown));
+        self.ext.push_optional(ext_of(span, shown, keys_repeat));
     }
 
-    /// The tags as Zipkin shows them: the span's own first, in their order, then those that status,
-    /// scope and resource add. Returns how many there are.
-    fn push_tags(&mut self, span: &'a Span, summary: &mut TagSummary) -> usize {
+    /// The tags as Zipkin shows them: the span's own first, in their order, then those that status
+    /// and scope add, then some of the resource's. Returns how many there are.
+    fn push_tags(&mut self, span: &'a Span, keys_repeat: bool, summary: &mut TagSummary) -> usize {
         let shared = &mut self.shared_bytes;
         let (mut keys, mut values) = (Vec::new(), Vec::new());
-        let own: &[(String, Value)] = if keys_repeat(&span.tags) { &[] } else { &span.tags };
+        let own: &[(String, Value)] = if keys_repeat { &[] } else { &span.tags };
         for (key, value) in own {
             let text = value.text();
             match value {
@@ -163,23 +191,35 @@ impl<'a> GroupBuilder<'a> {
                 _ => ByteArray::from(text.as_bytes()),
             });
         }
-        let is_own = |key: &[u8]| own.iter().any(|(other, _)| other.as_bytes() == key);
-        if own.len() == span.tags.len() && span.status == Status::default() {
-            for added in shared.added_tags(span) {
-                if !is_own(added.key.data()) {
-                    added.summarize(summary);
-                    keys.push(added.key.clone());
-                    values.push(added.value.clone());
-                }
-            }
+        let many: HashSet<&[u8]> = match own.len() {
+            0..=FEW => HashSet::new(),
+            _ => own.iter().map(|(key, _)| key.as_bytes()).collect(),
+        };
+        let is_own = |key: &[u8]| match own.len() {
+            0..=FEW => own.iter().any(|(other, _)| other.as_bytes() == key),
+            _ => many.contains(key),
+        };
+        let mut added: Vec<AddedTag> = Vec::new();
+        if keys_repeat {
+            // Only spans that came through none of our codecs.
+            let bare = Span { resource: None, ..span.clone() };
+            added.extend(AddedTag::all_of(&bare));
         } else {
-            for (key, value) in span.zipkin_tags() {
-                if !is_own(key.as_bytes()) {
-                    summary.add(key, &value);
-                    keys.push(shared.string(key));
-                    values.push(ByteArray::from(value.as_bytes()));
-                }
+            let tags = shared.scope_tags(span);
+            added.extend(tags.iter().filter(|added| !is_own(added.key.data())).cloned());
+        }
+        added.iter_mut().for_each(|added| added.summarize(summary));
+        let few = added.len();
+        for tag in shared.resource_tags(span) {
+            let is_there = |tag: &AddedTag| added[..few].iter().any(|other| other.key == tag.key);
+            if !is_own(tag.key.data()) && !is_there(tag) {
+                tag.summarize(summary);
+                added.push(tag.clone());
             }
+        }
+        for AddedTag { key, value, .. } in added {
+            keys.push(key);
+            values.push(value);
         }
         let shown = keys.len();
         self.tag_keys.push_list(keys.into_iter(), 1, 0);
@@ -187,34 +227,46 @@ impl<'a> GroupBuilder<'a> {
         shown
     }
 
-    /// Writes the row group, its columns in the schema's order.
+    /// Writes the row group, its columns in the schema's order, and asks between two of them
+    /// whether to go on.
     pub(crate) fn write<W: Write + Send>(
         &self,
         group: &mut SerializedRowGroupWriter<'_, W>,
-    ) -> parquet::errors::Result<()> {
-        self.trace_id.write(group)?;
-        self.span_id.write(group)?;
-        self.parent_id.write(group)?;
-        self.kind.write(group)?;
-        self.name.write(group)?;
-        self.start_ns.write(group)?;
-        self.duration_ns.write(group)?;
-        for endpoint in [&self.local, &self.remote] {
-            endpoint.service.write(group)?;
-            endpoint.ip.write(group)?;
-            endpoint.port.write(group)?;
+        go_on: impl Fn() -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let EndpointColumns { service: local, ip: local_ip, port: local_port } = &self.local;
+        let EndpointColumns { service: remote, ip: remote_ip, port: remote_port } = &self.remote;
+        let columns: [&dyn WriteColumn<W>; 24] = [
+            &self.trace_id,
+            &self.span_id,
+            &self.parent_id,
+            &self.kind,
+            &self.name,
+            &self.start_ns,
+            &self.duration_ns,
+            local,
+            local_ip,
+            local_port,
+            remote,
+            remote_ip,
+            remote_port,
+            &self.shared,
+            &self.debug,
+            &self.tag_keys,
+            &self.tag_values,
+            &self.annotation_times,
+            &self.annotation_values,
+            &self.target_names,
+            &self.target_values,
+            &self.resource,
+            &self.scope,
+            &self.ext,
+        ];
+        for column in columns {
+            go_on()?;
+            column.write(group)?;
         }
-        self.shared.write(group)?;
-        self.debug.write(group)?;
-        self.tag_keys.write(group)?;
-        self.tag_values.write(group)?;
-        self.annotation_times.write(group)?;
-        self.annotation_values.write(group)?;
-        self.target_names.write(group)?;
-        self.target_values.write(group)?;
-        self.resource.write(group)?;
-        self.scope.write(group)?;
-        self.ext.write(group)
+        Ok(())
     }
 }
 

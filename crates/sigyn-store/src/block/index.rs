@@ -1,13 +1,14 @@
 //! A block's index: which traces stand in which rows, when they start, and what is said in them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use sigyn_model::{Span, Timestamp, TraceQuery};
+use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
 
 use crate::facts::{Facts, TraceKey};
 use crate::names::{Names, ServiceNames};
 use crate::wal::record::{Decoder, Encoder, Malformed};
-use crate::wanted::{Met, Wanted, Word};
+use crate::wanted::{Met, Wanted, Word, has_error};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
 const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
@@ -53,6 +54,8 @@ pub(crate) struct IndexBuilder {
     index: Index,
     word_numbers: HashMap<Word, u32>,
     shape_numbers: HashMap<Vec<u32>, u32>,
+    /// Resources, held so that their addresses stay theirs, and whether they say `error`.
+    errors: HashMap<*const Resource, (Arc<Resource>, bool)>,
     /// In all shapes together.
     shape_words: usize,
     rows: u32,
@@ -75,7 +78,15 @@ impl IndexBuilder {
     }
 
     fn shape(&mut self, spans: &[Span]) -> Option<u32> {
-        let words: BTreeSet<Word> = spans.iter().flat_map(Word::of).collect();
+        let errors = &mut self.errors;
+        let mut resource_says_error = |resource: &Arc<Resource>| {
+            let known = errors.entry(Arc::as_ptr(resource));
+            known.or_insert_with(|| (resource.clone(), has_error(resource))).1
+        };
+        let mut words: BTreeSet<Word> = BTreeSet::new();
+        for span in spans {
+            words.extend(Word::of(span, &mut resource_says_error));
+        }
         if self.shape_words + words.len() > SHAPE_WORDS_MAX {
             return None;
         }

@@ -58,6 +58,9 @@ pub(crate) fn is_ours(descriptor: &SchemaDescriptor) -> bool {
 
 /// Rows that are checked, decompressed and searched together.
 pub(crate) const GROUP_ROWS: usize = 32 * 1_024;
+/// A group that takes more memory than this is written, however few rows it has: it is what a
+/// query must read, and what a store that is being closed may still be busy with.
+pub(crate) const GROUP_BYTES: u64 = 32 << 20;
 const PAGE_ROWS: usize = 4 * 1_024;
 
 /// What does not repeat is not worth a dictionary; numbers that differ in their low bytes are worth

@@ -9,15 +9,15 @@ use parquet::file::writer::SerializedFileWriter;
 use sigyn_model::{Span, Timestamp};
 
 use super::DIR;
-use super::group_writer::GroupBuilder;
+use super::group_writer::{GroupBuilder, RESOURCE_TAGS_MAX};
 use super::index::{IndexBuilder, RowGroup};
-use super::schema::{GROUP_ROWS, properties, schema};
+use super::schema::{GROUP_BYTES, GROUP_ROWS, properties, schema};
 use super::section::{METADATA_KEY, Section, Sections};
 use super::tags::TagSummary;
 use crate::catalog::BlockEntry;
 use crate::disk::{Appender, Disk, TEMPORARY};
 use crate::facts::TraceKey;
-use crate::head::Head;
+use crate::head::{Head, span_bytes};
 use crate::trace::assemble;
 
 /// Why a block was not written. Nothing is lost by it: the log still has its spans.
@@ -31,7 +31,8 @@ pub(crate) enum WriteError {
     Stopped,
 }
 
-/// Writes the head's spans to the block of this name. `stop` is asked between row groups.
+/// Writes the head's spans to the block of this name. `stop` is asked often, and what takes long
+/// between two answers is bounded by the size of a row group, or of one trace.
 pub(crate) fn write(
     disk: &Disk,
     name: &str,
@@ -48,25 +49,26 @@ pub(crate) fn write(
     let mut index = IndexBuilder::default();
     let mut tags = TagSummary::default();
     let mut group: Vec<Span> = Vec::with_capacity(GROUP_ROWS);
+    let mut group_bytes = 0;
     let mut spans_written = 0;
     for (_, key) in order {
+        go_on(&stop)?;
         let Some(trace) = head.trace(key) else { continue };
         let spans = assemble(trace.spans.clone());
         index.add(key, &spans);
         spans_written += spans.len() as u64;
         for span in spans {
+            group_bytes += span_bytes(&span) + shared_bytes(&span);
             group.push(span);
-            if group.len() == GROUP_ROWS {
-                file.write_group(&group, &mut tags)?;
+            if group.len() == GROUP_ROWS || group_bytes >= GROUP_BYTES {
+                file.write_group(&group, &mut tags, &stop)?;
                 group.clear();
-                if stop() {
-                    return Err(WriteError::Stopped);
-                }
+                group_bytes = 0;
             }
         }
     }
     if !group.is_empty() {
-        file.write_group(&group, &mut tags)?;
+        file.write_group(&group, &mut tags, &stop)?;
     }
     let (first_arrival_ms, last_arrival_ms) = head.arrivals_ms().unwrap_or_default();
     let sealed = file.finish(index, &tags)?;
@@ -81,6 +83,17 @@ pub(crate) fn write(
         first_arrival_ms,
         last_arrival_ms,
     })
+}
+
+fn go_on(stop: &impl Fn() -> bool) -> Result<(), WriteError> {
+    if stop() { Err(WriteError::Stopped) } else { Ok(()) }
+}
+
+/// Roughly what a span's columns say again that others say, too.
+fn shared_bytes(span: &Span) -> u64 {
+    const TAG_BYTES: u64 = 64;
+    let resource = span.resource.as_ref().map_or(0, |resource| resource.tags.len());
+    resource.min(RESOURCE_TAGS_MAX) as u64 * TAG_BYTES
 }
 
 /// A block's file while it grows.
@@ -104,14 +117,20 @@ impl BlockFile {
         Ok(Self { writer, row_groups: Vec::new() })
     }
 
-    fn write_group(&mut self, spans: &[Span], tags: &mut TagSummary) -> Result<(), WriteError> {
+    fn write_group(
+        &mut self,
+        spans: &[Span],
+        tags: &mut TagSummary,
+        stop: &impl Fn() -> bool,
+    ) -> Result<(), WriteError> {
         let mut columns = GroupBuilder::default();
         for span in spans {
+            go_on(stop)?;
             columns.push(span, tags);
         }
         let offset = self.writer.inner().bytes;
         let mut group = self.writer.next_row_group()?;
-        columns.write(&mut group)?;
+        columns.write(&mut group, || go_on(stop))?;
         group.close()?;
         self.writer.flush()?;
         let file = self.writer.inner_mut();

@@ -17,6 +17,10 @@ pub(crate) const VALUE_DEPTH_MAX: usize = 64;
 /// What one record may become in memory. The encoder refuses more, so the decoder can, too.
 pub(crate) const EXPANDED_BYTES_MAX: u64 = 1 << 30;
 
+/// What one resource or scope may become in memory. Blocks have it beside each of its spans, as a
+/// word of a dictionary: what is read and summed once per span must be small.
+pub(crate) const SHARED_BYTES_MAX: u64 = 256 << 10;
+
 /// A record that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed record: {what}")]
@@ -26,7 +30,9 @@ pub(crate) struct Malformed {
 
 /// A record that is too large to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a record of more than {EXPANDED_BYTES_MAX} bytes")]
+#[error(
+    "a record of more than {EXPANDED_BYTES_MAX} bytes, or one of {SHARED_BYTES_MAX} in a resource"
+)]
 pub(crate) struct TooLarge;
 
 /// What one WAL frame keeps: a batch, and when it arrived.

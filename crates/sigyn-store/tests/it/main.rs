@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod speed;
 mod waiting;
 
 use std::collections::BTreeMap;

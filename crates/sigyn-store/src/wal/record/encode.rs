@@ -9,7 +9,7 @@ use sigyn_model::{
     Tags, TargetProgress, TraceId, Value,
 };
 
-use super::{EXPANDED_BYTES_MAX, TooLarge, VALUE_DEPTH_MAX, flag, value_type};
+use super::{EXPANDED_BYTES_MAX, SHARED_BYTES_MAX, TooLarge, VALUE_DEPTH_MAX, flag, value_type};
 
 /// Writes one record. What it has written once it writes by number when it comes again.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Encoder<'a> {
     scopes: HashMap<*const Scope, u64>,
     trace_id: Option<TraceId>,
     expanded: u64,
+    /// Of the largest resource or scope so far.
+    shared_bytes_max: u64,
 }
 
 impl<'a> Encoder<'a> {
@@ -31,7 +33,8 @@ impl<'a> Encoder<'a> {
     }
 
     pub(crate) fn finish(self) -> Result<Vec<u8>, TooLarge> {
-        if self.expanded + self.out.len() as u64 > EXPANDED_BYTES_MAX {
+        let bytes = self.expanded + self.out.len() as u64;
+        if bytes > EXPANDED_BYTES_MAX || self.shared_bytes_max > SHARED_BYTES_MAX {
             return Err(TooLarge);
         }
         Ok(self.out)
@@ -105,9 +108,30 @@ impl<'a> Encoder<'a> {
 
     pub(crate) fn span(&mut self, span: &'a Span) {
         let same_trace = self.trace_id == Some(span.trace_id);
+        self.first_part(span, flags_of(span, same_trace));
+        if let Some(labels) = &span.target {
+            self.target(labels);
+        }
+        if let Some(resource) = &span.resource {
+            self.resource(resource);
+        }
+        if let Some(scope) = &span.scope {
+            self.scope(scope);
+        }
+        self.rare(span);
+    }
+
+    /// What a span says itself, to be compared and never to be read: without its target, and of
+    /// resource and scope that they are there.
+    pub(crate) fn own(&mut self, span: &'a Span) {
+        self.first_part(span, flags_of(span, false) & !flag::TARGET);
+        self.rare(span);
+    }
+
+    fn first_part(&mut self, span: &'a Span, flags: u64) {
         self.expanded += size_of::<Span>() as u64;
-        self.uint(flags_of(span, same_trace));
-        if !same_trace {
+        self.uint(flags);
+        if flags & flag::SAME_TRACE == 0 {
             self.trace_id = Some(span.trace_id);
             self.trace_id(span.trace_id);
         }
@@ -134,16 +158,6 @@ impl<'a> Encoder<'a> {
                 self.annotation(annotation);
             }
         }
-        if let Some(labels) = &span.target {
-            self.target(labels);
-        }
-        if let Some(resource) = &span.resource {
-            self.resource(resource);
-        }
-        if let Some(scope) = &span.scope {
-            self.scope(scope);
-        }
-        self.rare(span);
     }
 
     /// What few spans have: status, links, trace state, counts of what was dropped. Which of them
@@ -288,7 +302,7 @@ impl<'a> Encoder<'a> {
             return;
         }
         self.uint(0);
-        self.tags(&resource.tags);
+        self.one_shared(|encoder| encoder.tags(&resource.tags));
         self.resources.insert(Arc::as_ptr(resource), self.resources.len() as u64 + 1);
     }
 
@@ -298,8 +312,14 @@ impl<'a> Encoder<'a> {
             return;
         }
         self.uint(0);
-        self.scope_content(scope);
+        self.one_shared(|encoder| encoder.scope_content(scope));
         self.scopes.insert(Arc::as_ptr(scope), self.scopes.len() as u64 + 1);
+    }
+
+    fn one_shared(&mut self, put: impl FnOnce(&mut Self)) {
+        let before = self.expanded;
+        put(self);
+        self.shared_bytes_max = self.shared_bytes_max.max(self.expanded - before);
     }
 
     pub(crate) fn scope_content(&mut self, scope: &'a Scope) {
