@@ -7,6 +7,7 @@ mod account;
 mod answer;
 mod body;
 mod books;
+mod commit;
 mod context;
 mod decode;
 mod lives;
@@ -21,11 +22,12 @@ mod scrape_error;
 mod scrape_loop;
 mod status;
 mod target;
+mod trouble;
 
+pub use commit::{Commit, CommitError};
 pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;
-pub use scrape_loop::{Commit, CommitError};
 pub use status::{
     FailureCause, Failures, Health, LossWindow, PoolStatus, ScrapeRecord, State, Status,
     TargetStatus,

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::books::Books;
+use crate::commit::Commit;
 use crate::context::Context;
 use crate::options::Options;
 use crate::pool::{Pool, ScrapeJob, Shared};
 use crate::scrape::Fetcher;
-use crate::scrape_loop::Commit;
 use crate::status::Status;
 
 /// Changes that come within this time of a sync are taken together by the next one.

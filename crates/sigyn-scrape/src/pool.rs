@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::books::Books;
+use crate::commit::Commit;
 use crate::context::Context;
 use crate::decode::Origin;
 use crate::options::Options;
@@ -20,9 +21,10 @@ use crate::request::Ask;
 use crate::schedule::Schedule;
 use crate::scrape::Fetcher;
 use crate::scrape_error::chain;
-use crate::scrape_loop::{Commit, ScrapeLoop, Trouble};
+use crate::scrape_loop::ScrapeLoop;
 use crate::status::{FailureCause, PoolView};
 use crate::target::Tracked;
+use crate::trouble::Trouble;
 
 /// Dropped targets shown where a job keeps them all. The count is exact in any case.
 const DROPPED_SHOWN_MAX: usize = 10_000;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sigyn_model::pull::Cursor;
 use sigyn_model::{Span, SpanBatch, TargetProgress};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -13,6 +12,7 @@ use tracing::{debug, info, warn};
 use crate::account::{self, Arrived, Settled};
 use crate::answer::Answer;
 use crate::books::{Book, Ledger};
+use crate::commit::{Commit, CommitError, NotCommitted, commit};
 use crate::decode::Origin;
 use crate::request::Ask;
 use crate::schedule::Schedule;
@@ -20,51 +20,12 @@ use crate::scrape::{Fetcher, Outcome, Question, Scraped};
 use crate::scrape_error::{ScrapeError, chain, shortened};
 use crate::status::FailureCause;
 use crate::target::{End, Problem, Tick, Tracked};
+use crate::trouble::{Trouble, Turn};
 
 /// Pages followed in one scrape. What waits beyond them waits for the next one.
 const PAGES_MAX: u32 = 64;
 /// However long a busy target asks us to stay away, it is asked again after this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// The longest pause after spans could not be stored. The target's log goes on filling.
-const STORE_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A segment that so many scrapes could not read is stepped over: those after it are worth more.
-const STRIKES_MAX: u32 = 3;
-/// Scrapes without another process after which there is one again, as far as anybody can tell: a new
-/// one and an old one share an address for a moment while they are exchanged.
-const SCRAPES_ALONE: u32 = 30;
-/// Times in one scrape that another process may answer than the one that was asked.
-const TURNS_MAX: u32 = 16;
-
-/// Spans on their way to the store, and who waits for its answer.
-///
-/// The store answers once they are durable. Only then does the target's cursor move; after an error,
-/// or if `done` is dropped, the same segments are asked for again.
-#[derive(Debug)]
-pub struct Commit {
-    pub batch: SpanBatch,
-    pub done: oneshot::Sender<Result<(), CommitError>>,
-}
-
-/// Why the store did not keep a batch. Nothing of it is durable then.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// It will never fit as it is: the target is asked for less at a time.
-    #[error("a batch is larger than the store takes at once")]
-    TooLarge,
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// Why a batch is not known to be durable.
-#[derive(Debug, thiserror::Error)]
-enum NotCommitted {
-    #[error("the store is behind: it took no spans within {0:?}")]
-    Behind(Duration),
-    #[error("the store did not keep the spans")]
-    Refused(#[source] CommitError),
-    #[error("the store is closed")]
-    Closed,
-}
 
 /// Everything a loop needs, moved into its task.
 #[derive(Debug)]
@@ -82,35 +43,14 @@ pub(crate) struct ScrapeLoop {
     pub(crate) trouble: Trouble,
 }
 
-/// What a loop remembers of scrapes that brought nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Trouble {
-    /// The body that cannot be read, by the cursor after it, and how often that was seen.
-    unreadable: Option<(Cursor, u32)>,
-    /// Scrapes in a row whose spans could not be stored.
-    not_stored: u32,
-    /// Answers in a row from another process than the one asked.
-    turns: u32,
-    /// Scrapes since another process answered.
-    alone: u32,
-    tosses: u64,
-}
-
-impl Trouble {
-    /// A coin: the bits of a mixed counter.
-    fn toss(&mut self) -> bool {
-        self.tosses = self.tosses.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.tosses ^ (self.tosses >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed >> 40) & 1 == 1
-    }
-}
-
 /// What to do after one page.
 enum Next {
     /// More waits.
     Page,
     /// The process waits for our acknowledgement before it ends. It may be gone before it answers.
     Farewell,
+    /// More waits, and not for us.
+    Enough,
     Stop(End),
 }
 
@@ -151,13 +91,12 @@ impl ScrapeLoop {
             status: String::new(),
             bytes: 0,
             spans: 0,
+            read_to_end: false,
             end: End::Done,
         };
         let mut pause = None;
         let mut is_farewell = false;
-        self.trouble.turns = 0;
-        self.trouble.alone = self.trouble.alone.saturating_add(1);
-        if self.trouble.alone == SCRAPES_ALONE {
+        if self.trouble.begin() {
             self.target.clear(Problem::SeveralProcesses);
         }
         for _ in 0..PAGES_MAX {
@@ -167,21 +106,22 @@ impl ScrapeLoop {
                     break;
                 }
                 Next::Stop(end) => {
+                    tick.read_to_end = matches!(end, End::Done);
                     tick.end = end;
                     break;
                 }
+                Next::Enough => break,
                 Next::Page => is_farewell = false,
-                Next::Farewell => is_farewell = true,
+                Next::Farewell => (is_farewell, tick.read_to_end) = (true, true),
             }
             if stop.is_cancelled() {
                 break;
             }
         }
         if matches!(tick.end, End::NotStored(_)) {
-            self.trouble.not_stored += 1;
-            pause = Some(store_pause(self.trouble.not_stored, self.schedule.interval()));
+            pause = Some(self.trouble.not_stored(self.schedule.interval()));
         } else {
-            self.trouble.not_stored = 0;
+            self.trouble.stored();
         }
         tick.took = started.elapsed();
         self.report(tick);
@@ -213,7 +153,7 @@ impl ScrapeLoop {
         };
         match self.fetcher.scrape(question).await {
             Ok(Outcome::Spans(scraped)) => {
-                self.trouble.turns = 0;
+                self.trouble.right_process();
                 self.keep(*scraped, ledger, tick, asked_at).await
             }
             Ok(Outcome::NotTraced { status, reason }) => {
@@ -253,18 +193,14 @@ impl ScrapeLoop {
         if self.target.note(Problem::SeveralProcesses, text.to_owned()) {
             warn!(target = %self.target.key, "several processes answer at one address, find them by their own");
         }
-        self.trouble.alone = 0;
-        self.trouble.turns += 1;
-        if self.trouble.turns > TURNS_MAX {
-            return Next::Stop(End::Done);
+        match self.trouble.other_process() {
+            Turn::TheOneThatAnswered => {
+                ledger.turn_to(epoch);
+                Next::Page
+            }
+            Turn::TheOneThatWasAsked => Next::Page,
+            Turn::GiveUp => Next::Enough,
         }
-        // A connection leads to one process most often, so the next answer is from this one, too. If
-        // it is not, they take turns, and no rule of ours may keep step with theirs: one of them would
-        // never be read.
-        if self.trouble.turns <= 2 || self.trouble.toss() {
-            ledger.turn_to(epoch);
-        }
-        Next::Page
     }
 
     /// A body of a target with cursors is of no use. It is asked for again in smaller pages, until one
@@ -281,13 +217,9 @@ impl ScrapeLoop {
             debug!(target = %self.target.key, %error, "body cannot be read, asking for less at a time");
             return Next::Page;
         }
-        let seen = self.trouble.unreadable.filter(|(next, _)| *next == answer.next);
-        let strikes = seen.map_or(0, |(_, strikes)| strikes) + 1;
-        self.trouble.unreadable = Some((answer.next, strikes));
-        if strikes < STRIKES_MAX {
+        if !self.trouble.strike(answer.next) {
             return Next::Stop(End::Failed(cause, chain(error)));
         }
-        self.trouble.unreadable = None;
         let segments = answer.range.map_or(1, |range| range.last - range.first + 1);
         // Each holds one span at least. The others are found once the law closes.
         let arrived = Arrived { kept: 0, rejected: segments, uncounted: true };
@@ -435,25 +367,16 @@ impl ScrapeLoop {
         self.target.committed(after, asked_at);
         ledger.settled(settled);
         match answer {
-            // Without a step forward the next page would be this one again.
             Some(answer) if answer.more && advanced => Next::Page,
+            // Without a step forward the next page would be this one again.
+            Some(answer) if answer.more => Next::Enough,
             Some(answer) if answer.is_final && advanced => Next::Farewell,
             _ => Next::Stop(End::Done),
         }
     }
 
     async fn commit(&self, batch: SpanBatch) -> Result<(), NotCommitted> {
-        // A full queue holds the target back, for one interval at most: then the batch is dropped,
-        // and asked for again. Once it is handed over there is no way but to wait for the answer:
-        // asking again before it might store the same spans twice.
-        let patience = self.schedule.interval();
-        let slot = tokio::time::timeout(patience, self.commits.reserve())
-            .await
-            .map_err(|_| NotCommitted::Behind(patience))?
-            .map_err(|_| NotCommitted::Closed)?;
-        let (done, answer) = oneshot::channel();
-        slot.send(Commit { batch, done });
-        answer.await.map_err(|_| NotCommitted::Closed)?.map_err(NotCommitted::Refused)
+        commit(&self.commits, batch, self.schedule.interval()).await
     }
 
     fn report(&self, tick: Tick) {
@@ -464,7 +387,7 @@ impl ScrapeLoop {
         };
         // Once is a moment of load; twice in a row deserves an operator's eye.
         if let End::NotStored(error) = &tick.end
-            && self.trouble.not_stored == 2
+            && self.trouble.not_stored_in_a_row() == 2
         {
             warn!(target = %key, %error, "spans wait at their target");
         }
@@ -488,31 +411,4 @@ fn not_stored(error: &dyn std::error::Error) -> Next {
         "cannot store what was scraped: {}",
         chain(error)
     ))))
-}
-
-/// How long to leave a target alone after so many scrapes in a row could not be stored: not at all
-/// after the first, then for one interval, three, seven and so on.
-fn store_pause(not_stored: u32, interval: Duration) -> Duration {
-    let skipped = 2_u32.saturating_pow(not_stored.saturating_sub(1)) - 1;
-    interval.saturating_mul(skipped).min(STORE_PAUSE_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_grows_while_spans_cannot_be_stored() {
-        let check = |not_stored, interval, expected| {
-            let pause = store_pause(not_stored, Duration::from_secs(interval));
-            assert_eq!(pause, Duration::from_secs(expected), "after {not_stored}");
-        };
-        check(1, 5, 0);
-        check(2, 5, 5);
-        check(3, 5, 15);
-        check(4, 5, 35);
-        check(5, 5, 60);
-        check(u32::MAX, 5, 60);
-        check(1, 3600, 0);
-    }
 }

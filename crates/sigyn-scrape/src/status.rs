@@ -43,6 +43,9 @@ pub struct TargetStatus {
     /// be read, counters that contradict each other, several processes behind its address.
     pub last_problem: Option<String>,
     pub last_scrape: Option<SystemTime>,
+    /// Whatever it finished before this is stored, or counted as lost. Of a foreign target: what it
+    /// gave. It stays behind while scrapes fail, spans cannot be stored, or more waits than is read.
+    pub read_through: Option<SystemTime>,
     pub last_duration: Duration,
     pub last_spans: u64,
     /// Body bytes, unpacked.

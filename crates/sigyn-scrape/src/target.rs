@@ -46,6 +46,8 @@ pub(crate) struct Tick {
     pub(crate) status: String,
     pub(crate) bytes: u64,
     pub(crate) spans: u64,
+    /// Nothing more was waiting at the target.
+    pub(crate) read_to_end: bool,
     pub(crate) end: End,
 }
 
@@ -89,6 +91,7 @@ struct Inner {
     history: VecDeque<(Instant, u32)>,
     recent: VecDeque<ScrapeRecord>,
     last_success: Option<SystemTime>,
+    read_through: Option<SystemTime>,
     losses: VecDeque<(Instant, LossWindow)>,
     clock: VecDeque<ClockSample>,
 }
@@ -178,6 +181,10 @@ impl Tracked {
         }
         let count = u32::try_from(tick.spans).unwrap_or(u32::MAX);
         push_bounded(&mut inner.history, (now, count), HISTORY_MAX);
+        // Of several processes, those that did not answer may have more.
+        if tick.read_to_end && !inner.problems.contains_key(&Problem::SeveralProcesses) {
+            inner.read_through = Some(tick.at);
+        }
         let failure = match &tick.end {
             End::Done | End::NotTraced(_) => None,
             End::Busy(_) => Some(FailureCause::Status),
@@ -239,6 +246,7 @@ impl Tracked {
             last_error: inner.last_error.clone(),
             last_problem: told(&inner.problems),
             last_scrape: last.map(|record| record.at),
+            read_through: inner.read_through,
             last_duration: last.map_or(Duration::ZERO, |record| record.took),
             last_spans: last.map_or(0, |record| record.spans),
             last_bytes: last.map_or(0, |record| record.bytes),

@@ -30,6 +30,7 @@ fn tick(spans: u64, end: End) -> Tick {
         status: "200 OK".to_owned(),
         bytes: 100 * spans,
         spans,
+        read_to_end: matches!(end, End::Done),
         end,
     }
 }
@@ -155,6 +156,24 @@ async fn problems_are_shown_together_until_they_are_over_and_texts_are_bounded()
     let kept = status.recent.last().and_then(|record| record.error.as_ref());
     assert_eq!(kept.map(|text| text.chars().count()), Some(300));
     assert_eq!(status.last_error.map(|text| text.chars().count()), Some(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_read_through_its_last_whole_scrape() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let at = |second| UNIX_EPOCH + Duration::from_secs(second);
+    let check = |second: u64, read_to_end, end, expected: Option<u64>| {
+        target.scraped(Tick { at: at(second), read_to_end, ..tick(1, end) });
+        assert_eq!(target.status(Instant::now()).read_through, expected.map(at));
+    };
+    check(1, false, failed(), None);
+    check(2, false, End::Done, None);
+    check(3, true, End::Done, Some(3));
+    check(4, false, End::NotStored("full".to_owned()), Some(3));
+    target.note(Problem::SeveralProcesses, "two".to_owned());
+    check(5, true, End::Done, Some(3));
+    target.clear(Problem::SeveralProcesses);
+    check(6, true, End::Done, Some(6));
 }
 
 #[tokio::test(start_paused = true)]
