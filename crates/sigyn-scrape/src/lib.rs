@@ -23,6 +23,7 @@ mod scrape_loop;
 mod status;
 mod target;
 mod trouble;
+mod unpack;
 
 pub use commit::{Commit, CommitError};
 pub use manager::Manager;

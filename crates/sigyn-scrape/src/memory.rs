@@ -62,6 +62,11 @@ impl Part {
         u64::from(self.total) * PIECE
     }
 
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> u64 {
+        self.pieces.available_permits() as u64 * PIECE
+    }
+
     /// Waits until `until` at most. More than there is means all of it.
     pub(crate) async fn take(&self, bytes: u64, until: Instant) -> Option<Share> {
         let wanted = pieces(bytes).min(self.total);

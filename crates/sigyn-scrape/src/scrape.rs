@@ -1,6 +1,5 @@
 //! One scrape: a request, its whole answer, and the spans in it, or the one reason why not.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
@@ -11,19 +10,18 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use sigyn_model::Span;
-use sigyn_model::codec::{Decoded, Limits};
 use sigyn_model::pull::Cursor;
-use tokio::sync::Semaphore;
 use tokio::time::Instant as Deadline;
 
 use crate::answer::Answer;
 use crate::body::{self, BodyError, Encoding};
 use crate::decode::{Format, Origin};
 use crate::lives::Lives;
-use crate::memory::{self, Memory, Share};
+use crate::memory::Share;
 use crate::request::Ask;
 use crate::scrape_error::ScrapeError;
 use crate::status::FailureCause;
+use crate::unpack::{Packed, Unpacked, Unpacker};
 
 /// As long as Prometheus keeps an idle connection: longer than any usual interval.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(300);
@@ -31,17 +29,12 @@ const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(300);
 const SMALL_BODY: usize = 16 << 10;
 /// What such a body takes, unless it says that it is smaller: a page, and a segment more.
 const PAGE_ON_THE_WIRE: u64 = 2 << 20;
-/// Unpacked bytes beyond which unpacking and decoding leave the async threads.
-const DECODE_INLINE_MAX: u64 = 256 << 10;
-/// Bodies decoded at once outside of the async threads: more would only share the same cores.
-const DECODERS_MAX: usize = 8;
 
 /// What all scrapes share: connections and memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: Client<HttpConnector, Empty<Bytes>>,
-    memory: Memory,
-    decoders: Arc<Semaphore>,
+    unpacker: Unpacker,
 }
 
 /// What is asked of whom.
@@ -115,11 +108,7 @@ impl Fetcher {
             // A loop never overlaps itself, but targets may share a host and differ by their path.
             .pool_max_idle_per_host(4)
             .build(connector);
-        Self {
-            client,
-            memory: Memory::new(memory_bytes_max),
-            decoders: Arc::new(Semaphore::new(DECODERS_MAX)),
-        }
+        Self { client, unpacker: Unpacker::new(memory_bytes_max) }
     }
 
     /// One request and its answer.
@@ -137,11 +126,23 @@ impl Fetcher {
                 clock,
                 share: None,
             }))),
-            Received::Body(packed) => {
-                let (status, answer) = (packed.status, packed.answer);
+            Received::Body { status, answer, clock, packed } => {
                 let is_read = packed.format.is_read();
-                let decoded = self.decode(packed, question).await;
-                unreadable_or_failed(decoded, status, answer.filter(|_| is_read))
+                let Question { body_limit, patience, origin, .. } = question;
+                let unpacked = self.unpacker.unpack(&packed, body_limit, patience, origin).await;
+                let outcome = unpacked.map(|unpacked| match unpacked {
+                    Some(Unpacked { spans, problems, bytes, share }) => {
+                        let share = Some(share);
+                        let scraped =
+                            Scraped { status, answer, spans, problems, bytes, clock, share };
+                        Outcome::Spans(Box::new(scraped))
+                    }
+                    None => {
+                        let reason = "answered with a body that is no list of spans".to_owned();
+                        Outcome::NotTraced { status, reason }
+                    }
+                });
+                unreadable_or_failed(outcome, status, answer.filter(|_| is_read))
             }
         }
     }
@@ -190,7 +191,8 @@ impl Fetcher {
         if answer.is_some() && !body::end_is_marked(head.version, &head.headers) {
             return Err(BodyError::ToClose { read: bytes.len() as u64 }.into());
         }
-        Ok(Received::Body(Packed { status, answer, clock, format, encoding, bytes, _shares }))
+        let packed = Packed { format, encoding, bytes, _shares, is_foreign: answer.is_none() };
+        Ok(Received::Body { status, answer, clock, packed })
     }
 
     /// The head of the answer, when it was asked for, and how long that took.
@@ -242,63 +244,11 @@ impl Fetcher {
                 if share.is_none() && read.len() as u64 > bound {
                     // Half of the time, so that it is told apart from a target that is slow.
                     let until = Deadline::now() + question.timeout / 2;
-                    let taken = self.memory.wire.take(bytes, until).await;
-                    *share = Some(taken.ok_or(ScrapeError::Crowded)?);
+                    *share = Some(self.unpacker.wire(bytes, until).await?);
                 }
             }
         }
         Ok((read.freeze(), shares))
-    }
-
-    async fn decode(&self, packed: Packed, question: Question<'_>) -> Result<Outcome, ScrapeError> {
-        let Packed { status, answer, clock, format, encoding, bytes, _shares } = packed;
-        let whole = Room::largest(&self.memory, question.body_limit);
-        let mut room = Room::guess(encoding, bytes.len() as u64).within(whole);
-        loop {
-            let part = self.memory.part_for(room.weight());
-            let taken = part.take(room.weight(), question.patience).await;
-            let mut share = taken.ok_or(ScrapeError::Crowded)?;
-            let is_foreign = answer.is_none();
-            let work = Work { format, encoding, packed: bytes.clone(), room, is_foreign };
-            match self.attempt(work, question.origin).await {
-                Ok(Some((Decoded { spans, problems }, bytes))) => {
-                    share.true_up(memory::weight(&spans));
-                    return Ok(Outcome::Spans(Box::new(Scraped {
-                        status,
-                        answer,
-                        spans,
-                        problems,
-                        bytes,
-                        clock,
-                        share: Some(share),
-                    })));
-                }
-                Ok(None) => {
-                    let reason = "answered with a body that is no list of spans".to_owned();
-                    return Ok(Outcome::NotTraced { status, reason });
-                }
-                // More than was guessed. The share is given back before a larger one is taken.
-                Err(error) if error.cause() == FailureCause::BodyLimit && room != whole => {
-                    room = whole;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        work: Work,
-        origin: &Origin,
-    ) -> Result<Option<(Decoded, u64)>, ScrapeError> {
-        if work.room.unpacked <= DECODE_INLINE_MAX {
-            return work.run(origin);
-        }
-        // The semaphore is never closed.
-        let _turn = self.decoders.acquire().await.ok();
-        let origin = origin.clone();
-        let running = tokio::task::spawn_blocking(move || work.run(&origin));
-        running.await.map_err(|_| ScrapeError::DecoderPanicked)?
     }
 }
 
@@ -310,87 +260,12 @@ enum Received {
         answer: Option<Answer>,
         clock: Option<ClockSample>,
     },
-    Body(Packed),
-}
-
-/// A whole body, not yet unpacked.
-struct Packed {
-    status: StatusCode,
-    answer: Option<Answer>,
-    clock: Option<ClockSample>,
-    format: Format,
-    encoding: Encoding,
-    bytes: Bytes,
-    /// Of the memory for bodies; given back with the bytes.
-    _shares: [Option<Share>; 2],
-}
-
-/// How much a body may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Room {
-    unpacked: u64,
-    /// In the terms of [`Limits::bytes_max`].
-    spans: u64,
-}
-
-impl Room {
-    /// Enough for nearly all bodies of this size: spans are a seventh to a fifteenth when packed, and
-    /// in memory about five times as large as unpacked.
-    fn guess(encoding: Encoding, bytes: u64) -> Self {
-        let unpacked = match encoding {
-            Encoding::Identity => bytes.saturating_add(1),
-            Encoding::Gzip | Encoding::Zstd => bytes.saturating_mul(16).max(16 << 10),
-        };
-        let spans = match encoding {
-            Encoding::Identity => bytes.saturating_mul(6),
-            Encoding::Gzip | Encoding::Zstd => bytes.saturating_mul(40),
-        };
-        Self { unpacked, spans: spans.max(64 << 10) }
-    }
-
-    /// What one body may become at most: with its own bytes, all of the memory for large ones.
-    fn largest(memory: &Memory, body_limit: u64) -> Self {
-        Self { unpacked: body_limit, spans: memory.large.bytes() / 3 }
-    }
-
-    /// A list that grows takes up to twice what is in it.
-    fn weight(self) -> u64 {
-        self.unpacked.saturating_add(self.spans.saturating_mul(2))
-    }
-
-    fn within(self, whole: Self) -> Self {
-        Self { unpacked: self.unpacked.min(whole.unpacked), spans: self.spans.min(whole.spans) }
-    }
-}
-
-/// Unpacking and decoding of one body.
-struct Work {
-    format: Format,
-    encoding: Encoding,
-    packed: Bytes,
-    room: Room,
-    is_foreign: bool,
-}
-
-impl Work {
-    /// `None` for a foreign body that does not even look like spans.
-    fn run(self, origin: &Origin) -> Result<Option<(Decoded, u64)>, ScrapeError> {
-        let Self { format, encoding, packed, room, is_foreign } = self;
-        let bytes = body::unpack(encoding, packed, room.unpacked)?;
-        let limits = Limits {
-            bytes_max: usize::try_from(room.spans).unwrap_or(usize::MAX),
-            ..Limits::default()
-        };
-        match format.decode(&bytes, limits) {
-            Ok(mut decoded) => {
-                origin.mark(&mut decoded.spans);
-                Ok(Some((decoded, bytes.len() as u64)))
-            }
-            Err(error) if error.over_limit => Err(ScrapeError::TooHeavy { limit: room.spans }),
-            Err(_) if is_foreign && !format.claims_spans(&bytes) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
+    Body {
+        status: StatusCode,
+        answer: Option<Answer>,
+        clock: Option<ClockSample>,
+        packed: Packed,
+    },
 }
 
 impl ClockSample {
