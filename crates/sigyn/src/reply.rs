@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 
 /// An answer that is an error: a status and a plain text, as Zipkin gives them.
 #[derive(Clone, Debug)]
@@ -81,9 +81,11 @@ pub(crate) fn failure(error: &ApiError) -> Response {
 }
 
 /// What is said to a method that a path does not have: Zipkin's statuses.
-pub(crate) async fn other_method(method: Method) -> Response {
+pub(crate) async fn other_method(method: Method, uri: Uri) -> Response {
     match method {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        // Zipkin's UI stands here, with files alone.
+        _ if uri.path().starts_with("/zipkin/") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         _ => not_found().await,
     }

@@ -42,18 +42,26 @@ impl Params {
         self.first(name).filter(|text| !text.is_empty()).map(parse_number).transpose()
     }
 
-    /// A number with a default, whose empty value Zipkin refuses.
+    /// A 32-bit number with a default, whose empty value Zipkin refuses.
     pub(crate) fn primitive(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
         if self.first(name) == Some("") {
             let text = format!("Cannot set null to primitive type parameter: {name}");
             return Err(ApiError::bad(text));
         }
-        self.number(name)
+        let number = self.first(name).filter(|text| !text.is_empty()).map(|text| {
+            let number: Result<i32, _> = text.parse();
+            number.map(i64::from).map_err(|_| not_a_number(text))
+        });
+        number.transpose()
     }
 }
 
 fn parse_number(text: &str) -> Result<i64, ApiError> {
-    text.parse().map_err(|_| ApiError::bad(format!("For input string: {text:?}")))
+    text.parse().map_err(|_| not_a_number(text))
+}
+
+fn not_a_number(text: &str) -> ApiError {
+    ApiError::bad(format!("For input string: {text:?}"))
 }
 
 impl<S: Sync> FromRequestParts<S> for Params {

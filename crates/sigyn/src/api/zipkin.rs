@@ -135,11 +135,13 @@ async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Resp
 }
 
 async fn dependencies(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
-    params.required("endTs")?;
+    if params.required("endTs")?.is_empty() {
+        params.primitive("endTs")?;
+    }
     let positive = |n: i64, text: &str| {
         u64::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| ApiError::bad(text))
     };
-    let end_ms = positive(params.primitive("endTs")?.unwrap_or(0), "endTs <= 0")?;
+    let end_ms = positive(params.number("endTs")?.unwrap_or(0), "endTs <= 0")?;
     let lookback_ms = params.number("lookback")?.unwrap_or_else(|| millis(LOOKBACK));
     let lookback_ms = positive(lookback_ms, "lookback <= 0")?;
     let links = ask(&zipkin.store, move |q| q.dependencies(end_ms, lookback_ms)).await?;
