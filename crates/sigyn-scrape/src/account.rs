@@ -8,7 +8,8 @@
 //! target tells a reader without a cursor what it evicted before. What the law leaves over:
 //!
 //! - It belongs to segments that were stepped over, if there were any since the law last closed:
-//!   `rejected`. That is known until this process ends; after that it is `unexplained`.
+//!   `rejected`. Until then one span is counted for each, and if the epoch ends before, that is all
+//!   that can be known. If this process ends before, what is left over later is `unexplained`.
 //! - Else it waits in [`EpochAccount::unexplained`], since a target's counters may run ahead of its
 //!   log for a moment. What is still left when the law closes the next time, or when the epoch ends,
 //!   is counted as `unexplained`, and as lost in its epoch, so that it is counted once. No total

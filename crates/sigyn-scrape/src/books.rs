@@ -58,8 +58,11 @@ impl Ledger {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     by_target: HashMap<String, Book>,
-    /// Keys of targets that left their pool, in that order. Some may be back.
-    vanished: VecDeque<String>,
+    /// Keys of targets that left their pool, each with the number of its leaving, in that order. Some
+    /// may be back, or have left once more since.
+    vanished: VecDeque<(u64, String)>,
+    left_last: HashMap<String, u64>,
+    leavings: u64,
 }
 
 impl Books {
@@ -83,9 +86,15 @@ impl Books {
 
     /// The target left its pool. Its progress stays for when it comes back.
     pub(crate) fn vanish(&mut self, key: String) {
-        self.vanished.push_back(key);
+        self.leavings += 1;
+        self.left_last.insert(key.clone(), self.leavings);
+        self.vanished.push_back((self.leavings, key));
         while self.vanished.len() > VANISHED_MAX {
-            let Some(oldest) = self.vanished.pop_front() else { break };
+            let Some((leaving, oldest)) = self.vanished.pop_front() else { break };
+            if self.left_last.get(&oldest) != Some(&leaving) {
+                continue;
+            }
+            self.left_last.remove(&oldest);
             // A loop has its own handle: a target that is back, or not done yet, is kept.
             if self.by_target.get(&oldest).is_some_and(|book| Arc::strong_count(book) == 1) {
                 self.by_target.remove(&oldest);
@@ -135,5 +144,20 @@ mod tests {
         assert_eq!(books.by_target.len(), VANISHED_MAX + 1);
         assert!(books.by_target.contains_key("0") && !books.by_target.contains_key("1"));
         assert_eq!(held.blocking_lock().progress.target, "0");
+    }
+
+    #[test]
+    fn a_target_that_comes_and_goes_is_as_old_as_its_last_leaving() {
+        let mut books = Books::default();
+        for n in 0..VANISHED_MAX {
+            books.open(&n.to_string());
+            books.vanish(n.to_string());
+        }
+        books.open("0");
+        books.vanish("0".to_owned());
+        books.vanish("1".to_owned());
+        assert!(["0", "1"].iter().all(|key| books.by_target.contains_key(*key)));
+        books.vanish("x".to_owned());
+        assert!(!books.by_target.contains_key("2"));
     }
 }

@@ -297,7 +297,8 @@ fn refused(head: &response::Parts) -> Option<ScrapeError> {
 
 fn not_spans(headers: &HeaderMap) -> String {
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return "answered without a content type".to_owned();
+        // A 2017 Loki client does so, too, and means Thrift.
+        return "answered without a content type, in no format that this version reads".to_owned();
     };
     let content_type = content_type.as_bytes();
     let shown = &content_type[..content_type.len().min(100)];

@@ -273,11 +273,13 @@ enum Step {
         oversize: u64,
     },
     Restart,
-    /// `commits`: whether the store keeps it. `refused` of the spans cannot be decoded.
+    /// `commits`: whether the store keeps it. `refused` of the spans cannot be decoded, or the whole
+    /// body is `rotten`.
     Scrape {
         page: usize,
         commits: bool,
         refused: u64,
+        rotten: bool,
     },
 }
 
@@ -285,8 +287,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..50u64, 0..3u64).prop_map(|(spans, oversize)| Step::Seal { spans, oversize }),
         1 => Just(Step::Restart),
-        4 => (1..5usize, prop::bool::weighted(0.8), 0..2u64)
-            .prop_map(|(page, commits, refused)| Step::Scrape { page, commits, refused }),
+        4 => (1..5usize, prop::bool::weighted(0.8), 0..2u64, prop::bool::weighted(0.2)).prop_map(
+            |(page, commits, refused, rotten)| Step::Scrape { page, commits, refused, rotten },
+        ),
     ]
 }
 
@@ -297,20 +300,27 @@ proptest! {
     ) {
         let mut target = Target::new(1, hold);
         let mut books = TargetProgress::default();
+        let mut uncounted = false;
         for step in steps {
             match step {
                 Step::Seal { spans, oversize } => target.seal(spans, oversize),
                 Step::Restart => target = Target::new(target.epoch + 1, hold),
-                Step::Scrape { page, commits, refused } => {
+                Step::Scrape { page, commits, refused, rotten } => {
                     let (answer, spans) = target.answer(books.cursor, page);
                     let refused = refused.min(spans);
-                    let arrived =
-                        Arrived { kept: spans - refused, rejected: refused, uncounted: false };
+                    let arrived = match answer.range {
+                        Some(range) if rotten => Arrived {
+                            kept: 0,
+                            rejected: range.last - range.first + 1,
+                            uncounted: true,
+                        },
+                        _ => Arrived { kept: spans - refused, rejected: refused, uncounted: false },
+                    };
                     let before = books.account.lost;
-                    let after = settle(&books, false, &answer, arrived);
+                    let after = settle(&books, uncounted, &answer, arrived);
                     prop_assert_eq!(after.surplus.unwrap_or(0), 0);
                     if commits {
-                        books = after.progress;
+                        (books, uncounted) = (after.progress, after.uncounted);
                     }
                     let grows = books.account.lost.by_reason().into_iter().zip(before.by_reason());
                     for ((reason, now), (_, then)) in grows {
@@ -325,10 +335,11 @@ proptest! {
             || target.answer(books.cursor, 1).0.more
         {
             let (answer, spans) = target.answer(books.cursor, 3);
-            books = settle_one(&books, &answer, kept(spans));
+            let after = settle(&books, uncounted, &answer, kept(spans));
+            (books, uncounted) = (after.progress, after.uncounted);
         }
         let (answer, _) = target.answer(books.cursor, 1);
-        let account = settle_one(&books, &answer, kept(0)).account;
+        let account = settle(&books, uncounted, &answer, kept(0)).progress.account;
         let epoch = account.epoch;
         prop_assert_eq!(epoch.finished, target.finished);
         prop_assert_eq!(epoch.finished, epoch.received + epoch.lost + epoch.oversize);
