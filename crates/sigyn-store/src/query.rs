@@ -1,11 +1,14 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
-use sigyn_model::{DependencyLink, Linker, Span, Timestamp, TraceId, TraceQuery, trace_start};
+use sigyn_model::{
+    DependencyLink, Linker, Resource, Span, Timestamp, TraceId, TraceQuery, trace_start,
+};
 
 use crate::block::BlockError;
 use crate::facts::TraceKey;
@@ -377,7 +380,21 @@ impl Parts {
             go_on(stop)?;
             block.tags()?.keys().for_each(&mut add);
         }
-        self.each_head_span(stop, |span| span.zipkin_tags().keys().for_each(|key| add(key)))?;
+        // Many spans share a resource, which may be large.
+        let mut resources: HashMap<*const Resource, Arc<Resource>> = HashMap::new();
+        self.each_head_span(stop, |span| {
+            span.tags.iter().for_each(|(key, _)| add(key));
+            let mut bare = Span::new(span.trace_id, span.id);
+            (bare.status, bare.scope) = (span.status.clone(), span.scope.clone());
+            if let Some(resource) = &span.resource
+                && let Entry::Vacant(new) = resources.entry(Arc::as_ptr(resource))
+            {
+                // Held, so that its address stays its own.
+                new.insert(resource.clone());
+                bare.resource = Some(resource.clone());
+            }
+            bare.zipkin_tags().keys().for_each(|key| add(key));
+        })?;
         Ok(sorted(keys))
     }
 
