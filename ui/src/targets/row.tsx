@@ -73,12 +73,18 @@ interface TargetRowProps {
 
 export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowProps) {
   const failing = !answers(target.state);
+  // The whole row is a handle for the mouse; by key it is the button in it. Labels are copied by a
+  // click, and a selection is no click.
+  const toggleUnlessButton = (event: MouseEvent) => {
+    const onButton = (event.target as Element).closest('button, a');
+    if (!onButton && !window.getSelection()?.toString()) toggle();
+  };
   const { host, path } = splitUrl(target.url);
   const labels = Object.entries(target.labels).filter(
     ([name, value]) => !(name === 'job' && value === target.pool) && !(name === 'instance' && value === host),
   );
   return (
-    <div class={`target${current ? ' current' : ''}`} role="row">
+    <div class={`target${current ? ' current' : ''}`} role="row" onClick={toggleUnlessButton}>
       <div class="grid-row">
         <div role="cell">
           <button
@@ -131,7 +137,7 @@ export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowPr
       </div>
       {target.lastError && (
         <p
-          class={`scrape-error mono${target.state === 'not traced' ? ' muted' : ''}`}
+          class={`scrape-error mono${target.state === 'down' ? '' : ' muted'}`}
           role="cell"
           title={target.lastError}
         >

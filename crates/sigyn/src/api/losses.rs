@@ -25,7 +25,7 @@ pub(crate) struct Loss {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Completeness {
-    /// Whatever the targets that are up finished before this is here, or counted as lost.
+    /// Whatever the targets that were ever read finished before this is here, or counted as lost.
     pub(crate) through_us: Option<u64>,
     pub(crate) up: usize,
     pub(crate) targets: usize,
@@ -64,7 +64,7 @@ impl Known {
             .collect();
         let up = traced.iter().filter(|target| target.health == Health::Up);
         Completeness {
-            through_us: up.clone().filter_map(|target| target.last_scrape).min().map(unix_us),
+            through_us: traced.iter().filter_map(|target| target.read_through).min().map(unix_us),
             up: up.count(),
             targets: traced.len(),
         }
@@ -83,7 +83,7 @@ impl Loss {
             "before_first_scrape" => "evicted before the first scrape",
             "oversize" => "too large to record",
             "shutdown" => "still buffered when it stopped",
-            "rejected" => "refused as malformed",
+            "rejected" => "could not be read or stored",
             _ => "unexplained",
         }
     }

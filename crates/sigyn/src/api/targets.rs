@@ -60,7 +60,7 @@ struct DroppedTarget {
 #[serde(rename_all = "camelCase")]
 struct TargetExtra {
     state: String,
-    /// Why a target is not traced, which is no error.
+    /// Why a target is not traced, or what is odd about one that is: neither is an error.
     note: Option<String>,
     spans_per_second: f64,
     history: Vec<u32>,
@@ -213,7 +213,10 @@ fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
     let lost = &target.account.lost;
     TargetExtra {
         state: target.state.as_str().replace('_', " "),
-        note: target.last_error.clone().filter(|_| target.state == State::NotTraced),
+        note: match target.state {
+            State::NotTraced => target.last_error.clone(),
+            _ => target.last_problem.clone(),
+        },
         spans_per_second: target.spans_per_second,
         history: target.history.clone(),
         received: target.account.received,
