@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, ReplaceError};
 use crate::progress::Progress;
 use crate::wal::record::{Decoder, Encoder, Malformed};
 
@@ -57,7 +57,7 @@ impl Catalog {
         disk.read(PATH)?.map(|bytes| Self::decode(&bytes)).transpose()
     }
 
-    pub(crate) fn write(&self, disk: &Disk) -> io::Result<()> {
+    pub(crate) fn write(&self, disk: &Disk) -> Result<(), ReplaceError> {
         disk.replace(PATH, &self.encode())
     }
 

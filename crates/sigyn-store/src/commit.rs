@@ -15,7 +15,7 @@ use crate::shared::Shared;
 use crate::store::AppendError;
 use crate::view::SharedHead;
 use crate::wal::record;
-use crate::wal::writer::Writer;
+use crate::wal::writer::{WriteError, Writer};
 
 /// Batches that wait take no more memory than this; whoever comes then is told to come later.
 const QUEUE_BYTES_MAX: u64 = 64 << 20;
@@ -275,8 +275,17 @@ struct Ended<'a>(&'a Queue);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
+        poison_if_panicking(self.0, "log");
         self.0.close();
         self.0.lock().items.clear();
+    }
+}
+
+/// A store one of whose threads is gone must not look healthy.
+pub(crate) fn poison_if_panicking(queue: &Queue, thread: &str) {
+    if std::thread::panicking() {
+        tracing::error!(thread, "a thread of the store panicked; it takes no more spans");
+        queue.poison(format!("its thread for the {thread} panicked").into());
     }
 }
 
@@ -305,18 +314,27 @@ pub(crate) fn run(mut writer: Writer, shared: &Shared) {
 }
 
 fn append(writer: &mut Writer, group: Vec<Waiting>, shared: &Shared) {
+    let attempt = "cannot write to the log";
     let written = match shared.queue.poison_cause() {
-        Some(cause) => Err(cause),
+        Some(cause) => Err(AppendError::Poisoned { cause }),
         None => {
             let payloads = group.iter().map(|waiting| waiting.encoded.payload.as_slice());
-            let written = writer.write(payloads, &shared.segments);
-            written.map_err(|error| poison(shared, "cannot write to the log", &error))
+            writer.write(payloads, &shared.segments).map_err(|error| match error {
+                WriteError::Unknown(error) => {
+                    AppendError::Poisoned { cause: poison(shared, attempt, &error) }
+                }
+                WriteError::Refused(error) => {
+                    shared.counters.failed_commits.add(1);
+                    tracing::error!(%error, attempt, "spans are refused");
+                    AppendError::Io { cause: format!("{attempt}: {error}").into() }
+                }
+            })
         }
     };
-    if let Err(cause) = written {
+    if let Err(error) = written {
         for waiting in group {
             // Whoever no longer waits need not know.
-            let _ = waiting.done.send(Err(AppendError::Poisoned { cause: cause.clone() }));
+            let _ = waiting.done.send(Err(error.clone()));
         }
         return;
     }

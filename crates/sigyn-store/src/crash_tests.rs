@@ -18,19 +18,23 @@ use crate::testing;
 /// Which batch a span came with.
 const MARK: &str = "test.batch";
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { seal_after: Duration::from_secs(1 << 40), ..Options::new("/faulty") }
 }
 
-fn open_with(disk: &FaultyDisk, options: Options, clock: Clock) -> Result<Store, OpenError> {
+pub(crate) fn open_with(
+    disk: &FaultyDisk,
+    options: Options,
+    clock: Clock,
+) -> Result<Store, OpenError> {
     Store::open_on(Disk::Faulty(disk.clone()), options, clock)
 }
 
-fn open(disk: &FaultyDisk) -> Store {
+pub(crate) fn open(disk: &FaultyDisk) -> Store {
     open_with(disk, options(), Clock::System).unwrap()
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
@@ -241,9 +245,10 @@ fn random_params(random: &mut Rng) -> QueryParams {
 fn session(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
     let store = open(disk);
     model.settle(&store, context);
-    match random.u8(0..4) {
+    match random.u8(0..5) {
         0 | 1 => disk.crash_after(random.u64(0..50)),
         2 => disk.fail_sync_after(random.u64(0..15)),
+        _ if random.bool() => disk.limit(Some(disk.used() + random.u64(0..10_000))),
         _ => {}
     }
     for _ in 0..random.usize(1..12) {
@@ -262,6 +267,8 @@ fn session(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str
                     match result {
                         Ok(()) => model.stored.push(batch),
                         Err(AppendError::Poisoned { .. }) => model.unknown.push(batch),
+                        // Nothing of it is there, now or after a crash.
+                        Err(AppendError::Io { .. }) => {}
                         Err(other) => panic!("{other}: {context}"),
                     }
                 }

@@ -4,7 +4,7 @@
 pub(crate) mod faulty;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -174,13 +174,34 @@ impl Disk {
 
     /// Puts a whole file in place, durably and at once: after a crash it is there whole, or the
     /// one before it is.
-    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), ReplaceError> {
         let temporary = format!("{path}{TEMPORARY}");
-        let mut file = self.create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync()?;
-        self.rename(&temporary, path)?;
-        self.sync_dir(parent(path))
+        let write = || {
+            let mut file = self.create(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync()
+        };
+        write().map_err(ReplaceError::Unchanged)?;
+        let put = self.rename(&temporary, path).and_then(|()| self.sync_dir(parent(path)));
+        put.map_err(ReplaceError::Unknown)
+    }
+}
+
+/// A file that was not replaced.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplaceError {
+    #[error("the old one is still in place")]
+    Unchanged(#[source] io::Error),
+    /// A crash may leave either.
+    #[error("it is unknown which one is in place")]
+    Unknown(#[source] io::Error),
+}
+
+impl From<ReplaceError> for io::Error {
+    fn from(error: ReplaceError) -> Self {
+        match error {
+            ReplaceError::Unchanged(source) | ReplaceError::Unknown(source) => source,
+        }
     }
 }
 
@@ -218,6 +239,23 @@ impl Appender {
             Self::Real(file) => file.sync_data(),
             #[cfg(test)]
             Self::Faulty(file) => file.sync(),
+        }
+    }
+}
+
+impl Appender {
+    /// Cuts what was written after `len` bytes, durably, and goes on from there.
+    pub(crate) fn roll_back(&mut self, len: u64) -> io::Result<()> {
+        match self {
+            Self::Real(file) => {
+                file.set_len(len)?;
+                file.seek(SeekFrom::Start(len))?;
+                file.sync_all()?;
+                let is_cut = file.metadata()?.len() == len;
+                if is_cut { Ok(()) } else { Err(io::Error::other("the file was not cut")) }
+            }
+            #[cfg(test)]
+            Self::Faulty(file) => file.roll_back(len),
         }
     }
 }

@@ -44,6 +44,6 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<u64>, IdentityError> {
 pub(crate) fn create(disk: &Disk) -> Result<u64, IdentityError> {
     let instance = getrandom::u64().map_err(IdentityError::Random)?;
     let text = format!("sigyn-store version {VERSION}\ninstance {instance:016x}\n");
-    disk.replace(PATH, text.as_bytes())?;
+    disk.replace(PATH, text.as_bytes()).map_err(io::Error::from)?;
     Ok(instance)
 }

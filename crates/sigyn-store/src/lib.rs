@@ -11,6 +11,8 @@ mod commit;
 mod crash_tests;
 mod disk;
 mod facts;
+#[cfg(test)]
+mod full_tests;
 mod head;
 mod identity;
 mod names;

@@ -103,7 +103,8 @@ fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
                 }
             }
             let catalog = Catalog::default();
-            catalog.write(disk).map_err(io_error(disk, "write", catalog::PATH))?;
+            let written = catalog.write(disk).map_err(std::io::Error::from);
+            written.map_err(io_error(disk, "write", catalog::PATH))?;
             Ok((identity::create(disk).map_err(identity_error)?, catalog))
         }
     }

@@ -28,6 +28,7 @@ pub(crate) struct Shared {
 pub(crate) struct Counters {
     pub(crate) appended_spans: Counter,
     pub(crate) commits: Counter,
+    pub(crate) failed_commits: Counter,
     pub(crate) overloads: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,

@@ -20,6 +20,8 @@ pub struct Stats {
     /// Writes to the log, each of one or more batches; with [`Durability::Fsync`](crate::Durability)
     /// as many syncs.
     pub commits_total: u64,
+    /// Writes to the log that failed and left no trace: on a full disk, most likely.
+    pub failed_commits_total: u64,
     pub overloads_total: u64,
     pub seals_total: u64,
     pub seal_failures_total: u64,
@@ -42,6 +44,7 @@ impl Stats {
             wal_bytes: shared.segments.bytes(),
             appended_spans_total: counters.appended_spans.get(),
             commits_total: counters.commits.get(),
+            failed_commits_total: counters.failed_commits.get(),
             overloads_total: counters.overloads.get(),
             seals_total: counters.seals.get(),
             seal_failures_total: counters.seal_failures.get(),

@@ -63,8 +63,11 @@ pub enum OpenError {
 pub enum AppendError {
     #[error("too many spans wait to be stored")]
     Overloaded,
-    #[error("a batch is larger than the log takes in one record")]
+    #[error("a batch, or a resource of its spans, is larger than the log takes in one record")]
     TooLarge,
+    /// As on a full disk. Later ones may be stored.
+    #[error("the spans are not stored: {cause}")]
+    Io { cause: Arc<str> },
     #[error("the store takes no more spans until it is opened again: {cause}")]
     Poisoned { cause: Arc<str> },
     #[error("the store is closed")]

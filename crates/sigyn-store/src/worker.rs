@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::block::Block;
 use crate::block::writer;
 use crate::catalog::{BlockEntry, Catalog};
-use crate::commit::Rotated;
+use crate::commit::{Queue, Rotated, poison_if_panicking};
+use crate::disk::ReplaceError;
 use crate::recovery::quarantine;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
@@ -29,7 +30,9 @@ pub(crate) enum Event {
 
 /// Runs until nobody can send events any more.
 pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
-    let mut worker = Worker { catalog, shared, unsealed: None, wait_ticks: 0 };
+    let _ended = Ended(&shared.queue);
+    let mut worker =
+        Worker { catalog, shared, unsealed: None, seal_wait_ticks: 0, retire_wait_ticks: 0 };
     // A crash may have come between the last commit and the trim.
     worker.trim();
     loop {
@@ -46,19 +49,31 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
     }
 }
 
+/// Without this thread nothing is sealed and nothing retired.
+struct Ended<'a>(&'a Queue);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        poison_if_panicking(self.0, "blocks");
+    }
+}
+
 struct Worker<'a> {
     /// As it is on disk.
     catalog: Catalog,
     shared: &'a Shared,
     /// A head that gets no more spans, and whose block could not be made yet.
     unsealed: Option<Rotated>,
-    wait_ticks: u32,
+    /// Apart from each other: on a full disk no block can be made before one is retired.
+    seal_wait_ticks: u32,
+    retire_wait_ticks: u32,
 }
 
 impl Worker<'_> {
     fn tick(&mut self) {
-        if self.wait_ticks > 0 {
-            self.wait_ticks -= 1;
+        self.retire_wait_ticks = self.retire_wait_ticks.saturating_sub(1);
+        if self.seal_wait_ticks > 0 {
+            self.seal_wait_ticks -= 1;
         } else if self.is_seal_due() {
             // Told and counted where it happened.
             let _ = self.seal();
@@ -99,7 +114,7 @@ impl Worker<'_> {
     fn seal_rotated(&mut self, rotated: Rotated) -> Result<(), SealError> {
         self.make_block(&rotated).inspect_err(|error| {
             self.unsealed = Some(rotated);
-            self.wait_ticks = RETRY_TICKS;
+            self.seal_wait_ticks = RETRY_TICKS;
             if !self.shared.is_stopping() {
                 self.shared.counters.seal_failures.add(1);
                 tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
@@ -127,8 +142,14 @@ impl Worker<'_> {
         drop(head);
         catalog.sealed_through = rotated.last_seq;
         catalog.progress = rotated.progress.clone();
-        if catalog != self.catalog {
-            self.commit(catalog)?;
+        if catalog != self.catalog
+            && let Err(error) = self.commit(catalog)
+        {
+            if let Some(block) = block.filter(|_| shared.queue.poison_cause().is_none()) {
+                // It is made again, and until then the disk may need the room.
+                block.doom();
+            }
+            return Err(error);
         }
         if block.is_some() {
             shared.counters.seals.add(1);
@@ -137,16 +158,20 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Replaces the catalog. If that fails it is unknown which of the two is on the disk, and with
-    /// it which part of the log still counts: nothing may be built on that.
+    /// Replaces the catalog. If it is then unknown which of the two is on the disk, it is so, too,
+    /// which part of the log still counts: nothing may be built on that.
     fn commit(&mut self, catalog: Catalog) -> Result<(), SealError> {
         if let Some(cause) = self.shared.queue.poison_cause() {
             return Err(SealError::Failed { cause });
         }
         catalog.write(&self.shared.disk).map_err(|error| {
-            tracing::error!(%error, "the store takes no more spans until it is opened again");
+            let is_unknown = matches!(error, ReplaceError::Unknown(_));
+            let error = std::io::Error::from(error);
             let cause: Arc<str> = format!("cannot write the catalog: {error}").into();
-            self.shared.queue.poison(cause.clone());
+            if is_unknown {
+                tracing::error!(%error, "the store takes no more spans until it is opened again");
+                self.shared.queue.poison(cause.clone());
+            }
             SealError::Failed { cause }
         })?;
         self.catalog = catalog;
@@ -173,11 +198,14 @@ impl Worker<'_> {
     fn retire(&mut self) {
         let options = &self.shared.options;
         let limits = Limits { time: options.retention_time, bytes: options.retention_bytes };
-        if limits == Limits::default() || self.wait_ticks > 0 {
+        if limits == Limits::default() || self.retire_wait_ticks > 0 {
             return;
         }
         let log_bytes = self.shared.segments.bytes();
-        if self.catalog.blocks.is_empty() && limits.bytes.is_some_and(|max| log_bytes > max) {
+        if self.catalog.blocks.is_empty()
+            && self.seal_wait_ticks == 0
+            && limits.bytes.is_some_and(|max| log_bytes > max)
+        {
             // The log alone is too much: as a block it is smaller, and may go as one.
             if self.seal().is_err() {
                 return;
@@ -195,7 +223,9 @@ impl Worker<'_> {
         catalog.blocks.retain(|_| at.next().is_some_and(|at| !expired.contains(&at)));
         let names: Vec<String> =
             expired.iter().map(|at| self.catalog.blocks[*at].name.clone()).collect();
-        if self.commit(catalog).is_err() {
+        if let Err(error) = self.commit(catalog) {
+            tracing::error!(%error, "cannot retire blocks");
+            self.retire_wait_ticks = RETRY_TICKS;
             return;
         }
         let is_retired = |block: &Arc<Block>| names.contains(&block.entry().name);

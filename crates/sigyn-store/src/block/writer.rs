@@ -41,7 +41,26 @@ pub(crate) fn write(
 ) -> Result<BlockEntry, WriteError> {
     let path = format!("{DIR}/{name}");
     let temporary = format!("{path}{TEMPORARY}");
-    let mut file = BlockFile::create(disk, &temporary)?;
+    write_file(disk, name, &temporary, head, stop)
+        .and_then(|entry| {
+            disk.rename(&temporary, &path)?;
+            disk.sync_dir(DIR)?;
+            Ok(entry)
+        })
+        .inspect_err(|_| {
+            // If that fails, too, the next open removes it. On a full disk it is most of the trouble.
+            let _ = disk.remove(&temporary);
+        })
+}
+
+fn write_file(
+    disk: &Disk,
+    name: &str,
+    temporary: &str,
+    head: &Head,
+    stop: impl Fn() -> bool,
+) -> Result<BlockEntry, WriteError> {
+    let mut file = BlockFile::create(disk, temporary)?;
     // Rows in order of start: what a search reads together stands together.
     let mut order: Vec<(Option<Timestamp>, TraceKey)> =
         head.traces_from(std::ops::Bound::Unbounded).map(|(key, t)| (t.facts.start, key)).collect();
@@ -72,8 +91,6 @@ pub(crate) fn write(
     }
     let (first_arrival_ms, last_arrival_ms) = head.arrivals_ms().unwrap_or_default();
     let sealed = file.finish(index, &tags)?;
-    disk.rename(&temporary, &path)?;
-    disk.sync_dir(DIR)?;
     Ok(BlockEntry {
         name: name.to_owned(),
         bytes: sealed.bytes,

@@ -14,6 +14,8 @@ use super::parent;
 pub(crate) struct FaultyDisk {
     state: Arc<Mutex<State>>,
     locked: Arc<AtomicBool>,
+    /// Whoever next creates a file panics.
+    panics: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +30,8 @@ struct State {
     /// The n-th sync from now fails once, and what it should have kept is lost.
     syncs_until_failure: Option<u64>,
     changes: u64,
+    /// What all files together may take.
+    capacity: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +69,10 @@ impl State {
         }
     }
 
+    fn used(&self) -> u64 {
+        self.names.values().map(|file| self.files[*file].content.len() as u64).sum()
+    }
+
     fn file(&self, path: &str) -> io::Result<usize> {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -84,6 +92,19 @@ impl FaultyDisk {
         self.state().changes_until_crash = Some(changes);
     }
 
+    /// No file grows beyond what fits into so many bytes, all files taken together.
+    pub(crate) fn limit(&self, capacity: Option<u64>) {
+        self.state().capacity = capacity;
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    pub(crate) fn panic_once(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn fail_sync_after(&self, syncs: u64) {
         self.state().syncs_until_failure = Some(syncs);
     }
@@ -94,6 +115,7 @@ impl FaultyDisk {
         let mut state = self.state();
         state.changes_until_crash = None;
         state.syncs_until_failure = None;
+        state.capacity = None;
         for file in &mut state.files {
             if file.content.len() > file.durable.len() {
                 let written = &file.content[file.durable.len()..];
@@ -138,6 +160,7 @@ impl FaultyDisk {
     }
 
     pub(super) fn create(&self, path: &str) -> io::Result<FaultyAppender> {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "a test wants this panic");
         let mut state = self.state();
         state.change()?;
         state.files.push(Inode::default());
@@ -209,8 +232,23 @@ impl FaultyAppender {
         }
         // Short writes are legal, and whoever forgets that is found out.
         let written = if bytes.len() > 100 { bytes.len() / 2 } else { bytes.len() };
+        let free =
+            state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used()));
+        let written = written.min(usize::try_from(free).unwrap_or(usize::MAX));
+        if written == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.files[self.file].content.extend_from_slice(&bytes[..written]);
         Ok(written)
+    }
+
+    pub(super) fn roll_back(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.change()?;
+        let content = &mut state.files[self.file].content;
+        content.truncate(usize::try_from(len).unwrap());
+        drop(state);
+        self.sync()
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {

@@ -29,6 +29,17 @@ struct Current {
     bytes: u64,
 }
 
+/// Frames that were not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// The log is as it was before; later writes may succeed.
+    #[error("{0}")]
+    Refused(io::Error),
+    /// What the log holds is unknown, and nothing more may be written.
+    #[error("{0}")]
+    Unknown(io::Error),
+}
+
 /// Segments on disk by their first number, shared with whoever trims them.
 #[derive(Debug, Default)]
 pub(crate) struct Segments(Mutex<BTreeMap<u64, Segment>>);
@@ -70,26 +81,32 @@ impl Writer {
         self.next_seq - 1
     }
 
-    /// Writes one frame per payload, at once, and makes them durable. After an error nothing more
-    /// may be written: what the file holds is unknown.
+    /// Writes one frame per payload, at once, and makes them durable.
     pub(crate) fn write<'a>(
         &mut self,
         payloads: impl Iterator<Item = &'a [u8]>,
         segments: &Segments,
-    ) -> io::Result<()> {
+    ) -> Result<(), WriteError> {
         let mut current = match self.current.take() {
             Some(current) => current,
             None => self.start_segment()?,
         };
         self.buffer.clear();
+        let mut next_seq = self.next_seq;
         for payload in payloads {
-            frame::put(&mut self.buffer, &current.header, self.next_seq, payload);
-            self.next_seq += 1;
+            frame::put(&mut self.buffer, &current.header, next_seq, payload);
+            next_seq += 1;
         }
-        current.file.write_all(&self.buffer)?;
+        if let Err(error) = current.file.write_all(&self.buffer) {
+            // Durably: what was refused must not be there after a crash, and its numbers go to others.
+            current.file.roll_back(current.bytes).map_err(WriteError::Unknown)?;
+            self.current = Some(current);
+            return Err(WriteError::Refused(error));
+        }
         if self.durability == Durability::Fsync {
-            current.file.sync()?;
+            current.file.sync().map_err(WriteError::Unknown)?;
         }
+        self.next_seq = next_seq;
         current.bytes += self.buffer.len() as u64;
         let segment =
             Segment { last_seq: self.last_seq(), bytes: current.bytes, is_damaged: false };
@@ -98,21 +115,26 @@ impl Writer {
         // One huge batch must not hold its memory for ever.
         self.buffer.shrink_to(8 << 20);
         if segment.bytes >= SEGMENT_BYTES {
-            self.end_segment()?;
+            self.end_segment().map_err(WriteError::Unknown)?;
         }
         Ok(())
     }
 
     /// Durable before its first frame is, so that a crash never leaves frames in a file without a name.
-    fn start_segment(&self) -> io::Result<Current> {
-        let salt = getrandom::u64().map_err(io::Error::other)?;
-        let (bytes, header) = Header::encode(self.instance, self.next_seq, salt);
+    fn start_segment(&self) -> Result<Current, WriteError> {
         let path = frame::path(self.next_seq);
-        let mut file = self.disk.create(&path)?;
-        file.write_all(&bytes)?;
-        file.sync()?;
-        self.disk.sync_dir(parent(&path))?;
-        Ok(Current { file, header, bytes: bytes.len() as u64 })
+        let create = || {
+            let salt = getrandom::u64().map_err(io::Error::other)?;
+            let (bytes, header) = Header::encode(self.instance, self.next_seq, salt);
+            let mut file = self.disk.create(&path)?;
+            file.write_all(&bytes)?;
+            Ok(Current { file, header, bytes: bytes.len() as u64 })
+        };
+        // Nothing is in it yet: the next try, or the next open, makes a new one of it.
+        let current = create().map_err(WriteError::Refused)?;
+        let synced = current.file.sync().and_then(|()| self.disk.sync_dir(parent(&path)));
+        synced.map_err(WriteError::Unknown)?;
+        Ok(current)
     }
 
     /// Makes the current segment durable in any mode; the next frame starts a new one.

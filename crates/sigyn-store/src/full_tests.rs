@@ -1,0 +1,133 @@
+//! A full disk, and threads that panic: what the store says then, and how it goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sigyn_model::{Span, SpanBatch};
+
+use crate::clock::Clock;
+use crate::crash_tests::{open, open_with, options, run};
+use crate::disk::faulty::FaultyDisk;
+use crate::store::{AppendError, CloseError, Options, SealError, Store};
+use crate::testing;
+
+/// A span that takes about so many bytes of any disk.
+fn large(random: &mut fastrand::Rng, bytes: usize) -> Span {
+    let mut span = testing::span(random);
+    let filler: Vec<u8> = (0..bytes).map(|_| random.u8(..)).collect();
+    span.set_tag("filler", sigyn_model::Value::Bytes(filler));
+    span
+}
+
+fn append(store: &Store, span: &Span) -> Result<(), AppendError> {
+    run(store.append(SpanBatch { spans: vec![span.clone()], progress: None }))
+}
+
+/// Each of these is found, and nothing beside them.
+fn check(store: &Store, expected: &[Span]) {
+    for span in expected {
+        let trace = store.trace(span.trace_id).unwrap();
+        assert!(trace.iter().any(|other| other.same_as(span)));
+    }
+    let stats = store.stats();
+    assert_eq!(stats.head_spans + stats.block_spans, expected.len() as u64, "{stats:?}");
+}
+
+fn until(mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let disk = FaultyDisk::default();
+    let mut store = open(&disk);
+    let mut stored = Vec::new();
+    for round in 0..6 {
+        // The first batch does not even get a segment.
+        let room = [0, 30, 64, 500, 5_000, 9_000];
+        disk.limit(Some(disk.used() + room[round]));
+        let refused = (0..20).filter(|_| {
+            let span = large(&mut random, 2_000);
+            match append(&store, &span) {
+                Ok(()) => stored.push(span),
+                Err(AppendError::Io { .. }) => return true,
+                Err(other) => panic!("{other}"),
+            }
+            false
+        });
+        assert!(refused.count() > 10);
+        assert!(store.stats().failed_commits_total > 10);
+        assert_eq!(store.stats().poisoned, None);
+        check(&store, &stored);
+        // There is no room for a block, unless there is nothing to put in it.
+        assert_eq!(store.seal().is_ok(), store.stats().head_spans == 0);
+        check(&store, &stored);
+        disk.limit(None);
+        let span = large(&mut random, 2_000);
+        append(&store, &span).unwrap();
+        stored.push(span);
+        check(&store, &stored);
+        if round % 2 == 0 {
+            store.seal().unwrap();
+        }
+        store.close().unwrap();
+        disk.restart(&mut random);
+        store = open(&disk);
+        check(&store, &stored);
+        assert_eq!(store.stats().damaged_spots, 0);
+    }
+}
+
+#[test]
+fn retention_makes_room_on_a_full_disk() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+    let retention_time = Some(Duration::from_secs(60));
+    let options = Options { retention_time, ..options() };
+    let store = open_with(&disk, options, Clock::Manual(now.clone())).unwrap();
+    append(&store, &large(&mut random, 100_000)).unwrap();
+    store.seal().unwrap();
+    // A catalog fits, and no block.
+    disk.limit(Some(disk.used() + 3_000));
+    let span = large(&mut random, 1_000);
+    append(&store, &span).unwrap();
+    until(|| append(&store, &large(&mut random, 2_000)).is_err());
+    assert!(matches!(store.seal(), Err(SealError::Failed { .. })));
+    now.fetch_add(61_000, Ordering::SeqCst);
+    until(|| store.stats().retired_blocks_total == 1);
+    let span = large(&mut random, 2_000);
+    append(&store, &span).unwrap();
+    assert!(store.trace(span.trace_id).unwrap().iter().any(|other| other.same_as(&span)));
+    assert_eq!(store.stats().poisoned, None);
+}
+
+#[test]
+fn a_thread_that_panics_poisons_the_store() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let span = large(&mut random, 10);
+    let check_poisoned = |store: &Store, thread: &str| {
+        until(|| store.stats().poisoned.is_some());
+        let cause: Arc<str> = format!("its thread for the {thread} panicked").into();
+        assert_eq!(store.stats().poisoned, Some(cause.clone()));
+        assert_eq!(append(store, &span), Err(AppendError::Poisoned { cause }));
+        assert_eq!(store.close(), Err(CloseError::Panicked));
+    };
+    let disk = FaultyDisk::default();
+    let store = open(&disk);
+    disk.panic_once();
+    assert!(append(&store, &span).is_err());
+    check_poisoned(&store, "log");
+    let store = open(&disk);
+    append(&store, &span).unwrap();
+    disk.panic_once();
+    assert!(store.seal().is_err());
+    check_poisoned(&store, "blocks");
+    check(&open(&disk), &[span]);
+}
