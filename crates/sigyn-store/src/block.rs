@@ -34,6 +34,17 @@ use tags::TagSummary;
 /// The directory of blocks.
 pub(crate) const DIR: &str = "blocks";
 
+/// A block's name, by the last frame of the log that is in it.
+pub(crate) fn name_of(last_seq: u64) -> String {
+    format!("B-{last_seq:020}.parquet")
+}
+
+pub(crate) fn last_seq_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("B-")?.strip_suffix(".parquet")?;
+    let last_seq = digits.parse().ok()?;
+    (name_of(last_seq) == name).then_some(last_seq)
+}
+
 /// One sealed block: its index in memory, its rows on disk.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -228,6 +239,7 @@ mod tests {
         let disk = FaultyDisk::default();
         let mut head = Head::default();
         head.insert(spans, 1);
+        disk.create_dir(DIR).unwrap();
         let entry = writer::write(&Disk::Faulty(disk.clone()), "B", &head, || false).unwrap();
         (disk, entry)
     }

@@ -360,7 +360,7 @@ fn rotate(writer: &mut Writer, shared: &Shared) -> Result<Rotated, Arc<str>> {
     writer.end_segment().map_err(|error| poison(shared, "cannot make the log durable", &error))?;
     // Only this thread changes either, so the three belong together.
     let head = shared.view.rotate();
-    let progress = shared.view.remembered_progress(shared.clock.now_ms());
+    let progress = shared.view.remembered_progress();
     shared.note_head_bytes(0);
     Ok(Rotated { head, last_seq: writer.last_seq(), progress })
 }

@@ -581,3 +581,18 @@ fn an_old_head_is_sealed_by_itself() {
     }
     assert_eq!((store.stats().head_spans, store.stats().blocks), (0, 1));
 }
+
+#[test]
+fn a_clock_that_jumps_costs_no_cursor() {
+    let mut random = Rng::with_seed(10);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+    let store = open_with(&disk, options(), Clock::Manual(now.clone())).unwrap();
+    let progress = testing::progress(&mut random);
+    let batch = SpanBatch { spans: Vec::new(), progress: Some(progress.clone()) };
+    run(store.append(batch)).unwrap();
+    now.fetch_add(400 * 24 * 60 * 60 * 1_000, Ordering::SeqCst);
+    store.seal().unwrap();
+    drop(store);
+    assert_eq!(open(&disk).progress(), [progress]);
+}

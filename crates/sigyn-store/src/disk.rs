@@ -42,10 +42,19 @@ impl Disk {
     /// A directory of the real disk, made if it is not there. Its name is durable, too: a store that
     /// acknowledges must not vanish as a whole.
     pub(crate) fn real(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            std::fs::create_dir_all(path)?;
-            let above = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .take_while(|dir| !dir.is_dir())
+            .collect();
+        std::fs::create_dir_all(path)?;
+        for dir in missing {
+            File::open(above(dir))?.sync_all()?;
+        }
+        // Whoever made it may have been cut short here. A directory that we may not read we did not
+        // make the store in.
+        if let Ok(dir) = File::open(above(path)) {
+            dir.sync_all()?;
         }
         Ok(Self::Real(path.to_owned()))
     }
@@ -59,11 +68,22 @@ impl Disk {
         }
     }
 
+    /// Durably, too.
     pub(crate) fn create_dir(&self, dir: &str) -> io::Result<()> {
         match self {
-            Self::Real(root) => std::fs::create_dir_all(root.join(dir)),
+            Self::Real(root) => std::fs::create_dir_all(root.join(dir))?,
             #[cfg(test)]
-            Self::Faulty(_) => Ok(()),
+            Self::Faulty(disk) => disk.create_dir(dir)?,
+        }
+        self.sync_dir(parent(dir))
+    }
+
+    /// Whether there is such a file.
+    pub(crate) fn exists(&self, path: &str) -> io::Result<bool> {
+        match self {
+            Self::Real(root) => root.join(path).try_exists(),
+            #[cfg(test)]
+            Self::Faulty(disk) => Ok(disk.read(path).is_ok()),
         }
     }
 
@@ -211,6 +231,13 @@ pub(crate) const TEMPORARY: &str = ".tmp";
 /// The directory of a relative path; empty for the store's own.
 pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+/// The directory that a real one is in.
+fn above(dir: &Path) -> &Path {
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    // The root is above itself.
+    above.unwrap_or(Path::new(if dir.has_root() { "/" } else { "." }))
 }
 
 fn list_real(dir: &Path) -> io::Result<Vec<(String, u64)>> {

@@ -6,9 +6,8 @@ use sigyn_model::TargetProgress;
 
 use crate::wal::record::{Decoder, Encoder, Malformed};
 
-/// A target that was not heard of for this long is forgotten.
-const UNSEEN_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
-/// Of more targets than this, those not heard of for longest are forgotten.
+/// Of more targets than this, those not heard of for longest are forgotten. None by its age alone:
+/// a clock that jumps ahead, or a store that was closed for long, must not cost every cursor.
 const TARGETS_MAX: usize = 100_000;
 
 /// All targets by name.
@@ -32,14 +31,16 @@ impl Progress {
         self.targets.values().map(|seen| seen.progress.clone()).collect()
     }
 
-    pub(crate) fn forget_old(&mut self, now_ms: u64) {
-        self.targets.retain(|_, seen| now_ms.saturating_sub(seen.at_ms) <= UNSEEN_MS_MAX);
+    pub(crate) fn forget_surplus(&mut self) {
         let surplus = self.targets.len().saturating_sub(TARGETS_MAX);
-        if surplus > 0 {
-            let mut times: Vec<u64> = self.targets.values().map(|seen| seen.at_ms).collect();
-            let (_, newest_forgotten, _) = times.select_nth_unstable(surplus - 1);
-            let newest_forgotten = *newest_forgotten;
-            self.targets.retain(|_, seen| seen.at_ms > newest_forgotten);
+        if surplus == 0 {
+            return;
+        }
+        let mut by_age: Vec<(u64, String)> =
+            self.targets.iter().map(|(target, seen)| (seen.at_ms, target.clone())).collect();
+        by_age.sort_unstable();
+        for (_, target) in by_age.into_iter().take(surplus) {
+            self.targets.remove(&target);
         }
     }
 
@@ -69,22 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn targets_long_unseen_are_forgotten() {
-        let mut progress = Progress::default();
-        progress.put(target(1), 0);
-        progress.put(target(2), 1_000);
-        progress.forget_old(UNSEEN_MS_MAX + 1);
-        assert_eq!(progress.all(), [target(2)]);
-    }
-
-    #[test]
-    fn of_too_many_targets_the_newest_are_kept() {
+    fn only_of_too_many_targets_the_oldest_are_forgotten() {
         let mut progress = Progress::default();
         for n in 0..TARGETS_MAX + 10 {
-            progress.put(target(n), n as u64);
+            // Half of them at once.
+            progress.put(target(n), n.max(TARGETS_MAX / 2) as u64);
         }
-        progress.forget_old(0);
+        progress.forget_surplus();
         assert_eq!(progress.all().len(), TARGETS_MAX);
-        assert!(!progress.all().contains(&target(9)));
+        assert!(!progress.all().contains(&target(0)));
+        assert!(progress.all().contains(&target(TARGETS_MAX)));
     }
 }

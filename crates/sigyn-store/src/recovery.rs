@@ -110,8 +110,7 @@ fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
     }
 }
 
-/// Opens the blocks that the catalog names, and removes files that it does not: what a crash left
-/// of a block that was not committed, or of one that was deleted.
+/// Opens the blocks that the catalog names.
 fn open_blocks(
     disk: &Disk,
     catalog: &Catalog,
@@ -119,8 +118,7 @@ fn open_blocks(
 ) -> Result<Vec<Arc<Block>>, OpenError> {
     for (name, _) in disk.list(block::DIR).map_err(io_error(disk, "list", block::DIR))? {
         if catalog.blocks.iter().all(|block| block.name != name) {
-            let path = format!("{}/{name}", block::DIR);
-            disk.remove(&path).map_err(io_error(disk, "remove", &path))?;
+            clear_away(disk, &name, catalog, counters)?;
         }
     }
     let mut blocks = Vec::new();
@@ -139,6 +137,31 @@ fn open_blocks(
         }
     }
     Ok(blocks)
+}
+
+/// A file among the blocks that the catalog does not name. It may be all that is left of something:
+/// only what surely is not goes for good.
+fn clear_away(
+    disk: &Disk,
+    name: &str,
+    catalog: &Catalog,
+    counters: &Counters,
+) -> Result<(), OpenError> {
+    let path = format!("{}/{name}", block::DIR);
+    let finished = name.strip_suffix(TEMPORARY);
+    let Some(last_seq) = block::last_seq_of(finished.unwrap_or(name)) else {
+        tracing::warn!(path, "a file among the blocks is none of ours; it stays");
+        return Ok(());
+    };
+    if finished.is_some() || last_seq <= catalog.sealed_through {
+        // Never finished, or retired while somebody read it.
+        return disk.remove(&path).map_err(io_error(disk, "remove", &path));
+    }
+    // Finished just before a crash, and the log still has all of it; or the catalog is an old one
+    // that somebody put back, and the log has not.
+    counters.quarantined_files.add(1);
+    tracing::warn!(path, "the catalog does not know a block; it goes to the quarantine");
+    quarantine(disk, &path).map_err(io_error(disk, "set aside", &path))
 }
 
 /// Reads the log into a head.
@@ -255,5 +278,12 @@ impl Replay<'_> {
 pub(crate) fn quarantine(disk: &Disk, path: &str) -> std::io::Result<()> {
     disk.create_dir(QUARANTINE)?;
     let name = path.rsplit('/').next().unwrap_or(path);
-    disk.rename(path, &format!("{QUARANTINE}/{name}"))
+    let mut to = format!("{QUARANTINE}/{name}");
+    let mut copies = 1..1_000;
+    while disk.exists(&to)?
+        && let Some(copy) = copies.next()
+    {
+        to = format!("{QUARANTINE}/{name}.{copy}");
+    }
+    disk.rename(path, &to)
 }

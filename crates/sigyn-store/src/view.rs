@@ -92,10 +92,10 @@ impl View {
         self.progress.read().unwrap_or_else(PoisonError::into_inner).all()
     }
 
-    /// Forgets targets long unseen; returns the others.
-    pub(crate) fn remembered_progress(&self, now_ms: u64) -> Progress {
+    /// Forgets the oldest of too many targets; returns the others.
+    pub(crate) fn remembered_progress(&self) -> Progress {
         let mut progress = self.progress.write().unwrap_or_else(PoisonError::into_inner);
-        progress.forget_old(now_ms);
+        progress.forget_surplus();
         progress.clone()
     }
 }

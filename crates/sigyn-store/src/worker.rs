@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crate::block::Block;
 use crate::block::writer;
+use crate::block::{self, Block};
 use crate::catalog::{BlockEntry, Catalog};
 use crate::commit::{Queue, Rotated, poison_if_panicking};
 use crate::disk::ReplaceError;
@@ -132,7 +132,7 @@ impl Worker<'_> {
         let mut catalog = self.catalog.clone();
         let mut block = None;
         if !head.is_empty() {
-            let name = format!("B-{:020}.parquet", rotated.last_seq);
+            let name = block::name_of(rotated.last_seq);
             let entry = writer::write(&shared.disk, &name, &head, || shared.is_stopping())
                 .map_err(|error| failed("write the block", &error))?;
             let opened = Block::open(&shared.disk, &entry);

@@ -1,6 +1,6 @@
 //! A disk in memory for crash tests: it loses what was not synced, tears writes, and fails on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,6 +25,8 @@ struct State {
     names: BTreeMap<String, usize>,
     /// What a crash leaves.
     durable_names: BTreeMap<String, usize>,
+    dirs: BTreeSet<String>,
+    durable_dirs: BTreeSet<String>,
     /// The n-th change from now fails, and so does everything after it: the machine is off.
     changes_until_crash: Option<u64>,
     /// The n-th sync from now fails once, and what it should have kept is lost.
@@ -110,7 +112,7 @@ impl FaultyDisk {
     }
 
     /// Power comes back: of what was not synced, each file keeps a prefix of random length, maybe
-    /// with a torn end; each name that was not synced is there or not.
+    /// with a torn end or a hole; each name that was not synced is there or not.
     pub(crate) fn restart(&self, random: &mut fastrand::Rng) {
         let mut state = self.state();
         state.changes_until_crash = None;
@@ -123,6 +125,11 @@ impl FaultyDisk {
                 if random.bool() && !kept.is_empty() {
                     let torn = random.usize(0..kept.len());
                     kept[torn..].iter_mut().for_each(|byte| *byte = random.u8(..));
+                } else if random.u8(0..4) == 0 && kept.len() > 1 {
+                    // A page in the middle that did not get there, while those after it did.
+                    let from = random.usize(0..kept.len() - 1);
+                    let to = random.usize(from..kept.len());
+                    kept[from..to].fill(0);
                 }
                 file.durable.extend(kept);
             }
@@ -136,6 +143,13 @@ impl FaultyDisk {
             }
         }
         left.retain(|name, _| names.contains_key(name) || random.bool());
+        // A directory that is not there has nothing in it, synced or not.
+        let dirs = std::mem::take(&mut state.dirs);
+        let mut left_dirs = state.durable_dirs.clone();
+        left_dirs.extend(dirs.into_iter().filter(|_| random.bool()));
+        left.retain(|name, _| parent(name).is_empty() || left_dirs.contains(parent(name)));
+        state.durable_dirs = left_dirs.clone();
+        state.dirs = left_dirs;
         state.durable_names = left.clone();
         state.names = left;
     }
@@ -159,10 +173,21 @@ impl FaultyDisk {
             .collect())
     }
 
+    /// A directory is a name like any other, without a file's contents.
+    pub(crate) fn create_dir(&self, dir: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        state.dirs.insert(dir.to_owned());
+        Ok(())
+    }
+
     pub(super) fn create(&self, path: &str) -> io::Result<FaultyAppender> {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "a test wants this panic");
         let mut state = self.state();
         state.change()?;
+        if !parent(path).is_empty() && !state.dirs.contains(parent(path)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         state.files.push(Inode::default());
         let file = state.files.len() - 1;
         state.names.insert(path.to_owned(), file);
@@ -209,7 +234,8 @@ impl FaultyDisk {
     pub(super) fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
-        let State { names, durable_names, .. } = &mut *state;
+        let State { names, durable_names, dirs, durable_dirs, .. } = &mut *state;
+        durable_dirs.extend(dirs.iter().filter(|path| parent(path) == dir).cloned());
         durable_names.retain(|path, _| parent(path) != dir);
         let of_dir = names.iter().filter(|(path, _)| parent(path) == dir);
         durable_names.extend(of_dir.map(|(path, file)| (path.clone(), *file)));

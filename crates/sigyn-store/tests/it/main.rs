@@ -251,3 +251,38 @@ fn a_directory_that_lost_its_identity_is_not_taken_for_a_new_store() {
     assert!(error.ends_with("IDENTITY: it is missing, and data are there"), "{error}");
     assert!(dir.path().join("blocks/B-1.parquet").exists());
 }
+
+#[tokio::test]
+async fn files_among_the_blocks_that_are_not_ours_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(pushed(vec![span(1, 1, "a", 0)])).await.unwrap();
+    store.seal().unwrap();
+    let old_catalog = std::fs::read(dir.path().join("CATALOG")).unwrap();
+    store.append(pushed(vec![span(2, 1, "a", 0)])).await.unwrap();
+    store.seal().unwrap();
+    drop(store);
+    let newer = "B-00000000000000000002.parquet";
+    for name in ["notes.txt", "B-2.parquet", "B-00000000000000000009.parquet.tmp"] {
+        std::fs::write(dir.path().join("blocks").join(name), "x").unwrap();
+    }
+    // Somebody put an old catalog back: the newer block is the only place that has its spans.
+    std::fs::write(dir.path().join("CATALOG"), old_catalog).unwrap();
+    for _ in 0..2 {
+        let store = open(dir.path());
+        assert_eq!(ids_found(&store, &everything()), [1]);
+        drop(store);
+        let exists = |path: &str| dir.path().join(path).exists();
+        assert!(exists("blocks/notes.txt") && exists("blocks/B-2.parquet"));
+        assert!(!exists("blocks/B-00000000000000000009.parquet.tmp"));
+        assert!(exists(&format!("quarantine/{newer}")) && !exists(&format!("blocks/{newer}")));
+    }
+}
+
+#[test]
+fn a_store_is_made_where_no_directory_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b/c");
+    drop(open(&path));
+    drop(open(&path));
+}
