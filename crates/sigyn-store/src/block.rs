@@ -21,11 +21,10 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
 use crate::catalog::BlockEntry;
+use crate::codec::Malformed;
 use crate::disk::Disk;
 use crate::facts::TraceKey;
-use crate::query::{QueryFailed, go_on};
-use crate::stop::Stop;
-use crate::wal::record::Malformed;
+use crate::stop::{Stop, Stopped};
 use column::{GroupBytes, GroupReader};
 use index::Index;
 use section::{METADATA_KEY, Section, SectionError, Sections};
@@ -77,6 +76,33 @@ pub(crate) enum BlockError {
     Malformed(#[from] Malformed),
     #[error("the decoder failed")]
     Parquet(#[from] ParquetError),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QueryFailed {
+    #[error("cannot read block {block}")]
+    Block { block: String, source: BlockFailed },
+    /// Whoever asked no longer wants to know.
+    #[error("the query was stopped")]
+    Stopped,
+}
+
+/// Why a block that should answer cannot.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BlockFailed(Arc<BlockError>);
+
+impl QueryFailed {
+    pub(crate) fn block(block: &str, error: BlockError) -> Self {
+        Self::Block { block: block.to_owned(), source: BlockFailed(Arc::new(error)) }
+    }
+}
+
+impl From<Stopped> for QueryFailed {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
 }
 
 impl Block {
@@ -170,7 +196,7 @@ impl Block {
             first = end;
         }
         for (number, rows) in wanted {
-            go_on(stop)?;
+            stop.check()?;
             let mut read = || -> Result<(), BlockError> {
                 let group = self.group(number)?;
                 group_reader::read_group(GroupReader { rows: &rows, ..group }, each)

@@ -5,9 +5,9 @@
 
 use std::io;
 
+use crate::codec::{Decoder, Encoder, Malformed};
 use crate::disk::{Disk, ReplaceError};
 use crate::progress::Progress;
-use crate::wal::record::{Decoder, Encoder, Malformed};
 
 pub(crate) const PATH: &str = "CATALOG";
 const MAGIC: &[u8; 8] = b"SIGYNCAT";

@@ -9,10 +9,10 @@ use sigyn_model::SpanBatch;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
+use crate::error::AppendError;
 use crate::head::span_bytes;
 use crate::progress::Progress;
 use crate::shared::Shared;
-use crate::store::AppendError;
 use crate::view::SharedHead;
 use crate::wal::record;
 use crate::wal::writer::{WriteError, Writer};

@@ -11,8 +11,10 @@ use sigyn_model::{Linker, QueryParams, Span, SpanBatch, TargetProgress, TraceId,
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::error::{AppendError, OpenError, SealError};
+use crate::options::Options;
 use crate::stop::Stop;
-use crate::store::{AppendError, OpenError, Options, SealError, Store};
+use crate::store::Store;
 use crate::testing;
 
 /// Which batch a span came with.

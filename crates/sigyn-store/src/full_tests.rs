@@ -9,7 +9,9 @@ use sigyn_model::{Span, SpanBatch};
 use crate::clock::Clock;
 use crate::crash_tests::{open, open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
-use crate::store::{AppendError, CloseError, Options, SealError, Store};
+use crate::error::{AppendError, CloseError, SealError};
+use crate::options::Options;
+use crate::store::Store;
 use crate::testing;
 
 /// A span that takes about so many bytes of any disk.

@@ -6,16 +6,19 @@
 mod block;
 mod catalog;
 mod clock;
+mod codec;
 mod commit;
 #[cfg(test)]
 mod crash_tests;
 mod disk;
+mod error;
 mod facts;
 #[cfg(test)]
 mod full_tests;
 mod head;
 mod identity;
 mod names;
+mod options;
 mod progress;
 mod queries;
 mod query;
@@ -33,8 +36,10 @@ mod wal;
 mod wanted;
 mod worker;
 
+pub use block::{BlockFailed, QueryFailed};
+pub use error::{AppendError, CloseError, OpenError, SealError};
+pub use options::{Durability, Options};
 pub use queries::Queries;
-pub use query::{BlockFailed, QueryFailed};
 pub use stats::Stats;
 pub use stop::Stop;
-pub use store::{AppendError, CloseError, Durability, OpenError, Options, SealError, Store};
+pub use store::Store;

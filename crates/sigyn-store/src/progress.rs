@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sigyn_model::TargetProgress;
 
-use crate::wal::record::{Decoder, Encoder, Malformed};
+use crate::codec::{Decoder, Encoder, Malformed};
 
 /// Of more targets than this, those not heard of for longest are forgotten. None by its age alone:
 /// a clock that jumps ahead, or a store that was closed for long, must not cost every cursor.

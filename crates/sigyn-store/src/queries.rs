@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sigyn_model::{DependencyLink, Span, TraceId, TraceQuery};
 
-use crate::query::QueryFailed;
+use crate::block::QueryFailed;
 use crate::shared::Shared;
 use crate::stop::Stop;
 use crate::view::Parts;

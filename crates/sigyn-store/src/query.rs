@@ -10,7 +10,7 @@ use sigyn_model::{
     DependencyLink, Linker, Resource, Span, Timestamp, TraceId, TraceQuery, trace_start,
 };
 
-use crate::block::BlockError;
+use crate::block::QueryFailed;
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
 use crate::names::{Names, ServiceNames};
@@ -18,27 +18,6 @@ use crate::stop::Stop;
 use crate::trace::assemble;
 use crate::view::{Parts, SharedHead};
 use crate::wanted::{Met, Wanted};
-
-/// Why there is no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum QueryFailed {
-    #[error("cannot read block {block}")]
-    Block { block: String, source: BlockFailed },
-    /// Whoever asked no longer wants to know.
-    #[error("the query was stopped")]
-    Stopped,
-}
-
-/// Why a block that should answer cannot.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct BlockFailed(Arc<BlockError>);
-
-impl QueryFailed {
-    pub(crate) fn block(block: &str, error: BlockError) -> Self {
-        Self::Block { block: block.to_owned(), source: BlockFailed(Arc::new(error)) }
-    }
-}
 
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
 const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 32 };
@@ -95,11 +74,6 @@ impl Ord for Found {
     }
 }
 
-/// Asked wherever a query has gone on for a while.
-pub(crate) fn go_on(stop: &Stop) -> Result<(), QueryFailed> {
-    if stop.is_stopped() { Err(QueryFailed::Stopped) } else { Ok(()) }
-}
-
 impl Parts {
     pub(crate) fn trace(&self, id: TraceId, stop: &Stop) -> Result<Vec<Span>, QueryFailed> {
         let key = id.into();
@@ -119,7 +93,7 @@ impl Parts {
         let mut at_once = query.limit().clamp(READ_TRACES_MIN, READ_TRACES_MAX);
         let mut left = candidates.as_slice();
         while let Some(newest) = left.first() {
-            go_on(stop)?;
+            stop.check()?;
             // Strictly later: of two that start together the ids decide, and both must be here.
             if found.len() == query.limit()
                 && found.peek().is_some_and(|worst| worst.start.0 > newest.start_max)
@@ -160,7 +134,7 @@ impl Parts {
             })?;
         }
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             block.index().look_up(&wanted).candidates(query, &mut add);
         }
         // What parts of a trace say, together.
@@ -188,7 +162,7 @@ impl Parts {
         stop: &Stop,
     ) -> Result<(), QueryFailed> {
         for candidates in candidates.chunks_mut(HEAD_TRACES) {
-            go_on(stop)?;
+            stop.check()?;
             for head in &self.heads {
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
@@ -199,7 +173,7 @@ impl Parts {
             }
         }
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             let looked_up = block.index().look_up(wanted);
             for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
                 candidate.met.add(looked_up.met_by(candidate.key));
@@ -249,12 +223,12 @@ impl Parts {
     fn read(&self, keys: &[TraceKey], stop: &Stop) -> Result<Spans, QueryFailed> {
         let mut spans = Spans::new();
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             block.read(keys, stop, &mut |key, span| spans.entry(key).or_default().push(span))?;
         }
         for head in &self.heads {
             for keys in keys.chunks(HEAD_TRACES) {
-                go_on(stop)?;
+                stop.check()?;
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for key in keys {
                     if let Some(trace) = head.trace(*key) {
@@ -286,7 +260,7 @@ impl Parts {
             })?;
         }
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             let traces = block.index().traces.iter();
             let touching = traces.filter(|entry| may_touch(entry.facts.start, entry.facts.latest));
             ids.extend(touching.map(|entry| entry.key.low));
@@ -300,7 +274,7 @@ impl Parts {
                 groups.entry(key.low).or_default().extend(spans);
             }
             for id in ids {
-                go_on(stop)?;
+                stop.check()?;
                 let trace = groups.remove(id).map_or_else(Vec::new, assemble);
                 let is_in_window = |span: &Span| {
                     span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
@@ -359,7 +333,7 @@ impl Parts {
 
     fn each_names(&self, stop: &Stop, mut each: impl FnMut(&Names)) -> Result<(), QueryFailed> {
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             each(&block.index().names);
         }
         for head in &self.heads {
@@ -377,7 +351,7 @@ impl Parts {
             }
         };
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             block.tags()?.keys().for_each(&mut add);
         }
         // Many spans share a resource, which may be large.
@@ -407,7 +381,7 @@ impl Parts {
             }
         };
         for block in self.blocks.iter() {
-            go_on(stop)?;
+            stop.check()?;
             block.tags()?.values(key).for_each(&mut add);
         }
         self.each_head_span(stop, |span| {
@@ -440,7 +414,7 @@ fn each_trace(
 ) -> Result<(), QueryFailed> {
     let mut from = Bound::Unbounded;
     loop {
-        go_on(stop)?;
+        stop.check()?;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
         let mut last = None;
         for (key, trace) in head.traces_from(from).take(HEAD_TRACES) {

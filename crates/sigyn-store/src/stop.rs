@@ -15,4 +15,13 @@ impl Stop {
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Asked wherever a query has gone on for a while.
+    pub(crate) fn check(&self) -> Result<(), Stopped> {
+        if self.is_stopped() { Err(Stopped) } else { Ok(()) }
+    }
 }
+
+/// What a check says to who is stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped;

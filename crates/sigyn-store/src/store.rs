@@ -1,96 +1,25 @@
 //! The store: open, append, query, close. All that a caller sees.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use sigyn_model::{DependencyLink, Span, SpanBatch, TargetProgress, TraceId, TraceQuery};
 
+use crate::block::QueryFailed;
 use crate::clock::Clock;
 use crate::commit::{self, Encoded};
 use crate::disk::{Disk, Lock};
+use crate::error::{AppendError, CloseError, OpenError, SealError};
+use crate::options::Options;
 use crate::queries::Queries;
-use crate::query::QueryFailed;
 use crate::recovery::{self, Recovered};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::stop::Stop;
 use crate::worker;
-
-/// How a store is kept.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub path: PathBuf,
-    pub durability: Durability,
-    /// Blocks whose newest batch arrived longer ago are deleted.
-    pub retention_time: Option<Duration>,
-    /// Blocks are deleted, the oldest first, while log and blocks together take more.
-    pub retention_bytes: Option<u64>,
-    /// A head that takes more memory is sealed.
-    pub head_bytes_max: u64,
-    /// A head whose first batch arrived longer ago is sealed.
-    pub seal_after: Duration,
-}
-
-/// What "acknowledged" means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// On the disk: it survives a loss of power.
-    #[default]
-    Fsync,
-    /// With the operating system: it survives an end of the process.
-    Os,
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot open the store in {}: another process has it open", path.display())]
-    Locked { path: PathBuf },
-    #[error("cannot {attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
-    #[error("cannot use {}: {reason}", path.display())]
-    Unusable { path: PathBuf, reason: String },
-}
-
-/// Why a batch was not stored. Nothing of it was, and its cursor neither, unless the store is
-/// poisoned: then what became of it is known after the next open.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    #[error("too many spans wait to be stored")]
-    Overloaded,
-    #[error("a batch, or a resource of its spans, is larger than the log takes in one record")]
-    TooLarge,
-    /// As on a full disk. Later ones may be stored.
-    #[error("the spans are not stored: {cause}")]
-    Io { cause: Arc<str> },
-    #[error("the store takes no more spans until it is opened again: {cause}")]
-    Poisoned { cause: Arc<str> },
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Why the head was not sealed. It stays, and so does the log; sealing is tried again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
-    #[error("cannot seal the head: {cause}")]
-    Failed { cause: Arc<str> },
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// What closing could not do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CloseError {
-    #[error("the store was poisoned: {cause}")]
-    Poisoned { cause: Arc<str> },
-    #[error("a thread of the store panicked")]
-    Panicked,
-}
 
 /// A cheap handle to one open store. The last one that is dropped closes it.
 #[derive(Clone)]
@@ -116,19 +45,6 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.0.shared.options.path;
         f.debug_struct("Store").field("path", path).finish_non_exhaustive()
-    }
-}
-
-impl Options {
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            durability: Durability::default(),
-            retention_time: None,
-            retention_bytes: None,
-            head_bytes_max: 128 << 20,
-            seal_after: Duration::from_secs(15 * 60),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sigyn_model::{Resource, Scope, Span, Timestamp};
 
-use crate::wal::record::Encoder;
+use crate::codec::Encoder;
 
 /// Sorts spans by time (those without last), then id; spans that say the same stand once. Equal
 /// neighbours keep the order of their arrival.

@@ -9,10 +9,10 @@ use crate::block::{self, Block};
 use crate::catalog::{BlockEntry, Catalog};
 use crate::commit::{Queue, Rotated, poison_if_panicking};
 use crate::disk::ReplaceError;
+use crate::error::SealError;
 use crate::recovery::quarantine;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
-use crate::store::SealError;
 use crate::wal::frame;
 
 /// Callers that wait for a seal; more wait for their turn to ask.

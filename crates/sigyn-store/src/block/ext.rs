@@ -6,7 +6,7 @@ use std::time::Duration;
 use parquet::data_type::ByteArray;
 use sigyn_model::{Annotation, Endpoint, Span, Tags, Value};
 
-use crate::wal::record::{Decoder, Encoder, Malformed, rare_flags};
+use crate::codec::{Decoder, Encoder, Malformed, rare_flags};
 
 /// What an `ext` holds; beside these bits stand those of [`Encoder::rare`].
 mod part {

@@ -17,7 +17,7 @@ use sigyn_model::{
 use super::BlockError;
 use super::column::{GroupReader, Rows};
 use super::ext::apply_ext;
-use crate::wal::record::Decoder;
+use crate::codec::Decoder;
 
 /// Reads the wanted rows of a row group, in order.
 pub(crate) fn read_group(

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
 
+use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, TraceKey};
 use crate::names::{Names, ServiceNames};
-use crate::wal::record::{Decoder, Encoder, Malformed};
 use crate::wanted::{Met, Wanted, Word, has_error};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::wal::record::{Decoder, Encoder, Malformed};
+use crate::codec::{Decoder, Encoder, Malformed};
 
 const KEYS_MAX: usize = 1_000;
 const VALUES_MAX: usize = 1_000;

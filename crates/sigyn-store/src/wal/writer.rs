@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::frame::{self, Header};
 use crate::disk::{Appender, Disk, parent};
-use crate::store::Durability;
+use crate::options::Durability;
 
 /// A segment that has this many bytes is followed by the next.
 const SEGMENT_BYTES: u64 = 64 << 20;

@@ -1,0 +1,42 @@
+//! What a store is told when it is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub path: PathBuf,
+    pub durability: Durability,
+    /// Blocks whose newest batch arrived longer ago are deleted.
+    pub retention_time: Option<Duration>,
+    /// Blocks are deleted, the oldest first, while log and blocks together take more.
+    pub retention_bytes: Option<u64>,
+    /// A head that takes more memory is sealed.
+    pub head_bytes_max: u64,
+    /// A head whose first batch arrived longer ago is sealed.
+    pub seal_after: Duration,
+}
+
+/// What "acknowledged" means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk: it survives a loss of power.
+    #[default]
+    Fsync,
+    /// With the operating system: it survives an end of the process.
+    Os,
+}
+
+impl Options {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: Durability::default(),
+            retention_time: None,
+            retention_bytes: None,
+            head_bytes_max: 128 << 20,
+            seal_after: Duration::from_secs(15 * 60),
+        }
+    }
+}
