@@ -262,7 +262,7 @@ impl Parts {
         for block in self.blocks.iter() {
             stop.check()?;
             let traces = block.index().traces.iter();
-            let touching = traces.filter(|entry| may_touch(entry.facts.start, entry.facts.latest));
+            let touching = traces.filter(|entry| entry.may_touch(start_ms, end_ms));
             ids.extend(touching.map(|entry| entry.key.low));
         }
         let mut linker = Linker::default();

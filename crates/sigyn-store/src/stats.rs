@@ -15,6 +15,8 @@ pub struct Stats {
     pub blocks: u64,
     pub block_spans: u64,
     pub block_bytes: u64,
+    /// Memory of the blocks' indexes, estimated: it grows with the traces that are stored.
+    pub index_bytes: u64,
     pub wal_bytes: u64,
     pub appended_spans_total: u64,
     /// Writes to the log, each of one or more batches; with [`Durability::Fsync`](crate::Durability)
@@ -67,6 +69,7 @@ impl Stats {
         for block in parts.blocks.iter() {
             stats.block_spans += block.entry().spans;
             stats.block_bytes += block.entry().bytes;
+            stats.index_bytes += block.index().bytes;
         }
         stats
     }

@@ -84,6 +84,14 @@ impl Word {
         }
     }
 
+    /// The name; empty for the word that has none.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Service(name) | Self::SpanName(name) | Self::RemoteService(name) => name,
+            Self::Error => "",
+        }
+    }
+
     /// All that a span says. Whether its resource says `error` is asked of the caller, who may know
     /// already: many spans share a resource.
     pub(crate) fn of(

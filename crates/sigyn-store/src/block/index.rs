@@ -24,8 +24,12 @@ pub(crate) struct Index {
     /// Sets of words, each by the words' numbers. Traces that look alike share one.
     shapes: Vec<Vec<u32>>,
     pub(crate) names: Names,
+    /// Of the few traces whose root is not their earliest span.
+    late_roots: HashMap<TraceKey, Timestamp>,
     /// All times at which a trace of this block may start.
     starts: Option<(Timestamp, Timestamp)>,
+    /// What it takes in memory, estimated.
+    pub(crate) bytes: u64,
 }
 
 /// Where a row group's bytes stand, and what they must add up to.
@@ -37,21 +41,54 @@ pub(crate) struct RowGroup {
     pub(crate) crc: u32,
 }
 
-/// One trace, or the part of it that is in this block.
+/// One trace, or the part of it that is in this block. There may be a hundred million of them in
+/// memory, so numbers are as narrow as they can be, and bounds where they need not be exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: TraceKey,
-    pub(crate) facts: Facts,
+    /// The earliest timestamp, if `times` says that there is one.
+    start: Timestamp,
+    /// From `start` to the latest timestamp, rounded up; at the maximum it may be any more.
+    latest_after_ms: u32,
+    /// The longest duration; at the maximum it may be any more.
+    longest_us: u32,
     pub(crate) first_row: u32,
     pub(crate) rows: u32,
-    /// `None` where shapes are too many to be kept: such a trace may say anything.
-    shape: Option<u32>,
+    /// One more than the number of its shape. Zero where shapes are too many to be kept: such a
+    /// trace may say anything.
+    shape: u32,
+    times: Times,
+}
+
+/// Which times a trace has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Times {
+    None,
+    /// A start, and no span without parent that has one.
+    NoRoot,
+    /// The earliest span has no parent.
+    RootFirst,
+    /// The earliest span without parent is later; `Index::late_roots` has its time.
+    LateRoot,
+}
+
+/// One trace's entry as it is written.
+#[derive(Clone, Copy, Debug)]
+struct TraceRows {
+    key: TraceKey,
+    facts: Facts,
+    first_row: u32,
+    rows: u32,
+    shape: u32,
 }
 
 /// Collects an index while its block is written.
 #[derive(Debug, Default)]
 pub(crate) struct IndexBuilder {
-    index: Index,
+    traces: Vec<TraceRows>,
+    words: Vec<Word>,
+    shapes: Vec<Vec<u32>>,
+    names: Names,
     word_numbers: HashMap<Word, u32>,
     shape_numbers: HashMap<Vec<u32>, u32>,
     /// Resources, held so that their addresses stay theirs, and whether they say `error`.
@@ -66,15 +103,11 @@ impl IndexBuilder {
     pub(crate) fn add(&mut self, key: TraceKey, spans: &[Span]) {
         let rows = u32::try_from(spans.len()).unwrap_or(u32::MAX);
         let shape = self.shape(spans);
-        self.index.traces.push(Entry {
-            key,
-            facts: Facts::of(spans),
-            first_row: self.rows,
-            rows,
-            shape,
-        });
+        let shape = shape.map_or(0, |shape| shape + 1);
+        let facts = Facts::of(spans);
+        self.traces.push(TraceRows { key, facts, first_row: self.rows, rows, shape });
         self.rows = self.rows.saturating_add(rows);
-        spans.iter().for_each(|span| self.index.names.add(span));
+        spans.iter().for_each(|span| self.names.add(span));
     }
 
     fn shape(&mut self, spans: &[Span]) -> Option<u32> {
@@ -92,7 +125,7 @@ impl IndexBuilder {
         }
         let mut shape: Vec<u32> = Vec::with_capacity(words.len());
         for word in words {
-            let Index { words, .. } = &mut self.index;
+            let words = &mut self.words;
             shape.push(*self.word_numbers.entry(word).or_insert_with_key(|word| {
                 words.push(word.clone());
                 number(words.len() - 1)
@@ -102,24 +135,18 @@ impl IndexBuilder {
             return Some(*number);
         }
         self.shape_words += shape.len();
-        let new = number(self.index.shapes.len());
-        self.index.shapes.push(shape.clone());
+        let new = number(self.shapes.len());
+        self.shapes.push(shape.clone());
         self.shape_numbers.insert(shape, new);
         Some(new)
     }
 
-    pub(crate) fn finish(mut self, row_groups: Vec<RowGroup>) -> Index {
-        self.index.row_groups = row_groups;
-        self.index.complete();
-        self.index
-    }
-}
-
-impl Index {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The index's bytes.
+    pub(crate) fn finish(mut self, row_groups: &[RowGroup]) -> Vec<u8> {
+        self.traces.sort_unstable_by_key(|entry| entry.key);
         let mut encoder = Encoder::default();
-        encoder.count(self.row_groups.len());
-        for group in &self.row_groups {
+        encoder.count(row_groups.len());
+        for group in row_groups {
             encoder.uint(u64::from(group.rows));
             encoder.uint(group.offset);
             encoder.uint(group.bytes);
@@ -127,14 +154,13 @@ impl Index {
         }
         encoder.count(self.words.len());
         for word in &self.words {
-            let (sort, text) = match word {
-                Word::Error => (0, ""),
-                Word::Service(name) => (1, name.as_str()),
-                Word::SpanName(name) => (2, name.as_str()),
-                Word::RemoteService(name) => (3, name.as_str()),
-            };
-            encoder.byte(sort);
-            encoder.string(text);
+            encoder.byte(match word {
+                Word::Error => 0,
+                Word::Service(_) => 1,
+                Word::SpanName(_) => 2,
+                Word::RemoteService(_) => 3,
+            });
+            encoder.string(word.text());
         }
         encoder.count(self.shapes.len());
         for shape in &self.shapes {
@@ -149,7 +175,8 @@ impl Index {
                 names.iter().for_each(|name| encoder.string(name));
             }
         }
-        let base = self.starts.map_or(0, |(first, _)| first.nanos());
+        let starts = self.traces.iter().filter_map(|entry| entry.facts.start);
+        let base = starts.min().map_or(0, Timestamp::nanos);
         encoder.uint(base);
         encoder.count(self.traces.len());
         for entry in &self.traces {
@@ -157,7 +184,9 @@ impl Index {
         }
         encoder.into_bytes()
     }
+}
 
+impl Index {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let row_groups = decoder.list(|decoder| {
@@ -190,19 +219,59 @@ impl Index {
             names.insert(service, of_service);
         }
         let base = decoder.uint()?;
-        let traces = decoder.list(|decoder| Entry::decode(base, decoder))?;
+        let mut late_roots = HashMap::new();
+        let mut starts: Option<(Timestamp, Timestamp)> = None;
+        let count = decoder.count()?;
+        let mut traces: Vec<Entry> = Vec::with_capacity(count.min(bytes.len() / TRACE_BYTES_MIN));
+        for _ in 0..count {
+            let read = TraceRows::decode(base, &mut decoder)?;
+            let TraceRows { key, facts, .. } = read;
+            if traces.last().is_some_and(|last| last.key >= key) {
+                return Err(Malformed { what: "traces out of order" });
+            }
+            for at in [facts.start, facts.root_start].into_iter().flatten() {
+                let (first, last) = starts.unwrap_or((at, at));
+                starts = Some((first.min(at), last.max(at)));
+            }
+            let entry = Entry::of(&read);
+            if let (Times::LateRoot, Some(at)) = (entry.times, facts.root_start) {
+                late_roots.insert(key, at);
+            }
+            traces.push(entry);
+        }
         decoder.end()?;
-        let mut index = Self { row_groups, traces, words, shapes, names, starts: None };
-        index.complete();
+        let mut index =
+            Self { row_groups, traces, words, shapes, names, late_roots, starts, bytes: 0 };
+        index.bytes = index.estimate();
         Ok(index)
     }
+
+    fn estimate(&self) -> u64 {
+        /// What a list, a text or an entry of a map takes beside its contents.
+        const PLACE: usize = 48;
+        let words: usize = self.words.iter().map(|word| PLACE + word.text().len()).sum();
+        let shapes: usize = self.shapes.iter().map(|shape| PLACE + size_of_val(&shape[..])).sum();
+        let names: usize = self
+            .names
+            .services()
+            .map(|(service, names)| {
+                let names = names.spans.iter().chain(&names.remotes);
+                PLACE + service.len() + names.map(|name| PLACE + name.len()).sum::<usize>()
+            })
+            .sum();
+        let traces = self.traces.capacity() * size_of::<Entry>() + self.late_roots.len() * PLACE;
+        (words + shapes + names + traces) as u64
+    }
 }
+
+/// No trace's entry has fewer bytes.
+const TRACE_BYTES_MIN: usize = 21;
 
 /// Which times of a trace follow.
 const HAS_START: u8 = 1;
 const HAS_ROOT: u8 = 2;
 
-impl Entry {
+impl TraceRows {
     fn encode(&self, base: u64, encoder: &mut Encoder<'_>) {
         encoder.fixed_u64(self.key.low);
         encoder.fixed_u64(self.key.high);
@@ -219,7 +288,7 @@ impl Entry {
         }
         encoder.uint(u64::from(self.first_row));
         encoder.uint(u64::from(self.rows));
-        encoder.uint(self.shape.map_or(0, |shape| u64::from(shape) + 1));
+        encoder.uint(u64::from(self.shape));
         encoder.uint(longest_us);
     }
 
@@ -240,12 +309,47 @@ impl Entry {
             }
         }
         let (first_row, rows) = (decoder.uint_as()?, decoder.uint_as()?);
-        let shape = match decoder.uint_as::<u32>()? {
-            0 => None,
-            number => Some(number - 1),
-        };
+        let shape = decoder.uint_as()?;
         facts.longest_us = decoder.uint()?;
         Ok(Self { key, facts, first_row, rows, shape })
+    }
+}
+
+impl Entry {
+    fn of(read: &TraceRows) -> Self {
+        let TraceRows { key, facts, first_row, rows, shape } = *read;
+        let times = match (facts.start, facts.root_start) {
+            (None, _) => Times::None,
+            (_, None) => Times::NoRoot,
+            (start, root) if start == root => Times::RootFirst,
+            _ => Times::LateRoot,
+        };
+        let none = Timestamp::from_nanos(0);
+        let (start, latest) = facts.start.zip(facts.latest).unwrap_or((none, none));
+        let latest_after_ms = (latest.nanos() - start.nanos()).div_ceil(1_000_000);
+        Self {
+            key,
+            start,
+            latest_after_ms: u32::try_from(latest_after_ms).unwrap_or(u32::MAX),
+            longest_us: u32::try_from(facts.longest_us).unwrap_or(u32::MAX),
+            first_row,
+            rows,
+            shape,
+            times,
+        }
+    }
+
+    /// Whether any span may start in these milliseconds, both ends included.
+    pub(crate) fn may_touch(&self, start_ms: u64, end_ms: u64) -> bool {
+        let latest_ms = match self.latest_after_ms {
+            u32::MAX => u64::MAX,
+            after => self.start.millis().saturating_add(u64::from(after)).saturating_add(1),
+        };
+        self.times != Times::None && self.start.millis() <= end_ms && latest_ms >= start_ms
+    }
+
+    fn longest_us_max(&self) -> u64 {
+        if self.longest_us == u32::MAX { u64::MAX } else { u64::from(self.longest_us) }
     }
 }
 
@@ -255,14 +359,15 @@ fn number(n: usize) -> u32 {
 }
 
 impl Index {
-    /// Sorts, and derives what is not written.
-    fn complete(&mut self) {
-        self.traces.sort_unstable_by_key(|entry| entry.key);
-        let starts = || {
-            let of_entry = |e: &Entry| [e.facts.root_start, e.facts.start];
-            self.traces.iter().flat_map(of_entry).flatten()
+    /// As much of a trace's facts as decides when it starts.
+    fn facts(&self, entry: &Entry) -> Facts {
+        let start = Some(entry.start).filter(|_| entry.times != Times::None);
+        let root_start = match entry.times {
+            Times::None | Times::NoRoot => None,
+            Times::RootFirst => start,
+            Times::LateRoot => self.late_roots.get(&entry.key).copied(),
         };
-        self.starts = starts().min().zip(starts().max());
+        Facts { root_start, start, ..Facts::default() }
     }
 
     fn find(&self, key: TraceKey) -> Option<&Entry> {
@@ -310,7 +415,8 @@ impl LookedUp<'_> {
 
     fn met_by_entry(&self, entry: &Entry) -> Met {
         let mut met = Met::default();
-        let shape = entry.shape.and_then(|shape| self.index.shapes.get(shape as usize));
+        let shape = entry.shape.checked_sub(1);
+        let shape = shape.and_then(|shape| self.index.shapes.get(shape as usize));
         for (condition, number) in self.numbers.iter().enumerate() {
             let is_met = match (shape, number) {
                 (None, _) => true,
@@ -319,7 +425,7 @@ impl LookedUp<'_> {
             };
             met.set(condition, is_met);
         }
-        met.set(self.numbers.len(), self.wanted.is_long_enough(entry.facts.longest_us));
+        met.set(self.numbers.len(), self.wanted.is_long_enough(entry.longest_us_max()));
         met
     }
 
@@ -339,7 +445,9 @@ impl LookedUp<'_> {
             return;
         }
         for entry in &self.index.traces {
-            if let Some(start_max) = entry.facts.start_within(|start| query.covers(start)) {
+            if let Some(start_max) =
+                self.index.facts(entry).start_within(|start| query.covers(start))
+            {
                 add(entry.key, start_max, self.met_by_entry(entry));
             }
         }
@@ -349,6 +457,12 @@ impl LookedUp<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_takes_no_more_memory_than_the_documents_say() {
+        assert_eq!(size_of::<Entry>(), 48);
+    }
+
     use crate::testing;
 
     #[test]
@@ -361,8 +475,22 @@ mod tests {
                 builder.add(TraceKey { low, high: random.u64(..) }, &spans);
             }
             let group = RowGroup { rows: 120, offset: 4, bytes: 1 << 40, crc: u32::MAX };
-            let index = builder.finish(vec![group, group]);
-            assert_eq!(Index::decode(&index.encode()), Ok(index), "seed {seed}");
+            let written = std::mem::take(&mut builder.traces);
+            builder.traces.clone_from(&written);
+            let index = Index::decode(&builder.finish(&[group, group])).unwrap();
+            assert_eq!(index.row_groups, [group, group]);
+            assert_eq!(index.traces.len(), written.len(), "seed {seed}");
+            for TraceRows { key, facts, first_row, rows, .. } in written {
+                let entry = index.find(key).unwrap();
+                assert_eq!((entry.first_row, entry.rows), (first_row, rows));
+                let read = index.facts(entry);
+                assert_eq!((read.start, read.root_start), (facts.start, facts.root_start));
+                assert!(entry.longest_us_max() >= facts.longest_us);
+                for at in [facts.start, facts.latest].into_iter().flatten() {
+                    assert!(entry.may_touch(at.millis(), at.millis()), "seed {seed}");
+                }
+                assert_eq!(entry.may_touch(0, u64::MAX), facts.start.is_some());
+            }
         }
     }
 }

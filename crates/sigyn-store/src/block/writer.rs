@@ -158,14 +158,14 @@ impl BlockFile {
     }
 
     fn finish(mut self, index: IndexBuilder, tags: &TagSummary) -> Result<Finished, WriteError> {
-        let index = index.finish(self.row_groups);
+        let index = index.finish(&self.row_groups);
         let (tags, packed) = Section::pack(&tags.encode(), self.writer.inner().bytes)?;
         self.writer.write_all(&packed)?;
         self.writer.flush()?;
         let file = self.writer.inner_mut();
         file.crc = 0;
         let tail_offset = file.bytes;
-        let (index, packed) = Section::pack(&index.encode(), tail_offset)?;
+        let (index, packed) = Section::pack(&index, tail_offset)?;
         self.writer.write_all(&packed)?;
         let places = Sections { tags, index }.to_string();
         self.writer.append_key_value_metadata(KeyValue::new(METADATA_KEY.to_owned(), places));
