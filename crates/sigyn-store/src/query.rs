@@ -11,7 +11,7 @@ use sigyn_model::{
 };
 
 use crate::block::QueryFailed;
-use crate::facts::TraceKey;
+use crate::facts::{Facts, TraceKey};
 use crate::head::HeadTrace;
 use crate::names::{Names, ServiceNames};
 use crate::stop::Stop;
@@ -247,26 +247,28 @@ impl Parts {
         end_ms: u64,
         stop: &Stop,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
-        let mut ids: BTreeSet<u64> = BTreeSet::new();
-        let may_touch = |start: Option<Timestamp>, latest: Option<Timestamp>| {
-            start.is_some_and(|at| at.millis() <= end_ms)
-                && latest.is_some_and(|at| at.millis() >= start_ms)
-        };
+        // Where each is found first, so that what is read together stands together.
+        let mut places: HashMap<u64, (usize, u32)> = HashMap::new();
+        for (number, block) in self.blocks.iter().enumerate() {
+            stop.check()?;
+            let traces = block.index().traces.iter();
+            for entry in traces.filter(|entry| entry.may_touch(start_ms, end_ms)) {
+                places.entry(entry.key.low).or_insert((number, entry.first_row));
+            }
+        }
         for head in &self.heads {
             each_trace(head, stop, |key, trace| {
-                if may_touch(trace.facts.start, trace.facts.latest) {
-                    ids.insert(key.low);
+                let Facts { start, latest, .. } = trace.facts;
+                if start.is_some_and(|at| at.millis() <= end_ms)
+                    && latest.is_some_and(|at| at.millis() >= start_ms)
+                {
+                    places.entry(key.low).or_insert((self.blocks.len(), 0));
                 }
             })?;
         }
-        for block in self.blocks.iter() {
-            stop.check()?;
-            let traces = block.index().traces.iter();
-            let touching = traces.filter(|entry| entry.may_touch(start_ms, end_ms));
-            ids.extend(touching.map(|entry| entry.key.low));
-        }
+        let mut ids: Vec<u64> = places.keys().copied().collect();
+        ids.sort_unstable_by_key(|id| (places.get(id), *id));
         let mut linker = Linker::default();
-        let ids: Vec<u64> = ids.into_iter().collect();
         for ids in ids.chunks(READ_TRACES_MAX) {
             let keys: Vec<TraceKey> = self.keys_of(ids).into_iter().collect();
             let mut groups: HashMap<u64, Vec<Span>> = HashMap::new();
