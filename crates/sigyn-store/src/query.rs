@@ -17,11 +17,14 @@ use crate::names::{Names, ServiceNames};
 use crate::stop::Stop;
 use crate::trace::assemble;
 use crate::view::{Parts, SharedHead};
-use crate::wanted::{Met, Wanted};
+use crate::wanted::{Candidate, Met, Wanted};
 
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
 const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 32 };
 const READ_TRACES_MAX: usize = 2_048;
+/// Spans that are read at a time, except for a trace that has more: an answer may be small, and
+/// what must be read for it large.
+const READ_ROWS_MAX: u64 = if cfg!(test) { 20 } else { 64 * 1_024 };
 /// Traces of a head that are looked at before its writer gets a turn.
 const HEAD_TRACES: usize = 512;
 /// Keys, and values per key, that are suggested for completion.
@@ -30,16 +33,6 @@ const TAG_VALUES_MAX: usize = 20_000;
 
 /// Spans of traces by the trace's key.
 type Spans = HashMap<TraceKey, Vec<Span>>;
-
-/// A trace that may match. There may be very many of them.
-#[derive(Clone, Copy)]
-struct Candidate {
-    key: TraceKey,
-    /// The trace starts no later, if it starts in the window at all.
-    start_max: Timestamp,
-    /// Conditions that one of its parts meets.
-    met: Met,
-}
 
 /// A trace that matches. Of two, the one that an answer leaves out first is the greater.
 struct Found {
@@ -100,7 +93,8 @@ impl Parts {
             {
                 break;
             }
-            let (now, later) = left.split_at(at_once.min(left.len()));
+            let rows = left.iter().map(|candidate| candidate.rows);
+            let (now, later) = left.split_at(readable(rows, at_once));
             self.each_match(query, now, stop, |trace| {
                 if let (Some(start), Some(first)) = (trace_start(&trace), trace.first()) {
                     found.push(Found { start: Reverse(start), id: first.trace_id, trace });
@@ -122,14 +116,13 @@ impl Parts {
         }
         let wanted = Wanted::of(query);
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut add = |key: TraceKey, start_max: Timestamp, met: Met| {
-            candidates.push(Candidate { key, start_max, met });
-        };
+        let mut add = |candidate| candidates.push(candidate);
         let covers = |start| query.covers(start);
         for head in &self.heads {
             each_trace(head, stop, |key, trace| {
                 if let Some(start_max) = trace.facts.start_within(covers) {
-                    add(key, start_max, wanted.met_by(&trace.spans));
+                    let rows = u32::try_from(trace.spans.len()).unwrap_or(u32::MAX);
+                    add(Candidate { key, start_max, met: wanted.met_by(&trace.spans), rows });
                 }
             })?;
         }
@@ -144,6 +137,7 @@ impl Parts {
             if is_same {
                 first.start_max = first.start_max.max(next.start_max);
                 first.met.add(next.met);
+                first.rows = first.rows.saturating_add(next.rows);
             }
             is_same
         });
@@ -248,12 +242,17 @@ impl Parts {
         stop: &Stop,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         // Where each is found first, so that what is read together stands together.
-        let mut places: HashMap<u64, (usize, u32)> = HashMap::new();
+        let mut places: HashMap<u64, Place> = HashMap::new();
+        let mut add = |low: u64, place: Place| {
+            let known = places.entry(low).or_insert(Place { rows: 0, ..place });
+            known.rows = known.rows.saturating_add(place.rows);
+        };
         for (number, block) in self.blocks.iter().enumerate() {
             stop.check()?;
             let traces = block.index().traces.iter();
             for entry in traces.filter(|entry| entry.may_touch(start_ms, end_ms)) {
-                places.entry(entry.key.low).or_insert((number, entry.first_row));
+                let (row, rows) = (entry.first_row, entry.rows);
+                add(entry.key.low, Place { block: number, row, rows });
             }
         }
         for head in &self.heads {
@@ -262,22 +261,29 @@ impl Parts {
                 if start.is_some_and(|at| at.millis() <= end_ms)
                     && latest.is_some_and(|at| at.millis() >= start_ms)
                 {
-                    places.entry(key.low).or_insert((self.blocks.len(), 0));
+                    let rows = u32::try_from(trace.spans.len()).unwrap_or(u32::MAX);
+                    add(key.low, Place { block: self.blocks.len(), row: 0, rows });
                 }
             })?;
         }
-        let mut ids: Vec<u64> = places.keys().copied().collect();
-        ids.sort_unstable_by_key(|id| (places.get(id), *id));
+        let mut places: Vec<(Place, u64)> =
+            places.into_iter().map(|(id, place)| (place, id)).collect();
+        places.sort_unstable();
         let mut linker = Linker::default();
-        for ids in ids.chunks(READ_TRACES_MAX) {
-            let keys: Vec<TraceKey> = self.keys_of(ids).into_iter().collect();
+        let mut left = places.as_slice();
+        while !left.is_empty() {
+            let rows = left.iter().map(|(place, _)| place.rows);
+            let (now, later) = left.split_at(readable(rows, READ_TRACES_MAX));
+            left = later;
+            let ids: Vec<u64> = now.iter().map(|(_, id)| *id).collect();
+            let keys: Vec<TraceKey> = self.keys_of(&ids).into_iter().collect();
             let mut groups: HashMap<u64, Vec<Span>> = HashMap::new();
             for (key, spans) in self.read(&keys, stop)? {
                 groups.entry(key.low).or_default().extend(spans);
             }
             for id in ids {
                 stop.check()?;
-                let trace = groups.remove(id).map_or_else(Vec::new, assemble);
+                let trace = groups.remove(&id).map_or_else(Vec::new, assemble);
                 let is_in_window = |span: &Span| {
                     span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
                 };
@@ -400,6 +406,24 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+/// Where a trace is found first, and about how many spans it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    block: usize,
+    row: u32,
+    rows: u32,
+}
+
+/// How many of the traces with so many rows to read at a time: one at least.
+fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
+    let mut sum = 0;
+    let fits = rows.take(traces_max).take_while(|rows| {
+        sum += u64::from(*rows);
+        sum <= READ_ROWS_MAX
+    });
+    fits.count().max(1)
 }
 
 fn sorted(set: HashSet<String>) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::block::{self, Block};
+use crate::block::{self, Block, writer};
 use crate::catalog::{self, Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock, TEMPORARY};
@@ -18,6 +18,9 @@ use crate::wal::writer::{Segment, Segments, Writer};
 use crate::wal::{reader, record};
 
 const LOCK: &str = "LOCK";
+/// How many times a full head the log may hold before it is made a block while it is read. What was
+/// killed while it sealed has two at most; only what is killed again and again has more.
+const HEADS_REPLAYED_MAX: u64 = 2;
 /// Where damaged files go, for a person to look at.
 const QUARANTINE: &str = "quarantine";
 
@@ -38,19 +41,20 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     }
     let (instance, catalog) = identify(&disk)?;
     let counters = Counters::default();
-    let blocks = open_blocks(&disk, &catalog, &counters)?;
     let mut replay = Replay {
         disk: &disk,
         instance,
         counters: &counters,
         segments: Segments::default(),
+        blocks: open_blocks(&disk, &catalog, &counters)?,
         head: Head::default(),
+        head_bytes_max: options.head_bytes_max,
         progress: catalog.progress.clone(),
-        sealed_through: catalog.sealed_through,
         last_seq: catalog.sealed_through,
+        catalog,
     };
     replay.run()?;
-    let Replay { segments, head, progress, last_seq, .. } = replay;
+    let Replay { segments, blocks, head, progress, last_seq, catalog, .. } = replay;
     tracing::info!(
         path = %disk.locate("").display(),
         blocks = blocks.len(),
@@ -165,16 +169,18 @@ fn clear_away(
     quarantine(disk, &path).map_err(io_error(disk, "set aside", &path))
 }
 
-/// Reads the log into a head.
+/// Reads the log into a head, and into blocks where it is more than a head takes.
 struct Replay<'a> {
     disk: &'a Disk,
     instance: u64,
     counters: &'a Counters,
     segments: Segments,
+    blocks: Vec<Arc<Block>>,
     head: Head,
+    head_bytes_max: u64,
     progress: Progress,
-    sealed_through: u64,
     last_seq: u64,
+    catalog: Catalog,
 }
 
 impl Replay<'_> {
@@ -191,7 +197,41 @@ impl Replay<'_> {
         }
         for (i, path) in paths.iter().enumerate() {
             self.segment(path, i + 1 == paths.len())?;
+            self.seal_if_large()?;
         }
+        Ok(())
+    }
+
+    /// A store that is killed again and again before it has sealed would come back with ever more in
+    /// memory, and be killed for that.
+    fn seal_if_large(&mut self) -> Result<(), OpenError> {
+        let bytes_max = self.head_bytes_max.saturating_mul(HEADS_REPLAYED_MAX);
+        if self.head.is_empty() || self.head.bytes() < bytes_max {
+            return Ok(());
+        }
+        let name = block::name_of(self.last_seq);
+        let made = writer::write(self.disk, &name, &self.head, || false);
+        let made = made.map_err(|error| error.to_string()).and_then(|entry| {
+            let opened = Block::open(self.disk, &entry).map_err(|error| error.to_string())?;
+            Ok((entry, opened))
+        });
+        let (entry, opened) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::warn!(error, "cannot seal while opening; the spans stay in memory");
+                return Ok(());
+            }
+        };
+        let mut catalog = self.catalog.clone();
+        catalog.blocks.push(entry);
+        catalog.sealed_through = self.last_seq;
+        catalog.progress = self.progress.clone();
+        let written = catalog.write(self.disk).map_err(std::io::Error::from);
+        written.map_err(io_error(self.disk, "write", catalog::PATH))?;
+        self.counters.seals.add(1);
+        self.catalog = catalog;
+        self.blocks.push(Arc::new(opened));
+        self.head = Head::default();
         Ok(())
     }
 
@@ -219,7 +259,7 @@ impl Replay<'_> {
         let mut unreadable = 0;
         let outcome = reader::read(&bytes, &header, |frame| {
             self.last_seq = self.last_seq.max(frame.seq);
-            if frame.seq <= self.sealed_through {
+            if frame.seq <= self.catalog.sealed_through {
                 return;
             }
             let record = match frame.frame_type {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sigyn_model::{Resource, Span, TraceQuery};
+use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
+
+use crate::facts::TraceKey;
 
 /// Something that a span says, and that indexes list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +35,18 @@ impl Met {
     pub(crate) fn add(&mut self, other: Self) {
         self.0 |= other.0;
     }
+}
+
+/// A trace that may match. There may be very many of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) key: TraceKey,
+    /// The trace starts no later, if it starts in the window at all.
+    pub(crate) start_max: Timestamp,
+    /// Conditions that one of its parts meets.
+    pub(crate) met: Met,
+    /// Spans of the parts that were looked at so far.
+    pub(crate) rows: u32,
 }
 
 impl Wanted {

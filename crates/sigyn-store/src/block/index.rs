@@ -8,7 +8,7 @@ use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, TraceKey};
 use crate::names::{Names, ServiceNames};
-use crate::wanted::{Met, Wanted, Word, has_error};
+use crate::wanted::{Candidate, Met, Wanted, Word, has_error};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
 const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
@@ -429,13 +429,8 @@ impl LookedUp<'_> {
         met
     }
 
-    /// Calls `add` with each trace that may start in the query's window: its key, how late it may
-    /// start, and which conditions it meets.
-    pub(crate) fn candidates(
-        &self,
-        query: &TraceQuery,
-        add: &mut impl FnMut(TraceKey, Timestamp, Met),
-    ) {
+    /// Calls `add` with each trace that may start in the query's window.
+    pub(crate) fn candidates(&self, query: &TraceQuery, add: &mut impl FnMut(Candidate)) {
         let (start_us, end_us) = query.window_us();
         let may_overlap = self
             .index
@@ -448,7 +443,8 @@ impl LookedUp<'_> {
             if let Some(start_max) =
                 self.index.facts(entry).start_within(|start| query.covers(start))
             {
-                add(entry.key, start_max, self.met_by_entry(entry));
+                let Entry { key, rows, .. } = *entry;
+                add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
             }
         }
     }

@@ -241,6 +241,42 @@ async fn closing_takes_no_time() {
     assert_eq!(ids_found(&open(dir.path()), &everything()).len(), 500);
 }
 
+#[tokio::test]
+async fn what_is_killed_before_it_seals_does_not_grow_from_start_to_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let cursor = |seq| Some(Cursor { epoch: 7, seq });
+    for round in 0..4u64 {
+        // Each life leaves a segment of the log, and none lives long enough to seal.
+        let options = Options { head_bytes_max: u64::MAX, ..Options::new(dir.path()) };
+        let store = Store::open(options).unwrap();
+        for n in 0..50 {
+            let id = round * 50 + n + 1;
+            let progress = TargetProgress {
+                target: "shop".to_owned(),
+                cursor: cursor(id),
+                ..TargetProgress::default()
+            };
+            let spans = vec![span(u128::from(id), id, "a", id)];
+            store.append(SpanBatch { spans, progress: Some(progress) }).await.unwrap();
+        }
+        store.close().unwrap();
+    }
+    let options = Options { head_bytes_max: 10_000, ..Options::new(dir.path()) };
+    let store = Store::open(options).unwrap();
+    let stats = store.stats();
+    assert!(stats.head_bytes < 20_000, "{stats:?}");
+    assert!(stats.blocks >= 2, "{stats:?}");
+    assert_eq!(stats.head_spans + stats.block_spans, 200);
+    assert_eq!(ids_found(&store, &everything()).len(), 200);
+    assert_eq!(store.progress()[0].cursor, cursor(200));
+    store.close().unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let stats = store.stats();
+    assert_eq!(stats.head_spans + stats.block_spans, 200, "nothing twice after one more start");
+    assert_eq!(store.progress()[0].cursor, cursor(200));
+}
+
 #[test]
 fn a_directory_that_lost_its_identity_is_not_taken_for_a_new_store() {
     let dir = tempfile::tempdir().unwrap();
