@@ -22,6 +22,7 @@ mod options;
 mod progress;
 mod queries;
 mod query;
+mod queue;
 mod recovery;
 mod retention;
 mod shared;

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clock::Clock;
-use crate::commit::{Claim, Queue, Room};
 use crate::disk::Disk;
 use crate::error::AppendError;
 use crate::options::Options;
+use crate::queue::{Claim, Queue, Room};
 use crate::view::View;
 use crate::wal::writer::Segments;
 

@@ -10,11 +10,12 @@ use sigyn_model::{DependencyLink, Span, SpanBatch, TargetProgress, TraceId, Trac
 
 use crate::block::QueryFailed;
 use crate::clock::Clock;
-use crate::commit::{self, Encoded};
+use crate::commit;
 use crate::disk::{Disk, Lock};
 use crate::error::{AppendError, CloseError, OpenError, SealError};
 use crate::options::Options;
 use crate::queries::Queries;
+use crate::queue::Encoded;
 use crate::recovery::{self, Recovered};
 use crate::shared::Shared;
 use crate::stats::Stats;

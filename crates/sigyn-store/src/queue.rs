@@ -1,0 +1,376 @@
+//! Batches on their way to the log: how many may wait, who waits for room, and who goes first.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use sigyn_model::SpanBatch;
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Clock;
+use crate::error::AppendError;
+use crate::head::span_bytes;
+use crate::progress::Progress;
+use crate::view::SharedHead;
+use crate::wal::record;
+
+/// Batches that wait take no more memory than this; whoever comes then is told to come later.
+const QUEUE_BYTES_MAX: u64 = 64 << 20;
+/// One write takes no more than this, except for a single batch that is larger.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Batches on their way to the log.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// There is something to take.
+    ready: Condvar,
+    /// Of those who wait for room, one at a time, in the order in which they came.
+    turn: tokio::sync::Mutex<()>,
+    /// There may be room now, or never again. Heard by whoever has the turn.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// What items take, and those on their way in.
+    bytes: u64,
+    /// What the first of those who wait needs: nobody else gets that room.
+    claimed: u64,
+    closed: bool,
+    /// Why nothing is written any more.
+    poison: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Append(Box<Waiting>),
+    Rotate(SyncSender<Result<Rotated, Arc<str>>>),
+}
+
+/// A batch, its bytes, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) encoded: Encoded,
+    pub(crate) done: oneshot::Sender<Result<(), AppendError>>,
+}
+
+/// A batch with the bytes that the log gets.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) batch: SpanBatch,
+    pub(crate) arrival_ms: u64,
+    /// What it takes while it waits.
+    pub(crate) bytes: u64,
+}
+
+impl Encoded {
+    pub(crate) fn of(batch: SpanBatch, clock: &Clock) -> Result<Self, AppendError> {
+        let arrival_ms = clock.now_ms();
+        let payload =
+            record::encode_batch(&batch, arrival_ms).map_err(|_| AppendError::TooLarge)?;
+        let spans_bytes: u64 = batch.spans.iter().map(span_bytes).sum();
+        let bytes = payload.len() as u64 + spans_bytes;
+        Ok(Self { payload, batch, arrival_ms, bytes })
+    }
+}
+
+/// Room in the queue for one batch. Given back if it is not used.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    queue: &'a Queue,
+    bytes: u64,
+}
+
+impl Room<'_> {
+    /// Puts the batch that the room was made for; the answer comes once it is stored.
+    pub(crate) fn put(
+        mut self,
+        encoded: Encoded,
+    ) -> Result<oneshot::Receiver<Result<(), AppendError>>, AppendError> {
+        let (done, answer) = oneshot::channel();
+        let mut state = self.queue.lock();
+        state.is_open()?;
+        self.bytes = 0;
+        state.items.push_back(Item::Append(Box::new(Waiting { encoded, done })));
+        self.queue.ready.notify_one();
+        Ok(answer)
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.queue.lock().bytes -= self.bytes;
+            self.queue.changed.notify_one();
+        }
+    }
+}
+
+/// The right to wait for room.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    queue: &'a Queue,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+/// Keeps others from taking the room that somebody waits for.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    queue: &'a Queue,
+    pub(crate) bytes: u64,
+}
+
+impl Turn<'_> {
+    pub(crate) fn claim(&self, bytes: u64) -> Claim<'_> {
+        self.queue.lock().claimed = bytes;
+        Claim { queue: self.queue, bytes }
+    }
+}
+
+impl Claim<'_> {
+    /// Waits until it may be worth to look for room again. No change is missed between two looks.
+    pub(crate) async fn changed(&self) {
+        self.queue.changed.notified().await;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.queue.lock().claimed = 0;
+    }
+}
+
+impl State {
+    fn is_open(&self) -> Result<(), AppendError> {
+        match &self.poison {
+            Some(cause) => Err(AppendError::Poisoned { cause: cause.clone() }),
+            None if self.closed => Err(AppendError::Closed),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What goes next.
+pub(crate) enum Group {
+    Append(Vec<Waiting>),
+    Rotate(SyncSender<Result<Rotated, Arc<str>>>),
+}
+
+/// A head that gets no more spans, for a block to be made of it.
+#[derive(Debug)]
+pub(crate) struct Rotated {
+    pub(crate) head: SharedHead,
+    /// The last frame whose spans are in this head or before it.
+    pub(crate) last_seq: u64,
+    /// As of that frame.
+    pub(crate) progress: Progress,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Errors with why no more batches are taken.
+    pub(crate) fn is_open(&self) -> Result<(), AppendError> {
+        self.lock().is_open()
+    }
+
+    /// Room for a batch of this size, now or not at all.
+    pub(crate) fn room_for(&self, bytes: u64) -> Result<Room<'_>, AppendError> {
+        let claimed = self.lock().claimed;
+        self.room_beside(claimed, bytes)
+    }
+
+    /// Room for whoever has the claim, now or not yet.
+    pub(crate) fn room_for_claim(&self, claim: &Claim<'_>) -> Result<Room<'_>, AppendError> {
+        self.room_beside(0, claim.bytes)
+    }
+
+    fn room_beside(&self, claimed: u64, bytes: u64) -> Result<Room<'_>, AppendError> {
+        let mut state = self.lock();
+        state.is_open()?;
+        let taken = state.bytes + claimed;
+        // A batch that is larger than the whole budget passes when it is alone.
+        if taken > 0 && taken + bytes > QUEUE_BYTES_MAX {
+            return Err(AppendError::Overloaded);
+        }
+        state.bytes += bytes;
+        Ok(Room { queue: self, bytes })
+    }
+
+    /// Waits for the right to wait for room.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn { queue: self, _turn: self.turn.lock().await }
+    }
+
+    /// Tells whoever waits for room to look again.
+    pub(crate) fn tell_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Asks for a new head. The answer comes over `done`; nothing comes if the queue is closed.
+    pub(crate) fn rotate(&self, done: SyncSender<Result<Rotated, Arc<str>>>) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.items.push_back(Item::Rotate(done));
+            self.ready.notify_one();
+        }
+    }
+
+    /// Takes no more batches. Those that wait are still written.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_one();
+        self.tell_changed();
+    }
+
+    /// Nobody will take what waits: whoever waits for it hears that.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        self.lock().items.clear();
+    }
+
+    /// Takes no more batches for good, and says why.
+    pub(crate) fn poison(&self, cause: Arc<str>) {
+        self.lock().poison.get_or_insert(cause);
+        self.tell_changed();
+    }
+
+    pub(crate) fn poison_cause(&self) -> Option<Arc<str>> {
+        self.lock().poison.clone()
+    }
+
+    /// What goes next: a group of batches, or one other item. `None` once closed and empty.
+    pub(crate) fn take(&self) -> Option<Group> {
+        let mut state = self.lock();
+        while state.items.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut group: Vec<Waiting> = Vec::new();
+        let mut group_bytes = 0;
+        loop {
+            match state.items.front() {
+                Some(Item::Append(next))
+                    if group.is_empty()
+                        || group_bytes + next.encoded.payload.len() <= GROUP_BYTES_MAX =>
+                {
+                    group_bytes += next.encoded.payload.len();
+                }
+                Some(Item::Rotate(_)) if group.is_empty() => {}
+                _ => return Some(Group::Append(group)),
+            }
+            match state.items.pop_front() {
+                Some(Item::Append(waiting)) => {
+                    state.bytes -= waiting.encoded.bytes;
+                    self.tell_changed();
+                    group.push(*waiting);
+                }
+                Some(Item::Rotate(done)) => return Some(Group::Rotate(done)),
+                None => return Some(Group::Append(group)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn encoded(bytes: u64) -> Encoded {
+        Encoded { payload: Vec::new(), batch: SpanBatch::default(), arrival_ms: 0, bytes }
+    }
+
+    /// As an append that waits does it.
+    async fn put(queue: &Queue, bytes: u64) -> Result<(), AppendError> {
+        let turn = queue.turn().await;
+        let claim = turn.claim(bytes);
+        loop {
+            match queue.room_for_claim(&claim) {
+                Err(AppendError::Overloaded) => claim.changed().await,
+                room => return room?.put(encoded(bytes)).map(drop),
+            }
+        }
+    }
+
+    fn sizes(queue: &Queue) -> Vec<u64> {
+        let Some(Group::Append(group)) = queue.take() else { panic!("no batches") };
+        group.iter().map(|waiting| waiting.encoded.bytes).collect()
+    }
+
+    fn taken(queue: &Queue) -> (u64, u64) {
+        let state = queue.lock();
+        (state.bytes, state.claimed)
+    }
+
+    fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn whoever_waits_goes_first_and_nobody_slips_in() {
+        const MAX: u64 = QUEUE_BYTES_MAX;
+        let queue = Queue::default();
+        queue.room_for(MAX).unwrap().put(encoded(MAX)).unwrap();
+        let (mut large, mut small) = (pin!(put(&queue, MAX - 1)), pin!(put(&queue, 2)));
+        let mut given_up = Box::pin(put(&queue, 5));
+        assert!(poll(large.as_mut()).is_pending());
+        assert!(poll(given_up.as_mut()).is_pending());
+        assert!(poll(small.as_mut()).is_pending());
+        assert_eq!(sizes(&queue), [MAX]);
+        // There is room for these two, but it is somebody else's.
+        assert!(poll(small.as_mut()).is_pending());
+        assert_eq!(queue.room_for(2).unwrap_err(), AppendError::Overloaded);
+        drop(given_up);
+        assert_eq!(poll(large.as_mut()), Poll::Ready(Ok(())));
+        assert!(poll(small.as_mut()).is_pending());
+        assert_eq!(sizes(&queue), [MAX - 1]);
+        assert_eq!(poll(small.as_mut()), Poll::Ready(Ok(())));
+        assert_eq!(sizes(&queue), [2]);
+        assert_eq!(taken(&queue), (0, 0));
+    }
+
+    #[test]
+    fn whoever_stops_waiting_has_put_nothing_and_holds_nobody_back() {
+        let queue = Queue::default();
+        queue.room_for(7).unwrap().put(encoded(7)).unwrap();
+        let mut first = Box::pin(put(&queue, QUEUE_BYTES_MAX));
+        assert!(poll(first.as_mut()).is_pending());
+        let mut second = pin!(put(&queue, 9));
+        assert!(poll(second.as_mut()).is_pending());
+        drop(first);
+        assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
+        // Room that was made and not used is given back.
+        drop(queue.room_for(QUEUE_BYTES_MAX - 16).unwrap());
+        assert_eq!(sizes(&queue), [7, 9]);
+        assert_eq!(taken(&queue), (0, 0));
+    }
+
+    #[test]
+    fn waiting_ends_when_there_will_never_be_room() {
+        let cause: Arc<str> = "gone".into();
+        for expected in [AppendError::Closed, AppendError::Poisoned { cause: cause.clone() }] {
+            let queue = Queue::default();
+            queue.room_for(7).unwrap().put(encoded(7)).unwrap();
+            let mut waiting = pin!(put(&queue, QUEUE_BYTES_MAX));
+            let mut behind = pin!(put(&queue, 1));
+            assert!(poll(waiting.as_mut()).is_pending());
+            assert!(poll(behind.as_mut()).is_pending());
+            match expected {
+                AppendError::Closed => queue.close(),
+                _ => queue.poison(cause.clone()),
+            }
+            assert_eq!(poll(waiting.as_mut()), Poll::Ready(Err(expected.clone())));
+            assert_eq!(poll(behind.as_mut()), Poll::Ready(Err(expected)));
+        }
+    }
+}
