@@ -1,6 +1,7 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
 mod column;
+mod entry;
 mod ext;
 mod group_reader;
 mod group_writer;

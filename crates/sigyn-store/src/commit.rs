@@ -29,9 +29,10 @@ pub(crate) fn poison_if_panicking(queue: &Queue, thread: &str) {
 /// Runs until the queue is closed and empty, and leaves the log durable.
 pub(crate) fn run(mut writer: Writer, shared: &Shared) {
     let _ended = Ended(&shared.queue);
+    let mut is_failing = false;
     while let Some(group) = shared.queue.take() {
         match group {
-            Group::Append(group) => append(&mut writer, group, shared),
+            Group::Append(group) => append(&mut writer, group, &mut is_failing, shared),
             Group::Rotate(done) => {
                 // Nobody may listen any more; then the head waits for the next seal.
                 let _ = done.send(rotate(&mut writer, shared));
@@ -45,7 +46,7 @@ pub(crate) fn run(mut writer: Writer, shared: &Shared) {
     }
 }
 
-fn append(writer: &mut Writer, group: Vec<Waiting>, shared: &Shared) {
+fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, shared: &Shared) {
     let attempt = "cannot write to the log";
     let written = match shared.queue.poison_cause() {
         Some(cause) => Err(AppendError::Poisoned { cause }),
@@ -57,7 +58,10 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, shared: &Shared) {
                 }
                 WriteError::Refused(error) => {
                     shared.counters.failed_commits.add(1);
-                    tracing::error!(%error, attempt, "spans are refused");
+                    // Once, and not for every group until there is room again.
+                    if !std::mem::replace(is_failing, true) {
+                        tracing::error!(%error, attempt, "spans are refused");
+                    }
                     AppendError::Io { cause: format!("{attempt}: {error}").into() }
                 }
             })
@@ -69,6 +73,9 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, shared: &Shared) {
             let _ = waiting.done.send(Err(error.clone()));
         }
         return;
+    }
+    if std::mem::take(is_failing) {
+        tracing::info!("spans are stored again");
     }
     shared.counters.commits.add(1);
     let head = shared.view.active_head();

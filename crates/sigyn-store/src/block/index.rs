@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
 
+use super::entry::{Entry, TRACE_BYTES_MIN, TraceRows};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, TraceKey};
 use crate::names::{Names, ServiceNames};
@@ -39,47 +40,6 @@ pub(crate) struct RowGroup {
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
     pub(crate) crc: u32,
-}
-
-/// One trace, or the part of it that is in this block. There may be a hundred million of them in
-/// memory, so numbers are as narrow as they can be, and bounds where they need not be exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) key: TraceKey,
-    /// The earliest timestamp, if `times` says that there is one.
-    start: Timestamp,
-    /// From `start` to the latest timestamp, rounded up; at the maximum it may be any more.
-    latest_after_ms: u32,
-    /// The longest duration; at the maximum it may be any more.
-    longest_us: u32,
-    pub(crate) first_row: u32,
-    pub(crate) rows: u32,
-    /// One more than the number of its shape. Zero where shapes are too many to be kept: such a
-    /// trace may say anything.
-    shape: u32,
-    times: Times,
-}
-
-/// Which times a trace has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Times {
-    None,
-    /// A start, and no span without parent that has one.
-    NoRoot,
-    /// The earliest span has no parent.
-    RootFirst,
-    /// The earliest span without parent is later; `Index::late_roots` has its time.
-    LateRoot,
-}
-
-/// One trace's entry as it is written.
-#[derive(Clone, Copy, Debug)]
-struct TraceRows {
-    key: TraceKey,
-    facts: Facts,
-    first_row: u32,
-    rows: u32,
-    shape: u32,
 }
 
 /// Collects an index while its block is written.
@@ -234,7 +194,7 @@ impl Index {
                 starts = Some((first.min(at), last.max(at)));
             }
             let entry = Entry::of(&read);
-            if let (Times::LateRoot, Some(at)) = (entry.times, facts.root_start) {
+            if let (true, Some(at)) = (entry.is_root_late(), facts.root_start) {
                 late_roots.insert(key, at);
             }
             traces.push(entry);
@@ -264,112 +224,12 @@ impl Index {
     }
 }
 
-/// No trace's entry has fewer bytes.
-const TRACE_BYTES_MIN: usize = 21;
-
-/// Which times of a trace follow.
-const HAS_START: u8 = 1;
-const HAS_ROOT: u8 = 2;
-
-impl TraceRows {
-    fn encode(&self, base: u64, encoder: &mut Encoder<'_>) {
-        encoder.fixed_u64(self.key.low);
-        encoder.fixed_u64(self.key.high);
-        let Facts { root_start, start, latest, longest_us } = self.facts;
-        let has_root = if root_start.is_some() { HAS_ROOT } else { 0 };
-        let has_start = if start.is_some() { HAS_START } else { 0 };
-        encoder.byte(has_start | has_root);
-        if let (Some(start), Some(latest)) = (start, latest) {
-            encoder.uint(start.nanos() - base);
-            encoder.uint(latest.nanos() - start.nanos());
-            if let Some(root_start) = root_start {
-                encoder.uint(root_start.nanos() - start.nanos());
-            }
-        }
-        encoder.uint(u64::from(self.first_row));
-        encoder.uint(u64::from(self.rows));
-        encoder.uint(u64::from(self.shape));
-        encoder.uint(longest_us);
-    }
-
-    fn decode(base: u64, decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        let key = TraceKey { low: decoder.fixed_u64()?, high: decoder.fixed_u64()? };
-        let has = decoder.byte()?;
-        let mut facts = Facts::default();
-        if has & HAS_START != 0 {
-            let mut after = |from: u64| {
-                let at = from.checked_add(decoder.uint()?);
-                at.ok_or(Malformed { what: "a time past the end of time" })
-            };
-            let start = after(base)?;
-            facts.start = Some(Timestamp::from_nanos(start));
-            facts.latest = Some(Timestamp::from_nanos(after(start)?));
-            if has & HAS_ROOT != 0 {
-                facts.root_start = Some(Timestamp::from_nanos(after(start)?));
-            }
-        }
-        let (first_row, rows) = (decoder.uint_as()?, decoder.uint_as()?);
-        let shape = decoder.uint_as()?;
-        facts.longest_us = decoder.uint()?;
-        Ok(Self { key, facts, first_row, rows, shape })
-    }
-}
-
-impl Entry {
-    fn of(read: &TraceRows) -> Self {
-        let TraceRows { key, facts, first_row, rows, shape } = *read;
-        let times = match (facts.start, facts.root_start) {
-            (None, _) => Times::None,
-            (_, None) => Times::NoRoot,
-            (start, root) if start == root => Times::RootFirst,
-            _ => Times::LateRoot,
-        };
-        let none = Timestamp::from_nanos(0);
-        let (start, latest) = facts.start.zip(facts.latest).unwrap_or((none, none));
-        let latest_after_ms = (latest.nanos() - start.nanos()).div_ceil(1_000_000);
-        Self {
-            key,
-            start,
-            latest_after_ms: u32::try_from(latest_after_ms).unwrap_or(u32::MAX),
-            longest_us: u32::try_from(facts.longest_us).unwrap_or(u32::MAX),
-            first_row,
-            rows,
-            shape,
-            times,
-        }
-    }
-
-    /// Whether any span may start in these milliseconds, both ends included.
-    pub(crate) fn may_touch(&self, start_ms: u64, end_ms: u64) -> bool {
-        let latest_ms = match self.latest_after_ms {
-            u32::MAX => u64::MAX,
-            after => self.start.millis().saturating_add(u64::from(after)).saturating_add(1),
-        };
-        self.times != Times::None && self.start.millis() <= end_ms && latest_ms >= start_ms
-    }
-
-    fn longest_us_max(&self) -> u64 {
-        if self.longest_us == u32::MAX { u64::MAX } else { u64::from(self.longest_us) }
-    }
-}
-
 /// No block has as many rows, and so nothing in it.
 fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 impl Index {
-    /// As much of a trace's facts as decides when it starts.
-    fn facts(&self, entry: &Entry) -> Facts {
-        let start = Some(entry.start).filter(|_| entry.times != Times::None);
-        let root_start = match entry.times {
-            Times::None | Times::NoRoot => None,
-            Times::RootFirst => start,
-            Times::LateRoot => self.late_roots.get(&entry.key).copied(),
-        };
-        Facts { root_start, start, ..Facts::default() }
-    }
-
     fn find(&self, key: TraceKey) -> Option<&Entry> {
         let at = self.traces.binary_search_by_key(&key, |entry| entry.key).ok()?;
         self.traces.get(at)
@@ -441,7 +301,7 @@ impl LookedUp<'_> {
         }
         for entry in &self.index.traces {
             if let Some(start_max) =
-                self.index.facts(entry).start_within(|start| query.covers(start))
+                entry.facts(&self.index.late_roots).start_within(|start| query.covers(start))
             {
                 let Entry { key, rows, .. } = *entry;
                 add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
@@ -453,11 +313,6 @@ impl LookedUp<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_trace_takes_no_more_memory_than_the_documents_say() {
-        assert_eq!(size_of::<Entry>(), 48);
-    }
 
     use crate::testing;
 
@@ -479,7 +334,7 @@ mod tests {
             for TraceRows { key, facts, first_row, rows, .. } in written {
                 let entry = index.find(key).unwrap();
                 assert_eq!((entry.first_row, entry.rows), (first_row, rows));
-                let read = index.facts(entry);
+                let read = entry.facts(&index.late_roots);
                 assert_eq!((read.start, read.root_start), (facts.start, facts.root_start));
                 assert!(entry.longest_us_max() >= facts.longest_us);
                 for at in [facts.start, facts.latest].into_iter().flatten() {
