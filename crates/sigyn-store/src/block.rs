@@ -94,6 +94,13 @@ pub enum QueryFailed {
 #[error(transparent)]
 pub struct BlockFailed(Arc<BlockError>);
 
+impl BlockFailed {
+    /// Whether the file itself is at fault: trying again would not help.
+    pub(crate) fn is_damage(&self) -> bool {
+        !matches!(&*self.0, BlockError::Io(_))
+    }
+}
+
 impl QueryFailed {
     pub(crate) fn block(block: &str, error: BlockError) -> Self {
         Self::Block { block: block.to_owned(), source: BlockFailed(Arc::new(error)) }

@@ -29,34 +29,45 @@ impl Queries {
         Self { shared, stop }
     }
 
-    /// Every question is answered from one moment's view, which it does not keep for the next.
-    fn parts(&self) -> Parts {
-        self.shared.view.parts()
+    /// Every question is answered from one moment's view, which it does not keep for the next. A
+    /// block that turns out to be damaged is set aside, as it would be at the next open, and the
+    /// question is put again: what else is stored must stay within reach.
+    fn ask<T>(
+        &self,
+        question: impl Fn(&Parts) -> Result<T, QueryFailed>,
+    ) -> Result<T, QueryFailed> {
+        loop {
+            match question(&self.shared.view.parts()) {
+                Err(QueryFailed::Block { block, source })
+                    if source.is_damage() && self.shared.set_aside(&block, &source) => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// The spans of the trace with exactly this id, each once, in order of time. Empty if there is none.
     pub fn trace(&self, id: TraceId) -> Result<Vec<Span>, QueryFailed> {
-        self.parts().trace(id, &self.stop)
+        self.ask(|parts| parts.trace(id, &self.stop))
     }
 
     /// What [`TraceQuery::run`] gives for all traces that are stored.
     pub fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        self.parts().traces(query, &self.stop)
+        self.ask(|parts| parts.traces(query, &self.stop))
     }
 
     /// All services, sorted.
     pub fn service_names(&self) -> Result<Vec<String>, QueryFailed> {
-        self.parts().service_names(&self.stop)
+        self.ask(|parts| parts.service_names(&self.stop))
     }
 
     /// Names of a service's spans, sorted.
     pub fn span_names(&self, service: &str) -> Result<Vec<String>, QueryFailed> {
-        self.parts().names_of(service, |names| &names.spans, &self.stop)
+        self.ask(|parts| parts.names_of(service, |names| &names.spans, &self.stop))
     }
 
     /// Names of the services that a service names as its peers, sorted.
     pub fn remote_service_names(&self, service: &str) -> Result<Vec<String>, QueryFailed> {
-        self.parts().names_of(service, |names| &names.remotes, &self.stop)
+        self.ask(|parts| parts.names_of(service, |names| &names.remotes, &self.stop))
     }
 
     /// Links of all traces with any span in `[end - lookback, end]`, whole, grouped by the low half
@@ -66,16 +77,16 @@ impl Queries {
         end_ms: u64,
         lookback_ms: u64,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
-        self.parts().dependencies(end_ms.saturating_sub(lookback_ms), end_ms, &self.stop)
+        self.ask(|parts| parts.dependencies(end_ms.saturating_sub(lookback_ms), end_ms, &self.stop))
     }
 
     /// Keys of tags, for completion: sorted and bounded.
     pub fn tag_keys(&self) -> Result<Vec<String>, QueryFailed> {
-        self.parts().tag_keys(&self.stop)
+        self.ask(|parts| parts.tag_keys(&self.stop))
     }
 
     /// Values of a tag, for completion: sorted and bounded.
     pub fn tag_values(&self, key: &str) -> Result<Vec<String>, QueryFailed> {
-        self.parts().tag_values(key, &self.stop)
+        self.ask(|parts| parts.tag_values(key, &self.stop))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::block::BlockFailed;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::error::AppendError;
@@ -76,6 +77,23 @@ impl Shared {
             head_bytes,
             stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Leaves a damaged block out of answers from now on. False if it is out already.
+    pub(crate) fn set_aside(&self, name: &str, error: &BlockFailed) -> bool {
+        let blocks = self.view.blocks();
+        let Some(block) = blocks.iter().find(|block| block.entry().name == name) else {
+            return false;
+        };
+        self.view.remove_blocks(std::slice::from_ref(block));
+        self.counters.unreadable_blocks.add(1);
+        let error: &dyn std::error::Error = error;
+        tracing::error!(
+            block = name,
+            error,
+            "a block is damaged; its spans are missing from answers"
+        );
+        true
     }
 
     pub(crate) fn note_head_bytes(&self, bytes: u64) {

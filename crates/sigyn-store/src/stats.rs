@@ -30,7 +30,7 @@ pub struct Stats {
     /// Deleted by retention.
     pub retired_blocks_total: u64,
     pub retired_spans_total: u64,
-    /// Blocks that could not be read when the store was opened; they are kept, and not asked.
+    /// Blocks that turned out to be damaged, at open or later; they are kept, and not asked.
     pub unreadable_blocks: u64,
     /// Stretches of the log that were no records, when the store was opened.
     pub damaged_spots: u64,

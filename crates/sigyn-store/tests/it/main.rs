@@ -277,6 +277,29 @@ async fn what_is_killed_before_it_seals_does_not_grow_from_start_to_start() {
     assert_eq!(store.progress()[0].cursor, cursor(200));
 }
 
+#[tokio::test]
+async fn a_damaged_block_costs_its_own_spans_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for id in 1..=2 {
+        store.append(pushed(vec![span(u128::from(id), id, "a", id)])).await.unwrap();
+        store.seal().unwrap();
+    }
+    assert_eq!(ids_found(&store, &everything()), [2, 1]);
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir.path().join("blocks")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let mut bytes = std::fs::read(&files[0]).unwrap();
+    // Behind the magic stand the rows of the first group.
+    bytes[40] ^= 1;
+    std::fs::write(&files[0], bytes).unwrap();
+    assert_eq!(ids_found(&store, &everything()), [2]);
+    assert_eq!(store.trace(TraceId::new(2).unwrap()).unwrap().len(), 1);
+    let stats = store.stats();
+    assert_eq!((stats.unreadable_blocks, stats.blocks), (1, 1));
+    assert_eq!(store.service_names().unwrap(), ["a"]);
+}
+
 #[test]
 fn a_directory_that_lost_its_identity_is_not_taken_for_a_new_store() {
     let dir = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
         ),
         gauge(
             "sigyn_store_unreadable_blocks",
-            "Blocks that could not be read at start; they are kept, and not asked",
+            "Blocks that turned out to be damaged; they are kept, and not asked",
             number(stats.unreadable_blocks),
         ),
         gauge(
@@ -37,6 +37,16 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             "sigyn_store_commits_total",
             "Writes to the log, each of one or more batches",
             stats.commits_total,
+        ),
+        gauge(
+            "sigyn_store_index_bytes",
+            "Memory that the indexes of blocks take",
+            number(stats.index_bytes),
+        ),
+        counter(
+            "sigyn_store_commits_failed_total",
+            "Writes to the log that failed and were taken back; their senders were told",
+            stats.failed_commits_total,
         ),
         counter(
             "sigyn_store_overloads_total",
