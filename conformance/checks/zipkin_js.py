@@ -15,7 +15,7 @@ server.expect("one span id for both sides", (served["id"], served["shared"]), (c
 server.expect("digits of the trace id", len(call["traceId"]), 32)
 queued = server.the_span(sent, kind="PRODUCER")
 server.expect("the producer's annotation", [value for _, value in queued["annotations"]], ["queued"])
-server.expect("the broker", queued["remoteEndpoint"], {"serviceName": "rabbitmq", "ipv4": "10.1.3.9", "port": 5672})
+server.expect("the broker", queued["remoteEndpoint"], {"serviceName": "rabbitmq", "ipv4": "127.1.3.9", "port": 5672})
 server.expect("the failed render", server.the_span(sent, name="render")["tags"]["error"], 'template "Grüße" is missing')
 server.expect("the default tag", call["tags"]["deployment.zone"], "süd-1")
 

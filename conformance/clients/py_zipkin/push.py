@@ -36,7 +36,7 @@ def payments(headers, transport):
         zipkin_attrs=extract_zipkin_attrs_from_headers(headers),
         transport_handler=transport,
         encoding=Encoding.V2_JSON,
-        host="10.1.2.4",
+        host="127.1.2.4",
         port=9000,
     ):
         with tracer.zipkin_span(service_name="payments", span_name="insert", kind=Kind.CLIENT) as span:
@@ -55,7 +55,7 @@ def frontend(transport):
         encoding=Encoding.V2_JSON,
         kind=Kind.SERVER,
         use_128bit_trace_id=True,
-        host="10.1.2.3",
+        host="127.1.2.3",
         port=8080,
         binary_annotations={"http.path": "/checkout", "kunde": "Zoë 🌞 \"q\" \\ \t \u2028", "empty": ""},
     ) as root:
@@ -67,7 +67,7 @@ def frontend(transport):
             except ValueError:
                 pass  # the span took its `error` tag from the exception
         with tracer.zipkin_span(service_name="frontend", span_name="post /charge", kind=Kind.CLIENT) as call:
-            call.add_sa_binary_annotation(port=9000, service_name="payments", host="10.1.2.4")
+            call.add_sa_binary_annotation(port=9000, service_name="payments", host="127.1.2.4")
             payments(create_http_headers(tracer=tracer), transport)
 
 

@@ -38,7 +38,7 @@ function mailer(messageId) {
     tracer.recordServiceName('mailer');
     tracer.recordRpc('receive');
     tracer.recordAnnotation(new Annotation.ConsumerStart());
-    tracer.recordAnnotation(new Annotation.MessageAddr({ serviceName: 'rabbitmq', host: new InetAddress('10.1.3.9'), port: 5672 }));
+    tracer.recordAnnotation(new Annotation.MessageAddr({ serviceName: 'rabbitmq', host: new InetAddress('127.1.3.9'), port: 5672 }));
     try {
       tracer.local('render', () => {
         throw new Error('template "Grüße" is missing');
@@ -52,7 +52,7 @@ function mailer(messageId) {
 
 function orders(headers) {
   const tracer = tracerOf('orders');
-  const server = new Instrumentation.HttpServer({ tracer, host: '10.1.3.2', port: 9000 });
+  const server = new Instrumentation.HttpServer({ tracer, host: '127.1.3.2', port: 9000 });
   const readHeader = (name) => (name in headers ? new option.Some(headers[name]) : option.None);
   return tracer.scoped(() => {
     const id = server.recordRequest('POST', 'http://orders/orders?user=7', readHeader);
@@ -60,7 +60,7 @@ function orders(headers) {
       tracer.recordServiceName('orders');
       tracer.recordRpc('send');
       tracer.recordAnnotation(new Annotation.ProducerStart());
-      tracer.recordAnnotation(new Annotation.MessageAddr({ serviceName: 'rabbitmq', host: new InetAddress('10.1.3.9'), port: 5672 }));
+      tracer.recordAnnotation(new Annotation.MessageAddr({ serviceName: 'rabbitmq', host: new InetAddress('127.1.3.9'), port: 5672 }));
       tracer.recordMessage('queued');
       tracer.recordAnnotation(new Annotation.ProducerStop());
       mailer(tracer.id);

@@ -102,10 +102,10 @@ mod tests {
                 ("peer.service", text("db")),
                 ("server.address", text("db.local")),
                 ("server.port", Value::Int(5432)),
-                ("network.peer.address", text("10.0.0.1")),
+                ("network.peer.address", text("127.0.0.1")),
                 ("network.peer.port", text("6000")),
             ],
-            "db 10.0.0.1 6000",
+            "db 127.0.0.1 6000",
         );
         check(
             client,
@@ -122,7 +122,7 @@ mod tests {
             &[
                 ("server.address", text("me.local")),
                 ("client.address", text("192.0.2.1")),
-                ("network.peer.address", text("10.0.0.1")),
+                ("network.peer.address", text("127.0.0.1")),
                 ("network.peer.port", Value::Int(1)),
             ],
             "- 192.0.2.1 -",
