@@ -35,6 +35,8 @@ pub(crate) enum AnswerError {
     Repeated { name: &'static str },
     #[error("next cursor {next} does not follow the range {range}")]
     NextOffRange { range: Range, next: Cursor },
+    #[error("{lost} spans lost of {finished} finished")]
+    LostAboveFinished { lost: u64, finished: u64 },
 }
 
 impl Answer {
@@ -56,16 +58,21 @@ impl Answer {
             _ => {}
         }
         let waiting = range.is_some_and(|range| range.last < range.newest);
+        let lost = match text(headers, pull::LOST)? {
+            Some(text) => pull::parse_lost(text)
+                .map_err(|source| AnswerError::Header { name: pull::LOST, source })?,
+            None => 0,
+        };
+        let finished = number(headers, pull::FINISHED)?;
+        if let Some(finished) = finished.filter(|finished| lost > *finished) {
+            return Err(AnswerError::LostAboveFinished { lost, finished });
+        }
         Ok(Some(Self {
             range: range.filter(|_| has_body),
             next,
             more: flag(headers, pull::MORE)?.unwrap_or(waiting),
-            lost: match text(headers, pull::LOST)? {
-                Some(text) => pull::parse_lost(text)
-                    .map_err(|source| AnswerError::Header { name: pull::LOST, source })?,
-                None => 0,
-            },
-            finished: number(headers, pull::FINISHED)?,
+            lost,
+            finished,
             dropped: parsed(headers, pull::DROPPED)?.unwrap_or_default(),
             clock_ns: number(headers, pull::CLOCK)?.and_then(|ns| i64::try_from(ns).ok()),
             is_final: flag(headers, pull::FINAL)?.unwrap_or(false),
@@ -180,5 +187,10 @@ mod tests {
         check(&[range, next, ("sigyn-lost", "7")], true, "bad header sigyn-lost");
         check(&[range, next, ("sigyn-finished", "-1")], true, "bad header sigyn-finished: \"-1\"");
         check(&[("sigyn-next", "0:1")], false, "bad header sigyn-next");
+        check(
+            &[range, next, ("sigyn-lost", "spans=13"), ("sigyn-finished", "12")],
+            true,
+            "13 spans lost of 12 finished",
+        );
     }
 }

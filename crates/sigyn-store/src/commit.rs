@@ -62,7 +62,9 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, share
                     if !std::mem::replace(is_failing, true) {
                         tracing::error!(%error, attempt, "spans are refused");
                     }
-                    AppendError::Io { cause: format!("{attempt}: {error}").into() }
+                    let cause: Arc<str> = format!("{attempt}: {error}").into();
+                    shared.note_refusal(Some(cause.clone()));
+                    AppendError::Io { cause }
                 }
             })
         }
@@ -75,6 +77,7 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, share
         return;
     }
     if std::mem::take(is_failing) {
+        shared.note_refusal(None);
         tracing::info!("spans are stored again");
     }
     shared.counters.commits.add(1);

@@ -66,6 +66,7 @@ fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
         assert!(refused.count() > 10);
         assert!(store.stats().failed_commits_total > 10);
         assert_eq!(store.stats().poisoned, None);
+        assert!(store.stats().refusing.is_some());
         check(&store, &stored);
         // There is no room for a block, unless there is nothing to put in it.
         assert_eq!(store.seal().is_ok(), store.stats().head_spans == 0);
@@ -73,6 +74,7 @@ fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
         disk.limit(None);
         let span = large(&mut random, 2_000);
         append(&store, &span).unwrap();
+        assert_eq!(store.stats().refusing, None);
         stored.push(span);
         check(&store, &stored);
         if round % 2 == 0 {

@@ -1,6 +1,8 @@
 //! What the store's handle and its threads share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::block::BlockFailed;
 use crate::clock::Clock;
@@ -23,7 +25,13 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     head_bytes: AtomicU64,
     stopping: AtomicBool,
+    /// When the last write to the log was refused, and why; nothing after one that was not.
+    refusal: Mutex<Option<(Instant, Arc<str>)>>,
 }
+
+/// How long a refused write counts as how the store is. Whoever sends no traffic to a server that is
+/// not ready would never learn that it is again.
+const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
 
 /// What happened since the store was opened.
 #[derive(Debug, Default)]
@@ -76,7 +84,20 @@ impl Shared {
             counters,
             head_bytes,
             stopping: AtomicBool::new(false),
+            refusal: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn note_refusal(&self, cause: Option<Arc<str>>) {
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusal = cause.map(|cause| (Instant::now(), cause));
+    }
+
+    /// Why writes to the log are refused at present, if they are.
+    pub(crate) fn refusal(&self) -> Option<Arc<str>> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, cause) = refusal.as_ref()?;
+        (at.elapsed() < REFUSAL_COUNTS).then(|| cause.clone())
     }
 
     /// Leaves a damaged block out of answers from now on. False if it is out already.

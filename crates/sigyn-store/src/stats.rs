@@ -35,6 +35,9 @@ pub struct Stats {
     /// Stretches of the log that were no records, when the store was opened.
     pub damaged_spots: u64,
     pub quarantined_files: u64,
+    /// Why writes to the log are refused at present, if they are: for lack of space, say. The next
+    /// may succeed.
+    pub refusing: Option<Arc<str>>,
     /// Why no more spans are taken, if that is so.
     pub poisoned: Option<Arc<str>>,
 }
@@ -55,6 +58,7 @@ impl Stats {
             unreadable_blocks: counters.unreadable_blocks.get(),
             damaged_spots: counters.damaged_spots.get(),
             quarantined_files: counters.quarantined_files.get(),
+            refusing: shared.refusal(),
             poisoned: shared.queue.poison_cause(),
             ..Self::default()
         };

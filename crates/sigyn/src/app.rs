@@ -133,7 +133,10 @@ impl App {
         let counters = Arc::new(Counters::default());
         let healthy = Healthy(Arc::new({
             let store = store.clone();
-            move || store.stats().poisoned.is_none()
+            move || {
+                let stats = store.stats();
+                stats.poisoned.is_none() && stats.refusing.is_none()
+            }
         }));
         let admin = Admin {
             lifecycle: settings.lifecycle,

@@ -190,7 +190,8 @@ async fn ui_config() -> Response {
 
 /// Whether spans can be stored: 200 while they can, 503 from the moment they cannot.
 async fn health(State(zipkin): State<Zipkin>) -> Response {
-    let failed = zipkin.store.stats().poisoned;
+    let stats = zipkin.store.stats();
+    let failed = stats.poisoned.or(stats.refusing);
     let status = if failed.is_some() { "DOWN" } else { "UP" };
     let details = failed.map_or(String::new(), |cause| {
         let cause = serde_json::Value::String(cause.to_string());

@@ -35,7 +35,7 @@ pub(super) async fn run(
         ("LOST", Align::Right),
         ("SCRAPED", Align::Right),
         ("TOOK", Align::Right),
-        ("ERROR", Align::Left),
+        ("NOTE", Align::Left),
     ]);
     let now = time::now_us();
     for target in shown {
