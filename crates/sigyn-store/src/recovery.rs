@@ -18,9 +18,10 @@ use crate::wal::writer::{Segment, Segments, Writer};
 use crate::wal::{reader, record};
 
 const LOCK: &str = "LOCK";
-/// How many times a full head the log may hold before it is made a block while it is read. What was
-/// killed while it sealed has two at most; only what is killed again and again has more.
-const HEADS_REPLAYED_MAX: u64 = 2;
+/// How many times a full head the log may hold before it is made a block while it is read, which
+/// takes seconds. What was killed while it sealed has hardly more than two; only what is killed
+/// again and again has more.
+const HEADS_REPLAYED_MAX: u64 = 3;
 /// Where damaged files go, for a person to look at.
 const QUARANTINE: &str = "quarantine";
 

@@ -264,7 +264,7 @@ async fn what_is_killed_before_it_seals_does_not_grow_from_start_to_start() {
     let options = Options { head_bytes_max: 10_000, ..Options::new(dir.path()) };
     let store = Store::open(options).unwrap();
     let stats = store.stats();
-    assert!(stats.head_bytes < 20_000, "{stats:?}");
+    assert!(stats.head_bytes < 30_000, "{stats:?}");
     assert!(stats.blocks >= 2, "{stats:?}");
     assert_eq!(stats.head_spans + stats.block_spans, 200);
     assert_eq!(ids_found(&store, &everything()).len(), 200);
