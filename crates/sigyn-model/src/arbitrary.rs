@@ -144,6 +144,7 @@ fn link() -> impl Strategy<Value = Link> {
             trace_state,
             tags,
             dropped_tags,
+            flags: 0,
         },
     )
 }
@@ -155,8 +156,9 @@ fn status() -> impl Strategy<Value = Status> {
 }
 
 fn scope() -> impl Strategy<Value = Arc<Scope>> {
-    ("[xy]?", "[12]?", tags())
-        .prop_map(|(name, version, tags)| Arc::new(Scope { name, version, tags }))
+    ("[xy]?", "[12]?", tags()).prop_map(|(name, version, tags)| {
+        Arc::new(Scope { name, version, tags, ..Scope::default() })
+    })
 }
 
 fn count() -> impl Strategy<Value = u32> {
@@ -200,7 +202,10 @@ pub(crate) fn span() -> impl Strategy<Value = Span> {
         (option::of(1..=u64::MAX), option::of(duration())),
         (tags(), vec(annotation(), 0..4), vec(link(), 0..3), status(), any::<String>()),
         (count(), count(), count()),
-        (option::of(scope()), option::of(tags().prop_map(|tags| Arc::new(Resource { tags })))),
+        (
+            option::of(scope()),
+            option::of(tags().prop_map(|tags| Arc::new(Resource { tags, ..Resource::default() }))),
+        ),
     )
         .prop_map(|(mut span, ids, times, said, dropped, origin)| {
             span.trace_id = TraceId::new(ids.0).unwrap();

@@ -36,6 +36,8 @@ pub struct Span {
     pub dropped_tags: u32,
     pub dropped_annotations: u32,
     pub dropped_links: u32,
+    /// OTLP's flags: those of W3C, and whether the parent is another process's. Zero means that nothing is said.
+    pub flags: u32,
     /// What OTLP calls the instrumentation scope.
     pub scope: Option<Arc<Scope>>,
     /// What OTLP says of the process that made the span. `service.name` is also the local endpoint's name.
@@ -70,6 +72,8 @@ pub struct Link {
     pub trace_state: String,
     pub tags: Tags,
     pub dropped_tags: u32,
+    /// OTLP's flags of the span that is pointed to.
+    pub flags: u32,
 }
 
 /// How the operation ended, where its sender says so.
@@ -94,12 +98,18 @@ pub struct Scope {
     pub name: String,
     pub version: String,
     pub tags: Tags,
+    pub dropped_tags: u32,
+    /// Which version of the conventions its spans follow; empty means absent.
+    pub schema_url: String,
 }
 
 /// The process that made a span.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
     pub tags: Tags,
+    pub dropped_tags: u32,
+    /// Which version of the conventions its tags follow; empty means absent.
+    pub schema_url: String,
 }
 
 /// The longest duration: as far as a [`Timestamp`] reaches.
@@ -128,6 +138,7 @@ impl Span {
             dropped_tags: 0,
             dropped_annotations: 0,
             dropped_links: 0,
+            flags: 0,
             scope: None,
             resource: None,
             target: None,

@@ -248,7 +248,10 @@ mod tests {
     #[test]
     fn what_spans_share_is_counted_with_the_first_of_them() {
         let mut first = span();
-        first.resource = Some(Arc::new(Resource { tags: vec![("k".to_owned(), Value::Int(1))] }));
+        first.resource = Some(Arc::new(Resource {
+            tags: vec![("k".to_owned(), Value::Int(1))],
+            ..Resource::default()
+        }));
         let second = first.clone();
         assert!(shared_bytes(&first, None) > 0);
         assert_eq!(shared_bytes(&second, Some(&first)), 0);

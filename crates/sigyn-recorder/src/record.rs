@@ -111,7 +111,8 @@ impl Recorder {
                 waits: Semaphore::new(WAITS_MAX),
                 caps,
                 endpoint: Endpoint::named(&service_name).into_option(),
-                resource: (!tags.is_empty()).then(|| Arc::new(Resource { tags })),
+                resource: (!tags.is_empty())
+                    .then(|| Arc::new(Resource { tags, ..Resource::default() })),
                 sample_rate: options.sample_rate,
             }),
         }

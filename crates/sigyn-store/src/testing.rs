@@ -117,6 +117,7 @@ pub(crate) fn span(random: &mut Rng) -> Span {
             trace_state: word(random),
             tags: tags(random),
             dropped_tags: random.u32(0..2),
+            flags: 0,
         });
     }
     if one_in(random, 8) {
@@ -126,11 +127,15 @@ pub(crate) fn span(random: &mut Rng) -> Span {
         span.dropped_links = random.u32(..);
     }
     if one_in(random, 3) {
-        span.scope =
-            Some(Arc::new(Scope { name: word(random), version: word(random), tags: tags(random) }));
+        span.scope = Some(Arc::new(Scope {
+            name: word(random),
+            version: word(random),
+            tags: tags(random),
+            ..Scope::default()
+        }));
     }
     if one_in(random, 3) {
-        span.resource = Some(Arc::new(Resource { tags: tags(random) }));
+        span.resource = Some(Arc::new(Resource { tags: tags(random), ..Resource::default() }));
     }
     if one_in(random, 3) {
         let labels = [("job", word(random)), ("pod", random.u8(0..3).to_string())];

@@ -278,6 +278,24 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// What stands between the quotes of a string that a [`Scanner`] has read: valid, escapes and all.
+pub(crate) fn unescaped(text: &str) -> String {
+    // A string without an end is read to the end of the text.
+    let mut json = Scanner::new(text);
+    let mut out = String::with_capacity(text.len());
+    while let Some(byte) = json.byte() {
+        let run = json.at;
+        if byte == b'\\' {
+            json.at += 1;
+            out.push(json.escape().unwrap_or('?'));
+        } else {
+            json.at += json.text[run..].find('\\').unwrap_or(text.len() - run);
+            out.push_str(&text[run..json.at]);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -28,11 +28,13 @@ impl Default for Limits {
 
 /// Which limit a message breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OverLimit {
+pub enum OverLimit {
     #[error("more than {0} spans in one message")]
     Spans(usize),
     #[error("more than {0} bytes of spans in one message")]
     Bytes(usize),
+    #[error("more than {0} bad spans in one message")]
+    Problems(usize),
 }
 
 /// What has been read of one message so far.
@@ -44,10 +46,10 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(limits: Limits, body: &[u8]) -> Result<Self, OverLimit> {
+    pub(crate) fn new(limits: Limits, body_bytes: usize) -> Result<Self, OverLimit> {
         let mut meter = Self { limits, spans: 0, bytes: 0 };
-        // All texts that will be copied stand here.
-        meter.add(body.len())?;
+        // All texts that will be copied stand there.
+        meter.add(body_bytes)?;
         Ok(meter)
     }
 
@@ -60,7 +62,11 @@ impl Meter {
     }
 
     pub(crate) fn add_tag(&mut self) -> Result<(), OverLimit> {
-        self.add(size_of::<(String, Value)>())
+        self.add_tags(1)
+    }
+
+    pub(crate) fn add_tags(&mut self, count: usize) -> Result<(), OverLimit> {
+        self.add(count.saturating_mul(size_of::<(String, Value)>()))
     }
 
     pub(crate) fn add(&mut self, bytes: usize) -> Result<(), OverLimit> {

@@ -1,15 +1,21 @@
 //! Bytes to spans and back, one file a format.
 
+pub(crate) mod draft;
+mod format;
 pub(crate) mod json;
 pub mod json_v2;
 mod limits;
 pub mod otlp;
+mod owned;
 pub(crate) mod proto;
+pub mod sink;
 
+pub use format::{Format, decode, read};
 pub use json_v2::write_json_str;
-pub use limits::Limits;
+pub use limits::{Limits, OverLimit};
+pub use owned::SpanVec;
 
-pub(crate) use limits::{ANNOTATIONS_MAX, LINKS_MAX, Meter, OverLimit, shortened};
+pub(crate) use limits::{ANNOTATIONS_MAX, LINKS_MAX, Meter, shortened};
 
 use std::borrow::Cow;
 

@@ -152,7 +152,8 @@ impl Known {
         if let Some(resource) = self.resources.get(bytes) {
             return Ok(resource.clone());
         }
-        let resource = Arc::new(Resource { tags: Decoder::new(bytes).tags()? });
+        let resource =
+            Arc::new(Resource { tags: Decoder::new(bytes).tags()?, ..Resource::default() });
         self.resources.insert(bytes.to_vec(), resource.clone());
         Ok(resource)
     }

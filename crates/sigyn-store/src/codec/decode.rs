@@ -273,6 +273,7 @@ impl<'a> Decoder<'a> {
             trace_state: self.string()?,
             tags: self.tags()?,
             dropped_tags: self.uint_as()?,
+            flags: 0,
         })
     }
 
@@ -318,7 +319,7 @@ impl<'a> Decoder<'a> {
     fn resource(&mut self) -> Result<Arc<Resource>> {
         match self.uint_as::<usize>()? {
             0 => {
-                let resource = Arc::new(Resource { tags: self.tags()? });
+                let resource = Arc::new(Resource { tags: self.tags()?, ..Resource::default() });
                 self.resources.push(resource.clone());
                 Ok(resource)
             }
@@ -340,7 +341,12 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn scope_content(&mut self) -> Result<Scope> {
-        Ok(Scope { name: self.string()?, version: self.string()?, tags: self.tags()? })
+        Ok(Scope {
+            name: self.string()?,
+            version: self.string()?,
+            tags: self.tags()?,
+            ..Scope::default()
+        })
     }
 
     pub(crate) fn progress(&mut self) -> Result<TargetProgress> {

@@ -43,7 +43,7 @@ async fn a_span_may_have_a_million_tags() {
     one.tags = tags(1_000_000);
     check("a million tags", vec![one.clone()]).await;
     one.status = Status { code: StatusCode::Error, message: "no".to_owned() };
-    one.resource = Some(Arc::new(Resource { tags: tags(1_000) }));
+    one.resource = Some(Arc::new(Resource { tags: tags(1_000), ..Resource::default() }));
     one.tags.push(("key-0000001".to_owned(), Value::Int(1)));
     check("a million tags and one twice", vec![one]).await;
 }
@@ -64,7 +64,7 @@ async fn a_span_may_have_many_annotations() {
 
 #[tokio::test]
 async fn many_spans_may_share_a_large_resource() {
-    let resource = Arc::new(Resource { tags: tags(3_000) });
+    let resource = Arc::new(Resource { tags: tags(3_000), ..Resource::default() });
     let spans = |ids: fn(u64) -> u64| -> Vec<Span> {
         (1..=10_000)
             .map(|n| {
@@ -85,7 +85,7 @@ async fn a_resource_that_is_too_large_to_share_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let mut one = span(1, 1, "a", 0);
-    one.resource = Some(Arc::new(Resource { tags: tags(100_000) }));
+    one.resource = Some(Arc::new(Resource { tags: tags(100_000), ..Resource::default() }));
     assert_eq!(store.append(pushed(vec![one])).await, Err(AppendError::TooLarge));
 }
 

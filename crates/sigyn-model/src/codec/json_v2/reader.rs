@@ -61,7 +61,7 @@ pub fn decode_list_within(body: &[u8], limits: Limits) -> Result<Vec<Span>, Deco
 }
 
 fn read_list(body: &[u8], limits: Limits) -> Result<Vec<Span>, JsonError> {
-    let mut meter = Meter::new(limits, body)?;
+    let mut meter = Meter::new(limits, body.len())?;
     let text = String::from_utf8_lossy(body);
     let mut spans = Vec::new();
     Scanner::new(&text).list(|json, index| {

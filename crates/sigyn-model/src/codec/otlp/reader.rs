@@ -50,7 +50,7 @@ pub fn decode_within(body: &[u8], limits: Limits) -> Result<Decoded, DecodeError
         over_limit: matches!(cause, ProtoError::OverLimit(_)),
         ..DecodeError::new(format!("{cause} reading ExportTraceServiceRequest from protobuf"))
     };
-    let meter = Meter::new(limits, body).map_err(|over| refused(over.into()))?;
+    let meter = Meter::new(limits, body.len()).map_err(|over| refused(over.into()))?;
     let mut reader = Reader { decoded: Decoded::default(), seen: 0, meter };
     reader.request(body).map_err(refused)?;
     let problems = reader.decoded.problems.len();
@@ -160,7 +160,7 @@ impl Origin {
         for (key, _) in &mut tags {
             *key = facts::unescaped(std::mem::take(key));
         }
-        Self { resource: Some(Arc::new(Resource { tags })), service_name }
+        Self { resource: Some(Arc::new(Resource { tags, ..Resource::default() })), service_name }
     }
 }
 
@@ -326,6 +326,7 @@ fn read_link(message: &[u8], meter: &mut Meter) -> Result<Link, BadSpan> {
         trace_state,
         tags,
         dropped_tags: dropped_tags.saturating_add(over),
+        flags: 0,
     })
 }
 

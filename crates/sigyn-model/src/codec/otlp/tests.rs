@@ -393,7 +393,7 @@ fn a_name_of_megabytes_is_not_copied_into_each_span() {
 fn equal_resources_become_one() {
     let resource = |name: &str| {
         let tags: Tags = vec![("service.name".to_owned(), Value::from(name))];
-        Some(std::sync::Arc::new(crate::Resource { tags }))
+        Some(std::sync::Arc::new(crate::Resource { tags, ..crate::Resource::default() }))
     };
     let spans: Vec<Span> = (1..=40)
         .map(|id| {

@@ -119,7 +119,7 @@ fn share_origin(a: &Span, b: &Span) -> bool {
 fn encoded_resource(span: &Span) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match (span.resource.as_deref(), span.service_name()) {
-        (Some(Resource { tags }), _) => {
+        (Some(Resource { tags, .. }), _) => {
             for (key, value) in tags {
                 write_key_value(&mut out, 1, &facts::escaped(key), value);
             }

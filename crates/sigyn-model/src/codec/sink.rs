@@ -1,0 +1,248 @@
+//! What a reader hands over: one span at a time, borrowed from the body that it stands in.
+//!
+//! Readers know a format, sinks know what becomes of spans; neither allocates for the other. What a
+//! reader hands over is normalised already: names in lower case, keys once, annotations in order.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::OverLimit;
+use super::json::unescaped;
+use crate::{Endpoint, Kind, SpanId, StatusCode, Timestamp, TraceId, Value};
+
+/// Takes spans as they are read.
+pub trait SpanSink {
+    /// The process and the library that made the spans which follow. Called only by formats that
+    /// know them, and before their first span.
+    fn origin(&mut self, resource: Option<&ResourceRef<'_>>, scope: Option<&ScopeRef<'_>>);
+
+    /// One span. An error ends the reading: the message is more than its reader may hold.
+    fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit>;
+
+    /// A span that its format's contract refuses alone, and why. An error ends the reading.
+    fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit>;
+}
+
+/// A span that could not be kept, while its neighbours were.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("span {index}: {reason}")]
+pub struct BadSpan {
+    /// How many spans stand before it in the message.
+    pub index: usize,
+    pub reason: String,
+}
+
+/// A span as it is read. The fields are those of [`crate::Span`].
+#[derive(Clone, Debug)]
+pub struct SpanRef<'a> {
+    pub trace_id: TraceId,
+    pub parent_id: Option<SpanId>,
+    pub id: SpanId,
+    pub kind: Option<Kind>,
+    /// Lower case.
+    pub name: &'a str,
+    pub timestamp: Option<Timestamp>,
+    pub duration: Option<Duration>,
+    pub local_endpoint: Option<EndpointRef<'a>>,
+    pub remote_endpoint: Option<EndpointRef<'a>>,
+    pub annotations: &'a [AnnotationRef<'a>],
+    pub tags: &'a [TagRef<'a>],
+    pub debug: bool,
+    pub shared: bool,
+    pub status_code: StatusCode,
+    pub status_message: Text<'a>,
+    pub links: &'a [LinkRef<'a>],
+    pub trace_state: Text<'a>,
+    pub dropped_tags: u32,
+    pub dropped_annotations: u32,
+    pub dropped_links: u32,
+    pub flags: u32,
+}
+
+/// See [`crate::Endpoint`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointRef<'a> {
+    /// Lower case.
+    pub service_name: &'a str,
+    pub ipv4: Option<Ipv4Addr>,
+    pub ipv6: Option<Ipv6Addr>,
+    pub port: u16,
+}
+
+/// See [`crate::Annotation`].
+#[derive(Clone, Debug)]
+pub struct AnnotationRef<'a> {
+    pub timestamp: Timestamp,
+    pub value: Text<'a>,
+    pub tags: Vec<TagRef<'a>>,
+    pub dropped_tags: u32,
+}
+
+/// See [`crate::Link`].
+#[derive(Clone, Debug)]
+pub struct LinkRef<'a> {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub trace_state: Text<'a>,
+    pub tags: Vec<TagRef<'a>>,
+    pub dropped_tags: u32,
+    pub flags: u32,
+}
+
+/// See [`crate::Resource`].
+#[derive(Clone, Debug)]
+pub struct ResourceRef<'a> {
+    /// Everything that follows, as it stands in the body; empty where it does not stand in one piece.
+    pub wire: &'a [u8],
+    pub tags: &'a [TagRef<'a>],
+    pub dropped_tags: u32,
+    pub schema_url: Text<'a>,
+}
+
+/// See [`crate::Scope`].
+#[derive(Clone, Debug)]
+pub struct ScopeRef<'a> {
+    pub name: Text<'a>,
+    pub version: Text<'a>,
+    pub tags: &'a [TagRef<'a>],
+    pub dropped_tags: u32,
+    pub schema_url: Text<'a>,
+}
+
+/// One key with its value.
+#[derive(Clone, Debug)]
+pub struct TagRef<'a> {
+    pub key: Text<'a>,
+    pub value: ValueRef<'a>,
+    /// Key and value as they stand in the body, so that what was seen before is known without
+    /// looking inside; empty where they do not stand in one piece. Equal bytes of one [`Dialect`]
+    /// mean equal tags.
+    pub wire: &'a [u8],
+    pub dialect: Dialect,
+}
+
+/// In which language the bytes of a tag are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OTLP's `KeyValue`, without its own key and length.
+    #[default]
+    Otlp,
+    /// `"key":"value"`, with or without white space around the colon.
+    Json,
+}
+
+/// Text that may still have to be looked into.
+#[derive(Clone, Debug)]
+pub enum Text<'a> {
+    Str(&'a str),
+    /// Nobody has looked yet whether it is UTF-8; where it is not, it reads as U+FFFD.
+    Bytes(&'a [u8]),
+    /// Between the quotes of a JSON string that was found to be valid, escapes and all.
+    Escaped(&'a str),
+    Owned(String),
+}
+
+/// See [`crate::Value`].
+#[derive(Clone, Debug)]
+pub enum ValueRef<'a> {
+    Text(Text<'a>),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Bytes(&'a [u8]),
+    /// Lists, maps, and whatever had to be made.
+    Owned(Value),
+    Empty,
+}
+
+impl<'a> TagRef<'a> {
+    /// A tag that does not stand in the body in one piece.
+    pub fn new(key: Text<'a>, value: ValueRef<'a>) -> Self {
+        Self { key, value, wire: &[], dialect: Dialect::default() }
+    }
+
+    pub fn to_owned(&self) -> (String, Value) {
+        (self.key.read().into_owned(), self.value.to_owned())
+    }
+}
+
+impl<'a> Text<'a> {
+    pub fn read(&self) -> Cow<'_, str> {
+        match self {
+            Self::Str(text) => Cow::Borrowed(text),
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes),
+            Self::Escaped(text) => Cow::Owned(unescaped(text)),
+            Self::Owned(text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// In lower case, as names of spans and services are.
+    pub fn to_lowercase(&self) -> Cow<'_, str> {
+        lower_case(self.read())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Str(text) | Self::Escaped(text) => text.is_empty(),
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Owned(text) => text.is_empty(),
+        }
+    }
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self::Str("")
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl ValueRef<'_> {
+    pub fn to_owned(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::Str(text.read().into_owned()),
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(value) => Value::Int(*value),
+            Self::Double(value) => Value::Double(*value),
+            Self::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+            Self::Owned(value) => value.clone(),
+            Self::Empty => Value::Empty,
+        }
+    }
+}
+
+impl<'a> EndpointRef<'a> {
+    pub fn to_owned(self) -> Endpoint {
+        Endpoint {
+            service_name: self.service_name.to_owned(),
+            ipv4: self.ipv4,
+            ipv6: self.ipv6,
+            port: self.port,
+        }
+    }
+}
+
+impl<'a> From<&'a Endpoint> for EndpointRef<'a> {
+    fn from(endpoint: &'a Endpoint) -> Self {
+        Self {
+            service_name: &endpoint.service_name,
+            ipv4: endpoint.ipv4,
+            ipv6: endpoint.ipv6,
+            port: endpoint.port,
+        }
+    }
+}
+
+/// The text in lower case; most of it is already.
+pub(crate) fn lower_case(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return text;
+    }
+    Cow::Owned(text.to_lowercase())
+}
