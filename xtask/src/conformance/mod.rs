@@ -29,10 +29,11 @@ enum Client {
 }
 
 /// All checks. A new one is a file and a line here.
-const CHECKS: [Check; 3] = [
+const CHECKS: [Check; 4] = [
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
+    Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
