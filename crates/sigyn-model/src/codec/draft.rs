@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
         self.tags.push(tag);
         // Keys may stand there twice, but not without end.
         if self.tags.len() >= 2 * TAGS_MAX {
-            self.dropped_tags = self.dropped_tags.saturating_add(bound(&mut self.tags));
+            self.dropped_tags = self.dropped_tags.saturating_add(bound(&mut self.tags, TAGS_MAX));
         }
     }
 
@@ -88,14 +88,14 @@ impl<'a> Draft<'a> {
         id: SpanId,
         sink: &mut impl SpanSink,
     ) -> Result<(), OverLimit> {
-        let over = bound(&mut self.tags);
+        let over = bound(&mut self.tags, TAGS_MAX);
         self.dropped_tags = self.dropped_tags.saturating_add(over);
         for annotation in &mut self.annotations {
-            let over = bound(&mut annotation.tags);
+            let over = bound(&mut annotation.tags, TAGS_MAX);
             annotation.dropped_tags = annotation.dropped_tags.saturating_add(over);
         }
         for link in &mut self.links {
-            let over = bound(&mut link.tags);
+            let over = bound(&mut link.tags, TAGS_MAX);
             link.dropped_tags = link.dropped_tags.saturating_add(over);
         }
         sort_annotations(&mut self.annotations);
@@ -144,8 +144,8 @@ impl<'a> EndpointDraft<'a> {
 }
 
 /// Makes a key stand once, where it stood first with the value that came last, and leaves out the
-/// keys beyond those that a span may have. Returns their number.
-fn bound(tags: &mut Vec<TagRef<'_>>) -> u32 {
+/// keys beyond so many. Returns their number.
+pub(crate) fn bound(tags: &mut Vec<TagRef<'_>>, tags_max: usize) -> u32 {
     /// Up to here, comparing each with each is quicker than sorting.
     const FEW: usize = 24;
     let same = |a: &TagRef<'_>, b: &TagRef<'_>| same_text(&a.key, &b.key);
@@ -166,8 +166,8 @@ fn bound(tags: &mut Vec<TagRef<'_>>) -> u32 {
             }
         }
     }
-    let over = kept.len().saturating_sub(TAGS_MAX);
-    kept.truncate(TAGS_MAX);
+    let over = kept.len().saturating_sub(tags_max);
+    kept.truncate(tags_max);
     *tags = kept;
     u32::try_from(over).unwrap_or(u32::MAX)
 }

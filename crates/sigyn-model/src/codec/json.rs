@@ -45,8 +45,8 @@ pub(crate) enum Scalar<'a> {
     Str(Cow<'a, str>),
 }
 
-/// A place in a text.
-#[derive(Debug)]
+/// A place in a text. A copy of it stays where it is.
+#[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -115,18 +115,28 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// What stands between another place, that this one was copied to, and this one.
+    pub(crate) fn since(&self, start: &Self) -> &'a str {
+        self.text.get(start.at..self.at).unwrap_or_default()
+    }
+
     /// Reads any value and forgets it.
     pub(crate) fn skip(&mut self) -> Result<(), JsonError> {
         self.skip_within(DEPTH_MAX)
     }
 
-    fn skip_within(&mut self, depth: u32) -> Result<(), JsonError> {
+    /// The same for values that may nest so deep.
+    pub(crate) fn skip_within(&mut self, depth_max: u32) -> Result<(), JsonError> {
+        self.skip_deeper(depth_max, depth_max)
+    }
+
+    fn skip_deeper(&mut self, depth: u32, depth_max: u32) -> Result<(), JsonError> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(JsonError::new(format!("Malformed: deeper than {DEPTH_MAX} values")));
+            return Err(JsonError::new(format!("Malformed: deeper than {depth_max} values")));
         };
         match self.peek() {
-            Some(b'[') => self.list(|json, _| json.skip_within(depth)),
-            Some(b'{') => self.object(|json, _| json.skip_within(depth)),
+            Some(b'[') => self.list(|json, _| json.skip_deeper(depth, depth_max)),
+            Some(b'{') => self.object(|json, _| json.skip_deeper(depth, depth_max)),
             _ => self.scalar().map(drop),
         }
     }
@@ -254,7 +264,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space.
-    fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
         }

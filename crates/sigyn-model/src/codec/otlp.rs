@@ -4,9 +4,9 @@
 //! target, which are its scraper's to say. What only Zipkin knows travels as attributes under
 //! `zipkin.`, see [`facts`]; `docs/formats/zipkin-view.md` lists them, and what of OTLP is not kept.
 
-mod facts;
+pub(super) mod facts;
 mod reader;
-mod remote;
+pub(super) mod remote;
 mod writer;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::span::DURATION_MAX;
 use crate::{Endpoint, Span, Value};
 
-pub(super) const SYNTHETIC: &str = "zipkin.synthetic";
+pub(in crate::codec) const SYNTHETIC: &str = "zipkin.synthetic";
 const DEBUG: &str = "zipkin.debug";
 const SHARED: &str = "zipkin.shared";
 const DURATION: &str = "zipkin.duration_ns";
@@ -50,11 +50,11 @@ struct Side {
 
 /// The facts of one span, as they are found among its attributes.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
-    pub(super) debug: bool,
-    pub(super) shared: bool,
-    pub(super) duration: Option<Duration>,
-    pub(super) zero_id: bool,
+pub(in crate::codec) struct Facts {
+    pub(in crate::codec) debug: bool,
+    pub(in crate::codec) shared: bool,
+    pub(in crate::codec) duration: Option<Duration>,
+    pub(in crate::codec) zero_id: bool,
     local: Endpoint,
     /// Whether the local name stands in `local`, which may be to say that there is none.
     local_name: bool,
@@ -63,7 +63,7 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Takes an attribute if it is a fact; else gives back the tag that it is.
-    pub(super) fn take(&mut self, key: String, value: Value) -> Option<(String, Value)> {
+    pub(in crate::codec) fn take(&mut self, key: String, value: Value) -> Option<(String, Value)> {
         if is_reserved(&key) && self.learn(&key, &value).is_some() {
             return None;
         }
@@ -93,7 +93,7 @@ impl Facts {
     }
 
     /// The local endpoint, of a span whose resource names this service.
-    pub(super) fn local_endpoint(&mut self, service_name: &str) -> Option<Endpoint> {
+    pub(in crate::codec) fn local_endpoint(&mut self, service_name: &str) -> Option<Endpoint> {
         let mut local = std::mem::take(&mut self.local);
         if !self.local_name {
             service_name.clone_into(&mut local.service_name);
@@ -102,7 +102,7 @@ impl Facts {
     }
 
     /// The remote endpoint, or what the other attributes say of it.
-    pub(super) fn remote_endpoint(
+    pub(in crate::codec) fn remote_endpoint(
         &mut self,
         otherwise: impl FnOnce() -> Option<Endpoint>,
     ) -> Option<Endpoint> {
@@ -139,7 +139,7 @@ impl Side {
 
 /// Tells all facts of a span that its reader could not see elsewhere: `service_name` is what its
 /// resource says, `remote` what its attributes say, and `duration_seen` whether start and end say it.
-pub(super) fn tell(
+pub(in crate::codec) fn tell(
     span: &Span,
     service_name: &str,
     remote: Option<&Endpoint>,
@@ -177,12 +177,12 @@ pub(super) fn tell(
 }
 
 /// A tag's key as it is written: out of the way of the facts.
-pub(super) fn escaped(key: &str) -> Cow<'_, str> {
+pub(in crate::codec) fn escaped(key: &str) -> Cow<'_, str> {
     if is_reserved(key) { Cow::Owned(format!("{ESCAPED}{key}")) } else { Cow::Borrowed(key) }
 }
 
 /// A tag's key as it was before it was written.
-pub(super) fn unescaped(key: String) -> String {
+pub(in crate::codec) fn unescaped(key: String) -> String {
     match key.strip_prefix(ESCAPED) {
         Some(inner) if is_reserved(inner) => inner.to_owned(),
         _ => key,

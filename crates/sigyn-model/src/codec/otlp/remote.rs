@@ -25,7 +25,7 @@ const OF_OTHERS: &[(&str, &str)] = &[
 /// `peer.service` names it, else the first address that is a host name does. The first address that
 /// is an IP address is its address. The port is that of the first address taken which has one. A span
 /// without kind calls nobody, so only `peer.service` counts: `server.address` may be its own.
-pub(super) fn endpoint(kind: Option<Kind>, tags: &Tags) -> Option<Endpoint> {
+pub(in crate::codec) fn endpoint(kind: Option<Kind>, tags: &Tags) -> Option<Endpoint> {
     let value = |key: &str| tags.iter().find(|(k, _)| k == key).map(|(_, value)| value);
     let mut endpoint = match value("peer.service") {
         Some(Value::Str(name)) => Endpoint::named(name),
