@@ -20,6 +20,7 @@ use crate::api::admin::{Admin, Healthy, ReloadRequest};
 use crate::cli::ServeFlags;
 use crate::collect::zipkin::Counters;
 use crate::config::{Config, Settings};
+use crate::environment::Environment;
 use crate::metrics::{ReloadState, Source};
 use crate::{Failure, api, collect, logging, metrics, reply, server};
 
@@ -34,7 +35,11 @@ const RELOADS_WAITING_MAX: usize = 4;
 pub(crate) fn serve(flags: ServeFlags) -> Result<(), Failure> {
     logging::start(flags.log_level, flags.log_format);
     raise_file_limit();
-    let settings = Settings::from_flags(flags).map_err(Failure::usage)?;
+    let environment = Environment::of_process().map_err(Failure::usage)?;
+    for note in &environment.notes {
+        tracing::info!("{note}");
+    }
+    let settings = Settings::from_flags(flags, environment).map_err(Failure::usage)?;
     let config = Config::load(settings.config_file.as_deref()).map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

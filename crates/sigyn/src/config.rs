@@ -13,6 +13,7 @@ use sigyn_scrape::ScrapeJob;
 use sigyn_store::Durability;
 
 use crate::cli::ServeFlags;
+use crate::environment::Environment;
 
 /// Read from the working directory if it is there and no file is named.
 const DEFAULT_FILE: &str = "sigyn.yml";
@@ -20,7 +21,7 @@ const DEFAULT_TRACES_PATH: &str = "/traces";
 const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_PORT: u16 = 9411;
 
-/// What the flags say, checked. Needs a restart to change.
+/// What the flags and Zipkin's variables say, checked. Needs a restart to change.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) storage_path: PathBuf,
     pub(crate) retention_time: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
+    /// Zipkin's variables; a flag goes before one.
+    pub(crate) environment: Environment,
 }
 
 /// What the file says, checked. Its jobs reload without a restart; `sigyn.storage` and
@@ -52,7 +55,7 @@ pub(crate) enum ConfigError {
 }
 
 impl Settings {
-    pub(crate) fn from_flags(flags: ServeFlags) -> anyhow::Result<Self> {
+    pub(crate) fn from_flags(flags: ServeFlags, environment: Environment) -> anyhow::Result<Self> {
         for (flag, address) in [
             ("--otlp.grpc.listen-address", &flags.otlp_grpc_listen),
             ("--otlp.http.listen-address", &flags.otlp_http_listen),
@@ -74,13 +77,14 @@ impl Settings {
         });
         Ok(Self {
             config_file,
-            listen: listen_addresses(flags.listen)?,
+            listen: listen_addresses(flags.listen, environment.query_port),
             max_connections: usize::try_from(flags.max_connections)?,
             route_prefix: route_prefix(&flags.route_prefix),
             lifecycle: flags.enable_lifecycle,
             storage_path: flags.storage_path,
             retention_time: retention_time.transpose()?,
             retention_bytes: retention_bytes.transpose()?,
+            environment,
         })
     }
 
@@ -100,17 +104,12 @@ impl Settings {
 }
 
 /// The flag, else Zipkin's `QUERY_PORT`, else all interfaces at 9411.
-fn listen_addresses(flags: Vec<String>) -> anyhow::Result<Vec<String>> {
-    if !flags.is_empty() {
-        return Ok(flags);
+fn listen_addresses(flags: Vec<String>, query_port: Option<u16>) -> Vec<String> {
+    if flags.is_empty() {
+        vec![format!("0.0.0.0:{}", query_port.unwrap_or(DEFAULT_PORT))]
+    } else {
+        flags
     }
-    let port = match std::env::var("QUERY_PORT") {
-        Ok(text) if !text.is_empty() => {
-            text.parse().with_context(|| format!("QUERY_PORT={text} is no port"))?
-        }
-        _ => DEFAULT_PORT,
-    };
-    Ok(vec![format!("0.0.0.0:{port}")])
 }
 
 fn route_prefix(text: &str) -> String {

@@ -7,6 +7,7 @@ mod cli;
 mod collect;
 mod config;
 mod demo;
+mod environment;
 mod http_client;
 mod logging;
 mod metrics;

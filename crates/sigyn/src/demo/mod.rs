@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::cli::{DemoFlags, LogFormat, LogLevel};
 use crate::config::{Config, Settings};
+use crate::environment::Environment;
 use crate::http_client::HttpClient;
 use crate::{Failure, logging};
 use scene::Scene;
@@ -90,6 +91,7 @@ async fn tracer(
         storage_path: folder.join("data"),
         retention_time: None,
         retention_bytes: Some(1 << 30),
+        environment: Environment::default(),
     };
     let last = port.saturating_add(PORTS_TRIED);
     // Port 0, at last, is any free one.
