@@ -9,6 +9,7 @@ pub mod otlp;
 mod owned;
 pub(crate) mod proto;
 pub mod sink;
+pub(crate) mod thrift;
 
 pub use format::{Format, decode, read};
 pub use json_v2::write_json_str;
