@@ -8,12 +8,14 @@ mod collect;
 mod config;
 mod demo;
 mod environment;
+mod grpc;
 mod http_client;
 mod logging;
 mod metrics;
 mod query;
 mod reply;
 mod server;
+mod unpack;
 
 use std::process::ExitCode;
 
