@@ -137,14 +137,14 @@ fn annotation() -> impl Strategy<Value = Annotation> {
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    (1..=u128::MAX, 1..=u64::MAX, any::<String>(), tags(), count()).prop_map(
-        |(trace_id, span_id, trace_state, tags, dropped_tags)| Link {
+    (1..=u128::MAX, 1..=u64::MAX, any::<String>(), tags(), (count(), count())).prop_map(
+        |(trace_id, span_id, trace_state, tags, (dropped_tags, flags))| Link {
             trace_id: TraceId::new(trace_id).unwrap(),
             span_id: SpanId::new(span_id).unwrap(),
             trace_state,
             tags,
             dropped_tags,
-            flags: 0,
+            flags,
         },
     )
 }
@@ -156,8 +156,16 @@ fn status() -> impl Strategy<Value = Status> {
 }
 
 fn scope() -> impl Strategy<Value = Arc<Scope>> {
-    ("[xy]?", "[12]?", tags()).prop_map(|(name, version, tags)| {
-        Arc::new(Scope { name, version, tags, ..Scope::default() })
+    ("[xy]?", "[12]?", tags(), count(), "[uv]?").prop_map(
+        |(name, version, tags, dropped_tags, schema_url)| {
+            Arc::new(Scope { name, version, tags, dropped_tags, schema_url })
+        },
+    )
+}
+
+fn resource() -> impl Strategy<Value = Arc<Resource>> {
+    (tags(), count(), "[uv]?").prop_map(|(tags, dropped_tags, schema_url)| {
+        Arc::new(Resource { tags, dropped_tags, schema_url })
     })
 }
 
@@ -201,11 +209,8 @@ pub(crate) fn span() -> impl Strategy<Value = Span> {
         (1..=u128::MAX, any::<u64>(), option::of(1..=u64::MAX)),
         (option::of(1..=u64::MAX), option::of(duration())),
         (tags(), vec(annotation(), 0..4), vec(link(), 0..3), status(), any::<String>()),
-        (count(), count(), count()),
-        (
-            option::of(scope()),
-            option::of(tags().prop_map(|tags| Arc::new(Resource { tags, ..Resource::default() }))),
-        ),
+        (count(), count(), count(), count()),
+        (option::of(scope()), option::of(resource())),
     )
         .prop_map(|(mut span, ids, times, said, dropped, origin)| {
             span.trace_id = TraceId::new(ids.0).unwrap();
@@ -214,7 +219,7 @@ pub(crate) fn span() -> impl Strategy<Value = Span> {
             span.timestamp = times.0.map(Timestamp::from_nanos);
             span.duration = times.1;
             (span.tags, span.annotations, span.links, span.status, span.trace_state) = said;
-            (span.dropped_tags, span.dropped_annotations, span.dropped_links) = dropped;
+            (span.dropped_tags, span.dropped_annotations, span.dropped_links, span.flags) = dropped;
             (span.scope, span.resource) = origin;
             span.normalize();
             span

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::codec::scan::lower_hex16;
+
 /// The id that all spans of a trace share. 64-bit ids are those whose high half is zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(u128);
@@ -103,6 +105,15 @@ fn parse_u64(text: &str, field: &'static str) -> Result<u64, IdError> {
 
 /// `None` if a character is not in `[0-9a-f]`. The caller bounds the length to 32.
 fn lower_hex(text: &str) -> Option<u128> {
+    let bytes = text.as_bytes();
+    if let Ok(digits) = bytes.try_into() {
+        return lower_hex16(digits).map(u128::from);
+    }
+    if let Some((high, low)) = bytes.split_first_chunk()
+        && let Ok(low) = low.try_into()
+    {
+        return Some(u128::from(lower_hex16(high)?) << 64 | u128::from(lower_hex16(low)?));
+    }
     text.bytes().try_fold(0u128, |id, byte| {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',

@@ -57,12 +57,16 @@ impl<'a> Draft<'a> {
         *self = Self { annotations, tags, links, ..Self::default() };
     }
 
+    #[inline]
     pub(crate) fn tag(&mut self, tag: TagRef<'a>) {
-        self.tags.push(tag);
-        // Keys may stand there twice, but not without end.
-        if self.tags.len() >= 2 * TAGS_MAX {
-            self.dropped_tags = self.dropped_tags.saturating_add(bound(&mut self.tags, TAGS_MAX));
-        }
+        push_tag(&mut self.tags, tag, &mut self.dropped_tags);
+    }
+
+    /// Makes each key stand once, and bounds their number: what [`Self::hand_over`] does anyway, for
+    /// who has to know it before.
+    pub(crate) fn settle_tags(&mut self) {
+        let over = bound(&mut self.tags, TAGS_MAX);
+        self.dropped_tags = self.dropped_tags.saturating_add(over);
     }
 
     pub(crate) fn annotation(&mut self, annotation: AnnotationRef<'a>) {
@@ -88,8 +92,7 @@ impl<'a> Draft<'a> {
         id: SpanId,
         sink: &mut impl SpanSink,
     ) -> Result<(), OverLimit> {
-        let over = bound(&mut self.tags, TAGS_MAX);
-        self.dropped_tags = self.dropped_tags.saturating_add(over);
+        self.settle_tags();
         for annotation in &mut self.annotations {
             let over = bound(&mut annotation.tags, TAGS_MAX);
             annotation.dropped_tags = annotation.dropped_tags.saturating_add(over);
@@ -127,6 +130,23 @@ impl<'a> Draft<'a> {
             dropped_links: self.dropped_links,
             flags: self.flags,
         })
+    }
+}
+
+/// Puts a tag behind others. Keys may stand there twice, but not without end.
+#[inline]
+pub(crate) fn push_tag<'a>(tags: &mut Vec<TagRef<'a>>, tag: TagRef<'a>, dropped: &mut u32) {
+    tags.push(tag);
+    if tags.len() >= 2 * TAGS_MAX {
+        *dropped = dropped.saturating_add(bound(tags, TAGS_MAX));
+    }
+}
+
+impl From<Endpoint> for EndpointDraft<'_> {
+    fn from(endpoint: Endpoint) -> Self {
+        let Endpoint { service_name, ipv4, ipv6, port } = endpoint;
+        let address = Endpoint { service_name: String::new(), ipv4, ipv6, port };
+        Self { service_name: Text::Owned(service_name), address }
     }
 }
 

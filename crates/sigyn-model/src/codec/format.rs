@@ -1,7 +1,7 @@
 //! Every format that spans come in, under one name each.
 
 use super::sink::SpanSink;
-use super::{DecodeError, Decoded, Limits, json_v2, otlp};
+use super::{DecodeError, Decoded, Limits, SpanVec, json_v2, otlp};
 
 /// A format of whole messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,20 +27,49 @@ pub enum Format {
     JaegerThriftCompact,
 }
 
+impl Format {
+    /// What its messages are, in the words of an error: `... reading List<Span> from json`.
+    pub(crate) fn content(self) -> &'static str {
+        match self {
+            Self::ZipkinJsonV2 | Self::ZipkinJsonV1 => "List<Span> from json",
+            Self::ZipkinProto3 => "List<Span> from proto3",
+            Self::ZipkinThrift => "List<Span> from TBinary",
+            Self::ZipkinThriftCompact => "List<Span> from TCompact",
+            Self::OtlpProto => "ExportTraceServiceRequest from protobuf",
+            Self::OtlpJson => "ExportTraceServiceRequest from json",
+            Self::JaegerProto => "PostSpansRequest from protobuf",
+            Self::JaegerThrift => "Batch from TBinary",
+            Self::JaegerThriftCompact => "Batch from TCompact",
+        }
+    }
+}
+
 /// Reads a whole message into owned spans.
 pub fn decode(format: Format, body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
-    match format {
-        Format::ZipkinJsonV2 => {
-            let spans = json_v2::decode_list_within(body, limits)?;
-            Ok(Decoded { spans, problems: Vec::new() })
-        }
-        Format::OtlpProto => otlp::decode_within(body, limits),
-        _ => Err(DecodeError::new(format!("{format:?} cannot be read"))),
+    let mut sink =
+        SpanVec::within(limits, body.len()).map_err(|over| DecodeError::over(format, over))?;
+    match read(format, body, &mut sink) {
+        Ok(()) => Ok(sink.into_decoded()),
+        Err(error) => Err(sink.explained(error)),
     }
 }
 
 /// Reads a whole message into a sink. What the sink took before an error it has taken.
 pub fn read(format: Format, body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
-    let _ = (body, sink);
+    match format {
+        Format::ZipkinJsonV2 => json_v2::read(body, sink),
+        Format::ZipkinProto3 => unreadable(format),
+        Format::ZipkinJsonV1 => unreadable(format),
+        Format::ZipkinThrift => unreadable(format),
+        Format::ZipkinThriftCompact => unreadable(format),
+        Format::OtlpProto => otlp::read(body, sink),
+        Format::OtlpJson => unreadable(format),
+        Format::JaegerProto => unreadable(format),
+        Format::JaegerThrift => unreadable(format),
+        Format::JaegerThriftCompact => unreadable(format),
+    }
+}
+
+fn unreadable(format: Format) -> Result<(), DecodeError> {
     Err(DecodeError::new(format!("{format:?} cannot be read")))
 }

@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use crate::codec::{OverLimit, shortened};
+use crate::codec::sink::Text;
+use crate::codec::{OverLimit, scan, shortened};
 
 /// How deep values may nest in what is skipped. Deeper text is an attack, not a span.
 const DEPTH_MAX: u32 = 128;
@@ -31,7 +32,7 @@ impl JsonError {
 
 impl From<OverLimit> for JsonError {
     fn from(over: OverLimit) -> Self {
-        Self { over_limit: true, ..Self::new(over.to_string()) }
+        Self { over_limit: !matches!(over, OverLimit::Problems(_)), ..Self::new(over.to_string()) }
     }
 }
 
@@ -45,12 +46,16 @@ pub(crate) enum Scalar<'a> {
     Str(Cow<'a, str>),
 }
 
-/// A place in a text. A copy of it stays where it is.
+/// Reads on in a text.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
+
+/// Where something begins in a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(usize);
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
@@ -58,6 +63,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a list; `element` must consume one value. It is told how many came before.
+    #[inline]
     pub(crate) fn list(
         &mut self,
         mut element: impl FnMut(&mut Self, usize) -> Result<(), JsonError>,
@@ -81,15 +87,32 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
+        self.members(|json, key, _| {
+            let key = match key {
+                Text::Str(key) => Cow::Borrowed(key),
+                key => Cow::Owned(key.read().into_owned()),
+            };
+            member(json, key)
+        })
+    }
+
+    /// The same with keys as they stand there. `member` is also told where its key's quote stands:
+    /// see [`Self::text_from`].
+    #[inline]
+    pub(crate) fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Text<'a>, Place) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         self.expect(b'{', "an object")?;
         if self.take(b'}') {
             return Ok(());
         }
         loop {
             self.expect(b'"', "a name in quotes")?;
-            let key = self.string()?;
+            let place = Place(self.at - 1);
+            let key = self.quoted()?;
             self.expect(b':', "':'")?;
-            member(self, key)?;
+            member(self, key, place)?;
             if !self.take(b',') {
                 return self.expect(b'}', "',' or '}'");
             }
@@ -97,6 +120,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads `null`, if that is what comes next.
+    #[inline]
     pub(crate) fn null(&mut self) -> bool {
         self.peek() == Some(b'n') && self.word("null")
     }
@@ -105,7 +129,11 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
-                self.string().map(Scalar::Str)
+                let text = self.quoted()?;
+                Ok(Scalar::Str(match text {
+                    Text::Str(text) => Cow::Borrowed(text),
+                    text => Cow::Owned(text.read().into_owned()),
+                }))
             }
             Some(b'-' | b'0'..=b'9') => self.number().map(Scalar::Number),
             Some(b'n') if self.word("null") => Ok(Scalar::Null),
@@ -115,9 +143,62 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// A string as it stands there, or a number in its own spelling. `None` for `null` and the like.
+    #[inline]
+    pub(crate) fn text(&mut self) -> Result<Option<Text<'a>>, JsonError> {
+        if self.take(b'"') {
+            return self.quoted().map(Some);
+        }
+        match self.scalar()? {
+            Scalar::Number(number) => Ok(Some(Text::Str(number))),
+            _ => Ok(None),
+        }
+    }
+
+    /// A whole number that is spelled as such and is small enough; if that is not what comes next,
+    /// it is left there.
+    #[inline]
+    pub(crate) fn whole_number(&mut self) -> Option<u64> {
+        /// Any number of so many digits fits.
+        const DIGITS_MAX: usize = 18;
+        self.peek();
+        let digits = &self.text.as_bytes()[self.at..];
+        let mut number = 0;
+        for (at, byte) in digits.iter().enumerate().take(DIGITS_MAX + 1) {
+            match byte {
+                b'0'..=b'9' => number = number * 10 + u64::from(byte - b'0'),
+                b'.' | b'e' | b'E' => return None,
+                _ if at == 0 || (digits[0] == b'0' && at > 1) => return None,
+                _ => {
+                    self.at += at;
+                    return Some(number);
+                }
+            }
+        }
+        None
+    }
+
+    /// Where the next value begins.
+    pub(crate) fn place(&mut self) -> Place {
+        self.peek();
+        Place(self.at)
+    }
+
+    /// What stands between a place and here.
+    #[inline]
+    pub(crate) fn text_from(&self, place: Place) -> &'a str {
+        self.text.get(place.0..self.at).unwrap_or_default()
+    }
+
     /// What stands between another place, that this one was copied to, and this one.
     pub(crate) fn since(&self, start: &Self) -> &'a str {
-        self.text.get(start.at..self.at).unwrap_or_default()
+        self.text_from(Place(start.at))
+    }
+
+    /// Takes this text, if it is what comes next.
+    pub(crate) fn take_text(&mut self, text: &str) -> bool {
+        self.peek();
+        self.word(text)
     }
 
     /// Reads any value and forgets it.
@@ -136,36 +217,37 @@ impl<'a> Scanner<'a> {
         };
         match self.peek() {
             Some(b'[') => self.list(|json, _| json.skip_deeper(depth, depth_max)),
-            Some(b'{') => self.object(|json, _| json.skip_deeper(depth, depth_max)),
-            _ => self.scalar().map(drop),
+            Some(b'{') => self.members(|json, _, _| json.skip_deeper(depth, depth_max)),
+            _ => self.text().map(drop),
         }
     }
 
     /// The rest of a string whose opening quote was read.
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        let mut copied: Option<String> = None;
-        let mut run = self.at;
-        loop {
-            match self.byte() {
-                None => return Err(self.malformed("the end of a string")),
-                Some(b'"') => {
-                    let rest = &self.text[run..self.at];
-                    self.at += 1;
-                    return Ok(match copied {
-                        None => Cow::Borrowed(rest),
-                        Some(text) => Cow::Owned(text + rest),
-                    });
-                }
-                Some(b'\\') => {
-                    let copied = copied.get_or_insert_default();
-                    copied.push_str(&self.text[run..self.at]);
-                    self.at += 1;
-                    copied.push(self.escape()?);
-                    run = self.at;
-                }
-                Some(_) => self.at += 1,
+    #[inline]
+    fn quoted(&mut self) -> Result<Text<'a>, JsonError> {
+        let start = self.at;
+        match scan::quote_or_backslash(self.text.as_bytes(), start) {
+            Some(end) if self.text.as_bytes()[end] == b'"' => {
+                self.at = end + 1;
+                Ok(Text::Str(&self.text[start..end]))
             }
+            found => self.escaped(start, found),
         }
+    }
+
+    /// The rest of a string with escapes: the first one was found there, or the end of the text.
+    #[cold]
+    fn escaped(&mut self, start: usize, mut found: Option<usize>) -> Result<Text<'a>, JsonError> {
+        while let Some(at) = found {
+            self.at = at + 1;
+            if self.text.as_bytes()[at] == b'"' {
+                return Ok(Text::Escaped(&self.text[start..at]));
+            }
+            self.escape()?;
+            found = scan::quote_or_backslash(self.text.as_bytes(), self.at);
+        }
+        self.at = self.text.len();
+        Err(self.malformed("the end of a string"))
     }
 
     /// What stands for one character after a backslash.
@@ -259,11 +341,13 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// The next byte that is not white space.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
@@ -271,6 +355,7 @@ impl<'a> Scanner<'a> {
         self.byte()
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
@@ -279,10 +364,12 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    fn expect(&mut self, byte: u8, what: &str) -> Result<(), JsonError> {
+    #[inline]
+    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), JsonError> {
         if self.take(byte) { Ok(()) } else { Err(self.malformed(what)) }
     }
 
+    #[cold]
     fn malformed(&self, expected: &str) -> JsonError {
         JsonError::new(format!("Malformed: expected {expected} at byte {}", self.at))
     }

@@ -6,5 +6,5 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use reader::{check_list, decode_list, decode_list_within};
+pub use reader::{check_list, decode_list, decode_list_within, read};
 pub use writer::{encode_links, encode_list, write_json_str, write_span};

@@ -8,6 +8,7 @@ mod limits;
 pub mod otlp;
 mod owned;
 pub(crate) mod proto;
+pub(crate) mod scan;
 pub mod sink;
 pub(crate) mod thrift;
 
@@ -19,6 +20,7 @@ pub use owned::SpanVec;
 pub(crate) use limits::{ANNOTATIONS_MAX, LINKS_MAX, Meter, shortened};
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::Span;
 
@@ -52,5 +54,17 @@ impl DecodeError {
             Cow::Owned(shorter) => shorter,
         };
         Self { message, over_limit: false }
+    }
+
+    /// What is wrong with a body of this format.
+    pub(crate) fn reading(format: Format, cause: &dyn fmt::Display) -> Self {
+        Self::new(format!("{cause} reading {}", format.content()))
+    }
+
+    /// Which limit a body of this format breaks.
+    pub(crate) fn over(format: Format, over: OverLimit) -> Self {
+        // Bad spans are more than a matter of size.
+        let over_limit = !matches!(over, OverLimit::Problems(_));
+        Self { over_limit, ..Self::reading(format, &over) }
     }
 }

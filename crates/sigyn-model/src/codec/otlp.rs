@@ -4,6 +4,7 @@
 //! target, which are its scraper's to say. What only Zipkin knows travels as attributes under
 //! `zipkin.`, see [`facts`]; `docs/formats/zipkin-view.md` lists them, and what of OTLP is not kept.
 
+mod attribute;
 pub(super) mod facts;
 mod reader;
 pub(super) mod remote;
@@ -12,7 +13,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use reader::{decode, decode_within};
+pub use reader::{decode, decode_within, read};
 pub use writer::encode;
 
 /// The attribute of a resource that names the service.

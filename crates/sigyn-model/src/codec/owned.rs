@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, TagRef};
-use super::{Decoded, Limits, Meter, OverLimit};
-use crate::{Annotation, Link, Resource, Scope, Span, Status, Tags};
+use super::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, TagRef, ValueRef};
+use super::{DecodeError, Decoded, Limits, Meter, OverLimit};
+use crate::{Annotation, Link, Resource, Scope, Span, Status, Tags, Value};
 
 /// A body with more bad spans than this is no list of spans.
 pub(crate) const PROBLEMS_MAX: usize = 10_000;
@@ -18,6 +18,9 @@ pub struct SpanVec {
     /// Where in the body it stands: address and length.
     resource_at: (usize, usize),
     scope: Option<Arc<Scope>>,
+    /// Which limit an origin broke.
+    over: Option<OverLimit>,
+    refused_problem: bool,
 }
 
 impl SpanVec {
@@ -29,6 +32,8 @@ impl SpanVec {
             resource: None,
             resource_at: (0, 0),
             scope: None,
+            over: None,
+            refused_problem: false,
         })
     }
 
@@ -36,22 +41,44 @@ impl SpanVec {
         self.decoded
     }
 
+    /// An error of the reader, with an example where too many bad spans are the reason.
+    pub(crate) fn explained(&self, error: DecodeError) -> DecodeError {
+        match self.decoded.problems.first() {
+            Some(first) if self.refused_problem => {
+                DecodeError::new(format!("more than {PROBLEMS_MAX} bad spans, first {first}"))
+            }
+            _ => error,
+        }
+    }
+
     fn tags(&mut self, tags: &[TagRef<'_>]) -> Result<Tags, OverLimit> {
         self.meter.add_tags(tags.len())?;
+        for tag in tags {
+            if let ValueRef::Owned(value) = &tag.value {
+                self.meter.add(nested_bytes(value))?;
+            }
+        }
         Ok(tags.iter().map(TagRef::to_owned).collect())
+    }
+
+    /// The same for what many spans share, where there is no answering with an error yet.
+    fn shared_tags(&mut self, tags: &[TagRef<'_>]) -> Tags {
+        self.tags(tags).unwrap_or_else(|over| {
+            self.over = Some(over);
+            Tags::new()
+        })
     }
 }
 
 impl SpanSink for SpanVec {
     fn origin(&mut self, resource: Option<&ResourceRef<'_>>, scope: Option<&ScopeRef<'_>>) {
-        let owned = |tags: &[TagRef<'_>]| tags.iter().map(TagRef::to_owned).collect::<Tags>();
         // Each scope of a resource begins with it anew, and a resource may be large.
         let at = resource.map_or((0, 0), |r| (r.wire.as_ptr().addr(), r.wire.len()));
         if at.1 == 0 || at != self.resource_at {
             self.resource_at = at;
             self.resource = resource.map(|resource| {
                 Arc::new(Resource {
-                    tags: owned(resource.tags),
+                    tags: self.shared_tags(resource.tags),
                     dropped_tags: resource.dropped_tags,
                     schema_url: resource.schema_url.read().into_owned(),
                 })
@@ -61,7 +88,7 @@ impl SpanSink for SpanVec {
             Arc::new(Scope {
                 name: scope.name.read().into_owned(),
                 version: scope.version.read().into_owned(),
-                tags: owned(scope.tags),
+                tags: self.shared_tags(scope.tags),
                 dropped_tags: scope.dropped_tags,
                 schema_url: scope.schema_url.read().into_owned(),
             })
@@ -69,6 +96,9 @@ impl SpanSink for SpanVec {
     }
 
     fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit> {
+        if let Some(over) = self.over {
+            return Err(over);
+        }
         self.meter.add_span()?;
         self.meter.add(span.annotations.len() * size_of::<Annotation>())?;
         self.meter.add(span.links.len() * size_of::<Link>())?;
@@ -127,10 +157,26 @@ impl SpanSink for SpanVec {
     }
 
     fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit> {
+        self.meter.add_span()?;
         if self.decoded.problems.len() >= PROBLEMS_MAX {
+            self.refused_problem = true;
             return Err(OverLimit::Problems(PROBLEMS_MAX));
         }
         self.decoded.problems.push(problem.to_string());
         Ok(())
+    }
+}
+
+/// What stands in lists and maps, without its texts: those are in the body.
+fn nested_bytes(value: &Value) -> usize {
+    match value {
+        Value::List(values) => {
+            values.iter().map(|value| size_of::<Value>() + nested_bytes(value)).sum()
+        }
+        Value::Map(entries) => {
+            let entry = |(_, value): &(String, Value)| size_of::<String>() + nested_bytes(value);
+            entries.len() * size_of::<Value>() + entries.iter().map(entry).sum::<usize>()
+        }
+        _ => 0,
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum ProtoError {
     Group,
     #[error("Malformed: values nested too deep")]
     Depth,
+    #[error("Malformed: more than {max} {what} in one span")]
+    Many { what: &'static str, max: u32 },
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
 }
@@ -42,39 +44,77 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
+    #[inline(always)]
     fn read(&mut self) -> Result<Option<(u32, Wire<'a>)>, ProtoError> {
-        let mut open_groups: Vec<u64> = Vec::new();
         while !self.rest.is_empty() {
             let key = self.varint()?;
-            let (number, wire_type) = (key >> 3, key & 7);
-            let unknown = ProtoError::Field { number, wire_type };
-            let small = u32::try_from(number).ok().filter(|n| (1..1 << 29).contains(n));
-            let small = small.ok_or(unknown)?;
-            let wire = match wire_type {
+            let number = number_of(key)?;
+            let wire = match key & 7 {
                 0 => Wire::Varint(self.varint()?),
                 1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
                 2 => {
                     let length = self.varint()?;
                     Wire::Bytes(self.take(length)?)
                 }
-                3 if open_groups.len() < GROUP_DEPTH_MAX => {
-                    open_groups.push(number);
+                3 => {
+                    self.skip_group(number)?;
                     continue;
                 }
-                3 => return Err(ProtoError::Depth),
-                4 if open_groups.pop() == Some(number) => continue,
                 4 => return Err(ProtoError::Group),
                 5 => Wire::Fixed32(u32::from_le_bytes(self.array()?)),
-                _ => return Err(unknown),
+                wire_type => return Err(ProtoError::Field { number: key >> 3, wire_type }),
             };
-            if open_groups.is_empty() {
-                return Ok(Some((small, wire)));
-            }
+            return Ok(Some((number, wire)));
         }
-        if open_groups.is_empty() { Ok(None) } else { Err(ProtoError::Group) }
+        Ok(None)
     }
 
+    /// Skips a group whose opening key was read, and what it holds.
+    #[cold]
+    fn skip_group(&mut self, number: u32) -> Result<(), ProtoError> {
+        let mut open_groups = vec![number];
+        while !open_groups.is_empty() {
+            if self.rest.is_empty() {
+                return Err(ProtoError::Group);
+            }
+            let key = self.varint()?;
+            let number = number_of(key)?;
+            match key & 7 {
+                0 => drop(self.varint()?),
+                1 => drop(self.array::<8>()?),
+                2 => {
+                    let length = self.varint()?;
+                    self.take(length)?;
+                }
+                3 if open_groups.len() < GROUP_DEPTH_MAX => open_groups.push(number),
+                3 => return Err(ProtoError::Depth),
+                4 if open_groups.pop() == Some(number) => {}
+                4 => return Err(ProtoError::Group),
+                5 => drop(self.array::<4>()?),
+                wire_type => return Err(ProtoError::Field { number: key >> 3, wire_type }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Most varints are keys and lengths of one byte.
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, ProtoError> {
+        match self.rest {
+            [byte @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            [low, high @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, ProtoError> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
@@ -90,6 +130,7 @@ impl<'a> Fields<'a> {
         Err(ProtoError::LongVarint)
     }
 
+    #[inline(always)]
     fn take(&mut self, length: u64) -> Result<&'a [u8], ProtoError> {
         let split = usize::try_from(length).ok().and_then(|n| self.rest.split_at_checked(n));
         let available = self.rest.len();
@@ -98,6 +139,7 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ProtoError> {
         let split = self.rest.split_first_chunk();
         let available = self.rest.len();
@@ -107,9 +149,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The number of the field that a key opens.
+#[inline(always)]
+fn number_of(key: u64) -> Result<u32, ProtoError> {
+    let number = u32::try_from(key >> 3).ok().filter(|number| (1..1 << 29).contains(number));
+    number.ok_or(ProtoError::Field { number: key >> 3, wire_type: key & 7 })
+}
+
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Wire<'a>), ProtoError>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let field = self.read();
         if field.is_err() {
@@ -136,6 +186,14 @@ pub(crate) fn put_varint_field_always(out: &mut Vec<u8>, number: u32, value: u64
 pub(crate) fn put_fixed64_field(out: &mut Vec<u8>, number: u32, value: u64) {
     put_key(out, number, 1);
     out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a field that is left out where it is zero.
+pub(crate) fn put_fixed32_field(out: &mut Vec<u8>, number: u32, value: u32) {
+    if value != 0 {
+        put_key(out, number, 5);
+        out.extend_from_slice(&value.to_le_bytes());
+    }
 }
 
 /// Appends bytes or text, even if there are none.

@@ -93,7 +93,8 @@ pub struct LinkRef<'a> {
 /// See [`crate::Resource`].
 #[derive(Clone, Debug)]
 pub struct ResourceRef<'a> {
-    /// Everything that follows, as it stands in the body; empty where it does not stand in one piece.
+    /// The tags and how many were dropped, as they stand in the body; empty where there are none, or
+    /// not in one piece. While one body is read, the same place in memory is the same resource.
     pub wire: &'a [u8],
     pub tags: &'a [TagRef<'a>],
     pub dropped_tags: u32,
@@ -171,7 +172,10 @@ impl<'a> Text<'a> {
     pub fn read(&self) -> Cow<'_, str> {
         match self {
             Self::Str(text) => Cow::Borrowed(text),
-            Self::Bytes(bytes) => String::from_utf8_lossy(bytes),
+            Self::Bytes(bytes) => match simdutf8::basic::from_utf8(bytes) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(bytes),
+            },
             Self::Escaped(text) => Cow::Owned(unescaped(text)),
             Self::Owned(text) => Cow::Borrowed(text),
         }

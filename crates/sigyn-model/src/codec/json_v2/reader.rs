@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::codec::draft::{Draft, EndpointDraft};
 use crate::codec::json::{JsonError, Scalar, Scanner};
-use crate::codec::{ANNOTATIONS_MAX, DecodeError, Limits, Meter, shortened};
-use crate::value::push_tag;
-use crate::{Annotation, Endpoint, IdError, Kind, Span, SpanId, Tags, Timestamp, TraceId, Value};
+use crate::codec::sink::{AnnotationRef, Dialect, SpanSink, TagRef, Text, ValueRef};
+use crate::codec::{self, DecodeError, Format, Limits, shortened};
+use crate::{IdError, Kind, Span, SpanId, Timestamp, TraceId};
 
 /// A message quotes no more of a key or a value, in characters.
 const QUOTE_CHARS_MAX: usize = 150;
@@ -51,128 +52,111 @@ pub fn decode_list(body: &[u8]) -> Result<Vec<Span>, DecodeError> {
 
 /// The same for a body that must not become more spans than a reader has room for.
 pub fn decode_list_within(body: &[u8], limits: Limits) -> Result<Vec<Span>, DecodeError> {
+    codec::decode(Format::ZipkinJsonV2, body, limits).map(|decoded| decoded.spans)
+}
+
+/// Reads a list of spans into a sink, by the rules of [`decode_list`].
+pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     if body.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    read_list(body, limits).map_err(|cause| DecodeError {
+    let text = match simdutf8::basic::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    };
+    read_list(&text, sink).map_err(|cause| DecodeError {
         over_limit: cause.over_limit,
-        ..DecodeError::new(format!("{cause} reading List<Span> from json"))
+        ..DecodeError::reading(Format::ZipkinJsonV2, &cause)
     })
 }
 
-fn read_list(body: &[u8], limits: Limits) -> Result<Vec<Span>, JsonError> {
-    let mut meter = Meter::new(limits, body.len())?;
-    let text = String::from_utf8_lossy(body);
-    let mut spans = Vec::new();
-    Scanner::new(&text).list(|json, index| {
-        meter.add_span()?;
-        spans.push(read_span(json, index, &mut meter)?);
-        Ok(())
-    })?;
-    Ok(spans)
+fn read_list(text: &str, sink: &mut impl SpanSink) -> Result<(), JsonError> {
+    let mut span = SpanReader::default();
+    Scanner::new(text).list(|json, index| span.read(json, index, sink))
 }
 
-/// A span while its fields come in, in any order and perhaps more than once.
+/// Reads the spans of one list, one after the other.
 #[derive(Default)]
-struct Draft {
+struct SpanReader<'a> {
+    draft: Draft<'a>,
     trace_id: Option<TraceId>,
-    parent_id: Option<SpanId>,
     id: Option<SpanId>,
-    kind: Option<Kind>,
-    name: String,
-    timestamp: Option<Timestamp>,
-    duration: Option<Duration>,
-    local_endpoint: Option<Endpoint>,
-    remote_endpoint: Option<Endpoint>,
-    annotations: Vec<Annotation>,
-    tags: Tags,
-    debug: bool,
-    shared: bool,
-    dropped_annotations: u32,
-    dropped_tags: u32,
+    /// The last local endpoint, as it stands in the text and as it was read. Most often the next
+    /// one is the same.
+    last_local: Option<(&'a str, EndpointDraft<'a>)>,
 }
 
-fn read_span(json: &mut Scanner<'_>, index: usize, meter: &mut Meter) -> Result<Span, JsonError> {
-    let mut draft = Draft::default();
-    json.object(|json, key| draft.read_field(json, &key, index, meter))?;
-    draft.finish()
-}
-
-impl Draft {
-    fn read_field(
+impl<'a> SpanReader<'a> {
+    #[inline]
+    fn read(
         &mut self,
-        json: &mut Scanner<'_>,
-        key: &str,
+        json: &mut Scanner<'a>,
         index: usize,
-        meter: &mut Meter,
+        sink: &mut impl SpanSink,
     ) -> Result<(), JsonError> {
-        let required = matches!(key, "traceId" | "id");
+        self.draft.clear();
+        (self.trace_id, self.id) = (None, None);
+        json.members(|json, key, _| self.field(json, &key.read(), index))?;
+        match (self.trace_id, self.id) {
+            (Some(trace_id), Some(id)) => Ok(self.draft.hand_over(trace_id, id, sink)?),
+            (None, Some(_)) => Err(JsonError::new("Missing : traceId")),
+            (Some(_), None) => Err(JsonError::new("Missing : id")),
+            (None, None) => Err(JsonError::new("Missing : traceId id")),
+        }
+    }
+
+    #[inline]
+    fn field(&mut self, json: &mut Scanner<'a>, key: &str, index: usize) -> Result<(), JsonError> {
+        let required = matches!(key.as_bytes(), b"traceId" | b"id");
         if !required && json.null() {
             return Ok(());
         }
-        match key {
-            "traceId" => self.trace_id = Some(TraceId::parse(&string(json, key)?)?),
-            "parentId" => self.parent_id = SpanId::parse_parent(&string(json, key)?)?,
-            "id" => self.id = Some(SpanId::parse(&string(json, key)?)?),
-            "kind" => self.kind = Some(kind(&string(json, key)?)?),
-            "name" => self.name = string(json, key)?.to_lowercase(),
-            "timestamp" => self.timestamp = timestamp(integer(json, key)?),
-            "duration" => self.duration = duration(integer(json, key)?),
-            "localEndpoint" => self.local_endpoint = endpoint(json)?,
-            "remoteEndpoint" => self.remote_endpoint = endpoint(json)?,
-            "annotations" => json.list(|json, i| {
+        let draft = &mut self.draft;
+        match key.as_bytes() {
+            b"traceId" => self.trace_id = Some(TraceId::parse(&string(json, key)?.read())?),
+            b"parentId" => draft.parent_id = SpanId::parse_parent(&string(json, key)?.read())?,
+            b"id" => self.id = Some(SpanId::parse(&string(json, key)?.read())?),
+            b"kind" => draft.kind = Some(kind(&string(json, key)?.read())?),
+            b"name" => draft.name = string(json, key)?,
+            b"timestamp" => draft.timestamp = timestamp(integer(json, key)?),
+            b"duration" => draft.duration = duration(integer(json, key)?),
+            b"localEndpoint" => self.local_endpoint(json)?,
+            b"remoteEndpoint" => draft.remote_endpoint = endpoint(json)?,
+            b"annotations" => json.list(|json, i| {
                 match annotation(json, index, i)? {
-                    Some(annotation) if self.annotations.len() < ANNOTATIONS_MAX => {
-                        meter.add(size_of::<Annotation>())?;
-                        self.annotations.push(annotation);
-                    }
-                    _ => self.dropped_annotations = self.dropped_annotations.saturating_add(1),
+                    Some(annotation) => draft.annotation(annotation),
+                    None => draft.dropped_annotations = draft.dropped_annotations.saturating_add(1),
                 }
                 Ok(())
             })?,
-            "tags" => json.object(|json, key| {
+            b"tags" => json.members(|json, key, place| {
                 if json.null() {
-                    let key = shortened(&key, QUOTE_CHARS_MAX);
-                    return Err(JsonError::new(format!("No value at $[{index}].tags.{key}")));
+                    return Err(no_value(&key, index));
                 }
-                let value = string(json, &key)?.into_owned();
-                meter.add_tag()?;
-                let tag = (key.into_owned(), Value::Str(value));
-                push_tag(&mut self.tags, tag, &mut self.dropped_tags);
+                let Some(value) = json.text()? else { return Err(no_string(&key.read())) };
+                let value = ValueRef::Text(value);
+                let wire = json.text_from(place).as_bytes();
+                draft.tag(TagRef { key, value, wire, dialect: Dialect::Json });
                 Ok(())
             })?,
-            "debug" => self.debug = boolean(json, key)?,
-            "shared" => self.shared = boolean(json, key)?,
+            b"debug" => draft.debug = boolean(json, key)?,
+            b"shared" => draft.shared = boolean(json, key)?,
             _ => json.skip()?,
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<Span, JsonError> {
-        let (trace_id, id) = match (self.trace_id, self.id) {
-            (Some(trace_id), Some(id)) => (trace_id, id),
-            (None, Some(_)) => return Err(JsonError::new("Missing : traceId")),
-            (Some(_), None) => return Err(JsonError::new("Missing : id")),
-            (None, None) => return Err(JsonError::new("Missing : traceId id")),
+    fn local_endpoint(&mut self, json: &mut Scanner<'a>) -> Result<(), JsonError> {
+        self.draft.local_endpoint = match &self.last_local {
+            Some((text, last)) if json.take_text(text) => last.clone(),
+            _ => {
+                let place = json.place();
+                let endpoint = endpoint(json)?;
+                self.last_local = Some((json.text_from(place), endpoint.clone()));
+                endpoint
+            }
         };
-        let mut span = Span {
-            parent_id: self.parent_id,
-            kind: self.kind,
-            name: self.name,
-            timestamp: self.timestamp,
-            duration: self.duration,
-            local_endpoint: self.local_endpoint,
-            remote_endpoint: self.remote_endpoint,
-            annotations: self.annotations,
-            tags: self.tags,
-            debug: self.debug,
-            shared: self.shared,
-            dropped_annotations: self.dropped_annotations,
-            dropped_tags: self.dropped_tags,
-            ..Span::new(trace_id, id)
-        };
-        span.normalize();
-        Ok(span)
+        Ok(())
     }
 }
 
@@ -182,39 +166,48 @@ impl From<IdError> for JsonError {
     }
 }
 
-fn endpoint(json: &mut Scanner<'_>) -> Result<Option<Endpoint>, JsonError> {
-    let mut endpoint = Endpoint::default();
-    json.object(|json, key| {
+#[cold]
+fn no_value(key: &Text<'_>, index: usize) -> JsonError {
+    let key = key.read();
+    let key = shortened(&key, QUOTE_CHARS_MAX);
+    JsonError::new(format!("No value at $[{index}].tags.{key}"))
+}
+
+fn endpoint<'a>(json: &mut Scanner<'a>) -> Result<EndpointDraft<'a>, JsonError> {
+    let mut endpoint = EndpointDraft::default();
+    json.members(|json, key, _| {
         if json.null() {
             return Ok(());
         }
+        let key = key.read();
         match &*key {
-            "serviceName" => endpoint.service_name = string(json, &key)?.to_lowercase(),
-            "ipv4" | "ipv6" => endpoint.set_ip_text(&string(json, &key)?),
+            "serviceName" => endpoint.service_name = string(json, &key)?,
+            "ipv4" | "ipv6" => endpoint.address.set_ip_text(&string(json, &key)?.read()),
             "port" => {
                 let port = integer(json, &key)?.max(0);
-                endpoint.port = u16::try_from(port)
+                endpoint.address.port = u16::try_from(port)
                     .map_err(|_| JsonError::new(format!("invalid port {port}")))?;
             }
             _ => json.skip()?,
         }
         Ok(())
     })?;
-    Ok(endpoint.into_option())
+    Ok(endpoint)
 }
 
 /// `None` for one whose time cannot be kept.
-fn annotation(
-    json: &mut Scanner<'_>,
+fn annotation<'a>(
+    json: &mut Scanner<'a>,
     span_index: usize,
     index: usize,
-) -> Result<Option<Annotation>, JsonError> {
+) -> Result<Option<AnnotationRef<'a>>, JsonError> {
     let (mut us, mut value) = (0, None);
-    json.object(|json, key| {
+    json.members(|json, key, _| {
+        let key = key.read();
         match &*key {
             "timestamp" | "value" if json.null() => {}
             "timestamp" => us = integer(json, &key)?,
-            "value" => value = Some(string(json, &key)?.into_owned()),
+            "value" => value = Some(string(json, &key)?),
             _ => json.skip()?,
         }
         Ok(())
@@ -222,7 +215,7 @@ fn annotation(
     match value {
         Some(value) if us > 0 => {
             let annotation =
-                |timestamp| Annotation { timestamp, value, tags: Vec::new(), dropped_tags: 0 };
+                |timestamp| AnnotationRef { timestamp, value, tags: Vec::new(), dropped_tags: 0 };
             Ok(timestamp(us).map(annotation))
         }
         _ => {
@@ -259,20 +252,33 @@ fn positive(us: i64) -> Option<u64> {
 }
 
 /// Text, or a number in its own spelling.
-fn string<'a>(json: &mut Scanner<'a>, key: &str) -> Result<Cow<'a, str>, JsonError> {
-    match json.scalar()? {
-        Scalar::Str(text) => Ok(text),
-        Scalar::Number(number) => Ok(Cow::Borrowed(number)),
-        Scalar::Bool(_) | Scalar::Null => {
-            let key = shortened(key, QUOTE_CHARS_MAX);
-            Err(JsonError::new(format!("{key} is not a string")))
-        }
+#[inline]
+fn string<'a>(json: &mut Scanner<'a>, key: &str) -> Result<Text<'a>, JsonError> {
+    match json.text()? {
+        Some(text) => Ok(text),
+        None => Err(no_string(key)),
     }
 }
 
+#[cold]
+fn no_string(key: &str) -> JsonError {
+    let key = shortened(key, QUOTE_CHARS_MAX);
+    JsonError::new(format!("{key} is not a string"))
+}
+
 /// A whole number, however it is spelled: `12`, `"12"`, `12.0`, `1.2e1`.
+#[inline]
 fn integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
+    match json.whole_number().map(i64::try_from) {
+        Some(Ok(number)) => Ok(number),
+        _ => other_integer(json, key),
+    }
+}
+
+#[inline(never)]
+fn other_integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
     let text = string(json, key)?;
+    let text = text.read();
     if let Ok(number) = text.parse() {
         return Ok(number);
     }

@@ -18,10 +18,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::codec::sink::Text;
 use crate::span::DURATION_MAX;
 use crate::{Endpoint, Span, Value};
 
 pub(in crate::codec) const SYNTHETIC: &str = "zipkin.synthetic";
+const PREFIX: &str = "zipkin.";
 const DEBUG: &str = "zipkin.debug";
 const SHARED: &str = "zipkin.shared";
 const DURATION: &str = "zipkin.duration_ns";
@@ -101,6 +103,11 @@ impl Facts {
         local.into_option()
     }
 
+    /// The remote endpoint, if there are facts about it. An empty one says that there is none.
+    pub(in crate::codec) fn remote(&mut self) -> Option<Endpoint> {
+        self.remote.take()
+    }
+
     /// The remote endpoint, or what the other attributes say of it.
     pub(in crate::codec) fn remote_endpoint(
         &mut self,
@@ -176,6 +183,17 @@ pub(in crate::codec) fn tell(
     }
 }
 
+/// Whether a key has to be looked into: most keys are none of these, at first sight.
+#[inline]
+pub(in crate::codec) fn may_be_reserved(key: &Text<'_>) -> bool {
+    match key {
+        Text::Bytes(key) => key.starts_with(PREFIX.as_bytes()),
+        Text::Str(key) => key.starts_with(PREFIX),
+        Text::Owned(key) => key.starts_with(PREFIX),
+        Text::Escaped(_) => true,
+    }
+}
+
 /// A tag's key as it is written: out of the way of the facts.
 pub(in crate::codec) fn escaped(key: &str) -> Cow<'_, str> {
     if is_reserved(key) { Cow::Owned(format!("{ESCAPED}{key}")) } else { Cow::Borrowed(key) }
@@ -190,7 +208,7 @@ pub(in crate::codec) fn unescaped(key: String) -> String {
 }
 
 fn is_reserved(key: &str) -> bool {
-    if !key.starts_with("zipkin.") {
+    if !key.starts_with(PREFIX) {
         return false;
     }
     let of_side = |side: &Side| [side.service_name, side.ipv4, side.ipv6, side.port].contains(&key);

@@ -3,21 +3,20 @@
 //! Fields may come in any order, so what spans share is read before them. Text that is no UTF-8 gets
 //! U+FFFD where it is broken.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
+use super::attribute::Attributes;
 use super::facts::{self, Facts};
 use super::{SERVICE_NAME, kind, remote};
+use crate::codec::draft::{self, Draft, EndpointDraft};
 use crate::codec::proto::{Fields, ProtoError, Wire};
-use crate::codec::{ANNOTATIONS_MAX, DecodeError, Decoded, LINKS_MAX, Limits, Meter};
-use crate::value::{self, TAGS_MAX, push_tag};
-use crate::{
-    Annotation, Kind, Link, Resource, Scope, Span, SpanId, Status, StatusCode, Tags, Timestamp,
-    TraceId, Value,
+use crate::codec::sink::{
+    AnnotationRef, BadSpan, LinkRef, ResourceRef, ScopeRef, SpanSink, TagRef, Text, ValueRef,
 };
-
-/// How deep lists and maps may nest in a value.
-const VALUE_DEPTH_MAX: u32 = 64;
+use crate::codec::{self, DecodeError, Decoded, Format, Limits};
+use crate::value::TAGS_MAX;
+use crate::{Kind, SpanId, StatusCode, Tags, Timestamp, TraceId};
 
 /// In bytes.
 const SERVICE_NAME_MAX: usize = 1_024;
@@ -25,12 +24,9 @@ const SERVICE_NAME_MAX: usize = 1_024;
 /// Attributes of a resource or a scope; further ones are dropped. All of its spans are searched by them.
 const ORIGIN_TAGS_MAX: usize = 1_000;
 
-/// A body with more bad spans than this is no list of spans.
-const PROBLEMS_MAX: usize = 10_000;
-
 /// Why a span cannot be kept.
 #[derive(Debug, thiserror::Error)]
-enum BadSpan {
+enum Flaw {
     #[error("{field} has {length} bytes, not {expected}")]
     IdLength { field: &'static str, length: usize, expected: usize },
     #[error("{field} is all zeros")]
@@ -46,36 +42,28 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
 
 /// The same for a body that must not become more spans than a reader has room for.
 pub fn decode_within(body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
-    let refused = |cause: ProtoError| DecodeError {
-        over_limit: matches!(cause, ProtoError::OverLimit(_)),
-        ..DecodeError::new(format!("{cause} reading ExportTraceServiceRequest from protobuf"))
-    };
-    let meter = Meter::new(limits, body.len()).map_err(|over| refused(over.into()))?;
-    let mut reader = Reader { decoded: Decoded::default(), seen: 0, meter };
-    reader.request(body).map_err(refused)?;
-    let problems = reader.decoded.problems.len();
-    if problems > PROBLEMS_MAX {
-        let first = &reader.decoded.problems[0];
-        return Err(DecodeError::new(format!("more than {PROBLEMS_MAX} bad spans, first {first}")));
-    }
-    Ok(reader.decoded)
+    codec::decode(Format::OtlpProto, body, limits)
 }
 
-struct Reader {
-    decoded: Decoded,
+/// Reads an `ExportTraceServiceRequest` into a sink. A bad span is a problem and takes no other with it.
+pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
+    let mut reader = Reader { sink, seen: 0, joined: Vec::new() };
+    reader.request(body).map_err(|cause| match cause {
+        ProtoError::OverLimit(over) => DecodeError::over(Format::OtlpProto, over),
+        cause => DecodeError::reading(Format::OtlpProto, &cause),
+    })
+}
+
+struct Reader<'s, S> {
+    sink: &'s mut S,
     /// How many spans have been read, good or bad.
     seen: usize,
-    meter: Meter,
+    /// Resources that came in parts. No other may take their place in memory, by which sinks know
+    /// them again.
+    joined: Vec<Vec<u8>>,
 }
 
-/// What the spans of one resource share.
-struct Origin {
-    resource: Option<Arc<Resource>>,
-    /// Lower case; empty means absent.
-    service_name: String,
-}
-
-impl Reader {
+impl<S: SpanSink> Reader<'_, S> {
     fn request(&mut self, body: &[u8]) -> Result<(), ProtoError> {
         for field in Fields::new(body) {
             if let (1, Wire::Bytes(message)) = field? {
@@ -86,57 +74,66 @@ impl Reader {
     }
 
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), ProtoError> {
-        let mut resource: Option<Tags> = None;
+        let (mut parts, mut schema_url): (Option<Cow<'_, [u8]>>, &[u8]) = (None, &[]);
         for field in Fields::new(message) {
-            if let (1, Wire::Bytes(message)) = field? {
-                self.resource(message, resource.get_or_insert_default())?;
+            match field? {
+                // Parts of one message, one after the other, are the message.
+                (1, Wire::Bytes(part)) => match &mut parts {
+                    None => parts = Some(Cow::Borrowed(part)),
+                    Some(parts) => parts.to_mut().extend_from_slice(part),
+                },
+                (3, Wire::Bytes(url)) => schema_url = url,
+                _ => {}
             }
         }
-        let origin = Origin::new(resource);
-        for field in Fields::new(message) {
-            if let (2, Wire::Bytes(message)) = field? {
-                self.scope_spans(message, &origin)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn resource(&mut self, message: &[u8], tags: &mut Tags) -> Result<(), ProtoError> {
-        for field in Fields::new(message) {
-            if let (1, Wire::Bytes(attribute)) = field? {
-                push_tag(tags, read_tag(attribute, &mut self.meter)?, &mut 0);
-            }
-        }
-        Ok(())
-    }
-
-    fn scope_spans(&mut self, message: &[u8], origin: &Origin) -> Result<(), ProtoError> {
-        let mut scope: Option<Scope> = None;
-        for field in Fields::new(message) {
-            if let (1, Wire::Bytes(message)) = field? {
-                read_scope(message, scope.get_or_insert_default(), &mut self.meter)?;
-            }
-        }
-        let scope = scope.map(|mut scope| {
-            value::bound(&mut scope.tags, ORIGIN_TAGS_MAX);
-            Arc::new(scope)
+        let origin = Origin::read(parts.as_deref(), schema_url)?;
+        let resource = origin.is_resource.then_some(ResourceRef {
+            wire: parts.as_deref().unwrap_or_default(),
+            tags: &origin.tags,
+            dropped_tags: origin.dropped_tags,
+            schema_url: Text::Bytes(schema_url),
         });
+        let mut span = SpanReader { origin: &origin, draft: Draft::default() };
         for field in Fields::new(message) {
             if let (2, Wire::Bytes(message)) = field? {
-                self.meter.add_span()?;
-                match read_span(message, origin, &mut self.meter) {
-                    Ok(span) => {
-                        self.decoded.spans.push(Span {
-                            scope: scope.clone(),
-                            resource: origin.resource.clone(),
-                            ..span
-                        });
+                self.scope_spans(message, resource.as_ref(), &mut span)?;
+            }
+        }
+        if let Some(Cow::Owned(parts)) = parts {
+            self.joined.push(parts);
+        }
+        Ok(())
+    }
+
+    fn scope_spans<'a>(
+        &mut self,
+        message: &'a [u8],
+        resource: Option<&ResourceRef<'_>>,
+        span: &mut SpanReader<'a>,
+    ) -> Result<(), ProtoError> {
+        let mut scope: Option<ScopeDraft<'_>> = None;
+        let mut schema_url: &[u8] = &[];
+        for field in Fields::new(message) {
+            match field? {
+                (1, Wire::Bytes(message)) => scope.get_or_insert_default().read(message)?,
+                (3, Wire::Bytes(url)) => schema_url = url,
+                _ => {}
+            }
+        }
+        if scope.is_none() && !schema_url.is_empty() {
+            scope = Some(ScopeDraft::default());
+        }
+        let scope = scope.as_mut().map(|scope| scope.finish(schema_url));
+        self.sink.origin(resource, scope.as_ref());
+        for field in Fields::new(message) {
+            if let (2, Wire::Bytes(message)) = field? {
+                match span.read(message, self.sink) {
+                    Ok(()) => {}
+                    Err(Flaw::Wire(over @ ProtoError::OverLimit(_))) => return Err(over),
+                    Err(flaw) => {
+                        let reason = flaw.to_string();
+                        self.sink.problem(BadSpan { index: self.seen, reason })?;
                     }
-                    Err(BadSpan::Wire(over @ ProtoError::OverLimit(_))) => return Err(over),
-                    Err(problem) if self.decoded.problems.len() <= PROBLEMS_MAX => {
-                        self.decoded.problems.push(format!("span {}: {problem}", self.seen));
-                    }
-                    Err(_) => {}
                 }
                 self.seen += 1;
             }
@@ -145,22 +142,51 @@ impl Reader {
     }
 }
 
-impl Origin {
-    fn new(resource: Option<Tags>) -> Self {
-        let Some(mut tags) = resource else {
-            return Self { resource: None, service_name: String::new() };
-        };
-        value::bound(&mut tags, ORIGIN_TAGS_MAX);
-        let service_name = service_name(&tags);
-        let synthetic =
-            |(key, value): &(String, Value)| key == facts::SYNTHETIC && *value == Value::Bool(true);
-        if tags.iter().any(synthetic) {
-            return Self { resource: None, service_name };
+/// What the spans of one resource share.
+#[derive(Default)]
+struct Origin<'a> {
+    /// Whether it is more than a way to say whose the spans are.
+    is_resource: bool,
+    tags: Vec<TagRef<'a>>,
+    dropped_tags: u32,
+    /// Lower case; empty means absent.
+    service_name: String,
+}
+
+impl<'a> Origin<'a> {
+    fn read(resource: Option<&'a [u8]>, schema_url: &[u8]) -> Result<Self, ProtoError> {
+        let mut origin =
+            Self { is_resource: resource.is_some() || !schema_url.is_empty(), ..Self::default() };
+        let mut dropped_before = 0;
+        let mut attributes = Attributes::default();
+        for field in Fields::new(resource.unwrap_or_default()) {
+            match field? {
+                (1, Wire::Bytes(attribute)) => {
+                    let tag = attributes.read(attribute)?;
+                    draft::push_tag(&mut origin.tags, tag, &mut origin.dropped_tags);
+                }
+                (2, Wire::Varint(count)) => dropped_before = as_count(count),
+                _ => {}
+            }
         }
-        for (key, _) in &mut tags {
-            *key = facts::unescaped(std::mem::take(key));
+        let over = draft::bound(&mut origin.tags, ORIGIN_TAGS_MAX).saturating_add(dropped_before);
+        origin.dropped_tags = origin.dropped_tags.saturating_add(over);
+        let name = origin.tags.iter().find(|tag| tag.key.read() == SERVICE_NAME);
+        if let Some(name) = name {
+            origin.service_name = as_service_name(&name.value.to_owned().text());
         }
-        Self { resource: Some(Arc::new(Resource { tags, ..Resource::default() })), service_name }
+        for tag in &mut origin.tags {
+            if !facts::may_be_reserved(&tag.key) {
+                continue;
+            }
+            let key = tag.key.read().into_owned();
+            if key == facts::SYNTHETIC && matches!(tag.value, ValueRef::Bool(true)) {
+                origin.is_resource = false;
+            }
+            tag.key = Text::Owned(facts::unescaped(key));
+            tag.wire = &[];
+        }
+        Ok(origin)
     }
 }
 
@@ -176,97 +202,144 @@ pub(super) fn as_service_name(text: &str) -> String {
     if text.len() > SERVICE_NAME_MAX { String::new() } else { text.to_lowercase() }
 }
 
-fn read_scope(message: &[u8], scope: &mut Scope, meter: &mut Meter) -> Result<(), ProtoError> {
-    for field in Fields::new(message) {
-        match field? {
-            (1, Wire::Bytes(name)) => scope.name = text(name),
-            (2, Wire::Bytes(version)) => scope.version = text(version),
-            (3, Wire::Bytes(attribute)) => {
-                push_tag(&mut scope.tags, read_tag(attribute, meter)?, &mut 0);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+#[derive(Default)]
+struct ScopeDraft<'a> {
+    name: &'a [u8],
+    version: &'a [u8],
+    tags: Vec<TagRef<'a>>,
+    /// Dropped by the sender, and by us.
+    dropped_tags: (u32, u32),
 }
 
-fn read_span(message: &[u8], origin: &Origin, meter: &mut Meter) -> Result<Span, BadSpan> {
-    let mut span = read_ids(message)?;
-    meter.add(origin.service_name.len()).map_err(ProtoError::from)?;
-    // Dropped by the sender; what is dropped here is added.
-    let (mut tags_before, mut annotations_before) = (0, 0);
-    let mut facts = Facts::default();
-    let (mut start, mut end) = (0, 0);
-    for field in Fields::new(message) {
-        match field? {
-            (3, Wire::Bytes(state)) => span.trace_state = text(state),
-            (5, Wire::Bytes(name)) => span.name = text(name).to_lowercase(),
-            (6, Wire::Varint(number)) => span.kind = as_kind(number),
-            (7, Wire::Fixed64(nanos)) => start = nanos,
-            (8, Wire::Fixed64(nanos)) => end = nanos,
-            (9, Wire::Bytes(attribute)) => {
-                let (key, value) = read_tag(attribute, meter)?;
-                if let Some(tag) = facts.take(key, value) {
-                    push_tag(&mut span.tags, tag, &mut span.dropped_tags);
+impl<'a> ScopeDraft<'a> {
+    fn read(&mut self, message: &'a [u8]) -> Result<(), ProtoError> {
+        let mut attributes = Attributes::default();
+        for field in Fields::new(message) {
+            match field? {
+                (1, Wire::Bytes(name)) => self.name = name,
+                (2, Wire::Bytes(version)) => self.version = version,
+                (3, Wire::Bytes(attribute)) => {
+                    let tag = attributes.read(attribute)?;
+                    draft::push_tag(&mut self.tags, tag, &mut self.dropped_tags.1);
                 }
+                (4, Wire::Varint(count)) => self.dropped_tags.0 = as_count(count),
+                _ => {}
             }
-            (10, Wire::Varint(count)) => tags_before = as_count(count),
-            (11, Wire::Bytes(event)) => {
-                let event = read_event(event, meter)?;
-                if span.annotations.len() < ANNOTATIONS_MAX {
-                    span.annotations.push(event);
-                } else {
-                    span.dropped_annotations = span.dropped_annotations.saturating_add(1);
-                }
-            }
-            (12, Wire::Varint(count)) => annotations_before = as_count(count),
-            (13, Wire::Bytes(link)) => match read_link(link, meter) {
-                Ok(link) if span.links.len() < LINKS_MAX => span.links.push(link),
-                Err(BadSpan::Wire(error)) => return Err(error.into()),
-                // A link to nowhere is no reason to lose the span.
-                Ok(_) | Err(_) => span.dropped_links = span.dropped_links.saturating_add(1),
-            },
-            (14, Wire::Varint(count)) => {
-                span.dropped_links = span.dropped_links.saturating_add(as_count(count));
-            }
-            (15, Wire::Bytes(status)) => read_status(status, &mut span.status)?,
-            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, schema_url: &'a [u8]) -> ScopeRef<'_> {
+        let over = draft::bound(&mut self.tags, ORIGIN_TAGS_MAX);
+        let (by_sender, by_us) = self.dropped_tags;
+        ScopeRef {
+            name: Text::Bytes(self.name),
+            version: Text::Bytes(self.version),
+            tags: &self.tags,
+            dropped_tags: by_sender.saturating_add(by_us).saturating_add(over),
+            schema_url: Text::Bytes(schema_url),
         }
     }
-    if span.id.as_u64() == 0 && !facts.zero_id {
-        return Err(zero("span_id"));
-    }
-    span.dropped_tags = span.dropped_tags.saturating_add(tags_before);
-    span.dropped_annotations = span.dropped_annotations.saturating_add(annotations_before);
-    span.timestamp = (start > 0).then(|| Timestamp::from_nanos(start));
-    span.duration = facts.duration.or_else(|| duration(start, end));
-    span.debug = facts.debug;
-    span.shared = facts.shared;
-    span.normalize();
-    span.local_endpoint = facts.local_endpoint(&origin.service_name);
-    span.remote_endpoint = facts.remote_endpoint(|| remote::endpoint(span.kind, &span.tags));
-    Ok(span)
 }
 
-/// A span with its ids alone. Its own may be zero.
-fn read_ids(message: &[u8]) -> Result<Span, BadSpan> {
-    let (mut trace_id, mut id, mut parent_id): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-    for field in Fields::new(message) {
-        match field? {
-            (1, Wire::Bytes(bytes)) => trace_id = bytes,
-            (2, Wire::Bytes(bytes)) => id = bytes,
-            (4, Wire::Bytes(bytes)) => parent_id = bytes,
-            _ => {}
+/// Reads the spans of one resource, one after the other.
+struct SpanReader<'a> {
+    origin: &'a Origin<'a>,
+    draft: Draft<'a>,
+}
+
+impl<'a> SpanReader<'a> {
+    fn read(&mut self, message: &'a [u8], sink: &mut impl SpanSink) -> Result<(), Flaw> {
+        let draft = &mut self.draft;
+        draft.clear();
+        let (mut trace_id, mut id, mut parent_id): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+        let (mut start, mut end) = (0, 0);
+        // Dropped by the sender; what is dropped here is added.
+        let (mut tags_before, mut annotations_before, mut links_before) = (0, 0, 0);
+        let mut facts: Option<Facts> = None;
+        let (mut peer, mut most_tags) = (remote::Seen::default(), 0);
+        let mut attributes = Attributes::default();
+        for field in Fields::new(message) {
+            match field? {
+                (1, Wire::Bytes(bytes)) => trace_id = bytes,
+                (2, Wire::Bytes(bytes)) => id = bytes,
+                (3, Wire::Bytes(state)) => draft.trace_state = Text::Bytes(state),
+                (4, Wire::Bytes(bytes)) => parent_id = bytes,
+                (5, Wire::Bytes(name)) => draft.name = Text::Bytes(name),
+                (6, Wire::Varint(number)) => draft.kind = as_kind(number),
+                (7, Wire::Fixed64(nanos)) => start = nanos,
+                (8, Wire::Fixed64(nanos)) => end = nanos,
+                (9, Wire::Bytes(attribute)) => {
+                    let mut tag = attributes.read(attribute)?;
+                    if facts::may_be_reserved(&tag.key) {
+                        let key = tag.key.read().into_owned();
+                        let facts = facts.get_or_insert_default();
+                        match facts.take(key, tag.value.to_owned()) {
+                            // The same bytes are another tag elsewhere.
+                            Some((key, _)) => tag = TagRef::new(Text::Owned(key), tag.value),
+                            None => continue,
+                        }
+                    }
+                    peer.see(&tag.key, draft.tags.len());
+                    draft.tag(tag);
+                    most_tags = most_tags.max(draft.tags.len());
+                }
+                (10, Wire::Varint(count)) => tags_before = as_count(count),
+                (11, Wire::Bytes(event)) => draft.annotation(read_event(event, &mut attributes)?),
+                (12, Wire::Varint(count)) => annotations_before = as_count(count),
+                (13, Wire::Bytes(link)) => match read_link(link, &mut attributes) {
+                    Ok(link) => draft.link(link),
+                    Err(Flaw::Wire(error)) => return Err(error.into()),
+                    // A link to nowhere is no reason to lose the span.
+                    Err(_) => draft.dropped_links = draft.dropped_links.saturating_add(1),
+                },
+                (14, Wire::Varint(count)) => links_before = as_count(count),
+                (15, Wire::Bytes(status)) => read_status(status, draft)?,
+                (16, Wire::Fixed32(flags)) => draft.flags = flags,
+                _ => {}
+            }
+        }
+        let trace_id = as_trace_id(trace_id)?;
+        let id = SpanId::from_raw(u64::from_be_bytes(id_bytes("span_id", id)?));
+        if !parent_id.is_empty() {
+            let parent_id = u64::from_be_bytes(id_bytes("parent_span_id", parent_id)?);
+            // Some senders spell "no parent" as zeros.
+            draft.parent_id = SpanId::new(parent_id);
+        }
+        if id.as_u64() == 0 && !facts.as_ref().is_some_and(|facts| facts.zero_id) {
+            return Err(zero("span_id"));
+        }
+        draft.dropped_tags = draft.dropped_tags.saturating_add(tags_before);
+        draft.dropped_annotations = draft.dropped_annotations.saturating_add(annotations_before);
+        draft.dropped_links = draft.dropped_links.saturating_add(links_before);
+        draft.timestamp = (start > 0).then(|| Timestamp::from_nanos(start));
+        draft.duration = duration(start, end);
+        if most_tags > TAGS_MAX {
+            // They do not stand where they were seen.
+            draft.settle_tags();
+            peer = remote::Seen::among(&draft.tags);
+        }
+        draft.remote_endpoint = peer.endpoint(draft.kind, &draft.tags);
+        draft.local_endpoint = EndpointDraft::named(Text::Str(&self.origin.service_name));
+        if let Some(facts) = facts {
+            self.apply(facts);
+        }
+        self.draft.hand_over(trace_id, id, sink).map_err(|over| ProtoError::from(over).into())
+    }
+
+    /// What Zipkin knows goes before what OTLP says.
+    #[cold]
+    fn apply(&mut self, mut facts: Facts) {
+        let draft = &mut self.draft;
+        draft.debug = facts.debug;
+        draft.shared = facts.shared;
+        draft.duration = facts.duration.or(draft.duration);
+        let local = facts.local_endpoint(&self.origin.service_name);
+        draft.local_endpoint = local.unwrap_or_default().into();
+        if let Some(remote) = facts.remote() {
+            draft.remote_endpoint = remote.into();
         }
     }
-    let trace_id = as_trace_id(trace_id)?;
-    let id = SpanId::from_raw(u64::from_be_bytes(id_bytes("span_id", id)?));
-    let mut span = Span::new(trace_id, id);
-    if !parent_id.is_empty() {
-        // Some senders spell "no parent" as zeros.
-        span.parent_id = SpanId::new(u64::from_be_bytes(id_bytes("parent_span_id", parent_id)?));
-    }
-    Ok(span)
 }
 
 /// A span that ended in the nanosecond in which it began did end; one that ended before it began, or
@@ -276,66 +349,67 @@ fn duration(start: u64, end: u64) -> Option<Duration> {
     known.then(|| Duration::from_nanos((end - start).max(1)))
 }
 
-fn read_event(message: &[u8], meter: &mut Meter) -> Result<Annotation, ProtoError> {
-    meter.add(size_of::<Annotation>())?;
+fn read_event<'a>(
+    message: &'a [u8],
+    attributes: &mut Attributes,
+) -> Result<AnnotationRef<'a>, ProtoError> {
     let mut dropped_before = 0;
-    let mut event = Annotation {
+    let mut event = AnnotationRef {
         timestamp: Timestamp::from_nanos(0),
-        value: String::new(),
+        value: Text::default(),
         tags: Vec::new(),
         dropped_tags: 0,
     };
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Fixed64(nanos)) => event.timestamp = Timestamp::from_nanos(nanos),
-            (2, Wire::Bytes(name)) => event.value = text(name),
+            (2, Wire::Bytes(name)) => event.value = Text::Bytes(name),
             (3, Wire::Bytes(attribute)) => {
-                push_tag(&mut event.tags, read_tag(attribute, meter)?, &mut event.dropped_tags);
+                let tag = attributes.read(attribute)?;
+                draft::push_tag(&mut event.tags, tag, &mut event.dropped_tags);
             }
             (4, Wire::Varint(count)) => dropped_before = as_count(count),
             _ => {}
         }
     }
-    let over = value::bound(&mut event.tags, TAGS_MAX).saturating_add(dropped_before);
-    event.dropped_tags = event.dropped_tags.saturating_add(over);
+    event.dropped_tags = event.dropped_tags.saturating_add(dropped_before);
     Ok(event)
 }
 
-fn read_link(message: &[u8], meter: &mut Meter) -> Result<Link, BadSpan> {
-    meter.add(size_of::<Link>()).map_err(ProtoError::from)?;
+fn read_link<'a>(message: &'a [u8], attributes: &mut Attributes) -> Result<LinkRef<'a>, Flaw> {
     let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
-    let (mut trace_state, mut tags) = (String::new(), Vec::new());
-    let (mut dropped_tags, mut dropped_before) = (0u32, 0);
+    let (mut trace_state, mut tags) = (Text::default(), Vec::new());
+    let (mut dropped_tags, mut dropped_before, mut flags) = (0u32, 0, 0);
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Bytes(bytes)) => trace_id = bytes,
             (2, Wire::Bytes(bytes)) => span_id = bytes,
-            (3, Wire::Bytes(state)) => trace_state = text(state),
+            (3, Wire::Bytes(state)) => trace_state = Text::Bytes(state),
             (4, Wire::Bytes(attribute)) => {
-                push_tag(&mut tags, read_tag(attribute, meter)?, &mut dropped_tags);
+                draft::push_tag(&mut tags, attributes.read(attribute)?, &mut dropped_tags);
             }
             (5, Wire::Varint(count)) => dropped_before = as_count(count),
+            (6, Wire::Fixed32(bits)) => flags = bits,
             _ => {}
         }
     }
-    let over = value::bound(&mut tags, TAGS_MAX).saturating_add(dropped_before);
     let span_id = SpanId::new(u64::from_be_bytes(id_bytes("span_id", span_id)?));
-    Ok(Link {
+    Ok(LinkRef {
         trace_id: as_trace_id(trace_id)?,
         span_id: span_id.ok_or(zero("span_id"))?,
         trace_state,
         tags,
-        dropped_tags: dropped_tags.saturating_add(over),
-        flags: 0,
+        dropped_tags: dropped_tags.saturating_add(dropped_before),
+        flags,
     })
 }
 
-fn read_status(message: &[u8], status: &mut Status) -> Result<(), ProtoError> {
+fn read_status<'a>(message: &'a [u8], draft: &mut Draft<'a>) -> Result<(), ProtoError> {
     for field in Fields::new(message) {
         match field? {
-            (2, Wire::Bytes(message)) => status.message = text(message),
+            (2, Wire::Bytes(message)) => draft.status_message = Text::Bytes(message),
             (3, Wire::Varint(code)) => {
-                status.code = match code {
+                draft.status_code = match code {
                     1 => StatusCode::Ok,
                     2 => StatusCode::Error,
                     _ => StatusCode::Unset,
@@ -345,66 +419,6 @@ fn read_status(message: &[u8], status: &mut Status) -> Result<(), ProtoError> {
         }
     }
     Ok(())
-}
-
-fn read_tag(message: &[u8], meter: &mut Meter) -> Result<(String, Value), ProtoError> {
-    read_key_value(message, VALUE_DEPTH_MAX, meter)
-}
-
-fn read_key_value(
-    message: &[u8],
-    depth: u32,
-    meter: &mut Meter,
-) -> Result<(String, Value), ProtoError> {
-    meter.add_tag()?;
-    let (mut key, mut value) = (String::new(), Value::Empty);
-    for field in Fields::new(message) {
-        match field? {
-            (1, Wire::Bytes(bytes)) => key = text(bytes),
-            (2, Wire::Bytes(message)) => value = read_value(message, depth, meter)?,
-            _ => {}
-        }
-    }
-    Ok((key, value))
-}
-
-fn read_value(message: &[u8], depth: u32, meter: &mut Meter) -> Result<Value, ProtoError> {
-    let depth = depth.checked_sub(1).ok_or(ProtoError::Depth)?;
-    let mut value = Value::Empty;
-    for field in Fields::new(message) {
-        value = match field? {
-            (1, Wire::Bytes(bytes)) => Value::Str(text(bytes)),
-            (2, Wire::Varint(number)) => Value::Bool(number != 0),
-            (3, Wire::Varint(number)) => Value::Int(number.cast_signed()),
-            (4, Wire::Fixed64(bits)) => Value::Double(f64::from_bits(bits)),
-            (5, Wire::Bytes(message)) => {
-                let mut values = Vec::new();
-                for field in Fields::new(message) {
-                    if let (1, Wire::Bytes(message)) = field? {
-                        meter.add(size_of::<Value>())?;
-                        values.push(read_value(message, depth, meter)?);
-                    }
-                }
-                Value::List(values)
-            }
-            (6, Wire::Bytes(message)) => {
-                let mut entries = Vec::new();
-                for field in Fields::new(message) {
-                    if let (1, Wire::Bytes(message)) = field? {
-                        entries.push(read_key_value(message, depth, meter)?);
-                    }
-                }
-                Value::Map(entries)
-            }
-            (7, Wire::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
-            _ => value,
-        };
-    }
-    Ok(value)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn as_kind(number: u64) -> Option<Kind> {
@@ -421,16 +435,16 @@ fn as_count(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn as_trace_id(bytes: &[u8]) -> Result<TraceId, BadSpan> {
+fn as_trace_id(bytes: &[u8]) -> Result<TraceId, Flaw> {
     let id = u128::from_be_bytes(id_bytes("trace_id", bytes)?);
     TraceId::new(id).ok_or(zero("trace_id"))
 }
 
-fn id_bytes<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], BadSpan> {
+fn id_bytes<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], Flaw> {
     let length = bytes.len();
-    bytes.try_into().map_err(|_| BadSpan::IdLength { field, length, expected: N })
+    bytes.try_into().map_err(|_| Flaw::IdLength { field, length, expected: N })
 }
 
-fn zero(field: &'static str) -> BadSpan {
-    BadSpan::ZeroId { field }
+fn zero(field: &'static str) -> Flaw {
+    Flaw::ZeroId { field }
 }

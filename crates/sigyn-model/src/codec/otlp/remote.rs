@@ -2,23 +2,65 @@
 
 use std::net::IpAddr;
 
+use crate::codec::draft::EndpointDraft;
+use crate::codec::sink::{TagRef, Text, ValueRef};
 use crate::{Endpoint, Kind, Tags, Value};
 
+/// An attribute that tells of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    PeerService,
+    ClientAddress,
+    ClientPort,
+    ServerAddress,
+    ServerPort,
+    NetworkPeerAddress,
+    NetworkPeerPort,
+    NetPeerName,
+    NetPeerIp,
+    NetPeerPort,
+    NetSockPeerAddr,
+    NetSockPeerPort,
+}
+
+const KEYS: usize = Key::NetSockPeerPort as usize + 1;
+
 /// Addresses with their ports, the surest first. Names before 2023 stand behind those of today.
-const OF_SERVER: &[(&str, &str)] = &[
-    ("client.address", "client.port"),
-    ("network.peer.address", "network.peer.port"),
-    ("net.peer.name", "net.peer.port"),
-    ("net.peer.ip", "net.peer.port"),
-    ("net.sock.peer.addr", "net.sock.peer.port"),
+const OF_SERVER: &[(Key, Key)] = &[
+    (Key::ClientAddress, Key::ClientPort),
+    (Key::NetworkPeerAddress, Key::NetworkPeerPort),
+    (Key::NetPeerName, Key::NetPeerPort),
+    (Key::NetPeerIp, Key::NetPeerPort),
+    (Key::NetSockPeerAddr, Key::NetSockPeerPort),
 ];
-const OF_OTHERS: &[(&str, &str)] = &[
-    ("server.address", "server.port"),
-    ("network.peer.address", "network.peer.port"),
-    ("net.peer.name", "net.peer.port"),
-    ("net.peer.ip", "net.peer.port"),
-    ("net.sock.peer.addr", "net.sock.peer.port"),
+const OF_OTHERS: &[(Key, Key)] = &[
+    (Key::ServerAddress, Key::ServerPort),
+    (Key::NetworkPeerAddress, Key::NetworkPeerPort),
+    (Key::NetPeerName, Key::NetPeerPort),
+    (Key::NetPeerIp, Key::NetPeerPort),
+    (Key::NetSockPeerAddr, Key::NetSockPeerPort),
 ];
+
+impl Key {
+    #[inline]
+    fn of(text: &[u8]) -> Option<Self> {
+        Some(match text {
+            b"peer.service" => Self::PeerService,
+            b"client.address" => Self::ClientAddress,
+            b"client.port" => Self::ClientPort,
+            b"server.address" => Self::ServerAddress,
+            b"server.port" => Self::ServerPort,
+            b"network.peer.address" => Self::NetworkPeerAddress,
+            b"network.peer.port" => Self::NetworkPeerPort,
+            b"net.peer.name" => Self::NetPeerName,
+            b"net.peer.ip" => Self::NetPeerIp,
+            b"net.peer.port" => Self::NetPeerPort,
+            b"net.sock.peer.addr" => Self::NetSockPeerAddr,
+            b"net.sock.peer.port" => Self::NetSockPeerPort,
+            _ => return None,
+        })
+    }
+}
 
 /// The remote endpoint that a span's attributes describe.
 ///
@@ -26,45 +68,114 @@ const OF_OTHERS: &[(&str, &str)] = &[
 /// is an IP address is its address. The port is that of the first address taken which has one. A span
 /// without kind calls nobody, so only `peer.service` counts: `server.address` may be its own.
 pub(in crate::codec) fn endpoint(kind: Option<Kind>, tags: &Tags) -> Option<Endpoint> {
-    let value = |key: &str| tags.iter().find(|(k, _)| k == key).map(|(_, value)| value);
-    let mut endpoint = match value("peer.service") {
-        Some(Value::Str(name)) => Endpoint::named(name),
-        _ => Endpoint::default(),
+    let value = |key: Key| {
+        tags.iter().find(|(k, _)| Key::of(k.as_bytes()) == Some(key)).map(|(_, value)| value)
     };
+    let text = |key| match value(key) {
+        Some(Value::Str(text)) => Some(Text::Str(text)),
+        _ => None,
+    };
+    let port = |key| match value(key)? {
+        Value::Int(port) => u16::try_from(*port).ok(),
+        Value::Str(port) => port.parse().ok(),
+        _ => None,
+    };
+    let EndpointDraft { service_name, address } = described(kind, text, port);
+    Endpoint { service_name: service_name.to_lowercase().into_owned(), ..address }.into_option()
+}
+
+/// Which of a span's tags tell of the other side, found while they are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::codec) struct Seen {
+    /// By [`Key`]: the place among the tags, and one more. Zero means that it is not there.
+    at: [u16; KEYS],
+}
+
+impl Seen {
+    pub(in crate::codec) fn among(tags: &[TagRef<'_>]) -> Self {
+        let mut seen = Self::default();
+        for (at, tag) in tags.iter().enumerate() {
+            seen.see(&tag.key, at);
+        }
+        seen
+    }
+
+    /// Takes note of the tag that stands there.
+    #[inline]
+    pub(in crate::codec) fn see(&mut self, key: &Text<'_>, at: usize) {
+        let key = match key {
+            Text::Bytes(key) => Key::of(key),
+            Text::Str(key) => Key::of(key.as_bytes()),
+            Text::Escaped(_) | Text::Owned(_) => Key::of(key.read().as_bytes()),
+        };
+        if let Some(key) = key {
+            self.at[key as usize] = u16::try_from(at + 1).unwrap_or(0);
+        }
+    }
+
+    /// The remote endpoint that these tags describe, by the rules of [`endpoint`].
+    pub(in crate::codec) fn endpoint<'a>(
+        &self,
+        kind: Option<Kind>,
+        tags: &[TagRef<'a>],
+    ) -> EndpointDraft<'a> {
+        if self.at == [0; KEYS] {
+            return EndpointDraft::default();
+        }
+        let value = |key: Key| {
+            let at = usize::from(self.at[key as usize]).checked_sub(1)?;
+            tags.get(at).map(|tag| &tag.value)
+        };
+        let text = |key| match value(key) {
+            Some(ValueRef::Text(text)) => Some(text.clone()),
+            Some(ValueRef::Owned(Value::Str(text))) => Some(Text::Owned(text.clone())),
+            _ => None,
+        };
+        let port = |key| match value(key)? {
+            ValueRef::Int(port) | ValueRef::Owned(Value::Int(port)) => u16::try_from(*port).ok(),
+            ValueRef::Text(port) => port.read().parse().ok(),
+            ValueRef::Owned(Value::Str(port)) => port.parse().ok(),
+            _ => None,
+        };
+        described(kind, text, port)
+    }
+}
+
+fn described<'a>(
+    kind: Option<Kind>,
+    text: impl Fn(Key) -> Option<Text<'a>>,
+    port: impl Fn(Key) -> Option<u16>,
+) -> EndpointDraft<'a> {
+    let mut endpoint = EndpointDraft::named(text(Key::PeerService).unwrap_or_default());
     let addresses = match kind {
         Some(Kind::Server) => OF_SERVER,
         Some(Kind::Client | Kind::Producer | Kind::Consumer) => OF_OTHERS,
         None => &[],
     };
-    for (address, port) in addresses {
-        let Some(Value::Str(address)) = value(address) else { continue };
+    for (address_key, port_key) in addresses {
+        let Some(text) = text(*address_key) else { continue };
+        let address = text.read();
+        let known = endpoint.address.ipv4.is_some() || endpoint.address.ipv6.is_some();
         let taken = match address.parse::<IpAddr>() {
-            Ok(_) if endpoint.ipv4.is_none() && endpoint.ipv6.is_none() => {
-                endpoint.set_ip_text(address);
+            Ok(_) if known => false,
+            Ok(_) => {
+                endpoint.address.set_ip_text(&address);
                 true
             }
-            Ok(_) => false,
             // A path is the address of a Unix socket, which names nobody.
             Err(_) if address.is_empty() || address.contains('/') => false,
             Err(_) if endpoint.service_name.is_empty() => {
-                endpoint.service_name = address.to_lowercase();
+                drop(address);
+                endpoint.service_name = text;
                 true
             }
             Err(_) => false,
         };
-        if taken && endpoint.port == 0 {
-            endpoint.port = value(port).and_then(as_port).unwrap_or(0);
+        if taken && endpoint.address.port == 0 {
+            endpoint.address.port = port(*port_key).unwrap_or(0);
         }
     }
-    endpoint.into_option()
-}
-
-fn as_port(value: &Value) -> Option<u16> {
-    match value {
-        Value::Int(port) => u16::try_from(*port).ok(),
-        Value::Str(port) => port.parse().ok(),
-        _ => None,
-    }
+    endpoint
 }
 
 #[cfg(test)]

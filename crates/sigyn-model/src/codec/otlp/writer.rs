@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{SERVICE_NAME, facts, kind, reader, remote};
 use crate::codec::proto::{
-    put_bytes_field, put_fixed64_field, put_message_field, put_text_field, put_varint_field,
-    put_varint_field_always,
+    put_bytes_field, put_fixed32_field, put_fixed64_field, put_message_field, put_text_field,
+    put_varint_field, put_varint_field_always,
 };
 use crate::{Annotation, Kind, Link, Resource, Scope, Span, StatusCode, Tags, Value};
 
@@ -20,14 +20,10 @@ pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> Vec<u8> {
     let mut out = Vec::new();
     for group in &groups.groups {
         put_message_field(&mut out, 1, |out| {
-            if let Some(resource) = &group.resource {
-                put_bytes_field(out, 1, resource);
-            }
+            out.extend_from_slice(&group.resource);
             for scope in &group.scopes {
                 put_message_field(out, 2, |out| {
-                    if let Some(scope) = &scope.scope {
-                        put_bytes_field(out, 1, scope);
-                    }
+                    out.extend_from_slice(&scope.scope);
                     out.extend_from_slice(&scope.spans);
                 });
             }
@@ -41,23 +37,23 @@ pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> Vec<u8> {
 #[derive(Default)]
 struct Groups<'a> {
     groups: Vec<Group>,
-    by_resource: HashMap<Option<Vec<u8>>, usize>,
+    by_resource: HashMap<Vec<u8>, usize>,
     /// Where the last span went. Most often the next one goes there too.
     last: Option<(&'a Span, usize, usize)>,
 }
 
 struct Group {
-    /// The encoded resource.
-    resource: Option<Vec<u8>>,
+    /// The fields of the encoded resource; none if there is none.
+    resource: Vec<u8>,
     /// What a reader will take from it.
     service_name: String,
     scopes: Vec<ScopeGroup>,
-    by_scope: HashMap<Option<Vec<u8>>, usize>,
+    by_scope: HashMap<Vec<u8>, usize>,
 }
 
 struct ScopeGroup {
-    /// The encoded scope.
-    scope: Option<Vec<u8>>,
+    /// The fields of the encoded scope; none if there is none.
+    scope: Vec<u8>,
     /// The encoded spans, each with its field's key.
     spans: Vec<u8>,
 }
@@ -90,7 +86,7 @@ impl<'a> Groups<'a> {
             self.groups.len() - 1
         });
         let Group { scopes, by_scope, .. } = &mut self.groups[group];
-        let scope = span.scope.as_deref().map(encoded_scope);
+        let scope = span.scope.as_deref().map_or_else(Vec::new, encoded_scope);
         let scope = *by_scope.entry(scope).or_insert_with_key(|scope| {
             scopes.push(ScopeGroup { scope: scope.clone(), spans: Vec::new() });
             scopes.len() - 1
@@ -116,28 +112,36 @@ fn share_origin(a: &Span, b: &Span) -> bool {
 
 /// A span without resource but with a local service gets one made up, so that every reader of OTLP
 /// knows the service.
-fn encoded_resource(span: &Span) -> Option<Vec<u8>> {
+fn encoded_resource(span: &Span) -> Vec<u8> {
     let mut out = Vec::new();
     match (span.resource.as_deref(), span.service_name()) {
-        (Some(Resource { tags, .. }), _) => {
-            for (key, value) in tags {
-                write_key_value(&mut out, 1, &facts::escaped(key), value);
-            }
+        (Some(Resource { tags, dropped_tags, schema_url }), _) => {
+            put_message_field(&mut out, 1, |out| {
+                for (key, value) in tags {
+                    write_key_value(out, 1, &facts::escaped(key), value);
+                }
+                put_varint_field(out, 2, u64::from(*dropped_tags));
+            });
+            put_text_field(&mut out, 3, schema_url);
         }
-        (None, Some(name)) => {
-            write_key_value(&mut out, 1, SERVICE_NAME, &Value::from(name));
-            write_key_value(&mut out, 1, facts::SYNTHETIC, &Value::Bool(true));
-        }
-        (None, None) => return None,
+        (None, Some(name)) => put_message_field(&mut out, 1, |out| {
+            write_key_value(out, 1, SERVICE_NAME, &Value::from(name));
+            write_key_value(out, 1, facts::SYNTHETIC, &Value::Bool(true));
+        }),
+        (None, None) => {}
     }
-    Some(out)
+    out
 }
 
 fn encoded_scope(scope: &Scope) -> Vec<u8> {
     let mut out = Vec::new();
-    put_text_field(&mut out, 1, &scope.name);
-    put_text_field(&mut out, 2, &scope.version);
-    write_tags(&mut out, 3, &scope.tags);
+    put_message_field(&mut out, 1, |out| {
+        put_text_field(out, 1, &scope.name);
+        put_text_field(out, 2, &scope.version);
+        write_tags(out, 3, &scope.tags);
+        put_varint_field(out, 4, u64::from(scope.dropped_tags));
+    });
+    put_text_field(&mut out, 3, &scope.schema_url);
     out
 }
 
@@ -184,6 +188,7 @@ fn write_span(span: &Span, service_name: &str, out: &mut Vec<u8>) {
             put_varint_field(out, 3, code);
         });
     }
+    put_fixed32_field(out, 16, span.flags);
 }
 
 /// When a span ended, if that is in reach of OTLP's clock and therefore tells its duration.
@@ -208,6 +213,7 @@ fn write_link(link: &Link, out: &mut Vec<u8>) {
     put_text_field(out, 3, &link.trace_state);
     write_tags(out, 4, &link.tags);
     put_varint_field(out, 5, u64::from(link.dropped_tags));
+    put_fixed32_field(out, 6, link.flags);
 }
 
 fn write_tags(out: &mut Vec<u8>, number: u32, tags: &Tags) {

@@ -1,0 +1,106 @@
+//! Attributes: `KeyValue` and `AnyValue`, borrowed from the body as far as they stand in it.
+
+use crate::Value;
+use crate::codec::proto::{Fields, ProtoError, Wire};
+use crate::codec::sink::{Dialect, TagRef, Text, ValueRef};
+
+/// How deep lists and maps may nest in a value.
+const DEPTH_MAX: u32 = 64;
+
+/// Values in the lists and maps of one span. Each takes two bytes there, and many more here.
+const NESTED_MAX: u32 = 100_000;
+
+/// Reads the attributes of one span, and counts what is nested in their values.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    nested: u32,
+}
+
+impl Attributes {
+    #[inline]
+    pub(super) fn read<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
+        let mut tag = TagRef {
+            key: Text::Bytes(&[]),
+            value: ValueRef::Empty,
+            wire: message,
+            dialect: Dialect::Otlp,
+        };
+        for field in Fields::new(message) {
+            match field? {
+                (1, Wire::Bytes(key)) => tag.key = Text::Bytes(key),
+                (2, Wire::Bytes(message)) => tag.value = self.borrowed(message)?,
+                _ => {}
+            }
+        }
+        Ok(tag)
+    }
+
+    #[inline]
+    fn borrowed<'a>(&mut self, message: &'a [u8]) -> Result<ValueRef<'a>, ProtoError> {
+        let mut value = ValueRef::Empty;
+        for field in Fields::new(message) {
+            value = match field? {
+                (1, Wire::Bytes(text)) => ValueRef::Text(Text::Bytes(text)),
+                (2, Wire::Varint(number)) => ValueRef::Bool(number != 0),
+                (3, Wire::Varint(number)) => ValueRef::Int(number.cast_signed()),
+                (4, Wire::Fixed64(bits)) => ValueRef::Double(f64::from_bits(bits)),
+                (number @ (5 | 6), Wire::Bytes(message)) => {
+                    ValueRef::Owned(self.composed(number, message, DEPTH_MAX - 1)?)
+                }
+                (7, Wire::Bytes(bytes)) => ValueRef::Bytes(bytes),
+                _ => value,
+            };
+        }
+        Ok(value)
+    }
+
+    /// A list or a map: fields 5 and 6 of `AnyValue`.
+    #[cold]
+    fn composed(&mut self, number: u32, message: &[u8], depth: u32) -> Result<Value, ProtoError> {
+        let (mut values, mut entries) = (Vec::new(), Vec::new());
+        for field in Fields::new(message) {
+            let (1, Wire::Bytes(message)) = field? else { continue };
+            self.nested += 1;
+            if self.nested > NESTED_MAX {
+                return Err(ProtoError::Many { what: "values", max: NESTED_MAX });
+            }
+            if number == 5 {
+                values.push(self.owned(message, depth)?);
+            } else {
+                entries.push(self.entry(message, depth)?);
+            }
+        }
+        Ok(if number == 5 { Value::List(values) } else { Value::Map(entries) })
+    }
+
+    fn entry(&mut self, message: &[u8], depth: u32) -> Result<(String, Value), ProtoError> {
+        let (mut key, mut value) = (String::new(), Value::Empty);
+        for field in Fields::new(message) {
+            match field? {
+                (1, Wire::Bytes(bytes)) => key = Text::Bytes(bytes).read().into_owned(),
+                (2, Wire::Bytes(message)) => value = self.owned(message, depth)?,
+                _ => {}
+            }
+        }
+        Ok((key, value))
+    }
+
+    fn owned(&mut self, message: &[u8], depth: u32) -> Result<Value, ProtoError> {
+        let depth = depth.checked_sub(1).ok_or(ProtoError::Depth)?;
+        let mut value = Value::Empty;
+        for field in Fields::new(message) {
+            value = match field? {
+                (1, Wire::Bytes(text)) => Value::Str(Text::Bytes(text).read().into_owned()),
+                (2, Wire::Varint(number)) => Value::Bool(number != 0),
+                (3, Wire::Varint(number)) => Value::Int(number.cast_signed()),
+                (4, Wire::Fixed64(bits)) => Value::Double(f64::from_bits(bits)),
+                (number @ (5 | 6), Wire::Bytes(message)) => {
+                    self.composed(number, message, depth)?
+                }
+                (7, Wire::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
+                _ => value,
+            };
+        }
+        Ok(value)
+    }
+}
