@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Demo(DemoFlags),
     /// Ask a running tracer from the terminal
     Query(QueryFlags),
+    /// Move a Zipkin's traces, or those of files, into a running tracer
+    Import(ImportFlags),
     /// Check files before a server reads them
     Check(CheckFlags),
 }
@@ -194,6 +196,65 @@ pub(crate) struct TracesFlags {
     /// How many traces at most
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
     pub(crate) limit: u32,
+}
+
+const FROM_ZIPKIN: &str = "From a Zipkin";
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Spans that the tracer has already are not sent again, so that an import may be repeated.\nStatus: 0 if everything is there, 1 if something is not, 2 if the flags make no sense."
+)]
+pub(crate) struct ImportFlags {
+    /// Files with spans, plain or compressed; - is standard input
+    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Format of all files [default: by name and content]
+    #[arg(long, value_enum, requires = "files")]
+    pub(crate) format: Option<ImportFormat>,
+    /// The tracer that takes the spans
+    #[arg(long, value_name = "URL", env = "SIGYN_SERVER", default_value = "http://127.0.0.1:9411")]
+    pub(crate) to: String,
+    /// Count only: ask both sides, send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How progress is told: auto is a bar on a terminal and lines elsewhere
+    #[arg(long, value_enum, default_value_t = ProgressChoice::Auto)]
+    pub(crate) progress: ProgressChoice,
+
+    /// Where the Zipkin answers, such as http://zipkin:9411
+    #[arg(long, value_name = "URL", help_heading = FROM_ZIPKIN)]
+    pub(crate) from: Option<String>,
+    /// How far to look back, such as 30d
+    #[arg(long, value_name = "DURATION", default_value = "7d", help_heading = FROM_ZIPKIN)]
+    pub(crate) lookback: String,
+    /// Traces that start later are left out: RFC 3339, or milliseconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME", help_heading = FROM_ZIPKIN)]
+    pub(crate) end: Option<String>,
+    /// How much time the first search covers; further ones by what is found
+    #[arg(long, value_name = "DURATION", default_value = "15m", help_heading = FROM_ZIPKIN)]
+    pub(crate) window: String,
+    /// Traces asked for at once; a search that finds so many is split
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = FROM_ZIPKIN)]
+    pub(crate) limit: u32,
+    /// Remembers how far it came [default: sigyn-import-HOST-PORT.json in the current folder]
+    #[arg(long, value_name = "FILE", help_heading = FROM_ZIPKIN)]
+    pub(crate) state: Option<PathBuf>,
+    /// Begin anew, whatever an earlier run left undone
+    #[arg(long, help_heading = FROM_ZIPKIN)]
+    pub(crate) restart: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressChoice {
+    Auto,
+    Lines,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// Zipkin v2 JSON: a list of spans, or of traces
+    ZipkinJson,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -2,25 +2,46 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+/// An answer that is larger than this is not read to its end, unless its reader says otherwise.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
 /// Connections are kept and reused; every request has a deadline.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
     client: Client<HttpConnector, Full<Bytes>>,
     timeout: Duration,
+    answer_bytes_max: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("{url:?} is no URL")]
+    Url { url: String, source: http::Error },
+    #[error("cannot ask {url}: only http:// is supported")]
+    Scheme { url: String },
+    #[error("cannot ask {url}")]
+    Request { url: String, source: hyper_util::client::legacy::Error },
+    #[error("cannot read the answer of {url}")]
+    Body { url: String, source: hyper::Error },
+    #[error("{url} did not answer within {timeout:?}")]
+    Timeout { url: String, timeout: Duration },
+    #[error("the answer of {url} is larger than {} MiB", .bytes_max >> 20)]
+    TooLarge { url: String, bytes_max: usize },
 }
 
 impl HttpClient {
@@ -31,11 +52,16 @@ impl HttpClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .build(connector);
-        Self { client, timeout }
+        Self { client, timeout, answer_bytes_max: ANSWER_BYTES_MAX }
     }
 
-    pub(crate) async fn get(&self, url: &str) -> anyhow::Result<Answer> {
-        self.send("GET", url, HeaderMap::new()).await
+    /// The same client for answers of no more than so many bytes.
+    pub(crate) fn with_answer_bytes_max(self, answer_bytes_max: usize) -> Self {
+        Self { answer_bytes_max, ..self }
+    }
+
+    pub(crate) async fn get(&self, url: &str) -> Result<Answer, HttpError> {
+        self.send("GET", url, HeaderMap::new(), Bytes::new()).await
     }
 
     pub(crate) async fn send(
@@ -43,23 +69,46 @@ impl HttpClient {
         method: &str,
         url: &str,
         headers: HeaderMap,
-    ) -> anyhow::Result<Answer> {
-        let uri: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
-        anyhow::ensure!(
-            uri.scheme_str() == Some("http"),
-            "cannot ask {url}: only http:// is supported"
-        );
-        let mut request = Request::builder().method(method).uri(uri).body(Full::default())?;
+        body: Bytes,
+    ) -> Result<Answer, HttpError> {
+        let no_url = |source| HttpError::Url { url: url.to_owned(), source };
+        let uri: Uri = url.parse().map_err(|error| no_url(http::Error::from(error)))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(HttpError::Scheme { url: url.to_owned() });
+        }
+        let request = Request::builder().method(method).uri(uri).body(Full::new(body));
+        let mut request = request.map_err(no_url)?;
         *request.headers_mut() = headers;
+        let (timeout, bytes_max) = (self.timeout, self.answer_bytes_max);
+        let url = short(url);
         let exchange = async {
-            let response = self.client.request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok(Answer { status, body })
+            let asked = self.client.request(request).await;
+            let response =
+                asked.map_err(|source| HttpError::Request { url: url.to_owned(), source })?;
+            let (parts, mut incoming) = response.into_parts();
+            let mut body = BytesMut::new();
+            while let Some(frame) = incoming.frame().await {
+                let frame =
+                    frame.map_err(|source| HttpError::Body { url: url.to_owned(), source })?;
+                let Ok(data) = frame.into_data() else { continue };
+                if body.len() + data.len() > bytes_max {
+                    return Err(HttpError::TooLarge { url: url.to_owned(), bytes_max });
+                }
+                body.extend_from_slice(&data);
+            }
+            Ok(Answer { status: parts.status, headers: parts.headers, body: body.freeze() })
         };
-        let answer = tokio::time::timeout(self.timeout, exchange).await;
-        let answer =
-            answer.with_context(|| format!("{url} did not answer within {:?}", self.timeout))?;
-        answer.with_context(|| format!("cannot ask {url}"))
+        let answer = tokio::time::timeout(timeout, exchange).await;
+        answer.unwrap_or_else(|_| Err(HttpError::Timeout { url: url.to_owned(), timeout }))
     }
+}
+
+/// A URL as a message quotes it: one that lists a thousand ids tells no more than its beginning.
+fn short(url: &str) -> &str {
+    const BYTES_MAX: usize = 200;
+    let mut end = url.len().min(BYTES_MAX);
+    while !url.is_char_boundary(end) {
+        end -= 1;
+    }
+    &url[..end]
 }

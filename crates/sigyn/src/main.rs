@@ -10,6 +10,7 @@ mod demo;
 mod environment;
 mod grpc;
 mod http_client;
+mod import;
 mod logging;
 mod metrics;
 mod query;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(flags)) => app::serve(flags),
         Some(Command::Demo(flags)) => demo::run(&flags),
         Some(Command::Query(flags)) => query::run(&flags),
+        Some(Command::Import(flags)) => import::run(&flags),
         Some(Command::Check(flags)) => return check::run(&flags),
     };
     match outcome {

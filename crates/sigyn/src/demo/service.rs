@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use sigyn_model::{Endpoint, Kind};
 use sigyn_recorder::{ActiveSpan, Context, Exposition, Recorder, propagation};
@@ -203,13 +204,16 @@ impl Call {
             }
         }
         let url = format!("http://{}{path}", peer.address);
-        let outcome = match self.service.client.send("GET", &url, headers).await {
+        let outcome = match self.service.client.send("GET", &url, headers, Bytes::new()).await {
             Ok(answer) if answer.status.is_server_error() => {
                 let body = String::from_utf8_lossy(&answer.body);
                 Err(Failed::new(StatusCode::BAD_GATEWAY, body.trim()))
             }
             Ok(_) => Ok(()),
-            Err(error) => Err(Failed::new(StatusCode::BAD_GATEWAY, format!("{error:#}"))),
+            Err(error) => {
+                let told = format!("{:#}", anyhow::Error::new(error));
+                Err(Failed::new(StatusCode::BAD_GATEWAY, told))
+            }
         };
         if let (Some(span), Err(failed)) = (&mut span, &outcome) {
             span.error(&failed.message);

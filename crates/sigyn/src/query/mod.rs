@@ -4,7 +4,7 @@ mod services;
 mod style;
 mod table;
 mod targets;
-mod time;
+pub(crate) mod time;
 mod trace;
 mod traces;
 
@@ -47,7 +47,7 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
 }
 
 /// `host:port` alone means http.
-fn base_url(server: &str) -> String {
+pub(crate) fn base_url(server: &str) -> String {
     let base = server.trim_end_matches('/');
     if base.contains("://") { base.to_owned() } else { format!("http://{base}") }
 }

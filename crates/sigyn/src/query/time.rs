@@ -40,7 +40,7 @@ pub(super) fn ago(now_us: u64, then_us: u64) -> String {
 }
 
 /// `88,123,104`.
-pub(super) fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -59,13 +59,13 @@ pub(super) fn rfc3339_us(text: &str) -> Option<u64> {
 }
 
 /// Local form of a time, to the millisecond, in UTC.
-pub(super) fn clock(us: u64) -> String {
+pub(crate) fn clock(us: u64) -> String {
     let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
     time.map_or_else(|| us.to_string(), |time| format!("{time:.3}"))
 }
 
 /// The end of a search: RFC 3339, or milliseconds since 1970.
-pub(super) fn end_ms(text: &str) -> anyhow::Result<u64> {
+pub(crate) fn end_ms(text: &str) -> anyhow::Result<u64> {
     if let Ok(ms) = text.parse() {
         return Ok(ms);
     }
@@ -74,12 +74,12 @@ pub(super) fn end_ms(text: &str) -> anyhow::Result<u64> {
         .with_context(|| format!("{text:?} is neither RFC 3339 nor milliseconds since 1970"))
 }
 
-pub(super) fn now_us() -> u64 {
+pub(crate) fn now_us() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0)
 }
 
 /// Microseconds of `250ms`, `1.5s`, `20us` or a Prometheus duration.
-pub(super) fn duration_us(text: &str) -> anyhow::Result<u64> {
+pub(crate) fn duration_us(text: &str) -> anyhow::Result<u64> {
     let units = [
         ("us", 1.0),
         ("µs", 1.0),

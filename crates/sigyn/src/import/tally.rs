@@ -1,0 +1,119 @@
+//! What was found, and what became of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::query::time::count;
+
+/// So many reasons are told apart; the others are one.
+const REASONS_MAX: usize = 20;
+const OTHER_REASONS: &str = "other reasons";
+
+/// Every span that is found ends up in exactly one of `stored`, `there` and `refused`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Tally {
+    pub(super) windows: u64,
+    pub(super) traces: u64,
+    pub(super) spans: u64,
+    pub(super) stored: u64,
+    pub(super) there: u64,
+    pub(super) refused: u64,
+    pub(super) reasons: BTreeMap<String, u64>,
+    /// Spans that were listed once more, word for word. Not counted among the others.
+    pub(super) repeated: u64,
+    /// Windows that may hold more than was found.
+    pub(super) partial: u64,
+}
+
+impl Tally {
+    pub(super) fn refuse(&mut self, spans: u64, reason: &str) {
+        self.refused += spans;
+        let known = self.reasons.contains_key(reason) || self.reasons.len() < REASONS_MAX;
+        let reason = if known { reason } else { OTHER_REASONS };
+        *self.reasons.entry(reason.to_owned()).or_insert(0) += spans;
+    }
+
+    /// Whether everything that is there to be found is where it belongs.
+    pub(super) fn is_complete(&self) -> bool {
+        self.refused == 0 && self.partial == 0
+    }
+
+    /// For one line.
+    pub(super) fn brief(&self) -> String {
+        format!(
+            "{} traces, {} spans: {} stored, {} already there",
+            count(self.traces),
+            count(self.spans),
+            count(self.stored),
+            count(self.there)
+        )
+    }
+
+    /// The closing count. Without `windows` for files, which have none; `dry` if nothing was sent.
+    pub(super) fn closing(&self, dry: bool) -> String {
+        let mut out = String::new();
+        let windows = match self.windows {
+            0 => String::new(),
+            windows => format!(" in {} windows", count(windows)),
+        };
+        let mut row = |name: &str, what: String| {
+            let _ = writeln!(out, "{name:<14} {what}");
+        };
+        row(
+            "found",
+            format!("{} traces, {} spans{windows}", count(self.traces), count(self.spans)),
+        );
+        row(if dry { "to be stored" } else { "stored" }, spans(self.stored));
+        row("already there", spans(self.there));
+        row("refused", spans(self.refused));
+        for (reason, spans) in &self.reasons {
+            row("", format!("{}: {reason}", count(*spans)));
+        }
+        if self.repeated > 0 {
+            row("repeated", format!("{}, each counted once", spans(self.repeated)));
+        }
+        if self.partial > 0 {
+            row("incomplete", format!("{} windows may hold more", count(self.partial)));
+        }
+        out
+    }
+}
+
+fn spans(n: u64) -> String {
+    format!("{} spans", count(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_told_apart_within_bounds() {
+        let mut tally = Tally::default();
+        for n in 0..100 {
+            tally.refuse(2, &format!("reason {n:02}"));
+        }
+        assert_eq!(tally.refused, 200);
+        assert_eq!(tally.reasons.len(), REASONS_MAX + 1);
+        assert_eq!(tally.reasons[OTHER_REASONS], 160);
+    }
+
+    #[test]
+    fn the_closing_count_is_read_at_a_glance() {
+        let mut tally =
+            Tally { windows: 7, traces: 1_200, spans: 5_000, stored: 4_998, ..Tally::default() };
+        tally.refuse(2, "id is empty");
+        assert_eq!(
+            tally.closing(false),
+            "found          1,200 traces, 5,000 spans in 7 windows\n\
+             stored         4,998 spans\n\
+             already there  0 spans\n\
+             refused        2 spans\n               \
+             2: id is empty\n"
+        );
+        assert!(!tally.is_complete());
+    }
+}

@@ -1,0 +1,205 @@
+//! The tracer that spans go to: asked first what it has, and sent only what it has not.
+
+use std::collections::HashSet;
+
+use anyhow::Context as _;
+use http::StatusCode;
+use sigyn_model::{Span, TraceId};
+
+use super::otlp;
+use super::peer::{Peer, PeerError};
+use super::tally::Tally;
+use super::trace::{Item, Payload, read_traces};
+
+/// Ids in one question. At 33 bytes each that is a request line that Zipkin would take, too.
+const IDS_PER_QUESTION: usize = 100;
+/// A body of spans is no larger, before compression; one span is sent alone if it is.
+const BODY_BYTES_MAX: usize = 4 << 20;
+const BODY_SPANS_MAX: usize = 10_000;
+
+#[derive(Clone, Debug)]
+pub(super) struct Tracer {
+    peer: Peer,
+    /// Count, and send nothing.
+    dry: bool,
+}
+
+impl Tracer {
+    pub(super) fn new(peer: Peer, dry: bool) -> Self {
+        Self { peer, dry }
+    }
+
+    /// One look whether a tracer is there.
+    pub(super) async fn probe(&self) -> anyhow::Result<()> {
+        self.peer.once("/api/v2/services").await.map(drop)
+    }
+
+    /// Makes sure that every span is there. Returns when what was sent is durable.
+    pub(super) async fn deliver(&self, items: Vec<Item>, tally: &mut Tally) -> anyhow::Result<()> {
+        let there = self.known(&items).await?;
+        let (mut zipkin, mut otlp) = (Vec::new(), Vec::new());
+        for item in items {
+            if there.contains(&item.normal) {
+                tally.there += 1;
+                continue;
+            }
+            match item.payload {
+                Payload::Zipkin(raw) => zipkin.push(raw),
+                Payload::Otlp(span) => otlp.push(*span),
+            }
+        }
+        if self.dry {
+            tally.stored += (zipkin.len() + otlp.len()) as u64;
+            return Ok(());
+        }
+        for batch in batches(&zipkin, |raw| raw.get().len()) {
+            self.send_zipkin(batch, tally).await?;
+        }
+        for batch in batches(&otlp, otlp::size_hint) {
+            self.send_otlp(batch, tally).await?;
+        }
+        Ok(())
+    }
+
+    /// The normal forms of all spans that the tracer has of these traces.
+    async fn known(&self, items: &[Item]) -> anyhow::Result<HashSet<String>> {
+        let mut seen = HashSet::new();
+        let ids = items.iter().map(|item| item.trace_id).filter(|id| seen.insert(*id));
+        let ids: Vec<TraceId> = ids.collect();
+        let mut known = HashSet::new();
+        let mut questions: Vec<&[TraceId]> = ids.chunks(IDS_PER_QUESTION).collect();
+        while let Some(ids) = questions.pop() {
+            let body = match self.ask_for(ids).await {
+                Ok(Some(body)) => body,
+                Ok(None) => continue,
+                Err(PeerError::TooLarge) if ids.len() > 1 => {
+                    let (left, right) = ids.split_at(ids.len() / 2);
+                    questions.extend([left, right]);
+                    continue;
+                }
+                Err(error) => return Err(error).context("cannot ask the tracer what it has"),
+            };
+            let traces = read_traces(&body).context("cannot read what the tracer has")?;
+            let items = traces.into_iter().flat_map(|trace| trace.items);
+            known.extend(items.map(|item| item.normal));
+        }
+        Ok(known)
+    }
+
+    /// A list of traces as JSON; `None` if none of them is there.
+    async fn ask_for(&self, ids: &[TraceId]) -> Result<Option<Vec<u8>>, PeerError> {
+        let Some(trace) = (match ids {
+            // Zipkin wants one trace to be asked for in another way.
+            [id] => self.peer.get(&format!("/api/v2/trace/{id}")).await?,
+            ids => {
+                let ids: Vec<String> = ids.iter().map(TraceId::to_string).collect();
+                let path = format!("/api/v2/traceMany?traceIds={}", ids.join(","));
+                return Ok(self.peer.get(&path).await?.map(Vec::from));
+            }
+        }) else {
+            return Ok(None);
+        };
+        Ok(Some([b"[", &trace[..], b"]"].concat()))
+    }
+
+    async fn send_zipkin(
+        &self,
+        spans: &[Box<serde_json::value::RawValue>],
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        // What is refused as a whole is sent in halves, until a bad span stands alone.
+        let mut left = vec![spans];
+        while let Some(spans) = left.pop() {
+            let list: Vec<&str> = spans.iter().map(|span| span.get()).collect();
+            let body = format!("[{}]", list.join(","));
+            match self.peer.post("/api/v2/spans", "application/json", body.as_bytes()).await {
+                Ok(_) => tally.stored += spans.len() as u64,
+                Err(error) => halve(spans, error, &mut left, tally)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_otlp(&self, spans: &[Span], tally: &mut Tally) -> anyhow::Result<()> {
+        let mut left = vec![spans];
+        while let Some(spans) = left.pop() {
+            let body = otlp::encode(spans);
+            match self.peer.post("/v1/traces", "application/x-protobuf", &body).await {
+                Ok(answer) => {
+                    let sent = spans.len() as u64;
+                    let (refused, reason) = otlp::rejected(&answer.body);
+                    let refused = refused.min(sent);
+                    if refused > 0 {
+                        tally.refuse(refused, &reason);
+                    }
+                    tally.stored += sent - refused;
+                }
+                Err(error) => halve(spans, error, &mut left, tally)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Queues the halves of what was refused for what it holds; counts a span that was refused alone.
+fn halve<'a, T>(
+    spans: &'a [T],
+    error: PeerError,
+    left: &mut Vec<&'a [T]>,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let PeerError::Refused { status, told, .. } = &error else {
+        return Err(error).context("cannot send spans to the tracer");
+    };
+    let about_spans =
+        [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNPROCESSABLE_ENTITY];
+    if !about_spans.contains(status) {
+        return Err(error).context("cannot send spans to the tracer");
+    }
+    if spans.len() > 1 {
+        let (first, second) = spans.split_at(spans.len() / 2);
+        left.extend([second, first]);
+    } else {
+        tally.refuse(1, if told.is_empty() { status.as_str() } else { told });
+    }
+    Ok(())
+}
+
+/// Cuts a list where a body would become too large.
+fn batches<T>(spans: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut batches = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, span) in spans.iter().enumerate() {
+        let size = size(span);
+        if at > from && (bytes + size > BODY_BYTES_MAX || at - from == BODY_SPANS_MAX) {
+            batches.push(&spans[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if from < spans.len() {
+        batches.push(&spans[from..]);
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_bounded_and_lose_nothing() {
+        let check = |sizes: &[usize], expected: &[usize]| {
+            let batches = batches(sizes, |size| *size);
+            let counts: Vec<usize> = batches.iter().map(|batch| batch.len()).collect();
+            assert_eq!(counts, expected);
+            assert_eq!(batches.concat(), sizes);
+        };
+        check(&[], &[]);
+        check(&[1, 2, 3], &[3]);
+        check(&[BODY_BYTES_MAX + 1], &[1]);
+        check(&[1, BODY_BYTES_MAX + 1, 1], &[1, 1, 1]);
+        check(&[BODY_BYTES_MAX / 2; 5], &[2, 2, 1]);
+        check(&[0; BODY_SPANS_MAX + 1], &[BODY_SPANS_MAX, 1]);
+    }
+}
