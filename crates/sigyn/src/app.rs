@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use sigyn_scrape::{Commit, CommitError};
 use sigyn_store::{AppendError, Durability, Store};
 use tokio::net::TcpListener;
@@ -17,6 +17,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::admin::{Admin, Healthy, ReloadRequest};
+use crate::api::ask::Asker;
+use crate::api::losses::Known;
+use crate::api::ui_folder::UiFolder;
 use crate::cli::ServeFlags;
 use crate::collect::zipkin::Counters;
 use crate::config::{Config, Settings};
@@ -168,17 +171,15 @@ impl App {
                 move || metrics::collect::families(&counters)
             }),
         ];
-        let known = api::losses::Known::new(status.clone());
+        let known = Known::new(status.clone());
         let router = Router::new()
-            .merge(api::zipkin::router(store.clone()))
+            .merge(answers(&settings, &store, known)?)
             .merge(collect::zipkin::router(store.clone(), counters))
-            .merge(api::search::router(store.clone()))
-            .merge(api::trace_view::router(store.clone(), known))
+            .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone()))
             .merge(api::targets::router(status))
             .merge(api::admin::router(admin))
             .merge(metrics::router(sources))
-            .merge(api::ui::router(settings.route_prefix.clone()))
             .method_not_allowed_fallback(reply::other_method)
             .fallback(reply::not_found);
         let router = match settings.route_prefix.trim_end_matches('/') {
@@ -188,7 +189,10 @@ impl App {
                 .merge(api::ui::home_router(settings.route_prefix.clone()))
                 .fallback(reply::not_found),
         };
-        let router = router.layer(from_fn(reply::compress)).layer(from_fn(reply::headers));
+        let origins = Arc::new(settings.environment.allowed_origins.clone());
+        let router = router
+            .layer(from_fn(reply::compress))
+            .layer(from_fn_with_state(origins, reply::headers));
         let reloader = Reloader {
             config_file: settings.config_file,
             jobs: jobs_tx,
@@ -295,6 +299,33 @@ impl App {
         closed.await?.context("cannot close the store")?;
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// Whatever answers with what is stored, as far as it is turned on.
+fn answers(settings: &Settings, store: &Store, known: Known) -> anyhow::Result<Router> {
+    let environment = Arc::new(settings.environment.clone());
+    let asker = Asker::new(store.clone(), environment.query_timeout);
+    let mut router = Router::new();
+    if environment.query_enabled {
+        router = router
+            .merge(api::zipkin::router(asker.clone(), Arc::clone(&environment)))
+            .merge(api::search::router(asker.clone()))
+            .merge(api::tags::router(asker.clone()))
+            .merge(api::trace_view::router(asker, known));
+    }
+    if environment.ui_enabled {
+        router = router
+            .merge(api::ui_config::router(&environment.ui))
+            .merge(api::ui::redirects(settings.route_prefix.clone()));
+        router = match &settings.ui_dir {
+            Some(folder) => {
+                let folder = UiFolder::open(folder, settings.ui_base_path())?;
+                router.merge(api::ui_folder::router(folder))
+            }
+            None => router.merge(api::ui::router(settings.ui_base())),
+        };
+    }
+    Ok(router)
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

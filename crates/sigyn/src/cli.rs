@@ -53,6 +53,9 @@ pub(crate) struct ServeFlags {
     /// Path under which everything is served
     #[arg(long = "web.route-prefix", value_name = "PATH", default_value = "/", help_heading = LISTENING)]
     pub(crate) route_prefix: String,
+    /// Folder with an unpacked web UI of Zipkin, served at /zipkin/ in place of Sigyn's own
+    #[arg(long = "web.ui-dir", value_name = "DIR", help_heading = LISTENING)]
+    pub(crate) ui_dir: Option<PathBuf>,
     /// Allow POST /-/reload and /-/quit
     #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
     pub(crate) enable_lifecycle: bool,

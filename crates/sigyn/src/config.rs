@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) max_connections: usize,
     /// Starts and ends with a slash.
     pub(crate) route_prefix: String,
+    /// A UI of Zipkin's to serve in place of our own.
+    pub(crate) ui_dir: Option<PathBuf>,
     pub(crate) lifecycle: bool,
     pub(crate) storage_path: PathBuf,
     pub(crate) retention_time: Option<Duration>,
@@ -80,12 +82,27 @@ impl Settings {
             listen: listen_addresses(flags.listen, environment.query_port),
             max_connections: usize::try_from(flags.max_connections)?,
             route_prefix: route_prefix(&flags.route_prefix),
+            ui_dir: flags.ui_dir,
             lifecycle: flags.enable_lifecycle,
             storage_path: flags.storage_path,
             retention_time: retention_time.transpose()?,
             retention_bytes: retention_bytes.transpose()?,
             environment,
         })
+    }
+
+    /// Where a browser sees Zipkin's UI, if that is not `/zipkin`.
+    pub(crate) fn ui_base_path(&self) -> Option<String> {
+        let prefix = self.route_prefix.trim_end_matches('/');
+        let under_prefix = (!prefix.is_empty()).then(|| format!("{prefix}/zipkin"));
+        self.environment.ui.base_path.clone().or(under_prefix)
+    }
+
+    /// Where a browser sees our own UI, which has pages beside `/zipkin`. Ends with a slash.
+    pub(crate) fn ui_base(&self) -> String {
+        let above = self.environment.ui.base_path.as_deref();
+        let above = above.and_then(|path| path.strip_suffix("zipkin"));
+        above.unwrap_or(&self.route_prefix).to_owned()
     }
 
     /// How the store is opened. A flag goes before the file.

@@ -54,7 +54,7 @@ pub(crate) struct UiSettings {
     pub(crate) dependency_enabled: bool,
     pub(crate) low_error_rate: f64,
     pub(crate) high_error_rate: f64,
-    /// Where a proxy serves the UI, such as `/admin/zipkin`; it is written into `index.html` alone.
+    /// Where a proxy serves the UI, such as `/admin/zipkin`, without a slash at the end.
     pub(crate) base_path: Option<String>,
 }
 
@@ -82,10 +82,8 @@ const QUEUES: [(&str, &str, &str); 5] = [
     ("PULSAR_SERVICE_URL", "COLLECTOR_PULSAR_ENABLED", QUEUE),
 ];
 const QUEUE: &str = "spans are not read from queues; let their senders post to /api/v2/spans, or be scraped, and unset the variable";
-const SCRIBE: &str =
-    "spans are not taken over Scribe; let their senders post to /api/v1/spans, and unset the variable";
-const EUREKA: &str =
-    "this server does not register itself with Eureka; give its address to the senders, and unset the variable";
+const SCRIBE: &str = "spans are not taken over Scribe; let their senders post to /api/v1/spans, and unset the variable";
+const EUREKA: &str = "this server does not register itself with Eureka; give its address to the senders, and unset the variable";
 
 /// Variables of Zipkin's server that have nothing to act on here: whole names, or with a star the
 /// beginning of one.
@@ -263,7 +261,7 @@ impl UiSettings {
             high_error_rate: variables
                 .parsed("ZIPKIN_UI_DEPENDENCY_HIGH_ERROR_RATE", "no share from 0 to 1", share)?
                 .unwrap_or(default.high_error_rate),
-            base_path: base_path.filter(|path| !path.is_empty()),
+            base_path,
         })
     }
 }

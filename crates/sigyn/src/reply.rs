@@ -1,14 +1,18 @@
 //! How answers look: JSON, texts and errors, with the headers that all of them carry.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
+
+use crate::api::percent_decode;
+use crate::environment::Origins;
 
 /// An answer that is an error: a status and a plain text, as Zipkin gives them.
 #[derive(Clone, Debug)]
@@ -97,11 +101,15 @@ pub(crate) async fn not_found() -> Response {
 }
 
 /// Headers of every answer: what it says is what it is, and where a browser may ask from.
-pub(crate) async fn headers(request: Request, next: Next) -> Response {
+pub(crate) async fn headers(
+    State(origins): State<Arc<Origins>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.method() == Method::TRACE {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let mut response = cors(request, next).await;
+    let mut response = cors(&origins, request, next).await;
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     // A 404 that lists what is allowed would contradict itself.
@@ -111,22 +119,33 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Cross-origin headers, and the answer to a preflight.
-async fn cors(request: Request, next: Next) -> Response {
+/// Cross-origin headers, and the answer to a preflight. Whoever may not read an answer gets it
+/// without them; it is the browser that keeps it from the page.
+async fn cors(origins: &Origins, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    if !headers.contains_key(header::ORIGIN) {
-        return next.run(request).await;
-    }
+    let Some(origin) = headers.get(header::ORIGIN).cloned() else {
+        return answer(request, next).await;
+    };
     let preflight = request.method() == Method::OPTIONS
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response =
-        if preflight { StatusCode::OK.into_response() } else { next.run(request).await };
+        if preflight { StatusCode::OK.into_response() } else { answer(request, next).await };
     let out = response.headers_mut();
     let fixed = HeaderValue::from_static;
-    out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, fixed("*"));
+    let allowed = match origins {
+        Origins::Any if origin == "null" => origin,
+        Origins::Any => fixed("*"),
+        Origins::These(list) if list.iter().any(|allowed| origin == allowed) => {
+            out.append(header::VARY, fixed("origin"));
+            origin
+        }
+        Origins::These(_) => return response,
+    };
+    out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fixed("content-type,x-grpc-web"));
     if preflight {
         out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, fixed("GET,POST"));
+        out.insert(header::ACCESS_CONTROL_MAX_AGE, fixed("0"));
     } else {
         let exposed = fixed("grpc-status,grpc-message,armeria.grpc.throwableproto-bin");
         out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
@@ -134,8 +153,46 @@ async fn cors(request: Request, next: Next) -> Response {
     response
 }
 
+/// Whatever the path leads to, if it can be read at all.
+async fn answer(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let query = uri.query().unwrap_or("");
+    match percent_decode(uri.path()).and_then(|_| percent_decode(query)) {
+        Ok(_) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// An entity tag that follows from the bytes.
+pub(crate) fn etag(bytes: &[u8]) -> HeaderValue {
+    use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes);
+    HeaderValue::try_from(format!("W/\"{:x}-{hash:016x}\"", bytes.len()))
+        .unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
+}
+
+/// Whether the client has what this tag names.
+pub(crate) fn is_fresh(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let etag = etag.to_str().map(opaque).unwrap_or_default();
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
+    known
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || opaque(tag) == etag)
+}
+
 /// Answers shorter than this are not worth compressing (Zipkin's figure).
 const COMPRESS_FROM: usize = 2048;
+/// What begins so is compressed: Zipkin's list, and the page of figures.
+const COMPRESSED: [&str; 6] = [
+    "application/json",
+    "application/javascript",
+    "text/css",
+    "image/svg",
+    "application/openmetrics-text",
+    "text/plain; version=0.0.4",
+];
 
 /// Compresses text answers for clients that accept gzip.
 pub(crate) async fn compress(request: Request, next: Next) -> Response {
@@ -152,7 +209,7 @@ pub(crate) async fn compress(request: Request, next: Next) -> Response {
     if body.len() < COMPRESS_FROM {
         return Response::from_parts(parts, Body::from(body));
     }
-    parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     if !wanted {
         return Response::from_parts(parts, Body::from(body));
     }
@@ -178,8 +235,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn compressible(headers: &HeaderMap) -> bool {
     let type_ = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     !headers.contains_key(header::CONTENT_ENCODING)
-        && (type_.starts_with("application/json")
-            || type_.starts_with("application/openmetrics-text"))
+        && COMPRESSED.iter().any(|compressed| type_.starts_with(compressed))
 }
 
 fn gzip(body: &Bytes) -> std::io::Result<Vec<u8>> {

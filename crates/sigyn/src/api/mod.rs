@@ -1,14 +1,18 @@
 //! What the tracer answers over HTTP: one file an API, each a router over the one part that it asks.
 
 pub(crate) mod admin;
-mod ask;
+pub(crate) mod ask;
+pub(crate) mod health;
 pub(crate) mod losses;
 mod params;
 pub(crate) mod search;
 pub(crate) mod status;
+pub(crate) mod tags;
 pub(crate) mod targets;
 pub(crate) mod trace_view;
 pub(crate) mod ui;
+pub(crate) mod ui_config;
+pub(crate) mod ui_folder;
 pub(crate) mod zipkin;
 
-pub(crate) use params::Params;
+pub(crate) use params::{Params, percent_decode};

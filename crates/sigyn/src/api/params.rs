@@ -61,7 +61,7 @@ fn parse_number(text: &str) -> Result<i64, ApiError> {
 }
 
 fn not_a_number(text: &str) -> ApiError {
-    ApiError::bad(format!("For input string: {text:?}"))
+    ApiError::bad(format!("For input string: \"{text}\""))
 }
 
 impl<S: Sync> FromRequestParts<S> for Params {

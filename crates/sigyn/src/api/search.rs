@@ -9,11 +9,10 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 use sigyn_model::{Span, SpanId, TraceQuery, trace_start};
-use sigyn_store::Store;
 
 use super::Params;
-use super::ask::ask;
-use super::zipkin::trace_query;
+use super::ask::Asker;
+use super::zipkin::{LOOKBACK, trace_query};
 use crate::reply::{ApiError, failure, success};
 
 /// How many summaries one answer holds if the client does not say.
@@ -21,8 +20,8 @@ const LIMIT: i64 = 100;
 /// A list longer than this is not read by a person, and costs the server.
 const LIMIT_MAX: usize = 2_000;
 
-pub(crate) fn router(store: Store) -> Router {
-    Router::new().route("/api/v1/search", get(search)).with_state(store)
+pub(crate) fn router(asker: Asker) -> Router {
+    Router::new().route("/api/v1/search", get(search)).with_state(asker)
 }
 
 #[derive(Serialize)]
@@ -61,15 +60,15 @@ struct Service {
     spans: usize,
 }
 
-async fn search(State(store): State<Store>, params: Params) -> Response {
-    match find(store, &params).await {
+async fn search(State(asker): State<Asker>, params: Params) -> Response {
+    match find(&asker, &params).await {
         Ok(found) => success(&found),
         Err(error) => failure(&error),
     }
 }
 
-async fn find(store: Store, params: &Params) -> Result<Found, ApiError> {
-    let query = trace_query(params, LIMIT)?;
+async fn find(asker: &Asker, params: &Params) -> Result<Found, ApiError> {
+    let query = trace_query(params, LIMIT, LOOKBACK)?;
     if query.limit() > LIMIT_MAX {
         return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")));
     }
@@ -77,7 +76,7 @@ async fn find(store: Store, params: &Params) -> Result<Found, ApiError> {
     let limit = query.limit();
     // One more than asked for tells whether there are more.
     let one_more: TraceQuery = query.with_limit(limit + 1);
-    let traces = ask(&store, move |q| {
+    let traces = asker.ask(move |q| {
         let traces = q.traces(&one_more)?;
         let limited = traces.len() > limit;
         let summaries = traces.iter().take(limit).filter_map(|trace| summary(trace)).collect();

@@ -14,10 +14,9 @@ use axum::routing::get;
 use serde::Serialize;
 use sigyn_model::codec::json_v2;
 use sigyn_model::{Kind, Labels, Row, Span, SpanTree, TraceId};
-use sigyn_store::Store;
 
 use super::Params;
-use super::ask::ask;
+use super::ask::Asker;
 use super::losses::{Completeness, Known, Loss};
 use crate::reply::{ApiError, failure, json};
 
@@ -39,15 +38,15 @@ mod flag {
 
 #[derive(Clone, Debug)]
 struct View {
-    store: Store,
+    asker: Asker,
     known: Known,
 }
 
-pub(crate) fn router(store: Store, known: Known) -> Router {
+pub(crate) fn router(asker: Asker, known: Known) -> Router {
     Router::new()
         .route("/api/v1/trace/{id}/columns", get(columns))
         .route("/api/v1/trace/{id}/spans", get(spans))
-        .with_state(View { store, known })
+        .with_state(View { asker, known })
 }
 
 #[derive(Serialize)]
@@ -107,8 +106,8 @@ struct LossWindow {
 async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
     let answer = async {
         let id = parse_id(&id)?;
-        let View { store, known } = view;
-        let written = ask(&store, move |q| {
+        let View { asker, known } = view;
+        let written = asker.ask(move |q| {
             let spans = q.trace(id)?;
             Ok::<_, ViewError>((!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?)
         });
@@ -292,7 +291,7 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
         let (from, to) = range(params.required("rows")?)?;
         let id = parse_id(&id)?;
         let rev = params.text("rev").filter(|rev| !rev.is_empty());
-        let written = ask(&view.store, move |q| {
+        let written = view.asker.ask(move |q| {
             let spans = q.trace(id)?;
             if spans.is_empty() {
                 return Ok(Err(missing(id)));

@@ -87,6 +87,7 @@ async fn tracer(
         listen: vec![SocketAddr::from(([127, 0, 0, 1], port)).to_string()],
         max_connections: 512,
         route_prefix: "/".to_owned(),
+        ui_dir: None,
         lifecycle: false,
         storage_path: folder.join("data"),
         retention_time: None,

@@ -75,10 +75,11 @@ pub(crate) fn try_request(
     let _ = stream.write_all(body);
     let mut raw = Vec::new();
     let read = stream.read_to_end(&mut raw);
-    parse(&raw).ok_or_else(|| read.err().unwrap_or(std::io::ErrorKind::UnexpectedEof.into()))
+    parse(&raw, method)
+        .ok_or_else(|| read.err().unwrap_or(std::io::ErrorKind::UnexpectedEof.into()))
 }
 
-fn parse(raw: &[u8]) -> Option<Answer> {
+fn parse(raw: &[u8], method: &str) -> Option<Answer> {
     let end = raw.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&raw[..end]).ok()?;
     let mut lines = head.split("\r\n");
@@ -91,7 +92,7 @@ fn parse(raw: &[u8]) -> Option<Answer> {
         answer.body = dechunk(&answer.body)?;
     } else if let Some(length) = answer.header("content-length") {
         let length: usize = length.parse().ok()?;
-        if answer.body.len() < length {
+        if answer.body.len() < length && method != "HEAD" {
             return None;
         }
     }

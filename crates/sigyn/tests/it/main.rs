@@ -5,6 +5,7 @@
 mod bad_input;
 mod crash;
 mod demo;
+mod environment;
 mod http;
 mod lifecycle;
 mod program;

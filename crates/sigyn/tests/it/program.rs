@@ -29,7 +29,13 @@ impl Tracer {
     }
 
     pub(crate) fn start_with(folder: &Path, flags: &[&str]) -> Self {
+        Self::start_in(folder, flags, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_in(folder: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command();
+        command.envs(variables.iter().copied());
         command.arg("serve");
         command.arg("--web.listen-address=127.0.0.1:0");
         command.arg(format!("--storage.path={}", folder.join("data").display()));
