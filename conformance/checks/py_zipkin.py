@@ -8,7 +8,7 @@ import server
 address = urllib.parse.urlsplit(server.URL)
 python = os.path.join(server.SCRATCH, "py_zipkin", "venv", "bin", "python")
 push = os.path.join(server.SCRATCH, "py_zipkin", "push.py")
-sent = server.run_client(python, push, address.hostname, str(address.port))
+sent = server.run_client(python, push, address.hostname, str(address.port))["spans"]
 
 # The client did what its script says, so that equality below is not equality of two empty things.
 server.expect("spans sent", len(sent), 6)

@@ -33,6 +33,25 @@ def get(path, **params):
         fail(f"GET {path}{query}: {error.code} {error.read().decode(errors='replace')}")
 
 
+def get_or_none(path):
+    """The JSON at `path`, or None if there is none (404)."""
+    try:
+        with _opener.open(URL + path, timeout=TIMEOUT_SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        fail(f"GET {path}: {error.code} {error.read().decode(errors='replace')}")
+
+
+def wait_for(ask, enough, seconds=5):
+    """Asks until the answer is enough, or the time is over: a datagram is acknowledged by nobody."""
+    deadline = time.monotonic() + seconds
+    while not enough(answer := ask()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
+
+
 def post_spans(body):
     """Pushes bytes as Zipkin v2 JSON. Exactly 202 counts: some reporters take anything else for a loss."""
     request = urllib.request.Request(URL + "/api/v2/spans", body, {"Content-Type": "application/json"})
@@ -43,13 +62,14 @@ def post_spans(body):
         fail(f"POST /api/v2/spans: {error.code} {error.read().decode(errors='replace')}")
 
 
-def run_client(*command):
-    """Runs a client that pushes a trace; returns the spans it says it sent."""
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, encoding="utf-8")
+def run_client(*command, environment=None, timeout=60):
+    """Runs a client that pushes spans; returns what it says of them."""
+    env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    env.update(environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, encoding="utf-8")
     if done.returncode != 0 or not done.stdout:
         fail(f"{command} ended with {done.returncode}:\n{done.stderr}{done.stdout}")
-    return json.loads(done.stdout)["spans"]
+    return json.loads(done.stdout)
 
 
 def fail(reason):

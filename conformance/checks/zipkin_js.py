@@ -4,7 +4,7 @@ import os
 
 import server
 
-sent = server.run_client("node", os.path.join(server.SCRATCH, "zipkin_js", "push.js"), server.URL)
+sent = server.run_client("node", os.path.join(server.SCRATCH, "zipkin_js", "push.js"), server.URL)["spans"]
 
 # The client did what its script says, so that equality below is not equality of two empty things.
 server.expect("spans sent", len(sent), 6)

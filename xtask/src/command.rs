@@ -25,8 +25,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Whether a program can be started at all.
 pub(crate) fn is_installed(program: &str) -> bool {
+    // Everybody's flag, except Go's.
+    let flag = if program == "go" { "version" } else { "--version" };
     let version = Command::new(program)
-        .arg("--version")
+        .arg(flag)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

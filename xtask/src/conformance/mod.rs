@@ -1,5 +1,6 @@
 //! Checks against programs that others wrote: each gets a fresh `sigyn serve` and must find it right.
 
+mod client;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use self::client::Client;
 use self::server::Server;
 use crate::{command, repo};
 
@@ -18,22 +20,21 @@ struct Check {
     client: Client,
 }
 
-/// A folder in `conformance/clients/` and how its packages are installed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Client {
-    None,
-    /// `requirements.txt`, into a virtual environment `venv` beside it.
-    Python(&'static str),
-    /// `package-lock.json`, into `node_modules` beside it.
-    Npm(&'static str),
-}
-
 /// All checks. A new one is a file and a line here.
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 9] = [
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
     Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
+    Check { name: "java", script: "java.py", client: Client::Maven("java") },
+    Check { name: "go", script: "go.py", client: Client::Go("go") },
+    Check { name: "node", script: "node.py", client: Client::Npm("node") },
+    Check { name: "python", script: "python.py", client: Client::Python("python") },
+    Check {
+        name: "python-thrift",
+        script: "python_thrift.py",
+        client: Client::Python("python_thrift"),
+    },
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -61,8 +62,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for check in chosen {
-        let missing: Vec<&str> =
-            check.needs().iter().copied().filter(|tool| !command::is_installed(tool)).collect();
+        let missing: Vec<&str> = check
+            .client
+            .needs()
+            .iter()
+            .copied()
+            .filter(|tool| !command::is_installed(tool))
+            .collect();
         if !missing.is_empty() {
             command::skip(check.name, &missing)?;
             skipped += 1;
@@ -110,13 +116,6 @@ impl Options {
 }
 
 impl Check {
-    fn needs(&self) -> &'static [&'static str] {
-        match self.client {
-            Client::None | Client::Python(_) => &["python3"],
-            Client::Npm(_) => &["python3", "node", "npm"],
-        }
-    }
-
     fn run(&self, root: &Path, scratch: &Path, binary: &Path) -> Result<()> {
         self.client.install(root, scratch)?;
         let server =
@@ -125,7 +124,9 @@ impl Check {
         let checked = command::run(
             Command::new("python3")
                 .arg(script)
-                .env("SIGYN_URL", format!("http://{}", server.address))
+                .envs(server.doors.environment())
+                .env("SIGYN_BIN", binary)
+                .env("SIGYN_PID", server.pid().to_string())
                 .env("SIGYN_SCRATCH", scratch)
                 // Leaves no __pycache__ in the checkout, and reads and writes UTF-8 whatever the locale.
                 .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -136,40 +137,6 @@ impl Check {
         }
         let stopped = server.stop();
         checked.and(stopped)
-    }
-}
-
-impl Client {
-    fn install(self, root: &Path, scratch: &Path) -> Result<()> {
-        let (Self::Python(name) | Self::Npm(name)) = self else { return Ok(()) };
-        let (from, to) = (root.join("conformance/clients").join(name), scratch.join(name));
-        std::fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
-        for entry in
-            std::fs::read_dir(&from).with_context(|| format!("cannot list {}", from.display()))?
-        {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-            }
-        }
-        if let Self::Npm(_) = self {
-            return command::run(
-                Command::new("npm")
-                    .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-                    .current_dir(&to),
-            );
-        }
-        command::run(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(&to))?;
-        let pip = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-            "requirements.txt",
-        ];
-        command::run(Command::new(to.join("venv/bin/python")).args(pip).current_dir(&to))
     }
 }
 
@@ -210,7 +177,7 @@ mod tests {
         let folder = repo::root().join("conformance");
         for check in &CHECKS {
             assert!(folder.join("checks").join(check.script).is_file(), "{}", check.script);
-            if let Client::Python(name) | Client::Npm(name) = check.client {
+            if let Some(name) = check.client.folder() {
                 assert!(folder.join("clients").join(name).is_dir(), "{name}");
             }
         }

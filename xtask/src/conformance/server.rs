@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -18,39 +18,86 @@ const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How much of a server's log is shown when its check fails.
 const LOG_LINES_SHOWN: usize = 50;
 
-/// A `sigyn serve` of one check: its own port, its own empty store, its own log.
+/// A `sigyn serve` of one check: its own ports, its own empty store, its own log.
 pub(super) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(super) doors: Doors,
     folder: PathBuf,
+}
+
+/// Where a server of a check takes spans: each door on a port of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doors {
+    web: SocketAddr,
+    otlp_grpc: SocketAddr,
+    otlp_http: SocketAddr,
+    jaeger_compact: SocketAddr,
+    jaeger_binary: SocketAddr,
+}
+
+impl Doors {
+    fn free() -> Result<Self> {
+        Ok(Self {
+            web: free_address()?,
+            otlp_grpc: free_address()?,
+            otlp_http: free_address()?,
+            jaeger_compact: free_udp_address()?,
+            jaeger_binary: free_udp_address()?,
+        })
+    }
+
+    fn flags(&self) -> [String; 5] {
+        [
+            format!("--web.listen-address={}", self.web),
+            format!("--otlp.grpc.listen-address={}", self.otlp_grpc),
+            format!("--otlp.http.listen-address={}", self.otlp_http),
+            format!("--jaeger.compact.listen-address={}", self.jaeger_compact),
+            format!("--jaeger.binary.listen-address={}", self.jaeger_binary),
+        ]
+    }
+
+    /// What scripts and clients read.
+    pub(super) fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("SIGYN_URL", format!("http://{}", self.web)),
+            ("SIGYN_OTLP_GRPC", self.otlp_grpc.to_string()),
+            ("SIGYN_OTLP_HTTP", self.otlp_http.to_string()),
+            ("SIGYN_JAEGER_COMPACT", self.jaeger_compact.to_string()),
+            ("SIGYN_JAEGER_BINARY", self.jaeger_binary.to_string()),
+        ]
+    }
 }
 
 impl Server {
     pub(super) fn start(binary: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
-        let address = free_address()?;
+        let doors = Doors::free()?;
         let config = folder.join("sigyn.yml");
         std::fs::write(&config, "scrape_configs: []\n")?;
         let log = File::create(folder.join("log"))?;
         let child = Command::new(binary)
             .arg("serve")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--web.listen-address={address}"))
+            .args(doors.flags())
             .arg(format!("--storage.path={}", folder.join("data").display()))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut server = Self { child, address, folder: folder.to_path_buf() };
+        let mut server = Self { child, doors, folder: folder.to_path_buf() };
         server.wait_until_ready()?;
         Ok(server)
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
-        while !answers(self.address) {
+        while !answers(self.doors.web) {
             if let Some(status) = self.child.try_wait()? {
                 bail!("sigyn ended at once: {status}\n{}", self.log());
             }
@@ -110,6 +157,10 @@ impl Drop for Server {
 /// A port that was free a moment ago. Nothing else on this machine takes ports in such a hurry.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn free_udp_address() -> Result<SocketAddr> {
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// Whether `GET /health` is answered with 200.
