@@ -1,7 +1,7 @@
 //! Every format that spans come in, under one name each.
 
 use super::sink::SpanSink;
-use super::{DecodeError, Decoded, Limits, SpanVec, json_v2, otlp};
+use super::{DecodeError, Decoded, Limits, SpanVec, json_v2, otlp, otlp_json};
 
 /// A format of whole messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ pub fn read(format: Format, body: &[u8], sink: &mut impl SpanSink) -> Result<(),
         Format::ZipkinThrift => unreadable(format),
         Format::ZipkinThriftCompact => unreadable(format),
         Format::OtlpProto => otlp::read(body, sink),
-        Format::OtlpJson => unreadable(format),
+        Format::OtlpJson => otlp_json::read(body, sink),
         Format::JaegerProto => unreadable(format),
         Format::JaegerThrift => unreadable(format),
         Format::JaegerThriftCompact => unreadable(format),

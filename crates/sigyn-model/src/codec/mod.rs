@@ -1,11 +1,13 @@
 //! Bytes to spans and back, one file a format.
 
+pub(crate) mod base64;
 pub(crate) mod draft;
 mod format;
 pub(crate) mod json;
 pub mod json_v2;
 mod limits;
 pub mod otlp;
+pub mod otlp_json;
 mod owned;
 pub(crate) mod proto;
 pub(crate) mod scan;

@@ -16,8 +16,11 @@ mod tests;
 pub use reader::{decode, decode_within, read};
 pub use writer::encode;
 
+pub(super) use reader::{as_service_name, duration, service_name};
+pub(super) use writer::{end_of, share_origin};
+
 /// The attribute of a resource that names the service.
-const SERVICE_NAME: &str = "service.name";
+pub(super) const SERVICE_NAME: &str = "service.name";
 
 /// OTLP's numbers of a span's kind. 0 is unspecified and 1 internal; neither is a kind to us.
 mod kind {

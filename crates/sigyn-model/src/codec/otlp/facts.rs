@@ -107,14 +107,6 @@ impl Facts {
     pub(in crate::codec) fn remote(&mut self) -> Option<Endpoint> {
         self.remote.take()
     }
-
-    /// The remote endpoint, or what the other attributes say of it.
-    pub(in crate::codec) fn remote_endpoint(
-        &mut self,
-        otherwise: impl FnOnce() -> Option<Endpoint>,
-    ) -> Option<Endpoint> {
-        self.remote.take().map_or_else(otherwise, Endpoint::into_option)
-    }
 }
 
 impl Side {

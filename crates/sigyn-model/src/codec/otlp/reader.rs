@@ -191,14 +191,14 @@ impl<'a> Origin<'a> {
 }
 
 /// The name that a resource gives to its service, as a local endpoint has it.
-pub(super) fn service_name(tags: &Tags) -> String {
+pub(in crate::codec) fn service_name(tags: &Tags) -> String {
     let value = tags.iter().find(|(key, _)| key == SERVICE_NAME).map(|(_, value)| value.text());
     value.map_or_else(String::new, |name| as_service_name(&name))
 }
 
 /// A service's name as a local endpoint has it. One text of megabytes would be copied into each of
 /// its spans, so one that is too long to be a name is none.
-pub(super) fn as_service_name(text: &str) -> String {
+pub(in crate::codec) fn as_service_name(text: &str) -> String {
     if text.len() > SERVICE_NAME_MAX { String::new() } else { text.to_lowercase() }
 }
 
@@ -344,7 +344,7 @@ impl<'a> SpanReader<'a> {
 
 /// A span that ended in the nanosecond in which it began did end; one that ended before it began, or
 /// whose start or end is not known, has no duration.
-fn duration(start: u64, end: u64) -> Option<Duration> {
+pub(in crate::codec) fn duration(start: u64, end: u64) -> Option<Duration> {
     let known = start > 0 && end >= start;
     known.then(|| Duration::from_nanos((end - start).max(1)))
 }

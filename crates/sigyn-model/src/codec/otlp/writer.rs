@@ -96,7 +96,7 @@ impl<'a> Groups<'a> {
 }
 
 /// Whether two spans go to the same place, seen without comparing what they hold.
-fn share_origin(a: &Span, b: &Span) -> bool {
+pub(in crate::codec) fn share_origin(a: &Span, b: &Span) -> bool {
     let same_scope = match (&a.scope, &b.scope) {
         (None, None) => true,
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -192,7 +192,7 @@ fn write_span(span: &Span, service_name: &str, out: &mut Vec<u8>) {
 }
 
 /// When a span ended, if that is in reach of OTLP's clock and therefore tells its duration.
-fn end_of(span: &Span) -> Option<u64> {
+pub(in crate::codec) fn end_of(span: &Span) -> Option<u64> {
     let start = span.timestamp?.nanos();
     let duration = u64::try_from(span.duration?.as_nanos()).ok()?;
     start.checked_add(duration).filter(|_| start > 0)

@@ -1,0 +1,344 @@
+//! Writing: spans of one resource and scope together, in the order in which each first appeared.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use crate::codec::otlp::{self, facts, remote};
+use crate::codec::{base64, write_json_str};
+use crate::{Annotation, Kind, Link, Scope, Span, StatusCode, Value};
+
+/// Writes an `ExportTraceServiceRequest`, spans grouped by resource and scope in order of appearance.
+pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> String {
+    let mut groups = Groups::default();
+    for span in spans {
+        let (service_name, out) = groups.of(span);
+        write_span(out, span, service_name);
+    }
+    let mut out = Json::default();
+    out.object(|out| {
+        out.list_always("resourceSpans", &groups.groups, |out, group| {
+            out.raw(&group.resource);
+            out.list("scopeSpans", &group.scopes, |out, (scope, spans)| {
+                out.raw(scope);
+                out.raw("\"spans\":[");
+                out.0.push_str(&spans.0);
+                out.0.push(']');
+            });
+        });
+    });
+    out.0
+}
+
+/// Spans in their written form, by what they share. Resources and scopes are compared as they are
+/// written: equal ones become one, whoever holds them.
+#[derive(Default)]
+struct Groups<'a> {
+    groups: Vec<Group>,
+    by_resource: HashMap<String, usize>,
+    /// Where the last span went. Most often the next one goes there too.
+    last: Option<(&'a Span, usize, usize)>,
+}
+
+struct Group {
+    /// The fields that say it.
+    resource: String,
+    /// What a reader will take from it.
+    service_name: String,
+    /// Each with its spans, and the commas between them.
+    scopes: Vec<(String, Json)>,
+    by_scope: HashMap<String, usize>,
+}
+
+impl<'a> Groups<'a> {
+    /// Where a span goes, and the service's name that its resource says.
+    fn of(&mut self, span: &'a Span) -> (&str, &mut Json) {
+        let (group, scope) = match self.last {
+            Some((last, group, scope)) if otlp::share_origin(last, span) => (group, scope),
+            _ => self.find(span),
+        };
+        self.last = Some((span, group, scope));
+        let group = &mut self.groups[group];
+        (&group.service_name, &mut group.scopes[scope].1)
+    }
+
+    fn find(&mut self, span: &Span) -> (usize, usize) {
+        let group = *self.by_resource.entry(resource(span)).or_insert_with_key(|written| {
+            let service_name = match &span.resource {
+                Some(resource) => otlp::service_name(&resource.tags),
+                None => otlp::as_service_name(span.service_name().unwrap_or("")),
+            };
+            self.groups.push(Group {
+                resource: written.clone(),
+                service_name,
+                scopes: Vec::new(),
+                by_scope: HashMap::new(),
+            });
+            self.groups.len() - 1
+        });
+        let Group { scopes, by_scope, .. } = &mut self.groups[group];
+        let written = span.scope.as_deref().map_or_else(String::new, scope);
+        let scope = *by_scope.entry(written).or_insert_with_key(|written| {
+            scopes.push((written.clone(), Json::default()));
+            scopes.len() - 1
+        });
+        (group, scope)
+    }
+}
+
+/// The fields that say the resource of a span. One without resource but with a local service gets
+/// one made up, so that every reader of OTLP knows the service.
+fn resource(span: &Span) -> String {
+    let mut out = Json::default();
+    match (span.resource.as_deref(), span.service_name()) {
+        (Some(resource), _) => {
+            out.field("resource");
+            out.object(|out| {
+                out.list("attributes", &resource.tags, |out, (key, value)| {
+                    write_key_value(out, &facts::escaped(key), value);
+                });
+                out.count("droppedAttributesCount", resource.dropped_tags);
+            });
+            out.text("schemaUrl", &resource.schema_url);
+        }
+        (None, Some(name)) => {
+            let made_up =
+                [(otlp::SERVICE_NAME, Value::from(name)), (facts::SYNTHETIC, Value::Bool(true))];
+            out.field("resource");
+            out.object(|out| {
+                out.list("attributes", &made_up, |out, (key, value)| {
+                    write_key_value(out, key, value);
+                });
+            });
+        }
+        (None, None) => {}
+    }
+    out.0
+}
+
+/// The fields that say a scope.
+fn scope(scope: &Scope) -> String {
+    let mut out = Json::default();
+    out.field("scope");
+    out.object(|out| {
+        out.text("name", &scope.name);
+        out.text("version", &scope.version);
+        out.tags(&scope.tags);
+        out.count("droppedAttributesCount", scope.dropped_tags);
+    });
+    out.text("schemaUrl", &scope.schema_url);
+    out.0
+}
+
+fn write_span(out: &mut Json, span: &Span, service_name: &str) {
+    out.comma();
+    out.object(|out| {
+        out.quoted("traceId", format_args!("{:032x}", span.trace_id.as_u128()));
+        out.quoted("spanId", format_args!("{}", span.id));
+        if let Some(parent_id) = span.parent_id {
+            out.quoted("parentSpanId", format_args!("{parent_id}"));
+        }
+        out.text("traceState", &span.trace_state);
+        out.count("flags", span.flags);
+        out.text("name", &span.name);
+        out.count("kind", kind_number(span.kind));
+        let start = span.timestamp.map_or(0, |timestamp| timestamp.nanos());
+        let end = otlp::end_of(span);
+        out.nanos("startTimeUnixNano", start);
+        out.nanos("endTimeUnixNano", end.unwrap_or(0));
+        let mut tags: Vec<(Cow<'_, str>, Cow<'_, Value>)> = Vec::new();
+        for (key, value) in &span.tags {
+            tags.push((facts::escaped(key), Cow::Borrowed(value)));
+        }
+        let remote = remote::endpoint(span.kind, &span.tags);
+        facts::tell(span, service_name, remote.as_ref(), end.is_some(), |key, value| {
+            tags.push((key.into(), Cow::Owned(value)));
+        });
+        out.list("attributes", &tags, |out, (key, value)| write_key_value(out, key, value));
+        out.count("droppedAttributesCount", span.dropped_tags);
+        out.list("events", &span.annotations, write_event);
+        out.count("droppedEventsCount", span.dropped_annotations);
+        out.list("links", &span.links, write_link);
+        out.count("droppedLinksCount", span.dropped_links);
+        let code = match span.status.code {
+            StatusCode::Unset => 0,
+            StatusCode::Ok => 1,
+            StatusCode::Error => 2,
+        };
+        if code != 0 || !span.status.message.is_empty() {
+            out.field("status");
+            out.object(|out| {
+                out.text("message", &span.status.message);
+                out.count("code", code);
+            });
+        }
+    });
+}
+
+fn write_event(out: &mut Json, event: &Annotation) {
+    out.nanos("timeUnixNano", event.timestamp.nanos());
+    out.text("name", &event.value);
+    out.tags(&event.tags);
+    out.count("droppedAttributesCount", event.dropped_tags);
+}
+
+fn write_link(out: &mut Json, link: &Link) {
+    out.quoted("traceId", format_args!("{:032x}", link.trace_id.as_u128()));
+    out.quoted("spanId", format_args!("{}", link.span_id));
+    out.text("traceState", &link.trace_state);
+    out.tags(&link.tags);
+    out.count("droppedAttributesCount", link.dropped_tags);
+    out.count("flags", link.flags);
+}
+
+fn write_key_value(out: &mut Json, key: &str, value: &Value) {
+    out.field("key");
+    write_json_str(&mut out.0, key);
+    out.field("value");
+    out.object(|out| write_value(out, value));
+}
+
+fn write_value(out: &mut Json, value: &Value) {
+    match value {
+        Value::Str(text) => {
+            out.field("stringValue");
+            write_json_str(&mut out.0, text);
+        }
+        Value::Bool(value) => {
+            out.field("boolValue");
+            out.display(format_args!("{value}"));
+        }
+        Value::Int(value) => out.quoted("intValue", format_args!("{value}")),
+        Value::Double(value) if value.is_finite() => {
+            out.field("doubleValue");
+            out.display(format_args!("{value}"));
+        }
+        Value::Double(value) => {
+            let word = match (value.is_nan(), *value > 0.0) {
+                (true, _) => "NaN",
+                (false, true) => "Infinity",
+                (false, false) => "-Infinity",
+            };
+            out.quoted("doubleValue", format_args!("{word}"));
+        }
+        Value::Bytes(bytes) => {
+            out.field("bytesValue");
+            out.0.push('"');
+            base64::encode(&mut out.0, bytes);
+            out.0.push('"');
+        }
+        Value::List(values) => {
+            out.field("arrayValue");
+            out.object(|out| out.list_always("values", values, write_value));
+        }
+        Value::Map(entries) => {
+            out.field("kvlistValue");
+            out.object(|out| {
+                out.list_always("values", entries, |out, (key, value)| {
+                    write_key_value(out, key, value)
+                });
+            });
+        }
+        Value::Empty => {}
+    }
+}
+
+fn kind_number(kind: Option<Kind>) -> u32 {
+    match kind {
+        None => 1,
+        Some(Kind::Server) => 2,
+        Some(Kind::Client) => 3,
+        Some(Kind::Producer) => 4,
+        Some(Kind::Consumer) => 5,
+    }
+}
+
+/// JSON as it grows. What is empty or zero is left out.
+#[derive(Default)]
+struct Json(String);
+
+impl Json {
+    /// Whatever comes next comes after what is there.
+    fn comma(&mut self) {
+        if !matches!(self.0.as_bytes().last(), None | Some(b'{' | b'[' | b':')) {
+            self.0.push(',');
+        }
+    }
+
+    fn field(&mut self, name: &str) {
+        self.comma();
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    /// Whole fields, if there are any.
+    fn raw(&mut self, fields: &str) {
+        if !fields.is_empty() {
+            self.comma();
+            self.0.push_str(fields);
+        }
+    }
+
+    fn object(&mut self, write: impl FnOnce(&mut Self)) {
+        self.0.push('{');
+        write(self);
+        self.0.push('}');
+    }
+
+    /// A list of objects, each with the fields that `write` writes.
+    fn list<T>(&mut self, name: &str, items: &[T], write: impl Fn(&mut Self, &T)) {
+        if !items.is_empty() {
+            self.list_always(name, items, write);
+        }
+    }
+
+    /// The same even if there are none.
+    fn list_always<T>(&mut self, name: &str, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.field(name);
+        self.0.push('[');
+        for item in items {
+            self.comma();
+            self.object(|out| write(out, item));
+        }
+        self.0.push(']');
+    }
+
+    fn tags(&mut self, tags: &[(String, Value)]) {
+        self.list("attributes", tags, |out, (key, value)| write_key_value(out, key, value));
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        if !text.is_empty() {
+            self.field(name);
+            write_json_str(&mut self.0, text);
+        }
+    }
+
+    fn count(&mut self, name: &str, number: u32) {
+        if number != 0 {
+            self.field(name);
+            self.display(format_args!("{number}"));
+        }
+    }
+
+    /// JSON's numbers are doubles to many readers, so nanoseconds are text.
+    fn nanos(&mut self, name: &str, nanos: u64) {
+        if nanos != 0 {
+            self.quoted(name, format_args!("{nanos}"));
+        }
+    }
+
+    /// Text that needs no escapes.
+    fn quoted(&mut self, name: &str, text: std::fmt::Arguments<'_>) {
+        self.field(name);
+        self.0.push('"');
+        self.display(text);
+        self.0.push('"');
+    }
+
+    fn display(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.0.write_fmt(text);
+    }
+}
