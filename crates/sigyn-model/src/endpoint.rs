@@ -43,6 +43,24 @@ impl Endpoint {
             IpAddr::V6(ip) => self.ipv6 = Some(ip),
         }
     }
+
+    /// Takes an address from its bytes, by their number. An IPv4 address may come as the IPv6 address
+    /// that is compatible with it (`::1.2.3.4`, unlike `::ffff:1.2.3.4`), so all zeros are IPv4 too.
+    /// Whatever is no address is ignored.
+    pub fn set_ip_bytes(&mut self, bytes: &[u8]) {
+        if let Ok(ip) = <[u8; 4]>::try_from(bytes) {
+            self.ipv4 = Some(Ipv4Addr::from(ip));
+        } else if let Ok(ip) = <[u8; 16]>::try_from(bytes) {
+            match ip {
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+                    if [a, b, c, d] != [0, 0, 0, 1] =>
+                {
+                    self.ipv4 = Some(Ipv4Addr::new(a, b, c, d));
+                }
+                _ => self.ipv6 = Some(Ipv6Addr::from(ip)),
+            }
+        }
+    }
 }
 
 /// Reads `52.0.0.04`, which is decimal to Zipkin and no address to the standard library.

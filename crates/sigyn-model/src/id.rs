@@ -104,7 +104,7 @@ fn parse_u64(text: &str, field: &'static str) -> Result<u64, IdError> {
 }
 
 /// `None` if a character is not in `[0-9a-f]`. The caller bounds the length to 32.
-fn lower_hex(text: &str) -> Option<u128> {
+pub(crate) fn lower_hex(text: &str) -> Option<u128> {
     let bytes = text.as_bytes();
     if let Ok(digits) = bytes.try_into() {
         return lower_hex16(digits).map(u128::from);

@@ -1,7 +1,10 @@
 //! Every format that spans come in, under one name each.
 
 use super::sink::SpanSink;
-use super::{DecodeError, Decoded, Limits, SpanVec, json_v2, otlp, otlp_json};
+use super::{
+    DecodeError, Decoded, Limits, SpanVec, json_v1, json_v2, otlp, otlp_json, zipkin_proto3,
+    zipkin_thrift,
+};
 
 /// A format of whole messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,10 +61,10 @@ pub fn decode(format: Format, body: &[u8], limits: Limits) -> Result<Decoded, De
 pub fn read(format: Format, body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     match format {
         Format::ZipkinJsonV2 => json_v2::read(body, sink),
-        Format::ZipkinProto3 => unreadable(format),
-        Format::ZipkinJsonV1 => unreadable(format),
-        Format::ZipkinThrift => unreadable(format),
-        Format::ZipkinThriftCompact => unreadable(format),
+        Format::ZipkinProto3 => zipkin_proto3::read(body, sink),
+        Format::ZipkinJsonV1 => json_v1::read(body, sink),
+        Format::ZipkinThrift => zipkin_thrift::read(body, sink),
+        Format::ZipkinThriftCompact => zipkin_thrift::read_compact(body, sink),
         Format::OtlpProto => otlp::read(body, sink),
         Format::OtlpJson => otlp_json::read(body, sink),
         Format::JaegerProto => unreadable(format),

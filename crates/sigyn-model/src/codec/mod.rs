@@ -1,9 +1,11 @@
 //! Bytes to spans and back, one file a format.
 
 pub(crate) mod base64;
+mod detect;
 pub(crate) mod draft;
 mod format;
 pub(crate) mod json;
+pub mod json_v1;
 pub mod json_v2;
 mod limits;
 pub mod otlp;
@@ -13,7 +15,12 @@ pub(crate) mod proto;
 pub(crate) mod scan;
 pub mod sink;
 pub(crate) mod thrift;
+mod v1;
+mod zipkin;
+pub mod zipkin_proto3;
+pub mod zipkin_thrift;
 
+pub use detect::{check_list, detect};
 pub use format::{Format, decode, read};
 pub use json_v2::write_json_str;
 pub use limits::{Limits, OverLimit};

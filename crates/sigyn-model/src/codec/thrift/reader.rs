@@ -35,7 +35,7 @@ pub(crate) enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct List {
     pub(crate) element: Type,
-    /// As it was sent: each element takes a byte at least, but nobody has looked for them yet.
+    /// As it was sent: nobody has looked yet whether there are so many. Make no room for them.
     pub(crate) count: u32,
 }
 
@@ -269,20 +269,13 @@ impl<'a> Reader<'a> {
     /// A count below zero says that there is nothing.
     fn binary_count(&mut self) -> Result<u32, ThriftError> {
         let count = i32::from_be_bytes(self.array()?);
-        self.checked_count(u64::try_from(count).unwrap_or(0))
+        Ok(u32::try_from(count).unwrap_or(0))
     }
 
     fn compact_length(&mut self) -> Result<u32, ThriftError> {
-        let count = self.varint()?;
-        self.checked_count(count)
-    }
-
-    /// An element takes a byte at least.
-    fn checked_count(&self, count: u64) -> Result<u32, ThriftError> {
-        let available = self.rest.len();
-        let fits = usize::try_from(count).is_ok_and(|count| count <= available);
-        let count32 = u32::try_from(count).ok().filter(|_| fits);
-        count32.ok_or(ThriftError::Truncated { length: count, available })
+        let length = self.varint()?;
+        let too_large = |_| ThriftError::TooLarge(length.cast_signed());
+        u32::try_from(length).map_err(too_large)
     }
 
     fn zigzag<N: TryFrom<i64>>(&mut self) -> Result<N, ThriftError> {

@@ -434,15 +434,16 @@ fn what_is_no_struct_is_refused() {
     binary(&[10, 0, 1, 0], "Truncated: length 8 > bytes available 1");
     binary(&[11, 0, 1, 0, 0, 0, 9, 1], "Truncated: length 9 > bytes available 1");
     binary(&[11, 0, 1, 255, 255, 255, 255], "Malformed: length -1");
-    // Neither bytes nor elements are waited for that cannot come.
-    binary(
-        &[15, 0, 1, 12, 127, 255, 255, 255, 0],
-        "Truncated: length 2147483647 > bytes available 1",
-    );
-    binary(&[13, 0, 1, 12, 12, 0, 0, 0, 2, 0], "Truncated: length 2 > bytes available 1");
+    // Elements are looked for until there are none.
+    binary(&[15, 0, 1, 12, 127, 255, 255, 255, 0], "Truncated: length 1 > bytes available 0");
+    binary(&[13, 0, 1, 12, 12, 0, 0, 0, 2, 0], "Truncated: length 1 > bytes available 0");
     binary(&[15, 0, 1, 1, 0, 0, 0, 0, 0], "Malformed: no type has number 1");
     binary(&[9, 0, 1], "Malformed: no type has number 9");
-    compact(&[0x19, 0xfc, 0xff, 0x7f, 0], "Truncated: length 16383 > bytes available 1");
+    compact(&[0x19, 0xfc, 0xff, 0x7f, 0], "Truncated: length 1 > bytes available 0");
+    compact(
+        &[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x1f, 0],
+        "Malformed: 8589934591 where a smaller number belongs",
+    );
     compact(&[0x1e], "Malformed: no type has number 14");
     compact(&[0x14, 0x80, 0x80, 0x04], "Malformed: 32768 where a smaller number belongs");
     let long = [&[0x16][..], &[0xff; 9], &[2]].concat();
