@@ -7,6 +7,7 @@ mod block;
 mod catalog;
 mod clock;
 mod codec;
+pub mod columns;
 mod commit;
 #[cfg(test)]
 mod crash_tests;

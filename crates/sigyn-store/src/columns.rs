@@ -1,0 +1,507 @@
+//! Spans as columns: what many of them say is kept once, and known by a number.
+//!
+//! A span is a row of numbers of fixed width, and its tags are four bytes each. Spans are put there as
+//! they are read, without being made first, or from owned ones; whoever needs whole ones gets them made.
+
+mod dictionary;
+mod encoding;
+mod interner;
+mod lists;
+mod origins;
+mod row;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigyn_model::codec::Limits;
+use sigyn_model::codec::sink::{BadSpan, EndpointRef};
+use sigyn_model::{Kind, Labels, Span, SpanId, StatusCode, Timestamp, TraceId};
+
+use dictionary::Dictionary;
+use interner::{Interner, grow, room};
+use lists::Lists;
+use origins::Origins;
+pub use row::Row;
+
+/// Names of spans and services that are kept once; of more, each takes its own place.
+const NAMES_BYTES_MAX: usize = 16 << 20;
+/// The same for what annotations, statuses and trace states say, and for endpoints.
+const TEXTS_BYTES_MAX: usize = 32 << 20;
+const ENDPOINTS_BYTES_MAX: usize = 16 << 20;
+
+/// Spans in columns.
+#[derive(Debug)]
+pub struct Columns {
+    limits: Limits,
+    trace_ids: Vec<TraceId>,
+    ids: Vec<u64>,
+    parent_ids: Vec<u64>,
+    timestamps: Vec<u64>,
+    durations: Vec<u64>,
+    /// Which of the above are there, and what needs a bit or two.
+    facts: Vec<Facts>,
+    names: Vec<u32>,
+    local_endpoints: Vec<u32>,
+    remote_endpoints: Vec<u32>,
+    origins_of: Vec<u32>,
+    extras_of: Vec<u32>,
+    /// Where each row's tags end.
+    tag_ends: Vec<usize>,
+    tags: Vec<u32>,
+
+    annotation_lists: Lists,
+    annotations: Vec<AnnotationRow>,
+    link_lists: Lists,
+    links: Vec<LinkRow>,
+    /// Of annotations and links.
+    nested_tags: Vec<u32>,
+    /// Those that 64 bits of nanoseconds do not hold.
+    long_durations: Vec<(u32, Duration)>,
+
+    dictionary: Dictionary,
+    origins: Origins,
+    /// Of spans and services.
+    name_texts: Interner,
+    texts: Interner,
+    /// Number of the name, which addresses there are, port, addresses.
+    endpoints: Interner,
+    /// What few spans say beside the rest; those that do say it alike.
+    extras: Interner,
+    problems: Vec<BadSpan>,
+}
+
+/// A row's bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Facts(u16);
+
+impl Facts {
+    /// Three bits: none, or one more than its place among the kinds.
+    const KIND: u16 = 7;
+    const PARENT: u16 = 1 << 3;
+    const TIMESTAMP: u16 = 1 << 4;
+    const DURATION: u16 = 1 << 5;
+    const LONG_DURATION: u16 = 1 << 6;
+    const DEBUG: u16 = 1 << 7;
+    const SHARED: u16 = 1 << 8;
+    /// Two bits.
+    const STATUS_SHIFT: u32 = 9;
+    const ANNOTATIONS: u16 = 1 << 11;
+    const LINKS: u16 = 1 << 12;
+
+    fn has(self, bit: u16) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+const KINDS: [Kind; 4] = [Kind::Client, Kind::Server, Kind::Producer, Kind::Consumer];
+
+#[derive(Clone, Debug)]
+struct AnnotationRow {
+    timestamp: Timestamp,
+    value: u32,
+    dropped_tags: u32,
+    /// In the list of nested tags.
+    tags: Range<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct LinkRow {
+    trace_id: TraceId,
+    span_id: SpanId,
+    trace_state: u32,
+    dropped_tags: u32,
+    flags: u32,
+    tags: Range<usize>,
+}
+
+/// What few spans have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Extra {
+    status_message: u32,
+    trace_state: u32,
+    dropped_tags: u32,
+    dropped_annotations: u32,
+    dropped_links: u32,
+    flags: u32,
+}
+
+/// What a row says once lists and texts have their places.
+struct NewRow<'a> {
+    trace_id: TraceId,
+    parent_id: Option<SpanId>,
+    id: SpanId,
+    kind: Option<Kind>,
+    name: &'a str,
+    timestamp: Option<Timestamp>,
+    duration: Option<Duration>,
+    local_endpoint: Option<EndpointRef<'a>>,
+    remote_endpoint: Option<EndpointRef<'a>>,
+    debug: bool,
+    shared: bool,
+    status_code: StatusCode,
+    extra: Extra,
+}
+
+/// How much there was at a time; see [`Columns::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    rows: usize,
+    tags: usize,
+    annotation_lists: usize,
+    annotations: usize,
+    link_lists: usize,
+    links: usize,
+    nested_tags: usize,
+    long_durations: usize,
+    dictionary: dictionary::Mark,
+    origins: origins::Mark,
+    name_texts: usize,
+    texts: usize,
+    endpoints: usize,
+    extras: usize,
+    problems: usize,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self::within(Limits::default())
+    }
+}
+
+impl Columns {
+    /// Columns that take no more spans, and no more memory, than this from a reader.
+    pub fn within(limits: Limits) -> Self {
+        Self {
+            limits,
+            trace_ids: Vec::new(),
+            ids: Vec::new(),
+            parent_ids: Vec::new(),
+            timestamps: Vec::new(),
+            durations: Vec::new(),
+            facts: Vec::new(),
+            names: Vec::new(),
+            local_endpoints: Vec::new(),
+            remote_endpoints: Vec::new(),
+            origins_of: Vec::new(),
+            extras_of: Vec::new(),
+            tag_ends: Vec::new(),
+            tags: Vec::new(),
+            annotation_lists: Lists::default(),
+            annotations: Vec::new(),
+            link_lists: Lists::default(),
+            links: Vec::new(),
+            nested_tags: Vec::new(),
+            long_durations: Vec::new(),
+            dictionary: Dictionary::new(),
+            origins: Origins::new(),
+            name_texts: Interner::new(NAMES_BYTES_MAX),
+            texts: Interner::new(TEXTS_BYTES_MAX),
+            endpoints: Interner::new(ENDPOINTS_BYTES_MAX),
+            extras: Interner::new(TEXTS_BYTES_MAX),
+            problems: Vec::new(),
+        }
+    }
+
+    /// How many spans there are.
+    pub fn len(&self) -> usize {
+        self.trace_ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.trace_ids.is_empty()
+    }
+
+    /// One span, by its number from 0. `None` beyond the last.
+    pub fn get(&self, row: u32) -> Option<Row<'_>> {
+        ((row as usize) < self.len()).then_some(Row::new(self, row))
+    }
+
+    /// All spans, in the order in which they came.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
+        (0..next_row(self.len())).map(|row| Row::new(self, row))
+    }
+
+    /// Labels of the target that the spans which are read next come from.
+    pub fn set_target(&mut self, target: Option<&Arc<Labels>>) {
+        self.origins.set_target(target);
+    }
+
+    /// Spans that could not be kept, and why.
+    pub fn problems(&self) -> &[BadSpan] {
+        &self.problems
+    }
+
+    /// Adds an owned span; returns its number.
+    pub fn push(&mut self, span: &Span) -> u32 {
+        let row = next_row(self.len());
+        grow(&mut self.tags, span.tags.len());
+        for (key, value) in &span.tags {
+            self.tags.push(self.dictionary.owned_tag(key, value));
+        }
+        for annotation in &span.annotations {
+            let first = self.nested_tags.len();
+            for (key, value) in &annotation.tags {
+                self.nested_tags.push(self.dictionary.owned_tag(key, value));
+            }
+            grow(&mut self.annotations, 1);
+            self.annotations.push(AnnotationRow {
+                timestamp: annotation.timestamp,
+                value: self.texts.intern(annotation.value.as_bytes()),
+                dropped_tags: annotation.dropped_tags,
+                tags: first..self.nested_tags.len(),
+            });
+        }
+        for link in &span.links {
+            let first = self.nested_tags.len();
+            for (key, value) in &link.tags {
+                self.nested_tags.push(self.dictionary.owned_tag(key, value));
+            }
+            self.links.push(LinkRow {
+                trace_id: link.trace_id,
+                span_id: link.span_id,
+                trace_state: self.texts.intern(link.trace_state.as_bytes()),
+                dropped_tags: link.dropped_tags,
+                flags: link.flags,
+                tags: first..self.nested_tags.len(),
+            });
+        }
+        let Span { resource, scope, target, .. } = span;
+        self.origins.set_shared(resource.as_ref(), scope.as_ref(), target.as_ref());
+        let extra = Extra {
+            status_message: self.texts.intern(span.status.message.as_bytes()),
+            trace_state: self.texts.intern(span.trace_state.as_bytes()),
+            dropped_tags: span.dropped_tags,
+            dropped_annotations: span.dropped_annotations,
+            dropped_links: span.dropped_links,
+            flags: span.flags,
+        };
+        self.put(NewRow {
+            trace_id: span.trace_id,
+            parent_id: span.parent_id,
+            id: span.id,
+            kind: span.kind,
+            name: &span.name,
+            timestamp: span.timestamp,
+            duration: span.duration,
+            local_endpoint: span.local_endpoint.as_ref().map(EndpointRef::from),
+            remote_endpoint: span.remote_endpoint.as_ref().map(EndpointRef::from),
+            debug: span.debug,
+            shared: span.shared,
+            status_code: span.status.code,
+            extra,
+        });
+        row
+    }
+
+    /// Adds a row to every column, for the lists that have grown since the row before.
+    fn put(&mut self, new: NewRow<'_>) {
+        let row = next_row(self.len());
+        if self.trace_ids.len() == self.trace_ids.capacity() {
+            self.grow_rows();
+        }
+        let mut facts = match new.kind {
+            None => 0,
+            Some(Kind::Client) => 1,
+            Some(Kind::Server) => 2,
+            Some(Kind::Producer) => 3,
+            Some(Kind::Consumer) => 4,
+        };
+        let mut note = |is_so: bool, bit: u16| facts |= if is_so { bit } else { 0 };
+        note(new.parent_id.is_some(), Facts::PARENT);
+        note(new.timestamp.is_some(), Facts::TIMESTAMP);
+        note(new.duration.is_some(), Facts::DURATION);
+        note(new.debug, Facts::DEBUG);
+        note(new.shared, Facts::SHARED);
+        note(new.status_code == StatusCode::Ok, 1 << Facts::STATUS_SHIFT);
+        note(new.status_code == StatusCode::Error, 2 << Facts::STATUS_SHIFT);
+        if self.annotations.len() > self.annotation_lists.end() {
+            self.annotation_lists.put(row, self.annotations.len());
+            note(true, Facts::ANNOTATIONS);
+        }
+        if self.links.len() > self.link_lists.end() {
+            self.link_lists.put(row, self.links.len());
+            note(true, Facts::LINKS);
+        }
+        let duration = new.duration.map_or(Ok(0), |duration| u64::try_from(duration.as_nanos()));
+        if let (Err(_), Some(long)) = (duration, new.duration) {
+            self.long_durations.push((row, long));
+            note(true, Facts::LONG_DURATION);
+        }
+        let name = self.name_texts.intern(new.name.as_bytes());
+        let local_endpoint = self.endpoint(new.local_endpoint);
+        let remote_endpoint = self.endpoint(new.remote_endpoint);
+        let extra = self.extra(new.extra);
+        self.trace_ids.push(new.trace_id);
+        self.ids.push(new.id.as_u64());
+        self.parent_ids.push(new.parent_id.map_or(0, SpanId::as_u64));
+        self.timestamps.push(new.timestamp.map_or(0, Timestamp::nanos));
+        self.durations.push(duration.unwrap_or(u64::MAX));
+        self.facts.push(Facts(facts));
+        self.names.push(name);
+        self.local_endpoints.push(local_endpoint);
+        self.remote_endpoints.push(remote_endpoint);
+        self.origins_of.push(self.origins.now());
+        self.extras_of.push(extra);
+        self.tag_ends.push(self.tags.len());
+    }
+
+    #[cold]
+    fn grow_rows(&mut self) {
+        grow(&mut self.trace_ids, 1);
+        let more = self.trace_ids.capacity() - self.trace_ids.len();
+        for column in
+            [&mut self.ids, &mut self.parent_ids, &mut self.timestamps, &mut self.durations]
+        {
+            column.reserve_exact(more);
+        }
+        for column in [
+            &mut self.names,
+            &mut self.local_endpoints,
+            &mut self.remote_endpoints,
+            &mut self.origins_of,
+            &mut self.extras_of,
+        ] {
+            column.reserve_exact(more);
+        }
+        self.facts.reserve_exact(more);
+        self.tag_ends.reserve_exact(more);
+    }
+
+    fn endpoint(&mut self, endpoint: Option<EndpointRef<'_>>) -> u32 {
+        let Some(endpoint) = endpoint else { return 0 };
+        let name = self.name_texts.intern(endpoint.service_name.as_bytes());
+        let mut bytes = [0; row::ENDPOINT_BYTES_MAX];
+        let len = row::put_endpoint(&mut bytes, name, endpoint);
+        self.endpoints.intern(&bytes[..len])
+    }
+
+    fn extra(&mut self, extra: Extra) -> u32 {
+        if extra == Extra::default() {
+            return 0;
+        }
+        self.extras.intern(extra.to_bytes().as_flattened())
+    }
+
+    /// Remembers how much there is, so that what comes now can be taken back.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            rows: self.len(),
+            tags: self.tags.len(),
+            annotation_lists: self.annotation_lists.len(),
+            annotations: self.annotations.len(),
+            link_lists: self.link_lists.len(),
+            links: self.links.len(),
+            nested_tags: self.nested_tags.len(),
+            long_durations: self.long_durations.len(),
+            dictionary: self.dictionary.mark(),
+            origins: self.origins.mark(),
+            name_texts: self.name_texts.len(),
+            texts: self.texts.len(),
+            endpoints: self.endpoints.len(),
+            extras: self.extras.len(),
+            problems: self.problems.len(),
+        }
+    }
+
+    /// Takes back all that came since. Later marks mean nothing after that.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.trace_ids.truncate(mark.rows);
+        for column in
+            [&mut self.ids, &mut self.parent_ids, &mut self.timestamps, &mut self.durations]
+        {
+            column.truncate(mark.rows);
+        }
+        for column in [
+            &mut self.names,
+            &mut self.local_endpoints,
+            &mut self.remote_endpoints,
+            &mut self.origins_of,
+            &mut self.extras_of,
+        ] {
+            column.truncate(mark.rows);
+        }
+        self.facts.truncate(mark.rows);
+        self.tag_ends.truncate(mark.rows);
+        self.tags.truncate(mark.tags);
+        self.annotation_lists.truncate(mark.annotation_lists);
+        self.annotations.truncate(mark.annotations);
+        self.link_lists.truncate(mark.link_lists);
+        self.links.truncate(mark.links);
+        self.nested_tags.truncate(mark.nested_tags);
+        self.long_durations.truncate(mark.long_durations);
+        self.dictionary.truncate(mark.dictionary);
+        self.origins.truncate(mark.origins);
+        self.name_texts.truncate(mark.name_texts);
+        self.texts.truncate(mark.texts);
+        self.endpoints.truncate(mark.endpoints);
+        self.extras.truncate(mark.extras);
+        self.problems.truncate(mark.problems);
+    }
+
+    /// What they take in memory, room for more included. Constant effort.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + room(&self.trace_ids)
+            + room(&self.ids)
+            + room(&self.parent_ids)
+            + room(&self.timestamps)
+            + room(&self.durations)
+            + room(&self.facts)
+            + room(&self.names)
+            + room(&self.local_endpoints)
+            + room(&self.remote_endpoints)
+            + room(&self.origins_of)
+            + room(&self.extras_of)
+            + room(&self.tag_ends)
+            + room(&self.tags)
+            + self.annotation_lists.bytes()
+            + room(&self.annotations)
+            + self.link_lists.bytes()
+            + room(&self.links)
+            + room(&self.nested_tags)
+            + room(&self.long_durations)
+            + self.dictionary.bytes()
+            + self.origins.bytes()
+            + self.name_texts.bytes()
+            + self.texts.bytes()
+            + self.endpoints.bytes()
+            + self.extras.bytes()
+            + room(&self.problems)
+    }
+}
+
+impl Extra {
+    fn to_bytes(self) -> [[u8; 4]; 6] {
+        [
+            self.status_message,
+            self.trace_state,
+            self.dropped_tags,
+            self.dropped_annotations,
+            self.dropped_links,
+            self.flags,
+        ]
+        .map(u32::to_le_bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |i: usize| words.get(i).map_or(0, |word| u32::from_le_bytes(*word));
+        Self {
+            status_message: word(0),
+            trace_state: word(1),
+            dropped_tags: word(2),
+            dropped_annotations: word(3),
+            dropped_links: word(4),
+            flags: word(5),
+        }
+    }
+}
+
+/// The number of the next row. Memory ends before numbers do.
+fn next_row(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

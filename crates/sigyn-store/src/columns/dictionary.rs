@@ -1,0 +1,155 @@
+//! Tags by number: a key with its value is kept once, however many spans say it.
+
+use sigyn_model::Value;
+use sigyn_model::codec::sink::TagRef;
+
+use super::encoding::{as_text, put_value, put_value_ref, value};
+use super::interner::{Interner, grow, room};
+
+/// A key with more values than this is one whose values hardly come again. They are kept, but not
+/// looked for: that would cost a place in a table for each.
+const VALUES_MAX: u16 = 4_096;
+/// Keys, tags and their spellings each take no more than this before new ones count as unique.
+const KEYS_BYTES_MAX: usize = 4 << 20;
+const TAGS_BYTES_MAX: usize = 32 << 20;
+const SPELLINGS_BYTES_MAX: usize = 32 << 20;
+
+/// Numbers of tags.
+#[derive(Debug)]
+pub(super) struct Dictionary {
+    keys: Interner,
+    /// How many values of each key have been new.
+    values: Vec<u16>,
+    /// The number of the key in four bytes, then the value's bytes.
+    tags: Interner,
+    /// How tags were written: the dialect in a byte, then the bytes of the body.
+    spellings: Interner,
+    /// The tag of each spelling.
+    spelled: Vec<u32>,
+    /// Where a tag is put together.
+    scratch: Vec<u8>,
+}
+
+/// How much a dictionary held at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    keys: usize,
+    tags: usize,
+    spellings: usize,
+}
+
+impl Mark {
+    #[cfg(test)]
+    pub(super) fn tags(&self) -> usize {
+        self.tags
+    }
+}
+
+impl Dictionary {
+    pub(super) fn new() -> Self {
+        Self {
+            keys: Interner::new(KEYS_BYTES_MAX),
+            values: vec![0],
+            tags: Interner::new(TAGS_BYTES_MAX),
+            spellings: Interner::new(SPELLINGS_BYTES_MAX),
+            spelled: vec![0],
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The number of a tag as it is read. What was seen in these bytes before is not looked into.
+    #[inline]
+    pub(super) fn tag(&mut self, tag: &TagRef<'_>) -> u32 {
+        if tag.wire.is_empty() {
+            return self.put(&tag.key.read(), |out| put_value_ref(out, &tag.value)).0;
+        }
+        self.scratch.clear();
+        self.scratch.push(tag.dialect as u8);
+        self.scratch.extend_from_slice(tag.wire);
+        let hash = self.spellings.hash(&self.scratch);
+        match self.spellings.find(&self.scratch, hash) {
+            Some(spelling) => self.spelled[spelling as usize],
+            None => self.new_spelling(tag, hash),
+        }
+    }
+
+    #[cold]
+    fn new_spelling(&mut self, tag: &TagRef<'_>, hash: u64) -> u32 {
+        let (number, is_unique) = self.put(&tag.key.read(), |out| put_value_ref(out, &tag.value));
+        if !is_unique && !self.spellings.is_full() {
+            self.scratch.clear();
+            self.scratch.push(tag.dialect as u8);
+            self.scratch.extend_from_slice(tag.wire);
+            self.spellings.add(&self.scratch, hash);
+            grow(&mut self.spelled, 1);
+            self.spelled.push(number);
+        }
+        number
+    }
+
+    pub(super) fn owned_tag(&mut self, key: &str, value: &Value) -> u32 {
+        self.put(key, |out| put_value(out, value)).0
+    }
+
+    /// The number of a tag, and whether it is taken to be unique.
+    fn put(&mut self, key: &str, put: impl FnOnce(&mut Vec<u8>)) -> (u32, bool) {
+        let key = self.keys.intern(key.as_bytes());
+        self.values.resize(self.keys.len(), 0);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&key.to_le_bytes());
+        put(&mut self.scratch);
+        let hash = self.tags.hash(&self.scratch);
+        if let Some(number) = self.tags.find(&self.scratch, hash) {
+            return (number, false);
+        }
+        let values = &mut self.values[key as usize];
+        if *values >= VALUES_MAX || self.tags.is_full() {
+            return (self.tags.push(&self.scratch), true);
+        }
+        *values += 1;
+        (self.tags.add(&self.scratch, hash), false)
+    }
+
+    pub(super) fn key(&self, number: u32) -> &str {
+        self.keys.text(self.key_of(number))
+    }
+
+    /// The number of a tag's key.
+    pub(super) fn key_of(&self, number: u32) -> u32 {
+        self.tags.get(number).first_chunk().copied().map_or(0, u32::from_le_bytes)
+    }
+
+    fn value_bytes(&self, number: u32) -> &[u8] {
+        self.tags.get(number).get(4..).unwrap_or_default()
+    }
+
+    pub(super) fn value(&self, number: u32) -> Value {
+        value(self.value_bytes(number))
+    }
+
+    /// The value, if it is a text.
+    pub(super) fn text(&self, number: u32) -> Option<&str> {
+        as_text(self.value_bytes(number))
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark { keys: self.keys.len(), tags: self.tags.len(), spellings: self.spellings.len() }
+    }
+
+    pub(super) fn truncate(&mut self, mark: Mark) {
+        self.keys.truncate(mark.keys);
+        self.values.truncate(mark.keys);
+        self.tags.truncate(mark.tags);
+        self.spellings.truncate(mark.spellings);
+        self.spelled.truncate(mark.spellings);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.keys.bytes()
+            + room(&self.values)
+            + self.tags.bytes()
+            + self.spellings.bytes()
+            + room(&self.spelled)
+            + self.scratch.capacity()
+    }
+}

@@ -1,0 +1,176 @@
+//! Byte strings, each known by a number; those that are likely to come again are kept once.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+/// Byte strings by number. Number zero is the empty one.
+#[derive(Debug)]
+pub(super) struct Interner {
+    bytes: Vec<u8>,
+    /// Where each ends. The next begins there.
+    ends: Vec<usize>,
+    /// Numbers by what they stand for: not of all, but of those that [`Interner::add`] has put there.
+    known: HashTable<u32>,
+    /// Seeded anew for every process, so that nobody can choose what collides.
+    hashes: RandomState,
+    /// With more bytes than this, nothing is looked for any more that is not known yet.
+    bytes_max: usize,
+}
+
+impl Interner {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let mut interner = Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            known: HashTable::new(),
+            hashes: RandomState::default(),
+            bytes_max,
+        };
+        interner.add(&[], interner.hash(&[]));
+        interner
+    }
+
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.hashes.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// The number of these bytes, which are kept if they are new.
+    pub(super) fn intern(&mut self, bytes: &[u8]) -> u32 {
+        if bytes.is_empty() {
+            return 0;
+        }
+        let hash = self.hash(bytes);
+        match self.find(bytes, hash) {
+            Some(number) => number,
+            None if self.is_full() => self.push(bytes),
+            None => self.add(bytes, hash),
+        }
+    }
+
+    pub(super) fn find(&self, bytes: &[u8], hash: u64) -> Option<u32> {
+        self.known.find(hash, |number| self.get(*number) == bytes).copied()
+    }
+
+    /// Keeps new bytes, to be found again.
+    pub(super) fn add(&mut self, bytes: &[u8], hash: u64) -> u32 {
+        let number = self.push(bytes);
+        let Self { bytes, ends, known, hashes, .. } = self;
+        known.insert_unique(hash, number, |number| {
+            let mut hasher = hashes.build_hasher();
+            hasher.write(slice(bytes, ends, *number));
+            hasher.finish()
+        });
+        number
+    }
+
+    /// Keeps bytes that will hardly come again.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> u32 {
+        grow(&mut self.bytes, bytes.len());
+        grow(&mut self.ends, 1);
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len());
+        // Four thousand million of them do not fit into memory.
+        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn get(&self, number: u32) -> &[u8] {
+        slice(&self.bytes, &self.ends, number)
+    }
+
+    pub(super) fn text(&self, number: u32) -> &str {
+        std::str::from_utf8(self.get(number)).unwrap_or_default()
+    }
+
+    /// Whether so much is known that new things are kept without being looked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.bytes_max
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Forgets all numbers from this one on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        let first = u32::try_from(len).unwrap_or(u32::MAX);
+        for number in first..u32::try_from(self.len()).unwrap_or(u32::MAX) {
+            let hash = self.hash(self.get(number));
+            if let Ok(known) = self.known.find_entry(hash, |other| *other == number) {
+                known.remove();
+            }
+        }
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.capacity() + room(&self.ends) + self.known.allocation_size()
+    }
+}
+
+#[inline]
+fn slice<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
+    let number = number as usize;
+    let start = number.checked_sub(1).map_or(0, |before| ends[before]);
+    &bytes[start..ends[number]]
+}
+
+/// Makes room for so many more. By a quarter and not by twice: lists are long, and what they hold in
+/// vain is memory, too.
+#[inline]
+pub(super) fn grow<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 4).max(64));
+    }
+}
+
+/// What a list takes in memory.
+pub(super) fn room<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_has_one_number_and_what_is_pushed_a_new_one() {
+        let mut interner = Interner::new(1_000);
+        assert_eq!((interner.intern(b""), interner.intern(b"a"), interner.intern(b"b")), (0, 1, 2));
+        assert_eq!((interner.intern(b"a"), interner.push(b"a"), interner.intern(b"b")), (1, 3, 2));
+        assert_eq!(
+            (interner.get(0), interner.get(3), interner.text(2)),
+            (&b""[..], &b"a"[..], "b")
+        );
+    }
+
+    #[test]
+    fn a_full_one_still_finds_what_it_knows() {
+        let mut interner = Interner::new(4);
+        let first = interner.intern(b"first");
+        let (one, two) = (interner.intern(b"second"), interner.intern(b"second"));
+        assert_ne!(one, two);
+        assert_eq!((interner.get(one), interner.get(two)), (&b"second"[..], &b"second"[..]));
+        assert_eq!(interner.intern(b"first"), first);
+    }
+
+    #[test]
+    fn what_is_forgotten_may_come_again() {
+        let mut interner = Interner::new(usize::MAX);
+        let words: Vec<String> = (0..1_000).map(|n| format!("word {n}")).collect();
+        for round in 0..3 {
+            for (n, word) in words.iter().enumerate() {
+                assert_eq!(interner.intern(word.as_bytes()) as usize, n + 1, "round {round}");
+            }
+            interner.push(b"once");
+            interner.truncate(500);
+            assert_eq!(interner.len(), 500);
+        }
+        assert_eq!(interner.text(499), "word 498");
+    }
+}

@@ -1,0 +1,104 @@
+//! Spans into columns as they are read: nothing is made of them in between.
+
+use sigyn_model::codec::OverLimit;
+use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, Text};
+
+use super::interner::{Interner, grow};
+use super::{AnnotationRow, Columns, Extra, LinkRow, NewRow};
+
+/// A body with more bad spans than this is no list of spans.
+const PROBLEMS_MAX: usize = 10_000;
+
+impl SpanSink for Columns {
+    fn origin(&mut self, resource: Option<&ResourceRef<'_>>, scope: Option<&ScopeRef<'_>>) {
+        self.origins.set_read(resource, scope);
+    }
+
+    fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit> {
+        self.check_limits()?;
+        grow(&mut self.tags, span.tags.len());
+        for tag in span.tags {
+            self.tags.push(self.dictionary.tag(tag));
+        }
+        for annotation in span.annotations {
+            let first = self.nested_tags.len();
+            for tag in &annotation.tags {
+                self.nested_tags.push(self.dictionary.tag(tag));
+            }
+            grow(&mut self.annotations, 1);
+            self.annotations.push(AnnotationRow {
+                timestamp: annotation.timestamp,
+                value: text(&mut self.texts, &annotation.value),
+                dropped_tags: annotation.dropped_tags,
+                tags: first..self.nested_tags.len(),
+            });
+        }
+        for link in span.links {
+            let first = self.nested_tags.len();
+            for tag in &link.tags {
+                self.nested_tags.push(self.dictionary.tag(tag));
+            }
+            grow(&mut self.links, 1);
+            self.links.push(LinkRow {
+                trace_id: link.trace_id,
+                span_id: link.span_id,
+                trace_state: text(&mut self.texts, &link.trace_state),
+                dropped_tags: link.dropped_tags,
+                flags: link.flags,
+                tags: first..self.nested_tags.len(),
+            });
+        }
+        let extra = Extra {
+            status_message: text(&mut self.texts, &span.status_message),
+            trace_state: text(&mut self.texts, &span.trace_state),
+            dropped_tags: span.dropped_tags,
+            dropped_annotations: span.dropped_annotations,
+            dropped_links: span.dropped_links,
+            flags: span.flags,
+        };
+        self.put(NewRow {
+            trace_id: span.trace_id,
+            parent_id: span.parent_id,
+            id: span.id,
+            kind: span.kind,
+            name: span.name,
+            timestamp: span.timestamp,
+            duration: span.duration,
+            local_endpoint: span.local_endpoint,
+            remote_endpoint: span.remote_endpoint,
+            debug: span.debug,
+            shared: span.shared,
+            status_code: span.status_code,
+            extra,
+        });
+        Ok(())
+    }
+
+    fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit> {
+        if self.problems.len() >= PROBLEMS_MAX {
+            return Err(OverLimit::Problems(PROBLEMS_MAX));
+        }
+        self.problems.push(problem);
+        Ok(())
+    }
+}
+
+impl Columns {
+    fn check_limits(&self) -> Result<(), OverLimit> {
+        if self.len() >= self.limits.spans_max {
+            return Err(OverLimit::Spans(self.limits.spans_max));
+        }
+        if self.limits.bytes_max < usize::MAX && self.bytes() > self.limits.bytes_max {
+            return Err(OverLimit::Bytes(self.limits.bytes_max));
+        }
+        Ok(())
+    }
+}
+
+/// The number of a text. Most are absent.
+fn text(texts: &mut Interner, text: &Text<'_>) -> u32 {
+    match text {
+        Text::Str(text) => texts.intern(text.as_bytes()),
+        text => texts.intern(text.read().as_bytes()),
+    }
+}

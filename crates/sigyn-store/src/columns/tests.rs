@@ -1,0 +1,291 @@
+//! What goes into columns comes out of them.
+
+use fastrand::Rng;
+use sigyn_model::codec::sink::{
+    AnnotationRef, BadSpan, Dialect, LinkRef, ResourceRef, ScopeRef, SpanRef, SpanSink, TagRef,
+    Text, ValueRef,
+};
+use sigyn_model::codec::{Format, Limits, OverLimit, SpanVec, json_v2, otlp};
+use sigyn_model::{Tags, Value};
+
+use super::*;
+use crate::testing;
+
+/// That these spans are in the columns, and no others.
+fn check(columns: &Columns, expected: &[Span], seed: u64) {
+    assert_eq!(columns.len(), expected.len(), "seed {seed}");
+    for (row, expected) in columns.rows().zip(expected) {
+        assert_eq!(row.to_span(), *expected, "seed {seed}");
+    }
+}
+
+/// Spans as a reader knows them, which is not where they were scraped.
+fn read(random: &mut Rng) -> Vec<Span> {
+    spans(random).into_iter().map(|span| Span { target: None, ..span }).collect()
+}
+
+fn spans(random: &mut Rng) -> Vec<Span> {
+    (0..random.usize(1..40)).map(|_| testing::span(random)).collect()
+}
+
+/// Hands spans over as a reader does, with the bytes that their tags might have had.
+fn hand_over(spans: &[Span], sink: &mut impl SpanSink) -> Result<(), OverLimit> {
+    // They stand at different places, as in a body.
+    let resources: Vec<String> = spans.iter().map(|span| format!("{:?}", span.resource)).collect();
+    for (span, wire) in spans.iter().zip(&resources) {
+        let wires = |tags: &Tags| -> Vec<Vec<u8>> {
+            // A text as its sender wrote it; what is no text does not stand there in one piece.
+            let wire = |(key, value): &(String, Value)| match value {
+                Value::Str(value) => format!("\"{key}\":\"{value}\"").into_bytes(),
+                _ => Vec::new(),
+            };
+            tags.iter().map(wire).collect()
+        };
+        let own = wires(&span.tags);
+        let resource = span.resource.as_deref();
+        let tags = resource.map(|resource| tag_refs(&resource.tags, &[])).unwrap_or_default();
+        let resource = resource.map(|resource| ResourceRef {
+            wire: wire.as_bytes(),
+            tags: &tags,
+            dropped_tags: resource.dropped_tags,
+            schema_url: resource.schema_url.as_str().into(),
+        });
+        let scope = span.scope.as_deref();
+        let tags = scope.map(|scope| tag_refs(&scope.tags, &[])).unwrap_or_default();
+        let scope = scope.map(|scope| ScopeRef {
+            name: scope.name.as_str().into(),
+            version: scope.version.as_str().into(),
+            tags: &tags,
+            dropped_tags: scope.dropped_tags,
+            schema_url: scope.schema_url.as_str().into(),
+        });
+        sink.origin(resource.as_ref(), scope.as_ref());
+        let annotation =
+            |annotation: &'_ sigyn_model::Annotation| (annotation.clone(), wires(&annotation.tags));
+        let annotations: Vec<_> = span.annotations.iter().map(annotation).collect();
+        let annotations: Vec<AnnotationRef<'_>> = annotations
+            .iter()
+            .map(|(annotation, wires)| AnnotationRef {
+                timestamp: annotation.timestamp,
+                value: Text::Bytes(annotation.value.as_bytes()),
+                tags: tag_refs(&annotation.tags, wires),
+                dropped_tags: annotation.dropped_tags,
+            })
+            .collect();
+        let links: Vec<LinkRef<'_>> = span
+            .links
+            .iter()
+            .map(|link| LinkRef {
+                trace_id: link.trace_id,
+                span_id: link.span_id,
+                trace_state: link.trace_state.as_str().into(),
+                tags: tag_refs(&link.tags, &[]),
+                dropped_tags: link.dropped_tags,
+                flags: link.flags,
+            })
+            .collect();
+        sink.span(&SpanRef {
+            trace_id: span.trace_id,
+            parent_id: span.parent_id,
+            id: span.id,
+            kind: span.kind,
+            name: &span.name,
+            timestamp: span.timestamp,
+            duration: span.duration,
+            local_endpoint: span.local_endpoint.as_ref().map(EndpointRef::from),
+            remote_endpoint: span.remote_endpoint.as_ref().map(EndpointRef::from),
+            annotations: &annotations,
+            tags: &tag_refs(&span.tags, &own),
+            debug: span.debug,
+            shared: span.shared,
+            status_code: span.status.code,
+            status_message: span.status.message.as_str().into(),
+            links: &links,
+            trace_state: span.trace_state.as_str().into(),
+            dropped_tags: span.dropped_tags,
+            dropped_annotations: span.dropped_annotations,
+            dropped_links: span.dropped_links,
+            flags: span.flags,
+        })?;
+    }
+    Ok(())
+}
+
+fn tag_refs<'a>(tags: &'a Tags, wires: &'a [Vec<u8>]) -> Vec<TagRef<'a>> {
+    let tag = |(i, (key, value)): (usize, &'a (String, Value))| TagRef {
+        key: Text::Str(key),
+        value: match value {
+            Value::Str(text) => ValueRef::Text(Text::Bytes(text.as_bytes())),
+            Value::Bool(value) => ValueRef::Bool(*value),
+            Value::Int(value) => ValueRef::Int(*value),
+            Value::Double(value) => ValueRef::Double(*value),
+            Value::Bytes(bytes) => ValueRef::Bytes(bytes),
+            Value::List(_) | Value::Map(_) => ValueRef::Owned(value.clone()),
+            Value::Empty => ValueRef::Empty,
+        },
+        wire: wires.get(i).map_or(&[][..], Vec::as_slice),
+        dialect: Dialect::Json,
+    };
+    tags.iter().enumerate().map(tag).collect()
+}
+
+#[test]
+fn spans_come_out_as_they_were_pushed() {
+    for seed in 0..300 {
+        let mut random = Rng::with_seed(seed);
+        let expected = spans(&mut random);
+        let mut columns = Columns::default();
+        for (row, span) in (0..).zip(&expected) {
+            assert_eq!(columns.push(span), row);
+        }
+        check(&columns, &expected, seed);
+        let last = u32::try_from(expected.len()).unwrap() - 1;
+        assert_eq!(columns.get(last).map(Span::from).as_ref(), expected.last());
+        assert!(columns.get(last + 1).is_none());
+    }
+}
+
+#[test]
+fn spans_that_are_read_come_out_as_those_of_the_other_sink() {
+    for seed in 0..300 {
+        let mut random = Rng::with_seed(seed);
+        let read = read(&mut random);
+        let mut columns = Columns::default();
+        let mut expected = SpanVec::within(Limits::default(), 0).unwrap();
+        // What is read twice is known the second time.
+        for _ in 0..2 {
+            hand_over(&read, &mut columns).unwrap();
+            hand_over(&read, &mut expected).unwrap();
+        }
+        check(&columns, &expected.into_decoded().spans, seed);
+    }
+}
+
+#[test]
+fn bodies_become_the_same_spans_in_both_sinks() {
+    for seed in 0..300 {
+        let mut random = Rng::with_seed(seed);
+        let spans = spans(&mut random);
+        for (format, body) in [
+            (Format::OtlpProto, otlp::encode(&spans)),
+            (Format::ZipkinJsonV2, json_v2::encode_list(&spans).into_bytes()),
+        ] {
+            let mut columns = Columns::default();
+            let mut expected = SpanVec::within(Limits::default(), body.len()).unwrap();
+            for _ in 0..2 {
+                let result = sigyn_model::codec::read(format, &body, &mut columns);
+                assert_eq!(result, sigyn_model::codec::read(format, &body, &mut expected));
+            }
+            check(&columns, &expected.into_decoded().spans, seed);
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_back_leaves_nothing_behind() {
+    for seed in 0..300 {
+        let mut random = Rng::with_seed(seed);
+        let (first, failed, second) = (read(&mut random), spans(&mut random), read(&mut random));
+        let mut columns = Columns::default();
+        hand_over(&first, &mut columns).unwrap();
+        let mark = columns.mark();
+        hand_over(&failed, &mut columns).unwrap();
+        failed.iter().for_each(|span| _ = columns.push(span));
+        columns.problem(BadSpan { index: 0, reason: "no".to_owned() }).unwrap();
+        columns.truncate(mark);
+        assert!(columns.problems().is_empty());
+        check(&columns, &first, seed);
+        let sizes = |columns: &Columns| format!("{:?}", columns.mark());
+        assert_eq!(sizes(&columns), format!("{mark:?}"));
+        hand_over(&second, &mut columns).unwrap();
+        failed.iter().for_each(|span| _ = columns.push(span));
+        check(&columns, &[first, second, failed].concat(), seed);
+    }
+}
+
+fn tagged(value: impl Into<Value>) -> Span {
+    let mut span = Span::new(TraceId::new(1).unwrap(), SpanId::from_raw(1));
+    span.set_tag("k", value);
+    span
+}
+
+#[test]
+fn values_are_equal_to_the_last_bit_and_types_differ() {
+    let values = [
+        Value::Int(0),
+        Value::Double(0.0),
+        Value::Double(-0.0),
+        Value::Double(f64::NAN),
+        Value::Str(String::new()),
+        Value::Bytes(Vec::new()),
+        Value::Empty,
+        Value::Bool(false),
+        Value::Bool(true),
+        Value::List(Vec::new()),
+        Value::Map(Vec::new()),
+    ];
+    let mut columns = Columns::default();
+    for value in values.iter().chain(&values) {
+        columns.push(&tagged(value.clone()));
+    }
+    // Once each, and the one that stands for none.
+    assert_eq!(columns.mark().dictionary.tags(), values.len() + 1);
+    let bits = |span: Span| format!("{:?}", span.tags);
+    for (row, value) in columns.rows().zip(values.iter().chain(&values)) {
+        assert_eq!(bits(row.to_span()), bits(tagged(value.clone())));
+    }
+}
+
+#[test]
+fn broken_text_reads_as_it_does_elsewhere() {
+    let bytes = b"\xff\xfe".as_slice();
+    let tag = TagRef {
+        wire: b"wire",
+        ..TagRef::new(Text::Bytes(bytes), ValueRef::Text(Text::Bytes(bytes)))
+    };
+    let mut columns = Columns::default();
+    let numbers = [columns.dictionary.tag(&tag), columns.dictionary.tag(&tag)];
+    assert_eq!(numbers[0], numbers[1]);
+    assert_eq!(
+        (columns.dictionary.key(1), columns.dictionary.text(1)),
+        ("\u{fffd}\u{fffd}", Some("\u{fffd}\u{fffd}"))
+    );
+}
+
+#[test]
+fn values_that_do_not_come_again_cost_their_bytes() {
+    let mut columns = Columns::default();
+    let push = |columns: &mut Columns, from: u32, to: u32| {
+        let before = columns.bytes();
+        for n in from..to {
+            let span = tagged(format!("{n:030}"));
+            let row = columns.push(&span);
+            assert_eq!(columns.get(row).unwrap().to_span(), span);
+        }
+        (columns.bytes() - before) / (to - from) as usize
+    };
+    push(&mut columns, 0, 10_000);
+    // About 90 for the row, 35 and a place for the tag, and room for a quarter more.
+    let each = push(&mut columns, 10_000, 200_000);
+    assert!(each < 200, "{each}");
+    // Those that came first are still known.
+    let tags = columns.mark().dictionary.tags();
+    push(&mut columns, 0, 4_000);
+    assert_eq!(columns.mark().dictionary.tags(), tags);
+}
+
+#[test]
+fn limits_are_those_of_all_that_is_read() {
+    let spans: Vec<Span> = (0..2_000).map(|n| tagged(n.to_string())).collect();
+    let check = |limits: Limits, expected: Result<(), OverLimit>| {
+        assert_eq!(hand_over(&spans, &mut Columns::within(limits)), expected);
+    };
+    check(Limits { spans_max: 2_000, ..Limits::default() }, Ok(()));
+    check(Limits { spans_max: 1_999, ..Limits::default() }, Err(OverLimit::Spans(1_999)));
+    check(Limits { bytes_max: 2_000_000, ..Limits::default() }, Ok(()));
+    check(Limits { bytes_max: 100_000, ..Limits::default() }, Err(OverLimit::Bytes(100_000)));
+    let mut columns = Columns::default();
+    let problem = || BadSpan { index: 0, reason: String::new() };
+    assert!((0..10_000).all(|_| columns.problem(problem()).is_ok()));
+    assert_eq!(columns.problem(problem()), Err(OverLimit::Problems(10_000)));
+}
