@@ -4,6 +4,7 @@
 mod ci;
 mod command;
 mod conformance;
+mod fuzz;
 mod repo;
 mod test;
 mod tidy;
@@ -22,6 +23,8 @@ Usage: cargo xtask <chore> [arguments]
   ui --check                  build it elsewhere, test it, and fail on a byte of difference
   conformance [filter]        run the checks against foreign programs (needs python3, node and npm)
               [--bin PATH]    .. against this binary instead of building one
+  fuzz [filter]               readers of spans against those of others (needs a C++ compiler)
+       [--seconds N]          .. each so long instead of ten minutes
   ci                          all of it, as .ci/run does, in this checkout's target folder
 ";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&arguments),
         "ui" => ui::run(&arguments),
         "conformance" => conformance::run(&arguments),
+        "fuzz" => fuzz::run(&arguments),
         "ci" => ci::run(&arguments),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -1,0 +1,7 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sigyn_fuzz::check;
+use sigyn_model::codec::Format;
+
+fuzz_target!(|body: &[u8]| check(Format::OtlpProto, body));

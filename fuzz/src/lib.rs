@@ -1,0 +1,93 @@
+//! Every reader of spans against one that others wrote: the same spans, or both refuse.
+//!
+//! An oracle takes bytes apart with somebody else's parser (prost, serde_json, the `thrift` crate) and
+//! maps what it finds to spans on its own. Where our rules are deliberately wider or narrower than that
+//! parser's, or where a format leaves a case open, the oracle says so and the body is only read, not compared.
+
+mod jaeger;
+mod json;
+mod otlp;
+mod otlp_json;
+mod proto;
+mod tags;
+mod thrift;
+mod v1;
+mod zipkin_proto3;
+
+use sigyn_model::Span;
+use sigyn_model::codec::{Decoded, Format, Limits, decode};
+
+use self::thrift::Protocol;
+
+/// What somebody else makes of a body.
+struct Theirs {
+    spans: Vec<Span>,
+    /// Spans that are refused alone.
+    problems: usize,
+}
+
+/// Why an oracle gives no spans.
+#[derive(Debug)]
+enum Trouble {
+    /// The body has to be refused.
+    Bad(String),
+    /// Others may read it otherwise, and nothing says who is right.
+    Unclear,
+}
+
+/// Reads a body both ways. Panics where they disagree.
+pub fn check(format: Format, body: &[u8]) {
+    let ours = decode(format, body, Limits::default());
+    let theirs = match format {
+        Format::OtlpProto => otlp::read(body),
+        Format::ZipkinProto3 => zipkin_proto3::read(body),
+        Format::ZipkinJsonV2 => json::read_v2(body),
+        Format::ZipkinJsonV1 => v1::read_json(body),
+        Format::ZipkinThrift => v1::read_thrift(Protocol::Binary, body),
+        Format::ZipkinThriftCompact => v1::read_thrift(Protocol::Compact, body),
+        Format::OtlpJson => otlp_json::read(body),
+        Format::JaegerProto => jaeger::read_proto(body),
+        Format::JaegerThrift => jaeger::read_thrift(Protocol::Binary, body),
+        Format::JaegerThriftCompact => jaeger::read_thrift(Protocol::Compact, body),
+        _ => Err(Trouble::Unclear),
+    };
+    let unclear = matches!(theirs, Err(Trouble::Unclear));
+    match (ours, theirs) {
+        _ if unclear => {}
+        (Ok(ours), Ok(theirs)) => compare(format, &ours, &theirs),
+        (Err(_), Err(_)) => {}
+        (Ok(ours), Err(theirs)) => panic!("{format:?}: read as {ours:?}, which is {theirs:?}"),
+        (Err(ours), Ok(theirs)) => panic!("{format:?}: {ours}, but holds {:?}", theirs.spans),
+    }
+}
+
+fn compare(format: Format, ours: &Decoded, theirs: &Theirs) {
+    let ours_plain: Vec<Span> =
+        ours.spans.iter().cloned().map(|span| plain(format, span)).collect();
+    let theirs_plain: Vec<Span> =
+        theirs.spans.iter().cloned().map(|span| plain(format, span)).collect();
+    // NaN is not equal to itself, but looks like itself.
+    if ours_plain != theirs_plain {
+        let (ours, theirs) = (format!("{ours_plain:#?}"), format!("{theirs_plain:#?}"));
+        let mut lines = ours.lines().zip(theirs.lines()).enumerate();
+        let at = lines.find(|(_, (ours, theirs))| ours != theirs);
+        assert!(
+            at.is_none() && ours.len() == theirs.len(),
+            "{format:?}: {at:?}\nours {ours}\ntheirs {theirs}"
+        );
+    }
+    assert_eq!(ours.problems.len(), theirs.problems, "{format:?}: {:?}", ours.problems);
+}
+
+/// What is compared of a span: all of it, but for what formats beyond Zipkin's only hint at.
+fn plain(format: Format, mut span: Span) -> Span {
+    match format {
+        Format::OtlpProto
+        | Format::OtlpJson
+        | Format::JaegerProto
+        | Format::JaegerThrift
+        | Format::JaegerThriftCompact => span.remote_endpoint = None,
+        _ => {}
+    }
+    span
+}
