@@ -24,6 +24,7 @@ use crate::cli::ServeFlags;
 use crate::collect::zipkin::Counters;
 use crate::config::{Config, Settings};
 use crate::environment::Environment;
+use crate::metrics::requests::{Requests, measure};
 use crate::metrics::{ReloadState, Source};
 use crate::{Failure, api, collect, logging, metrics, reply, server};
 
@@ -152,7 +153,12 @@ impl App {
             reload: reload_tx,
             shutdown: shutdown.clone(),
         };
+        let requests = Arc::new(Requests::new(&settings.route_prefix));
         let sources: Vec<Source> = vec![
+            Arc::new({
+                let requests = Arc::clone(&requests);
+                move || requests.families()
+            }),
             Arc::new({
                 let state = Arc::clone(&reload_state);
                 move || state.families()
@@ -171,6 +177,10 @@ impl App {
                 move || metrics::collect::families(&counters)
             }),
         ];
+        let zipkins = Arc::new({
+            let counters = Arc::clone(&counters);
+            move || metrics::zipkin::transports(&counters)
+        });
         let known = Known::new(status.clone());
         let router = Router::new()
             .merge(answers(&settings, &store, known)?)
@@ -179,7 +189,7 @@ impl App {
             .merge(api::status::router(store.clone()))
             .merge(api::targets::router(status))
             .merge(api::admin::router(admin))
-            .merge(metrics::router(sources))
+            .merge(metrics::router(sources, zipkins))
             .method_not_allowed_fallback(reply::other_method)
             .fallback(reply::not_found);
         let router = match settings.route_prefix.trim_end_matches('/') {
@@ -192,7 +202,8 @@ impl App {
         let origins = Arc::new(settings.environment.allowed_origins.clone());
         let router = router
             .layer(from_fn(reply::compress))
-            .layer(from_fn_with_state(origins, reply::headers));
+            .layer(from_fn_with_state(origins, reply::headers))
+            .layer(from_fn_with_state(requests, measure));
         let reloader = Reloader {
             config_file: settings.config_file,
             jobs: jobs_tx,

@@ -1,9 +1,12 @@
-//! `/metrics`: the tracer's own figures, read from its parts when they are asked for.
+//! `/metrics` and `/prometheus`: the tracer's own figures and Zipkin's, read from its parts when they
+//! are asked for.
 
 pub(crate) mod collect;
 pub(crate) mod discovery;
+pub(crate) mod requests;
 pub(crate) mod scrape;
 pub(crate) mod store;
+pub(crate) mod zipkin;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
@@ -22,7 +26,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::reply::ApiError;
+use crate::reply::{self, ApiError};
 
 /// One metric with all its series, as a part of the program reports it.
 #[derive(Clone, Debug)]
@@ -36,6 +40,15 @@ pub(crate) struct Family {
 pub(crate) enum Series {
     Counter(Vec<(LabelPairs, u64)>),
     Gauge(Vec<(LabelPairs, f64)>),
+    Histogram(Vec<(LabelPairs, Distribution)>),
+}
+
+/// How values are spread over buckets.
+#[derive(Clone, Debug)]
+pub(crate) struct Distribution {
+    pub(crate) sum: f64,
+    /// The upper end of each bucket, and what fell into it and into none before.
+    pub(crate) buckets: Vec<(f64, u64)>,
 }
 
 pub(crate) type LabelPairs = Vec<(&'static str, String)>;
@@ -94,18 +107,73 @@ pub(crate) fn counter(name: &'static str, help: &'static str, value: u64) -> Fam
     Family { name, help, series: Series::Counter(vec![(Vec::new(), value)]) }
 }
 
-pub(crate) fn router(sources: Vec<Source>) -> Router {
+/// Reads Zipkin's figures, at the time of the request.
+pub(crate) type ZipkinSource = Arc<dyn Fn() -> Vec<zipkin::Transport> + Send + Sync>;
+
+#[derive(Clone)]
+struct Pages {
+    registry: Arc<Registry>,
+    zipkin: ZipkinSource,
+}
+
+/// `zipkin` is told apart from the other sources since it has a page of its own.
+pub(crate) fn router(sources: Vec<Source>, zipkin: ZipkinSource) -> Router {
     let mut registry = Registry::default();
     for source in sources {
         registry.register_collector(Box::new(Part(source)));
     }
-    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry))
+    let for_prometheus = Arc::clone(&zipkin);
+    registry
+        .register_collector(Box::new(Part(Arc::new(move || zipkin::families(&for_prometheus())))));
+    let only_get = async || StatusCode::METHOD_NOT_ALLOWED;
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/prometheus", get(prometheus).fallback(only_get))
+        .route("/actuator/prometheus", get(prometheus).fallback(only_get))
+        .with_state(Pages { registry: Arc::new(registry), zipkin })
 }
 
-/// OpenMetrics for whoever knows it, as every Prometheus does; else Prometheus' older text form.
-async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
-    let older = accept.contains("text/plain") && !accept.contains("application/openmetrics-text");
+/// What a client that asks for figures can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    OpenMetrics,
+    /// Prometheus' older text form.
+    Text,
+    /// Zipkin's page: its own figures alone, in JSON.
+    Zipkin,
+}
+
+impl Form {
+    /// A scraper of metrics names a form of text; whoever does not, expects what Zipkin answers.
+    fn accepted(headers: &HeaderMap) -> Self {
+        let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let accept = accept.collect::<Vec<_>>().join(",").to_ascii_lowercase();
+        let names = |type_: &str| accept.contains(type_);
+        if names("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else if names("application/json") {
+            Self::Zipkin
+        } else if names("text/plain") {
+            Self::Text
+        } else {
+            Self::Zipkin
+        }
+    }
+}
+
+async fn metrics(State(pages): State<Pages>, headers: HeaderMap) -> Response {
+    match Form::accepted(&headers) {
+        Form::OpenMetrics => page(pages.registry, false).await,
+        Form::Text => page(pages.registry, true).await,
+        Form::Zipkin => reply::json(zipkin::json(&(pages.zipkin)())),
+    }
+}
+
+async fn prometheus(State(pages): State<Pages>) -> Response {
+    page(pages.registry, true).await
+}
+
+async fn page(registry: Arc<Registry>, older: bool) -> Response {
     let encoded = tokio::task::spawn_blocking(move || {
         let mut body = String::new();
         text::encode(&mut body, &registry).map_err(ApiError::failed)?;
@@ -165,6 +233,23 @@ impl Collector for Part {
                         ConstCounter::new(*value).encode(metric.encode_family(labels)?)?;
                     }
                 }
+                Series::Histogram(series) => {
+                    let mut metric = encoder.encode_descriptor(
+                        family.name,
+                        family.help,
+                        None,
+                        MetricType::Histogram,
+                    )?;
+                    for (labels, spread) in series {
+                        let count = spread.buckets.iter().map(|(_, count)| count).sum();
+                        metric.encode_family(labels)?.encode_histogram::<LabelPairs>(
+                            spread.sum,
+                            count,
+                            &spread.buckets,
+                            None,
+                        )?;
+                    }
+                }
                 Series::Gauge(series) => {
                     let mut metric = encoder.encode_descriptor(
                         family.name,
@@ -185,6 +270,25 @@ impl Collector for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_accepted_decides_who_is_answered() {
+        let check = |accept: Option<&'static str>, expected: Form| {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(Form::accepted(&headers), expected, "{accept:?}");
+        };
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        check(Some(prometheus), Form::OpenMetrics);
+        check(Some("text/plain;version=0.0.4;q=1,*/*;q=0.1"), Form::Text);
+        check(Some("text/plain"), Form::Text);
+        check(None, Form::Zipkin);
+        check(Some("*/*"), Form::Zipkin);
+        check(Some("application/json, text/plain, */*"), Form::Zipkin);
+        check(Some("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Zipkin);
+    }
 
     #[test]
     fn the_older_form_names_counters_with_their_suffix() {

@@ -82,7 +82,7 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
     settled("127.0.0.1:1", "down", "down", "refused");
     assert_eq!(tracer.get("/api/v2/trace/cafe").status, 404, "nothing of a cut body is kept");
     let failed = |reason: &str, instance: &str| {
-        let text = tracer.get("/metrics").text();
+        let text = tracer.get("/prometheus").text();
         text.lines()
             .filter(|line| line.starts_with("sigyn_target_scrapes_failed_total{"))
             .filter(|line| {

@@ -120,9 +120,9 @@ impl Tracer {
         targets.iter().find(|target| target["labels"]["instance"] == instance).cloned()
     }
 
-    /// The value of a series of `/metrics` whose line begins with `name` and holds `part`.
+    /// The value of a series of `/prometheus` whose line begins with `name` and holds `part`.
     pub(crate) fn metric(&self, name: &str, part: &str) -> Option<f64> {
-        let text = self.get("/metrics").text();
+        let text = self.get("/prometheus").text();
         let line = text.lines().find(|line| {
             line.strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(part))

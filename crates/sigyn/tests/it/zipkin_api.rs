@@ -240,3 +240,58 @@ fn everything_is_served_under_a_route_prefix() {
     let page = tracer.get("/tracing/zipkin/");
     assert!(page.text().contains(r#"<base href="/tracing/""#), "{}", page.text());
 }
+
+#[test]
+fn figures_for_prometheus_and_for_whoever_knew_zipkins() {
+    let (_folder, tracer) = tracer();
+    let spans = json!([span("1", "1", "a"), span("1", "2", "a")]).to_string();
+    assert_eq!(tracer.post_spans(spans.as_bytes()).status, 202);
+    assert_eq!(tracer.post_spans(b"[]").status, 202);
+    assert_eq!(tracer.post_spans(b"[{}]").status, 400);
+    assert_eq!(tracer.get("/zipkin/api/v2/trace/1").status, 200);
+    assert_eq!(tracer.get("/api/v2/trace/2").status, 404);
+
+    let page = tracer.get("/metrics");
+    assert_eq!(page.header("content-type"), Some("application/json"));
+    let figures = page.json();
+    let keys: Vec<&str> = figures.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected: Vec<String> = Vec::new();
+    for transport in ["http", "grpc"] {
+        for name in ["messages", "messages_dropped", "bytes", "spans", "spans_dropped"] {
+            expected.push(format!("counter.zipkin_collector.{name}.{transport}"));
+        }
+        for name in ["message_spans", "message_bytes"] {
+            expected.push(format!("gauge.zipkin_collector.{name}.{transport}"));
+        }
+    }
+    expected.sort();
+    assert_eq!(keys, expected);
+    assert_eq!(figures["counter.zipkin_collector.messages.http"], 3.0);
+    assert_eq!(figures["counter.zipkin_collector.messages_dropped.http"], 1.0);
+    assert_eq!(figures["counter.zipkin_collector.spans.http"], 2.0);
+
+    let text = tracer.get("/prometheus");
+    assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let is = |name: &str, part: &str, value: f64| {
+        assert_eq!(tracer.metric(name, part), Some(value), "{name} {part}");
+    };
+    is("zipkin_collector_messages_total", "transport=\"http\"", 3.0);
+    is("zipkin_collector_messages_total", "transport=\"grpc\"", 0.0);
+    is("zipkin_collector_spans_total", "transport=\"http\"", 2.0);
+    is("sigyn_store_appended_spans_total", "", 2.0);
+    let count = "http_server_requests_seconds_count";
+    is(count, "method=\"GET\",status=\"200\",uri=\"/api/v2/trace/{traceId}\"", 1.0);
+    is(count, "method=\"GET\",status=\"404\",uri=\"NOT_FOUND\"", 1.0);
+    is(count, "method=\"POST\",status=\"202\",uri=\"/api/v2/spans\"", 2.0);
+    assert!(!text.text().contains("uri=\"/metrics\""));
+    assert!(
+        text.text().contains("http_server_requests_seconds_bucket{le=\"+Inf\",")
+            || text.text().contains("le=\"+Inf\"")
+    );
+    assert_eq!(tracer.get("/actuator/prometheus").status, 200);
+    assert_eq!(http::request(tracer.address, "POST", "/prometheus", &[], b"").status, 405);
+
+    let scraper = [("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.2")];
+    let answer = http::request(tracer.address, "GET", "/metrics", &scraper, b"");
+    assert!(answer.text().ends_with("# EOF\n"));
+}
