@@ -24,7 +24,7 @@ use sigyn_model::Span;
 use crate::catalog::BlockEntry;
 use crate::codec::Malformed;
 use crate::disk::Disk;
-use crate::facts::TraceKey;
+use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 use column::{GroupBytes, GroupReader};
 use index::Index;
@@ -161,21 +161,22 @@ impl Block {
         self.is_doomed.store(true, Ordering::Release);
     }
 
-    /// Calls `each` with every span of these traces that this block has.
+    /// Calls `each` with every span of these groups of traces that this block has.
     pub(crate) fn read(
         &self,
-        keys: &[TraceKey],
+        groups: &[TraceKey],
+        strictness: Strictness,
         stop: &Stop,
-        each: &mut impl FnMut(TraceKey, Span),
+        each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
-        let mut rows: Vec<Range<u64>> = keys
+        let mut rows: Vec<Range<u64>> = groups
             .iter()
-            .filter_map(|key| self.index.rows_of(*key))
-            .map(|(first, count)| u64::from(first)..u64::from(first) + u64::from(count))
+            .flat_map(|group| self.index.group(*group, strictness))
+            .map(|entry| (u64::from(entry.first_row), u64::from(entry.rows)))
+            .map(|(first, count)| first..first + count)
             .collect();
         rows.sort_unstable_by_key(|range| range.start);
-        let mut each = |span: Span| each(span.trace_id.into(), span);
-        self.read_rows(&rows, stop, &mut each)
+        self.read_rows(&rows, stop, each)
     }
 
     fn failed(&self, error: BlockError) -> QueryFailed {
@@ -281,7 +282,7 @@ mod tests {
     fn read_all(block: &Block) -> Result<Vec<Span>, QueryFailed> {
         let keys: Vec<TraceKey> = block.index().traces.iter().map(|entry| entry.key).collect();
         let mut spans = Vec::new();
-        block.read(&keys, &Stop::default(), &mut |_, span| spans.push(span))?;
+        block.read(&keys, Strictness::Strict, &Stop::default(), &mut |span| spans.push(span))?;
         Ok(spans)
     }
 
@@ -297,7 +298,11 @@ mod tests {
             // One trace, without its neighbours.
             let id = spans[0].trace_id;
             let mut one = Vec::new();
-            block.read(&[id.into()], &Stop::default(), &mut |_, span| one.push(span)).unwrap();
+            block
+                .read(&[id.into()], Strictness::Strict, &Stop::default(), &mut |span| {
+                    one.push(span)
+                })
+                .unwrap();
             let of_id = spans.into_iter().filter(|span| span.trace_id == id).collect();
             assert_eq!(one, assemble(of_id), "seed {seed}");
             let keys: Vec<String> = block.tags().unwrap().keys().map(str::to_owned).collect();
@@ -327,7 +332,9 @@ mod tests {
         for low in [2, 4, 7] {
             let key = TraceKey { low, high: 0 };
             let mut read = Vec::new();
-            block.read(&[key], &Stop::default(), &mut |_, span| read.push(span)).unwrap();
+            block
+                .read(&[key], Strictness::Strict, &Stop::default(), &mut |span| read.push(span))
+                .unwrap();
             let expected = spans.iter().filter(|span| span.trace_id.low() == low);
             assert!(read.iter().eq(expected), "trace {low}");
         }

@@ -16,6 +16,27 @@ impl From<TraceId> for TraceKey {
     }
 }
 
+/// Whether the left half of a trace's id counts: what Zipkin calls `STRICT_TRACE_ID`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// Traces are one if their ids are equal.
+    #[default]
+    Strict,
+    /// Traces are one if the right halves of their ids are: some of a system's tracers may know only
+    /// 64 bits of an id that others made of 128. Spans keep the ids that they came with.
+    Lenient,
+}
+
+impl Strictness {
+    /// The key that all parts of a trace have in common.
+    pub(crate) fn group(self, key: TraceKey) -> TraceKey {
+        match self {
+            Self::Strict => key,
+            Self::Lenient => TraceKey { high: 0, ..key },
+        }
+    }
+}
+
 /// Times of those spans of one trace that stand in one place: a head or a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {

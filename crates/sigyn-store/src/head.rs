@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sigyn_model::{Labels, Resource, Scope, Span, Tags, Value};
 
-use crate::facts::{Facts, TraceKey};
+use crate::facts::{Facts, Strictness, TraceKey};
 use crate::names::Names;
 
 /// Spans of batches that no block holds yet. One writer; readers share a lock with it, shortly.
@@ -93,6 +93,16 @@ impl Head {
 
     pub(crate) fn trace(&self, key: TraceKey) -> Option<&HeadTrace> {
         self.traces.get(&key)
+    }
+
+    /// All parts of the traces of a group, by the key of their own.
+    pub(crate) fn group(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> impl Iterator<Item = (TraceKey, &HeadTrace)> {
+        self.traces_from(Bound::Included(group))
+            .take_while(move |(key, _)| strictness.group(*key) == group)
     }
 
     /// Traces from this key on, in order.

@@ -40,6 +40,7 @@ mod worker;
 
 pub use block::{BlockFailed, QueryFailed};
 pub use error::{AppendError, CloseError, OpenError, SealError};
+pub use facts::Strictness;
 pub use options::{Durability, Options};
 pub use queries::Queries;
 pub use stats::Stats;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sigyn_model::{DependencyLink, Span, TraceId, TraceQuery};
 
 use crate::block::QueryFailed;
+use crate::facts::Strictness;
 use crate::shared::Shared;
 use crate::stop::Stop;
 use crate::view::Parts;
@@ -14,19 +15,29 @@ use crate::view::Parts;
 #[derive(Clone)]
 pub struct Queries {
     shared: Arc<Shared>,
+    strictness: Strictness,
     stop: Stop,
 }
 
 impl fmt::Debug for Queries {
     /// Without the spans.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queries").field("stop", &self.stop).finish_non_exhaustive()
+        f.debug_struct("Queries")
+            .field("strictness", &self.strictness)
+            .field("stop", &self.stop)
+            .finish_non_exhaustive()
     }
 }
 
 impl Queries {
     pub(crate) fn new(shared: Arc<Shared>, stop: Stop) -> Self {
-        Self { shared, stop }
+        Self { shared, strictness: Strictness::default(), stop }
+    }
+
+    /// The same, with another notion of which ids are one trace's. Dependencies are always lenient.
+    #[must_use]
+    pub fn with_strictness(self, strictness: Strictness) -> Self {
+        Self { strictness, ..self }
     }
 
     /// Every question is answered from one moment's view, which it does not keep for the next. A
@@ -45,14 +56,14 @@ impl Queries {
         }
     }
 
-    /// The spans of the trace with exactly this id, each once, in order of time. Empty if there is none.
+    /// The spans of the trace with this id, each once, in order of time. Empty if there is none.
     pub fn trace(&self, id: TraceId) -> Result<Vec<Span>, QueryFailed> {
-        self.ask(|parts| parts.trace(id, &self.stop))
+        self.ask(|parts| parts.trace(id, self.strictness, &self.stop))
     }
 
-    /// What [`TraceQuery::run`] gives for all traces that are stored.
+    /// What [`TraceQuery::run`] gives for all traces that are stored, each of them whole.
     pub fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        self.ask(|parts| parts.traces(query, &self.stop))
+        self.ask(|parts| parts.traces(query, self.strictness, &self.stop))
     }
 
     /// All services, sorted.

@@ -11,7 +11,7 @@ use sigyn_model::{
 };
 
 use crate::block::QueryFailed;
-use crate::facts::{Facts, TraceKey};
+use crate::facts::{Facts, Strictness, TraceKey};
 use crate::head::HeadTrace;
 use crate::names::{Names, ServiceNames};
 use crate::stop::Stop;
@@ -31,7 +31,7 @@ const HEAD_TRACES: usize = 512;
 const TAG_KEYS_MAX: usize = 10_000;
 const TAG_VALUES_MAX: usize = 20_000;
 
-/// Spans of traces by the trace's key.
+/// Spans of traces by the key of their group.
 type Spans = HashMap<TraceKey, Vec<Span>>;
 
 /// A trace that matches. Of two, the one that an answer leaves out first is the greater.
@@ -68,18 +68,24 @@ impl Ord for Found {
 }
 
 impl Parts {
-    pub(crate) fn trace(&self, id: TraceId, stop: &Stop) -> Result<Vec<Span>, QueryFailed> {
-        let key = id.into();
-        Ok(self.read(&[key], stop)?.remove(&key).map_or_else(Vec::new, assemble))
+    pub(crate) fn trace(
+        &self,
+        id: TraceId,
+        strictness: Strictness,
+        stop: &Stop,
+    ) -> Result<Vec<Span>, QueryFailed> {
+        let group = strictness.group(id.into());
+        Ok(self.read(&[group], strictness, stop)?.remove(&group).map_or_else(Vec::new, assemble))
     }
 
     /// What [`TraceQuery::run`] gives for all traces that are stored.
     pub(crate) fn traces(
         &self,
         query: &TraceQuery,
+        strictness: Strictness,
         stop: &Stop,
     ) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        let mut candidates = self.candidates(query, stop)?;
+        let mut candidates = self.candidates(query, strictness, stop)?;
         candidates.sort_unstable_by_key(|candidate| (Reverse(candidate.start_max), candidate.key));
         // No more than the limit, the worst of them on top.
         let mut found: BinaryHeap<Found> = BinaryHeap::new();
@@ -95,7 +101,7 @@ impl Parts {
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
-            self.each_match(query, now, stop, |trace| {
+            self.each_match(query, now, strictness, stop, |trace| {
                 if let (Some(start), Some(first)) = (trace_start(&trace), trace.first()) {
                     found.push(Found { start: Reverse(start), id: first.trace_id, trace });
                     if found.len() > query.limit() {
@@ -110,13 +116,20 @@ impl Parts {
     }
 
     /// Traces that may start in the window and meet what indexes can tell of, by key.
-    fn candidates(&self, query: &TraceQuery, stop: &Stop) -> Result<Vec<Candidate>, QueryFailed> {
+    fn candidates(
+        &self,
+        query: &TraceQuery,
+        strictness: Strictness,
+        stop: &Stop,
+    ) -> Result<Vec<Candidate>, QueryFailed> {
         if query.service_name().is_some_and(|service| !self.knows_service(service)) {
             return Ok(Vec::new());
         }
         let wanted = Wanted::of(query);
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut add = |candidate| candidates.push(candidate);
+        let mut add = |candidate: Candidate| {
+            candidates.push(Candidate { key: strictness.group(candidate.key), ..candidate });
+        };
         let covers = |start| query.covers(start);
         for head in &self.heads {
             each_trace(head, stop, |key, trace| {
@@ -142,7 +155,7 @@ impl Parts {
             is_same
         });
         let all = wanted.all();
-        self.meet_elsewhere(&wanted, all, &mut candidates, stop)?;
+        self.meet_elsewhere(&wanted, all, &mut candidates, strictness, stop)?;
         candidates.retain(|candidate| candidate.met == all);
         Ok(candidates)
     }
@@ -153,6 +166,7 @@ impl Parts {
         wanted: &Wanted,
         all: Met,
         candidates: &mut [Candidate],
+        strictness: Strictness,
         stop: &Stop,
     ) -> Result<(), QueryFailed> {
         for candidates in candidates.chunks_mut(HEAD_TRACES) {
@@ -160,7 +174,7 @@ impl Parts {
             for head in &self.heads {
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
-                    if let Some(trace) = head.trace(candidate.key) {
+                    for (_, trace) in head.group(candidate.key, strictness) {
                         candidate.met.add(wanted.met_by(&trace.spans));
                     }
                 }
@@ -170,7 +184,7 @@ impl Parts {
             stop.check()?;
             let looked_up = block.index().look_up(wanted);
             for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
-                candidate.met.add(looked_up.met_by(candidate.key));
+                candidate.met.add(looked_up.met_by(candidate.key, strictness));
             }
         }
         Ok(())
@@ -189,44 +203,56 @@ impl Parts {
         &self,
         query: &TraceQuery,
         candidates: &[Candidate],
+        strictness: Strictness,
         stop: &Stop,
         each: impl FnMut(Vec<Span>),
     ) -> Result<(), QueryFailed> {
-        let mut keys: Vec<TraceKey> = candidates.iter().map(|candidate| candidate.key).collect();
-        keys.retain(|key| !self.surely_differs(*key, query));
-        let traces = self.read(&keys, stop)?.into_values().map(assemble);
+        let mut groups: Vec<TraceKey> = candidates.iter().map(|candidate| candidate.key).collect();
+        groups.retain(|group| !self.surely_differs(*group, query, strictness));
+        let traces = self.read(&groups, strictness, stop)?.into_values().map(assemble);
         traces.filter(|trace| query.matches(trace)).for_each(each);
         Ok(())
     }
 
     /// Whether a trace that is in one head alone fails to match: then it need not be copied.
-    fn surely_differs(&self, key: TraceKey, query: &TraceQuery) -> bool {
-        if self.blocks.iter().any(|block| block.index().contains(key)) {
+    fn surely_differs(&self, group: TraceKey, query: &TraceQuery, strictness: Strictness) -> bool {
+        if self.blocks.iter().any(|block| !block.index().group(group, strictness).is_empty()) {
             return false;
         }
         let mut holders = self.heads.iter().filter(|head| {
-            head.read().unwrap_or_else(PoisonError::into_inner).trace(key).is_some()
+            let head = head.read().unwrap_or_else(PoisonError::into_inner);
+            head.group(group, strictness).next().is_some()
         });
         let (Some(head), None) = (holders.next(), holders.next()) else { return false };
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = head.group(group, strictness);
+        let (Some((_, trace)), None) = (parts.next(), parts.next()) else { return false };
         // Duplicates may still be in there. They make nothing match that would not match without.
-        head.trace(key).is_some_and(|trace| !query.matches(&trace.spans))
+        !query.matches(&trace.spans)
     }
 
-    /// All spans of these traces, from every part, in the order of the parts.
-    fn read(&self, keys: &[TraceKey], stop: &Stop) -> Result<Spans, QueryFailed> {
+    /// All spans of these groups of traces, from every part, in the order of the parts.
+    fn read(
+        &self,
+        groups: &[TraceKey],
+        strictness: Strictness,
+        stop: &Stop,
+    ) -> Result<Spans, QueryFailed> {
         let mut spans = Spans::new();
         for block in self.blocks.iter() {
             stop.check()?;
-            block.read(keys, stop, &mut |key, span| spans.entry(key).or_default().push(span))?;
+            block.read(groups, strictness, stop, &mut |span| {
+                let group = strictness.group(span.trace_id.into());
+                spans.entry(group).or_default().push(span);
+            })?;
         }
         for head in &self.heads {
-            for keys in keys.chunks(HEAD_TRACES) {
+            for groups in groups.chunks(HEAD_TRACES) {
                 stop.check()?;
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
-                for key in keys {
-                    if let Some(trace) = head.trace(*key) {
-                        spans.entry(*key).or_default().extend_from_slice(&trace.spans);
+                for group in groups {
+                    for (_, trace) in head.group(*group, strictness) {
+                        spans.entry(*group).or_default().extend_from_slice(&trace.spans);
                     }
                 }
             }
@@ -242,9 +268,10 @@ impl Parts {
         stop: &Stop,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         // Where each is found first, so that what is read together stands together.
-        let mut places: HashMap<u64, Place> = HashMap::new();
-        let mut add = |low: u64, place: Place| {
-            let known = places.entry(low).or_insert(Place { rows: 0, ..place });
+        let mut places: HashMap<TraceKey, Place> = HashMap::new();
+        let mut add = |key: TraceKey, place: Place| {
+            let group = Strictness::Lenient.group(key);
+            let known = places.entry(group).or_insert(Place { rows: 0, ..place });
             known.rows = known.rows.saturating_add(place.rows);
         };
         for (number, block) in self.blocks.iter().enumerate() {
@@ -252,7 +279,7 @@ impl Parts {
             let traces = block.index().traces.iter();
             for entry in traces.filter(|entry| entry.may_touch(start_ms, end_ms)) {
                 let (row, rows) = (entry.first_row, entry.rows);
-                add(entry.key.low, Place { block: number, row, rows });
+                add(entry.key, Place { block: number, row, rows });
             }
         }
         for head in &self.heads {
@@ -262,12 +289,12 @@ impl Parts {
                     && latest.is_some_and(|at| at.millis() >= start_ms)
                 {
                     let rows = u32::try_from(trace.spans.len()).unwrap_or(u32::MAX);
-                    add(key.low, Place { block: self.blocks.len(), row: 0, rows });
+                    add(key, Place { block: self.blocks.len(), row: 0, rows });
                 }
             })?;
         }
-        let mut places: Vec<(Place, u64)> =
-            places.into_iter().map(|(id, place)| (place, id)).collect();
+        let mut places: Vec<(Place, TraceKey)> =
+            places.into_iter().map(|(group, place)| (place, group)).collect();
         places.sort_unstable();
         let mut linker = Linker::default();
         let mut left = places.as_slice();
@@ -275,15 +302,11 @@ impl Parts {
             let rows = left.iter().map(|(place, _)| place.rows);
             let (now, later) = left.split_at(readable(rows, READ_TRACES_MAX));
             left = later;
-            let ids: Vec<u64> = now.iter().map(|(_, id)| *id).collect();
-            let keys: Vec<TraceKey> = self.keys_of(&ids).into_iter().collect();
-            let mut groups: HashMap<u64, Vec<Span>> = HashMap::new();
-            for (key, spans) in self.read(&keys, stop)? {
-                groups.entry(key.low).or_default().extend(spans);
-            }
-            for id in ids {
+            let groups: Vec<TraceKey> = now.iter().map(|(_, group)| *group).collect();
+            let mut traces = self.read(&groups, Strictness::Lenient, stop)?;
+            for group in groups {
                 stop.check()?;
-                let trace = groups.remove(&id).map_or_else(Vec::new, assemble);
+                let trace = traces.remove(&group).map_or_else(Vec::new, assemble);
                 let is_in_window = |span: &Span| {
                     span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
                 };
@@ -293,25 +316,6 @@ impl Parts {
             }
         }
         Ok(linker.links())
-    }
-
-    /// All spellings of these trace ids that any part has.
-    fn keys_of(&self, ids: &[u64]) -> BTreeSet<TraceKey> {
-        let mut keys = BTreeSet::new();
-        for block in self.blocks.iter() {
-            for id in ids {
-                keys.extend(block.index().traces_of(*id).iter().map(|entry| entry.key));
-            }
-        }
-        for head in &self.heads {
-            let head = head.read().unwrap_or_else(PoisonError::into_inner);
-            for id in ids {
-                let from = Bound::Included(TraceKey { low: *id, high: 0 });
-                let traces = head.traces_from(from).take_while(|(key, _)| key.low == *id);
-                keys.extend(traces.map(|(key, _)| key));
-            }
-        }
-        keys
     }
 
     /// Names of services, sorted.

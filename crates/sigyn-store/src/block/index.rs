@@ -7,7 +7,7 @@ use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
 
 use super::entry::{Entry, TRACE_BYTES_MIN, TraceRows};
 use crate::codec::{Decoder, Encoder, Malformed};
-use crate::facts::{Facts, TraceKey};
+use crate::facts::{Facts, Strictness, TraceKey};
 use crate::names::{Names, ServiceNames};
 use crate::wanted::{Candidate, Met, Wanted, Word, has_error};
 
@@ -235,21 +235,12 @@ impl Index {
         self.traces.get(at)
     }
 
-    pub(crate) fn contains(&self, key: TraceKey) -> bool {
-        self.find(key).is_some()
-    }
-
-    /// The rows of a trace, as first and count.
-    pub(crate) fn rows_of(&self, key: TraceKey) -> Option<(u32, u32)> {
-        self.find(key).map(|entry| (entry.first_row, entry.rows))
-    }
-
-    /// All traces whose ids end alike.
-    pub(crate) fn traces_of(&self, low: u64) -> &[Entry] {
-        let first = self.traces.partition_point(|entry| entry.key.low < low);
+    /// All parts of the traces of a group.
+    pub(crate) fn group(&self, group: TraceKey, strictness: Strictness) -> &[Entry] {
+        let first = self.traces.partition_point(|entry| entry.key < group);
         let rest = self.traces.get(first..).unwrap_or_default();
-        let count = rest.partition_point(|entry| entry.key.low == low);
-        rest.get(..count).unwrap_or_default()
+        let is_part = |entry: &&Entry| strictness.group(entry.key) == group;
+        rest.get(..rest.iter().take_while(is_part).count()).unwrap_or_default()
     }
 
     /// Looks the words of a query up, once.
@@ -268,9 +259,13 @@ pub(crate) struct LookedUp<'a> {
 }
 
 impl LookedUp<'_> {
-    /// Which conditions a trace meets here, or may meet.
-    pub(crate) fn met_by(&self, key: TraceKey) -> Met {
-        self.index.find(key).map_or_else(Met::default, |entry| self.met_by_entry(entry))
+    /// Which conditions the traces of a group meet here, or may meet.
+    pub(crate) fn met_by(&self, group: TraceKey, strictness: Strictness) -> Met {
+        let mut met = Met::default();
+        for entry in self.index.group(group, strictness) {
+            met.add(self.met_by_entry(entry));
+        }
+        met
     }
 
     fn met_by_entry(&self, entry: &Entry) -> Met {
