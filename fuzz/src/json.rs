@@ -82,6 +82,15 @@ impl<'de> Visitor<'de> for AnyJson {
 
 /// The first value of a text; what follows it is ignored.
 pub(crate) fn first_value(body: &[u8]) -> Result<Json, Trouble> {
+    value(body, true)
+}
+
+/// The one value of a text.
+pub(crate) fn only_value(body: &[u8]) -> Result<Json, Trouble> {
+    value(body, false)
+}
+
+fn value(body: &[u8], more: bool) -> Result<Json, Trouble> {
     let text = String::from_utf8_lossy(body);
     // The key under which numbers come is a key like any other to us.
     if text.contains("private") {
@@ -90,6 +99,9 @@ pub(crate) fn first_value(body: &[u8]) -> Result<Json, Trouble> {
     let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Json>();
     match values.next() {
         None => Err(Trouble::Bad("nothing".into())),
+        Some(Ok(_)) if !more && !text[values.byte_offset()..].trim_ascii().is_empty() => {
+            bad("more than one value")
+        }
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => {
             let text = error.to_string();

@@ -11,7 +11,7 @@ use crate::otlp::{
 use crate::{Theirs, Trouble};
 
 pub(crate) fn read(body: &[u8]) -> Result<Theirs, Trouble> {
-    let request = request(json::first_value(body)?)?;
+    let request = request(json::only_value(body)?)?;
     let decoded = decode(Format::OtlpProto, &request.encode_to_vec(), Limits::default());
     match decoded {
         Ok(decoded) => Ok(Theirs { spans: decoded.spans, problems: decoded.problems.len() }),

@@ -43,7 +43,11 @@ pub(crate) fn read(protocol: Protocol, list: bool, body: &[u8]) -> Result<Thrift
 fn value(input: &mut dyn TInputProtocol, kind: TType, depth: u32) -> Result<Thrift, Trouble> {
     // How deep is too deep is each reader's own affair.
     let depth = depth.checked_sub(1).ok_or(Trouble::Unclear)?;
-    let bad = |error: ::thrift::Error| Trouble::Bad(error.to_string());
+    // A size below zero is an empty list to us; numbers that do not fit are wrapped or refused.
+    let bad = |error: ::thrift::Error| match error.to_string() {
+        text if ["negative", "bad data"].iter().any(|open| text.contains(open)) => Trouble::Unclear,
+        text => Trouble::Bad(text),
+    };
     Ok(match kind {
         TType::Bool => Thrift::Bool(input.read_bool().map_err(bad)?),
         TType::I08 => {

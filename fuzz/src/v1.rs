@@ -227,17 +227,17 @@ fn span_as_thrift(span: Json) -> Result<Thrift, Trouble> {
 }
 
 fn annotation_as_thrift(annotation: Json) -> Result<Thrift, Trouble> {
-    let (mut us, mut text, mut host) = (0, None, None);
+    let (mut us, mut text, mut host) = (None, None, None);
     for (key, value) in object(annotation)? {
         match (key.as_str(), value) {
             ("timestamp" | "value" | "endpoint", Json::Null) => {}
-            ("timestamp", value) => us = integer(value)?,
+            ("timestamp", value) => us = Some(integer(value)?),
             ("value", value) => text = Some(string(value)?),
             ("endpoint", value) => host = Some(endpoint_as_thrift(value)?),
             _ => {}
         }
     }
-    let (Some(text), true) = (text, us > 0) else { return bad("incomplete annotation") };
+    let (Some(text), Some(us)) = (text, us) else { return bad("incomplete annotation") };
     let mut fields = vec![(1, Thrift::I64(us)), (2, Thrift::Bytes(text.into_bytes()))];
     fields.extend(host.map(|host| (3, host)));
     Ok(Thrift::Struct(fields))
