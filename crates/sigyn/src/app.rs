@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use http::{HeaderMap, Uri};
 use sigyn_scrape::{Commit, CommitError};
 use sigyn_store::{AppendError, Durability, Store};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +22,13 @@ use crate::api::ask::Asker;
 use crate::api::losses::Known;
 use crate::api::ui_folder::UiFolder;
 use crate::cli::ServeFlags;
-use crate::collect::zipkin::Counters;
+use crate::collect::{Counters, Intake};
 use crate::config::{Config, Settings};
 use crate::environment::Environment;
+use crate::listeners::Listeners;
 use crate::metrics::requests::{Requests, measure};
 use crate::metrics::{ReloadState, Source};
-use crate::{Failure, api, collect, logging, metrics, reply, server};
+use crate::{Failure, api, collect, grpc, logging, metrics, reply, server};
 
 /// Scrapes that wait for the store. Full means that the scrape loops wait: pull's natural brake.
 const COMMITS_WAITING_MAX: usize = 64;
@@ -94,6 +96,22 @@ async fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     anyhow::bail!("stopped by a second {signal} before everything had ended")
 }
 
+/// What is answered at each kind of address.
+#[derive(Debug)]
+struct Routers {
+    main: Router,
+    otlp_grpc: Router,
+    otlp_http: Router,
+}
+
+/// An unknown path, or an unknown method of gRPC.
+async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
+    match grpc::unknown_method(&headers, uri.path()) {
+        Some(response) => response,
+        None => reply::not_found().await,
+    }
+}
+
 /// The tracer, built and bound, not yet running.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -103,8 +121,8 @@ pub(crate) struct App {
     scraping: sigyn_scrape::Manager,
     commits: mpsc::Receiver<Commit>,
     reloader: Reloader,
-    listeners: Vec<TcpListener>,
-    router: Router,
+    listeners: Listeners,
+    routers: Routers,
     max_connections: usize,
     shutdown: CancellationToken,
 }
@@ -116,8 +134,7 @@ impl App {
         config: Config,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        // Addresses first: a second server on this machine fails at once, and touches no data.
-        let listeners = server::bind(&settings.listen).await?;
+        let listeners = Listeners::bind(&settings).await?;
         let options = settings.store_options(&config);
         let (path, durability) = (options.path.clone(), options.durability);
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await?;
@@ -182,28 +199,37 @@ impl App {
             move || metrics::zipkin::transports(&counters)
         });
         let known = Known::new(status.clone());
+        let intake = Intake::new(store.clone(), counters, settings.environment.sample_rate);
         let router = Router::new()
             .merge(answers(&settings, &store, known)?)
-            .merge(collect::zipkin::router(store.clone(), counters))
+            .merge(collect::http_router(&intake, &settings.environment))
             .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone()))
             .merge(api::targets::router(status))
             .merge(api::admin::router(admin))
             .merge(metrics::router(sources, zipkins))
             .method_not_allowed_fallback(reply::other_method)
-            .fallback(reply::not_found);
+            .fallback(not_found);
         let router = match settings.route_prefix.trim_end_matches('/') {
             "" => router,
             prefix => Router::new()
                 .nest(prefix, router.clone())
                 .merge(api::ui::home_router(settings.route_prefix.clone()))
-                .fallback(reply::not_found),
+                .fallback(not_found),
         };
+        // A gRPC client knows no prefix.
+        let router = router.merge(collect::grpc_router(&intake, &settings.environment));
         let origins = Arc::new(settings.environment.allowed_origins.clone());
-        let router = router
-            .layer(from_fn(reply::compress))
-            .layer(from_fn_with_state(origins, reply::headers))
-            .layer(from_fn_with_state(requests, measure));
+        let with_headers = |router: Router| {
+            router
+                .layer(from_fn(reply::compress))
+                .layer(from_fn_with_state(Arc::clone(&origins), reply::headers))
+        };
+        let routers = Routers {
+            main: with_headers(router).layer(from_fn_with_state(requests, measure)),
+            otlp_grpc: with_headers(collect::otlp_grpc(intake.clone()).fallback(not_found)),
+            otlp_http: with_headers(collect::otlp_http(intake).fallback(not_found)),
+        };
         let reloader = Reloader {
             config_file: settings.config_file,
             jobs: jobs_tx,
@@ -219,7 +245,7 @@ impl App {
             commits,
             reloader,
             listeners,
-            router,
+            routers,
             max_connections: settings.max_connections,
             shutdown,
         })
@@ -227,7 +253,7 @@ impl App {
 
     /// The addresses that are bound, with their real ports.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners.addresses()
     }
 
     /// Says what a person needs to know at start.
@@ -252,9 +278,20 @@ impl App {
         }
         for address in self.addresses() {
             tracing::info!(%address, "listening");
-            if !address.ip().is_loopback() {
-                tracing::warn!(%address, "everyone who reaches this address can read and send spans: no authentication is configured");
-            }
+        }
+        let others = self.listeners.others();
+        for (protocol, address) in &others {
+            tracing::info!(protocol, %address, "taking spans");
+        }
+        let all = self.addresses().into_iter().chain(others.iter().map(|(_, address)| *address));
+        let reachable: Vec<_> =
+            all.filter(|address| !address.ip().is_loopback()).map(|a| a.to_string()).collect();
+        if !reachable.is_empty() {
+            let addresses = reachable.join(" ");
+            tracing::warn!(
+                addresses,
+                "everyone who reaches these addresses can send spans, and read them: no authentication is configured"
+            );
         }
     }
 
@@ -267,23 +304,25 @@ impl App {
             commits,
             reloader,
             listeners,
-            router,
+            routers,
             max_connections,
             shutdown,
             ..
         } = self;
         let _stop_all = shutdown.clone().drop_guard();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
-        for listener in listeners {
-            let serving =
-                server::serve(listener, router.clone(), max_connections, shutdown.clone());
+        let main = listeners.main.into_iter().map(|listener| (listener, routers.main.clone()));
+        let otlp_grpc = listeners.otlp_grpc.map(|listener| (listener, routers.otlp_grpc.clone()));
+        let otlp_http = listeners.otlp_http.map(|listener| (listener, routers.otlp_http.clone()));
+        for (listener, router) in main.chain(otlp_grpc).chain(otlp_http) {
+            let serving = server::serve(listener, router, max_connections, shutdown.clone());
             tasks.spawn(async move {
                 serving.await;
                 "serving"
             });
         }
-        // The router holds handles to every part; the last one must go before the end.
-        drop(router);
+        // The routers hold handles to every part; the last one must go before the end.
+        drop(routers);
         tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
         tasks.spawn(named("scraping", scraping.run(shutdown.clone())));
         tasks.spawn(named("committing", commit(commits, store.clone())));

@@ -59,12 +59,18 @@ pub(crate) struct ServeFlags {
     /// Allow POST /-/reload and /-/quit
     #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
     pub(crate) enable_lifecycle: bool,
-    /// Address for OTLP over gRPC; empty means off (this version does not take OTLP by push yet)
-    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
-    pub(crate) otlp_grpc_listen: String,
-    /// Address for OTLP over HTTP; empty means off (this version does not take OTLP by push yet)
-    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
-    pub(crate) otlp_http_listen: String,
+    /// One more address for OTLP over gRPC; empty means none [default: 0.0.0.0:4317 if it is free]
+    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
+    pub(crate) otlp_grpc_listen: Option<String>,
+    /// One more address for OTLP over HTTP; empty means none [default: 0.0.0.0:4318 if it is free]
+    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
+    pub(crate) otlp_http_listen: Option<String>,
+    /// UDP address for Jaeger's clients, compact thrift, such as 0.0.0.0:6831 [default: none]
+    #[arg(long = "jaeger.udp.compact.listen-address", value_name = "HOST:PORT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
+    pub(crate) jaeger_udp_compact_listen: String,
+    /// UDP address for Jaeger's clients, binary thrift, such as 0.0.0.0:6832 [default: none]
+    #[arg(long = "jaeger.udp.binary.listen-address", value_name = "HOST:PORT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
+    pub(crate) jaeger_udp_binary_listen: String,
 
     /// Folder for everything that is kept
     #[arg(long = "storage.path", value_name = "DIR", default_value = "data/", help_heading = STORAGE)]

@@ -20,12 +20,18 @@ const DEFAULT_FILE: &str = "sigyn.yml";
 const DEFAULT_TRACES_PATH: &str = "/traces";
 const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_PORT: u16 = 9411;
+const DEFAULT_OTLP_GRPC: &str = "0.0.0.0:4317";
+const DEFAULT_OTLP_HTTP: &str = "0.0.0.0:4318";
 
 /// What the flags and Zipkin's variables say, checked. Needs a restart to change.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) listen: Vec<String>,
+    pub(crate) otlp_grpc: Listen,
+    pub(crate) otlp_http: Listen,
+    pub(crate) jaeger_udp_compact: Listen,
+    pub(crate) jaeger_udp_binary: Listen,
     pub(crate) max_connections: usize,
     /// Starts and ends with a slash.
     pub(crate) route_prefix: String,
@@ -37,6 +43,25 @@ pub(crate) struct Settings {
     pub(crate) retention_bytes: Option<u64>,
     /// Zipkin's variables; a flag goes before one.
     pub(crate) environment: Environment,
+}
+
+/// Whether a door has an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    Nowhere,
+    /// Nobody asked for it: if the address is taken, the door is open on the main one all the same.
+    Perhaps(&'static str),
+    At(String),
+}
+
+impl Listen {
+    fn at(address: String) -> Self {
+        if address.is_empty() { Self::Nowhere } else { Self::At(address) }
+    }
+
+    fn or_at(address: Option<String>, default: &'static str) -> Self {
+        address.map_or(Self::Perhaps(default), Self::at)
+    }
 }
 
 /// What the file says, checked. Its jobs reload without a restart; `sigyn.storage` and
@@ -58,15 +83,6 @@ pub(crate) enum ConfigError {
 
 impl Settings {
     pub(crate) fn from_flags(flags: ServeFlags, environment: Environment) -> anyhow::Result<Self> {
-        for (flag, address) in [
-            ("--otlp.grpc.listen-address", &flags.otlp_grpc_listen),
-            ("--otlp.http.listen-address", &flags.otlp_http_listen),
-        ] {
-            anyhow::ensure!(
-                address.is_empty(),
-                "{flag}={address}: this version does not take OTLP by push yet; leave the flag empty"
-            );
-        }
         let config_file = flags.config_file.or_else(|| {
             let default = PathBuf::from(DEFAULT_FILE);
             default.exists().then_some(default)
@@ -80,6 +96,10 @@ impl Settings {
         Ok(Self {
             config_file,
             listen: listen_addresses(flags.listen, environment.query_port),
+            otlp_grpc: Listen::or_at(flags.otlp_grpc_listen, DEFAULT_OTLP_GRPC),
+            otlp_http: Listen::or_at(flags.otlp_http_listen, DEFAULT_OTLP_HTTP),
+            jaeger_udp_compact: Listen::at(flags.jaeger_udp_compact_listen),
+            jaeger_udp_binary: Listen::at(flags.jaeger_udp_binary_listen),
             max_connections: usize::try_from(flags.max_connections)?,
             route_prefix: route_prefix(&flags.route_prefix),
             ui_dir: flags.ui_dir,

@@ -11,6 +11,7 @@ mod environment;
 mod grpc;
 mod http_client;
 mod import;
+mod listeners;
 mod logging;
 mod metrics;
 mod query;

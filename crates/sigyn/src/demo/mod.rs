@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::cli::{DemoFlags, LogFormat, LogLevel};
-use crate::config::{Config, Settings};
+use crate::config::{Config, Listen, Settings};
 use crate::environment::Environment;
 use crate::http_client::HttpClient;
 use crate::{Failure, logging};
@@ -85,6 +85,11 @@ async fn tracer(
     let settings = |port: u16| Settings {
         config_file: Some(config_file.to_owned()),
         listen: vec![SocketAddr::from(([127, 0, 0, 1], port)).to_string()],
+        // Another tracer on this machine keeps the well-known ports.
+        otlp_grpc: Listen::Nowhere,
+        otlp_http: Listen::Nowhere,
+        jaeger_udp_compact: Listen::Nowhere,
+        jaeger_udp_binary: Listen::Nowhere,
         max_connections: 512,
         route_prefix: "/".to_owned(),
         ui_dir: None,

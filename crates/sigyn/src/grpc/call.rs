@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 
 use super::form::Form;
 use super::{Code, Status, base64};
-use crate::reply;
 use crate::unpack::{self, Encoding, UnpackError};
 
 /// How long a client may take to send a small message.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(11);
 /// A flag and a length stand before each message.
 const FRAME_HEAD_BYTES: usize = 5;
+/// What is quoted of the name of an encoding.
+const ENCODING_CHARS_MAX: usize = 40;
 
 /// A call whose message is not read yet.
 #[derive(Debug)]
@@ -28,14 +28,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// What is no gRPC is answered as HTTP would.
-    pub(super) fn new(request: Request) -> Result<Self, Response> {
+    /// `None` for what is no gRPC.
+    pub(super) fn new(request: Request) -> Option<Self> {
         let (parts, body) = request.into_parts();
-        let Some(form) = Form::of(&parts.headers) else {
-            let message = "the content type is none of gRPC's";
-            return Err(reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-        };
-        Ok(Self { form, headers: parts.headers, body })
+        Some(Self { form: Form::of(&parts.headers)?, headers: parts.headers, body })
     }
 
     pub(super) fn form(&self) -> Form {
@@ -65,15 +61,14 @@ impl Call {
             Err(Status::new(Code::DeadlineExceeded, message))
         })?;
         let (encoding, packed) = head.packed_message(read.freeze())?;
-        unpack::unpack(encoding, &packed, bytes_max, &mut |_| Ok(())).map_or_else(
-            |error| {
-                Err(match error {
-                    UnpackError::TooLarge { .. } | UnpackError::NoRoom => too_large(bytes_max),
-                    UnpackError::Broken { .. } => Status::new(Code::Internal, error.to_string()),
-                })
-            },
-            |unpacked| Ok(unpacked.map_or(packed.clone(), Bytes::from)),
-        )
+        match unpack::unpack(encoding, &packed, bytes_max, &mut |_| Ok(())) {
+            Ok(None) => Ok(packed),
+            Ok(Some(unpacked)) => Ok(unpacked.into()),
+            Err(error @ UnpackError::Broken { .. }) => {
+                Err(Status::new(Code::Internal, error.to_string()))
+            }
+            Err(UnpackError::TooLarge { .. } | UnpackError::NoRoom) => Err(too_large(bytes_max)),
+        }
     }
 
     /// For whoever reads the body himself: the body, and what [`Head::packed_message`] needs.
@@ -91,16 +86,17 @@ pub(crate) struct Head {
 
 impl Head {
     /// The one message of a whole body, and how it is packed. An empty body is an empty message.
-    pub(crate) fn packed_message(&self, mut body: Bytes) -> Result<(Encoding, Bytes), Status> {
+    pub(crate) fn packed_message(&self, mut body: Bytes) -> Result<(Encoding, Bytes), FrameError> {
+        let wrong = |message| Err(FrameError::Malformed(message));
         if self.form == Form::WebText {
-            let decoded = base64::decode(&body)
-                .ok_or_else(|| Status::new(Code::Internal, "the body is no base64"))?;
-            body = decoded.into();
+            match base64::decode(&body) {
+                Some(decoded) => body = decoded.into(),
+                None => return wrong("the body is no base64"),
+            }
         }
         if body.is_empty() {
             return Ok((Encoding::Identity, body));
         }
-        let wrong = |message: &str| Err(Status::new(Code::Internal, message));
         if body.len() < FRAME_HEAD_BYTES {
             return wrong("the message is cut");
         }
@@ -121,19 +117,35 @@ impl Head {
     }
 
     /// What `grpc-encoding` says of a message that is flagged as packed.
-    fn encoding(&self) -> Result<Encoding, Status> {
+    fn encoding(&self) -> Result<Encoding, FrameError> {
         let name = self.headers.get("grpc-encoding").map_or(&b"identity"[..], |v| v.as_bytes());
-        match Encoding::named(&String::from_utf8_lossy(name)) {
+        let name = String::from_utf8_lossy(name);
+        match Encoding::named(&name) {
             Some(Encoding::Identity) => {
-                Err(Status::new(Code::Internal, "the message is packed, and nothing says how"))
+                Err(FrameError::Malformed("the message is packed, and nothing says how"))
             }
             Some(encoding) => Ok(encoding),
-            None => {
-                let name = String::from_utf8_lossy(name);
-                let message = format!("grpc-encoding {name:.20} is not known");
-                Err(Status::new(Code::Unimplemented, message))
-            }
+            None => Err(FrameError::Encoding(name.chars().take(ENCODING_CHARS_MAX).collect())),
         }
+    }
+}
+
+/// Why a body is no message of a unary call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("grpc-encoding {0} is not known")]
+    Encoding(String),
+}
+
+impl From<FrameError> for Status {
+    fn from(error: FrameError) -> Self {
+        let code = match error {
+            FrameError::Malformed(_) => Code::Internal,
+            FrameError::Encoding(_) => Code::Unimplemented,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

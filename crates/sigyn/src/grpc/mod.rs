@@ -12,10 +12,13 @@ mod status;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
+use http::StatusCode;
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, FrameError};
 pub(crate) use response::Messages;
-pub(crate) use status::{Code, Status};
+pub(crate) use status::{Code, Status, put_bytes, put_varint};
+
+use crate::reply;
 
 /// A method with one message each way: `async fn(Call) -> Result<Vec<u8>, Status>`. The call comes
 /// before its message is read, so that whoever answers says how large it may be.
@@ -39,9 +42,9 @@ where
     Fut: Future<Output = Result<Messages, Status>> + Send,
 {
     post(move |request: Request| async move {
-        let call = match Call::new(request) {
-            Ok(call) => call,
-            Err(refused) => return refused,
+        let Some(call) = Call::new(request) else {
+            let message = "the content type is none of gRPC's";
+            return reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
         };
         let form = call.form();
         match answer(call).await {

@@ -144,7 +144,7 @@ impl http_body::Body for Framed {
             ended => {
                 self.messages = None;
                 let outcome = ended.transpose().map(|_| ());
-                self.end(outcome.as_ref().map(|()| ()))
+                self.end(outcome.as_ref().copied())
             }
         };
         Poll::Ready(Some(Ok(frame)))

@@ -25,16 +25,14 @@ async fn call(headers: &[(&str, &str)], body: &[u8]) -> Answered {
     };
     let count = |call: Call| async move {
         let message = call.message(100).await?;
-        let (tx, rx) = mpsc::channel(1);
-        tokio::spawn(async move {
-            for byte in message {
-                let next = match byte {
-                    b'!' => Err(Status::new(Code::Unavailable, "gone")),
-                    byte => Ok(vec![byte]),
-                };
-                let _ = tx.send(next).await;
-            }
-        });
+        let (tx, rx) = mpsc::channel(100);
+        for byte in message {
+            let next = match byte {
+                b'!' => Err(Status::new(Code::Unavailable, "gone")),
+                byte => Ok(vec![byte]),
+            };
+            tx.try_send(next).unwrap();
+        }
         Ok(Messages::from(rx))
     };
     let router = Router::new()

@@ -1,9 +1,9 @@
 //! Zipkin's own figures of what was collected: as JSON at `/metrics`, and beside ours for Prometheus.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Family, LabelPairs, Series};
-use crate::collect::zipkin::{Counters, Refusal};
+use crate::collect::{self, Cause, Counters, Door};
 
 /// What came in through one door, in Zipkin's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,19 +23,27 @@ pub(crate) struct Transport {
 
 /// Zipkin's transports, which are always listed, and those of ours that were used.
 pub(crate) fn transports(counters: &Counters) -> Vec<Transport> {
-    let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-    let unread = Refusal::ALL.iter().zip(&counters.refused);
-    let unread = unread.filter(|(why, _)| !matches!(why, Refusal::Overloaded | Refusal::Storage));
-    let http = Transport {
-        name: "http",
-        messages: load(&counters.messages),
+    let all = collect::Transport::ALL.into_iter().map(|transport| {
+        let zipkins = matches!(transport, collect::Transport::Http | collect::Transport::Grpc);
+        (of(transport.as_str(), counters.door(transport)), zipkins)
+    });
+    all.filter(|(t, zipkins)| *zipkins || t.messages > 0).map(|(t, _)| t).collect()
+}
+
+fn of(name: &'static str, door: &Door) -> Transport {
+    let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let dropped = Cause::ALL.iter().zip(&door.messages_dropped);
+    let unread = dropped.filter(|(cause, _)| !matches!(cause, Cause::Overloaded | Cause::Storage));
+    Transport {
+        name,
+        messages: load(&door.messages),
         messages_dropped: unread.map(|(_, n)| load(n)).sum(),
-        bytes: load(&counters.bytes),
-        spans: load(&counters.spans),
-        spans_dropped: load(&counters.spans_dropped),
-        ..Transport::default()
-    };
-    vec![http, Transport { name: "grpc", ..Transport::default() }]
+        bytes: load(&door.bytes),
+        spans: load(&door.spans),
+        spans_dropped: door.spans_dropped.iter().map(load).sum(),
+        message_spans: load(&door.message_spans),
+        message_bytes: load(&door.message_bytes),
+    }
 }
 
 /// One figure of all transports: its name, what it means, and where it stands.

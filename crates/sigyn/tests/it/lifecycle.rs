@@ -27,8 +27,10 @@ fn a_second_tracer_on_the_same_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _tracer = Tracer::start(folder.path());
     let data = format!("--storage.path={}", folder.path().join("data").display());
-    let output =
-        command().args(["serve", "--web.listen-address=127.0.0.1:0", &data]).output().unwrap();
+    let loopback = ["--web.listen-address=127.0.0.1:0", "--otlp.grpc.listen-address="];
+    let mut second = command();
+    second.arg("serve").args(loopback).args(["--otlp.http.listen-address=", &data]);
+    let output = second.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("cannot open the store"), "{told}");

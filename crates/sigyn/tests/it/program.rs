@@ -38,6 +38,10 @@ impl Tracer {
         command.envs(variables.iter().copied());
         command.arg("serve");
         command.arg("--web.listen-address=127.0.0.1:0");
+        if !flags.iter().any(|flag| flag.starts_with("--otlp.")) {
+            // Tests run side by side, and beside whatever this machine has at the well-known ports.
+            command.args(["--otlp.grpc.listen-address=", "--otlp.http.listen-address="]);
+        }
         command.arg(format!("--storage.path={}", folder.join("data").display()));
         command.args(flags);
         let mut child = command
