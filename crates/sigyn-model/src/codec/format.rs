@@ -2,8 +2,8 @@
 
 use super::sink::SpanSink;
 use super::{
-    DecodeError, Decoded, Limits, SpanVec, json_v1, json_v2, otlp, otlp_json, zipkin_proto3,
-    zipkin_thrift,
+    DecodeError, Decoded, Limits, SpanVec, jaeger_json, jaeger_proto, jaeger_thrift, json_v1,
+    json_v2, otlp, otlp_json, zipkin_proto3, zipkin_thrift,
 };
 
 /// A format of whole messages.
@@ -24,6 +24,8 @@ pub enum Format {
     OtlpJson,
     /// Jaeger's `api_v2.PostSpansRequest`.
     JaegerProto,
+    /// An answer of Jaeger's query API, or one trace of it.
+    JaegerJson,
     /// Jaeger's `Batch` in thrift's binary protocol.
     JaegerThrift,
     /// Jaeger's `Batch` in thrift's compact protocol.
@@ -41,6 +43,7 @@ impl Format {
             Self::OtlpProto => "ExportTraceServiceRequest from protobuf",
             Self::OtlpJson => "ExportTraceServiceRequest from json",
             Self::JaegerProto => "PostSpansRequest from protobuf",
+            Self::JaegerJson => "traces from json",
             Self::JaegerThrift => "Batch from TBinary",
             Self::JaegerThriftCompact => "Batch from TCompact",
         }
@@ -67,12 +70,9 @@ pub fn read(format: Format, body: &[u8], sink: &mut impl SpanSink) -> Result<(),
         Format::ZipkinThriftCompact => zipkin_thrift::read_compact(body, sink),
         Format::OtlpProto => otlp::read(body, sink),
         Format::OtlpJson => otlp_json::read(body, sink),
-        Format::JaegerProto => unreadable(format),
-        Format::JaegerThrift => unreadable(format),
-        Format::JaegerThriftCompact => unreadable(format),
+        Format::JaegerProto => jaeger_proto::read(body, sink),
+        Format::JaegerJson => jaeger_json::read(body, sink),
+        Format::JaegerThrift => jaeger_thrift::read(body, sink),
+        Format::JaegerThriftCompact => jaeger_thrift::read_compact(body, sink),
     }
-}
-
-fn unreadable(format: Format) -> Result<(), DecodeError> {
-    Err(DecodeError::new(format!("{format:?} cannot be read")))
 }

@@ -4,7 +4,7 @@
 //! It says what OTLP's protobuf says, and means the same: whatever only Zipkin knows travels in the
 //! same attributes. `docs/formats/otlp.md` lists what may be spelled how.
 
-mod fields;
+pub(super) mod fields;
 mod reader;
 mod writer;
 

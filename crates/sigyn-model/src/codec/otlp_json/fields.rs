@@ -12,7 +12,7 @@ const VALUE_DEPTH_MAX: u32 = 64;
 
 /// How deep JSON may nest. A value within a value takes up to four levels, so that one which is too
 /// deep is a matter of its span.
-pub(super) const NESTING_MAX: u32 = 512;
+pub(in crate::codec) const NESTING_MAX: u32 = 512;
 
 /// A message quotes no more of a value, in characters.
 const QUOTE_CHARS_MAX: usize = 100;
@@ -37,7 +37,7 @@ impl Room {
 }
 
 /// Reads an object's fields that are said: `null` says nothing.
-pub(super) fn object<'a>(
+pub(in crate::codec) fn object<'a>(
     json: &mut Scanner<'a>,
     mut field: impl FnMut(&mut Scanner<'a>, &str) -> Result<(), JsonError>,
 ) -> Result<(), JsonError> {
@@ -45,7 +45,7 @@ pub(super) fn object<'a>(
 }
 
 /// Whatever nobody knows.
-pub(super) fn skip(json: &mut Scanner<'_>) -> Result<(), JsonError> {
+pub(in crate::codec) fn skip(json: &mut Scanner<'_>) -> Result<(), JsonError> {
     json.skip_within(NESTING_MAX)
 }
 
@@ -156,7 +156,10 @@ fn owned(value: ValueRef<'_>) -> Value {
 }
 
 /// Text. A number is text in its own spelling.
-pub(super) fn text<'a>(json: &mut Scanner<'a>, field: &str) -> Result<Text<'a>, JsonError> {
+pub(in crate::codec) fn text<'a>(
+    json: &mut Scanner<'a>,
+    field: &str,
+) -> Result<Text<'a>, JsonError> {
     match json.scalar()? {
         Scalar::Str(Cow::Borrowed(text)) | Scalar::Number(text) => Ok(Text::Str(text)),
         Scalar::Str(Cow::Owned(text)) => Ok(Text::Owned(text)),
@@ -165,14 +168,14 @@ pub(super) fn text<'a>(json: &mut Scanner<'a>, field: &str) -> Result<Text<'a>, 
     }
 }
 
-pub(super) fn boolean(json: &mut Scanner<'_>, field: &str) -> Result<bool, JsonError> {
+pub(in crate::codec) fn boolean(json: &mut Scanner<'_>, field: &str) -> Result<bool, JsonError> {
     match json.scalar()? {
         Scalar::Bool(value) => Ok(value),
         _ => Err(JsonError::new(format!("{field} is not true or false"))),
     }
 }
 
-fn double(json: &mut Scanner<'_>, field: &str) -> Result<f64, JsonError> {
+pub(in crate::codec) fn double(json: &mut Scanner<'_>, field: &str) -> Result<f64, JsonError> {
     let text = text(json, field)?;
     let text = text.read();
     let number = match &*text {
@@ -187,13 +190,13 @@ fn double(json: &mut Scanner<'_>, field: &str) -> Result<f64, JsonError> {
 }
 
 /// A whole number, in quotes or not, also as `1e3` or `5.0`.
-fn integer(json: &mut Scanner<'_>, field: &str) -> Result<i64, JsonError> {
+pub(in crate::codec) fn integer(json: &mut Scanner<'_>, field: &str) -> Result<i64, JsonError> {
     let number = whole(json, field)?;
     i64::try_from(number).map_err(|_| refused(field, &number.to_string(), "within 64 bits"))
 }
 
 /// The same without sign.
-pub(super) fn unsigned(json: &mut Scanner<'_>, field: &str) -> Result<u64, JsonError> {
+pub(in crate::codec) fn unsigned(json: &mut Scanner<'_>, field: &str) -> Result<u64, JsonError> {
     let number = whole(json, field)?;
     u64::try_from(number).map_err(|_| refused(field, &number.to_string(), "within 64 bits"))
 }
@@ -279,7 +282,7 @@ fn hex(text: &Text<'_>, field: &str, digits: usize) -> Result<u128, JsonError> {
     id.ok_or_else(|| refused(field, &text, &format!("{digits} hexadecimal digits")))
 }
 
-fn refused(field: &str, value: &str, expected: &str) -> JsonError {
+pub(in crate::codec) fn refused(field: &str, value: &str, expected: &str) -> JsonError {
     let value = shortened(value, QUOTE_CHARS_MAX);
     JsonError::new(format!("{field} {value:?} is not {expected}"))
 }

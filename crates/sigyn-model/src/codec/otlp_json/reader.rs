@@ -44,7 +44,7 @@ fn whole<S: SpanSink>(
     read: impl for<'a> FnOnce(&mut Reader<'a, '_, S>, &mut Scanner<'a>) -> Result<(), JsonError>,
 ) -> Result<(), DecodeError> {
     let text = String::from_utf8_lossy(body);
-    let mut reader = Reader { sink, draft: Draft::default(), seen: 0 };
+    let mut reader = Reader { sink, draft: Draft::default(), seen: 0, wires: Vec::new() };
     read(&mut reader, &mut Scanner::new(&text)).map_err(|cause| DecodeError {
         over_limit: cause.over_limit,
         ..DecodeError::reading(Format::OtlpJson, &cause)
@@ -56,6 +56,8 @@ struct Reader<'a, 's, S> {
     draft: Draft<'a>,
     /// How many spans have been read, good or bad.
     seen: usize,
+    /// Resources that do not stand in one piece, put together. The sink knows them by their places.
+    wires: Vec<String>,
 }
 
 /// What the spans of one resource share.
@@ -105,6 +107,9 @@ impl<'a, S: SpanSink> Reader<'a, '_, S> {
             Ok(())
         })?;
         origin.finish();
+        if !origin.schema_url.is_empty() {
+            self.wires.push(format!("{}\0{}", origin.wire, origin.schema_url.read()));
+        }
         let Some(mut json) = scopes else { return Ok(()) };
         json.list(|json, _| if json.null() { Ok(()) } else { self.scope_spans(json, &origin) })
     }
@@ -146,7 +151,12 @@ impl<'a, S: SpanSink> Reader<'a, '_, S> {
             match read {
                 Ok((trace_id, id)) => {
                     if !told {
-                        origin.tell(scope.as_ref(), self.sink);
+                        let wire = if origin.schema_url.is_empty() {
+                            origin.wire
+                        } else {
+                            self.wires.last().map_or("", String::as_str)
+                        };
+                        origin.tell(wire, scope.as_ref(), self.sink);
                         told = true;
                     }
                     self.draft.hand_over(trace_id, id, self.sink)?;
@@ -295,9 +305,9 @@ impl<'a> Origin<'a> {
         }
     }
 
-    fn tell(&self, scope: Option<&ScopeRef<'_>>, sink: &mut impl SpanSink) {
+    fn tell(&self, wire: &str, scope: Option<&ScopeRef<'_>>, sink: &mut impl SpanSink) {
         let resource = self.resource.as_ref().map(|(tags, dropped_tags)| ResourceRef {
-            wire: self.wire.as_bytes(),
+            wire: wire.as_bytes(),
             tags,
             dropped_tags: *dropped_tags,
             schema_url: self.schema_url.clone(),

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
+use crate::codec::json_text::Json;
 use crate::codec::otlp::{self, facts, remote};
 use crate::codec::{base64, write_json_str};
 use crate::{Annotation, Kind, Link, Scope, Span, StatusCode, Value};
@@ -123,7 +123,7 @@ fn scope(scope: &Scope) -> String {
     out.object(|out| {
         out.text("name", &scope.name);
         out.text("version", &scope.version);
-        out.tags(&scope.tags);
+        write_tags(out, &scope.tags);
         out.count("droppedAttributesCount", scope.dropped_tags);
     });
     out.text("schemaUrl", &scope.schema_url);
@@ -178,7 +178,7 @@ fn write_span(out: &mut Json, span: &Span, service_name: &str) {
 fn write_event(out: &mut Json, event: &Annotation) {
     out.nanos("timeUnixNano", event.timestamp.nanos());
     out.text("name", &event.value);
-    out.tags(&event.tags);
+    write_tags(out, &event.tags);
     out.count("droppedAttributesCount", event.dropped_tags);
 }
 
@@ -186,9 +186,13 @@ fn write_link(out: &mut Json, link: &Link) {
     out.quoted("traceId", format_args!("{:032x}", link.trace_id.as_u128()));
     out.quoted("spanId", format_args!("{}", link.span_id));
     out.text("traceState", &link.trace_state);
-    out.tags(&link.tags);
+    write_tags(out, &link.tags);
     out.count("droppedAttributesCount", link.dropped_tags);
     out.count("flags", link.flags);
+}
+
+fn write_tags(out: &mut Json, tags: &[(String, Value)]) {
+    out.list("attributes", tags, |out, (key, value)| write_key_value(out, key, value));
 }
 
 fn write_key_value(out: &mut Json, key: &str, value: &Value) {
@@ -250,95 +254,5 @@ fn kind_number(kind: Option<Kind>) -> u32 {
         Some(Kind::Client) => 3,
         Some(Kind::Producer) => 4,
         Some(Kind::Consumer) => 5,
-    }
-}
-
-/// JSON as it grows. What is empty or zero is left out.
-#[derive(Default)]
-struct Json(String);
-
-impl Json {
-    /// Whatever comes next comes after what is there.
-    fn comma(&mut self) {
-        if !matches!(self.0.as_bytes().last(), None | Some(b'{' | b'[' | b':')) {
-            self.0.push(',');
-        }
-    }
-
-    fn field(&mut self, name: &str) {
-        self.comma();
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-    }
-
-    /// Whole fields, if there are any.
-    fn raw(&mut self, fields: &str) {
-        if !fields.is_empty() {
-            self.comma();
-            self.0.push_str(fields);
-        }
-    }
-
-    fn object(&mut self, write: impl FnOnce(&mut Self)) {
-        self.0.push('{');
-        write(self);
-        self.0.push('}');
-    }
-
-    /// A list of objects, each with the fields that `write` writes.
-    fn list<T>(&mut self, name: &str, items: &[T], write: impl Fn(&mut Self, &T)) {
-        if !items.is_empty() {
-            self.list_always(name, items, write);
-        }
-    }
-
-    /// The same even if there are none.
-    fn list_always<T>(&mut self, name: &str, items: &[T], write: impl Fn(&mut Self, &T)) {
-        self.field(name);
-        self.0.push('[');
-        for item in items {
-            self.comma();
-            self.object(|out| write(out, item));
-        }
-        self.0.push(']');
-    }
-
-    fn tags(&mut self, tags: &[(String, Value)]) {
-        self.list("attributes", tags, |out, (key, value)| write_key_value(out, key, value));
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        if !text.is_empty() {
-            self.field(name);
-            write_json_str(&mut self.0, text);
-        }
-    }
-
-    fn count(&mut self, name: &str, number: u32) {
-        if number != 0 {
-            self.field(name);
-            self.display(format_args!("{number}"));
-        }
-    }
-
-    /// JSON's numbers are doubles to many readers, so nanoseconds are text.
-    fn nanos(&mut self, name: &str, nanos: u64) {
-        if nanos != 0 {
-            self.quoted(name, format_args!("{nanos}"));
-        }
-    }
-
-    /// Text that needs no escapes.
-    fn quoted(&mut self, name: &str, text: std::fmt::Arguments<'_>) {
-        self.field(name);
-        self.0.push('"');
-        self.display(text);
-        self.0.push('"');
-    }
-
-    fn display(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = self.0.write_fmt(text);
     }
 }
