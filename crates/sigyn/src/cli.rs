@@ -262,8 +262,18 @@ pub(crate) enum ProgressChoice {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImportFormat {
-    /// Zipkin v2 JSON: a list of spans, or of traces
+    /// Zipkin v2 JSON: spans, lists of spans, lists of traces
     ZipkinJson,
+    /// Zipkin v1 JSON, likewise
+    ZipkinJsonV1,
+    /// Zipkin v2 protobuf: ListOfSpans
+    ZipkinProto,
+    /// Zipkin v1 thrift: a list in the binary protocol
+    ZipkinThrift,
+    /// OTLP JSON: one request, or one a line
+    OtlpJson,
+    /// OTLP protobuf: one request
+    OtlpProto,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -3,6 +3,7 @@
 //! It speaks with both by their public HTTP API alone, so any of the two may be elsewhere, and the
 //! tracer may be a Zipkin, too.
 
+mod content;
 mod file;
 mod otlp;
 mod peer;

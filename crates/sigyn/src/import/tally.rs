@@ -26,6 +26,8 @@ pub(super) struct Tally {
     pub(super) repeated: u64,
     /// Windows that may hold more than was found.
     pub(super) partial: u64,
+    /// Files, or parts of them, that could not be read.
+    pub(super) unread: u64,
 }
 
 impl Tally {
@@ -38,7 +40,7 @@ impl Tally {
 
     /// Whether everything that is there to be found is where it belongs.
     pub(super) fn is_complete(&self) -> bool {
-        self.refused == 0 && self.partial == 0
+        self.refused == 0 && self.partial == 0 && self.unread == 0
     }
 
     /// For one line.
@@ -77,6 +79,9 @@ impl Tally {
         }
         if self.partial > 0 {
             row("incomplete", format!("{} windows may hold more", count(self.partial)));
+        }
+        if self.unread > 0 {
+            row("unreadable", format!("{} files or parts of files", count(self.unread)));
         }
         out
     }

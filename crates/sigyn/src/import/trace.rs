@@ -1,7 +1,6 @@
 //! What an import carries: spans as their source wrote them, beside what they say.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use anyhow::Context as _;
 use serde_json::value::RawValue;
@@ -26,54 +25,77 @@ pub(super) enum Payload {
     Otlp(Box<Span>),
 }
 
-/// The spans of one trace, each once, in the order in which they were listed.
+/// Spans in the order in which they were listed, and why others cannot be kept, one text a span.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(super) struct Part {
     pub(super) items: Vec<Item>,
-    /// When a search of Zipkin's says that it starts.
-    pub(super) start_us: Option<u64>,
-    /// How many spans were listed once more.
-    pub(super) repeated: u64,
-    /// Why the others cannot be kept, one text a span.
     pub(super) refused: Vec<String>,
 }
 
-impl Trace {
-    pub(super) fn spans(&self) -> u64 {
-        (self.items.len() + self.refused.len()) as u64
+/// One trace that a search found.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) part: Part,
+    /// When it starts, as Zipkin's search has it.
+    pub(super) start_us: Option<u64>,
+}
+
+impl Item {
+    /// A span of one of Zipkin's formats that is not JSON v2.
+    pub(super) fn zipkin(span: &Span) -> Self {
+        let normal = written(span);
+        // What was just written is JSON.
+        let payload = match RawValue::from_string(normal.clone()) {
+            Ok(raw) => Payload::Zipkin(raw),
+            Err(_) => Payload::Otlp(Box::new(span.clone())),
+        };
+        Self { trace_id: span.trace_id, normal, payload }
     }
 
+    /// A span of a format that says more.
+    pub(super) fn otlp(span: Span) -> Self {
+        let normal = seen_by_zipkin(&span);
+        Self { trace_id: span.trace_id, normal, payload: Payload::Otlp(Box::new(span)) }
+    }
+}
+
+impl Part {
+    /// Spans in JSON v2.
+    pub(super) fn of(listed: &[&RawValue]) -> Self {
+        Self::of_decoded(listed, decode_each(listed))
+    }
+
+    fn of_decoded(listed: &[&RawValue], decoded: Vec<Result<Span, DecodeError>>) -> Self {
+        let mut part = Self::default();
+        for (raw, span) in listed.iter().zip(decoded) {
+            match span {
+                Ok(span) => part.items.push(Item {
+                    trace_id: span.trace_id,
+                    normal: written(&span),
+                    payload: Payload::Zipkin((*raw).to_owned()),
+                }),
+                Err(error) => part.refused.push(error.message),
+            }
+        }
+        part
+    }
+}
+
+impl Trace {
     /// A JSON list of v2 spans.
     fn read(json: &str) -> anyhow::Result<Self> {
         let listed: Vec<&RawValue> = serde_json::from_str(json)?;
-        let mut trace = Self::default();
-        let mut known = HashSet::new();
-        let (mut root_us, mut earliest_us) = (None, None::<u64>);
-        for (raw, span) in listed.iter().zip(decode_each(json, &listed)) {
-            let span = match span {
-                Ok(span) => span,
-                Err(error) => {
-                    trace.refused.push(error.message);
-                    continue;
-                }
-            };
-            // Zipkin lets the first root *listed* decide.
-            let at_us = span.timestamp.map(|timestamp| timestamp.micros());
-            if span.parent_id.is_none() {
-                root_us = root_us.or(at_us);
-            }
-            earliest_us = earliest_us.into_iter().chain(at_us).min();
-            let normal = written(&span);
-            if !known.insert(normal.clone()) {
-                trace.repeated += 1;
-                continue;
-            }
-            let payload = Payload::Zipkin((*raw).to_owned());
-            trace.items.push(Item { trace_id: span.trace_id, normal, payload });
-        }
-        trace.start_us = root_us.or(earliest_us);
-        Ok(trace)
+        let decoded = decode_each(&listed);
+        let start_us = start_us(decoded.iter().flatten());
+        Ok(Self { part: Part::of_decoded(&listed, decoded), start_us })
     }
+}
+
+/// Zipkin lets the first root *listed* decide, and without one the earliest span.
+fn start_us<'a>(spans: impl Iterator<Item = &'a Span> + Clone) -> Option<u64> {
+    let at_us = |span: &Span| span.timestamp.map(|timestamp| timestamp.micros());
+    let root = spans.clone().filter(|span| span.parent_id.is_none()).find_map(at_us);
+    root.or_else(|| spans.filter_map(at_us).min())
 }
 
 /// The traces of an answer of `/api/v2/traces` or `/api/v2/traceMany`.
@@ -91,16 +113,21 @@ fn json_text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&body[..end])
 }
 
-/// The spans of a list, each as what it is or why it is none.
-fn decode_each(json: &str, listed: &[&RawValue]) -> Vec<Result<Span, DecodeError>> {
-    match json_v2::decode_list(json.as_bytes()) {
+/// Spans as one list again.
+pub(super) fn joined(listed: &[&RawValue]) -> String {
+    let spans: Vec<&str> = listed.iter().map(|raw| raw.get()).collect();
+    format!("[{}]", spans.join(","))
+}
+
+/// Each span as what it is, or why it is none.
+fn decode_each(listed: &[&RawValue]) -> Vec<Result<Span, DecodeError>> {
+    match json_v2::decode_list(joined(listed).as_bytes()) {
         Ok(spans) if spans.len() == listed.len() => spans.into_iter().map(Ok).collect(),
         // One bad span refuses its list: each for itself then.
         _ => listed
             .iter()
             .map(|raw| {
-                let list = format!("[{}]", raw.get());
-                let mut spans = json_v2::decode_list(list.as_bytes())?;
+                let mut spans = json_v2::decode_list(joined(&[raw]).as_bytes())?;
                 spans.pop().ok_or_else(|| DecodeError::new("no span"))
             })
             .collect(),
@@ -115,7 +142,7 @@ fn written(span: &Span) -> String {
 }
 
 /// A span from elsewhere, as Zipkin's JSON shows it and reads it back.
-pub(super) fn seen_by_zipkin(span: &Span) -> String {
+fn seen_by_zipkin(span: &Span) -> String {
     let shown = written(span);
     let list = format!("[{shown}]");
     match json_v2::decode_list(list.as_bytes()).as_deref() {
@@ -137,10 +164,10 @@ mod tests {
         let traces = read(
             r#"[[{"id":"2", "traceId":"1","name":"GET"},{"traceId":"1","id":"0000000000000002","name":"get"}]]"#,
         );
-        let [Trace { items, repeated: 1, .. }] = &traces[..] else { panic!("{traces:?}") };
+        let items = &traces[0].part.items;
         let Payload::Zipkin(raw) = &items[0].payload else { panic!("{items:?}") };
         assert_eq!(raw.get(), r#"{"id":"2", "traceId":"1","name":"GET"}"#);
-        assert_eq!(items.len(), 1);
+        assert_eq!(items[0].normal, items[1].normal);
         assert!(items[0].normal.contains(r#""name":"get""#), "{}", items[0].normal);
     }
 
@@ -149,8 +176,8 @@ mod tests {
         let traces = read(
             r#"[[{"traceId":"1","id":"2"},{"traceId":"1","id":"x"},{"traceId":"1","id":"3"}]]"#,
         );
-        assert_eq!((traces[0].items.len(), traces[0].refused.len()), (2, 1));
-        assert_eq!(traces[0].spans(), 3);
+        let part = &traces[0].part;
+        assert_eq!((part.items.len(), part.refused.len()), (2, 1));
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use anyhow::Context as _;
 use http::StatusCode;
+use serde_json::value::RawValue;
 use sigyn_model::{Span, TraceId};
 
 use super::otlp;
 use super::peer::{Peer, PeerError};
 use super::tally::Tally;
-use super::trace::{Item, Payload, read_traces};
+use super::trace::{Item, Part, Payload, joined, read_traces};
 
 /// Ids in one question. At 33 bytes each that is a request line that Zipkin would take, too.
 const IDS_PER_QUESTION: usize = 100;
@@ -34,19 +35,31 @@ impl Tracer {
         self.peer.once("/api/v2/services").await.map(drop)
     }
 
-    /// Makes sure that every span is there. Returns when what was sent is durable.
-    pub(super) async fn deliver(&self, items: Vec<Item>, tally: &mut Tally) -> anyhow::Result<()> {
+    /// Makes sure that every span is there, and counts each once. Returns when what was sent is durable.
+    pub(super) async fn deliver(&self, part: Part, tally: &mut Tally) -> anyhow::Result<()> {
+        let Part { items, refused } = part;
+        tally.spans += refused.len() as u64;
+        for reason in &refused {
+            tally.refuse(1, reason);
+        }
         let there = self.known(&items).await?;
+        let mut seen: HashSet<String> = HashSet::new();
         let (mut zipkin, mut otlp) = (Vec::new(), Vec::new());
-        for item in items {
-            if there.contains(&item.normal) {
-                tally.there += 1;
+        for Item { normal, payload, .. } in items {
+            if seen.contains(&normal) {
+                tally.repeated += 1;
                 continue;
             }
-            match item.payload {
-                Payload::Zipkin(raw) => zipkin.push(raw),
-                Payload::Otlp(span) => otlp.push(*span),
+            tally.spans += 1;
+            if there.contains(&normal) {
+                tally.there += 1;
+            } else {
+                match payload {
+                    Payload::Zipkin(raw) => zipkin.push(raw),
+                    Payload::Otlp(span) => otlp.push(*span),
+                }
             }
+            seen.insert(normal);
         }
         if self.dry {
             tally.stored += (zipkin.len() + otlp.len()) as u64;
@@ -80,7 +93,7 @@ impl Tracer {
                 Err(error) => return Err(error).context("cannot ask the tracer what it has"),
             };
             let traces = read_traces(&body).context("cannot read what the tracer has")?;
-            let items = traces.into_iter().flat_map(|trace| trace.items);
+            let items = traces.into_iter().flat_map(|trace| trace.part.items);
             known.extend(items.map(|item| item.normal));
         }
         Ok(known)
@@ -102,16 +115,12 @@ impl Tracer {
         Ok(Some([b"[", &trace[..], b"]"].concat()))
     }
 
-    async fn send_zipkin(
-        &self,
-        spans: &[Box<serde_json::value::RawValue>],
-        tally: &mut Tally,
-    ) -> anyhow::Result<()> {
+    async fn send_zipkin(&self, spans: &[Box<RawValue>], tally: &mut Tally) -> anyhow::Result<()> {
         // What is refused as a whole is sent in halves, until a bad span stands alone.
         let mut left = vec![spans];
         while let Some(spans) = left.pop() {
-            let list: Vec<&str> = spans.iter().map(|span| span.get()).collect();
-            let body = format!("[{}]", list.join(","));
+            let list: Vec<&RawValue> = spans.iter().map(AsRef::as_ref).collect();
+            let body = joined(&list);
             match self.peer.post("/api/v2/spans", "application/json", body.as_bytes()).await {
                 Ok(_) => tally.stored += spans.len() as u64,
                 Err(error) => halve(spans, error, &mut left, tally)?,

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::source::{SearchError, Source};
 use super::state::{self, Order, State};
 use super::tally::Tally;
-use super::trace::Trace;
+use super::trace::{Part, Trace};
 use super::tracer::Tracer;
 use crate::Failure;
 use crate::cli::ImportFlags;
@@ -173,7 +173,13 @@ async fn store(
         let mut tally = state.tally.clone();
         tally.windows += 1;
         tally.partial += u64::from(window.partial);
-        deliver(window.traces, tracer, &mut tally).await?;
+        tally.traces += window.traces.len() as u64;
+        let mut part = Part::default();
+        for trace in window.traces {
+            part.items.extend(trace.part.items);
+            part.refused.extend(trace.part.refused);
+        }
+        tracer.deliver(part, &mut tally).await?;
         state.tally = tally;
         (state.next_ms, state.width_ms) = (window.next_ms, window.width_ms);
         if let Some(file) = file {
@@ -182,23 +188,4 @@ async fn store(
         progress.at(state.next_ms - state.first_ms, all, &state.tally);
     }
     Ok(())
-}
-
-/// Counts traces and sees that the tracer has them.
-pub(super) async fn deliver(
-    traces: Vec<Trace>,
-    tracer: &Tracer,
-    tally: &mut Tally,
-) -> anyhow::Result<()> {
-    let mut items = Vec::new();
-    for trace in traces {
-        tally.traces += 1;
-        tally.spans += trace.spans();
-        tally.repeated += trace.repeated;
-        for reason in &trace.refused {
-            tally.refuse(1, reason);
-        }
-        items.extend(trace.items);
-    }
-    tracer.deliver(items, tally).await
 }

@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod environment;
 mod http;
+mod import;
 mod lifecycle;
 mod program;
 mod scraping;
