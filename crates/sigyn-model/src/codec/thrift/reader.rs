@@ -88,16 +88,21 @@ impl<'a> Reader<'a> {
     /// Reads the header of a list that stands alone, not in a field.
     pub(crate) fn list(&mut self) -> Result<List, ThriftError> {
         let (element, count) = match self.protocol {
-            Protocol::Binary => (Type::from_binary(self.byte()?)?, self.binary_count()?),
+            Protocol::Binary => {
+                let number = self.byte()?;
+                (Type::from_binary(number), self.binary_count()?)
+            }
             Protocol::Compact => {
                 let header = self.byte()?;
                 let count = match header >> 4 {
                     15 => self.compact_length()?,
                     few => u32::from(few),
                 };
-                (Type::from_compact(header & 0x0f)?, count)
+                (Type::from_compact(header & 0x0f), count)
             }
         };
+        // Some writers give a list without elements no type.
+        let element = if count == 0 { element.unwrap_or(Type::Struct) } else { element? };
         Ok(List { element, count })
     }
 
