@@ -1,5 +1,8 @@
 //! Zipkin v1 JSON: a list of spans, read.
 
+#[cfg(test)]
+mod tests;
+
 use super::draft::EndpointDraft;
 use super::json::{JsonError, Scalar, Scanner};
 use super::sink::{SpanSink, Text};

@@ -1,5 +1,8 @@
 //! Zipkin v2 in protobuf: `zipkin.proto3.ListOfSpans`, read and written by hand.
 
+#[cfg(test)]
+mod tests;
+
 use super::draft::{Draft, EndpointDraft};
 use super::proto::{
     Fields, ProtoError, Wire, put_bytes_field, put_fixed64_field, put_message_field,
@@ -67,11 +70,11 @@ fn read_span<'a>(message: &'a [u8], draft: &mut Draft<'a>) -> Result<(TraceId, S
             _ => {}
         }
     }
-    let bits = match id_bits(id, "id")? {
-        0 if id.len() == 8 => return Err(IdError::AllZeros { field: "id" }.into()),
-        bits => bits,
-    };
-    Ok((read_trace_id(trace_id)?, SpanId::from_raw(bits)))
+    let trace_id = read_trace_id(trace_id)?;
+    match id_bits(id, "id")? {
+        0 if id.len() == 8 => Err(IdError::AllZeros { field: "id" }.into()),
+        bits => Ok((trace_id, SpanId::from_raw(bits))),
+    }
 }
 
 fn read_trace_id(bytes: &[u8]) -> Result<TraceId, IdError> {

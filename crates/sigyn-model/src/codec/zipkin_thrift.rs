@@ -2,6 +2,9 @@
 //!
 //! No message goes around the list. Zipkin takes the binary protocol; Loki's clients wrote the compact one.
 
+#[cfg(test)]
+mod tests;
+
 use super::draft::EndpointDraft;
 use super::sink::{SpanSink, Text};
 use super::thrift::{Protocol, Reader, ThriftError, Type, Value, Writer};

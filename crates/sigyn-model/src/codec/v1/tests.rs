@@ -25,8 +25,18 @@ struct Sketch {
     timestamp: i64,
     duration: i64,
     annotations: Vec<(i64, String, Option<Endpoint>)>,
-    /// Each value as JSON, and as thrift: its bytes and its type.
-    binary: Vec<(String, String, Vec<u8>, i32, Option<Endpoint>)>,
+    binary: Vec<Binary>,
+}
+
+/// What v1 calls a binary annotation.
+#[derive(Debug)]
+struct Binary {
+    key: String,
+    json: String,
+    /// Its value as thrift has it, and of which type it is.
+    bytes: Vec<u8>,
+    kind: i32,
+    host: Option<Endpoint>,
 }
 
 impl Sketch {
@@ -49,20 +59,24 @@ impl Sketch {
                 "=" => {
                     let (value, host) = split(rest);
                     let json = format!("\"{value}\"");
-                    sketch.binary.push((key.to_owned(), json, value.into_bytes(), 6, host));
+                    sketch.put(key, json, value.into_bytes(), 6, host);
                 }
                 ">" => {
                     let host = (!rest.is_empty()).then(|| host(rest));
-                    sketch.binary.push((key.to_owned(), "true".to_owned(), vec![1], 0, host));
+                    sketch.put(key, "true".to_owned(), vec![1], 0, host);
                 }
                 _ => {
                     let (value, host) = split(rest);
                     let bytes = value.parse::<i32>().unwrap().to_be_bytes().to_vec();
-                    sketch.binary.push((key.to_owned(), value, bytes, 3, host));
+                    sketch.put(key, value, bytes, 3, host);
                 }
             }
         }
         sketch
+    }
+
+    fn put(&mut self, key: &str, json: String, bytes: Vec<u8>, kind: i32, host: Option<Endpoint>) {
+        self.binary.push(Binary { key: key.to_owned(), json, bytes, kind, host });
     }
 
     fn json(&self) -> String {
@@ -78,8 +92,8 @@ impl Sketch {
         let annotations = self.annotations.iter().map(|(us, value, host)| {
             format!(r#"{{"timestamp":{us},"value":"{value}"{}}}"#, endpoint(host))
         });
-        let binary = self.binary.iter().map(|(key, value, _, _, host)| {
-            format!(r#"{{"key":"{key}","value":{value}{}}}"#, endpoint(host))
+        let binary = self.binary.iter().map(|Binary { key, json, host, .. }| {
+            format!(r#"{{"key":"{key}","value":{json}{}}}"#, endpoint(host))
         });
         format!(
             r#"[{{"traceId":"1","id":"2","timestamp":{},"duration":{},"annotations":[{}],"binaryAnnotations":[{}]}}]"#,
@@ -114,10 +128,10 @@ impl Sketch {
                     }
                 });
                 writer.list_field(8, Type::Struct, self.binary.len(), |writer| {
-                    for (key, _, value, kind, host) in &self.binary {
+                    for Binary { key, bytes, kind, host, .. } in &self.binary {
                         writer.structure(|writer| {
                             writer.bytes_field(1, key.as_bytes());
-                            writer.bytes_field(2, value);
+                            writer.bytes_field(2, bytes);
                             writer.i32_field(3, *kind);
                             endpoint(writer, 4, host);
                         });
@@ -303,7 +317,8 @@ fn numbers_and_other_truths_are_not_kept() {
     check("num#5:a error>a k=v:a", &["-/-/-/a/- k=v"]);
     check("k=1 k=2", &["-/-/-/-/- k=2"]);
     check("ts=-5 dur=-1", &["-/-/-/-/-"]);
-    check("ts=0 dur=7", &["-/-/-/-/-"]);
+    check("ts=0 dur=7", &["-/-/7/-/-"]);
+    check("cs@10:a dur=7", &["CLIENT/10/7/a/-"]);
     check("ts=5 dur=0", &["-/5/-/-/-"]);
 }
 
@@ -320,13 +335,13 @@ fn a_span_of_very_many_services_is_an_attack() {
 
 #[test]
 fn what_is_beyond_ten_thousand_is_counted() {
-    let sketch = Sketch {
+    let mut sketch = Sketch {
         annotations: (0..10_003).map(|i| (i + 1, format!("a{i}"), None)).collect(),
-        binary: (0..20_003)
-            .map(|i| (format!("k{i}"), "\"\"".to_owned(), Vec::new(), 6, None))
-            .collect(),
         ..Sketch::default()
     };
+    for i in 0..20_003 {
+        sketch.put(&format!("k{i}"), "\"\"".to_owned(), Vec::new(), 6, None);
+    }
     let span = read(Format::ZipkinThrift, &sketch.thrift(Protocol::Binary)).remove(0);
     assert_eq!((span.annotations.len(), span.dropped_annotations), (10_000, 3));
     assert_eq!((span.tags.len(), span.dropped_tags), (10_000, 10_003));

@@ -150,9 +150,10 @@ impl<'s, 'a> Conversion<'s, 'a> {
                 }
                 self.keep(cr.filter(|_| cs.is_none()), "cr");
                 self.keep(ss.filter(|_| sr.is_none()), "ss");
-                if span.timestamp > 0 {
-                    self.set_own_times(0);
-                }
+                // Whichever of its own times is there is the first side's.
+                let first = &mut self.sides[0];
+                first.timestamp = timestamp(span.timestamp).or(first.timestamp);
+                first.duration = duration(span.duration);
             }
         }
         // v1 has no flag for it. A server that shares its client's span leaves the times to it.
