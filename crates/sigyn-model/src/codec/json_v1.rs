@@ -5,9 +5,9 @@ mod tests;
 
 use super::draft::EndpointDraft;
 use super::json::{JsonError, Scalar, Scanner};
+use super::json_v2::{boolean, endpoint, integer, string};
 use super::sink::{SpanSink, Text};
 use super::v1::{BadSpan, Converter, V1Span};
-use super::zipkin::{json_bool, json_endpoint, json_integer, json_string};
 use super::{DecodeError, Format};
 use crate::IdError;
 use crate::id::lower_hex;
@@ -54,10 +54,10 @@ fn read_field<'a>(
         }
         "id" => span.id = right_half(read_id(json, "id")?.0),
         "parentId" => span.parent_id = right_half(read_id(json, "parentId")?.0),
-        "name" => span.name = json_string(json, key)?,
-        "timestamp" => span.timestamp = json_integer(json, key)?,
-        "duration" => span.duration = json_integer(json, key)?,
-        "debug" => span.debug = json_bool(json, key)?,
+        "name" => span.name = string(json, key)?,
+        "timestamp" => span.timestamp = integer(json, key)?,
+        "duration" => span.duration = integer(json, key)?,
+        "debug" => span.debug = boolean(json, key)?,
         "annotations" => json.list(|json, i| {
             let place = || format!("$[{index}].annotations[{i}]");
             read_annotation(json, &place, span)
@@ -82,9 +82,9 @@ fn read_annotation<'a>(
             return Ok(());
         }
         match &*key {
-            "timestamp" => us = Some(json_integer(json, &key)?),
-            "value" => value = Some(json_string(json, &key)?),
-            "endpoint" => host = json_endpoint(json)?,
+            "timestamp" => us = Some(integer(json, &key)?),
+            "value" => value = Some(string(json, &key)?),
+            "endpoint" => host = endpoint(json)?,
             _ => json.skip()?,
         }
         Ok(())
@@ -115,19 +115,19 @@ fn read_binary_annotation<'a>(
             return Ok(());
         }
         match &*field {
-            "key" => key = Some(json_string(json, &field)?),
+            "key" => key = Some(string(json, &field)?),
             "value" if matches!(json.peek(), Some(b'[' | b'{')) => {
                 json.skip()?;
                 said = Said::Nothing;
             }
-            "value" if json.peek() == Some(b'"') => said = Said::Text(json_string(json, &field)?),
+            "value" if json.peek() == Some(b'"') => said = Said::Text(string(json, &field)?),
             "value" => {
                 said = match json.scalar()? {
                     Scalar::Bool(true) => Said::True,
                     _ => Said::Nothing,
                 };
             }
-            "endpoint" => host = json_endpoint(json)?,
+            "endpoint" => host = endpoint(json)?,
             _ => json.skip()?,
         }
         Ok(())
@@ -143,7 +143,7 @@ fn read_binary_annotation<'a>(
 
 /// An id of up to 32 digits, and how many there are.
 fn read_id(json: &mut Scanner<'_>, field: &'static str) -> Result<(u128, usize), JsonError> {
-    let text = json_string(json, field)?;
+    let text = string(json, field)?;
     let text = text.read();
     let id = match text.len() {
         0 => Err(IdError::Empty { field }),

@@ -1,4 +1,4 @@
-//! What Zipkin's formats share: how numbers become times, and JSON's values.
+//! What Zipkin's formats share: how numbers become times and ports, and what they show of annotations.
 
 #[cfg(test)]
 mod tests;
@@ -6,14 +6,9 @@ mod tests;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::draft::{Draft, EndpointDraft};
-use super::json::{JsonError, Scalar, Scanner};
-use super::shortened;
+use super::draft::Draft;
 use super::sink::{AnnotationRef, Text};
 use crate::{Span, Timestamp};
-
-/// A message quotes no more of a key or a value, in characters.
-const QUOTE_CHARS_MAX: usize = 150;
 
 /// Microseconds since the epoch; zero and less mean that there are none. So do those past the year
 /// 2554: a clock that is so far off tells nothing, and is no reason to lose a span and its neighbours.
@@ -68,63 +63,4 @@ pub(super) fn annotations(span: &Span) -> Vec<(u64, Cow<'_, str>)> {
 /// Microseconds of a span's begin, if there is one.
 pub(super) fn timestamp_us(span: &Span) -> Option<u64> {
     span.timestamp.map(Timestamp::micros).filter(|us| *us > 0)
-}
-
-/// Text, or a number in its own spelling.
-pub(super) fn json_string<'a>(json: &mut Scanner<'a>, key: &str) -> Result<Text<'a>, JsonError> {
-    match json.scalar()? {
-        Scalar::Str(Cow::Borrowed(text)) | Scalar::Number(text) => Ok(Text::Str(text)),
-        Scalar::Str(Cow::Owned(text)) => Ok(Text::Owned(text)),
-        Scalar::Bool(_) | Scalar::Null => {
-            let key = shortened(key, QUOTE_CHARS_MAX);
-            Err(JsonError::new(format!("{key} is not a string")))
-        }
-    }
-}
-
-/// A whole number, however it is spelled: `12`, `"12"`, `12.0`, `1.2e1`.
-pub(super) fn json_integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
-    let text = json_string(json, key)?;
-    let text = text.read();
-    if let Ok(number) = text.parse() {
-        return Ok(number);
-    }
-    /// Two to the power of 63, which no `i64` reaches.
-    const BOUND: f64 = 9_223_372_036_854_775_808.0;
-    let whole = text.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && n.abs() < BOUND);
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within the bound")]
-    let whole = whole.map(|number| number as i64);
-    whole.ok_or_else(|| {
-        let text = shortened(&text, QUOTE_CHARS_MAX);
-        JsonError::new(format!("{key} {text} is not a whole number"))
-    })
-}
-
-pub(super) fn json_bool(json: &mut Scanner<'_>, key: &str) -> Result<bool, JsonError> {
-    match json.scalar()? {
-        Scalar::Bool(value) => Ok(value),
-        _ => Err(JsonError::new(format!("{key} is not true or false"))),
-    }
-}
-
-/// An endpoint, which may turn out to be empty.
-pub(super) fn json_endpoint<'a>(json: &mut Scanner<'a>) -> Result<EndpointDraft<'a>, JsonError> {
-    let mut endpoint = EndpointDraft::default();
-    json.object(|json, key| {
-        if json.null() {
-            return Ok(());
-        }
-        match &*key {
-            "serviceName" => endpoint.service_name = json_string(json, &key)?,
-            "ipv4" | "ipv6" => endpoint.address.set_ip_text(&json_string(json, &key)?.read()),
-            "port" => {
-                let number = json_integer(json, &key)?;
-                endpoint.address.port =
-                    port(number).map_err(|bad| JsonError::new(bad.to_string()))?;
-            }
-            _ => json.skip()?,
-        }
-        Ok(())
-    })?;
-    Ok(endpoint)
 }

@@ -1,46 +1,20 @@
 //! Reading: what a field may hold, how it is normalised, and in which words it is refused.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use crate::codec::draft::{Draft, EndpointDraft};
 use crate::codec::json::{JsonError, Scalar, Scanner};
 use crate::codec::sink::{AnnotationRef, Dialect, SpanSink, TagRef, Text, ValueRef};
+use crate::codec::zipkin::{duration, port, timestamp};
 use crate::codec::{self, DecodeError, Format, Limits, shortened};
-use crate::{IdError, Kind, Span, SpanId, Timestamp, TraceId};
+use crate::{IdError, Kind, Span, SpanId, TraceId};
 
 /// A message quotes no more of a key or a value, in characters.
 const QUOTE_CHARS_MAX: usize = 150;
 
-/// Whether a pushed body looks like a list of v2 spans: Zipkin's guard, which goes before decoding.
-///
-/// It looks at the first bytes and for a field that only v1 has. Bytes of other formats that could
-/// begin a list pass, and fail when they are decoded. An empty body is a list of nothing.
+/// Whether a pushed body looks like a list of v2 spans: see [`codec::check_list`].
 pub fn check_list(body: &[u8]) -> Result<(), DecodeError> {
-    let listlike = match body {
-        [] | [b'[' | 11 | 12, ..] => true,
-        // A line feed also opens a protobuf list.
-        [b'\n', next, ..] => *next != 0,
-        _ => false,
-    };
-    if !listlike {
-        return Err(DecodeError::new("Expected a JSON_V2 encoded list\n"));
-    }
-    if contains(body, b"yAnnotations\"") {
-        return Err(DecodeError::new("Expected a JSON_V2 encoded list, but received: JSON_V1\n"));
-    }
-    Ok(())
-}
-
-fn contains(mut body: &[u8], text: &[u8]) -> bool {
-    while let Some(at) = body.iter().position(|byte| text.starts_with(&[*byte])) {
-        body = &body[at..];
-        if body.starts_with(text) {
-            return true;
-        }
-        body = &body[1..];
-    }
-    false
+    codec::check_list(Format::ZipkinJsonV2, body)
 }
 
 /// Reads a list of spans. One bad span refuses the whole message: Zipkin's contract.
@@ -173,7 +147,10 @@ fn no_value(key: &Text<'_>, index: usize) -> JsonError {
     JsonError::new(format!("No value at $[{index}].tags.{key}"))
 }
 
-fn endpoint<'a>(json: &mut Scanner<'a>) -> Result<EndpointDraft<'a>, JsonError> {
+/// An endpoint, which may turn out to be empty.
+pub(in crate::codec) fn endpoint<'a>(
+    json: &mut Scanner<'a>,
+) -> Result<EndpointDraft<'a>, JsonError> {
     let mut endpoint = EndpointDraft::default();
     json.members(|json, key, _| {
         if json.null() {
@@ -184,9 +161,8 @@ fn endpoint<'a>(json: &mut Scanner<'a>) -> Result<EndpointDraft<'a>, JsonError> 
             "serviceName" => endpoint.service_name = string(json, &key)?,
             "ipv4" | "ipv6" => endpoint.address.set_ip_text(&string(json, &key)?.read()),
             "port" => {
-                let port = integer(json, &key)?.max(0);
-                endpoint.address.port = u16::try_from(port)
-                    .map_err(|_| JsonError::new(format!("invalid port {port}")))?;
+                endpoint.address.port =
+                    port(integer(json, &key)?).map_err(|bad| JsonError::new(bad.to_string()))?;
             }
             _ => json.skip()?,
         }
@@ -235,25 +211,12 @@ fn kind(text: &str) -> Result<Kind, JsonError> {
         })
 }
 
-/// Microseconds since the epoch; zero and less mean that there are none. So do those past the year
-/// 2554: a clock that is so far off tells nothing, and is no reason to lose a span and its neighbours.
-fn timestamp(us: i64) -> Option<Timestamp> {
-    positive(us).and_then(Timestamp::from_micros)
-}
-
-/// Microseconds; zero and less mean that there are none. The longest that can be kept in nanoseconds
-/// stands for those that are longer.
-fn duration(us: i64) -> Option<Duration> {
-    positive(us).map(|us| Duration::from_micros(us.min(Timestamp::MAX.micros())))
-}
-
-fn positive(us: i64) -> Option<u64> {
-    u64::try_from(us).ok().filter(|us| *us > 0)
-}
-
 /// Text, or a number in its own spelling.
 #[inline]
-fn string<'a>(json: &mut Scanner<'a>, key: &str) -> Result<Text<'a>, JsonError> {
+pub(in crate::codec) fn string<'a>(
+    json: &mut Scanner<'a>,
+    key: &str,
+) -> Result<Text<'a>, JsonError> {
     match json.text()? {
         Some(text) => Ok(text),
         None => Err(no_string(key)),
@@ -268,7 +231,7 @@ fn no_string(key: &str) -> JsonError {
 
 /// A whole number, however it is spelled: `12`, `"12"`, `12.0`, `1.2e1`.
 #[inline]
-fn integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
+pub(in crate::codec) fn integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
     match json.whole_number().map(i64::try_from) {
         Some(Ok(number)) => Ok(number),
         _ => other_integer(json, key),
@@ -293,7 +256,7 @@ fn other_integer(json: &mut Scanner<'_>, key: &str) -> Result<i64, JsonError> {
     })
 }
 
-fn boolean(json: &mut Scanner<'_>, key: &str) -> Result<bool, JsonError> {
+pub(in crate::codec) fn boolean(json: &mut Scanner<'_>, key: &str) -> Result<bool, JsonError> {
     match json.scalar()? {
         Scalar::Bool(value) => Ok(value),
         _ => Err(JsonError::new(format!("{key} is not true or false"))),

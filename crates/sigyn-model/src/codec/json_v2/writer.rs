@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
-use crate::{Annotation, DependencyLink, Endpoint, Span};
+use crate::codec::zipkin;
+use crate::{DependencyLink, Endpoint, Span};
 
 /// A list of spans as JSON.
 pub fn encode_list<'a>(spans: impl IntoIterator<Item = &'a Span>) -> String {
@@ -42,7 +43,7 @@ pub fn write_span(span: &Span, out: &mut String) {
         out.push_str(",\"name\":");
         write_json_str(out, &span.name);
     }
-    if let Some(us) = span.timestamp.map(|t| t.micros()).filter(|us| *us > 0) {
+    if let Some(us) = zipkin::timestamp_us(span) {
         out.push_str(",\"timestamp\":");
         push_decimal(out, us);
     }
@@ -52,7 +53,7 @@ pub fn write_span(span: &Span, out: &mut String) {
     }
     write_endpoint(out, ",\"localEndpoint\":", span.local_endpoint.as_ref());
     write_endpoint(out, ",\"remoteEndpoint\":", span.remote_endpoint.as_ref());
-    write_annotations(out, &span.annotations);
+    write_annotations(out, span);
     write_tags(out, span);
     if span.debug {
         out.push_str(",\"debug\":true");
@@ -145,21 +146,13 @@ fn write_endpoint(out: &mut String, field: &str, endpoint: Option<&Endpoint>) {
     out.push('}');
 }
 
-/// By microsecond, then text, duplicates once. One without a time is left out: no reader of Zipkin's
-/// format would take it.
-fn write_annotations(out: &mut String, annotations: &[Annotation]) {
-    let mut lines: Vec<(u64, Cow<'_, str>)> = annotations
-        .iter()
-        .map(|annotation| (annotation.timestamp.micros(), annotation.zipkin_value()))
-        .filter(|(us, _)| *us > 0)
-        .collect();
-    if lines.is_empty() {
+fn write_annotations(out: &mut String, span: &Span) {
+    let annotations = zipkin::annotations(span);
+    if annotations.is_empty() {
         return;
     }
-    lines.sort();
-    lines.dedup();
     out.push_str(",\"annotations\":[");
-    for (i, (us, value)) in lines.iter().enumerate() {
+    for (i, (us, value)) in annotations.iter().enumerate() {
         out.push_str(if i > 0 { ",{\"timestamp\":" } else { "{\"timestamp\":" });
         push_decimal(out, *us);
         out.push_str(",\"value\":");
