@@ -1,7 +1,10 @@
 //! Bytes that other programs sent, and what came of them.
 
 use sigyn_model::Span;
-use sigyn_model::codec::{json_v2, otlp};
+use sigyn_model::codec::{
+    DecodeError, Format, Limits, check_list, decode, detect, json_v2, otlp, zipkin_proto3,
+    zipkin_thrift,
+};
 
 /// A client's span, as Zipkin writes it.
 const J: &str = r#"[{"traceId":"0000000000000001","id":"0000000000000002","kind":"CLIENT","timestamp":100,"duration":10,"localEndpoint":{"serviceName":"a"},"remoteEndpoint":{"serviceName":"b"},"tags":{"x":"y"}}]"#;
@@ -9,7 +12,7 @@ const J: &str = r#"[{"traceId":"0000000000000001","id":"0000000000000002","kind"
 /// The same span in Zipkin's other formats, in hexadecimal where they are binary.
 const J_PROTO3: &str = "0a330a0800000000000000011a0800000000000000022001316400000000000000380a42030a01614a030a01625a060a0178120179";
 const J_JSON_V1: &str = r#"[{"traceId":"0000000000000001","id":"0000000000000002","name":"","timestamp":100,"duration":10,"annotations":[{"timestamp":100,"value":"cs","endpoint":{"serviceName":"a"}},{"timestamp":110,"value":"cr","endpoint":{"serviceName":"a"}}],"binaryAnnotations":[{"key":"sa","value":true,"endpoint":{"serviceName":"b"}},{"key":"x","value":"y","endpoint":{"serviceName":"a"}}]}]"#;
-const J_THRIFT_BEGIN: &str = "0c000000010a000100000000000000010b000300000000";
+const J_THRIFT: &str = "0c000000010a000100000000000000010b0003000000000a000400000000000000020f00060c000000020a000100000000000000640b00020000000263730c00030800010000000006000200000b0003000000016100000a0001000000000000006e0b00020000000263720c00030800010000000006000200000b0003000000016100000f00080c000000020b00010000000273610b00020000000101080003000000000c00040800010000000006000200000b0003000000016200000b000100000001780b00020000000179080003000000060c00040800010000000006000200000b0003000000016100000a000a00000000000000640a000b000000000000000a00";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> =
@@ -17,17 +20,64 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
+fn read(format: Format, body: &[u8]) -> Result<Vec<Span>, DecodeError> {
+    decode(format, body, Limits::default()).map(|decoded| decoded.spans)
+}
+
 #[test]
 fn the_clients_span_is_read_and_written() {
     let spans = json_v2::decode_list(J.as_bytes()).unwrap();
     assert_eq!(json_v2::encode_list(&spans), J);
     assert_eq!(otlp::decode(&otlp::encode(&spans)).unwrap().spans, spans);
+    assert_eq!(zipkin_proto3::encode_list(&spans), bytes(J_PROTO3));
+    assert_eq!(zipkin_thrift::encode_list(&spans), bytes(J_THRIFT));
+}
+
+#[test]
+fn the_clients_span_is_the_same_in_every_format() {
+    let spans = json_v2::decode_list(J.as_bytes()).unwrap();
+    let check = |format, body: &[u8]| {
+        assert_eq!(check_list(format, body), Ok(()), "{format:?}");
+        assert_eq!(detect(body), Ok(format));
+        assert_eq!(read(format, body), Ok(spans.clone()), "{format:?}");
+    };
+    check(Format::ZipkinJsonV2, J.as_bytes());
+    check(Format::ZipkinProto3, &bytes(J_PROTO3));
+    check(Format::ZipkinJsonV1, J_JSON_V1.as_bytes());
+    check(Format::ZipkinThrift, &bytes(J_THRIFT));
+    let compact = zipkin_thrift::encode_list_compact(&spans);
+    assert_eq!(read(Format::ZipkinThriftCompact, &compact), Ok(spans));
+}
+
+#[test]
+fn a_body_of_another_format_is_refused_in_zipkins_words() {
+    let check = |format, body: &[u8], expected: &str| {
+        let refused =
+            check_list(format, body).and_then(|()| decode(format, body, Limits::default()));
+        let message = refused.unwrap_err().message;
+        assert!(message.starts_with(expected), "{format:?}: {message}");
+    };
+    let (proto3, thrift) = (bytes(J_PROTO3), bytes(J_THRIFT));
+    let thrift_cause = "traceId == 0 reading List<Span> from TBinary";
+    check(Format::ZipkinThrift, &proto3, thrift_cause);
+    check(Format::ZipkinThrift, b"[garbage", "Malformed: no type has number 91 reading");
+    for format in [Format::ZipkinJsonV1, Format::ZipkinJsonV2] {
+        for body in [&proto3, &thrift] {
+            check(format, body, "Malformed: expected a list at byte");
+        }
+    }
+    check(Format::ZipkinProto3, &thrift, "Malformed: ");
+    check(Format::ZipkinProto3, J.as_bytes(), "Truncated: ");
+    let received = "Expected a JSON_V1 encoded list, but received: JSON_V2\n";
+    check(Format::ZipkinJsonV1, J.as_bytes(), received);
+    let received = "Expected a JSON_V2 encoded list, but received: JSON_V1\n";
+    check(Format::ZipkinJsonV2, J_JSON_V1.as_bytes(), received);
 }
 
 #[test]
 fn other_formats_are_told_apart_from_v2_json() {
     // The guard lets bytes pass that could begin a list; reading them fails.
-    for binary in [J_PROTO3, J_THRIFT_BEGIN] {
+    for binary in [J_PROTO3, J_THRIFT] {
         assert_eq!(json_v2::check_list(&bytes(binary)), Ok(()));
         let refused = json_v2::decode_list(&bytes(binary)).unwrap_err();
         assert!(refused.message.ends_with(" reading List<Span> from json"), "{refused}");
