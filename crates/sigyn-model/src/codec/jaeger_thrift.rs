@@ -4,6 +4,9 @@
 //! A bad span is a problem and takes no other with it. Bytes that are no thrift refuse the whole
 //! message, for nobody knows where the next span begins.
 
+#[cfg(test)]
+mod tests;
+
 use super::jaeger::{JaegerSpan, ManyFields, Process, RefType, Reference, Spans};
 use super::sink::{SpanSink, TagRef, Text, ValueRef};
 use super::thrift::{List, Protocol, Reader, ThriftError, Value};
