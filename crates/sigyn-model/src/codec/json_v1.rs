@@ -104,29 +104,12 @@ fn read_binary_annotation<'a>(
     place: &dyn Fn() -> String,
     span: &mut V1Span<'a>,
 ) -> Result<(), JsonError> {
-    enum Said<'a> {
-        Text(Text<'a>),
-        True,
-        Nothing,
-    }
     let (mut key, mut said, mut host) = (None, Said::Nothing, EndpointDraft::default());
     json.object(|json, field| {
-        if json.null() {
-            return Ok(());
-        }
         match &*field {
+            "value" => said = read_value(json)?,
+            _ if json.null() => {}
             "key" => key = Some(string(json, &field)?),
-            "value" if matches!(json.peek(), Some(b'[' | b'{')) => {
-                json.skip()?;
-                said = Said::Nothing;
-            }
-            "value" if json.peek() == Some(b'"') => said = Said::Text(string(json, &field)?),
-            "value" => {
-                said = match json.scalar()? {
-                    Scalar::Bool(true) => Said::True,
-                    _ => Said::Nothing,
-                };
-            }
             "endpoint" => host = endpoint(json)?,
             _ => json.skip()?,
         }
@@ -139,6 +122,24 @@ fn read_binary_annotation<'a>(
         Said::Nothing => {}
     }
     Ok(())
+}
+
+/// The value of a binary annotation.
+enum Said<'a> {
+    Text(Text<'a>),
+    True,
+    Nothing,
+}
+
+fn read_value<'a>(json: &mut Scanner<'a>) -> Result<Said<'a>, JsonError> {
+    match json.peek() {
+        Some(b'"') => string(json, "value").map(Said::Text),
+        Some(b'[' | b'{') => json.skip().map(|()| Said::Nothing),
+        _ => Ok(match json.scalar()? {
+            Scalar::Bool(true) => Said::True,
+            _ => Said::Nothing,
+        }),
+    }
 }
 
 /// An id of up to 32 digits, and how many there are.

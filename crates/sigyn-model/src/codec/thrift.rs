@@ -10,7 +10,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reader::{List, Message, Reader, Value};
+pub(crate) use reader::{List, Reader, Value};
 pub(crate) use writer::Writer;
 
 use super::OverLimit;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::net::Ipv4Addr;
+
 use super::draft::EndpointDraft;
 use super::sink::{SpanSink, Text};
 use super::thrift::{Protocol, Reader, ThriftError, Type, Value, Writer};
@@ -142,8 +144,10 @@ fn read_endpoint<'a>(reader: &mut Reader<'a>) -> Result<EndpointDraft<'a>, Thrif
     reader.fields(|_, number, value| {
         let address = &mut endpoint.address;
         match (number, value) {
-            (1, Value::I32(0)) => {}
-            (1, Value::I32(ip)) => address.set_ip_bytes(&ip.to_be_bytes()),
+            // Zero is no address.
+            (1, Value::I32(ip)) => {
+                address.ipv4 = (ip != 0).then(|| Ipv4Addr::from(ip.to_be_bytes()))
+            }
             // Thrift has no unsigned numbers.
             (2, Value::I16(port)) => address.port = port.cast_unsigned(),
             (3, Value::Bytes(name)) => endpoint.service_name = Text::Bytes(name),

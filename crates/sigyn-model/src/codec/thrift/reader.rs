@@ -25,13 +25,15 @@ pub(crate) enum Value<'a> {
     Uuid([u8; 16]),
     /// To be read by [`Reader::fields`].
     Struct,
-    /// A list or a set, to be read by [`Reader::elements`].
+    /// To be read by [`Reader::elements`].
     List(List),
+    /// The same. Nothing that we read has one.
+    Set(List),
     /// A map of so many entries. Nothing that we read has one.
     Map(Type, Type, u32),
 }
 
-/// What stands before the elements of a list or a set.
+/// What stands before the elements of a list, or of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct List {
     pub(crate) element: Type,
@@ -145,7 +147,8 @@ impl<'a> Reader<'a> {
         take: impl FnOnce(&mut Self, Value<'a>) -> Result<(), ThriftError>,
     ) -> Result<(), ThriftError> {
         self.unread =
-            matches!(value, Value::Struct | Value::List(_) | Value::Map(..)).then_some(value);
+            matches!(value, Value::Struct | Value::List(_) | Value::Set(_) | Value::Map(..))
+                .then_some(value);
         take(self, value)?;
         match self.unread.take() {
             None => Ok(()),
@@ -162,7 +165,7 @@ impl<'a> Reader<'a> {
                     self.skip(value, depth)?;
                 }
             }
-            Value::List(List { element, count }) => {
+            Value::List(List { element, count }) | Value::Set(List { element, count }) => {
                 for _ in 0..count {
                     let value = self.value(element)?;
                     self.skip(value, depth)?;
@@ -229,7 +232,8 @@ impl<'a> Reader<'a> {
             Type::Bytes => Value::Bytes(self.bytes()?),
             Type::Uuid => Value::Uuid(self.array()?),
             Type::Struct => Value::Struct,
-            Type::List | Type::Set => Value::List(self.list()?),
+            Type::List => Value::List(self.list()?),
+            Type::Set => Value::Set(self.list()?),
             Type::Map if binary => {
                 let [keys, values] = self.array()?;
                 let count = self.binary_count()?;

@@ -8,6 +8,7 @@ use thrift::protocol::{
     TMessageType, TOutputProtocol, TSetIdentifier, TStructIdentifier, TType,
 };
 
+use super::reader::Message;
 use super::*;
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Binary, Protocol::Compact];
@@ -219,7 +220,7 @@ fn read_ours<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Result<Node, Thri
             })?;
             Node::Struct(fields)
         }
-        Value::List(list) => {
+        Value::List(list) | Value::Set(list) => {
             let mut nodes = Vec::new();
             reader.elements(list, |reader, value| {
                 nodes.push(read_ours(reader, value)?);
