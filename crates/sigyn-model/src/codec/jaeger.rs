@@ -58,7 +58,7 @@ pub(super) struct Process<'a> {
 }
 
 /// A span while its fields come in, in any order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct JaegerSpan<'a> {
     pub(super) trace_id: u128,
     pub(super) span_id: u64,
@@ -67,6 +67,7 @@ pub(super) struct JaegerSpan<'a> {
     pub(super) flags: u32,
     pub(super) name: Text<'a>,
     pub(super) start_ns: u64,
+    /// Zero where nothing is said, for Jaeger's spans have ended. `None` if it cannot be.
     pub(super) duration_ns: Option<u64>,
     references: Vec<Reference>,
     error: bool,
@@ -187,6 +188,27 @@ impl<'a> Process<'a> {
             dropped_tags: self.dropped_tags,
             schema_url: Text::default(),
         })
+    }
+}
+
+impl Default for JaegerSpan<'_> {
+    fn default() -> Self {
+        Self {
+            trace_id: 0,
+            span_id: 0,
+            parent_id: 0,
+            flags: 0,
+            name: Text::default(),
+            start_ns: 0,
+            duration_ns: Some(0),
+            references: Vec::new(),
+            error: false,
+            status_code: None,
+            scope_name: Text::default(),
+            scope_version: Text::default(),
+            fields: 0,
+            draft: Draft::default(),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ fn read_span<'a>(
             (2, Wire::Bytes(id)) => span_id = id,
             (3, Wire::Bytes(name)) => span.name = Text::Bytes(name),
             (4, Wire::Bytes(message)) => span.reference(read_reference(message)?),
-            (5, Wire::Varint(flags)) => span.flags = u32::try_from(flags).unwrap_or(0),
+            (5, Wire::Varint(flags)) => span.flags = low_half(flags),
             (6, Wire::Bytes(time)) => span.start_ns = read_nanos(time)?.unwrap_or(0),
             (7, Wire::Bytes(time)) => span.duration_ns = read_nanos(time)?,
             (8, Wire::Bytes(tag)) => {
@@ -143,8 +143,10 @@ fn read_reference(message: &[u8]) -> Result<Reference, ProtoError> {
                 reference.trace_id = id.try_into().map_or(0, u128::from_be_bytes);
             }
             (2, Wire::Bytes(id)) => reference.span_id = id.try_into().map_or(0, u64::from_be_bytes),
-            (3, Wire::Varint(1)) => reference.kind = RefType::FollowsFrom,
-            (3, Wire::Varint(_)) => reference.kind = RefType::ChildOf,
+            (3, Wire::Varint(kind)) => {
+                let followed = low_half(kind) == 1;
+                reference.kind = if followed { RefType::FollowsFrom } else { RefType::ChildOf };
+            }
             _ => {}
         }
     }
@@ -176,7 +178,7 @@ fn read_tag(message: &[u8]) -> Result<(Text<'_>, ValueRef<'_>), ProtoError> {
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Bytes(bytes)) => key = bytes,
-            (2, Wire::Varint(number)) => kind = number,
+            (2, Wire::Varint(number)) => kind = low_half(number),
             (3, Wire::Bytes(bytes)) => text = bytes,
             (4, Wire::Varint(number)) => truth = number != 0,
             (5, Wire::Varint(number)) => int = number.cast_signed(),
@@ -198,16 +200,22 @@ fn read_tag(message: &[u8]) -> Result<(Text<'_>, ValueRef<'_>), ProtoError> {
 /// A `Timestamp` or a `Duration`: seconds, and nanoseconds beyond them. `None` for what is before the
 /// beginning or leaves 64 bits.
 fn read_nanos(message: &[u8]) -> Result<Option<u64>, ProtoError> {
-    let (mut seconds, mut nanos) = (0i64, 0i64);
+    let (mut seconds, mut nanos) = (0, 0);
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Varint(number)) => seconds = number.cast_signed(),
-            (2, Wire::Varint(number)) => nanos = number.cast_signed(),
+            (2, Wire::Varint(number)) => nanos = low_half(number).cast_signed(),
             _ => {}
         }
     }
     let sum = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
     Ok(u64::try_from(sum).ok())
+}
+
+/// What a field of 32 bits keeps of a number.
+fn low_half(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn id_bytes<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], Flaw> {
