@@ -98,6 +98,12 @@ impl TraceQuery {
         Self { limit, ..self.clone() }
     }
 
+    /// The same query with these terms, which need not be such as an `annotationQuery` can say.
+    #[must_use]
+    pub fn with_terms(self, terms: Vec<TagTerm>) -> Self {
+        Self { terms, ..self }
+    }
+
     /// The local service that must take part, if one is asked for.
     pub fn service_name(&self) -> Option<&str> {
         self.service_name.as_deref()

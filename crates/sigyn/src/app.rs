@@ -12,7 +12,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 use sigyn_scrape::{Commit, CommitError};
-use sigyn_store::{AppendError, Durability, Store};
+use sigyn_store::{AppendError, Durability, Store, Strictness};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +108,7 @@ struct Routers {
 async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
     match grpc::unknown_method(&headers, uri.path()) {
         Some(response) => response,
-        None => reply::not_found().await,
+        None => reply::not_found(),
     }
 }
 
@@ -199,9 +199,10 @@ impl App {
             move || metrics::zipkin::transports(&counters)
         });
         let known = Known::new(status.clone());
+        let asker = asker(&settings.environment, &store);
         let intake = Intake::new(store.clone(), counters, settings.environment.sample_rate);
         let router = Router::new()
-            .merge(answers(&settings, &store, known)?)
+            .merge(answers(&settings, &asker, known)?)
             .merge(collect::http_router(&intake, &settings.environment))
             .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone()))
@@ -219,6 +220,11 @@ impl App {
         };
         // A gRPC client knows no prefix.
         let router = router.merge(collect::grpc_router(&intake, &settings.environment));
+        let Environment { query_enabled, search_enabled, .. } = settings.environment;
+        let router = match query_enabled {
+            true => router.merge(api::jaeger::grpc_router(asker, search_enabled)),
+            false => router,
+        };
         let origins = Arc::new(settings.environment.allowed_origins.clone());
         let with_headers = |router: Router| {
             router
@@ -351,17 +357,26 @@ impl App {
     }
 }
 
+/// The store as the variables let it be asked.
+fn asker(environment: &Environment, store: &Store) -> Asker {
+    let strictness = match environment.strict_trace_id {
+        true => Strictness::Strict,
+        false => Strictness::Lenient,
+    };
+    Asker::new(store.clone(), environment.query_timeout, strictness)
+}
+
 /// Whatever answers with what is stored, as far as it is turned on.
-fn answers(settings: &Settings, store: &Store, known: Known) -> anyhow::Result<Router> {
+fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<Router> {
     let environment = Arc::new(settings.environment.clone());
-    let asker = Asker::new(store.clone(), environment.query_timeout);
     let mut router = Router::new();
     if environment.query_enabled {
         router = router
             .merge(api::zipkin::router(asker.clone(), Arc::clone(&environment)))
+            .merge(api::jaeger::router(asker.clone(), environment.search_enabled))
             .merge(api::search::router(asker.clone()))
             .merge(api::tags::router(asker.clone()))
-            .merge(api::trace_view::router(asker, known));
+            .merge(api::trace_view::router(asker.clone(), known));
     }
     if environment.ui_enabled {
         router = router

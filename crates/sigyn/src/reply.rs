@@ -91,12 +91,12 @@ pub(crate) async fn other_method(method: Method, uri: Uri) -> Response {
         // Zipkin's UI stands here, with files alone.
         _ if uri.path().starts_with("/zipkin/") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-        _ => not_found().await,
+        _ => not_found(),
     }
 }
 
 /// What is said to an unknown path.
-pub(crate) async fn not_found() -> Response {
+pub(crate) fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 Not Found")
 }
 

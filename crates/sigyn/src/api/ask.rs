@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use sigyn_store::{Queries, Stop, Store};
+use sigyn_store::{Queries, Stop, Store, Strictness};
 use tokio::sync::Semaphore;
 
 use crate::reply::ApiError;
@@ -19,13 +19,14 @@ pub(crate) struct Asker {
     store: Store,
     /// Zipkin's `QUERY_TIMEOUT`; `None` lets a query take as long as it likes.
     timeout: Option<Duration>,
+    strictness: Strictness,
     places: Arc<Semaphore>,
 }
 
 impl Asker {
     /// Clones share the places in which queries run.
-    pub(crate) fn new(store: Store, timeout: Option<Duration>) -> Self {
-        Self { store, timeout, places: Arc::new(Semaphore::new(QUERIES_MAX)) }
+    pub(crate) fn new(store: Store, timeout: Option<Duration>, strictness: Strictness) -> Self {
+        Self { store, timeout, strictness, places: Arc::new(Semaphore::new(QUERIES_MAX)) }
     }
 
     /// Runs a query on a thread that may block. It is ended when its time is up, and when whoever
@@ -41,7 +42,7 @@ impl Asker {
         let failed =
             |message: String| ApiError { status: StatusCode::INTERNAL_SERVER_ERROR, message };
         let stop = StopOnDrop(Stop::default());
-        let queries = self.store.queries(stop.0.clone());
+        let queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
         let places = Arc::clone(&self.places);
         let run = async {
             let place = places.acquire_owned().await;

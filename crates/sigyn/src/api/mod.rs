@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod ask;
 pub(crate) mod health;
+pub(crate) mod jaeger;
 pub(crate) mod losses;
 mod params;
 pub(crate) mod search;

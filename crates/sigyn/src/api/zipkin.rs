@@ -1,5 +1,6 @@
 //! Zipkin's query API.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -134,6 +135,11 @@ async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Resp
     if ids.len() == 1 {
         let text = "Use /api/v2/trace/{traceId} endpoint to retrieve a single trace";
         return Err(ApiError::bad(text));
+    }
+    if !zipkin.environment.strict_trace_id {
+        // Both forms of an id find the same trace.
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(id.low()));
     }
     let traces = zipkin.asker.ask(move |q| {
         let traces = ids.into_iter().map(|id| q.trace(id));

@@ -206,3 +206,35 @@ fn a_folder_without_a_ui_stops_the_start() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("index.html"));
 }
+
+#[test]
+fn without_strictness_either_form_of_an_id_finds_the_whole_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |strict: &str| Tracer::start_in(folder.path(), &[], &[("STRICT_TRACE_ID", strict)]);
+    let (long, short) = ("463ac35c9f6413ad48485a3953bb6124", "48485a3953bb6124");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let span = |trace: &str, id: &str| {
+        json!({"traceId": trace, "id": id, "timestamp": u64::try_from(now.as_micros()).unwrap(),
+               "localEndpoint": {"serviceName": "a"}})
+    };
+    let tracer = start("false");
+    let spans = json!([span(long, "1"), span(short, "2")]).to_string();
+    assert_eq!(tracer.post_spans(spans.as_bytes()).status, 202);
+    let check = |tracer: &Tracer, by_id: usize, many: usize, found: usize| {
+        let count = |path: &str| tracer.json(path).as_array().unwrap().len();
+        assert_eq!(count(&format!("/api/v2/trace/{long}")), by_id);
+        assert_eq!(count(&format!("/api/v2/trace/{short}")), by_id);
+        assert_eq!(count(&format!("/api/v2/traceMany?traceIds={long},{short}")), many);
+        assert_eq!(count("/api/v2/traces"), found);
+    };
+    check(&tracer, 2, 1, 1);
+    let other = format!("/api/v2/trace/0000000000000001{short}");
+    assert_eq!(tracer.json(&other).as_array().unwrap().len(), 2);
+    let ids: Vec<Value> =
+        tracer.json(&other).as_array().unwrap().iter().map(|s| s["traceId"].clone()).collect();
+    assert!(ids.contains(&json!(long)) && ids.contains(&json!(short)), "spans keep their ids");
+    tracer.stop();
+    let tracer = start("true");
+    check(&tracer, 1, 2, 2);
+    assert_eq!(tracer.get(&other).status, 404);
+}

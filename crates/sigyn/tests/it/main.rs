@@ -8,6 +8,7 @@ mod demo;
 mod environment;
 mod http;
 mod import;
+mod jaeger_api;
 mod lifecycle;
 mod program;
 mod scraping;

@@ -1,0 +1,203 @@
+//! Jaeger's query API: the JSON that its web UI and Grafana read, and API v3 over HTTP and gRPC.
+
+mod find;
+mod v3;
+mod wire;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::StatusCode;
+use serde_json::{Value, json};
+use sigyn_model::codec::jaeger_json;
+use sigyn_model::{Span, TraceId};
+
+use super::Params;
+use super::ask::Asker;
+use super::zipkin::now_ms;
+use crate::reply::{self, ApiError};
+
+/// Jaeger's default for `lookback` of dependencies, in milliseconds.
+const DEPENDENCIES_LOOKBACK_MS: i64 = 24 * 60 * 60 * 1_000;
+/// No request asks for more single traces than this.
+const IDS_MAX: usize = 1_000;
+const NOT_FOUND: &str = "trace not found";
+
+/// What is answered from: the store, and whether it may be searched.
+#[derive(Clone, Debug)]
+struct Jaeger {
+    asker: Asker,
+    search_enabled: bool,
+}
+
+/// Everything but gRPC.
+pub(crate) fn router(asker: Asker, search_enabled: bool) -> Router {
+    let jaeger = Jaeger { asker, search_enabled };
+    Router::new()
+        .route("/api/services", get(services))
+        .route("/api/services/{service}/operations", get(operations_of))
+        .route("/api/operations", get(operations))
+        .route("/api/traces", get(traces))
+        .route("/api/traces/{traceId}", get(trace))
+        .route("/api/dependencies", get(dependencies))
+        .route("/api/metrics/{name}", get(no_metrics))
+        .merge(v3::router())
+        .with_state(jaeger)
+}
+
+/// `jaeger.api_v3.QueryService`.
+pub(crate) fn grpc_router(asker: Asker, search_enabled: bool) -> Router {
+    v3::grpc_router(&Jaeger { asker, search_enabled })
+}
+
+impl Jaeger {
+    async fn service_names(&self) -> Result<Vec<String>, ApiError> {
+        match self.search_enabled {
+            true => self.asker.ask(move |q| q.service_names()).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn operation_names(&self, service: &str) -> Result<Vec<String>, ApiError> {
+        let service = service.to_lowercase();
+        match self.search_enabled {
+            true => self.asker.ask(move |q| q.span_names(&service)).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn find(&self, query: sigyn_model::TraceQuery) -> Result<Vec<Vec<Span>>, ApiError> {
+        match self.search_enabled {
+            true => self.asker.ask(move |q| q.traces(&query)).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn trace(&self, id: TraceId) -> Result<Vec<Span>, ApiError> {
+        self.asker.ask(move |q| q.trace(id)).await
+    }
+}
+
+/// Jaeger's envelope.
+fn envelope(data: &str, total: usize, errors: &Value) -> Response {
+    let body =
+        format!(r#"{{"data":{data},"total":{total},"limit":0,"offset":0,"errors":{errors}}}"#);
+    reply::json(body)
+}
+
+/// The same around one error.
+fn refused(error: &ApiError) -> Response {
+    let errors = json!([{"code": error.status.as_u16(), "msg": error.message}]);
+    let mut response = envelope("null", 0, &errors);
+    *response.status_mut() = error.status;
+    response
+}
+
+fn listed(names: Result<Vec<String>, ApiError>, item: impl Fn(String) -> Value) -> Response {
+    match names {
+        Ok(names) => {
+            let total = names.len();
+            let items: Vec<Value> = names.into_iter().map(item).collect();
+            envelope(&json!(items).to_string(), total, &Value::Null)
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+async fn services(State(jaeger): State<Jaeger>) -> Response {
+    listed(jaeger.service_names().await, Value::String)
+}
+
+async fn operations_of(State(jaeger): State<Jaeger>, Path(service): Path<String>) -> Response {
+    listed(jaeger.operation_names(&service).await, Value::String)
+}
+
+/// Names are not kept by kind: whatever kind is asked for, all are listed, without one.
+async fn operations(State(jaeger): State<Jaeger>, params: Params) -> Response {
+    let Some(service) = params.text("service").filter(|service| !service.is_empty()) else {
+        return refused(&ApiError::bad("parameter 'service' is required"));
+    };
+    let names = jaeger.operation_names(&service).await;
+    listed(names, |name| json!({"name": name, "spanKind": ""}))
+}
+
+/// Traces by what they hold, or by their ids.
+async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
+    let ids: Vec<&str> = params.all("traceID").collect();
+    if ids.is_empty() {
+        let found = async { jaeger.find(find::search(&params)?).await };
+        return match found.await {
+            Ok(traces) => envelope(&traces_json(&traces), 0, &Value::Null),
+            Err(error) => refused(&error),
+        };
+    }
+    if ids.len() > IDS_MAX {
+        return refused(&ApiError::bad(format!(
+            "more than {IDS_MAX} traces are asked for at once"
+        )));
+    }
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for id in ids {
+        let trace = async { jaeger.trace(find::trace_id(id)?).await };
+        match trace.await {
+            Ok(trace) if trace.is_empty() => {
+                missing.push(json!({"code": 404, "msg": NOT_FOUND, "traceID": id}));
+            }
+            Ok(trace) => found.push(trace),
+            Err(error) => return refused(&error),
+        }
+    }
+    let errors = if missing.is_empty() { Value::Null } else { Value::Array(missing) };
+    envelope(&traces_json(&found), 0, &errors)
+}
+
+async fn trace(State(jaeger): State<Jaeger>, Path(id): Path<String>) -> Response {
+    let trace = async { jaeger.trace(find::trace_id(&id)?).await };
+    match trace.await {
+        Ok(trace) if trace.is_empty() => refused(&ApiError::not_found(NOT_FOUND)),
+        Ok(trace) => envelope(&traces_json(&[trace]), 0, &Value::Null),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn dependencies(State(jaeger): State<Jaeger>, params: Params) -> Response {
+    let links = async {
+        let end_ms = find::positive(&params, "endTs", now_ms())?;
+        let lookback_ms = find::positive(&params, "lookback", DEPENDENCIES_LOOKBACK_MS)?;
+        jaeger.asker.ask(move |q| q.dependencies(end_ms, lookback_ms)).await
+    };
+    let service = params.text("service").filter(|name| !name.is_empty());
+    match links.await {
+        Ok(links) => {
+            let asked_for = |name: &str| service.as_deref().is_none_or(|service| service == name);
+            let links = links.iter().filter(|l| asked_for(&l.parent) || asked_for(&l.child));
+            let links: Vec<Value> = links
+                .map(|l| json!({"parent": l.parent, "child": l.child, "callCount": l.call_count}))
+                .collect();
+            envelope(&json!(links).to_string(), 0, &Value::Null)
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+/// What Jaeger answers where no store of metrics stands behind it.
+async fn no_metrics() -> Response {
+    refused(&ApiError {
+        status: StatusCode::NOT_IMPLEMENTED,
+        message: "metrics querying is currently disabled".to_owned(),
+    })
+    .into_response()
+}
+
+fn traces_json(traces: &[Vec<Span>]) -> String {
+    let mut out = String::from("[");
+    for (at, trace) in traces.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        jaeger_json::write_trace(&mut out, trace);
+    }
+    out.push(']');
+    out
+}
