@@ -2,7 +2,8 @@
 //!
 //! Whatever a [`Span`](crate::Span) holds survives the way there and back, except the labels of a
 //! target, which are its scraper's to say. What only Zipkin knows travels as attributes under
-//! `zipkin.`, see [`facts`]; `docs/formats/zipkin-view.md` lists them, and what of OTLP is not kept.
+//! `zipkin.`, see [`facts`]; `docs/formats/zipkin-view.md` lists them, and
+//! `docs/formats/otlp.md` what of OTLP is kept.
 
 mod attribute;
 pub(super) mod facts;
