@@ -274,6 +274,8 @@ pub(crate) enum ImportFormat {
     OtlpJson,
     /// OTLP protobuf: one request
     OtlpProto,
+    /// Jaeger's JSON: an answer of its query API, or a trace of it
+    JaegerJson,
 }
 
 #[derive(Args, Clone, Debug)]

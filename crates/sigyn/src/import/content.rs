@@ -103,6 +103,8 @@ fn detect_json(text: &str) -> Option<ImportFormat> {
     let has = |key: &str| object.contains_key(key);
     if has("resourceSpans") || has("resource_spans") {
         Some(ImportFormat::OtlpJson)
+    } else if has("data") || has("traceID") {
+        Some(ImportFormat::JaegerJson)
     } else if has("traceId") {
         let v2 = ["localEndpoint\"", "remoteEndpoint\"", "\"tags\""];
         let v1 = ["\"binaryAnnotations\"", "\"endpoint\""];
@@ -122,27 +124,33 @@ fn once<'a>(error: ContentError) -> Parts<'a> {
 
 /// The pieces of one JSON value, which stands at a place.
 fn json(format: ImportFormat, value: &RawValue, at: usize) -> Parts<'_> {
+    let mut objects = Vec::new();
+    if !collect(value, &mut objects) {
+        return once(ContentError::Other { at, wanted: "an object or a list of objects" });
+    }
     let part: fn(&[&RawValue]) -> Part = match format {
         ImportFormat::ZipkinJson => Part::of,
         ImportFormat::ZipkinJsonV1 => part_of_v1,
-        _ => return whole(format, value.get().as_bytes()),
+        // Each object is a message.
+        _ => {
+            let messages = objects.into_iter();
+            return Box::new(messages.flat_map(move |raw| whole(format, raw.get().as_bytes())));
+        }
     };
-    let mut spans = Vec::new();
-    if !collect(value, &mut spans) {
-        return once(ContentError::Other { at, wanted: "a list of spans" });
-    }
-    let starts = (0..spans.len()).step_by(PIECE_SPANS);
-    Box::new(starts.map(move |from| Ok(part(&spans[from..spans.len().min(from + PIECE_SPANS)]))))
+    let starts = (0..objects.len()).step_by(PIECE_SPANS);
+    Box::new(
+        starts.map(move |from| Ok(part(&objects[from..objects.len().min(from + PIECE_SPANS)]))),
+    )
 }
 
 /// All objects of a list, or of a list of lists. False if there is something else.
-fn collect<'a>(value: &'a RawValue, spans: &mut Vec<&'a RawValue>) -> bool {
+fn collect<'a>(value: &'a RawValue, objects: &mut Vec<&'a RawValue>) -> bool {
     if value.get().starts_with('{') {
-        spans.push(value);
+        objects.push(value);
         return true;
     }
     let list: Result<Vec<&RawValue>, _> = serde_json::from_str(value.get());
-    list.is_ok_and(|list| list.into_iter().all(|value| collect(value, spans)))
+    list.is_ok_and(|list| list.into_iter().all(|value| collect(value, objects)))
 }
 
 fn part_of_v1(listed: &[&RawValue]) -> Part {
@@ -172,7 +180,7 @@ fn whole<'a>(format: ImportFormat, body: &[u8]) -> Parts<'a> {
         Err(error) => return once(ContentError::Decode { message: error.message }),
     };
     let item: fn(Span) -> Item = match format {
-        ImportFormat::OtlpJson | ImportFormat::OtlpProto => Item::otlp,
+        ImportFormat::OtlpJson | ImportFormat::OtlpProto | ImportFormat::JaegerJson => Item::otlp,
         _ => |span| Item::zipkin(&span),
     };
     let refused = Part { refused: problems, ..Part::default() };
@@ -186,7 +194,7 @@ fn whole<'a>(format: ImportFormat, body: &[u8]) -> Parts<'a> {
 
 impl ImportFormat {
     pub(super) fn is_json(self) -> bool {
-        matches!(self, Self::ZipkinJson | Self::ZipkinJsonV1 | Self::OtlpJson)
+        matches!(self, Self::ZipkinJson | Self::ZipkinJsonV1 | Self::OtlpJson | Self::JaegerJson)
     }
 
     fn codec(self) -> Format {
@@ -197,6 +205,7 @@ impl ImportFormat {
             Self::ZipkinThrift => Format::ZipkinThrift,
             Self::OtlpProto => Format::OtlpProto,
             Self::OtlpJson => Format::OtlpJson,
+            Self::JaegerJson => Format::JaegerJson,
         }
     }
 }
@@ -244,6 +253,8 @@ mod tests {
             "",
             Some(ImportFormat::OtlpJson),
         );
+        check(b"{\"data\":[],\"total\":0}", "", Some(ImportFormat::JaegerJson));
+        check(b"[{\"traceID\":\"1\",\"spans\":[]}]", "", Some(ImportFormat::JaegerJson));
         check(b"\x0a\x02\x0a\x00", "spans.pb.gz", Some(ImportFormat::OtlpProto));
         check(b"\x0c\x00\x00\x00\x00", "", Some(ImportFormat::ZipkinThrift));
         check(b"hello", "", None);

@@ -37,6 +37,17 @@ pub(super) fn rejected(body: &[u8]) -> (u64, String) {
     refused
 }
 
+/// The message of a `google.rpc.Status`, which is how a whole request is refused.
+pub(super) fn status_message(body: &[u8]) -> String {
+    let mut fields = Fields(body);
+    while let Some((number, value)) = fields.next() {
+        if let (2, Value::Bytes(text)) = (number, value) {
+            return String::from_utf8_lossy(text).into_owned();
+        }
+    }
+    String::new()
+}
+
 /// The fields of a protobuf message, up to the first that makes no sense.
 struct Fields<'a>(&'a [u8]);
 
@@ -85,5 +96,7 @@ mod tests {
         assert_eq!(rejected(b"\x0a\x09\x08\xac\x02\x12\x04late"), (300, "late".to_owned()));
         assert_eq!(rejected(b"\x0a\x02\x08\x01"), (1, "the tracer says no reason".to_owned()));
         assert_eq!(rejected(b"\x0a\xff\xff").0, 0);
+        assert_eq!(status_message(b"\x08\x03\x12\x03bad"), "bad");
+        assert_eq!(status_message(b"no status"), "");
     }
 }

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::otlp;
 use super::progress::Progress;
 use crate::http_client::{Answer, HttpClient, HttpError};
 use crate::unpack::{Encoding, UnpackError, unpack};
@@ -148,7 +149,11 @@ impl Peer {
     fn refusal(&self, answer: &Answer) -> PeerError {
         let (base, status) = (self.base.clone(), answer.status);
         let body = plain(answer).unwrap_or_default();
-        let told = String::from_utf8_lossy(&body);
+        let type_ = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let told = match type_ {
+            Some(b"application/x-protobuf") => otlp::status_message(&body),
+            _ => String::from_utf8_lossy(&body).into_owned(),
+        };
         let told = told.trim().chars().take(TOLD_CHARS_MAX);
         let told = told.map(|c| if c.is_control() { ' ' } else { c }).collect();
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {

@@ -35,6 +35,14 @@ impl Progress {
         })
     }
 
+    /// Where it goes on from: what was done before says nothing about how quick it is now.
+    pub(super) fn begin(&self, done: u64, all: u64, tally: &Tally) {
+        if let Form::Bar(bar) = &self.0 {
+            self.at(done, all, tally);
+            bar.reset_eta();
+        }
+    }
+
     /// `done` of `all`, in whatever unit.
     pub(super) fn at(&self, done: u64, all: u64, tally: &Tally) {
         let part = u128::from(done) * u128::from(BAR_LENGTH) / u128::from(all.max(1));

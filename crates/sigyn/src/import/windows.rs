@@ -168,6 +168,7 @@ async fn store(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let all = state.last_ms - state.first_ms;
+    progress.begin(state.next_ms - state.first_ms, all, &state.tally);
     while let Some(window) = fetched.recv().await {
         // Counted only once it is done, so that what is done twice is not counted twice.
         let mut tally = state.tally.clone();

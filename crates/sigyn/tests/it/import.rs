@@ -316,6 +316,44 @@ fn files_are_read_in_every_dress() {
     assert!(text(&output).contains("-: is no JSON from byte 27 on"), "{}", text(&output));
 }
 
+/// Two requests as OpenTelemetry's collector writes them into a file, the second with a bad span.
+const OTLP_LINES: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"cart"}},{"key":"host.name","value":{"stringValue":"a1"}}]},"scopeSpans":[{"scope":{"name":"http","version":"1.2"},"spans":[{"traceId":"000000000000000000000000000000c1","spanId":"00000000000000c1","name":"GET /cart","kind":2,"startTimeUnixNano":"1700000000000000123","endTimeUnixNano":"1700000000000900123","attributes":[{"key":"items","value":{"intValue":"3"}},{"key":"ratio","value":{"doubleValue":0.5}}],"events":[{"timeUnixNano":"1700000000000100000","name":"miss","attributes":[{"key":"key","value":{"stringValue":"c1"}}]}],"links":[{"traceId":"000000000000000000000000000000c2","spanId":"00000000000000c2"}],"status":{"code":2,"message":"gone"}}]}]}]}
+{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"000000000000000000000000000000c1","spanId":"00000000000000c2","parentSpanId":"00000000000000c1","name":"load"},{"traceId":"","spanId":"00000000000000c3","name":"nowhere"}]}]}]}
+"#;
+
+const JAEGER: &str = r#"{"data":[{"traceID":"d1","spans":[{"traceID":"d1","spanID":"d1","operationName":"checkout","references":[],"startTime":1700000000000000,"duration":9,"tags":[{"key":"span.kind","type":"string","value":"server"},{"key":"retries","type":"int64","value":2}],"logs":[],"processID":"p1"}],"processes":{"p1":{"serviceName":"till","tags":[]}}}]}"#;
+
+#[test]
+fn what_others_write_keeps_what_zipkin_cannot_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    std::fs::write(folder.path().join("otlp.jsonl"), OTLP_LINES).unwrap();
+    std::fs::write(folder.path().join("jaeger.json"), JAEGER).unwrap();
+    let run = |file: &str| {
+        let mut command = command();
+        command.current_dir(folder.path()).args(["import", file, "--to"]);
+        command.arg(tracer.address.to_string()).output().unwrap()
+    };
+    let output = run("otlp.jsonl");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(says(&output, "found", "1 traces, 3 spans"), "{}", text(&output));
+    assert!(says(&output, "stored", "2 spans"), "{}", text(&output));
+    assert!(says(&output, "refused", "1 spans"), "{}", text(&output));
+    let output = run("otlp.jsonl");
+    assert!(says(&output, "already there", "2 spans"), "{}", text(&output));
+    let cart = &tracer.json("/api/v2/trace/c1")[0];
+    let tags = ["error", "host.name", "otel.scope.name"].map(|key| &cart["tags"][key]);
+    assert_eq!(tags, ["gone", "a1", "http"]);
+    assert_eq!(cart["annotations"][0]["value"], r#""miss": {"key":"c1"}"#);
+
+    let output = run("jaeger.json");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(says(&output, "stored", "1 spans"), "{}", text(&output));
+    assert!(says(&run("jaeger.json"), "already there", "1 spans"));
+    let span = &tracer.json("/api/v2/trace/d1")[0];
+    assert_eq!((&span["name"], &span["tags"]["retries"]), (&json!("checkout"), &json!("2")));
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
