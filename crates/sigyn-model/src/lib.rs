@@ -24,7 +24,7 @@ pub use batch::{Labels, SpanBatch, TargetProgress};
 pub use endpoint::Endpoint;
 pub use id::{IdError, SpanId, TraceId};
 pub use link::{DependencyLink, Linker};
-pub use query::{QueryError, QueryParams, TagTerm, TraceQuery, trace_start};
+pub use query::{QueryError, QueryParams, Searched, TagTerm, TraceQuery, trace_start};
 pub use span::{Annotation, Kind, Link, Resource, Scope, Span, Status, StatusCode};
 pub use time::Timestamp;
 pub use tree::{Row, SpanNode, SpanTree};

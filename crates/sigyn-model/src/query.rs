@@ -2,10 +2,11 @@
 //!
 //! The rules are Zipkin's; each is told where it is applied. `docs/zipkin.md` lists the differences.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::{Span, Timestamp, TraceId};
+use crate::{Labels, Resource, Scope, Span, StatusCode, Timestamp, TraceId};
 
 /// A search as it came over the wire: Zipkin's names and units, nothing checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,21 +144,21 @@ impl TraceQuery {
     ///
     /// Only spans of the service asked for are considered, and at least one must exist. Each
     /// further condition must hold for *any* of them; different spans may satisfy different ones.
-    pub fn matches(&self, trace: &[Span]) -> bool {
+    pub fn matches<S: Searched>(&self, trace: &[S]) -> bool {
         if !trace_start(trace).is_some_and(|start| self.covers(start)) {
             return false;
         }
-        let considered: Vec<&Span> = trace
+        let considered: Vec<&S> = trace
             .iter()
             .filter(|span| {
                 self.service_name.as_deref().is_none_or(|name| span.service_name() == Some(name))
             })
             .collect();
-        let any = |condition: &dyn Fn(&Span) -> bool| considered.iter().any(|span| condition(span));
+        let any = |condition: &dyn Fn(&S) -> bool| considered.iter().any(|span| condition(span));
         let remote = self.remote_service_name.as_deref();
         !considered.is_empty()
             && remote.is_none_or(|name| any(&|span| span.remote_service_name() == Some(name)))
-            && self.span_name.as_deref().is_none_or(|name| any(&|span| span.name == name))
+            && self.span_name.as_deref().is_none_or(|name| any(&|span| span.name() == name))
             && self.terms.iter().all(|term| any(&|span| term.matches(span)))
             && self.min_duration_us.is_none_or(|min| {
                 let range = min..=self.max_duration_us.unwrap_or(u64::MAX);
@@ -184,19 +185,15 @@ impl TraceQuery {
 impl TagTerm {
     /// A key alone is an annotation's value, a tag or a target's label; a key with a value is a tag
     /// or a label of exactly this value. A label is written `target.<name>`.
-    pub fn matches(&self, span: &Span) -> bool {
+    pub fn matches(&self, span: &impl Searched) -> bool {
         let tag = span.zipkin_tag(&self.key);
         let label = || {
             let name = self.key.strip_prefix("target.")?;
-            let labels = span.target.as_ref()?;
+            let labels = span.target()?;
             labels.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
         };
         match &self.value {
-            None => {
-                tag.is_some()
-                    || span.annotations.iter().any(|annotation| annotation.value == self.key)
-                    || label().is_some()
-            }
+            None => tag.is_some() || span.has_annotation(&self.key) || label().is_some(),
             Some(value) => {
                 tag.is_some_and(|tag| tag == value.as_str()) || label() == Some(value.as_str())
             }
@@ -209,10 +206,10 @@ impl TagTerm {
 ///
 /// Zipkin takes the first root *listed*; we take the earliest, so that the answer does not depend on
 /// the order in which spans arrived.
-pub fn trace_start(trace: &[Span]) -> Option<Timestamp> {
+pub fn trace_start<S: Searched>(trace: &[S]) -> Option<Timestamp> {
     let earliest = |roots_only: bool| {
-        let spans = trace.iter().filter(|span| !roots_only || span.parent_id.is_none());
-        spans.filter_map(|span| span.timestamp).min()
+        let spans = trace.iter().filter(|span| !roots_only || span.is_root());
+        spans.filter_map(Searched::timestamp).min()
     };
     earliest(true).or_else(|| earliest(false))
 }
@@ -221,9 +218,121 @@ impl Span {
     /// The duration as Zipkin shows it: whole microseconds, at least one. No more than a timestamp
     /// reaches, so that the two can be added.
     pub fn duration_us(&self) -> Option<u64> {
-        /// As far as a timestamp reaches.
-        const MAX: u64 = u64::MAX / 1_000;
-        self.duration.map(|d: Duration| u64::try_from(d.as_micros()).unwrap_or(MAX).clamp(1, MAX))
+        self.duration.map(shown_us)
+    }
+}
+
+fn shown_us(duration: Duration) -> u64 {
+    /// As far as a timestamp reaches.
+    const MAX: u64 = u64::MAX / 1_000;
+    u64::try_from(duration.as_micros()).unwrap_or(MAX).clamp(1, MAX)
+}
+
+/// What searches ask of a span, in whatever form it is kept: how they ask stands here alone.
+pub trait Searched {
+    /// It has no parent.
+    fn is_root(&self) -> bool;
+    fn timestamp(&self) -> Option<Timestamp>;
+    fn duration(&self) -> Option<Duration>;
+    fn name(&self) -> &str;
+    /// See [`Span::service_name`].
+    fn service_name(&self) -> Option<&str>;
+    /// See [`Span::remote_service_name`].
+    fn remote_service_name(&self) -> Option<&str>;
+    /// One of the span's own tags, as Zipkin shows it.
+    fn own_tag(&self, key: &str) -> Option<Cow<'_, str>>;
+    fn status_code(&self) -> StatusCode;
+    fn status_message(&self) -> &str;
+    fn scope(&self) -> Option<&Scope>;
+    fn resource(&self) -> Option<&Resource>;
+    fn target(&self) -> Option<&Labels>;
+    /// Whether an annotation has exactly this value.
+    fn has_annotation(&self, value: &str) -> bool;
+
+    /// See [`Span::duration_us`].
+    fn duration_us(&self) -> Option<u64> {
+        self.duration().map(shown_us)
+    }
+
+    /// See [`Span::zipkin_tag`].
+    fn zipkin_tag(&self, key: &str) -> Option<Cow<'_, str>> {
+        if let Some(text) = self.own_tag(key) {
+            return Some(text);
+        }
+        let scope = |text: fn(&Scope) -> &String| {
+            self.scope().map(text).filter(|text| !text.is_empty()).map(String::as_str)
+        };
+        let said = match key {
+            "service.name" => return None,
+            "error" => self.status_code().as_error(self.status_message()),
+            "otel.status_code" => self.status_code().as_tag(),
+            "otel.scope.name" => scope(|scope| &scope.name),
+            "otel.scope.version" => scope(|scope| &scope.version),
+            _ => None,
+        };
+        said.map(Cow::Borrowed).or_else(|| {
+            let tags = &self.resource()?.tags;
+            tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
+        })
+    }
+
+    /// See [`Span::is_error`].
+    fn is_error(&self) -> bool {
+        self.status_code() == StatusCode::Error || self.zipkin_tag("error").is_some()
+    }
+}
+
+impl Searched for Span {
+    fn is_root(&self) -> bool {
+        self.parent_id.is_none()
+    }
+
+    fn timestamp(&self) -> Option<Timestamp> {
+        self.timestamp
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        self.duration
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn service_name(&self) -> Option<&str> {
+        self.service_name()
+    }
+
+    fn remote_service_name(&self) -> Option<&str> {
+        self.remote_service_name()
+    }
+
+    fn own_tag(&self, key: &str) -> Option<Cow<'_, str>> {
+        self.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
+    }
+
+    fn status_code(&self) -> StatusCode {
+        self.status.code
+    }
+
+    fn status_message(&self) -> &str {
+        &self.status.message
+    }
+
+    fn scope(&self) -> Option<&Scope> {
+        self.scope.as_deref()
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        self.resource.as_deref()
+    }
+
+    fn target(&self) -> Option<&Labels> {
+        self.target.as_deref()
+    }
+
+    fn has_annotation(&self, value: &str) -> bool {
+        self.annotations.iter().any(|annotation| annotation.value == value)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Endpoint, Labels, SpanId, Tags, Timestamp, TraceId, Value, value};
+use crate::{Endpoint, Labels, Searched, SpanId, Tags, Timestamp, TraceId, Value, value};
 
 /// One operation, as its service reported it.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,30 +218,13 @@ impl Span {
 
     /// The value of one tag of [`Span::zipkin_tags`], without building them all.
     pub fn zipkin_tag(&self, key: &str) -> Option<Cow<'_, str>> {
-        if let Some((_, value)) = self.tags.iter().find(|(k, _)| k == key) {
-            return Some(value.text());
-        }
-        let scope = |text: fn(&Scope) -> &String| {
-            self.scope.as_deref().map(text).filter(|text| !text.is_empty()).map(String::as_str)
-        };
-        let said = match key {
-            "service.name" => return None,
-            "error" => self.status.error(),
-            "otel.status_code" => self.status.code.as_tag(),
-            "otel.scope.name" => scope(|scope| &scope.name),
-            "otel.scope.version" => scope(|scope| &scope.version),
-            _ => None,
-        };
-        said.map(Cow::Borrowed).or_else(|| {
-            let resource = self.resource.as_ref()?;
-            resource.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
-        })
+        Searched::zipkin_tag(self, key)
     }
 
     /// Whether the operation failed, by Zipkin's rule: a tag `error`, whatever its value, as it is
     /// shown.
     pub fn is_error(&self) -> bool {
-        self.status.code == StatusCode::Error || self.zipkin_tag("error").is_some()
+        Searched::is_error(self)
     }
 
     /// When the span ended, in Zipkin's microseconds; when it began, if nobody knows how long it took.
@@ -261,21 +244,23 @@ impl Span {
 impl Status {
     /// The tag `error` that Zipkin shows for it.
     fn error(&self) -> Option<&str> {
-        (self.code == StatusCode::Error).then_some(match self.message.as_str() {
-            "" => "true",
-            message => message,
-        })
+        self.code.as_error(&self.message)
     }
 }
 
 impl StatusCode {
     /// The tag `otel.status_code` that Zipkin shows for it.
-    fn as_tag(self) -> Option<&'static str> {
+    pub fn as_tag(self) -> Option<&'static str> {
         match self {
             Self::Unset => None,
             Self::Ok => Some("OK"),
             Self::Error => Some("ERROR"),
         }
+    }
+
+    /// The tag `error` that Zipkin shows for it, and for this message.
+    pub(crate) fn as_error(self, message: &str) -> Option<&str> {
+        (self == Self::Error).then_some(if message.is_empty() { "true" } else { message })
     }
 }
 
