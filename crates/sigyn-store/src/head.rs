@@ -2,85 +2,95 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
-use sigyn_model::{Labels, Resource, Scope, Span, Tags, Value};
+use sigyn_model::Span;
 
+use crate::columns::{Columns, Row};
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::names::Names;
 
 /// Spans of batches that no block holds yet. One writer; readers share a lock with it, shortly.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
-    traces: BTreeMap<TraceKey, HeadTrace>,
+    columns: Columns,
+    /// Of each row, the next one of its trace.
+    next_rows: Vec<u32>,
+    traces: BTreeMap<TraceKey, Entry>,
     names: Names,
-    spans: u64,
-    bytes: u64,
+    names_bytes: usize,
+    /// What rows had been named when they were looked at last. A few thousand of them are most.
+    named: Named,
     /// When the first and the last batch arrived.
     arrivals_ms: Option<(u64, u64)>,
-    last_resource: Option<Arc<Resource>>,
-    last_scope: Option<Arc<Scope>>,
-    last_target: Option<Arc<Labels>>,
+}
+
+/// One trace.
+#[derive(Debug)]
+struct Entry {
+    first_row: u32,
+    last_row: u32,
+    rows: u32,
+    facts: Facts,
 }
 
 /// The spans of one trace in the order of their arrival.
-#[derive(Debug, Default)]
-pub(crate) struct HeadTrace {
-    pub(crate) spans: Vec<Span>,
-    pub(crate) facts: Facts,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadTrace<'a> {
+    head: &'a Head,
+    entry: &'a Entry,
 }
+
+/// After the last row of a trace.
+const NO_ROW: u32 = u32::MAX;
+
+/// What an entry takes in a map whose nodes are two thirds full.
+const TRACE_BYTES: usize = (size_of::<TraceKey>() + size_of::<Entry>()) * 3 / 2;
 
 impl Head {
     pub(crate) fn insert(&mut self, spans: Vec<Span>, arrival_ms: u64) {
         let (first, last) = self.arrivals_ms.unwrap_or((arrival_ms, arrival_ms));
         self.arrivals_ms = Some((first.min(arrival_ms), last.max(arrival_ms)));
         for span in spans {
-            self.insert_span(span);
+            self.insert_span(&span);
         }
     }
 
-    fn insert_span(&mut self, mut span: Span) {
-        self.spans += 1;
-        self.bytes += span_bytes(&span);
-        self.share(&mut span);
-        self.names.add(&span);
-        let trace = self.traces.entry(span.trace_id.into()).or_default();
-        trace.facts.add(&span);
-        trace.spans.push(span);
-    }
-
-    /// What neighbours say alike they keep once. Counted where it is new.
-    fn share(&mut self, span: &mut Span) {
-        let mut bytes = 0;
-        if let Some(resource) = &mut span.resource {
-            bytes += share(resource, &mut self.last_resource, |r| tags_bytes(&r.tags));
+    fn insert_span(&mut self, span: &Span) {
+        let row = self.columns.push(span);
+        self.next_rows.push(NO_ROW);
+        let new = || Entry { first_row: row, last_row: row, rows: 0, facts: Facts::default() };
+        let trace = self.traces.entry(span.trace_id.into()).or_insert_with(new);
+        if trace.rows > 0 {
+            self.next_rows[trace.last_row as usize] = row;
         }
-        if let Some(scope) = &mut span.scope {
-            bytes += share(scope, &mut self.last_scope, |s| tags_bytes(&s.tags) + 64);
+        trace.last_row = row;
+        trace.rows += 1;
+        trace.facts.add(span);
+        let names = self.columns.get(row).map(|row| row.names()).unwrap_or_default();
+        if self.named.is_new(names) {
+            self.names_bytes += self.names.add(span);
         }
-        if let Some(target) = &mut span.target {
-            bytes += share(target, &mut self.last_target, |labels| {
-                labels.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum()
-            });
-        }
-        self.bytes += bytes;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.spans == 0
+        self.columns.is_empty()
     }
 
     pub(crate) fn span_count(&self) -> u64 {
-        self.spans
+        self.columns.len() as u64
     }
 
     pub(crate) fn trace_count(&self) -> u64 {
         self.traces.len() as u64
     }
 
-    /// An estimate of its memory.
+    /// An estimate of its memory; nothing if it is empty.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        if self.is_empty() {
+            return 0;
+        }
+        let rows = self.columns.bytes() + self.next_rows.capacity() * size_of::<u32>();
+        (rows + self.traces.len() * TRACE_BYTES + self.names_bytes) as u64
     }
 
     pub(crate) fn arrivals_ms(&self) -> Option<(u64, u64)> {
@@ -91,8 +101,8 @@ impl Head {
         &self.names
     }
 
-    pub(crate) fn trace(&self, key: TraceKey) -> Option<&HeadTrace> {
-        self.traces.get(&key)
+    pub(crate) fn trace(&self, key: TraceKey) -> Option<HeadTrace<'_>> {
+        self.traces.get(&key).map(|entry| HeadTrace { head: self, entry })
     }
 
     /// All parts of the traces of a group, by the key of their own.
@@ -100,7 +110,7 @@ impl Head {
         &self,
         group: TraceKey,
         strictness: Strictness,
-    ) -> impl Iterator<Item = (TraceKey, &HeadTrace)> {
+    ) -> impl Iterator<Item = (TraceKey, HeadTrace<'_>)> {
         self.traces_from(Bound::Included(group))
             .take_while(move |(key, _)| strictness.group(*key) == group)
     }
@@ -109,62 +119,54 @@ impl Head {
     pub(crate) fn traces_from(
         &self,
         from: Bound<TraceKey>,
-    ) -> impl Iterator<Item = (TraceKey, &HeadTrace)> {
-        self.traces.range((from, Bound::Unbounded)).map(|(key, trace)| (*key, trace))
+    ) -> impl Iterator<Item = (TraceKey, HeadTrace<'_>)> {
+        let traces = self.traces.range((from, Bound::Unbounded));
+        traces.map(|(key, entry)| (*key, HeadTrace { head: self, entry }))
     }
 }
 
-/// Puts the last value in place of an equal one; returns the bytes that a new one takes.
-fn share<T: PartialEq>(
-    new: &mut Arc<T>,
-    last: &mut Option<Arc<T>>,
-    bytes: impl Fn(&T) -> u64,
-) -> u64 {
-    match last {
-        Some(last) if Arc::ptr_eq(last, new) => 0,
-        Some(last) if last == new => {
-            *new = last.clone();
-            0
-        }
-        _ => {
-            *last = Some(new.clone());
-            bytes(new)
-        }
+impl<'a> HeadTrace<'a> {
+    pub(crate) fn facts(&self) -> &'a Facts {
+        &self.entry.facts
+    }
+
+    /// How many spans it has.
+    pub(crate) fn len(&self) -> u32 {
+        self.entry.rows
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'a>> {
+        let Head { columns, next_rows, .. } = self.head;
+        let mut next = self.entry.first_row;
+        std::iter::from_fn(move || {
+            let row = columns.get(next)?;
+            next = next_rows.get(next as usize).copied().unwrap_or(NO_ROW);
+            Some(row)
+        })
+    }
+
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.rows().map(Span::from)
     }
 }
 
-/// What a text takes beyond its own place: its bytes and the allocator's share.
-fn text_bytes(text: &str) -> u64 {
-    if text.is_empty() { 0 } else { text.len() as u64 + 16 }
+/// Remembers what was seen last, as far as it has room.
+#[derive(Debug)]
+struct Named(Vec<[u32; 3]>);
+
+impl Default for Named {
+    fn default() -> Self {
+        // No row has this for its names.
+        Self(vec![[u32::MAX; 3]; 4_096])
+    }
 }
 
-fn tags_bytes(tags: &Tags) -> u64 {
-    let tag = |(key, value): &(String, Value)| text_bytes(key) + value_bytes(value) + 24;
-    tags.iter().map(tag).sum()
-}
-
-fn value_bytes(value: &Value) -> u64 {
-    let content = match value {
-        Value::Str(text) => text_bytes(text),
-        Value::Bytes(bytes) => bytes.len() as u64 + 16,
-        Value::List(values) => values.iter().map(value_bytes).sum(),
-        Value::Map(entries) => tags_bytes(entries),
-        Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Empty => 0,
-    };
-    size_of::<Value>() as u64 + content
-}
-
-/// What a span takes in memory, without what it may share with others.
-pub(crate) fn span_bytes(span: &Span) -> u64 {
-    let endpoints = [&span.local_endpoint, &span.remote_endpoint].into_iter().flatten();
-    let annotations = span.annotations.iter();
-    let links = span.links.iter();
-    size_of::<Span>() as u64
-        + text_bytes(&span.name)
-        + text_bytes(&span.trace_state)
-        + text_bytes(&span.status.message)
-        + endpoints.map(|endpoint| text_bytes(&endpoint.service_name)).sum::<u64>()
-        + tags_bytes(&span.tags)
-        + annotations.map(|a| 64 + text_bytes(&a.value) + tags_bytes(&a.tags)).sum::<u64>()
-        + links.map(|link| 96 + tags_bytes(&link.tags)).sum::<u64>()
+impl Named {
+    fn is_new(&mut self, names: [u32; 3]) -> bool {
+        let mixed = names
+            .iter()
+            .fold(0u32, |mixed, number| (mixed.rotate_left(11) ^ number).wrapping_mul(0x9e37_79b1));
+        let place = (mixed >> 20) as usize % self.0.len();
+        std::mem::replace(&mut self.0[place], names) != names
+    }
 }

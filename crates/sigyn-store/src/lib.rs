@@ -27,6 +27,7 @@ mod queue;
 mod recovery;
 mod retention;
 mod shared;
+mod size;
 mod stats;
 mod stop;
 mod store;

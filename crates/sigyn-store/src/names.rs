@@ -6,6 +6,8 @@ use sigyn_model::Span;
 
 /// Names per service beyond this many are not listed: a name that is unique per request is none.
 const NAMES_MAX: usize = 10_000;
+/// What a name takes beside its letters: its place in a set, and the allocator's share.
+const PLACE_BYTES: usize = 48;
 
 /// Services with their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,14 +23,18 @@ pub(crate) struct ServiceNames {
 }
 
 impl Names {
-    pub(crate) fn add(&mut self, span: &Span) {
-        let Some(service) = span.service_name() else { return };
+    /// Returns about how much more memory they take then.
+    pub(crate) fn add(&mut self, span: &Span) -> usize {
+        let Some(service) = span.service_name() else { return 0 };
+        let mut bytes = 0;
         if !self.services.contains_key(service) {
             self.services.insert(service.to_owned(), ServiceNames::default());
+            bytes = 2 * PLACE_BYTES + service.len();
         }
-        let Some(names) = self.services.get_mut(service) else { return };
-        add_name(&mut names.spans, &span.name);
-        add_name(&mut names.remotes, span.remote_service_name().unwrap_or(""));
+        let Some(names) = self.services.get_mut(service) else { return bytes };
+        bytes
+            + add_name(&mut names.spans, &span.name)
+            + add_name(&mut names.remotes, span.remote_service_name().unwrap_or(""))
     }
 
     pub(crate) fn insert(&mut self, service: String, names: ServiceNames) {
@@ -48,8 +54,11 @@ impl Names {
     }
 }
 
-fn add_name(names: &mut BTreeSet<String>, name: &str) {
-    if !name.is_empty() && names.len() < NAMES_MAX && !names.contains(name) {
-        names.insert(name.to_owned());
+/// Returns how many bytes it takes.
+fn add_name(names: &mut BTreeSet<String>, name: &str) -> usize {
+    if name.is_empty() || names.len() >= NAMES_MAX || names.contains(name) {
+        return 0;
     }
+    names.insert(name.to_owned());
+    PLACE_BYTES + name.len()
 }

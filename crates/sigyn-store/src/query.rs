@@ -1,13 +1,12 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use sigyn_model::{
-    DependencyLink, Linker, Resource, Span, Timestamp, TraceId, TraceQuery, trace_start,
+    DependencyLink, Linker, Searched, Span, Timestamp, TraceId, TraceQuery, trace_start,
 };
 
 use crate::block::QueryFailed;
@@ -133,9 +132,9 @@ impl Parts {
         let covers = |start| query.covers(start);
         for head in &self.heads {
             each_trace(head, stop, |key, trace| {
-                if let Some(start_max) = trace.facts.start_within(covers) {
-                    let rows = u32::try_from(trace.spans.len()).unwrap_or(u32::MAX);
-                    add(Candidate { key, start_max, met: wanted.met_by(&trace.spans), rows });
+                if let Some(start_max) = trace.facts().start_within(covers) {
+                    let (met, rows) = (wanted.met_by(trace), trace.len());
+                    add(Candidate { key, start_max, met, rows });
                 }
             })?;
         }
@@ -175,7 +174,7 @@ impl Parts {
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
                     for (_, trace) in head.group(candidate.key, strictness) {
-                        candidate.met.add(wanted.met_by(&trace.spans));
+                        candidate.met.add(wanted.met_by(trace));
                     }
                 }
             }
@@ -228,7 +227,7 @@ impl Parts {
         let mut parts = head.group(group, strictness);
         let (Some((_, trace)), None) = (parts.next(), parts.next()) else { return false };
         // Duplicates may still be in there. They make nothing match that would not match without.
-        !query.matches(&trace.spans)
+        !query.matches(&trace.rows().collect::<Vec<_>>())
     }
 
     /// All spans of these groups of traces, from every part, in the order of the parts.
@@ -252,7 +251,7 @@ impl Parts {
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for group in groups {
                     for (_, trace) in head.group(*group, strictness) {
-                        spans.entry(*group).or_default().extend_from_slice(&trace.spans);
+                        spans.entry(*group).or_default().extend(trace.spans());
                     }
                 }
             }
@@ -284,12 +283,11 @@ impl Parts {
         }
         for head in &self.heads {
             each_trace(head, stop, |key, trace| {
-                let Facts { start, latest, .. } = trace.facts;
+                let Facts { start, latest, .. } = *trace.facts();
                 if start.is_some_and(|at| at.millis() <= end_ms)
                     && latest.is_some_and(|at| at.millis() >= start_ms)
                 {
-                    let rows = u32::try_from(trace.spans.len()).unwrap_or(u32::MAX);
-                    add(key, Place { block: self.blocks.len(), row: 0, rows });
+                    add(key, Place { block: self.blocks.len(), row: 0, rows: trace.len() });
                 }
             })?;
         }
@@ -366,21 +364,23 @@ impl Parts {
             stop.check()?;
             block.tags()?.keys().for_each(&mut add);
         }
-        // Many spans share a resource, which may be large.
-        let mut resources: HashMap<*const Resource, Arc<Resource>> = HashMap::new();
-        self.each_head_span(stop, |span| {
-            span.tags.iter().for_each(|(key, _)| add(key));
-            let mut bare = Span::new(span.trace_id, span.id);
-            (bare.status, bare.scope) = (span.status.clone(), span.scope.clone());
-            if let Some(resource) = &span.resource
-                && let Entry::Vacant(new) = resources.entry(Arc::as_ptr(resource))
-            {
-                // Held, so that its address stays its own.
-                new.insert(resource.clone());
-                bare.resource = Some(resource.clone());
-            }
-            bare.zipkin_tags().keys().for_each(|key| add(key));
-        })?;
+        for head in &self.heads {
+            // Many spans share a resource, which may be large.
+            let mut origins: HashSet<(u32, Option<&str>)> = HashSet::new();
+            each_trace(head, stop, |_, trace| {
+                for row in trace.rows() {
+                    row.tag_keys().for_each(&mut add);
+                    let code = row.status_code();
+                    if origins.insert((row.origin(), code.as_tag())) {
+                        let mut bare = Span::new(row.trace_id(), row.id());
+                        bare.status.code = code;
+                        (bare.scope, bare.resource) =
+                            (row.scope().cloned(), row.resource().cloned());
+                        bare.zipkin_tags().keys().for_each(|key| add(key));
+                    }
+                }
+            })?;
+        }
         Ok(sorted(keys))
     }
 
@@ -396,19 +396,14 @@ impl Parts {
             stop.check()?;
             block.tags()?.values(key).for_each(&mut add);
         }
-        self.each_head_span(stop, |span| {
-            if let Some(value) = span.zipkin_tag(key) {
-                add(&value);
-            }
-        })?;
-        Ok(sorted(values))
-    }
-
-    fn each_head_span(&self, stop: &Stop, mut each: impl FnMut(&Span)) -> Result<(), QueryFailed> {
         for head in &self.heads {
-            each_trace(head, stop, |_, trace| trace.spans.iter().for_each(&mut each))?;
+            each_trace(head, stop, |_, trace| {
+                trace
+                    .rows()
+                    .for_each(|row| row.zipkin_tag(key).iter().for_each(|value| add(value)));
+            })?;
         }
-        Ok(())
+        Ok(sorted(values))
     }
 }
 
@@ -440,7 +435,7 @@ fn sorted(set: HashSet<String>) -> Vec<String> {
 fn each_trace(
     head: &SharedHead,
     stop: &Stop,
-    mut each: impl FnMut(TraceKey, &HeadTrace),
+    mut each: impl FnMut(TraceKey, HeadTrace<'_>),
 ) -> Result<(), QueryFailed> {
     let mut from = Bound::Unbounded;
     loop {

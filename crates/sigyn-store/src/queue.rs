@@ -9,8 +9,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
 use crate::error::AppendError;
-use crate::head::span_bytes;
 use crate::progress::Progress;
+use crate::size::span_bytes;
 use crate::view::SharedHead;
 use crate::wal::record;
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
+use sigyn_model::{Resource, Searched, Span, Timestamp, TraceQuery};
 
 use crate::facts::TraceKey;
+use crate::head::HeadTrace;
 
 /// Something that a span says, and that indexes list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,13 +74,13 @@ impl Wanted {
         met
     }
 
-    pub(crate) fn met_by(&self, spans: &[Span]) -> Met {
+    /// Which conditions a trace of a head meets.
+    pub(crate) fn met_by(&self, trace: HeadTrace<'_>) -> Met {
         let mut met = Met::default();
         for (condition, word) in self.words.iter().enumerate() {
-            met.set(condition, spans.iter().any(|span| word.is_in(span)));
+            met.set(condition, trace.rows().any(|row| word.is_in(&row)));
         }
-        let longest = spans.iter().filter_map(Span::duration_us).max();
-        met.set(self.words.len(), self.is_long_enough(longest.unwrap_or(0)));
+        met.set(self.words.len(), self.is_long_enough(trace.facts().longest_us));
         met
     }
 
@@ -89,12 +90,12 @@ impl Wanted {
 }
 
 impl Word {
-    fn is_in(&self, span: &Span) -> bool {
+    fn is_in(&self, span: &impl Searched) -> bool {
         match self {
             Self::Service(name) => span.service_name() == Some(name),
-            Self::SpanName(name) => span.name == *name,
+            Self::SpanName(name) => span.name() == *name,
             Self::RemoteService(name) => span.remote_service_name() == Some(name),
-            Self::Error => says_error(span, has_error),
+            Self::Error => says_error(span) || span.resource().is_some_and(has_error),
         }
     }
 
@@ -112,25 +113,25 @@ impl Word {
         span: &Span,
         resource_says_error: impl FnOnce(&Arc<Resource>) -> bool,
     ) -> impl Iterator<Item = Self> {
+        let says_error =
+            || says_error(span) || span.resource.as_ref().is_some_and(resource_says_error);
         let word = |text: Option<&str>, word: fn(String) -> Self| text.map(|t| word(t.to_owned()));
         let name = Some(span.name.as_str()).filter(|name| !name.is_empty());
         let words = [
             word(span.service_name(), Self::Service),
             word(name, Self::SpanName),
             word(span.remote_service_name(), Self::RemoteService),
-            says_error(span, resource_says_error).then_some(Self::Error),
+            says_error().then_some(Self::Error),
         ];
         words.into_iter().flatten()
     }
 }
 
 /// As a tag, as Zipkin shows them, or as an annotation.
-fn says_error(span: &Span, resource_says_error: impl FnOnce(&Arc<Resource>) -> bool) -> bool {
-    span.is_error()
-        || span.annotations.iter().any(|annotation| annotation.value == "error")
-        || span.resource.as_ref().is_some_and(resource_says_error)
+fn says_error(span: &impl Searched) -> bool {
+    span.is_error() || span.has_annotation("error")
 }
 
-pub(crate) fn has_error(resource: &Arc<Resource>) -> bool {
+pub(crate) fn has_error(resource: &Resource) -> bool {
     resource.tags.iter().any(|(key, _)| key == "error")
 }

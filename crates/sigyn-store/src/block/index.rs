@@ -67,7 +67,7 @@ impl IndexBuilder {
         let facts = Facts::of(spans);
         self.traces.push(TraceRows { key, facts, first_row: self.rows, rows, shape });
         self.rows = self.rows.saturating_add(rows);
-        spans.iter().for_each(|span| self.names.add(span));
+        spans.iter().for_each(|span| _ = self.names.add(span));
     }
 
     fn shape(&mut self, spans: &[Span]) -> Option<u32> {
@@ -230,11 +230,6 @@ fn number(n: usize) -> u32 {
 }
 
 impl Index {
-    fn find(&self, key: TraceKey) -> Option<&Entry> {
-        let at = self.traces.binary_search_by_key(&key, |entry| entry.key).ok()?;
-        self.traces.get(at)
-    }
-
     /// All parts of the traces of a group.
     pub(crate) fn group(&self, group: TraceKey, strictness: Strictness) -> &[Entry] {
         let first = self.traces.partition_point(|entry| entry.key < group);
@@ -327,7 +322,7 @@ mod tests {
             assert_eq!(index.row_groups, [group, group]);
             assert_eq!(index.traces.len(), written.len(), "seed {seed}");
             for TraceRows { key, facts, first_row, rows, .. } in written {
-                let entry = index.find(key).unwrap();
+                let [entry] = index.group(key, Strictness::Strict) else { panic!("seed {seed}") };
                 assert_eq!((entry.first_row, entry.rows), (first_row, rows));
                 let read = entry.facts(&index.late_roots);
                 assert_eq!((read.start, read.root_start), (facts.start, facts.root_start));

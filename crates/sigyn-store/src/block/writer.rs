@@ -17,7 +17,8 @@ use super::tags::TagSummary;
 use crate::catalog::BlockEntry;
 use crate::disk::{Appender, Disk, TEMPORARY};
 use crate::facts::TraceKey;
-use crate::head::{Head, span_bytes};
+use crate::head::Head;
+use crate::size::span_bytes;
 use crate::trace::assemble;
 
 /// Why a block was not written. Nothing is lost by it: the log still has its spans.
@@ -62,8 +63,10 @@ fn write_file(
 ) -> Result<BlockEntry, WriteError> {
     let mut file = BlockFile::create(disk, temporary)?;
     // Rows in order of start: what a search reads together stands together.
-    let mut order: Vec<(Option<Timestamp>, TraceKey)> =
-        head.traces_from(std::ops::Bound::Unbounded).map(|(key, t)| (t.facts.start, key)).collect();
+    let mut order: Vec<(Option<Timestamp>, TraceKey)> = head
+        .traces_from(std::ops::Bound::Unbounded)
+        .map(|(key, t)| (t.facts().start, key))
+        .collect();
     order.sort_unstable();
     let mut index = IndexBuilder::default();
     let mut tags = TagSummary::default();
@@ -73,7 +76,7 @@ fn write_file(
     for (_, key) in order {
         go_on(&stop)?;
         let Some(trace) = head.trace(key) else { continue };
-        let spans = assemble(trace.spans.clone());
+        let spans = assemble(trace.spans().collect());
         index.add(key, &spans);
         spans_written += spans.len() as u64;
         for span in spans {

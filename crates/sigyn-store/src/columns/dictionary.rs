@@ -114,8 +114,13 @@ impl Dictionary {
         self.keys.text(self.key_of(number))
     }
 
+    /// Whether this is the key of a tag.
+    pub(super) fn key_is(&self, number: u32, key: &str) -> bool {
+        self.keys.get(self.key_of(number)) == key.as_bytes()
+    }
+
     /// The number of a tag's key.
-    pub(super) fn key_of(&self, number: u32) -> u32 {
+    fn key_of(&self, number: u32) -> u32 {
         self.tags.get(number).first_chunk().copied().map_or(0, u32::from_le_bytes)
     }
 

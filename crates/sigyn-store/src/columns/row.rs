@@ -1,5 +1,6 @@
 //! One span in its columns, read field by field or as a whole.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use sigyn_model::codec::sink::EndpointRef;
 use sigyn_model::{
-    Annotation, Kind, Labels, Link, Resource, Scope, Span, SpanId, Status, StatusCode, Tags,
-    Timestamp, TraceId,
+    Annotation, Kind, Labels, Link, Resource, Scope, Searched, Span, SpanId, Status, StatusCode,
+    Tags, Timestamp, TraceId,
 };
 
 use super::{AnnotationRow, Columns, Extra, Facts, KINDS, LinkRow};
@@ -85,6 +86,12 @@ impl<'a> Row<'a> {
         read_endpoint(columns.endpoints.get(number), |name| columns.name_texts.text(name))
     }
 
+    fn service_of(&self, number: u32) -> Option<&'a str> {
+        let (name, _) = self.columns.endpoints.get(number).split_first_chunk()?;
+        let name = self.columns.name_texts.text(u32::from_le_bytes(*name));
+        (!name.is_empty()).then_some(name)
+    }
+
     pub fn debug(&self) -> bool {
         self.facts().has(Facts::DEBUG)
     }
@@ -118,6 +125,23 @@ impl<'a> Row<'a> {
             0 => Extra::default(),
             number => Extra::from_bytes(self.columns.extras.get(number)),
         }
+    }
+
+    /// A number that rows of the same resource, scope and target have in common.
+    pub(crate) fn origin(&self) -> u32 {
+        self.columns.origins_of[self.at()]
+    }
+
+    /// Numbers that name, local and remote endpoint go by: rows that have the same say the same.
+    pub(crate) fn names(&self) -> [u32; 3] {
+        let Columns { names, local_endpoints, remote_endpoints, .. } = self.columns;
+        [names[self.at()], local_endpoints[self.at()], remote_endpoints[self.at()]]
+    }
+
+    /// Keys of the span's own tags.
+    pub fn tag_keys(&self) -> impl Iterator<Item = &'a str> {
+        let dictionary = &self.columns.dictionary;
+        self.tags().iter().map(|number| dictionary.key(*number))
     }
 
     /// Numbers of the span's own tags, in their order.
@@ -195,6 +219,66 @@ impl<'a> Row<'a> {
             resource: self.resource().cloned(),
             target: self.target().cloned(),
         }
+    }
+}
+
+impl Searched for Row<'_> {
+    fn is_root(&self) -> bool {
+        !self.facts().has(Facts::PARENT)
+    }
+
+    fn timestamp(&self) -> Option<Timestamp> {
+        self.timestamp()
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        self.duration()
+    }
+
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn service_name(&self) -> Option<&str> {
+        self.service_of(self.columns.local_endpoints[self.at()])
+    }
+
+    fn remote_service_name(&self) -> Option<&str> {
+        self.service_of(self.columns.remote_endpoints[self.at()])
+    }
+
+    fn own_tag(&self, key: &str) -> Option<Cow<'_, str>> {
+        let dictionary = &self.columns.dictionary;
+        let number = self.tags().iter().find(|number| dictionary.key_is(**number, key))?;
+        Some(match dictionary.text(*number) {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(dictionary.value(*number).text().into_owned()),
+        })
+    }
+
+    fn status_code(&self) -> StatusCode {
+        self.status_code()
+    }
+
+    fn status_message(&self) -> &str {
+        self.columns.texts.text(self.extra().status_message)
+    }
+
+    fn scope(&self) -> Option<&Scope> {
+        self.scope().map(Arc::as_ref)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        self.resource().map(Arc::as_ref)
+    }
+
+    fn target(&self) -> Option<&Labels> {
+        self.target().map(Arc::as_ref)
+    }
+
+    fn has_annotation(&self, value: &str) -> bool {
+        let texts = &self.columns.texts;
+        self.annotations().iter().any(|annotation| texts.get(annotation.value) == value.as_bytes())
     }
 }
 
