@@ -123,6 +123,7 @@ pub(crate) struct App {
     reloader: Reloader,
     listeners: Listeners,
     routers: Routers,
+    intake: Intake,
     max_connections: usize,
     shutdown: CancellationToken,
 }
@@ -234,7 +235,7 @@ impl App {
         let routers = Routers {
             main: with_headers(router).layer(from_fn_with_state(requests, measure)),
             otlp_grpc: with_headers(collect::otlp_grpc(intake.clone()).fallback(not_found)),
-            otlp_http: with_headers(collect::otlp_http(intake).fallback(not_found)),
+            otlp_http: with_headers(collect::otlp_http(intake.clone()).fallback(not_found)),
         };
         let reloader = Reloader {
             config_file: settings.config_file,
@@ -252,6 +253,7 @@ impl App {
             reloader,
             listeners,
             routers,
+            intake,
             max_connections: settings.max_connections,
             shutdown,
         })
@@ -311,6 +313,7 @@ impl App {
             reloader,
             listeners,
             routers,
+            intake,
             max_connections,
             shutdown,
             ..
@@ -327,8 +330,12 @@ impl App {
                 "serving"
             });
         }
+        for socket in listeners.jaeger_udp {
+            let receiving = collect::jaeger_udp(intake.clone(), socket, shutdown.clone());
+            tasks.spawn(named("receiving", receiving));
+        }
         // The routers hold handles to every part; the last one must go before the end.
-        drop(routers);
+        drop((routers, intake));
         tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
         tasks.spawn(named("scraping", scraping.run(shutdown.clone())));
         tasks.spawn(named("committing", commit(commits, store.clone())));

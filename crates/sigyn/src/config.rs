@@ -30,8 +30,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
     pub(crate) otlp_grpc: Listen,
     pub(crate) otlp_http: Listen,
-    pub(crate) jaeger_udp_compact: Listen,
-    pub(crate) jaeger_udp_binary: Listen,
+    pub(crate) jaeger_udp_compact: Option<String>,
+    pub(crate) jaeger_udp_binary: Option<String>,
     pub(crate) max_connections: usize,
     /// Starts and ends with a slash.
     pub(crate) route_prefix: String,
@@ -55,12 +55,12 @@ pub(crate) enum Listen {
 }
 
 impl Listen {
-    fn at(address: String) -> Self {
-        if address.is_empty() { Self::Nowhere } else { Self::At(address) }
-    }
-
-    fn or_at(address: Option<String>, default: &'static str) -> Self {
-        address.map_or(Self::Perhaps(default), Self::at)
+    fn or_default(address: Option<String>, default: &'static str) -> Self {
+        match address {
+            None => Self::Perhaps(default),
+            Some(address) if address.is_empty() => Self::Nowhere,
+            Some(address) => Self::At(address),
+        }
     }
 }
 
@@ -96,10 +96,10 @@ impl Settings {
         Ok(Self {
             config_file,
             listen: listen_addresses(flags.listen, environment.query_port),
-            otlp_grpc: Listen::or_at(flags.otlp_grpc_listen, DEFAULT_OTLP_GRPC),
-            otlp_http: Listen::or_at(flags.otlp_http_listen, DEFAULT_OTLP_HTTP),
-            jaeger_udp_compact: Listen::at(flags.jaeger_udp_compact_listen),
-            jaeger_udp_binary: Listen::at(flags.jaeger_udp_binary_listen),
+            otlp_grpc: Listen::or_default(flags.otlp_grpc_listen, DEFAULT_OTLP_GRPC),
+            otlp_http: Listen::or_default(flags.otlp_http_listen, DEFAULT_OTLP_HTTP),
+            jaeger_udp_compact: Some(flags.jaeger_udp_compact_listen).filter(|a| !a.is_empty()),
+            jaeger_udp_binary: Some(flags.jaeger_udp_binary_listen).filter(|a| !a.is_empty()),
             max_connections: usize::try_from(flags.max_connections)?,
             route_prefix: route_prefix(&flags.route_prefix),
             ui_dir: flags.ui_dir,

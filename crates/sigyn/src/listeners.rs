@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use anyhow::Context as _;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::config::{Listen, Settings};
 use crate::server;
@@ -15,6 +16,8 @@ pub(crate) struct Listeners {
     pub(crate) main: Vec<TcpListener>,
     pub(crate) otlp_grpc: Option<TcpListener>,
     pub(crate) otlp_http: Option<TcpListener>,
+    /// For Jaeger's clients. Either takes both of their protocols; clients have one port for each.
+    pub(crate) jaeger_udp: Vec<UdpSocket>,
 }
 
 impl Listeners {
@@ -23,10 +26,16 @@ impl Listeners {
         for address in &settings.listen {
             main.push(server::bind(address).await?);
         }
+        let mut jaeger_udp = Vec::new();
+        for address in settings.jaeger_udp_compact.iter().chain(&settings.jaeger_udp_binary) {
+            let socket = UdpSocket::bind(address).await;
+            jaeger_udp.push(socket.with_context(|| format!("cannot listen on {address}/udp"))?);
+        }
         Ok(Self {
             main,
             otlp_grpc: bind(&settings.otlp_grpc, "--otlp.grpc.listen-address").await?,
             otlp_http: bind(&settings.otlp_http, "--otlp.http.listen-address").await?,
+            jaeger_udp,
         })
     }
 
@@ -37,11 +46,15 @@ impl Listeners {
 
     /// The other ones, and what is spoken there.
     pub(crate) fn others(&self) -> Vec<(&'static str, SocketAddr)> {
-        let doors = [("OTLP over gRPC", &self.otlp_grpc), ("OTLP over HTTP", &self.otlp_http)];
-        let bound = doors.into_iter().filter_map(|(protocol, listener)| {
+        let otlp = [("OTLP over gRPC", &self.otlp_grpc), ("OTLP over HTTP", &self.otlp_http)];
+        let otlp = otlp.into_iter().filter_map(|(protocol, listener)| {
             Some((protocol, listener.as_ref()?.local_addr().ok()?))
         });
-        bound.collect()
+        let jaeger = self
+            .jaeger_udp
+            .iter()
+            .filter_map(|socket| Some(("Jaeger thrift over UDP", socket.local_addr().ok()?)));
+        otlp.chain(jaeger).collect()
     }
 }
 
@@ -53,10 +66,7 @@ async fn bind(listen: &Listen, flag: &'static str) -> anyhow::Result<Option<TcpL
             Ok(listener) => Some(listener),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::warn!(
-                    error,
-                    "OTLP is taken at the main address only; {flag} names another"
-                );
+                tracing::warn!(flag, error, "OTLP is taken at the main address only");
                 None
             }
         }),

@@ -1,6 +1,6 @@
 //! Where log lines go: standard error, as logfmt or JSON.
 
-use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{FmtSpan, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 
@@ -8,14 +8,15 @@ use crate::cli::{LogFormat, LogLevel};
 
 /// Sets up logging for the whole process; a second call changes nothing.
 pub(crate) fn start(level: LogLevel, format: LogFormat) {
-    let level = match level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error => LevelFilter::ERROR,
+    let filter = match level {
+        // Below that, h2 tells of every frame.
+        LogLevel::Debug => "debug,h2=info",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
     };
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_span_events(FmtSpan::NONE)
         .with_timer(Rfc3339);

@@ -136,10 +136,16 @@ impl Intake {
         Ok(Arrived { bytes: bytes.freeze(), _held: held })
     }
 
-    /// A body that was received elsewhere, of a size that is known.
-    pub(crate) async fn received(&self, bytes: Bytes) -> Result<Arrived, Refusal> {
-        let held = self.arriving.hold(bytes.len()).await?;
-        Ok(Arrived { bytes, _held: held })
+    /// A body that was received elsewhere; `None` if there is no memory for it now.
+    pub(crate) fn try_received(&self, bytes: Bytes) -> Option<Arrived> {
+        let held = self.arriving.try_hold(bytes.len())?;
+        Some(Arrived { bytes, _held: held })
+    }
+
+    /// Puts on the books a message that there is no room for, and nobody to tell.
+    pub(crate) fn dropped(&self, transport: Transport) {
+        self.door(transport).count_message();
+        self.door(transport).count_refusal(Cause::Overloaded);
     }
 
     pub(crate) async fn unpack(

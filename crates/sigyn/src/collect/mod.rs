@@ -6,6 +6,7 @@ mod http;
 mod intake;
 mod jaeger_grpc;
 mod jaeger_http;
+mod jaeger_udp;
 mod otlp_grpc;
 mod otlp_http;
 mod push_grpc;
@@ -18,6 +19,7 @@ use axum::Router;
 
 pub(crate) use counters::{Cause, Counters, Door, Loss, Transport};
 pub(crate) use intake::Intake;
+pub(crate) use jaeger_udp::run as jaeger_udp;
 pub(crate) use otlp_grpc::router as otlp_grpc;
 pub(crate) use otlp_http::router as otlp_http;
 

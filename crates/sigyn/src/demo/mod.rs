@@ -88,8 +88,8 @@ async fn tracer(
         // Another tracer on this machine keeps the well-known ports.
         otlp_grpc: Listen::Nowhere,
         otlp_http: Listen::Nowhere,
-        jaeger_udp_compact: Listen::Nowhere,
-        jaeger_udp_binary: Listen::Nowhere,
+        jaeger_udp_compact: None,
+        jaeger_udp_binary: None,
         max_connections: 512,
         route_prefix: "/".to_owned(),
         ui_dir: None,

@@ -5,7 +5,9 @@
 mod bad_input;
 mod crash;
 mod demo;
+mod doors;
 mod environment;
+mod grpc;
 mod http;
 mod import;
 mod jaeger_api;
