@@ -38,18 +38,23 @@ impl Json {
     }
 
     /// A list of objects, each with the fields that `write` writes.
-    pub(crate) fn list<T>(&mut self, name: &str, items: &[T], write: impl FnMut(&mut Self, &T)) {
+    pub(crate) fn list<'i, T>(
+        &mut self,
+        name: &str,
+        items: &'i [T],
+        write: impl FnMut(&mut Self, &'i T),
+    ) {
         if !items.is_empty() {
             self.list_always(name, items, write);
         }
     }
 
     /// The same even if there are none.
-    pub(crate) fn list_always<T>(
+    pub(crate) fn list_always<'i, T>(
         &mut self,
         name: &str,
-        items: &[T],
-        mut write: impl FnMut(&mut Self, &T),
+        items: &'i [T],
+        mut write: impl FnMut(&mut Self, &'i T),
     ) {
         self.field(name);
         self.0.push('[');

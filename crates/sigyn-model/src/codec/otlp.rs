@@ -7,6 +7,7 @@
 
 mod attribute;
 pub(super) mod facts;
+pub(super) mod groups;
 mod reader;
 pub(super) mod remote;
 mod writer;
@@ -17,8 +18,8 @@ mod tests;
 pub use reader::{decode, decode_within, read};
 pub use writer::encode;
 
-pub(super) use reader::{as_service_name, duration, service_name};
-pub(super) use writer::{end_of, share_origin};
+pub(super) use reader::{as_service_name, duration};
+pub(super) use writer::end_of;
 
 /// The attribute of a resource that names the service.
 pub(super) const SERVICE_NAME: &str = "service.name";

@@ -1,6 +1,7 @@
 //! Writing: one trace, with the processes of its spans beside them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::codec::jaeger::{RefType, Reference, words};
 use crate::codec::json_text::Json;
@@ -81,14 +82,25 @@ impl<'a> OwnIds<'a> {
 
 /// What spans share, as it is written: equal ones become one.
 #[derive(Default)]
-struct Processes {
+struct Processes<'a> {
     written: Vec<String>,
     by_text: HashMap<String, usize>,
+    /// Which was the last span's. Most often it is the next one's too.
+    last: Option<(&'a Span, usize)>,
 }
 
-impl Processes {
+impl<'a> Processes<'a> {
     /// Which process is a span's, counted from one.
-    fn number_of(&mut self, span: &Span) -> usize {
+    fn number_of(&mut self, span: &'a Span) -> usize {
+        let number = match self.last {
+            Some((last, number)) if share_process(last, span) => number,
+            _ => self.find(span),
+        };
+        self.last = Some((span, number));
+        number
+    }
+
+    fn find(&mut self, span: &Span) -> usize {
         let mut json = Json::default();
         let (name, tags) = words::process(span);
         json.object(|json| {
@@ -101,6 +113,16 @@ impl Processes {
             self.written.len()
         })
     }
+}
+
+/// Whether two spans have one process, seen without comparing all that they hold.
+fn share_process(a: &Span, b: &Span) -> bool {
+    let same_resource = match (&a.resource, &b.resource) {
+        (None, None) => true,
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    };
+    same_resource && a.local_endpoint == b.local_endpoint
 }
 
 fn write_span(json: &mut Json, span: &Span, own_ids: &OwnIds<'_>, process: usize) {

@@ -191,7 +191,7 @@ impl<'a> Origin<'a> {
 }
 
 /// The name that a resource gives to its service, as a local endpoint has it.
-pub(in crate::codec) fn service_name(tags: &Tags) -> String {
+pub(super) fn service_name(tags: &Tags) -> String {
     let value = tags.iter().find(|(key, _)| key == SERVICE_NAME).map(|(_, value)| value.text());
     value.map_or_else(String::new, |name| as_service_name(&name))
 }

@@ -1,9 +1,7 @@
 //! Writing: spans of one resource and scope together, in the order in which each first appeared.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use super::{SERVICE_NAME, facts, kind, reader, remote};
+use super::groups::Groups;
+use super::{SERVICE_NAME, facts, kind, remote};
 use crate::codec::proto::{
     put_bytes_field, put_fixed32_field, put_fixed64_field, put_message_field, put_text_field,
     put_varint_field, put_varint_field_always,
@@ -12,7 +10,7 @@ use crate::{Annotation, Kind, Link, Resource, Scope, Span, StatusCode, Tags, Val
 
 /// Writes an `ExportTraceServiceRequest`, spans grouped by resource and scope in order of appearance.
 pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> Vec<u8> {
-    let mut groups = Groups::default();
+    let mut groups: Groups<'_, Vec<u8>, Vec<u8>> = Groups::new(encoded_resource, encoded_scope);
     for span in spans {
         let (service_name, out) = groups.of(span);
         put_message_field(out, 2, |out| write_span(span, service_name, out));
@@ -30,84 +28,6 @@ pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> Vec<u8> {
         });
     }
     out
-}
-
-/// Spans in their encoded form, by what they share. Resources and scopes are compared as they are
-/// written: equal ones become one, whoever holds them.
-#[derive(Default)]
-struct Groups<'a> {
-    groups: Vec<Group>,
-    by_resource: HashMap<Vec<u8>, usize>,
-    /// Where the last span went. Most often the next one goes there too.
-    last: Option<(&'a Span, usize, usize)>,
-}
-
-struct Group {
-    /// The fields of the encoded resource; none if there is none.
-    resource: Vec<u8>,
-    /// What a reader will take from it.
-    service_name: String,
-    scopes: Vec<ScopeGroup>,
-    by_scope: HashMap<Vec<u8>, usize>,
-}
-
-struct ScopeGroup {
-    /// The fields of the encoded scope; none if there is none.
-    scope: Vec<u8>,
-    /// The encoded spans, each with its field's key.
-    spans: Vec<u8>,
-}
-
-impl<'a> Groups<'a> {
-    /// Where a span goes, and the service's name that its resource says.
-    fn of(&mut self, span: &'a Span) -> (&str, &mut Vec<u8>) {
-        let (group, scope) = match self.last {
-            Some((last, group, scope)) if share_origin(last, span) => (group, scope),
-            _ => self.find(span),
-        };
-        self.last = Some((span, group, scope));
-        let group = &mut self.groups[group];
-        (&group.service_name, &mut group.scopes[scope].spans)
-    }
-
-    fn find(&mut self, span: &Span) -> (usize, usize) {
-        let resource = encoded_resource(span);
-        let group = *self.by_resource.entry(resource).or_insert_with_key(|resource| {
-            let service_name = match &span.resource {
-                Some(resource) => reader::service_name(&resource.tags),
-                None => reader::as_service_name(span.service_name().unwrap_or("")),
-            };
-            self.groups.push(Group {
-                resource: resource.clone(),
-                service_name,
-                scopes: Vec::new(),
-                by_scope: HashMap::new(),
-            });
-            self.groups.len() - 1
-        });
-        let Group { scopes, by_scope, .. } = &mut self.groups[group];
-        let scope = span.scope.as_deref().map_or_else(Vec::new, encoded_scope);
-        let scope = *by_scope.entry(scope).or_insert_with_key(|scope| {
-            scopes.push(ScopeGroup { scope: scope.clone(), spans: Vec::new() });
-            scopes.len() - 1
-        });
-        (group, scope)
-    }
-}
-
-/// Whether two spans go to the same place, seen without comparing what they hold.
-pub(in crate::codec) fn share_origin(a: &Span, b: &Span) -> bool {
-    let same_scope = match (&a.scope, &b.scope) {
-        (None, None) => true,
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    };
-    same_scope
-        && match (&a.resource, &b.resource) {
-            (None, None) => a.service_name() == b.service_name(),
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
 }
 
 /// A span without resource but with a local service gets one made up, so that every reader of OTLP

@@ -1,16 +1,16 @@
 //! Writing: spans of one resource and scope together, in the order in which each first appeared.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::codec::json_text::Json;
+use crate::codec::otlp::groups::Groups;
 use crate::codec::otlp::{self, facts, remote};
 use crate::codec::{base64, write_json_str};
 use crate::{Annotation, Kind, Link, Scope, Span, StatusCode, Value};
 
 /// Writes an `ExportTraceServiceRequest`, spans grouped by resource and scope in order of appearance.
 pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> String {
-    let mut groups = Groups::default();
+    let mut groups: Groups<'_, String, Json> = Groups::new(resource, scope);
     for span in spans {
         let (service_name, out) = groups.of(span);
         write_span(out, span, service_name);
@@ -19,71 +19,15 @@ pub fn encode<'a>(spans: impl IntoIterator<Item = &'a Span>) -> String {
     out.object(|out| {
         out.list_always("resourceSpans", &groups.groups, |out, group| {
             out.raw(&group.resource);
-            out.list("scopeSpans", &group.scopes, |out, (scope, spans)| {
-                out.raw(scope);
+            out.list("scopeSpans", &group.scopes, |out, scope| {
+                out.raw(&scope.scope);
                 out.raw("\"spans\":[");
-                out.0.push_str(&spans.0);
+                out.0.push_str(&scope.spans.0);
                 out.0.push(']');
             });
         });
     });
     out.0
-}
-
-/// Spans in their written form, by what they share. Resources and scopes are compared as they are
-/// written: equal ones become one, whoever holds them.
-#[derive(Default)]
-struct Groups<'a> {
-    groups: Vec<Group>,
-    by_resource: HashMap<String, usize>,
-    /// Where the last span went. Most often the next one goes there too.
-    last: Option<(&'a Span, usize, usize)>,
-}
-
-struct Group {
-    /// The fields that say it.
-    resource: String,
-    /// What a reader will take from it.
-    service_name: String,
-    /// Each with its spans, and the commas between them.
-    scopes: Vec<(String, Json)>,
-    by_scope: HashMap<String, usize>,
-}
-
-impl<'a> Groups<'a> {
-    /// Where a span goes, and the service's name that its resource says.
-    fn of(&mut self, span: &'a Span) -> (&str, &mut Json) {
-        let (group, scope) = match self.last {
-            Some((last, group, scope)) if otlp::share_origin(last, span) => (group, scope),
-            _ => self.find(span),
-        };
-        self.last = Some((span, group, scope));
-        let group = &mut self.groups[group];
-        (&group.service_name, &mut group.scopes[scope].1)
-    }
-
-    fn find(&mut self, span: &Span) -> (usize, usize) {
-        let group = *self.by_resource.entry(resource(span)).or_insert_with_key(|written| {
-            let service_name = match &span.resource {
-                Some(resource) => otlp::service_name(&resource.tags),
-                None => otlp::as_service_name(span.service_name().unwrap_or("")),
-            };
-            self.groups.push(Group {
-                resource: written.clone(),
-                service_name,
-                scopes: Vec::new(),
-                by_scope: HashMap::new(),
-            });
-            self.groups.len() - 1
-        });
-        let Group { scopes, by_scope, .. } = &mut self.groups[group];
-        let written = span.scope.as_deref().map_or_else(String::new, scope);
-        let scope = *by_scope.entry(written).or_insert_with_key(|written| {
-            scopes.push((written.clone(), Json::default()));
-            scopes.len() - 1
-        });
-        (group, scope)
-    }
 }
 
 /// The fields that say the resource of a span. One without resource but with a local service gets
