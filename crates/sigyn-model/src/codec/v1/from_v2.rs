@@ -34,7 +34,8 @@ pub(in crate::codec) fn from_v2(span: &Span) -> V1Span<'_> {
         None => ("", "", "sa"),
     };
     // Without a host they would be words like others.
-    if begin > 0 && !first.is_empty() && span.local_endpoint.is_some() {
+    let of_a_kind = begin > 0 && !first.is_empty() && span.local_endpoint.is_some();
+    if of_a_kind {
         out.annotation(begin, first.into(), host());
         if duration > 0 {
             out.annotation(begin.saturating_add(duration), last.into(), host());
@@ -49,6 +50,8 @@ pub(in crate::codec) fn from_v2(span: &Span) -> V1Span<'_> {
     if out.annotations.is_empty() && out.tags.is_empty() && span.local_endpoint.is_some() {
         out.tag("lc".into(), Text::default(), host());
     }
+    // Where nothing else says of which kind it is, `ca` still does of a server.
+    let address = if of_a_kind || address == "ca" { address } else { "sa" };
     out.address(&address.into(), endpoint(span.remote_endpoint.as_ref()));
     out
 }

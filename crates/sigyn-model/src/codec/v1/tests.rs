@@ -376,6 +376,15 @@ proptest! {
     }
 
     #[test]
+    fn who_was_at_the_other_end_comes_back_without_a_time(kind in arbitrary::kind()) {
+        let mut span = arbitrary::sketch("2 - a>b").remove(0);
+        span.kind = kind;
+        let again = read(Format::ZipkinThrift, &zipkin_thrift::encode_list(&[span])).remove(0);
+        prop_assert_eq!(again.remote_service_name(), Some("b"));
+        prop_assert_eq!(again.kind, kind.filter(|kind| *kind == Kind::Server));
+    }
+
+    #[test]
     fn spans_of_calls_come_back_from_thrift(span in arbitrary::plain_span(), begin in 1..1_000_000u64) {
         let mut span = sayable(span);
         span.timestamp = crate::Timestamp::from_micros(begin);
@@ -383,10 +392,6 @@ proptest! {
         span.local_endpoint = Some(Endpoint { port: 80, ..Endpoint::named("Local") });
         if span.kind.is_none() {
             span.set_tag("k", "v");
-        }
-        if span.kind == Some(Kind::Server) && !span.shared && span.duration.is_none() {
-            // Its begin alone looks like a shared span's.
-            return Ok(());
         }
         if let Some(remote) = span.remote_endpoint.as_mut().filter(|_| span.kind == Some(Kind::Server)) {
             remote.service_name = "remote".to_owned();
