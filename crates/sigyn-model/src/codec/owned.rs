@@ -123,8 +123,10 @@ impl SpanSink for SpanVec {
                 flags: link.flags,
             });
         }
-        // Each span gets a copy of it, however short the message says it.
-        self.meter.add(span.local_endpoint.map_or(0, |endpoint| endpoint.service_name.len()))?;
+        // Each span gets a copy of them, however often the message says them: many spans of OTLP share
+        // a service, and a span of Zipkin's v1 may become many of one name.
+        let service_name = span.local_endpoint.map_or(0, |endpoint| endpoint.service_name.len());
+        self.meter.add(span.name.len() + service_name)?;
         self.decoded.spans.push(Span {
             trace_id: span.trace_id,
             parent_id: span.parent_id,

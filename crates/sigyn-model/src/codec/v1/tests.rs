@@ -328,9 +328,28 @@ fn a_span_of_very_many_services_is_an_attack() {
         let words: Vec<String> = (0..services).map(|i| format!("x@1:s{i}")).collect();
         Sketch::new(&words.join(" ")).json()
     };
-    assert_eq!(read(Format::ZipkinJsonV1, of(100).as_bytes()).len(), 100);
-    let refused = decode(Format::ZipkinJsonV1, of(101).as_bytes(), Limits::default()).unwrap_err();
-    assert_eq!(refused.message, "more than 100 services in one span reading List<Span> from json");
+    assert_eq!(read(Format::ZipkinJsonV1, of(32).as_bytes()).len(), 32);
+    let refused = decode(Format::ZipkinJsonV1, of(33).as_bytes(), Limits::default()).unwrap_err();
+    assert_eq!(refused.message, "more than 32 services in one span reading List<Span> from json");
+}
+
+/// One name becomes many: each of them takes room.
+#[test]
+fn the_name_of_all_sides_is_counted_for_each() {
+    let annotations: Vec<String> = (0..32)
+        .map(|i| format!(r#"{{"timestamp":1,"value":"x","endpoint":{{"serviceName":"s{i}"}}}}"#))
+        .collect();
+    let list = format!(
+        r#"[{{"traceId":"1","id":"2","name":"{}","annotations":[{}]}}]"#,
+        "n".repeat(1_000_000),
+        annotations.join(",")
+    );
+    let within = |bytes_max| {
+        let limits = Limits { bytes_max, ..Limits::default() };
+        decode(Format::ZipkinJsonV1, list.as_bytes(), limits).is_ok()
+    };
+    assert!(within(40_000_000));
+    assert!(!within(30_000_000));
 }
 
 #[test]

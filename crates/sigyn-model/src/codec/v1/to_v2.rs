@@ -6,8 +6,8 @@ use crate::codec::sink::{SpanSink, TagRef, Text, ValueRef};
 use crate::codec::zipkin::{duration, put_annotation, timestamp};
 use crate::{Kind, SpanId, TraceId};
 
-/// Sides that one span may have. There are two to a call; a thousand would be an attack.
-const SIDES_MAX: usize = 100;
+/// Sides that one span may have. There are two to a call; a hundred would be an attack.
+const SIDES_MAX: usize = 32;
 
 /// Makes v2 spans of v1 spans.
 #[derive(Debug, Default)]
