@@ -101,6 +101,7 @@ def sigyn():
     folder = os.path.join(server.SCRATCH, f"import-data-{os.getpid()}")
     # Real traces are years old: nothing may be forgotten for its age.
     flags = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.path={folder}", "--storage.retention.time=0"]
+    flags += ["--otlp.grpc.listen-address=", "--otlp.http.listen-address="]
     return Program("sigyn", [BINARY, "serve", *flags], port, {})
 
 
@@ -348,9 +349,6 @@ def main():
         try:
             now_us = int(time.time() * 1_000_000)
             ids, spans = fill(source, now_us)
-            deadline = time.monotonic() + 60
-            while source.get("/api/v2/trace/" + ids[-1]) is None and time.monotonic() < deadline:
-                time.sleep(0.1)
             all_of_it = {"traces": len(ids), "spans": spans, "refused": 0}
 
             dry, _ = run_import(source, target, "--dry-run")
