@@ -1,10 +1,13 @@
 /** Zipkin's own routes: what there is to ask for, and a trace as it came. */
 
-import { get, getJson } from './client';
+import { get, getData, getJson } from './client';
 
 async function names(attempt: string, path: string, params: Record<string, string>): Promise<string[]> {
-  const body = await getJson(attempt, path, params);
-  return Array.isArray(body) ? body.filter((name): name is string => typeof name === 'string') : [];
+  return strings(await getJson(attempt, path, params));
+}
+
+function strings(list: unknown): string[] {
+  return Array.isArray(list) ? list.filter((name): name is string => typeof name === 'string') : [];
 }
 
 export function fetchServices(): Promise<string[]> {
@@ -19,12 +22,13 @@ export function fetchRemoteServices(serviceName: string): Promise<string[]> {
   return names('cannot list the remote services', 'zipkin/api/v2/remoteServices', { serviceName });
 }
 
-export function fetchTagKeys(): Promise<string[]> {
-  return names('cannot list the tag keys', 'zipkin/api/v2/autocompleteKeys', {});
+/** Every key that is stored; Zipkin's own route lists only those that an operator chose. */
+export async function fetchTagKeys(): Promise<string[]> {
+  return strings(await getData('cannot list the tag keys', 'api/v1/tags'));
 }
 
-export function fetchTagValues(key: string): Promise<string[]> {
-  return names('cannot list the tag values', 'zipkin/api/v2/autocompleteValues', { key });
+export async function fetchTagValues(key: string): Promise<string[]> {
+  return strings(await getData('cannot list the tag values', 'api/v1/tags/values', { key }));
 }
 
 export async function fetchTraceJson(traceId: string, abort?: AbortSignal): Promise<string> {

@@ -22,7 +22,7 @@ export function StatusPage() {
             <h1>Status</h1>
             <p class="lead">
               What this server is and holds. Everything else it counts is in{' '}
-              <a href={href('/metrics')}>its metrics</a>.
+              <a href={href('/prometheus')}>its metrics</a>.
             </p>
           </div>
         </header>
