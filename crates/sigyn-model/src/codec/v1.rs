@@ -12,8 +12,10 @@ mod tests;
 pub(super) use from_v2::from_v2;
 pub(super) use to_v2::Converter;
 
+use std::borrow::Cow;
+
 use super::draft::EndpointDraft;
-use super::sink::Text;
+use super::sink::{Text, lower_case};
 use super::{ANNOTATIONS_MAX, OverLimit};
 use crate::value::TAGS_MAX;
 
@@ -125,11 +127,24 @@ impl<'a> V1Span<'a> {
     }
 }
 
-/// An endpoint with nothing in it is none.
+/// An endpoint with nothing in it is none. Its name is lower-cased once, however often it will be compared.
 fn present(host: EndpointDraft<'_>) -> Option<EndpointDraft<'_>> {
-    (!host.service_name.is_empty() || !host.address.is_empty()).then_some(host)
+    if host.service_name.is_empty() && host.address.is_empty() {
+        return None;
+    }
+    let name = match host.service_name {
+        Text::Str(name) => Cow::Borrowed(name),
+        Text::Bytes(name) => String::from_utf8_lossy(name),
+        Text::Owned(name) => Cow::Owned(name),
+        escaped @ Text::Escaped(_) => Cow::Owned(escaped.read().into_owned()),
+    };
+    let service_name = match lower_case(name) {
+        Cow::Borrowed(name) => Text::Str(name),
+        Cow::Owned(name) => Text::Owned(name),
+    };
+    Some(EndpointDraft { service_name, ..host })
 }
 
 fn same_service(a: &EndpointDraft<'_>, b: &EndpointDraft<'_>) -> bool {
-    a.service_name.to_lowercase() == b.service_name.to_lowercase()
+    a.service_name.read() == b.service_name.read()
 }
