@@ -11,7 +11,8 @@ use crate::progress::Progress;
 
 pub(crate) const PATH: &str = "CATALOG";
 const MAGIC: &[u8; 8] = b"SIGYNCAT";
-const VERSION: u32 = 1;
+/// Goes up with that of the blocks, too: a program must not serve less than it stores.
+const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Catalog {
@@ -157,7 +158,7 @@ mod tests {
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         assert_eq!(
             Catalog::decode(&bytes).unwrap_err().to_string(),
-            "format 9, and this program knows 1"
+            "format 9, and this program knows 2"
         );
     }
 }

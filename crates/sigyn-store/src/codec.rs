@@ -54,7 +54,8 @@ mod flag {
     pub(super) const LINKS: u64 = 1 << 17;
     pub(super) const TRACE_STATE: u64 = 1 << 18;
     pub(super) const DROPPED: u64 = 1 << 19;
-    pub(super) const ALL: u64 = (1 << 20) - 1;
+    pub(super) const FLAGS: u64 = 1 << 20;
+    pub(super) const ALL: u64 = (1 << 21) - 1;
 }
 
 /// The first byte of a value.

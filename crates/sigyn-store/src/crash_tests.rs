@@ -493,12 +493,21 @@ fn foreign_and_newer_files_are_refused_in_a_sentence() {
         let error = open_with(&disk, options(), Clock::System).unwrap_err().to_string();
         assert!(error.ends_with(expected), "{error}");
     };
-    let newer_header = |bytes: &mut Vec<u8>| {
-        bytes[8] = 2;
-        let crc = crc32c::crc32c(&bytes[..60]);
-        bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    let header_of = |version: u8| {
+        move |bytes: &mut Vec<u8>| {
+            bytes[8] = version;
+            let crc = crc32c::crc32c(&bytes[..60]);
+            bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+        }
     };
-    check("wal", &newer_header, "the segment has format 2, and this program knows 1");
+    check("wal", &header_of(1), "the segment has format 1, and this program knows 2");
+    check("wal", &header_of(3), "the segment has format 3, and this program knows 2");
+    let older_catalog = |bytes: &mut Vec<u8>| {
+        bytes[8] = 1;
+        bytes.truncate(bytes.len() - 4);
+        bytes.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
+    };
+    check("CATALOG", &older_catalog, "format 1, and this program knows 2");
     let newer = |bytes: &mut Vec<u8>| *bytes = b"sigyn-store version 7\n".to_vec();
     check("IDENTITY", &newer, "format 7, and this program knows 1");
     let other = |bytes: &mut Vec<u8>| {

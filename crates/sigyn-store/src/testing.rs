@@ -117,7 +117,7 @@ pub(crate) fn span(random: &mut Rng) -> Span {
             trace_state: word(random),
             tags: tags(random),
             dropped_tags: random.u32(0..2),
-            flags: 0,
+            flags: random.u32(0..2) * 0x101,
         });
     }
     if one_in(random, 8) {
@@ -126,16 +126,24 @@ pub(crate) fn span(random: &mut Rng) -> Span {
         span.dropped_annotations = random.u32(0..2);
         span.dropped_links = random.u32(..);
     }
+    if one_in(random, 4) {
+        span.flags = if random.bool() { 0x101 } else { random.u32(..) };
+    }
     if one_in(random, 3) {
         span.scope = Some(Arc::new(Scope {
             name: word(random),
             version: word(random),
             tags: tags(random),
-            ..Scope::default()
+            dropped_tags: random.u32(0..2),
+            schema_url: word(random),
         }));
     }
     if one_in(random, 3) {
-        span.resource = Some(Arc::new(Resource { tags: tags(random), ..Resource::default() }));
+        span.resource = Some(Arc::new(Resource {
+            tags: tags(random),
+            dropped_tags: random.u32(0..2),
+            schema_url: word(random),
+        }));
     }
     if one_in(random, 3) {
         let labels = [("job", word(random)), ("pod", random.u8(0..3).to_string())];

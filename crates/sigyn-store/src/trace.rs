@@ -89,9 +89,9 @@ impl<T> Numbers<T> {
 impl Said {
     /// All that a span says, without the target that it came from.
     fn by(&mut self, span: &Span) -> Vec<u8> {
-        let resource = self
-            .resources
-            .of(span.resource.as_ref(), |resource| encoded(|encoder| encoder.tags(&resource.tags)));
+        let resource = self.resources.of(span.resource.as_ref(), |resource| {
+            encoded(|encoder| encoder.resource_content(resource))
+        });
         let scope = self
             .scopes
             .of(span.scope.as_ref(), |scope| encoded(|encoder| encoder.scope_content(scope)));

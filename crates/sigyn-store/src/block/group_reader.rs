@@ -152,8 +152,7 @@ impl Known {
         if let Some(resource) = self.resources.get(bytes) {
             return Ok(resource.clone());
         }
-        let resource =
-            Arc::new(Resource { tags: Decoder::new(bytes).tags()?, ..Resource::default() });
+        let resource = Arc::new(Decoder::new(bytes).resource_content()?);
         self.resources.insert(bytes.to_vec(), resource.clone());
         Ok(resource)
     }

@@ -164,7 +164,7 @@ impl<'a> GroupBuilder<'a> {
         self.target_values.push_list(values, 2, def_empty);
         self.resource.push_optional(span.resource.as_ref().map(|resource| {
             let bytes = strings.resources.entry(Arc::as_ptr(resource));
-            bytes.or_insert_with(|| encoded(|encoder| encoder.tags(&resource.tags))).clone()
+            bytes.or_insert_with(|| encoded(|encoder| encoder.resource_content(resource))).clone()
         }));
         self.scope.push_optional(span.scope.as_ref().map(|scope| {
             let bytes = strings.scopes.entry(Arc::as_ptr(scope));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// The key in the footer's metadata under which the sections' places stand.
 pub(crate) const METADATA_KEY: &str = "sigyn.index";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No section is larger when it is decompressed.
 const RAW_BYTES_MAX: usize = 1 << 30;
 
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(sections.to_string().parse(), Ok(sections));
         assert_eq!(index.unpack(&packed).unwrap(), b"index");
         assert_eq!(tags.unpack(&packed), Err(SectionError::Damaged));
-        assert_eq!("2 1 1 1 1".parse::<Sections>(), Err(SectionError::Version));
-        assert_eq!("1 1 1".parse::<Sections>(), Err(SectionError::Damaged));
+        assert_eq!("1 1 1 1 1".parse::<Sections>(), Err(SectionError::Version));
+        assert_eq!("2 1 1".parse::<Sections>(), Err(SectionError::Damaged));
     }
 }

@@ -231,6 +231,9 @@ impl<'a> Decoder<'a> {
             span.dropped_annotations = self.uint_as()?;
             span.dropped_links = self.uint_as()?;
         }
+        if flags & flag::FLAGS != 0 {
+            span.flags = self.uint_as()?;
+        }
         Ok(())
     }
 
@@ -273,7 +276,7 @@ impl<'a> Decoder<'a> {
             trace_state: self.string()?,
             tags: self.tags()?,
             dropped_tags: self.uint_as()?,
-            flags: 0,
+            flags: self.uint_as()?,
         })
     }
 
@@ -319,7 +322,7 @@ impl<'a> Decoder<'a> {
     fn resource(&mut self) -> Result<Arc<Resource>> {
         match self.uint_as::<usize>()? {
             0 => {
-                let resource = Arc::new(Resource { tags: self.tags()?, ..Resource::default() });
+                let resource = Arc::new(self.resource_content()?);
                 self.resources.push(resource.clone());
                 Ok(resource)
             }
@@ -340,12 +343,21 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    pub(crate) fn resource_content(&mut self) -> Result<Resource> {
+        Ok(Resource {
+            tags: self.tags()?,
+            dropped_tags: self.uint_as()?,
+            schema_url: self.string()?,
+        })
+    }
+
     pub(crate) fn scope_content(&mut self) -> Result<Scope> {
         Ok(Scope {
             name: self.string()?,
             version: self.string()?,
             tags: self.tags()?,
-            ..Scope::default()
+            dropped_tags: self.uint_as()?,
+            schema_url: self.string()?,
         })
     }
 

@@ -160,8 +160,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// What few spans have: status, links, trace state, counts of what was dropped. Which of them
-    /// follow, the span's flags say.
+    /// What few spans have: status, links, trace state, counts of what was dropped, OTLP's flags.
+    /// Which of them follow, the first number of the span says.
     pub(crate) fn rare(&mut self, span: &'a Span) {
         if span.status != Status::default() {
             self.byte(match span.status.code {
@@ -183,6 +183,9 @@ impl<'a> Encoder<'a> {
         let dropped = [span.dropped_tags, span.dropped_annotations, span.dropped_links];
         if dropped != [0; 3] {
             dropped.iter().for_each(|count| self.uint(u64::from(*count)));
+        }
+        if span.flags != 0 {
+            self.uint(u64::from(span.flags));
         }
     }
 
@@ -226,6 +229,7 @@ impl<'a> Encoder<'a> {
         self.string(&link.trace_state);
         self.tags(&link.tags);
         self.uint(u64::from(link.dropped_tags));
+        self.uint(u64::from(link.flags));
     }
 
     pub(crate) fn tags(&mut self, tags: &'a Tags) {
@@ -302,7 +306,7 @@ impl<'a> Encoder<'a> {
             return;
         }
         self.uint(0);
-        self.one_shared(|encoder| encoder.tags(&resource.tags));
+        self.one_shared(|encoder| encoder.resource_content(resource));
         self.resources.insert(Arc::as_ptr(resource), self.resources.len() as u64 + 1);
     }
 
@@ -322,10 +326,18 @@ impl<'a> Encoder<'a> {
         self.shared_bytes_max = self.shared_bytes_max.max(self.expanded - before);
     }
 
+    pub(crate) fn resource_content(&mut self, resource: &'a Resource) {
+        self.tags(&resource.tags);
+        self.uint(u64::from(resource.dropped_tags));
+        self.string(&resource.schema_url);
+    }
+
     pub(crate) fn scope_content(&mut self, scope: &'a Scope) {
         self.string(&scope.name);
         self.string(&scope.version);
         self.tags(&scope.tags);
+        self.uint(u64::from(scope.dropped_tags));
+        self.string(&scope.schema_url);
     }
 
     pub(crate) fn progress(&mut self, progress: &'a TargetProgress) {
@@ -399,6 +411,7 @@ pub(crate) fn rare_flags(span: &Span) -> u64 {
             span.dropped_tags != 0 || span.dropped_annotations != 0 || span.dropped_links != 0,
             flag::DROPPED,
         ),
+        (span.flags != 0, flag::FLAGS),
     ]
     .into_iter()
     .filter(|(is_there, _)| *is_there)

@@ -17,7 +17,7 @@ pub(super) struct Origins {
     resources: Numbered<Resource>,
     scopes: Numbered<Scope>,
     targets: Numbered<Labels>,
-    /// How resources were written, and which resource each is.
+    /// How resources were written, behind the schema that was named for them, and which each is.
     spellings: Interner,
     spelled: Vec<u32>,
     /// Three numbers of four bytes: resource, scope, target.
@@ -29,6 +29,7 @@ pub(super) struct Origins {
     /// The target of spans that are read.
     target: u32,
     scratch: Vec<u8>,
+    spelling: Vec<u8>,
 }
 
 /// Numbers of what a span comes from.
@@ -62,6 +63,7 @@ impl Origins {
             now_number: 0,
             target: 0,
             scratch: Vec::new(),
+            spelling: Vec::new(),
         }
     }
 
@@ -104,25 +106,34 @@ impl Origins {
     }
 
     fn resource(&mut self, resource: &ResourceRef<'_>) -> u32 {
-        let hash = self.spellings.hash(resource.wire);
-        if !resource.wire.is_empty()
-            && let Some(spelling) = self.spellings.find(resource.wire, hash)
-        {
+        if resource.wire.is_empty() {
+            return self.new_resource(resource);
+        }
+        // Where the schema stands, the bytes of the resource do not.
+        self.spelling.clear();
+        put_text(&mut self.spelling, &resource.schema_url.read());
+        self.spelling.extend_from_slice(resource.wire);
+        let hash = self.spellings.hash(&self.spelling);
+        if let Some(spelling) = self.spellings.find(&self.spelling, hash) {
             return self.spelled[spelling as usize];
         }
+        let number = self.new_resource(resource);
+        if !self.spellings.is_full() {
+            self.spellings.add(&self.spelling, hash);
+            grow(&mut self.spelled, 1);
+            self.spelled.push(number);
+        }
+        number
+    }
+
+    fn new_resource(&mut self, resource: &ResourceRef<'_>) -> u32 {
         let owned = Resource {
             tags: owned(resource.tags),
             dropped_tags: resource.dropped_tags,
             schema_url: resource.schema_url.read().into_owned(),
         };
         put_resource(&mut self.scratch, &owned);
-        let number = self.resources.put(&self.scratch, || Arc::new(owned));
-        if !resource.wire.is_empty() && !self.spellings.is_full() {
-            self.spellings.add(resource.wire, hash);
-            grow(&mut self.spelled, 1);
-            self.spelled.push(number);
-        }
-        number
+        self.resources.put(&self.scratch, || Arc::new(owned))
     }
 
     pub(super) fn set_target(&mut self, target: Option<&Arc<Labels>>) {
@@ -193,6 +204,7 @@ impl Origins {
             + room(&self.spelled)
             + self.origins.bytes()
             + self.scratch.capacity()
+            + self.spelling.capacity()
     }
 }
 

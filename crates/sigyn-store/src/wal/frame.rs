@@ -3,7 +3,7 @@
 /// The directory of segments.
 pub(crate) const DIR: &str = "wal";
 const MAGIC: &[u8; 8] = b"SIGYNWAL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 pub(crate) const HEADER_BYTES: usize = 64;
 /// Before a frame's payload: `len u32 | crc32c u32 | type u8 | seq u64`, little endian.
 pub(crate) const PREFIX_BYTES: usize = 17;
