@@ -4,9 +4,30 @@ use ::thrift::protocol::TType;
 use prost::Message;
 use sigyn_model::codec::{Format, Limits, decode};
 
-use crate::proto;
+use crate::proto::{self, field_numbers, stands_twice};
 use crate::thrift::{self, Protocol, Thrift};
 use crate::{Theirs, Trouble};
+
+/// The same request with spans that are still bytes: one that is malformed takes no other with it.
+#[derive(prost::Message)]
+struct RawPostSpans {
+    #[prost(message, optional, tag = "1")]
+    batch: Option<RawBatch>,
+}
+
+#[derive(prost::Message)]
+struct RawBatch {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    spans: Vec<Vec<u8>>,
+    #[prost(message, optional, tag = "2")]
+    process: Option<Process>,
+}
+
+#[derive(prost::Message)]
+struct RawSpan {
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    logs: Vec<Vec<u8>>,
+}
 
 #[derive(prost::Message)]
 struct PostSpans {
@@ -252,16 +273,36 @@ fn tag(tree: &Thrift) -> Result<KeyValue, Trouble> {
 
 /// Protobuf to thrift.
 pub(crate) fn read_proto(body: &[u8]) -> Result<Theirs, Trouble> {
-    let request: PostSpans = proto::decode(body)?;
+    let request: RawPostSpans = proto::decode(body)?;
     let batch = request.batch.ok_or(Trouble::Unclear)?;
     let process = batch.process.ok_or(Trouble::Unclear)?;
     let process = Thrift::Struct(vec![
         (1, Thrift::Bytes(process.service_name)),
         (2, list(process.tags.iter().map(tag_of_proto))?),
     ]);
-    let spans = list(batch.spans.iter().map(span_of_proto))?;
-    let tree = Thrift::Struct(vec![(1, process), (2, spans)]);
-    said_again(Format::JaegerThrift, &thrift::write(Protocol::Binary, &tree))
+    let (mut spans, mut malformed) = (Vec::new(), 0);
+    for bytes in &batch.spans {
+        // A process of its own, which thrift cannot say; and times that stand twice, which prost merges.
+        let twice = stands_twice(bytes, 6) || stands_twice(bytes, 7);
+        if twice || field_numbers(bytes).contains(&10) {
+            return Err(Trouble::Unclear);
+        }
+        match proto::decode(bytes) {
+            Ok(RawSpan { logs }) if logs.iter().any(|log| stands_twice(log, 1)) => {
+                return Err(Trouble::Unclear);
+            }
+            Ok(RawSpan { .. }) => match proto::decode(bytes) {
+                Ok(span) => spans.push(span_of_proto(&span)?),
+                Err(Trouble::Bad(_)) => malformed += 1,
+                Err(unclear) => return Err(unclear),
+            },
+            Err(Trouble::Bad(_)) => malformed += 1,
+            Err(unclear) => return Err(unclear),
+        }
+    }
+    let tree = Thrift::Struct(vec![(1, process), (2, Thrift::List(TType::Struct, spans))]);
+    let theirs = said_again(Format::JaegerThrift, &thrift::write(Protocol::Binary, &tree))?;
+    Ok(Theirs { problems: theirs.problems + malformed, ..theirs })
 }
 
 fn list(values: impl Iterator<Item = Result<Thrift, Trouble>>) -> Result<Thrift, Trouble> {

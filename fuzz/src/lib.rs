@@ -35,6 +35,9 @@ enum Trouble {
     Unclear,
 }
 
+/// What we say of a number that has no room where it stands.
+const WRAPPED: [&str; 2] = ["where a smaller number belongs", "a varint of more than 64 bits"];
+
 /// Reads a body both ways. Panics where they disagree.
 pub fn check(format: Format, body: &[u8]) {
     let ours = decode(format, body, Limits::default());
@@ -54,6 +57,8 @@ pub fn check(format: Format, body: &[u8]) {
     let unclear = matches!(theirs, Err(Trouble::Unclear));
     match (ours, theirs) {
         _ if unclear => {}
+        // The `thrift` crate wraps numbers that have no room where they stand.
+        (Err(ours), Ok(_)) if WRAPPED.iter().any(|text| ours.message.contains(text)) => {}
         (Ok(ours), Ok(theirs)) => compare(format, &ours, &theirs),
         (Err(_), Err(_)) => {}
         (Ok(ours), Err(theirs)) => panic!("{format:?}: read as {ours:?}, which is {theirs:?}"),

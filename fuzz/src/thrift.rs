@@ -43,9 +43,11 @@ pub(crate) fn read(protocol: Protocol, list: bool, body: &[u8]) -> Result<Thrift
 fn value(input: &mut dyn TInputProtocol, kind: TType, depth: u32) -> Result<Thrift, Trouble> {
     // How deep is too deep is each reader's own affair.
     let depth = depth.checked_sub(1).ok_or(Trouble::Unclear)?;
-    // A size below zero is an empty list to us; numbers that do not fit are wrapped or refused.
+    // A size below zero is an empty list to us; how long is too long each says for itself.
     let bad = |error: ::thrift::Error| match error.to_string() {
-        text if ["negative", "bad data"].iter().any(|open| text.contains(open)) => Trouble::Unclear,
+        text if ["negative", "bad data", "too long"].iter().any(|open| text.contains(open)) => {
+            Trouble::Unclear
+        }
         text => Trouble::Bad(text),
     };
     Ok(match kind {
@@ -79,11 +81,8 @@ fn value(input: &mut dyn TInputProtocol, kind: TType, depth: u32) -> Result<Thri
             let values = elements(input, list.element_type, list.size, depth)?;
             Thrift::List(list.element_type, values)
         }
-        TType::Set => {
-            let set = input.read_set_begin().map_err(bad)?;
-            elements(input, set.element_type, set.size, depth)?;
-            Thrift::Other
-        }
+        // A set where a list belongs is a list to us.
+        TType::Set => return Err(Trouble::Unclear),
         TType::Map => {
             let map = input.read_map_begin().map_err(bad)?;
             for _ in 0..map.size.max(0) {

@@ -20,7 +20,8 @@ fn said_again(format: Format, body: &[u8]) -> Result<Theirs, Trouble> {
 
 /// A list of thrift spans.
 pub(crate) fn read_thrift(protocol: Protocol, body: &[u8]) -> Result<Theirs, Trouble> {
-    if body.is_empty() {
+    // Of what type a list says its elements to be is of no interest to us.
+    if body.first().is_none_or(|first| first & 0x0f != 12) {
         return Err(Trouble::Unclear);
     }
     let Thrift::List(kind, spans) = thrift::read(protocol, true, body)? else {
