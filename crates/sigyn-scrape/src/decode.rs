@@ -7,26 +7,37 @@ use sigyn_model::codec::{self, DecodeError, Decoded, Limits};
 use sigyn_model::pull::media;
 use sigyn_model::{Endpoint, Labels, Span};
 
-/// The formats we ask for, best first. One that cannot be read yet is not offered.
+/// The formats we ask for, best first.
 pub(crate) fn accept() -> String {
-    format!("{}, {};q=0.5", media::OTLP, media::ZIPKIN_JSON)
+    let weighted = [
+        (media::ZIPKIN_PROTO3, "0.8"),
+        (media::OTLP_JSON, "0.6"),
+        (media::ZIPKIN_JSON, "0.5"),
+        (media::THRIFT, "0.1"),
+    ];
+    let others: String =
+        weighted.iter().map(|(media_type, weight)| format!(", {media_type};q={weight}")).collect();
+    format!("{}{others}", media::OTLP)
 }
 
 /// What a `Content-Type` says of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    Otlp,
+    Named(codec::Format),
     /// Protobuf of no named message: of a target that speaks the protocol it is OTLP.
     Protobuf,
-    ZipkinJson,
-    /// Spans, in a format that this version does not read.
-    Unread(&'static str),
+    /// A list of Zipkin's v1 spans, in one of two protocols.
+    Thrift,
     NotSpans,
-    /// No type at all. A 2017 Loki client names none and means Thrift; most others have no spans.
+    /// No type, or the one that a library gives to bytes that it knows nothing of. A 2017 Loki client
+    /// names none and means thrift; most others have no spans.
     Untyped,
 }
 
 impl Format {
+    pub(crate) const OTLP: Self = Self::Named(codec::Format::OtlpProto);
+    pub(crate) const ZIPKIN_JSON: Self = Self::Named(codec::Format::ZipkinJsonV2);
+
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Untyped };
         let Ok(text) = value.to_str() else { return Self::NotSpans };
@@ -40,51 +51,68 @@ impl Format {
         match media_type.as_str() {
             media::PROTOBUF | "application/protobuf" => match parameter("messageType") {
                 None => Self::Protobuf,
-                Some(media::OTLP_MESSAGE) => Self::Otlp,
-                Some(media::ZIPKIN_PROTO3_MESSAGE) => Self::Unread("Zipkin proto3"),
+                Some(media::OTLP_MESSAGE) => Self::OTLP,
+                Some(media::ZIPKIN_PROTO3_MESSAGE) => Self::Named(codec::Format::ZipkinProto3),
                 Some(_) => Self::NotSpans,
             },
             media::ZIPKIN_JSON => match parameter("profile") {
-                None => Self::ZipkinJson,
-                Some(media::OTLP_PROFILE) => Self::Unread("OTLP JSON"),
+                None => Self::ZIPKIN_JSON,
+                Some(media::OTLP_PROFILE) => Self::Named(codec::Format::OtlpJson),
                 Some(_) => Self::NotSpans,
             },
-            media::THRIFT => Self::Unread("Thrift"),
+            media::THRIFT | "application/x-thrift" | "application/vnd.apache.thrift.binary" => {
+                Self::Thrift
+            }
+            "application/octet-stream" => Self::Untyped,
             _ => Self::NotSpans,
         }
     }
 
-    /// Whether this version reads it. Of a format that it does not, another body is no better.
+    /// Whether there is any use in another body of this type after one that could not be read.
     pub(crate) fn is_read(self) -> bool {
-        matches!(self, Self::Otlp | Self::Protobuf | Self::ZipkinJson)
+        self != Self::NotSpans
     }
 
     pub(crate) fn decode(self, body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
-        match self {
-            Self::Otlp | Self::Protobuf => codec::otlp::decode_within(body, limits),
-            Self::ZipkinJson => codec::json_v2::decode_list_within(body, limits)
-                .map(|spans| Decoded { spans, problems: Vec::new() }),
-            Self::Unread(name) => {
-                Err(DecodeError::new(format!("this version does not read {name}")))
+        let format = match self {
+            Self::Named(format) => format,
+            Self::Protobuf => codec::Format::OtlpProto,
+            Self::Thrift => thrift(body),
+            Self::Untyped if thrift(body) == codec::Format::ZipkinThriftCompact => {
+                codec::Format::ZipkinThriftCompact
             }
-            Self::NotSpans => Err(DecodeError::new("the content type is not one of spans")),
-            Self::Untyped => Err(DecodeError::new("the answer names no content type")),
-        }
+            Self::Untyped => return Err(DecodeError::new("the answer names no content type")),
+            Self::NotSpans => {
+                return Err(DecodeError::new("the content type is not one of spans"));
+            }
+        };
+        codec::decode(format, body, limits)
     }
 
     /// Whether a body that cannot be decoded was meant to be spans, where nothing else says so: many a
     /// service answers every path with some JSON, or with a protobuf of its own.
     pub(crate) fn claims_spans(self, body: &[u8]) -> bool {
         match self {
-            Self::Otlp | Self::Unread(_) => true,
-            Self::ZipkinJson => {
+            Self::ZIPKIN_JSON => {
                 let beginning = &body[..body.len().min(BEGINNING)];
                 let first = beginning.iter().find(|byte| !byte.is_ascii_whitespace());
                 let key = b"\"traceId\"";
                 first == Some(&b'[') && beginning.windows(key.len()).any(|window| window == key)
             }
+            Self::Named(_) | Self::Thrift => true,
             Self::Protobuf | Self::NotSpans | Self::Untyped => false,
         }
+    }
+}
+
+/// The protocol of a list of structs. The binary one begins with their kind, and four bytes of a count
+/// follow; the compact one has both in its first byte, or a sign there that the count follows.
+fn thrift(body: &[u8]) -> codec::Format {
+    const STRUCT: u8 = 12;
+    match body {
+        [STRUCT, _, _, _, _, ..] => codec::Format::ZipkinThrift,
+        [first, ..] if first & 0xf == STRUCT => codec::Format::ZipkinThriftCompact,
+        _ => codec::Format::ZipkinThrift,
     }
 }
 
@@ -130,13 +158,16 @@ mod tests {
         check(None, Format::Untyped);
         check(Some("application/x-protobuf"), Format::Protobuf);
         check(Some("Application/Protobuf"), Format::Protobuf);
-        check(Some("application/vnd.apache.thrift.compact"), Format::Unread("Thrift"));
-        check(Some("application/json"), Format::ZipkinJson);
-        check(Some("application/json; charset=utf-8"), Format::ZipkinJson);
-        check(Some("application/json; profile=\"otlp\""), Format::Unread("OTLP JSON"));
+        check(Some("application/vnd.apache.thrift.compact"), Format::Thrift);
+        check(Some("application/x-thrift"), Format::Thrift);
+        check(Some("application/octet-stream"), Format::Untyped);
+        check(Some("application/json"), Format::ZIPKIN_JSON);
+        check(Some("application/json; charset=utf-8"), Format::ZIPKIN_JSON);
+        let otlp_json = Format::Named(codec::Format::OtlpJson);
+        check(Some("application/json; profile=\"otlp\""), otlp_json);
         check(
             Some("application/x-protobuf; messageType=\"zipkin.proto3.ListOfSpans\""),
-            Format::Unread("Zipkin proto3"),
+            Format::Named(codec::Format::ZipkinProto3),
         );
         check(
             Some("application/x-protobuf;messagetype=io.prometheus.client.MetricFamily"),
@@ -144,7 +175,7 @@ mod tests {
         );
         check(Some("text/html; charset=utf-8"), Format::NotSpans);
         check(Some("text/plain; version=0.0.4"), Format::NotSpans);
-        check(Some(media::OTLP), Format::Otlp);
+        check(Some(media::OTLP), Format::OTLP);
     }
 
     #[test]
@@ -152,14 +183,41 @@ mod tests {
         let check = |format: Format, body: &str, expected| {
             assert_eq!(format.claims_spans(body.as_bytes()), expected, "{format:?} {body}");
         };
-        check(Format::ZipkinJson, " [{\"traceId\":7}]", true);
-        check(Format::ZipkinJson, "{\"traceId\":7}", false);
-        check(Format::ZipkinJson, "[{\"name\":7}]", false);
-        check(Format::ZipkinJson, "", false);
-        check(Format::Otlp, "?", true);
-        check(Format::Unread("Thrift"), "?", true);
+        check(Format::ZIPKIN_JSON, " [{\"traceId\":7}]", true);
+        check(Format::ZIPKIN_JSON, "{\"traceId\":7}", false);
+        check(Format::ZIPKIN_JSON, "[{\"name\":7}]", false);
+        check(Format::ZIPKIN_JSON, "", false);
+        check(Format::OTLP, "?", true);
+        check(Format::Thrift, "?", true);
         check(Format::Protobuf, "?", false);
         check(Format::Untyped, "?", false);
+    }
+
+    #[test]
+    fn whatever_is_asked_for_is_read() {
+        let span = Span::new(TraceId::new(1).unwrap(), SpanId::new(2).unwrap());
+        let spans = [span];
+        let check = |content_type: &'static str, body: &[u8]| {
+            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+            let format = Format::of(&HeaderMap::from_iter(headers));
+            let decoded = format.decode(body, Limits::default()).map(|decoded| decoded.spans.len());
+            assert_eq!(decoded, Ok(1), "{content_type}");
+        };
+        check(media::OTLP, &codec::otlp::encode(&spans));
+        check("application/x-protobuf", &codec::otlp::encode(&spans));
+        check(media::ZIPKIN_PROTO3, &codec::zipkin_proto3::encode_list(&spans));
+        check(media::OTLP_JSON, codec::otlp_json::encode(&spans).as_bytes());
+        check(media::ZIPKIN_JSON, codec::json_v2::encode_list(&spans).as_bytes());
+        check(media::THRIFT, &codec::zipkin_thrift::encode_list_compact(&spans));
+        check("application/x-thrift", &codec::zipkin_thrift::encode_list_compact(&spans));
+        check("application/x-thrift", &codec::zipkin_thrift::encode_list(&spans));
+        check("application/octet-stream", &codec::zipkin_thrift::encode_list_compact(&spans));
+        let asked = accept();
+        for media_type in
+            [media::OTLP, media::ZIPKIN_PROTO3, media::OTLP_JSON, media::ZIPKIN_JSON, media::THRIFT]
+        {
+            assert!(asked.contains(media_type), "{asked}");
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Fetcher {
             return Ok(Received::Empty { status, answer, clock });
         }
         let format = Format::of(&head.headers);
-        if answer.is_none() && matches!(format, Format::NotSpans | Format::Untyped) {
+        if answer.is_none() && format == Format::NotSpans {
             let reason = not_spans(&head.headers);
             return Ok(Received::Nothing(Outcome::NotTraced { status, reason }));
         }
@@ -296,11 +296,7 @@ fn refused(head: &response::Parts) -> Option<ScrapeError> {
 }
 
 fn not_spans(headers: &HeaderMap) -> String {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        // A 2017 Loki client does so, too, and means Thrift.
-        return "answered without a content type, in no format that this version reads".to_owned();
-    };
-    let content_type = content_type.as_bytes();
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let shown = &content_type[..content_type.len().min(100)];
     format!("answered with {:?}, which is no format of spans", String::from_utf8_lossy(shown))
 }

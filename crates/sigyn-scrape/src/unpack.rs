@@ -235,15 +235,16 @@ mod tests {
             let spans = spans(count, tags);
             let weight = memory::weight(&spans);
             for (format, body) in [
-                (Format::Otlp, otlp::encode(&spans)),
-                (Format::ZipkinJson, json_v2::encode_list(&spans).into_bytes()),
+                (Format::OTLP, otlp::encode(&spans)),
+                (Format::ZIPKIN_JSON, json_v2::encode_list(&spans).into_bytes()),
             ] {
                 for (encoding, body) in [(Encoding::Gzip, gzip(&body)), (Encoding::Identity, body)]
                 {
                     let body = packed(format, encoding, body);
                     let (kept, held) = unpacked(512 << 20, &body).await.unwrap();
                     assert_eq!(kept as u64, count);
-                    let about = weight * 9 / 10..weight * 2 + 2048;
+                    // What is decoded has no room to spare; what the test made has.
+                    let about = weight * 7 / 10..weight * 2 + 2048;
                     assert!(about.contains(&held), "{held} of {weight}: {format:?} {encoding:?}");
                 }
             }
@@ -254,7 +255,7 @@ mod tests {
     async fn a_small_body_may_not_become_many_spans() {
         // A list of the smallest spans there are: 25 bytes each, less than one when packed.
         let list = format!("[{}]", vec![r#"{"traceId":"1","id":"1"}"#; 200_000].join(","));
-        let bomb = packed(Format::ZipkinJson, Encoding::Gzip, gzip(list.as_bytes()));
+        let bomb = packed(Format::ZIPKIN_JSON, Encoding::Gzip, gzip(list.as_bytes()));
         assert!(bomb.bytes.len() < 100_000);
         let error = unpacked(128 << 20, &bomb).await.unwrap_err();
         assert_eq!(error, "spans of one body take more than 19573418 bytes of memory");

@@ -1,6 +1,6 @@
 //! The pull protocol with targets that obey it: nothing is lost, and what is lost is counted.
 
-use sigyn_model::codec::{json_v2, otlp};
+use sigyn_model::codec::{json_v2, otlp, zipkin_thrift};
 use sigyn_model::pull::Cursor;
 use sigyn_model::{LossReason, Losses};
 use sigyn_scrape::{Health, State};
@@ -220,6 +220,22 @@ async fn a_foreign_target_is_read_without_a_cursor() {
     assert_eq!(scraper.store.ids(), [1, 2, 3]);
     assert_eq!((status.cursor, status.account.received), (None, 3));
     assert!(target.asked().iter().all(|asked| asked.cursor().is_none()));
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_of_loki_is_read_though_it_names_no_type() {
+    let list = zipkin_thrift::encode_list_compact(&spans(1..=20));
+    let target = Target::scripted(vec![Reply::Keep(response("200 OK", &[], &list))]).await;
+    let scraper = Scraper::of(&[&target]);
+    scraper.target("a scrape", |target| target.scrapes_total > 0).await;
+    assert_eq!(scraper.store.ids(), (1..=20).collect::<Vec<_>>());
+    scraper.stop().await;
+
+    let target = Target::scripted(vec![Reply::Keep(response("200 OK", &[], b"It works!"))]).await;
+    let scraper = Scraper::of(&[&target]);
+    let status = scraper.target("a scrape", |target| target.scrapes_total > 0).await;
+    assert_eq!(status.state, State::NotTraced);
     scraper.stop().await;
 }
 

@@ -9,7 +9,6 @@ pub(crate) enum Code {
     DeadlineExceeded = 4,
     NotFound = 5,
     ResourceExhausted = 8,
-    OutOfRange = 11,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,

@@ -402,7 +402,7 @@ fn chunked_bodies_and_those_that_ask_first_are_taken() {
     let (_folder, tracer) = tracer();
     let mut stream = std::net::TcpStream::connect(tracer.address).unwrap();
     stream.set_read_timeout(Some(crate::program::DEADLINE)).unwrap();
-    let mut read_head = |stream: &mut std::net::TcpStream| {
+    let read_head = |stream: &mut std::net::TcpStream| {
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
             stream.read_exact(&mut byte).unwrap();
