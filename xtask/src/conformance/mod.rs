@@ -21,12 +21,13 @@ struct Check {
 }
 
 /// All checks. A new one is a file and a line here.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
     Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
     Check { name: "import", script: "import_zipkin.py", client: Client::Maven("zipkin_server") },
+    Check { name: "contract", script: "contract/__main__.py", client: Client::None },
     Check { name: "java", script: "java.py", client: Client::Maven("java") },
     Check { name: "go", script: "go.py", client: Client::Go("go") },
     Check { name: "node", script: "node.py", client: Client::Npm("node") },

@@ -51,8 +51,8 @@ impl Doors {
             format!("--web.listen-address={}", self.web),
             format!("--otlp.grpc.listen-address={}", self.otlp_grpc),
             format!("--otlp.http.listen-address={}", self.otlp_http),
-            format!("--jaeger.compact.listen-address={}", self.jaeger_compact),
-            format!("--jaeger.binary.listen-address={}", self.jaeger_binary),
+            format!("--jaeger.udp.compact.listen-address={}", self.jaeger_compact),
+            format!("--jaeger.udp.binary.listen-address={}", self.jaeger_binary),
         ]
     }
 
