@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use super::draft::EndpointDraft;
 use super::json::{JsonError, Scalar, Scanner};
 use super::json_v2::{boolean, endpoint, integer, string};
@@ -19,7 +21,10 @@ pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     if body.is_empty() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(body);
+    let text = match simdutf8::basic::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    };
     read_list(&text, sink).map_err(|cause| DecodeError {
         over_limit: cause.over_limit,
         ..DecodeError::reading(Format::ZipkinJsonV1, &cause)

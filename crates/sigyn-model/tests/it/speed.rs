@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sigyn_model::codec::{Format, Limits, decode, zipkin_proto3};
 use sigyn_model::{Endpoint, Kind, Linker, Span, SpanId, SpanTree, Timestamp, TraceId};
 
 const SPANS: u64 = 100_000;
@@ -53,4 +54,43 @@ fn a_trace_of_many_spans_is_built_whatever_its_shape() {
     check("pairs in a ring", |id| (id ^ 1).max(1));
     check("a binary tree", |id| id / 2);
     check("parents that are not there", |id| id + SPANS);
+}
+
+/// What is long is not looked through again for each of its many neighbours.
+#[test]
+fn long_texts_among_many_short_ones_are_read_once() {
+    const LONG: usize = 1_000_000;
+    let check = |what: &str, format, body: &[u8]| {
+        let start = Instant::now();
+        let spans = decode(format, body, Limits::default()).unwrap().spans;
+        assert!(!spans.is_empty());
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(20), "{what} in {format:?}: {took:?}");
+    };
+    let list = |texts: &[String], v1: bool| {
+        let annotations: Vec<String> = texts
+            .iter()
+            .map(|text| match v1 {
+                false => format!(r#"{{"timestamp":1,"value":"{text}"}}"#),
+                true => format!(
+                    r#"{{"timestamp":1,"value":"x","endpoint":{{"serviceName":"{text}"}}}}"#
+                ),
+            })
+            .collect();
+        format!(r#"[{{"traceId":"1","id":"2","annotations":[{}]}}]"#, annotations.join(","))
+    };
+    for long in ["z".repeat(LONG), "Ü".repeat(LONG / 2), "\\u007a".repeat(LONG / 6)] {
+        let mut texts: Vec<String> = (0..9_000).map(|i| format!("a{}", i % 30)).collect();
+        texts.insert(0, long);
+        let hosts = list(&texts, true);
+        check("hosts", Format::ZipkinJsonV1, hosts.as_bytes());
+        let texts: Vec<String> =
+            texts.iter().enumerate().map(|(i, text)| format!("{text}{}", 10_000 - i)).collect();
+        let annotations = list(&texts, false);
+        check("annotations", Format::ZipkinJsonV1, annotations.as_bytes());
+        check("annotations", Format::ZipkinJsonV2, annotations.as_bytes());
+        let body = annotations.as_bytes();
+        let spans = decode(Format::ZipkinJsonV2, body, Limits::default()).unwrap().spans;
+        check("annotations", Format::ZipkinProto3, &zipkin_proto3::encode_list(&spans));
+    }
 }
