@@ -11,8 +11,8 @@ use crate::{Theirs, Trouble};
 /// The same request with spans that are still bytes: one that is malformed takes no other with it.
 #[derive(prost::Message)]
 struct RawPostSpans {
-    #[prost(message, optional, tag = "1")]
-    batch: Option<RawBatch>,
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    batches: Vec<Vec<u8>>,
 }
 
 #[derive(prost::Message)]
@@ -274,7 +274,11 @@ fn tag(tree: &Thrift) -> Result<KeyValue, Trouble> {
 /// Protobuf to thrift.
 pub(crate) fn read_proto(body: &[u8]) -> Result<Theirs, Trouble> {
     let request: RawPostSpans = proto::decode(body)?;
-    let batch = request.batch.ok_or(Trouble::Unclear)?;
+    let [batch] = &request.batches[..] else { return Err(Trouble::Unclear) };
+    if stands_twice(batch, 2) {
+        return Err(Trouble::Unclear);
+    }
+    let batch: RawBatch = proto::decode(batch)?;
     let process = batch.process.ok_or(Trouble::Unclear)?;
     let process = Thrift::Struct(vec![
         (1, Thrift::Bytes(process.service_name)),
