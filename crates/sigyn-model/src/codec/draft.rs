@@ -34,6 +34,16 @@ pub(crate) struct Draft<'a> {
     pub(crate) dropped_annotations: u32,
     pub(crate) dropped_links: u32,
     pub(crate) flags: u32,
+    /// Where names are put in lower case.
+    names: Names,
+}
+
+/// Room for the names of one span.
+#[derive(Debug, Default)]
+struct Names {
+    span: String,
+    local: String,
+    remote: String,
 }
 
 /// An endpoint while its fields come in.
@@ -48,13 +58,22 @@ pub(crate) struct EndpointDraft<'a> {
 impl<'a> Draft<'a> {
     /// Makes it as good as new, but for the room that its lists have taken.
     pub(crate) fn clear(&mut self) {
-        let mut annotations = std::mem::take(&mut self.annotations);
-        let mut tags = std::mem::take(&mut self.tags);
-        let mut links = std::mem::take(&mut self.links);
-        annotations.clear();
-        tags.clear();
-        links.clear();
-        *self = Self { annotations, tags, links, ..Self::default() };
+        self.annotations.clear();
+        self.tags.clear();
+        self.links.clear();
+        self.parent_id = None;
+        self.kind = None;
+        self.name = Text::default();
+        self.timestamp = None;
+        self.duration = None;
+        self.local_endpoint = EndpointDraft::default();
+        self.remote_endpoint = EndpointDraft::default();
+        (self.debug, self.shared) = (false, false);
+        self.status_code = StatusCode::Unset;
+        self.status_message = Text::default();
+        self.trace_state = Text::default();
+        (self.dropped_tags, self.dropped_annotations, self.dropped_links) = (0, 0, 0);
+        self.flags = 0;
     }
 
     #[inline]
@@ -102,20 +121,20 @@ impl<'a> Draft<'a> {
             link.dropped_tags = link.dropped_tags.saturating_add(over);
         }
         sort_annotations(&mut self.annotations);
-        let name = self.name.to_lowercase();
-        let local = self.local_endpoint.service_name.to_lowercase();
-        let remote = self.remote_endpoint.service_name.to_lowercase();
+        let name = self.name.lower_case_in(&mut self.names.span);
+        let local = self.local_endpoint.service_name.lower_case_in(&mut self.names.local);
+        let remote = self.remote_endpoint.service_name.lower_case_in(&mut self.names.remote);
         let duration = self.duration.filter(|duration| !duration.is_zero());
         sink.span(&SpanRef {
             trace_id,
             parent_id: self.parent_id.filter(|parent| *parent != id),
             id,
             kind: self.kind,
-            name: &name,
+            name,
             timestamp: self.timestamp,
             duration: duration.map(|duration| duration.min(DURATION_MAX)),
-            local_endpoint: self.local_endpoint.finish(&local),
-            remote_endpoint: self.remote_endpoint.finish(&remote),
+            local_endpoint: self.local_endpoint.finish(local),
+            remote_endpoint: self.remote_endpoint.finish(remote),
             annotations: &self.annotations,
             tags: &self.tags,
             debug: self.debug,
@@ -155,7 +174,7 @@ impl<'a> EndpointDraft<'a> {
         Self { service_name, address: Endpoint::default() }
     }
 
-    fn finish<'b>(&self, service_name: &'b Cow<'_, str>) -> Option<EndpointRef<'b>> {
+    fn finish<'b>(&self, service_name: &'b str) -> Option<EndpointRef<'b>> {
         let Endpoint { ipv4, ipv6, port, .. } = self.address;
         let endpoint = EndpointRef { service_name, ipv4, ipv6, port };
         let empty = service_name.is_empty() && ipv4.is_none() && ipv6.is_none() && port == 0;
@@ -166,12 +185,7 @@ impl<'a> EndpointDraft<'a> {
 /// Makes a key stand once, where it stood first with the value that came last, and leaves out the
 /// keys beyond so many. Returns their number.
 pub(crate) fn bound(tags: &mut Vec<TagRef<'_>>, tags_max: usize) -> u32 {
-    /// Up to here, comparing each with each is quicker than sorting.
-    const FEW: usize = 24;
-    let same = |a: &TagRef<'_>, b: &TagRef<'_>| same_text(&a.key, &b.key);
-    let unique = tags.len() <= FEW
-        && (1..tags.len()).all(|i| tags[..i].iter().all(|earlier| !same(earlier, &tags[i])));
-    if unique {
+    if tags.len() <= FEW && (all_differ(tags) || all_read_differently(tags)) {
         return 0;
     }
     let mut first_of: HashMap<String, usize> = HashMap::with_capacity(tags.len());
@@ -192,19 +206,58 @@ pub(crate) fn bound(tags: &mut Vec<TagRef<'_>>, tags_max: usize) -> u32 {
     u32::try_from(over).unwrap_or(u32::MAX)
 }
 
-fn same_text(a: &Text<'_>, b: &Text<'_>) -> bool {
-    match (a, b) {
-        (Text::Bytes(a), Text::Bytes(b)) if a == b => true,
-        (Text::Str(a), Text::Str(b)) => a == b,
-        // Different bytes may read alike where they are broken, or escaped.
-        (Text::Bytes(a), Text::Bytes(b)) if a.is_ascii() && b.is_ascii() => false,
-        _ => a.read() == b.read(),
+/// Up to so many tags, comparing each key with each is quicker than looking them up.
+const FEW: usize = 24;
+
+/// Whether no two of a few keys are the same; `false` also where that is not seen at a glance.
+fn all_differ(tags: &[TagRef<'_>]) -> bool {
+    let mut marks = [0; FEW];
+    for (i, tag) in tags.iter().enumerate() {
+        let Some(mark) = mark_of(&tag.key) else { return false };
+        if marks[..i].contains(&mark) {
+            return false;
+        }
+        marks[i] = mark;
     }
+    true
+}
+
+#[cold]
+fn all_read_differently(tags: &[TagRef<'_>]) -> bool {
+    let keys: Vec<Cow<'_, str>> = tags.iter().map(|tag| tag.key.read()).collect();
+    (1..keys.len()).all(|i| !keys[..i].contains(&keys[i]))
+}
+
+/// A number that differs only where keys do. `None` for a key whose bytes do not say how it reads:
+/// one that is escaped, or may be no UTF-8.
+#[inline]
+fn mark_of(key: &Text<'_>) -> Option<u64> {
+    let (bytes, is_text) = match key {
+        Text::Bytes(bytes) => (*bytes, false),
+        Text::Str(text) => (text.as_bytes(), true),
+        Text::Owned(text) => (text.as_bytes(), true),
+        Text::Escaped(_) => return None,
+    };
+    if !is_text && !bytes.is_ascii() {
+        return None;
+    }
+    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (bytes.iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte)), 0),
+    };
+    let length = bytes.len() as u64;
+    Some(first.rotate_left(29) ^ last.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ length << 56)
 }
 
 fn sort_annotations(annotations: &mut Vec<AnnotationRef<'_>>) {
     if annotations.len() < 2 {
         return;
+    }
+    // Escapes are resolved once, and not for each comparison.
+    for annotation in annotations.iter_mut() {
+        if let Text::Escaped(_) = annotation.value {
+            annotation.value = Text::Owned(annotation.value.read().into_owned());
+        }
     }
     annotations.sort_by(|a, b| {
         a.timestamp.cmp(&b.timestamp).then_with(|| a.value.read().cmp(&b.value.read()))

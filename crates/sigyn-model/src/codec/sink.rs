@@ -186,6 +186,28 @@ impl<'a> Text<'a> {
         lower_case(self.read())
     }
 
+    /// The same, made in the given place if it has to be made.
+    pub(crate) fn lower_case_in<'b>(&'b self, room: &'b mut String) -> &'b str {
+        let text = match self.read() {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => {
+                *room = text.to_lowercase();
+                return room;
+            }
+        };
+        if is_lower_case(text) {
+            return text;
+        }
+        room.clear();
+        room.push_str(text);
+        if text.is_ascii() {
+            room.make_ascii_lowercase();
+        } else {
+            *room = text.to_lowercase();
+        }
+        room
+    }
+
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Str(text) | Self::Escaped(text) => text.is_empty(),
@@ -245,8 +267,10 @@ impl<'a> From<&'a Endpoint> for EndpointRef<'a> {
 
 /// The text in lower case; most of it is already.
 pub(crate) fn lower_case(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-        return text;
-    }
-    Cow::Owned(text.to_lowercase())
+    if is_lower_case(&text) { text } else { Cow::Owned(text.to_lowercase()) }
+}
+
+/// Seen at a glance: only ASCII, and no capitals. Without an early end, compilers do many at once.
+fn is_lower_case(text: &str) -> bool {
+    text.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii() & !byte.is_ascii_uppercase())
 }

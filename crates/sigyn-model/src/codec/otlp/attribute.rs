@@ -17,8 +17,19 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    #[inline]
+    #[inline(always)]
     pub(super) fn read<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
+        match usual(message) {
+            Some((key, value)) => {
+                let key = Text::Bytes(key);
+                Ok(TagRef { key, value, wire: message, dialect: Dialect::Otlp })
+            }
+            None => self.read_fields(message),
+        }
+    }
+
+    #[inline(never)]
+    fn read_fields<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
         let mut tag = TagRef {
             key: Text::Bytes(&[]),
             value: ValueRef::Empty,
@@ -103,4 +114,27 @@ impl Attributes {
         }
         Ok(value)
     }
+}
+
+/// Reads what nearly all senders write: a key and one text or number, in this order and in less than
+/// 128 bytes each. Anything else is left to who reads field by field.
+#[inline(always)]
+fn usual(message: &[u8]) -> Option<(&[u8], ValueRef<'_>)> {
+    let [0x0a, length @ ..0x80, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let [0x12, length @ ..0x80, value @ ..] = rest else { return None };
+    if value.len() != usize::from(*length) {
+        return None;
+    }
+    let value = match value {
+        [0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => {
+            ValueRef::Text(Text::Bytes(text))
+        }
+        [0x18, number @ ..0x80] => ValueRef::Int(i64::from(*number)),
+        [0x18, low, high @ ..0x80] => {
+            ValueRef::Int(i64::from(*low & 0x7f) | i64::from(*high) << 7)
+        }
+        _ => return None,
+    };
+    Some((key, value))
 }
