@@ -53,7 +53,7 @@ pub(super) struct Process<'a> {
     tags: Vec<TagRef<'a>>,
     dropped_tags: u32,
     /// All of it, as it stands in the body.
-    wire: &'a [u8],
+    wire: Cow<'a, [u8]>,
     local: EndpointDraft<'a>,
 }
 
@@ -130,7 +130,7 @@ impl<'a, 's, S: SpanSink> Spans<'a, 's, S> {
         if !same {
             if self.told.is_none() {
                 // A zero begins no message of OTLP's: nobody takes a process for a resource of theirs.
-                self.wires.push([&[0], process.wire].concat());
+                self.wires.push([&[0], &*process.wire].concat());
             }
             let wire = self.wires.last().map_or(&[][..], Vec::as_slice);
             self.sink.origin(process.resource(wire).as_ref(), scope.as_ref());
@@ -159,9 +159,16 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// Draws conclusions from what was read; `wire` is all of it.
-    pub(super) fn finish(&mut self, wire: &'a [u8]) {
-        self.wire = wire;
+    /// Keeps the bytes that were read: all of them, or what came after others.
+    pub(super) fn came_as(&mut self, wire: &'a [u8]) {
+        match &mut self.wire {
+            Cow::Borrowed([]) => self.wire = Cow::Borrowed(wire),
+            earlier => earlier.to_mut().extend_from_slice(wire),
+        }
+    }
+
+    /// Draws conclusions from what was read.
+    pub(super) fn finish(&mut self) {
         if !self.service_name.is_empty() {
             self.tags.retain(|tag| *bytes(&tag.key) != *otlp::SERVICE_NAME.as_bytes());
             let name = ValueRef::Text(self.service_name.clone());

@@ -48,12 +48,14 @@ fn batch<'a, S: SpanSink>(
     message: &'a [u8],
     spans: &mut Spans<'a, '_, S>,
 ) -> Result<(), ProtoError> {
-    let mut process = Process::default();
+    let mut process = None;
     for field in Fields::new(message) {
         if let (2, Wire::Bytes(message)) = field? {
-            process = read_process(message)?;
+            read_process(message, &mut process)?;
         }
     }
+    let mut process = process.unwrap_or_default();
+    process.finish();
     let first = spans.seen;
     spans.next_process();
     let mut others = false;
@@ -88,8 +90,12 @@ fn batch<'a, S: SpanSink>(
     Ok(())
 }
 
-fn read_process(message: &[u8]) -> Result<Process<'_>, ProtoError> {
-    let mut process = Process::default();
+/// Parts of one message, one after the other, are the message.
+fn read_process<'a>(
+    message: &'a [u8],
+    process: &mut Option<Process<'a>>,
+) -> Result<(), ProtoError> {
+    let process = process.get_or_insert_default();
     for field in Fields::new(message) {
         match field? {
             (1, Wire::Bytes(name)) => process.service_name = Text::Bytes(name),
@@ -100,8 +106,8 @@ fn read_process(message: &[u8]) -> Result<Process<'_>, ProtoError> {
             _ => {}
         }
     }
-    process.finish(message);
-    Ok(process)
+    process.came_as(message);
+    Ok(())
 }
 
 /// Reads a span, and returns its own process if it has one.
@@ -110,6 +116,7 @@ fn read_span<'a>(
     span: &mut JaegerSpan<'a>,
 ) -> Result<Option<Process<'a>>, Flaw> {
     let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    let (mut start, mut duration) = (Time::default(), Time::default());
     let mut process = None;
     for field in Fields::new(message) {
         match field? {
@@ -118,17 +125,22 @@ fn read_span<'a>(
             (3, Wire::Bytes(name)) => span.name = Text::Bytes(name),
             (4, Wire::Bytes(message)) => span.reference(read_reference(message)?),
             (5, Wire::Varint(flags)) => span.flags = low_half(flags),
-            (6, Wire::Bytes(time)) => span.start_ns = read_nanos(time)?.unwrap_or(0),
-            (7, Wire::Bytes(time)) => span.duration_ns = read_nanos(time)?,
+            (6, Wire::Bytes(time)) => start.read(time)?,
+            (7, Wire::Bytes(time)) => duration.read(time)?,
             (8, Wire::Bytes(tag)) => {
                 let (key, value) = read_tag(tag)?;
                 span.tag(key, value);
             }
             (9, Wire::Bytes(log)) => read_log(log, span)?,
-            (10, Wire::Bytes(message)) => process = Some(read_process(message)?),
+            (10, Wire::Bytes(message)) => read_process(message, &mut process)?,
             _ => {}
         }
     }
+    if let Some(process) = &mut process {
+        process.finish();
+    }
+    span.start_ns = start.nanos().unwrap_or(0);
+    span.duration_ns = duration.nanos();
     span.trace_id = u128::from_be_bytes(id_bytes("trace_id", trace_id)?);
     span.span_id = u64::from_be_bytes(id_bytes("span_id", span_id)?);
     Ok(process)
@@ -154,10 +166,10 @@ fn read_reference(message: &[u8]) -> Result<Reference, ProtoError> {
 }
 
 fn read_log<'a>(message: &'a [u8], span: &mut JaegerSpan<'a>) -> Result<(), Flaw> {
-    let (mut time, mut fields) = (0, Vec::new());
+    let (mut time, mut fields) = (Time::default(), Vec::new());
     for field in Fields::new(message) {
         match field? {
-            (1, Wire::Bytes(message)) => time = read_nanos(message)?.unwrap_or(0),
+            (1, Wire::Bytes(message)) => time.read(message)?,
             (2, Wire::Bytes(tag)) => {
                 span.field()?;
                 let (key, value) = read_tag(tag)?;
@@ -166,7 +178,7 @@ fn read_log<'a>(message: &'a [u8], span: &mut JaegerSpan<'a>) -> Result<(), Flaw
             _ => {}
         }
     }
-    span.log(time, fields);
+    span.log(time.nanos().unwrap_or(0), fields);
     Ok(())
 }
 
@@ -197,19 +209,31 @@ fn read_tag(message: &[u8]) -> Result<(Text<'_>, ValueRef<'_>), ProtoError> {
     Ok((Text::Bytes(key), value))
 }
 
-/// A `Timestamp` or a `Duration`: seconds, and nanoseconds beyond them. `None` for what is before the
-/// beginning or leaves 64 bits.
-fn read_nanos(message: &[u8]) -> Result<Option<u64>, ProtoError> {
-    let (mut seconds, mut nanos) = (0, 0);
-    for field in Fields::new(message) {
-        match field? {
-            (1, Wire::Varint(number)) => seconds = number.cast_signed(),
-            (2, Wire::Varint(number)) => nanos = low_half(number).cast_signed(),
-            _ => {}
+/// A `Timestamp` or a `Duration`.
+#[derive(Default)]
+struct Time {
+    seconds: i64,
+    /// Beyond the seconds.
+    nanos: i32,
+}
+
+impl Time {
+    fn read(&mut self, message: &[u8]) -> Result<(), ProtoError> {
+        for field in Fields::new(message) {
+            match field? {
+                (1, Wire::Varint(number)) => self.seconds = number.cast_signed(),
+                (2, Wire::Varint(number)) => self.nanos = low_half(number).cast_signed(),
+                _ => {}
+            }
         }
+        Ok(())
     }
-    let sum = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    Ok(u64::try_from(sum).ok())
+
+    /// `None` for what is before the beginning or leaves 64 bits.
+    fn nanos(&self) -> Option<u64> {
+        let sum = i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanos);
+        u64::try_from(sum).ok()
+    }
 }
 
 /// What a field of 32 bits keeps of a number.

@@ -139,7 +139,8 @@ fn read_process<'a>(reader: &mut Reader<'a>) -> Result<Process<'a>, ThriftError>
         Ok(())
     })?;
     let length = before.len() - reader.rest().len();
-    process.finish(before.get(..length).unwrap_or_default());
+    process.came_as(before.get(..length).unwrap_or_default());
+    process.finish();
     Ok(process)
 }
 

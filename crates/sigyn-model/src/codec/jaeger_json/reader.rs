@@ -157,7 +157,8 @@ fn read_process<'a>(json: &mut Scanner<'a>) -> Result<Process<'a>, JsonError> {
         }),
         _ => skip(json),
     })?;
-    process.finish(json.since(&start).as_bytes());
+    process.came_as(json.since(&start).as_bytes());
+    process.finish();
     Ok(process)
 }
 

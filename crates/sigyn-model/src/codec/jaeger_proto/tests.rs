@@ -196,6 +196,30 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
 }
 
 #[test]
+fn parts_of_a_message_are_the_message() {
+    let part = |seconds, nanos| {
+        let mut span = span(1);
+        (span.trace_id, span.span_id) = (Vec::new(), Vec::new());
+        span.start_time = Some(oracle::Time { seconds, nanos });
+        span.encode_to_vec()
+    };
+    let parts = [span(1).encode_to_vec(), part(5, 0), part(0, 7)].concat();
+    let [whole, tagged] = [process("a"), process("b")].map(|mut process| {
+        let tag = oracle::KeyValue { key: "k".to_owned(), ..oracle::KeyValue::default() };
+        process.as_mut().unwrap().tags.push(tag);
+        oracle::Batch { spans: Vec::new(), process }.encode_to_vec()
+    });
+    let mut batch = [whole, tagged].concat();
+    prost::encoding::bytes::encode(1, &parts, &mut batch);
+    let mut body = Vec::new();
+    prost::encoding::bytes::encode(1, &batch, &mut body);
+    let span = decode(Format::JaegerProto, &body, Limits::default()).unwrap().spans.remove(0);
+    assert_eq!(span.timestamp.unwrap().nanos(), 5_000_000_007);
+    assert_eq!(span.service_name(), Some("b"));
+    assert_eq!(span.resource.unwrap().tags.len(), 2);
+}
+
+#[test]
 fn what_is_no_message_is_refused() {
     let message = |body: &[u8]| {
         decode(Format::JaegerProto, body, Limits::default()).map_err(|error| error.message)
