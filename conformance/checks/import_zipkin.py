@@ -27,6 +27,8 @@ SPANS = int(os.environ.get("SIGYN_IMPORT_SPANS", "100000"))
 READY_SECONDS = 120
 IMPORT_SECONDS = 600
 DAY_MS = 24 * 60 * 60 * 1000
+# Back to the end of 2015: the oldest of the real traces is of August 2016.
+LOOKBACK_DAYS = int(time.time() / 86_400 - 16_800)
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -207,7 +209,7 @@ def odd_traces(now_us):
 
 def command(source, target, *more):
     state = os.path.join(server.SCRATCH, f"import-state-{os.getpid()}.json")
-    flags = ["--from", source.url, "--to", target.url, "--lookback", "9000d", "--limit", "500", "--state", state]
+    flags = ["--from", source.url, "--to", target.url, "--lookback", f"{LOOKBACK_DAYS}d", "--limit", "500", "--state", state]
     return [BINARY, "import", *flags, "--progress", "lines", *more], state
 
 
@@ -275,7 +277,7 @@ def plain(span):
 def searches(now_ms, services):
     """Searches that find something, each within limits that nothing exceeds."""
     made = {"endTs": now_ms, "lookback": 3 * 3600_000, "limit": 1_000_000}
-    ever = {"endTs": now_ms, "lookback": 9000 * DAY_MS, "limit": 1_000_000}
+    ever = {"endTs": now_ms, "lookback": LOOKBACK_DAYS * DAY_MS, "limit": 1_000_000}
     yield ever
     yield made
     for service in services:
@@ -321,7 +323,7 @@ def compare(one, two, now_ms, ids):
 
 
 def dependencies(program, now_ms):
-    found = program.get("/api/v2/dependencies", endTs=now_ms, lookback=9000 * DAY_MS)
+    found = program.get("/api/v2/dependencies", endTs=now_ms, lookback=LOOKBACK_DAYS * DAY_MS)
     return sorted([link["parent"], link["child"], link["callCount"], link.get("errorCount", 0)] for link in found)
 
 

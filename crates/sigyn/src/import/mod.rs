@@ -34,8 +34,6 @@ pub(crate) fn run(flags: &ImportFlags) -> Result<(), Failure> {
     let progress = Arc::new(Progress::new(flags.progress));
     let outcome = runtime.block_on(import(flags, &progress));
     progress.end();
-    // Standard input may still be read by a thread that nobody can stop.
-    runtime.shutdown_background();
     let tally = outcome?;
     let closing = tally.closing(flags.dry_run);
     // Whoever closed the pipe learns from the status.

@@ -60,7 +60,8 @@ impl Window {
         self.to_ms - self.from_ms
     }
 
-    /// Whether a trace that this window's answer holds is counted here, and not in the next one.
+    /// Whether a trace that this window's answer holds is taken here, and not left to the next one,
+    /// which is certain to find it: better taken twice than never.
     pub(super) fn owns(self, start_us: Option<u64>, last: bool) -> bool {
         last || start_us != Some(self.to_ms.saturating_mul(1_000))
     }

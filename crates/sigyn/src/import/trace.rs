@@ -36,7 +36,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) part: Part,
-    /// When it starts, as Zipkin's search has it.
+    /// When it starts, as a search has it; `None` if that cannot be told.
     pub(super) start_us: Option<u64>,
 }
 
@@ -86,16 +86,21 @@ impl Trace {
     fn read(json: &str) -> anyhow::Result<Self> {
         let listed: Vec<&RawValue> = serde_json::from_str(json)?;
         let decoded = decode_each(&listed);
-        let start_us = start_us(decoded.iter().flatten());
+        let whole = decoded.iter().all(Result::is_ok);
+        let start_us = start_us(decoded.iter().flatten()).filter(|_| whole);
         Ok(Self { part: Part::of_decoded(&listed, decoded), start_us })
     }
 }
 
-/// Zipkin lets the first root *listed* decide, and without one the earliest span.
+/// Zipkin's memory storage lets the first root *listed* decide, Sigyn the earliest, and both the
+/// earliest span if there is no root. Where they would differ, nobody knows.
 fn start_us<'a>(spans: impl Iterator<Item = &'a Span> + Clone) -> Option<u64> {
     let at_us = |span: &Span| span.timestamp.map(|timestamp| timestamp.micros());
-    let root = spans.clone().filter(|span| span.parent_id.is_none()).find_map(at_us);
-    root.or_else(|| spans.filter_map(at_us).min())
+    let mut roots = spans.clone().filter(|span| span.parent_id.is_none()).filter_map(at_us);
+    match roots.next() {
+        Some(first) => roots.all(|other| other >= first).then_some(first),
+        None => spans.filter_map(at_us).min(),
+    }
 }
 
 /// The traces of an answer of `/api/v2/traces` or `/api/v2/traceMany`.
@@ -187,7 +192,10 @@ mod tests {
         let root = r#"{"traceId":"1","id":"1","timestamp":9}"#;
         let other_root = r#"{"traceId":"1","id":"3","timestamp":7}"#;
         assert_eq!(start(child), Some(5));
-        assert_eq!(start(&format!("{child},{root},{other_root}")), Some(9));
+        assert_eq!(start(&format!("{child},{root}")), Some(9));
+        assert_eq!(start(&format!("{other_root},{child},{root}")), Some(7));
+        assert_eq!(start(&format!("{root},{other_root}")), None);
+        assert_eq!(start(&format!(r#"{root},{{"traceId":"1"}}"#)), None);
         assert_eq!(start(r#"{"traceId":"1","id":"1"}"#), None);
     }
 

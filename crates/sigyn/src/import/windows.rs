@@ -83,7 +83,10 @@ pub(super) async fn import(
 }
 
 fn order(flags: &ImportFlags, from: &str) -> anyhow::Result<Order> {
+    /// Servers calculate with it in microseconds, in 63 bits.
+    const END_MS_MAX: u64 = i64::MAX as u64 / 1_000;
     let end_ms = flags.end.as_deref().map(end_ms).transpose().context("--end")?;
+    anyhow::ensure!(end_ms.is_none_or(|ms| ms <= END_MS_MAX), "--end is beyond all time");
     let lookback_ms = at_least_a_millisecond("lookback", &flags.lookback)?;
     Ok(Order { from: base_url(from), to: base_url(&flags.to), lookback_ms, end_ms })
 }

@@ -369,6 +369,7 @@ fn what_makes_no_sense_is_refused_at_once() {
     check(&["--from", &nobody, "spans.json"], 2, "cannot be used with");
     check(&["--from", &nobody, "--lookback", "soon"], 2, "--lookback: \"soon\" is no duration");
     check(&["--from", &nobody, "--end", "soon"], 2, "--end: \"soon\" is neither");
+    check(&["--from", &nobody, "--end", "18446744073709551615"], 2, "beyond all time");
     check(&["--from", &nobody, "--window", "1us"], 2, "--window is shorter than a millisecond");
     check(&["--from", &nobody, "--limit", "0"], 2, "--limit");
     check(&["--from", &nobody], 1, "cannot ask the source: cannot ask http://127.0.0.1:");
