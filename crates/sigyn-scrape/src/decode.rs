@@ -60,9 +60,8 @@ impl Format {
                 Some(media::OTLP_PROFILE) => Self::Named(codec::Format::OtlpJson),
                 Some(_) => Self::NotSpans,
             },
-            media::THRIFT | "application/x-thrift" | "application/vnd.apache.thrift.binary" => {
-                Self::Thrift
-            }
+            media::THRIFT => Self::Named(codec::Format::ZipkinThriftCompact),
+            "application/x-thrift" => Self::Thrift,
             "application/octet-stream" => Self::Untyped,
             _ => Self::NotSpans,
         }
@@ -158,7 +157,8 @@ mod tests {
         check(None, Format::Untyped);
         check(Some("application/x-protobuf"), Format::Protobuf);
         check(Some("Application/Protobuf"), Format::Protobuf);
-        check(Some("application/vnd.apache.thrift.compact"), Format::Thrift);
+        let compact = Format::Named(codec::Format::ZipkinThriftCompact);
+        check(Some("application/vnd.apache.thrift.compact"), compact);
         check(Some("application/x-thrift"), Format::Thrift);
         check(Some("application/octet-stream"), Format::Untyped);
         check(Some("application/json"), Format::ZIPKIN_JSON);

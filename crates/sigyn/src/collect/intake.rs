@@ -70,12 +70,23 @@ pub(crate) struct Kept {
 impl Intake {
     /// `sample_rate` is from 0 to 1.
     pub(crate) fn new(store: Store, counters: Arc<Counters>, sample_rate: f32) -> Self {
+        Self::within(store, counters, sample_rate, ARRIVING_BYTES_MAX, WORKING_BYTES_MAX)
+    }
+
+    /// The same with other budgets.
+    pub(super) fn within(
+        store: Store,
+        counters: Arc<Counters>,
+        sample_rate: f32,
+        arriving_bytes_max: usize,
+        working_bytes_max: usize,
+    ) -> Self {
         Self {
             store,
             counters,
             sampler: Sampler::new(sample_rate),
-            arriving: Budget::new(ARRIVING_BYTES_MAX),
-            working: Budget::new(WORKING_BYTES_MAX),
+            arriving: Budget::new(arriving_bytes_max),
+            working: Budget::new(working_bytes_max),
             turns: Arc::new(Semaphore::new(DECODERS_MAX)),
         }
     }

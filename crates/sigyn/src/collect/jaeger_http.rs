@@ -7,7 +7,7 @@ use axum::routing::post;
 use http::{HeaderMap, StatusCode};
 use sigyn_model::codec::{self, Format};
 
-use super::http::{encoding, media_type};
+use super::head::{encoding, media_type};
 use super::refusal::Refusal;
 use super::{Cause, Intake, Transport};
 use crate::reply;

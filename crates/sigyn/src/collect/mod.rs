@@ -2,7 +2,7 @@
 
 mod budget;
 mod counters;
-mod http;
+mod head;
 mod intake;
 mod jaeger_grpc;
 mod jaeger_http;
@@ -44,3 +44,6 @@ pub(crate) fn grpc_router(intake: &Intake, environment: &Environment) -> Router 
         router
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sigyn_model::codec::{self, Format};
 
-use super::http::{encoding, media_type};
+use super::head::{encoding, media_type};
 use super::intake::Kept;
 use super::refusal::Refusal;
 use super::{Cause, Intake, Transport};

@@ -9,7 +9,7 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use sigyn_model::codec::{self, DecodeError, Decoded, Format, Limits};
 
-use super::http::media_type;
+use super::head::media_type;
 use super::intake::Arrived;
 use super::refusal::Refusal;
 use super::{Cause, Intake, Transport};

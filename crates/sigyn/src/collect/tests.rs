@@ -1,0 +1,147 @@
+//! What each door says when there is no memory, and when the store takes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use sigyn_model::codec::{json_v2, otlp, zipkin_proto3};
+use sigyn_model::{Span, SpanId, TraceId};
+use sigyn_store::{Options, Store};
+use tower::ServiceExt as _;
+
+use super::*;
+
+/// Doors onto a store in a folder of its own, with so much memory for work.
+struct Doors {
+    _folder: tempfile::TempDir,
+    store: Store,
+    counters: Arc<Counters>,
+    router: Router,
+}
+
+impl Doors {
+    fn open(working_bytes_max: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(folder.path())).unwrap();
+        let counters = Arc::new(Counters::default());
+        let (kept, counted) = (store.clone(), Arc::clone(&counters));
+        let intake = Intake::within(kept, counted, 1.0, 1 << 20, working_bytes_max);
+        let environment = Environment::default();
+        let router = http_router(&intake, &environment).merge(grpc_router(&intake, &environment));
+        Self { _folder: folder, store, counters, router }
+    }
+
+    async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let (parts, _) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        Answer { status: parts.status, headers: parts.headers }
+    }
+
+    fn dropped(&self, transport: Transport, cause: Cause) -> u64 {
+        let door = self.counters.door(transport);
+        door.messages_dropped[cause as usize].load(Ordering::Relaxed)
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+fn spans() -> Vec<Span> {
+    vec![Span::new(TraceId::new(1).unwrap(), SpanId::new(1).unwrap())]
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0][..], &length, message].concat()
+}
+
+/// Every door with one span: its path, type and body.
+fn bodies() -> [(Transport, &'static str, &'static str, Vec<u8>); 4] {
+    let report = "/zipkin.proto3.SpanService/Report";
+    let export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let json = json_v2::encode_list(&spans()).into_bytes();
+    let grpc = "application/grpc";
+    [
+        (Transport::Http, "/api/v2/spans", "application/json", json),
+        (Transport::OtlpHttp, "/v1/traces", "application/x-protobuf", otlp::encode(&spans())),
+        (Transport::Grpc, report, grpc, framed(&zipkin_proto3::encode_list(&spans()))),
+        (Transport::OtlpGrpc, export, grpc, framed(&otlp::encode(&spans()))),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_budget_every_sender_is_asked_to_come_again() {
+    // A body may wait for twice as much as there is.
+    let doors = Doors::open(32 << 10);
+    for (transport, path, type_, body) in bodies() {
+        let answer = doors.post(path, &[("content-type", type_)], body).await;
+        if type_ == "application/grpc" {
+            assert_eq!(answer.header("grpc-status"), Some("8"), "{path}");
+            // `RetryInfo` in a `google.rpc.Status`: after one second.
+            let details = answer.header("grpc-status-details-bin").unwrap();
+            assert!(details.ends_with("IECgIIAQ"), "{details}");
+        } else {
+            assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+            assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        }
+        assert_eq!(doors.dropped(transport, Cause::Overloaded), 1);
+    }
+    assert!(doors.store.trace(TraceId::new(1).unwrap()).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_unavailable() {
+    let doors = Doors::open(1 << 30);
+    doors.store.close().unwrap();
+    for (transport, path, type_, body) in bodies() {
+        let answer = doors.post(path, &[("content-type", type_)], body).await;
+        if type_ == "application/grpc" {
+            assert_eq!(answer.header("grpc-status"), Some("14"), "{path}");
+            assert_eq!(answer.header("grpc-message"), Some("the store is closed"));
+        } else {
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        }
+        assert_eq!(doors.dropped(transport, Cause::Storage), 1);
+        let door = doors.counters.door(transport);
+        assert_eq!(door.spans_dropped[Loss::Storage as usize].load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_stored_and_its_memory_given_back() {
+    // Room for two messages at a time.
+    let doors = Doors::open(128 << 10);
+    for _ in 0..3 {
+        for (_, path, type_, body) in bodies() {
+            let answer = doors.post(path, &[("content-type", type_)], body).await;
+            assert!(answer.status.is_success(), "{path}");
+        }
+    }
+    assert_eq!(doors.store.trace(TraceId::new(1).unwrap()).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_of_the_shortest_spans_is_taken() {
+    let doors = Doors::open(1 << 30);
+    let list: Vec<String> =
+        (1..=5_000).map(|n| format!(r#"{{"traceId":"{n:x}","id":"1"}}"#)).collect();
+    let body = format!("[{}]", list.join(",")).into_bytes();
+    let answer = doors.post("/api/v2/spans", &[], body).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    assert_eq!(doors.counters.door(Transport::Http).spans.load(Ordering::Relaxed), 5_000);
+}
