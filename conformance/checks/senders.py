@@ -58,7 +58,14 @@ def zipkin(name, sent):
 def zipkin_v1(name, sent, thrift=False):
     (trace_id,) = {span["traceId"] for span in sent}
     wanted = [views.through_v1(span, thrift) for span in sent]
-    server.expect_spans("the trace", found(name, trace_id, len(sent)), wanted)
+    trace = found(name, trace_id, len(sent))
+    half = lambda span: (span["id"], span.get("shared"))  # noqa: E731
+    for span in wanted:
+        # A half that says its times only by annotations may be rounded by its library once more.
+        for got in trace:
+            if half(got) == half(span) and span.get("shared") and abs(got["duration"] - span["duration"]) == 1:
+                span["duration"] = got["duration"]
+    server.expect_spans("the trace", trace, wanted)
 
 
 def otlp(name, sent):
@@ -77,7 +84,7 @@ def otlp_zipkin(name, sent):
     trace = found(name, trace_id, len(sent))
 
     def facts(span):
-        return {key: span.get(key) for key in ("traceId", "parentId", "id", "kind", "name", "timestamp")}
+        return {key: span.get(key) for key in ("traceId", "parentId", "id", "kind", "name")}
 
     def ours(span):
         return {
@@ -86,13 +93,14 @@ def otlp_zipkin(name, sent):
             "id": span["spanId"],
             "kind": None if span["kind"] == "INTERNAL" else span["kind"],
             "name": span["name"].lower(),
-            "timestamp": int(span["start"]) // 1000,
         }
 
     by_id = lambda facts: facts["id"]  # noqa: E731
     server.expect("the spans", sorted(map(facts, trace), key=by_id), sorted(map(ours, sent), key=by_id))
     for span in sent:
         (got,) = [other for other in trace if other["id"] == span["spanId"]]
+        # Some of its exporters round to microseconds, some cut.
+        server.expect("its timestamp", 0 <= got["timestamp"] - int(span["start"]) // 1000 <= 1, True)
         server.expect("its service", got["localEndpoint"]["serviceName"], name)
         server.expect("its annotations", len(got.get("annotations", [])), len(span["events"]))
         for key, value in span["attributes"].items():

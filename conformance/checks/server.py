@@ -111,7 +111,11 @@ def normal_spans(spans):
 
 
 def expect_spans(what, got, wanted):
-    expect(what, [json.loads(s) for s in normal_spans(got)], [json.loads(s) for s in normal_spans(wanted)])
+    got, wanted = set(normal_spans(got)), set(normal_spans(wanted))
+    if got != wanted:
+        both = got & wanted
+        lines = [f"  got:    {span}" for span in sorted(got - both)] + [f"  wanted: {span}" for span in sorted(wanted - both)]
+        fail("\n".join([f"{what}: {len(both)} spans are equal, these are not", *lines]))
 
 
 def links(end_ts_ms=None, lookback_ms=3_600_000):

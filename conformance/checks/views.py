@@ -81,10 +81,17 @@ def annotation(event):
 def through_v1(span, thrift):
     """What is left of a v2 span that was told in v1: of each service's part, what v1 has words for."""
     span = dict(span)
+    if not any(span.get(key) for key in ("kind", "annotations", "tags", "remoteEndpoint")):
+        # In v1 a service is named by what it says of a span, and these say nothing.
+        del span["localEndpoint"]
     if thrift and span.get("kind") in ("PRODUCER", "CONSUMER"):
         # zipkin-js's thrift has no annotations for messages, and then no key for the broker's address.
         del span["kind"]
         span.pop("remoteEndpoint", None)
+    if thrift and "tags" in span:
+        # Its library writes the low byte of each UTF-16 unit, which is no UTF-8 beyond ASCII.
+        cut = lambda text: text.encode("latin-1").decode("utf-8", "replace")  # noqa: E731
+        span["tags"] = {key: cut(value) for key, value in span["tags"].items()}
     return span
 
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/openzipkin/zipkin-go/proto/zipkin_proto3"
 	zipkinreporter "github.com/openzipkin/zipkin-go/reporter"
@@ -110,10 +111,21 @@ func typed(value attribute.Value) any {
 	}
 }
 
-func typedAll(attributes []attribute.KeyValue) map[string]any {
-	all := map[string]any{}
-	for _, one := range attributes {
-		all[string(one.Key)] = typed(one.Value)
+// typedAll keeps the order of attributes, which a map in Go does not.
+type typedAll []attribute.KeyValue
+
+func (all typedAll) MarshalJSON() ([]byte, error) {
+	fields := make([]string, 0, len(all))
+	for _, one := range all {
+		key, err := json.Marshal(string(one.Key))
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(typed(one.Value))
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, string(key)+":"+string(value))
 	}
-	return all
+	return []byte("{" + strings.Join(fields, ",") + "}"), nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/openzipkin/zipkin-go"
 	"github.com/openzipkin/zipkin-go/model"
@@ -40,6 +41,8 @@ func pushZipkin(service, url string, serializer zipkinreporter.SpanSerializer) (
 	return reporter.spans, nil
 }
 
+// Spans start and last whole microseconds: the library rounds to them in JSON and cuts in protobuf.
+
 // zipkinShop is a checkout that fails at a coupon, charges a card at another service, and announces it on a broker.
 func zipkinShop(service string, reporter zipkinreporter.Reporter) error {
 	tracer := func(name, address string) (*zipkin.Tracer, error) {
@@ -67,27 +70,28 @@ func zipkinShop(service string, reporter zipkinreporter.Reporter) error {
 		return err
 	}
 	broker := &model.Endpoint{ServiceName: "broker"}
+	now := func() zipkin.SpanOption { return zipkin.StartTime(fixedTime()) }
 
-	root := shop.StartSpan("GET /checkout", zipkin.Kind(model.Server), zipkin.RemoteEndpoint(visitor))
+	root := shop.StartSpan("GET /checkout", now(), zipkin.Kind(model.Server), zipkin.RemoteEndpoint(visitor))
 	root.Tag("http.path", "/checkout")
 	root.Tag("kunde", "Zoë 🌞 \"q\" \\ \t \u2028")
 	root.Annotate(fixedTime(), "cart loaded: 価格")
-	coupon := shop.StartSpan("coupon", zipkin.Parent(root.Context()))
+	coupon := shop.StartSpan("coupon", now(), zipkin.Parent(root.Context()))
 	zipkin.TagError.Set(coupon, "no such coupon")
-	coupon.Finish()
-	call := shop.StartSpan("POST /charge", zipkin.Kind(model.Client), zipkin.Parent(root.Context()),
+	coupon.FinishedWithDuration(time.Millisecond)
+	call := shop.StartSpan("POST /charge", now(), zipkin.Kind(model.Client), zipkin.Parent(root.Context()),
 		zipkin.RemoteEndpoint(remote))
 	// What the other process would read from the call's headers.
 	joined := call.Context()
-	served := bank.StartSpan("POST /charge", zipkin.Kind(model.Server), zipkin.Parent(joined))
-	served.Finish()
-	call.Finish()
-	sent := shop.StartSpan("announce", zipkin.Kind(model.Producer), zipkin.Parent(root.Context()),
+	served := bank.StartSpan("POST /charge", now(), zipkin.Kind(model.Server), zipkin.Parent(joined))
+	served.FinishedWithDuration(time.Millisecond)
+	call.FinishedWithDuration(time.Millisecond)
+	sent := shop.StartSpan("announce", now(), zipkin.Kind(model.Producer), zipkin.Parent(root.Context()),
 		zipkin.RemoteEndpoint(broker))
-	sent.Finish()
-	read := bank.StartSpan("read", zipkin.Kind(model.Consumer), zipkin.Parent(sent.Context()),
+	sent.FinishedWithDuration(time.Millisecond)
+	read := bank.StartSpan("read", now(), zipkin.Kind(model.Consumer), zipkin.Parent(sent.Context()),
 		zipkin.RemoteEndpoint(broker))
-	read.Finish()
-	root.Finish()
+	read.FinishedWithDuration(time.Millisecond)
+	root.FinishedWithDuration(time.Millisecond)
 	return nil
 }

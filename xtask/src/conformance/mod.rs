@@ -21,7 +21,7 @@ struct Check {
 }
 
 /// All checks. A new one is a file and a line here.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
@@ -32,6 +32,7 @@ const CHECKS: [Check; 11] = [
     Check { name: "go", script: "go.py", client: Client::Go("go") },
     Check { name: "node", script: "node.py", client: Client::Npm("node") },
     Check { name: "python", script: "python.py", client: Client::Python("python") },
+    Check { name: "mixed-load", script: "mixed_load.py", client: Client::Python("python") },
     Check {
         name: "python-thrift",
         script: "python_thrift.py",
