@@ -134,13 +134,18 @@ pub(crate) fn object(value: Json) -> Result<Vec<(String, Json)>, Trouble> {
 /// Text, or a number in its own spelling.
 pub(crate) fn string(value: Json) -> Result<String, Trouble> {
     match value {
+        // How an exponent was spelled, serde_json does not keep.
+        Json::Number(text) if text.contains(['e', 'E']) => Err(Trouble::Unclear),
         Json::Str(text) | Json::Number(text) => Ok(text),
         other => bad(format!("{other:?} is no string")),
     }
 }
 
 pub(crate) fn integer(value: Json) -> Result<i64, Trouble> {
-    let text = string(value)?;
+    let text = match value {
+        Json::Number(text) => text,
+        other => string(other)?,
+    };
     if let Ok(number) = text.parse::<i64>() {
         return Ok(number);
     }

@@ -108,17 +108,15 @@ fn read_span(bytes: &[u8]) -> Result<Span, Trouble> {
     out.local_endpoint = span.local.map(endpoint).transpose()?;
     out.remote_endpoint = span.remote.map(endpoint).transpose()?;
     for annotation in span.annotations {
-        if let (Some(timestamp), false) =
-            (micros(annotation.timestamp), annotation.value.is_empty())
-        {
-            let value = text(&annotation.value);
-            out.annotations.push(Annotation {
-                timestamp,
-                value,
-                tags: Vec::new(),
-                dropped_tags: 0,
-            });
+        if annotation.value.is_empty() || !is_positive(annotation.timestamp) {
+            continue;
         }
+        let Some(timestamp) = micros(annotation.timestamp) else {
+            out.dropped_annotations += 1;
+            continue;
+        };
+        let value = text(&annotation.value);
+        out.annotations.push(Annotation { timestamp, value, tags: Vec::new(), dropped_tags: 0 });
     }
     let tags = span.tags.iter().map(|tag| (text(&tag.key), Value::Str(text(&tag.value))));
     out.tags = last_of_each(tags.collect());
@@ -126,6 +124,10 @@ fn read_span(bytes: &[u8]) -> Result<Span, Trouble> {
     out.shared = span.shared;
     out.normalize();
     Ok(out)
+}
+
+fn is_positive(us: u64) -> bool {
+    i64::try_from(us).is_ok_and(|us| us > 0)
 }
 
 fn micros(us: u64) -> Option<Timestamp> {
