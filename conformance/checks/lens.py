@@ -5,6 +5,7 @@ this check's own, since it needs a flag; the runner's stays idle.
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -38,6 +39,10 @@ def free_port():
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
+
+browser = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+if not os.path.exists(browser) or shutil.which("mvn") is None:
+    server.fail(f"this check needs a browser at {browser} (or in $CHROMIUM), and mvn")
 
 url = f"http://127.0.0.1:{free_port()}"
 command = [

@@ -381,7 +381,7 @@ fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<R
         router = router
             .merge(api::zipkin::router(asker.clone(), Arc::clone(&environment)))
             .merge(api::jaeger::router(asker.clone(), environment.search_enabled))
-            .merge(api::search::router(asker.clone()))
+            .merge(api::search::router(asker.clone(), environment.search_enabled))
             .merge(api::tags::router(asker.clone()))
             .merge(api::trace_view::router(asker.clone(), known));
     }
@@ -394,7 +394,15 @@ fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<R
                 let folder = UiFolder::open(folder, settings.ui_base_path())?;
                 router.merge(api::ui_folder::router(folder))
             }
-            None => router.merge(api::ui::router(settings.ui_base())),
+            None => {
+                if let Some(path) = settings.unusable_base_path() {
+                    tracing::warn!(
+                        ZIPKIN_UI_BASEPATH = path,
+                        "this path does not end in zipkin: it has no effect on Sigyn's own UI"
+                    );
+                }
+                router.merge(api::ui::router(settings.ui_base()))
+            }
         };
     }
     Ok(router)

@@ -121,8 +121,15 @@ impl Settings {
     /// Where a browser sees our own UI, which has pages beside `/zipkin`. Ends with a slash.
     pub(crate) fn ui_base(&self) -> String {
         let above = self.environment.ui.base_path.as_deref();
-        let above = above.and_then(|path| path.strip_suffix("zipkin"));
-        above.unwrap_or(&self.route_prefix).to_owned()
+        let above =
+            above.and_then(|path| path.strip_suffix("/zipkin")).map(|path| format!("{path}/"));
+        above.unwrap_or_else(|| self.route_prefix.clone())
+    }
+
+    /// A base path that our own UI cannot follow.
+    pub(crate) fn unusable_base_path(&self) -> Option<&str> {
+        let path = self.environment.ui.base_path.as_deref();
+        path.filter(|path| !path.ends_with("/zipkin"))
     }
 
     /// How the store is opened. A flag goes before the file.

@@ -28,6 +28,7 @@ const CHECKS: [Check; 12] = [
     Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
     Check { name: "import", script: "import_zipkin.py", client: Client::Maven("zipkin_server") },
     Check { name: "contract", script: "contract/__main__.py", client: Client::None },
+    Check { name: "lens", script: "lens.py", client: Client::Npm("lens") },
     Check { name: "java", script: "java.py", client: Client::Maven("java") },
     Check { name: "go", script: "go.py", client: Client::Go("go") },
     Check { name: "node", script: "node.py", client: Client::Npm("node") },

@@ -20,8 +20,9 @@ const LIMIT: i64 = 100;
 /// A list longer than this is not read by a person, and costs the server.
 const LIMIT_MAX: usize = 2_000;
 
-pub(crate) fn router(asker: Asker) -> Router {
-    Router::new().route("/api/v1/search", get(search)).with_state(asker)
+pub(crate) fn router(asker: Asker, enabled: bool) -> Router {
+    let search = if enabled { get(search) } else { get(turned_off) };
+    Router::new().route("/api/v1/search", search).with_state(asker)
 }
 
 #[derive(Serialize)]
@@ -58,6 +59,11 @@ struct Root {
 struct Service {
     name: String,
     spans: usize,
+}
+
+/// An empty list would look like a search that found nothing.
+async fn turned_off() -> Response {
+    failure(&ApiError::not_found("search is turned off: SEARCH_ENABLED=false"))
 }
 
 async fn search(State(asker): State<Asker>, params: Params) -> Response {

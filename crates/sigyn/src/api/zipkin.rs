@@ -12,6 +12,7 @@ use axum::routing::get;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use sigyn_model::codec::json_v2;
 use sigyn_model::{QueryParams, Span, TraceId, TraceQuery};
+use sigyn_store::QueryFailed;
 
 use super::Params;
 use super::ask::Asker;
@@ -101,20 +102,20 @@ async fn remote_services(
 
 async fn traces(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
     let query = trace_query(&params, LIMIT, zipkin.environment.query_lookback)?;
-    let traces = match zipkin.environment.search_enabled {
-        true => zipkin.asker.ask(move |q| q.traces(&query)).await?,
-        false => Vec::new(),
+    let body = match zipkin.environment.search_enabled {
+        true => zipkin.asker.ask(move |q| Ok::<_, QueryFailed>(traces_json(&q.traces(&query)?))),
+        false => return Ok(json("[]".to_owned())),
     };
-    Ok(json(traces_json(&traces)))
+    Ok(json(body.await?))
 }
 
 async fn trace(State(zipkin): State<Zipkin>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse_trace_id(id.trim())?;
-    let spans = zipkin.asker.ask(move |q| q.trace(id)).await?;
-    if spans.is_empty() {
-        return Err(ApiError::not_found(format!("{id} not found")));
-    }
-    Ok(json(json_v2::encode_list(&spans)))
+    let body = zipkin.asker.ask(move |q| {
+        let spans = q.trace(id)?;
+        Ok::<_, QueryFailed>((!spans.is_empty()).then(|| json_v2::encode_list(&spans)))
+    });
+    body.await?.map(json).ok_or_else(|| ApiError::not_found(format!("{id} not found")))
 }
 
 async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
@@ -141,13 +142,12 @@ async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Resp
         let mut seen = HashSet::new();
         ids.retain(|id| seen.insert(id.low()));
     }
-    let traces = zipkin.asker.ask(move |q| {
+    let body = zipkin.asker.ask(move |q| {
         let traces = ids.into_iter().map(|id| q.trace(id));
-        traces
-            .filter(|trace| !trace.as_ref().is_ok_and(Vec::is_empty))
-            .collect::<Result<Vec<_>, _>>()
+        let found = traces.filter(|trace| !trace.as_ref().is_ok_and(Vec::is_empty));
+        Ok::<_, QueryFailed>(traces_json(&found.collect::<Result<Vec<_>, _>>()?))
     });
-    Ok(json(traces_json(&traces.await?)))
+    Ok(json(body.await?))
 }
 
 async fn dependencies(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
@@ -206,9 +206,21 @@ fn parse_trace_id(text: &str) -> Result<TraceId, ApiError> {
     TraceId::parse(text).map_err(|error| ApiError::bad(error.to_string()))
 }
 
+/// Where it is written, a thread may block: large answers take a while.
 fn traces_json(traces: &[Vec<Span>]) -> String {
-    let lists: Vec<String> = traces.iter().map(json_v2::encode_list).collect();
-    format!("[{}]", lists.join(","))
+    let mut out = String::from("[");
+    for (at, trace) in traces.iter().enumerate() {
+        out.push_str(if at > 0 { ",[" } else { "[" });
+        for (at, span) in trace.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            json_v2::write_span(span, &mut out);
+        }
+        out.push(']');
+    }
+    out.push(']');
+    out
 }
 
 pub(crate) fn names_json(names: &[String]) -> String {

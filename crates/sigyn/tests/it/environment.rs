@@ -63,6 +63,9 @@ fn without_search_names_and_traces_are_empty_and_the_rest_works() {
     ] {
         assert_eq!(tracer.json(path), json!([]), "{path}");
     }
+    assert_eq!(tracer.json("/api/services")["data"], json!([]));
+    assert_eq!(tracer.json("/api/traces?service=web")["data"], json!([]));
+    assert_eq!(tracer.get("/api/v1/search").status, 404);
     assert_eq!(tracer.get("/api/v2/traces?limit=0").status, 400);
     assert_eq!(tracer.json("/api/v2/autocompleteKeys"), json!(["zone"]));
     assert_eq!(tracer.json("/api/v2/trace/1")[0]["name"], "get");

@@ -11,7 +11,8 @@ use axum::routing::get;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sigyn_model::codec::jaeger_json;
-use sigyn_model::{Span, TraceId};
+use sigyn_model::{Span, TraceId, TraceQuery};
+use sigyn_store::QueryFailed;
 
 use super::Params;
 use super::ask::Asker;
@@ -67,15 +68,29 @@ impl Jaeger {
         }
     }
 
-    async fn find(&self, query: sigyn_model::TraceQuery) -> Result<Vec<Vec<Span>>, ApiError> {
+    /// The traces that match, as they are to be written; that is done where a thread may block.
+    async fn find<T: Send + 'static>(
+        &self,
+        query: TraceQuery,
+        write: fn(&[Vec<Span>]) -> T,
+    ) -> Result<T, ApiError> {
         match self.search_enabled {
-            true => self.asker.ask(move |q| q.traces(&query)).await,
-            false => Ok(Vec::new()),
+            true => self.asker.ask(move |q| Ok::<_, QueryFailed>(write(&q.traces(&query)?))).await,
+            false => Ok(write(&[])),
         }
     }
 
-    async fn trace(&self, id: TraceId) -> Result<Vec<Span>, ApiError> {
-        self.asker.ask(move |q| q.trace(id)).await
+    /// One trace, if it is there.
+    async fn trace<T: Send + 'static>(
+        &self,
+        id: TraceId,
+        write: fn(&[Span]) -> T,
+    ) -> Result<Option<T>, ApiError> {
+        let written = self.asker.ask(move |q| {
+            let spans = q.trace(id)?;
+            Ok::<_, QueryFailed>((!spans.is_empty()).then(|| write(&spans)))
+        });
+        written.await
     }
 }
 
@@ -126,9 +141,9 @@ async fn operations(State(jaeger): State<Jaeger>, params: Params) -> Response {
 async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
     let ids: Vec<&str> = params.all("traceID").collect();
     if ids.is_empty() {
-        let found = async { jaeger.find(find::search(&params)?).await };
+        let found = async { jaeger.find(find::search(&params)?, traces_json).await };
         return match found.await {
-            Ok(traces) => envelope(&traces_json(&traces), 0, &Value::Null),
+            Ok(traces) => envelope(&traces, 0, &Value::Null),
             Err(error) => refused(&error),
         };
     }
@@ -139,24 +154,22 @@ async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
     }
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for id in ids {
-        let trace = async { jaeger.trace(find::trace_id(id)?).await };
+        let trace = async { jaeger.trace(find::trace_id(id)?, trace_json).await };
         match trace.await {
-            Ok(trace) if trace.is_empty() => {
-                missing.push(json!({"code": 404, "msg": NOT_FOUND, "traceID": id}));
-            }
-            Ok(trace) => found.push(trace),
+            Ok(Some(trace)) => found.push(trace),
+            Ok(None) => missing.push(json!({"code": 404, "msg": NOT_FOUND, "traceID": id})),
             Err(error) => return refused(&error),
         }
     }
     let errors = if missing.is_empty() { Value::Null } else { Value::Array(missing) };
-    envelope(&traces_json(&found), 0, &errors)
+    envelope(&format!("[{}]", found.join(",")), 0, &errors)
 }
 
 async fn trace(State(jaeger): State<Jaeger>, Path(id): Path<String>) -> Response {
-    let trace = async { jaeger.trace(find::trace_id(&id)?).await };
+    let trace = async { jaeger.trace(find::trace_id(&id)?, trace_json).await };
     match trace.await {
-        Ok(trace) if trace.is_empty() => refused(&ApiError::not_found(NOT_FOUND)),
-        Ok(trace) => envelope(&traces_json(&[trace]), 0, &Value::Null),
+        Ok(Some(trace)) => envelope(&format!("[{trace}]"), 0, &Value::Null),
+        Ok(None) => refused(&ApiError::not_found(NOT_FOUND)),
         Err(error) => refused(&error),
     }
 }
@@ -188,6 +201,12 @@ async fn no_metrics() -> Response {
         message: "metrics querying is currently disabled".to_owned(),
     })
     .into_response()
+}
+
+fn trace_json(trace: &[Span]) -> String {
+    let mut out = String::new();
+    jaeger_json::write_trace(&mut out, trace);
+    out
 }
 
 fn traces_json(traces: &[Vec<Span>]) -> String {

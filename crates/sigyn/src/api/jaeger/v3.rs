@@ -64,18 +64,16 @@ async fn get_operations(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, 
 
 async fn get_trace(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, Status> {
     let id = find::trace_id(&wire::text(&message, 1)?).map_err(status)?;
-    let trace = jaeger.trace(id).await.map_err(status)?;
-    if trace.is_empty() {
-        return Err(Status::new(Code::NotFound, NOT_FOUND));
-    }
-    Ok(vec![otlp::encode(&trace)])
+    let trace = jaeger.trace(id, |spans| otlp::encode(spans)).await.map_err(status)?;
+    let trace = trace.ok_or_else(|| Status::new(Code::NotFound, NOT_FOUND))?;
+    Ok(vec![trace])
 }
 
 /// One message a trace, so that none is larger than it must be.
 async fn find_traces(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, Status> {
     let query = wire::search(&message)?.query().map_err(status)?;
-    let traces = jaeger.find(query).await.map_err(status)?;
-    Ok(traces.iter().map(otlp::encode).collect())
+    let write = |traces: &[Vec<Span>]| traces.iter().map(otlp::encode).collect();
+    jaeger.find(query, write).await.map_err(status)
 }
 
 fn status(error: ApiError) -> Status {
@@ -108,19 +106,23 @@ async fn operations(State(jaeger): State<Jaeger>, params: Params) -> Response {
 }
 
 async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
-    let found = async { jaeger.find(search(&params)?.query()?).await };
+    let write = |traces: &[Vec<Span>]| {
+        (!traces.is_empty()).then(|| otlp_json::encode(traces.iter().flatten()))
+    };
+    let found = async { jaeger.find(search(&params)?.query()?, write).await };
     match found.await {
-        Ok(traces) if traces.is_empty() => refused(&ApiError::not_found("No traces found")),
-        Ok(traces) => result(traces.iter().flatten()),
+        Ok(Some(traces)) => result(&traces),
+        Ok(None) => refused(&ApiError::not_found("No traces found")),
         Err(error) => refused(&error),
     }
 }
 
 async fn trace(State(jaeger): State<Jaeger>, Path(id): Path<String>) -> Response {
-    let trace = async { jaeger.trace(find::trace_id(&id)?).await };
+    let write = |spans: &[Span]| otlp_json::encode(spans);
+    let trace = async { jaeger.trace(find::trace_id(&id)?, write).await };
     match trace.await {
-        Ok(trace) if trace.is_empty() => refused(&ApiError::not_found(NOT_FOUND)),
-        Ok(trace) => result(&trace),
+        Ok(Some(trace)) => result(&trace),
+        Ok(None) => refused(&ApiError::not_found(NOT_FOUND)),
         Err(error) => refused(&error),
     }
 }
@@ -159,9 +161,9 @@ fn search(params: &Params) -> Result<Search, ApiError> {
     })
 }
 
-/// Spans as OTLP/JSON.
-fn result<'a>(spans: impl IntoIterator<Item = &'a Span>) -> Response {
-    reply::json(format!("{{\"result\":{}}}", otlp_json::encode(spans)))
+/// OTLP/JSON in the envelope of what is streamed.
+fn result(traces: &str) -> Response {
+    reply::json(format!("{{\"result\":{traces}}}"))
 }
 
 fn refused(error: &ApiError) -> Response {
