@@ -21,13 +21,18 @@ struct Check {
 }
 
 /// All checks. A new one is a file and a line here.
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
     Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
     Check { name: "import", script: "import_zipkin.py", client: Client::Maven("zipkin_server") },
     Check { name: "contract", script: "contract/__main__.py", client: Client::None },
+    Check {
+        name: "jaeger-query",
+        script: "jaeger_query.py",
+        client: Client::Python("jaeger_query"),
+    },
     Check { name: "lens", script: "lens.py", client: Client::Npm("lens") },
     Check { name: "java", script: "java.py", client: Client::Maven("java") },
     Check { name: "go", script: "go.py", client: Client::Go("go") },
