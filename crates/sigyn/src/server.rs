@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::collect::Connection;
 
 /// How long requests that are running at shutdown may take to end.
 const GRACE: Duration = Duration::from_millis(400);
@@ -21,10 +26,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: u32 = 256 << 10;
 /// Requests that one connection of HTTP/2 may have open.
 const STREAMS_MAX: u32 = 100;
-/// Bytes of bodies that a connection of HTTP/2 may send before someone reads them, for each of its
-/// requests and for all.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes of a body that a connection of HTTP/2 may send before someone reads them.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// Enough for all of its requests: one whose body waits to be read must not hold up the others.
+const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (STREAMS_MAX + 1);
 
 /// Binds an address.
 pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
@@ -95,7 +100,12 @@ async fn serve_connection(
         },
         () = shutdown.cancelled() => return,
     };
-    let (io, service) = (TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = Connection::new();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        router.clone().oneshot(request)
+    });
+    let io = TokioIo::new(stream);
     let ended = if http2 {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

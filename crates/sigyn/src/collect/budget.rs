@@ -12,6 +12,12 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory is handed out in pieces of this size, since a semaphore counts in 32 bits.
 const PIECE_BYTES: usize = 1 << 10;
 
+/// Bodies of one connection that arrive at once. Further ones wait on the other side.
+const ARRIVING_MAX: usize = 8;
+/// What the messages of one connection may take while they are decoded and stored: as much as the
+/// largest of all messages.
+const CONNECTION_BYTES_MAX: usize = 256 << 20;
+
 /// Bytes that are there for all messages at one stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<Semaphore>);
@@ -43,6 +49,31 @@ impl Budget {
 impl Held {
     pub(crate) fn add(&mut self, more: Self) {
         self.0.merge(more.0);
+    }
+}
+
+/// What one connection may take of the budgets, so that the others find some: HTTP/2 has many requests
+/// open at once. Stands in the extensions of each request.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    arriving: Arc<Semaphore>,
+    working: Budget,
+}
+
+impl Connection {
+    pub(crate) fn new() -> Self {
+        let arriving = Arc::new(Semaphore::new(ARRIVING_MAX));
+        Self { arriving, working: Budget::new(CONNECTION_BYTES_MAX) }
+    }
+
+    /// Waits until another body of this connection may arrive.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        Arc::clone(&self.arriving).acquire_owned().await.ok()
+    }
+
+    pub(super) async fn hold(&self, bytes: usize) -> Result<Held, Refusal> {
+        self.working.hold(bytes).await
     }
 }
 

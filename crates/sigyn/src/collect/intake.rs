@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use http::Extensions;
 use http_body_util::BodyExt as _;
 use sigyn_model::codec::{DecodeError, Decoded, Limits};
 use sigyn_model::{Span, SpanBatch};
 use sigyn_store::{AppendError, Store};
 use tokio::sync::Semaphore;
 
-use super::budget::{Budget, Held};
+use super::budget::{Budget, Connection, Held};
 use super::counters::Door;
 use super::refusal::Refusal;
 use super::sampler::Sampler;
@@ -58,6 +59,15 @@ pub(crate) struct Intake {
 pub(crate) struct Arrived {
     pub(crate) bytes: Bytes,
     _held: Held,
+    /// What it came by; `None` for a datagram.
+    connection: Option<Connection>,
+}
+
+/// The memory that the spans of a message take.
+#[derive(Debug)]
+struct Memory {
+    _of_all: Held,
+    _of_connection: Option<Held>,
 }
 
 /// What became of a message that was taken.
@@ -120,11 +130,20 @@ impl Intake {
     }
 
     /// The whole body. It takes memory as it arrives, so that an idle connection holds none.
-    pub(crate) async fn receive(&self, mut body: Body) -> Result<Arrived, Refusal> {
+    pub(crate) async fn receive(
+        &self,
+        mut body: Body,
+        extensions: &Extensions,
+    ) -> Result<Arrived, Refusal> {
         // Before a client that asks first is told to go on.
         if http_body::Body::size_hint(&body).lower() > BODY_BYTES_MAX as u64 {
             return Err(too_large(BODY_BYTES_MAX));
         }
+        let connection = extensions.get::<Connection>().cloned();
+        let _turn = match &connection {
+            Some(connection) => connection.turn().await,
+            None => None,
+        };
         let mut held = self.arriving.hold(0).await?;
         let mut bytes = BytesMut::new();
         let reading = async {
@@ -144,13 +163,13 @@ impl Intake {
         tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_| {
             Err(Refusal::new(Cause::Timeout, "the body did not arrive within 11 s"))
         })?;
-        Ok(Arrived { bytes: bytes.freeze(), _held: held })
+        Ok(Arrived { bytes: bytes.freeze(), _held: held, connection })
     }
 
     /// A body that was received elsewhere; `None` if there is no memory for it now.
     pub(crate) fn try_received(&self, bytes: Bytes) -> Option<Arrived> {
         let held = self.arriving.try_hold(bytes.len())?;
-        Some(Arrived { bytes, _held: held })
+        Some(Arrived { bytes, _held: held, connection: None })
     }
 
     /// Puts on the books a message that there is no room for, and nobody to tell.
@@ -168,31 +187,34 @@ impl Intake {
             return Ok(packed);
         }
         if packed.bytes.len() <= INLINE_BYTES_MAX {
-            match self.unpack_now(encoding, &packed.bytes, INLINE_BYTES_MAX) {
+            match self.unpack_now(encoding, &packed, INLINE_BYTES_MAX) {
                 Err(refusal) if refusal.cause == Cause::TooLarge => {}
                 unpacked => return unpacked,
             }
         }
         let this = self.clone();
         // Memory goes with the work: a client that hangs up does not end it.
-        self.elsewhere(move || this.unpack_now(encoding, &packed.bytes, UNPACKED_BYTES_MAX)).await
+        self.elsewhere(move || this.unpack_now(encoding, &packed, UNPACKED_BYTES_MAX)).await
     }
 
     fn unpack_now(
         &self,
         encoding: Encoding,
-        packed: &[u8],
+        packed: &Arrived,
         limit: usize,
     ) -> Result<Arrived, Refusal> {
         let mut held = None;
-        let unpacked = unpack::unpack(encoding, packed, limit, &mut |bytes| {
+        let unpacked = unpack::unpack(encoding, &packed.bytes, limit, &mut |bytes| {
             // A smaller buffer, if there was one, is gone.
             held = None;
             held = Some(self.working.try_hold(bytes).ok_or(UnpackError::NoRoom)?);
             Ok(())
         });
         match (unpacked, held) {
-            (Ok(Some(bytes)), Some(held)) => Ok(Arrived { bytes: bytes.into(), _held: held }),
+            (Ok(Some(bytes)), Some(held)) => {
+                let connection = packed.connection.clone();
+                Ok(Arrived { bytes: bytes.into(), _held: held, connection })
+            }
             (Err(UnpackError::TooLarge { limit }), _) => Err(too_large(limit)),
             (Err(error @ UnpackError::Broken { .. }), _) => {
                 Err(Refusal::new(Cause::Encoding, error.to_string()))
@@ -245,13 +267,20 @@ impl Intake {
         &self,
         body: Arrived,
         decode: impl Fn(&[u8], Limits) -> Result<Decoded, DecodeError> + Clone + Send + 'static,
-    ) -> Result<(Decoded, Held), Refusal> {
+    ) -> Result<(Decoded, Memory), Refusal> {
         let size = body.bytes.len();
         let room = |factor| size.saturating_mul(factor).clamp(DECODED_BYTES_MIN, DECODED_BYTES_MAX);
         let (mut bytes_max, largest) = (room(DECODED_FACTOR), room(DECODED_FACTOR_MAX));
         let body = Arc::new(body);
         loop {
-            let memory = self.working.hold(bytes_max).await?;
+            let of_connection = match &body.connection {
+                Some(connection) => Some(connection.hold(bytes_max).await?),
+                None => None,
+            };
+            let memory = Memory {
+                _of_all: self.working.hold(bytes_max).await?,
+                _of_connection: of_connection,
+            };
             let limits = Limits { bytes_max, ..Limits::default() };
             let (body, decode) = (Arc::clone(&body), decode.clone());
             let work = move || Ok((decode(&body.bytes, limits), memory));

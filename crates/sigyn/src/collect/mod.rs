@@ -17,6 +17,7 @@ mod zipkin_http;
 
 use axum::Router;
 
+pub(crate) use budget::Connection;
 pub(crate) use counters::{Cause, Counters, Door, Loss, Transport};
 pub(crate) use intake::Intake;
 pub(crate) use jaeger_udp::run as jaeger_udp;

@@ -145,3 +145,19 @@ async fn a_body_of_the_shortest_spans_is_taken() {
     assert_eq!(answer.status, StatusCode::ACCEPTED);
     assert_eq!(doors.counters.door(Transport::Http).spans.load(Ordering::Relaxed), 5_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_connection_does_not_take_it_all() {
+    let doors = Doors::open(1 << 30);
+    let connection = Connection::new();
+    let _taken = connection.hold(256 << 20).await.unwrap();
+    let post = async |connection: &Connection| {
+        let mut request = Request::post("/api/v2/spans")
+            .body(Body::from(json_v2::encode_list(&spans())))
+            .unwrap();
+        request.extensions_mut().insert(connection.clone());
+        doors.router.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(post(&connection).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(post(&Connection::new()).await, StatusCode::ACCEPTED);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use http_body_util::BodyExt as _;
 
 use super::form::Form;
@@ -22,8 +22,7 @@ const ENCODING_CHARS_MAX: usize = 40;
 /// A call whose message is not read yet.
 #[derive(Debug)]
 pub(crate) struct Call {
-    form: Form,
-    headers: HeaderMap,
+    head: Head,
     body: Body,
 }
 
@@ -31,11 +30,13 @@ impl Call {
     /// `None` for what is no gRPC.
     pub(super) fn new(request: Request) -> Option<Self> {
         let (parts, body) = request.into_parts();
-        Some(Self { form: Form::of(&parts.headers)?, headers: parts.headers, body })
+        let form = Form::of(&parts.headers)?;
+        let head = Head { form, headers: parts.headers, extensions: parts.extensions };
+        Some(Self { head, body })
     }
 
     pub(super) fn form(&self) -> Form {
-        self.form
+        self.head.form
     }
 
     /// The request's message, unpacked, for requests that are small: no larger than `bytes_max`, packed
@@ -73,7 +74,7 @@ impl Call {
 
     /// For whoever reads the body himself: the body, and what [`Head::packed_message`] needs.
     pub(crate) fn into_parts(self) -> (Head, Body) {
-        (Head { form: self.form, headers: self.headers }, self.body)
+        (self.head, self.body)
     }
 }
 
@@ -82,9 +83,15 @@ impl Call {
 pub(crate) struct Head {
     form: Form,
     headers: HeaderMap,
+    extensions: Extensions,
 }
 
 impl Head {
+    /// Of the HTTP request.
+    pub(crate) fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
     /// The one message of a whole body, and how it is packed. An empty body is an empty message.
     pub(crate) fn packed_message(&self, mut body: Bytes) -> Result<(Encoding, Bytes), FrameError> {
         let wrong = |message| Err(FrameError::Malformed(message));
