@@ -19,6 +19,12 @@ pub(crate) struct Request {
 }
 
 #[derive(prost::Message)]
+struct RawRequest {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    resource_spans: Vec<Vec<u8>>,
+}
+
+#[derive(prost::Message)]
 pub(crate) struct ResourceSpans {
     #[prost(message, tag = "1")]
     pub(crate) resource: Option<ProtoResource>,
@@ -169,9 +175,14 @@ pub(crate) struct Messages {
 }
 
 pub(crate) fn read(body: &[u8]) -> Result<Theirs, Trouble> {
-    let request: Request = proto::decode(body)?;
+    let request: RawRequest = proto::decode(body)?;
     let mut theirs = Theirs { spans: Vec::new(), problems: 0 };
     for resource_spans in request.resource_spans {
+        // Parts of one message are put together before we look whether each is whole.
+        if stands_twice(&resource_spans, 1) {
+            return Err(Trouble::Unclear);
+        }
+        let resource_spans: ResourceSpans = proto::decode(&resource_spans)?;
         let url = text(&resource_spans.schema_url);
         let resource = resource_spans
             .resource
