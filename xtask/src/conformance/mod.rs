@@ -21,7 +21,7 @@ struct Check {
 }
 
 /// All checks. A new one is a file and a line here.
-const CHECKS: [Check; 13] = [
+const CHECKS: &[Check] = &[
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn every_check_has_its_script_and_its_client() {
         let folder = repo::root().join("conformance");
-        for check in &CHECKS {
+        for check in CHECKS {
             assert!(folder.join("checks").join(check.script).is_file(), "{}", check.script);
             if let Some(name) = check.client.folder() {
                 assert!(folder.join("clients").join(name).is_dir(), "{name}");
