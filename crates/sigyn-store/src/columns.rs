@@ -17,8 +17,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::codec::Limits;
 use sigyn_model::codec::sink::{BadSpan, EndpointRef};
+use sigyn_model::codec::{self, DecodeError, Format, Limits};
 use sigyn_model::{Kind, Labels, Span, SpanId, StatusCode, Timestamp, TraceId};
 
 use dictionary::Dictionary;
@@ -228,6 +228,13 @@ impl Columns {
     /// Labels of the target that the spans which are read next come from.
     pub fn set_target(&mut self, target: Option<&Arc<Labels>>) {
         self.origins.set_target(target);
+    }
+
+    /// Reads a whole message: all of it, or after an error nothing.
+    pub fn read(&mut self, format: Format, body: &[u8]) -> Result<(), DecodeError> {
+        let mark = self.mark();
+        self.origins.begin(format);
+        codec::read(format, body, self).inspect_err(|_| self.truncate(mark))
     }
 
     /// Spans that could not be kept, and why.

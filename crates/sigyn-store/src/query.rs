@@ -3,10 +3,10 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use sigyn_model::{
-    DependencyLink, Linker, Searched, Span, Timestamp, TraceId, TraceQuery, trace_start,
+    DependencyLink, Linker, Resource, Searched, Span, Timestamp, TraceId, TraceQuery, trace_start,
 };
 
 use crate::block::QueryFailed;
@@ -366,18 +366,21 @@ impl Parts {
         }
         for head in &self.heads {
             // Many spans share a resource, which may be large.
-            let mut origins: HashSet<(u32, Option<&str>)> = HashSet::new();
+            let mut resources: HashSet<*const Resource> = HashSet::new();
+            let mut others: HashSet<(u32, Option<&str>)> = HashSet::new();
             each_trace(head, stop, |_, trace| {
                 for row in trace.rows() {
                     row.tag_keys().for_each(&mut add);
-                    let code = row.status_code();
-                    if origins.insert((row.origin(), code.as_tag())) {
-                        let mut bare = Span::new(row.trace_id(), row.id());
-                        bare.status.code = code;
-                        (bare.scope, bare.resource) =
-                            (row.scope().cloned(), row.resource().cloned());
-                        bare.zipkin_tags().keys().for_each(|key| add(key));
+                    let mut bare = Span::new(row.trace_id(), row.id());
+                    // The head holds it as long as this query holds the head.
+                    if row.resource().is_some_and(|one| resources.insert(Arc::as_ptr(one))) {
+                        bare.resource = row.resource().cloned();
                     }
+                    let code = row.status_code();
+                    if others.insert((row.origin(), code.as_tag())) {
+                        (bare.status.code, bare.scope) = (code, row.scope().cloned());
+                    }
+                    bare.zipkin_tags().keys().for_each(|key| add(key));
                 }
             })?;
         }

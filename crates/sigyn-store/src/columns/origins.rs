@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sigyn_model::codec::Format;
 use sigyn_model::codec::sink::{ResourceRef, ScopeRef, TagRef};
 use sigyn_model::{Labels, Resource, Scope, Tags};
 
@@ -17,7 +18,7 @@ pub(super) struct Origins {
     resources: Numbered<Resource>,
     scopes: Numbered<Scope>,
     targets: Numbered<Labels>,
-    /// How resources were written, behind the schema that was named for them, and which each is.
+    /// How resources were written, behind their format and their schema, and which each is.
     spellings: Interner,
     spelled: Vec<u32>,
     /// Three numbers of four bytes: resource, scope, target.
@@ -28,6 +29,8 @@ pub(super) struct Origins {
     now_number: u32,
     /// The target of spans that are read.
     target: u32,
+    /// Of the message that is being read.
+    format: Option<Format>,
     scratch: Vec<u8>,
     spelling: Vec<u8>,
 }
@@ -62,9 +65,16 @@ impl Origins {
             now: Origin::default(),
             now_number: 0,
             target: 0,
+            format: None,
             scratch: Vec::new(),
             spelling: Vec::new(),
         }
+    }
+
+    /// A message of this format follows. Its spans have no origin until it tells one.
+    pub(super) fn begin(&mut self, format: Format) {
+        self.format = Some(format);
+        self.set(Origin { target: self.target, ..Origin::default() });
     }
 
     /// The number of what the next span has.
@@ -109,8 +119,9 @@ impl Origins {
         if resource.wire.is_empty() {
             return self.new_resource(resource);
         }
-        // Where the schema stands, the bytes of the resource do not.
+        // Formats say different things with the same bytes, and the schema stands elsewhere.
         self.spelling.clear();
+        self.spelling.push(self.format.map_or(0, |format| format as u8 + 1));
         put_text(&mut self.spelling, &resource.schema_url.read());
         self.spelling.extend_from_slice(resource.wire);
         let hash = self.spellings.hash(&self.spelling);
@@ -185,7 +196,7 @@ impl Origins {
         }
     }
 
-    /// The next span has no origin and no target then, until they are told.
+    /// The next span has no origin then until it is told, and a target only if that was known before.
     pub(super) fn truncate(&mut self, mark: Mark) {
         self.resources.truncate(mark.resources);
         self.scopes.truncate(mark.scopes);
@@ -193,7 +204,11 @@ impl Origins {
         self.spellings.truncate(mark.spellings);
         self.spelled.truncate(mark.spellings);
         self.origins.truncate(mark.origins);
-        (self.now, self.now_number, self.target) = (Origin::default(), 0, 0);
+        if self.target as usize >= mark.targets {
+            self.target = 0;
+        }
+        (self.now, self.now_number) = (Origin::default(), 0);
+        self.set(Origin { target: self.target, ..Origin::default() });
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -165,18 +165,24 @@ fn spans_that_are_read_come_out_as_those_of_the_other_sink() {
 fn bodies_become_the_same_spans_in_both_sinks() {
     for seed in 0..300 {
         let mut random = Rng::with_seed(seed);
-        let spans = spans(&mut random);
+        let mut spans = spans(&mut random);
+        // Zipkin refuses a message with an id of zero.
+        spans.iter_mut().for_each(|span| span.id = SpanId::from_raw(span.id.as_u64().max(1)));
+        let (mut columns, mut all) = (Columns::default(), Vec::new());
         for (format, body) in [
             (Format::OtlpProto, otlp::encode(&spans)),
             (Format::ZipkinJsonV2, json_v2::encode_list(&spans).into_bytes()),
         ] {
-            let mut columns = Columns::default();
             let mut expected = SpanVec::within(Limits::default(), body.len()).unwrap();
             for _ in 0..2 {
-                let result = sigyn_model::codec::read(format, &body, &mut columns);
-                assert_eq!(result, sigyn_model::codec::read(format, &body, &mut expected));
+                columns.read(format, &body).unwrap();
+                codec::read(format, &body, &mut expected).unwrap();
             }
-            check(&columns, &expected.into_decoded().spans, seed);
+            all.extend(expected.into_decoded().spans);
+            check(&columns, &all, seed);
+            // Half a message leaves nothing behind.
+            assert!(columns.read(format, &body[..body.len() - 1]).is_err());
+            check(&columns, &all, seed);
         }
     }
 }
@@ -288,4 +294,40 @@ fn limits_are_those_of_all_that_is_read() {
     let problem = || BadSpan { index: 0, reason: String::new() };
     assert!((0..10_000).all(|_| columns.problem(problem()).is_ok()));
     assert_eq!(columns.problem(problem()), Err(OverLimit::Problems(10_000)));
+}
+
+/// The ten real traces of the conformance suite, so many times, each time with other ids and times.
+fn real_traces(times: u64) -> Vec<Span> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/zipkin-traces");
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let read = |path| json_v2::decode_list(&std::fs::read(path).unwrap()).unwrap();
+    let traces: Vec<Span> = files.iter().flat_map(read).collect();
+    let again = |n: u64| {
+        let (id, time) = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n * 1_000_003);
+        traces.clone().into_iter().map(move |mut span| {
+            let low = span.trace_id.as_u128() ^ u128::from(id);
+            span.trace_id = TraceId::new(low).unwrap_or(span.trace_id);
+            span.id = SpanId::from_raw(span.id.as_u64() ^ id);
+            span.parent_id = span.parent_id.map(|parent| SpanId::from_raw(parent.as_u64() ^ id));
+            span.timestamp = span.timestamp.map(|at| Timestamp::from_nanos(at.nanos() + time));
+            for annotation in &mut span.annotations {
+                annotation.timestamp = Timestamp::from_nanos(annotation.timestamp.nanos() + time);
+            }
+            span
+        })
+    };
+    (0..times).flat_map(again).collect()
+}
+
+#[test]
+fn real_spans_take_little_memory() {
+    let spans = real_traces(100);
+    let mut columns = Columns::default();
+    spans.iter().for_each(|span| _ = columns.push(span));
+    check(&columns, &spans, 0);
+    let owned: u64 = spans.iter().map(crate::size::span_bytes).sum();
+    let (each, before) = (columns.bytes() / spans.len(), owned / spans.len() as u64);
+    assert!(each < 150, "{each} bytes a span; owned, it takes {before}");
 }

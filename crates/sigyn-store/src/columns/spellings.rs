@@ -1,0 +1,124 @@
+//! Tags as they were written, each with the number of what it says.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::interner::{grow, room};
+
+/// With more bytes than this, no new ones are kept.
+const BYTES_MAX: usize = 32 << 20;
+
+/// Made so that what is there is found in three places of memory, all of them far from each other: the
+/// table, the entry, the bytes. Looking up tags is most of what taking in a span costs.
+#[derive(Debug, Default)]
+pub(super) struct Spellings {
+    bytes: Vec<u8>,
+    known: HashTable<Spelling>,
+    /// All of them in their order, by what finds them again.
+    order: Vec<(u32, u32)>,
+    /// Seeded anew for every process, so that nobody can choose what collides.
+    hashes: RandomState,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Spelling {
+    hash: u32,
+    start: u32,
+    length: u32,
+    tag: u32,
+}
+
+impl Spellings {
+    #[inline]
+    pub(super) fn hash(&self, wire: &[u8]) -> u32 {
+        let mut hasher = self.hashes.build_hasher();
+        hasher.write(wire);
+        let hash = hasher.finish();
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
+        let hash = (hash ^ hash >> 32) as u32;
+        hash
+    }
+
+    /// The tag that these bytes say.
+    #[inline]
+    pub(super) fn find(&self, wire: &[u8], hash: u32) -> Option<u32> {
+        let found = self.known.find(spread(hash), |spelling| {
+            let start = spelling.start as usize;
+            spelling.hash == hash
+                && spelling.length as usize == wire.len()
+                && self.bytes.get(start..start + wire.len()) == Some(wire)
+        });
+        found.map(|spelling| spelling.tag)
+    }
+
+    /// Keeps how a tag is written, unless there is too much of it.
+    pub(super) fn add(&mut self, wire: &[u8], hash: u32, tag: u32) {
+        let (start, length) = (u32::try_from(self.bytes.len()), u32::try_from(wire.len()));
+        let (Ok(start), Ok(length)) = (start, length) else { return };
+        if self.bytes.len() >= BYTES_MAX {
+            return;
+        }
+        grow(&mut self.bytes, wire.len());
+        self.bytes.extend_from_slice(wire);
+        grow(&mut self.order, 1);
+        self.order.push((hash, start));
+        let spelling = Spelling { hash, start, length, tag };
+        self.known.insert_unique(spread(hash), spelling, |spelling| spread(spelling.hash));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Forgets all that came after so many.
+    pub(super) fn truncate(&mut self, len: usize) {
+        let Some(forgotten) = self.order.get(len..) else { return };
+        for (hash, start) in forgotten {
+            let is_it = |spelling: &Spelling| spelling.start == *start;
+            if let Ok(known) = self.known.find_entry(spread(*hash), is_it) {
+                known.remove();
+            }
+        }
+        if let Some((_, start)) = forgotten.first() {
+            self.bytes.truncate(*start as usize);
+        }
+        self.order.truncate(len);
+    }
+
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.capacity() + room(&self.order) + self.known.allocation_size()
+    }
+}
+
+/// A table takes its place from the low bits and its marks from the high ones.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_is_not_found_and_may_come_again() {
+        let mut spellings = Spellings::default();
+        let words: Vec<String> = (0..1_000).map(|n| format!("word {n}")).collect();
+        for round in 0..3 {
+            for (tag, word) in (0..).zip(&words) {
+                let hash = spellings.hash(word.as_bytes());
+                let expected = (round > 0 && tag < 500).then_some(tag);
+                assert_eq!(spellings.find(word.as_bytes(), hash), expected, "round {round}");
+                if expected.is_none() {
+                    spellings.add(word.as_bytes(), hash, tag);
+                }
+            }
+            assert_eq!(spellings.len(), 1_000);
+            spellings.truncate(500);
+            assert_eq!(spellings.len(), 500);
+        }
+    }
+}
