@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ import server
 
 JARS = os.path.join(server.SCRATCH, "zipkin_server", "lib")
 BINARY = os.environ["SIGYN_BIN"]
+DATA = os.path.join(server.SCRATCH, f"import-data-{os.getpid()}")
 SPANS = int(os.environ.get("SIGYN_IMPORT_SPANS", "100000"))
 READY_SECONDS = 120
 IMPORT_SECONDS = 600
@@ -100,9 +102,8 @@ def zipkin():
 
 def sigyn():
     port = free_port()
-    folder = os.path.join(server.SCRATCH, f"import-data-{os.getpid()}")
     # Real traces are years old: nothing may be forgotten for its age.
-    flags = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.path={folder}", "--storage.retention.time=0"]
+    flags = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.path={DATA}", "--storage.retention.time=0"]
     flags += ["--otlp.grpc.listen-address=", "--otlp.http.listen-address="]
     return Program("sigyn", [BINARY, "serve", *flags], port, {})
 
@@ -382,6 +383,7 @@ def main():
             )
         finally:
             target.stop()
+            shutil.rmtree(DATA, ignore_errors=True)
     finally:
         source.stop()
 
