@@ -44,6 +44,9 @@ browser = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 if not os.path.exists(browser) or shutil.which("mvn") is None:
     server.fail(f"this check needs a browser at {browser} (or in $CHROMIUM), and mvn")
 
+# A kept scratch folder may hold what an earlier run stored.
+data = os.path.join(FOLDER, "data")
+shutil.rmtree(data, ignore_errors=True)
 url = f"http://127.0.0.1:{free_port()}"
 command = [
     os.environ["SIGYN_BIN"],
@@ -51,7 +54,7 @@ command = [
     f"--web.listen-address={url.removeprefix('http://')}",
     "--otlp.grpc.listen-address=",
     "--otlp.http.listen-address=",
-    f"--storage.path={os.path.join(FOLDER, 'data')}",
+    f"--storage.path={data}",
     f"--web.ui-dir={unpacked()}",
 ]
 with open(os.path.join(FOLDER, "log"), "w", encoding="utf-8") as log:

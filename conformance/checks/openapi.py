@@ -39,6 +39,8 @@ command = [
     "--seed=1",
     "--workers=2",
     "--continue-on-failure",
+    # Answers 501 on purpose, as Jaeger does without a store of metrics; the generator takes any 5xx for a failure.
+    "--exclude-path=/api/metrics/{name}",
     "--generation-database=none",
     "--request-timeout=15",
     "--suppress-health-check=all",
