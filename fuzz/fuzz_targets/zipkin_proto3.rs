@@ -1,3 +1,4 @@
+//! Zipkin proto3, read by us and by others.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
