@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::Extensions;
+use http::header::EXPECT;
+use http::{Extensions, HeaderMap};
 use http_body_util::BodyExt as _;
 use sigyn_model::codec::{DecodeError, Decoded, Limits};
 use sigyn_model::{Span, SpanBatch};
@@ -22,6 +23,9 @@ use crate::unpack::{self, Encoding, UnpackError};
 
 /// Zipkin's limit for a request body, and ours for every body as it comes.
 const BODY_BYTES_MAX: usize = 10 << 20;
+/// What is read of a body that is too large, and for how long, before it is refused.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a body may unpack to.
 const UNPACKED_BYTES_MAX: usize = 100 << 20;
 /// How long a client may take to send its body.
@@ -133,10 +137,20 @@ impl Intake {
     pub(crate) async fn receive(
         &self,
         mut body: Body,
+        headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<Arrived, Refusal> {
+        let received = self.read(&mut body, extensions).await;
+        let is_waiting = headers.contains_key(EXPECT);
+        if matches!(&received, Err(refusal) if refusal.cause == Cause::TooLarge) && !is_waiting {
+            discard(body).await;
+        }
+        received
+    }
+
+    async fn read(&self, body: &mut Body, extensions: &Extensions) -> Result<Arrived, Refusal> {
         // Before a client that asks first is told to go on.
-        if http_body::Body::size_hint(&body).lower() > BODY_BYTES_MAX as u64 {
+        if http_body::Body::size_hint(body).lower() > BODY_BYTES_MAX as u64 {
             return Err(too_large(BODY_BYTES_MAX));
         }
         let connection = extensions.get::<Connection>().cloned();
@@ -310,6 +324,22 @@ impl Intake {
             Err(Refusal::new(Cause::Malformed, "the message cannot be read"))
         })
     }
+}
+
+/// Reads on for a moment, and keeps nothing: many a client sends all it has before it listens, and would
+/// hear of a broken connection instead of the reason.
+async fn discard(mut body: Body) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARDED_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Whether it ends in time or not.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 fn too_large(limit: usize) -> Refusal {

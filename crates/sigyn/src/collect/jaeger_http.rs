@@ -22,7 +22,7 @@ async fn save(intake: Intake, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let format = format(&parts.headers)?;
         let encoding = encoding(&parts.headers)?;
-        let body = intake.receive(body, &parts.extensions).await?;
+        let body = intake.receive(body, &parts.headers, &parts.extensions).await?;
         let body = intake.unpack(encoding, body).await?;
         intake
             .keep(Transport::JaegerHttp, body, move |body, limits| {

@@ -32,7 +32,7 @@ async fn export(intake: Intake, request: Request) -> Response {
             return Err(Refusal::new(Cause::Type, message));
         };
         let encoding = encoding(&parts.headers)?;
-        let body = intake.receive(body, &parts.extensions).await?;
+        let body = intake.receive(body, &parts.headers, &parts.extensions).await?;
         let body = intake.unpack(encoding, body).await?;
         let decode = move |body: &[u8], limits| codec::decode(format, body, limits);
         intake.keep(Transport::OtlpHttp, body, decode).await

@@ -17,7 +17,7 @@ pub(super) async fn push(
 ) -> Result<Kept, Status> {
     let taking = async {
         let (head, body) = call.into_parts();
-        let mut body = intake.receive(body, head.extensions()).await?;
+        let mut body = intake.receive(body, head.headers(), head.extensions()).await?;
         let (encoding, message) = head.packed_message(body.bytes).map_err(refusal)?;
         body.bytes = message;
         let body = intake.unpack(encoding, body).await?;

@@ -46,7 +46,7 @@ async fn collect(intake: Intake, request: Request, format: Format) -> Response {
 async fn take(intake: &Intake, request: Request, format: Format) -> Result<(), Refusal> {
     let (parts, body) = request.into_parts();
     let encoding = encoding(&parts.headers);
-    let mut body = intake.receive(body, &parts.extensions).await?;
+    let mut body = intake.receive(body, &parts.headers, &parts.extensions).await?;
     if encoding != Encoding::Identity && !body.bytes.is_empty() {
         body = unpack(intake, encoding, body).await?;
     }

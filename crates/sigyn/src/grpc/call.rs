@@ -87,6 +87,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Of the HTTP request.
     pub(crate) fn extensions(&self) -> &Extensions {
         &self.extensions

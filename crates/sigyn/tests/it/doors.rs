@@ -218,6 +218,21 @@ fn zipkins_doors_refuse_in_zipkins_words() {
 }
 
 #[test]
+fn whoever_sends_all_before_listening_hears_why_it_was_refused() {
+    use std::io::Read as _;
+    let (_folder, tracer) = tracer();
+    let mut stream = std::net::TcpStream::connect(tracer.address).unwrap();
+    let body = vec![b' '; 12 << 20];
+    let head =
+        format!("POST /api/v2/spans HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&body).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[test]
 fn otlp_is_answered_in_its_own_type() {
     let (_folder, tracer) = tracer();
     let json = [("content-type", "application/json")];
