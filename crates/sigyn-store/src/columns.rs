@@ -10,6 +10,7 @@ mod lists;
 mod origins;
 mod row;
 mod sink;
+mod spellings;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use sigyn_model::codec::sink::{BadSpan, EndpointRef};
 use sigyn_model::codec::{self, DecodeError, Format, Limits};
-use sigyn_model::{Kind, Labels, Span, SpanId, StatusCode, Timestamp, TraceId};
+use sigyn_model::{Endpoint, Kind, Labels, Span, SpanId, StatusCode, Timestamp, TraceId};
 
 use dictionary::Dictionary;
 use interner::{Interner, grow, room};
@@ -72,6 +73,14 @@ pub struct Columns {
     /// What few spans say beside the rest; those that do say it alike.
     extras: Interner,
     problems: Vec<BadSpan>,
+    last: Last,
+}
+
+/// What the last span said, with its number: most often the next one says the same.
+#[derive(Debug, Default)]
+struct Last {
+    local_endpoint: Option<(Endpoint, u32)>,
+    extra: Option<(Extra, u32)>,
 }
 
 /// A row's bits.
@@ -203,6 +212,7 @@ impl Columns {
             endpoints: Interner::new(ENDPOINTS_BYTES_MAX),
             extras: Interner::new(TEXTS_BYTES_MAX),
             problems: Vec::new(),
+            last: Last::default(),
         }
     }
 
@@ -339,8 +349,8 @@ impl Columns {
             note(true, Facts::LONG_DURATION);
         }
         let name = self.name_texts.intern(new.name.as_bytes());
-        let local_endpoint = self.endpoint(new.local_endpoint);
-        let remote_endpoint = self.endpoint(new.remote_endpoint);
+        let local_endpoint = self.local_endpoint(new.local_endpoint);
+        let remote_endpoint = new.remote_endpoint.map_or(0, |endpoint| self.endpoint(endpoint));
         let extra = self.extra(new.extra);
         self.trace_ids.push(new.trace_id);
         self.ids.push(new.id.as_u64());
@@ -378,8 +388,18 @@ impl Columns {
         self.tag_ends.reserve_exact(more);
     }
 
-    fn endpoint(&mut self, endpoint: Option<EndpointRef<'_>>) -> u32 {
+    fn local_endpoint(&mut self, endpoint: Option<EndpointRef<'_>>) -> u32 {
         let Some(endpoint) = endpoint else { return 0 };
+        match &self.last.local_endpoint {
+            Some((last, number)) if EndpointRef::from(last) == endpoint => return *number,
+            _ => {}
+        }
+        let number = self.endpoint(endpoint);
+        self.last.local_endpoint = Some((endpoint.to_owned(), number));
+        number
+    }
+
+    fn endpoint(&mut self, endpoint: EndpointRef<'_>) -> u32 {
         let name = self.name_texts.intern(endpoint.service_name.as_bytes());
         let mut bytes = [0; row::ENDPOINT_BYTES_MAX];
         let len = row::put_endpoint(&mut bytes, name, endpoint);
@@ -390,7 +410,14 @@ impl Columns {
         if extra == Extra::default() {
             return 0;
         }
-        self.extras.intern(extra.to_bytes().as_flattened())
+        if let Some((last, number)) = self.last.extra
+            && last == extra
+        {
+            return number;
+        }
+        let number = self.extras.intern(extra.to_bytes().as_flattened());
+        self.last.extra = Some((extra, number));
+        number
     }
 
     /// Remembers how much there is, so that what comes now can be taken back.
@@ -416,6 +443,7 @@ impl Columns {
 
     /// Takes back all that came since. Later marks mean nothing after that.
     pub fn truncate(&mut self, mark: Mark) {
+        self.last = Last::default();
         self.trace_ids.truncate(mark.rows);
         for column in
             [&mut self.ids, &mut self.parent_ids, &mut self.timestamps, &mut self.durations]

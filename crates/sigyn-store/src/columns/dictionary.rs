@@ -1,18 +1,18 @@
 //! Tags by number: a key with its value is kept once, however many spans say it.
 
 use sigyn_model::Value;
-use sigyn_model::codec::sink::TagRef;
+use sigyn_model::codec::sink::{Dialect, TagRef};
 
 use super::encoding::{as_text, put_value, put_value_ref, value};
-use super::interner::{Interner, grow, room};
+use super::interner::{Interner, room};
+use super::spellings::Spellings;
 
 /// A key with more values than this is one whose values hardly come again. They are kept, but not
 /// looked for: that would cost a place in a table for each.
 const VALUES_MAX: u16 = 4_096;
-/// Keys, tags and their spellings each take no more than this before new ones count as unique.
+/// Keys and tags each take no more than this before new ones count as unique.
 const KEYS_BYTES_MAX: usize = 4 << 20;
 const TAGS_BYTES_MAX: usize = 32 << 20;
-const SPELLINGS_BYTES_MAX: usize = 32 << 20;
 
 /// Numbers of tags.
 #[derive(Debug)]
@@ -22,20 +22,20 @@ pub(super) struct Dictionary {
     values: Vec<u16>,
     /// The number of the key in four bytes, then the value's bytes.
     tags: Interner,
-    /// How tags were written: the dialect in a byte, then the bytes of the body.
-    spellings: Interner,
-    /// The tag of each spelling.
-    spelled: Vec<u32>,
+    /// How tags were written, by dialect.
+    spellings: [Spellings; DIALECTS],
     /// Where a tag is put together.
     scratch: Vec<u8>,
 }
+
+const DIALECTS: usize = Dialect::Json as usize + 1;
 
 /// How much a dictionary held at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     keys: usize,
     tags: usize,
-    spellings: usize,
+    spellings: [usize; DIALECTS],
 }
 
 impl Mark {
@@ -51,8 +51,7 @@ impl Dictionary {
             keys: Interner::new(KEYS_BYTES_MAX),
             values: vec![0],
             tags: Interner::new(TAGS_BYTES_MAX),
-            spellings: Interner::new(SPELLINGS_BYTES_MAX),
-            spelled: vec![0],
+            spellings: std::array::from_fn(|_| Spellings::default()),
             scratch: Vec::new(),
         }
     }
@@ -63,26 +62,19 @@ impl Dictionary {
         if tag.wire.is_empty() {
             return self.put(&tag.key.read(), |out| put_value_ref(out, &tag.value)).0;
         }
-        self.scratch.clear();
-        self.scratch.push(tag.dialect as u8);
-        self.scratch.extend_from_slice(tag.wire);
-        let hash = self.spellings.hash(&self.scratch);
-        match self.spellings.find(&self.scratch, hash) {
-            Some(spelling) => self.spelled[spelling as usize],
+        let spellings = &self.spellings[tag.dialect as usize];
+        let hash = spellings.hash(tag.wire);
+        match spellings.find(tag.wire, hash) {
+            Some(number) => number,
             None => self.new_spelling(tag, hash),
         }
     }
 
     #[cold]
-    fn new_spelling(&mut self, tag: &TagRef<'_>, hash: u64) -> u32 {
+    fn new_spelling(&mut self, tag: &TagRef<'_>, hash: u32) -> u32 {
         let (number, is_unique) = self.put(&tag.key.read(), |out| put_value_ref(out, &tag.value));
-        if !is_unique && !self.spellings.is_full() {
-            self.scratch.clear();
-            self.scratch.push(tag.dialect as u8);
-            self.scratch.extend_from_slice(tag.wire);
-            self.spellings.add(&self.scratch, hash);
-            grow(&mut self.spelled, 1);
-            self.spelled.push(number);
+        if !is_unique {
+            self.spellings[tag.dialect as usize].add(tag.wire, hash, number);
         }
         number
     }
@@ -138,23 +130,24 @@ impl Dictionary {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { keys: self.keys.len(), tags: self.tags.len(), spellings: self.spellings.len() }
+        let spellings = [0, 1].map(|dialect: usize| self.spellings[dialect].len());
+        Mark { keys: self.keys.len(), tags: self.tags.len(), spellings }
     }
 
     pub(super) fn truncate(&mut self, mark: Mark) {
         self.keys.truncate(mark.keys);
         self.values.truncate(mark.keys);
         self.tags.truncate(mark.tags);
-        self.spellings.truncate(mark.spellings);
-        self.spelled.truncate(mark.spellings);
+        for (spellings, len) in self.spellings.iter_mut().zip(mark.spellings) {
+            spellings.truncate(len);
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.keys.bytes()
             + room(&self.values)
             + self.tags.bytes()
-            + self.spellings.bytes()
-            + room(&self.spelled)
+            + self.spellings.iter().map(Spellings::bytes).sum::<usize>()
             + self.scratch.capacity()
     }
 }

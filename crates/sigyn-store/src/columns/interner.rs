@@ -32,6 +32,7 @@ impl Interner {
         interner
     }
 
+    #[inline]
     pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
         let mut hasher = self.hashes.build_hasher();
         hasher.write(bytes);
@@ -51,6 +52,7 @@ impl Interner {
         }
     }
 
+    #[inline]
     pub(super) fn find(&self, bytes: &[u8], hash: u64) -> Option<u32> {
         self.known.find(hash, |number| self.get(*number) == bytes).copied()
     }
@@ -77,6 +79,7 @@ impl Interner {
         u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u32) -> &[u8] {
         slice(&self.bytes, &self.ends, number)
     }
