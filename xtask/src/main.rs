@@ -1,6 +1,7 @@
 //! Chores of the project, run as `cargo xtask <chore>`. They need nothing but cargo, except where one says so.
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
 
+mod bench;
 mod ci;
 mod command;
 mod conformance;
@@ -25,6 +26,7 @@ Usage: cargo xtask <chore> [arguments]
               [--bin PATH]    .. against this binary instead of building one
   fuzz [filter]               readers of spans against those of others (needs a C++ compiler)
        [--seconds N]          .. each so long instead of ten minutes
+  bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
   ci                          all of it, as .ci/run does, in this checkout's target folder
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "ui" => ui::run(&arguments),
         "conformance" => conformance::run(&arguments),
         "fuzz" => fuzz::run(&arguments),
+        "bench" => bench::run(&arguments),
         "ci" => ci::run(&arguments),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

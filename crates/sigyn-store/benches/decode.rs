@@ -1,0 +1,85 @@
+//! How long reading takes, in CPU time of the thread: `cargo xtask bench decode` makes a table of it.
+
+mod work;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{Criterion, Throughput};
+use rustix::time::{ClockId, clock_gettime};
+use work::{Corpus, Work};
+
+const SPANS: usize = 100_000;
+
+/// Under callgrind, which takes fifty times as long.
+const SPANS_ONCE: usize = 10_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--once", name] => return once(name),
+        _ => measure(),
+    }
+}
+
+/// Does one work once, for callgrind, and says for how many spans.
+fn once(name: &str) {
+    let corpus = Corpus::new(SPANS_ONCE);
+    let of_name = |work: &Work| format!("{}/{}", work.group(), work.name) == name;
+    let work = Work::ALL.into_iter().find(of_name).expect("a work of this name");
+    eprintln!("spans : {}", work.run(&corpus));
+}
+
+fn measure() {
+    let corpus = Corpus::new(SPANS);
+    let mut criterion = Criterion::default()
+        .with_measurement(CpuTime(WallTime))
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    for work in Work::ALL {
+        let mut group = criterion.benchmark_group(work.group());
+        group.throughput(Throughput::Elements(corpus.spans as u64));
+        group.bench_function(work.name, |bencher| bencher.iter(|| work.run(black_box(&corpus))));
+        group.finish();
+    }
+    criterion.final_summary();
+}
+
+/// The time that this thread had a processor: others on the machine take it, but are not counted.
+struct CpuTime(WallTime);
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        now()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        now().saturating_sub(start)
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        self.0.formatter()
+    }
+}
+
+fn now() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
