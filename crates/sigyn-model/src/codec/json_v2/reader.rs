@@ -108,9 +108,15 @@ impl<'a> SpanReader<'a> {
                     return Err(no_value(&key, index));
                 }
                 let Some(value) = json.text()? else { return Err(no_string(&key.read())) };
-                let value = ValueRef::Text(value);
                 let wire = json.text_from(place).as_bytes();
-                draft.tag(TagRef { key, value, wire, dialect: Dialect::Json });
+                let dialect = Dialect::Json;
+                // Most are plain, and made where they are kept: moving one costs as much as reading it.
+                if let (&Text::Str(key), &Text::Str(value)) = (&key, &value) {
+                    let (key, value) = (Text::Str(key), ValueRef::Text(Text::Str(value)));
+                    draft.tag(TagRef { key, value, wire, dialect });
+                } else {
+                    draft.tag(TagRef { key, value: ValueRef::Text(value), wire, dialect });
+                }
                 Ok(())
             })?,
             b"debug" => draft.debug = boolean(json, key)?,

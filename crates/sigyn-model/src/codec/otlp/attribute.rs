@@ -17,19 +17,17 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    #[inline(always)]
+    #[inline]
     pub(super) fn read<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
         match usual(message) {
-            Some((key, value)) => {
-                let key = Text::Bytes(key);
-                Ok(TagRef { key, value, wire: message, dialect: Dialect::Otlp })
-            }
+            Some((key, value)) => Ok(value.tag(key, message)),
             None => self.read_fields(message),
         }
     }
 
+    /// Reads any attribute, field by field.
     #[inline(never)]
-    fn read_fields<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
+    pub(super) fn read_fields<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
         let mut tag = TagRef {
             key: Text::Bytes(&[]),
             value: ValueRef::Empty,
@@ -116,10 +114,28 @@ impl Attributes {
     }
 }
 
+/// A value as nearly all are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Usual<'a> {
+    Text(&'a [u8]),
+    Int(i64),
+}
+
+impl<'a> Usual<'a> {
+    #[inline(always)]
+    pub(super) fn tag(self, key: &'a [u8], wire: &'a [u8]) -> TagRef<'a> {
+        let value = match self {
+            Self::Text(text) => ValueRef::Text(Text::Bytes(text)),
+            Self::Int(number) => ValueRef::Int(number),
+        };
+        TagRef { key: Text::Bytes(key), value, wire, dialect: Dialect::Otlp }
+    }
+}
+
 /// Reads what nearly all senders write: a key and one text or number, in this order and in less than
-/// 128 bytes each. Anything else is left to who reads field by field.
+/// 128 bytes each. Anything else is left to [`Attributes::read_fields`].
 #[inline(always)]
-fn usual(message: &[u8]) -> Option<(&[u8], ValueRef<'_>)> {
+pub(super) fn usual(message: &[u8]) -> Option<(&[u8], Usual<'_>)> {
     let [0x0a, length @ ..0x80, rest @ ..] = message else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*length))?;
     let [0x12, length @ ..0x80, value @ ..] = rest else { return None };
@@ -128,12 +144,10 @@ fn usual(message: &[u8]) -> Option<(&[u8], ValueRef<'_>)> {
     }
     let value = match value {
         [0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => {
-            ValueRef::Text(Text::Bytes(text))
+            Usual::Text(text)
         }
-        [0x18, number @ ..0x80] => ValueRef::Int(i64::from(*number)),
-        [0x18, low, high @ ..0x80] => {
-            ValueRef::Int(i64::from(*low & 0x7f) | i64::from(*high) << 7)
-        }
+        [0x18, number @ ..0x80] => Usual::Int(i64::from(*number)),
+        [0x18, low, high @ ..0x80] => Usual::Int(i64::from(*low & 0x7f) | i64::from(*high) << 7),
         _ => return None,
     };
     Some((key, value))
