@@ -119,14 +119,6 @@ pub(crate) fn bound(tags: &mut Tags, tags_max: usize) -> u32 {
     u32::try_from(over).unwrap_or(u32::MAX)
 }
 
-/// Puts a tag behind others while they are read. Keys may stand there twice, but not without end.
-pub(crate) fn push_tag(tags: &mut Tags, tag: (String, Value), dropped: &mut u32) {
-    tags.push(tag);
-    if tags.len() >= 2 * TAGS_MAX {
-        *dropped = dropped.saturating_add(bound(tags, TAGS_MAX));
-    }
-}
-
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Str(text.to_owned())

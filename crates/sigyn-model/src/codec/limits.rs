@@ -61,10 +61,6 @@ impl Meter {
         self.add(size_of::<Span>())
     }
 
-    pub(crate) fn add_tag(&mut self) -> Result<(), OverLimit> {
-        self.add_tags(1)
-    }
-
     pub(crate) fn add_tags(&mut self, count: usize) -> Result<(), OverLimit> {
         self.add(count.saturating_mul(size_of::<(String, Value)>()))
     }

@@ -12,6 +12,8 @@ use crate::codec::proto::{
 use crate::{Endpoint, Kind, Span, SpanId, StatusCode, Tags, Timestamp, TraceId, Value, arbitrary};
 
 type Out = Vec<u8>;
+/// Writes one of many parts of a span: the one of this number.
+type Part<'a> = &'a dyn Fn(&mut Out, u64);
 
 /// A request with one resource of these fields, and one scope of these spans.
 fn request(resource: impl FnOnce(&mut Out), spans: &[&dyn Fn(&mut Out)]) -> Out {
@@ -308,9 +310,9 @@ fn a_message_may_not_become_more_than_its_reader_has_room_for() {
     let event = |out: &mut Out, i: u64| put_fixed64_field(out, 1, i);
     let link = |out: &mut Out, _: u64| ids(out);
     let status = |_: &mut Out, _: u64| {};
-    let parts: [(&str, u32, &dyn Fn(&mut Out, u64)); 4] =
-        [("tags", 9, &tag), ("events", 11, &event), ("links", 13, &link), ("status", 15, &status)];
-    for (what, number, part) in parts {
+    let parts: [Part<'_>; 4] = [&tag, &event, &link, &status];
+    let numbers = [("tags", 9), ("events", 11), ("links", 13), ("status", 15)];
+    for ((what, number), part) in numbers.into_iter().zip(parts) {
         let body = request(
             |_| {},
             &[&|out: &mut Out| {
