@@ -253,10 +253,19 @@ fn sort_annotations(annotations: &mut Vec<AnnotationRef<'_>>) {
     if annotations.len() < 2 {
         return;
     }
-    // Escapes are resolved once, and not for each comparison.
+    // Texts are looked into once, and not for each comparison.
     for annotation in annotations.iter_mut() {
-        if let Text::Escaped(_) = annotation.value {
-            annotation.value = Text::Owned(annotation.value.read().into_owned());
+        match annotation.value {
+            Text::Bytes(bytes) => {
+                annotation.value = match String::from_utf8_lossy(bytes) {
+                    Cow::Borrowed(text) => Text::Str(text),
+                    Cow::Owned(text) => Text::Owned(text),
+                };
+            }
+            Text::Escaped(_) => {
+                annotation.value = Text::Owned(annotation.value.read().into_owned());
+            }
+            Text::Str(_) | Text::Owned(_) => {}
         }
     }
     annotations.sort_by(|a, b| {

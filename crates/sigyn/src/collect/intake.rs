@@ -317,8 +317,13 @@ impl Intake {
         &self,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        // The semaphore is never closed.
-        let _turn = self.turns.acquire().await.ok();
+        // The semaphore is never closed. The turn goes with the work, which a client that hangs up does
+        // not end.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "cannot read a message of spans");
             Err(Refusal::new(Cause::Malformed, "the message cannot be read"))
