@@ -60,17 +60,25 @@ fn build() -> Result<PathBuf> {
     cargo.arg("--message-format=json").current_dir(repo::root());
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let program = text.lines().filter_map(|line| {
+    let mut program = text.lines().filter_map(|line| {
         let (_, rest) = line.split_once("\"executable\":\"")?;
         rest.split_once('"').map(|(path, _)| PathBuf::from(path))
     });
-    program.last().context("the bench does not build")
+    program.next_back().context("the bench does not build")
 }
 
+/// Instructions for each span of a work: those of the whole program, without what it takes to make the
+/// spans. The program has no symbols by which to count one function alone.
 fn instructions(bench: &Path, work: &str) -> Result<f64> {
+    let (with, spans) = count(bench, work)?;
+    let (without, _) = count(bench, "nothing")?;
+    Ok((with - without) / spans)
+}
+
+/// How many instructions, and for how many spans.
+fn count(bench: &Path, work: &str) -> Result<(f64, f64)> {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
-        .arg("--toggle-collect=*Work*run*")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(bench)
         .args(["--once", work])
         .output()
@@ -81,7 +89,7 @@ fn instructions(bench: &Path, work: &str) -> Result<f64> {
         number.trim().parse().ok()
     };
     match (number("Collected : "), number("spans : ")) {
-        (Some(count), Some(spans)) if count > 0.0 => Ok(count / spans),
+        (Some(count), Some(spans)) => Ok((count, spans)),
         _ => bail!("callgrind counted nothing for {work}: {text}"),
     }
 }

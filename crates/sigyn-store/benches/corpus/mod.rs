@@ -49,10 +49,6 @@ impl Corpus {
                 .collect(),
         }
     }
-
-    pub fn bytes(bodies: &[Vec<u8>]) -> usize {
-        bodies.iter().map(Vec::len).sum()
-    }
 }
 
 /// Spans by request, in the order in which the requests are sent.
