@@ -252,6 +252,10 @@ fn tag(tree: &Thrift) -> Result<KeyValue, Trouble> {
             (1, Thrift::Bytes(key)) => out.key = key.clone(),
             (2, Thrift::I32(number)) => kind = Some(*number),
             (3, Thrift::Bytes(text)) => out.text = text.clone(),
+            // Protobuf leaves out a zero, and with it its sign.
+            (4, Thrift::Double(value)) if *value == 0.0 && value.is_sign_negative() => {
+                return Err(Trouble::Unclear);
+            }
             (4, Thrift::Double(value)) => out.double = *value,
             (5, Thrift::Bool(value)) => out.truth = *value,
             (6, Thrift::I64(value)) => out.int = *value,

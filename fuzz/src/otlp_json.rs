@@ -11,7 +11,9 @@ use crate::otlp::{
 use crate::{Theirs, Trouble};
 
 pub(crate) fn read(body: &[u8]) -> Result<Theirs, Trouble> {
-    let request = request(json::only_value(body)?)?;
+    let value = json::only_value(body)?;
+    // How much is refused for a value of a wrong type, a span or all, is each reader's own affair.
+    let request = request(value).map_err(|_| Trouble::Unclear)?;
     let decoded = decode(Format::OtlpProto, &request.encode_to_vec(), Limits::default());
     match decoded {
         Ok(decoded) => Ok(Theirs { spans: decoded.spans, problems: decoded.problems.len() }),

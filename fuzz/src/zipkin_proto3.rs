@@ -79,8 +79,8 @@ pub(crate) fn read(body: &[u8]) -> Result<Theirs, Trouble> {
 }
 
 fn read_span(bytes: &[u8]) -> Result<Span, Trouble> {
-    // An endpoint that stands twice is merged by prost.
-    if stands_twice(bytes, 8) || stands_twice(bytes, 9) {
+    // An endpoint that stands twice is merged by prost, and of an id the first is forgotten unread.
+    if [1, 2, 3, 8, 9].iter().any(|number| stands_twice(bytes, *number)) {
         return Err(Trouble::Unclear);
     }
     let span: ProtoSpan = proto::decode(bytes)?;
