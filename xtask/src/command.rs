@@ -1,6 +1,6 @@
 //! Running other programs: echoed, checked, and missing ones told apart from failing ones.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -14,13 +14,18 @@ pub(crate) fn cargo() -> Command {
 
 /// Echoes a command, runs it to its end, and errors unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let line = shown(command);
-    println!("$ {line}");
-    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
+    let status = status(command)?;
     if !status.success() {
-        bail!("`{line}` failed: {status}");
+        bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
+}
+
+/// Echoes a command, runs it to its end, and says how it ended.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    let line = shown(command);
+    println!("$ {line}");
+    command.status().with_context(|| format!("cannot start `{line}`"))
 }
 
 /// Whether a program can be started at all.

@@ -70,12 +70,17 @@ impl Client {
             Self::Npm(_) => {
                 run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))
             }
-            Self::Go(_) => {
-                run(Command::new("go").args(["build", "-buildvcs=false", "-o", "senders", "."]))
-            }
+            Self::Go(_) => run(Command::new("go").args(["mod", "download"])),
             Self::Maven(_) => {
                 run(Command::new("mvn").args(["-q", "-B", "dependency:copy-dependencies"]))
             }
         }
+    }
+
+    /// Builds what is installed, where it is a program that has to be built.
+    pub(super) fn build(self, scratch: &Path) -> Result<()> {
+        let Self::Go(name) = self else { return Ok(()) };
+        let go = ["build", "-buildvcs=false", "-o", "senders", "."];
+        command::run(Command::new("go").args(go).current_dir(scratch.join(name)))
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use self::client::Client;
 use self::server::Server;
@@ -85,7 +85,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         }
         let started = Instant::now();
         match check.run(&root, &scratch, &binary) {
-            Ok(()) => passed += 1,
+            Ok(Outcome::Passed) => passed += 1,
+            Ok(Outcome::Skipped(why)) => {
+                skipped += 1;
+                println!("SKIPPED: {}: {why}", check.name);
+            }
             Err(error) => {
                 failed += 1;
                 println!("{}: {error:#}", check.name);
@@ -124,13 +128,29 @@ impl Options {
     }
 }
 
+/// How a check ended that did not fail.
+enum Outcome {
+    Passed,
+    /// What it needs cannot be had here: what it would have checked is unchecked.
+    Skipped(String),
+}
+
+/// The exit code of a script that cannot check anything here; it has said why.
+const EXIT_SKIPPED: i32 = 77;
+
 impl Check {
-    fn run(&self, root: &Path, scratch: &Path, binary: &Path) -> Result<()> {
-        self.client.install(root, scratch)?;
+    fn run(&self, root: &Path, scratch: &Path, binary: &Path) -> Result<Outcome> {
+        // A registry may be out of reach for a moment; what it then does not give is nobody's fault.
+        let installed = self.client.install(root, scratch);
+        let installed = installed.or_else(|_| self.client.install(root, scratch));
+        if let Err(error) = installed {
+            return Ok(Outcome::Skipped(format!("its packages cannot be installed: {error:#}")));
+        }
+        self.client.build(scratch)?;
         let server =
             Server::start(binary, &scratch.join(format!("{}-{}", self.name, std::process::id())))?;
         let script = root.join("conformance/checks").join(self.script);
-        let checked = command::run(
+        let checked = command::status(
             Command::new("python3")
                 .arg(script)
                 .envs(server.doors.environment())
@@ -141,11 +161,19 @@ impl Check {
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("PYTHONUTF8", "1"),
         );
-        if checked.is_err() {
+        let outcome = match checked {
+            Ok(status) if status.success() => Ok(Outcome::Passed),
+            Ok(status) if status.code() == Some(EXIT_SKIPPED) => {
+                Ok(Outcome::Skipped("see above".to_owned()))
+            }
+            Ok(status) => Err(anyhow!("{} ended with {status}", self.script)),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
             println!("sigyn's log of {}:\n{}", self.name, server.log());
         }
         let stopped = server.stop();
-        checked.and(stopped)
+        outcome.and_then(|outcome| stopped.map(|()| outcome))
     }
 }
 
