@@ -18,7 +18,7 @@ const SPANS_ONCE: usize = 10_000;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--once", name] => return once(name),
+        ["--once", name] => once(name),
         _ => measure(),
     }
 }

@@ -25,21 +25,21 @@ const START_NS: u64 = 1_790_000_000_000_000_000;
 
 /// The same spans in two formats.
 #[derive(Debug)]
-pub struct Corpus {
-    pub spans: usize,
+pub(crate) struct Corpus {
+    pub(crate) spans: usize,
     /// `ExportTraceServiceRequest`s.
-    pub otlp: Vec<Vec<u8>>,
+    pub(crate) otlp: Vec<Vec<u8>>,
     /// Lists of Zipkin's v2 JSON.
-    pub zipkin: Vec<Vec<u8>>,
+    pub(crate) zipkin: Vec<Vec<u8>>,
 }
 
 impl Corpus {
     /// At least so many spans.
-    pub fn new(spans: usize) -> Self {
+    pub(crate) fn new(spans: usize) -> Self {
         let requests = requests(spans);
         Self {
             spans: requests.iter().map(Vec::len).sum(),
-            otlp: requests.iter().map(otlp::encode).collect(),
+            otlp: requests.iter().map(|spans| otlp::encode(spans)).collect(),
             zipkin: requests
                 .iter()
                 .map(|spans| {
@@ -52,7 +52,7 @@ impl Corpus {
 }
 
 /// Spans by request, in the order in which the requests are sent.
-pub fn requests(spans: usize) -> Vec<Vec<Span>> {
+pub(crate) fn requests(spans: usize) -> Vec<Vec<Span>> {
     let mut random = Rng::with_seed(42);
     let scope = Arc::new(Scope {
         name: "io.opentelemetry.tomcat-10.0".to_owned(),

@@ -12,19 +12,19 @@ use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink
 use sigyn_model::codec::{self, Format, Limits, OverLimit};
 use sigyn_store::columns::Columns;
 
-pub use corpus::Corpus;
+pub(crate) use corpus::Corpus;
 
 /// One way to read a corpus. Each returns how many spans it found.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
-    pub format: Format,
+pub(crate) struct Work {
+    pub(crate) format: Format,
     /// Says what happens, and nothing of the format.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     run: fn(Format, &[Vec<u8>]) -> usize,
 }
 
 impl Work {
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::new(Format::OtlpProto, "columns", into_columns),
         Self::new(Format::OtlpProto, "count", into_count),
         Self::new(Format::OtlpProto, "owned", into_owned),
@@ -39,7 +39,7 @@ impl Work {
         Self { format, name, run }
     }
 
-    pub fn group(&self) -> &'static str {
+    pub(crate) fn group(&self) -> &'static str {
         match self.format {
             Format::OtlpProto => "otlp",
             _ => "zipkin_json",
@@ -47,7 +47,7 @@ impl Work {
     }
 
     #[inline(never)]
-    pub fn run(&self, corpus: &Corpus) -> usize {
+    pub(crate) fn run(&self, corpus: &Corpus) -> usize {
         let bodies = match self.format {
             Format::OtlpProto => &corpus.otlp,
             _ => &corpus.zipkin,
