@@ -28,6 +28,7 @@ impl Value {
             Self::Str(text) => Cow::Borrowed(text),
             Self::Empty => Cow::Borrowed(""),
             Self::Bytes(bytes) => Cow::Owned(hex(bytes)),
+            Self::Double(value) if !value.is_finite() => Cow::Borrowed(not_finite(*value)),
             other => {
                 let mut out = String::new();
                 other.write_json(&mut out);
@@ -46,7 +47,7 @@ impl Value {
             Self::Bool(value) => write!(out, "{value}"),
             Self::Int(value) => write!(out, "{value}"),
             Self::Double(value) if value.is_finite() => write!(out, "{value}"),
-            Self::Double(value) => write!(out, "\"{value}\""),
+            Self::Double(value) => write!(out, "\"{}\"", not_finite(*value)),
             Self::Bytes(bytes) => write!(out, "\"{}\"", hex(bytes)),
             Self::Empty => write!(out, "null"),
             Self::List(values) => {
@@ -143,9 +144,39 @@ impl From<bool> for Value {
     }
 }
 
+/// What no decimal says, in protobuf's words for JSON.
+fn not_finite(value: f64) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_reads_as_a_number() {
+        let check = |value: f64, expected: &str| {
+            assert_eq!(Value::Double(value).text(), expected);
+        };
+        check(1.5, "1.5");
+        check(2.0, "2");
+        check(f64::NAN, "NaN");
+        check(f64::INFINITY, "Infinity");
+        check(f64::NEG_INFINITY, "-Infinity");
+        let list = Value::List(vec![Value::Double(f64::NAN), Value::Double(0.5)]);
+        assert_eq!(list.text(), r#"["NaN",0.5]"#);
+    }
 }
