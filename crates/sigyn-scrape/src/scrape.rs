@@ -80,8 +80,10 @@ pub(crate) struct Scraped {
     /// `None` from a foreign target.
     pub(crate) answer: Option<Answer>,
     pub(crate) spans: Vec<Span>,
-    /// One for each span that the decoder refused.
+    /// What is wrong with the first spans that the decoder refused.
     pub(crate) problems: Vec<String>,
+    /// How many it refused.
+    pub(crate) rejected: usize,
     /// Body bytes, unpacked.
     pub(crate) bytes: u64,
     pub(crate) clock: Option<ClockSample>,
@@ -122,6 +124,7 @@ impl Fetcher {
                 answer,
                 spans: Vec::new(),
                 problems: Vec::new(),
+                rejected: 0,
                 bytes: 0,
                 clock,
                 share: None,
@@ -131,10 +134,18 @@ impl Fetcher {
                 let Question { body_limit, patience, origin, .. } = question;
                 let unpacked = self.unpacker.unpack(&packed, body_limit, patience, origin).await;
                 let outcome = unpacked.map(|unpacked| match unpacked {
-                    Some(Unpacked { spans, problems, bytes, share }) => {
+                    Some(Unpacked { spans, problems, rejected, bytes, share }) => {
                         let share = Some(share);
-                        let scraped =
-                            Scraped { status, answer, spans, problems, bytes, clock, share };
+                        let scraped = Scraped {
+                            status,
+                            answer,
+                            spans,
+                            problems,
+                            rejected,
+                            bytes,
+                            clock,
+                            share,
+                        };
                         Outcome::Spans(Box::new(scraped))
                     }
                     None => {

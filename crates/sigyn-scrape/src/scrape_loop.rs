@@ -265,7 +265,7 @@ impl ScrapeLoop {
         tick: &mut Tick,
         asked_at: SystemTime,
     ) -> Next {
-        let Scraped { status, answer, spans, problems, bytes, clock, share } = scraped;
+        let Scraped { status, answer, spans, problems, rejected, bytes, clock, share } = scraped;
         tick.status = status.to_string();
         tick.bytes += bytes;
         if let Some(sample) = clock {
@@ -275,10 +275,9 @@ impl ScrapeLoop {
         if let Some(problem) = problems.first()
             && self.target.note(Problem::RefusedSpans, problem.clone())
         {
-            let count = problems.len();
-            warn!(target = %self.target.key, count, %problem, "target sent spans that cannot be kept");
+            warn!(target = %self.target.key, count = rejected, %problem, "target sent spans that cannot be kept");
         }
-        let (kept, rejected) = (spans.len() as u64, problems.len() as u64);
+        let (kept, rejected) = (spans.len() as u64, rejected as u64);
         let arrived = Arrived { kept, rejected, uncounted: false };
         let settled = match &answer {
             Some(answer) => account::settle(&ledger.progress, ledger.uncounted, answer, arrived),

@@ -41,8 +41,10 @@ pub(crate) struct Packed {
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     pub(crate) spans: Vec<Span>,
-    /// One for each span that the decoder refused.
+    /// What is wrong with the first spans that the decoder refused.
     pub(crate) problems: Vec<String>,
+    /// How many it refused.
+    pub(crate) rejected: usize,
     /// Body bytes, unpacked.
     pub(crate) bytes: u64,
     /// The memory that the spans take. To be held until they are committed.
@@ -77,9 +79,9 @@ impl Unpacker {
             let mut share = part.take(room.weight(), until).await.ok_or(ScrapeError::Crowded)?;
             let work = Work { format, encoding, packed: bytes.clone(), room, is_foreign };
             match self.attempt(work, origin).await {
-                Ok(Some((Decoded { spans, problems }, bytes))) => {
+                Ok(Some((Decoded { spans, problems, rejected }, bytes))) => {
                     share.true_up(memory::weight(&spans));
-                    return Ok(Some(Unpacked { spans, problems, bytes, share }));
+                    return Ok(Some(Unpacked { spans, problems, rejected, bytes, share }));
                 }
                 Ok(None) => return Ok(None),
                 // More than was guessed. The share is given back before a larger one is taken.
@@ -159,10 +161,7 @@ impl Work {
     fn run(self, origin: &Origin) -> Result<Option<(Decoded, u64)>, ScrapeError> {
         let Self { format, encoding, packed, room, is_foreign } = self;
         let bytes = body::unpack(encoding, packed, room.unpacked)?;
-        let limits = Limits {
-            bytes_max: usize::try_from(room.spans).unwrap_or(usize::MAX),
-            ..Limits::default()
-        };
+        let limits = Limits { bytes_max: usize::try_from(room.spans).unwrap_or(usize::MAX) };
         match format.decode(&bytes, limits) {
             Ok(mut decoded) => {
                 origin.mark(&mut decoded.spans);

@@ -73,6 +73,7 @@ pub struct Columns {
     /// What few spans say beside the rest; those that do say it alike.
     extras: Interner,
     problems: Vec<BadSpan>,
+    rejected: usize,
     last: Last,
 }
 
@@ -173,6 +174,7 @@ pub struct Mark {
     endpoints: usize,
     extras: usize,
     problems: usize,
+    rejected: usize,
 }
 
 impl Default for Columns {
@@ -182,7 +184,7 @@ impl Default for Columns {
 }
 
 impl Columns {
-    /// Columns that take no more spans, and no more memory, than this from a reader.
+    /// Columns that take no more memory than this from a reader.
     pub fn within(limits: Limits) -> Self {
         Self {
             limits,
@@ -212,6 +214,7 @@ impl Columns {
             endpoints: Interner::new(ENDPOINTS_BYTES_MAX),
             extras: Interner::new(TEXTS_BYTES_MAX),
             problems: Vec::new(),
+            rejected: 0,
             last: Last::default(),
         }
     }
@@ -247,9 +250,14 @@ impl Columns {
         codec::read(format, body, self).inspect_err(|_| self.truncate(mark))
     }
 
-    /// Spans that could not be kept, and why.
+    /// Spans that could not be kept, and why: the first [`codec::PROBLEMS_MAX`] of them.
     pub fn problems(&self) -> &[BadSpan] {
         &self.problems
+    }
+
+    /// How many spans could not be kept.
+    pub fn rejected(&self) -> usize {
+        self.rejected
     }
 
     /// Adds an owned span; returns its number.
@@ -438,6 +446,7 @@ impl Columns {
             endpoints: self.endpoints.len(),
             extras: self.extras.len(),
             problems: self.problems.len(),
+            rejected: self.rejected,
         }
     }
 
@@ -475,6 +484,7 @@ impl Columns {
         self.endpoints.truncate(mark.endpoints);
         self.extras.truncate(mark.extras);
         self.problems.truncate(mark.problems);
+        self.rejected = mark.rejected;
     }
 
     /// What they take in memory, room for more included. Constant effort.

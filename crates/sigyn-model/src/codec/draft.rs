@@ -4,9 +4,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use super::sink::{AnnotationRef, EndpointRef, LinkRef, SpanRef, SpanSink, TagRef, Text};
+use super::sink::{
+    AnnotationRef, EndpointRef, LinkRef, SpanRef, SpanSink, TagRef, Text, ValueRef, lossy_len,
+};
 use super::{ANNOTATIONS_MAX, LINKS_MAX, OverLimit};
 use crate::span::DURATION_MAX;
 use crate::value::TAGS_MAX;
@@ -120,7 +123,12 @@ impl<'a> Draft<'a> {
             let over = bound(&mut link.tags, TAGS_MAX);
             link.dropped_tags = link.dropped_tags.saturating_add(over);
         }
-        sort_annotations(&mut self.annotations);
+        sort_annotations(&mut self.annotations, sink)?;
+        for name in
+            [&self.name, &self.local_endpoint.service_name, &self.remote_endpoint.service_name]
+        {
+            hold_long(name, sink)?;
+        }
         let name = self.name.lower_case_in(&mut self.names.span);
         let local = self.local_endpoint.service_name.lower_case_in(&mut self.names.local);
         let remote = self.remote_endpoint.service_name.lower_case_in(&mut self.names.remote);
@@ -188,21 +196,24 @@ pub(crate) fn bound(tags: &mut Vec<TagRef<'_>>, tags_max: usize) -> u32 {
     if tags.len() <= FEW && (all_differ(tags) || all_read_differently(tags)) {
         return 0;
     }
-    let mut first_of: HashMap<String, usize> = HashMap::with_capacity(tags.len());
-    let mut kept: Vec<TagRef<'_>> = Vec::with_capacity(tags.len());
-    for tag in tags.drain(..) {
-        let key = tag.key.read().into_owned();
-        match first_of.get(&key) {
-            Some(first) => kept[*first] = tag,
-            None => {
-                first_of.insert(key, kept.len());
-                kept.push(tag);
+    let mut place_of: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(tags.len());
+    // Which tag comes at each place.
+    let mut chosen: Vec<usize> = Vec::with_capacity(tags.len());
+    for (at, tag) in tags.iter().enumerate() {
+        match place_of.entry(tag.key.read()) {
+            Entry::Occupied(place) => chosen[*place.get()] = at,
+            Entry::Vacant(place) => {
+                place.insert(chosen.len());
+                chosen.push(at);
             }
         }
     }
-    let over = kept.len().saturating_sub(tags_max);
-    kept.truncate(tags_max);
-    *tags = kept;
+    drop(place_of);
+    let over = chosen.len().saturating_sub(tags_max);
+    chosen.truncate(tags_max);
+    // A list of their own, for the room that they do not need any more.
+    let nothing = || TagRef::new(Text::default(), ValueRef::Empty);
+    *tags = chosen.iter().map(|at| std::mem::replace(&mut tags[*at], nothing())).collect();
     u32::try_from(over).unwrap_or(u32::MAX)
 }
 
@@ -249,20 +260,40 @@ fn mark_of(key: &Text<'_>) -> Option<u64> {
     Some(first.rotate_left(29) ^ last.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ length << 56)
 }
 
-fn sort_annotations(annotations: &mut Vec<AnnotationRef<'_>>) {
+/// Tells of a long text that becomes longer, for it is no UTF-8, before anybody counts it.
+pub(crate) fn hold_long(text: &Text<'_>, sink: &mut impl SpanSink) -> Result<(), OverLimit> {
+    /// In bytes.
+    const LONG: usize = 4_096;
+    match text {
+        Text::Bytes(bytes) if bytes.len() >= LONG => match lossy_len(bytes) {
+            length if length > bytes.len() => sink.hold(length),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn sort_annotations(
+    annotations: &mut Vec<AnnotationRef<'_>>,
+    sink: &mut impl SpanSink,
+) -> Result<(), OverLimit> {
     if annotations.len() < 2 {
-        return;
+        return Ok(());
     }
     // Texts are looked into once, and not for each comparison.
     for annotation in annotations.iter_mut() {
         match annotation.value {
             Text::Bytes(bytes) => {
-                annotation.value = match String::from_utf8_lossy(bytes) {
-                    Cow::Borrowed(text) => Text::Str(text),
-                    Cow::Owned(text) => Text::Owned(text),
+                annotation.value = match simdutf8::basic::from_utf8(bytes) {
+                    Ok(text) => Text::Str(text),
+                    Err(_) => {
+                        sink.hold(lossy_len(bytes))?;
+                        Text::Owned(String::from_utf8_lossy(bytes).into_owned())
+                    }
                 };
             }
-            Text::Escaped(_) => {
+            Text::Escaped(text) => {
+                sink.hold(text.len())?;
                 annotation.value = Text::Owned(annotation.value.read().into_owned());
             }
             Text::Str(_) | Text::Owned(_) => {}
@@ -278,4 +309,5 @@ fn sort_annotations(annotations: &mut Vec<AnnotationRef<'_>>) {
             && a.tags.len() == b.tags.len()
             && a.tags.iter().zip(&b.tags).all(|(a, b)| a.to_owned() == b.to_owned())
     });
+    Ok(())
 }

@@ -54,10 +54,8 @@ impl Format {
 pub fn decode(format: Format, body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
     let mut sink =
         SpanVec::within(limits, body.len()).map_err(|over| DecodeError::over(format, over))?;
-    match read(format, body, &mut sink) {
-        Ok(()) => Ok(sink.into_decoded()),
-        Err(error) => Err(sink.explained(error)),
-    }
+    read(format, body, &mut sink)?;
+    Ok(sink.into_decoded())
 }
 
 /// Reads a whole message into a sink. What the sink took before an error it has taken.

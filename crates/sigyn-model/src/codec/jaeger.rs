@@ -16,14 +16,8 @@ use super::otlp::remote::Seen;
 use super::sink::{
     AnnotationRef, BadSpan, LinkRef, ResourceRef, ScopeRef, SpanSink, TagRef, Text, ValueRef,
 };
-use super::{LINKS_MAX, OverLimit, otlp};
+use super::{LINKS_MAX, ManyNested, ORIGIN_TAGS_MAX, OverLimit, Room, otlp};
 use crate::{Endpoint, Kind, SpanId, StatusCode, Timestamp, TraceId, Value};
-
-/// Tags of a process; further ones are dropped.
-const PROCESS_TAGS_MAX: usize = 1_000;
-
-/// Fields in all logs of one span.
-pub(super) const FIELDS_MAX: usize = 100_000;
 
 /// Jaeger's bits of a span's flags.
 pub(super) const SAMPLED: u32 = 1;
@@ -40,10 +34,10 @@ pub(super) struct Spans<'a, 's, S> {
     pub(super) span: JaegerSpan<'a>,
     /// How many have been read, good or bad.
     pub(super) seen: usize,
-    /// The scope that the sink was told of last, for the present process.
-    told: Option<Option<(String, String)>>,
-    /// The processes that it was told of, as it knows them again.
-    wires: Vec<Vec<u8>>,
+    /// Whether the sink knows the present process.
+    told: bool,
+    /// The scope that the sink was told of last: name and version.
+    scope: Option<(String, String)>,
 }
 
 /// What made the spans.
@@ -74,8 +68,7 @@ pub(super) struct JaegerSpan<'a> {
     status_code: Option<StatusCode>,
     scope_name: Text<'a>,
     scope_version: Text<'a>,
-    /// In all logs.
-    fields: usize,
+    room: Room,
     draft: Draft<'a>,
 }
 
@@ -94,19 +87,14 @@ pub(super) enum RefType {
     FollowsFrom,
 }
 
-/// A span's logs have more fields than one span may have.
-#[derive(Debug, thiserror::Error)]
-#[error("more than {FIELDS_MAX} fields in its logs")]
-pub(super) struct ManyFields;
-
 impl<'a, 's, S: SpanSink> Spans<'a, 's, S> {
     pub(super) fn new(sink: &'s mut S) -> Self {
-        Self { sink, span: JaegerSpan::default(), seen: 0, told: None, wires: Vec::new() }
+        Self { sink, span: JaegerSpan::default(), seen: 0, told: false, scope: None }
     }
 
     /// The spans that follow are another process's.
     pub(super) fn next_process(&mut self) {
-        self.told = None;
+        self.told = false;
     }
 
     /// Hands over the span that was read.
@@ -120,26 +108,30 @@ impl<'a, 's, S: SpanSink> Spans<'a, 's, S> {
         self.seen += 1;
         span.conclude(process);
         let scope = span.scope();
-        let same = match (&self.told, &scope) {
-            (Some(None), None) => true,
-            (Some(Some((name, version))), Some(scope)) => {
+        if !self.told {
+            self.sink.resource(process.resource().as_ref())?;
+            (self.told, self.scope) = (true, None);
+        }
+        let same = match (&self.scope, &scope) {
+            (None, None) => true,
+            (Some((name, version)), Some(scope)) => {
                 *name == scope.name.read() && *version == scope.version.read()
             }
             _ => false,
         };
         if !same {
-            if self.told.is_none() {
-                // A zero begins no message of OTLP's: nobody takes a process for a resource of theirs.
-                self.wires.push([&[0], &*process.wire].concat());
-            }
-            let wire = self.wires.last().map_or(&[][..], Vec::as_slice);
-            self.sink.origin(process.resource(wire).as_ref(), scope.as_ref());
-            self.told =
-                Some(scope.map(|scope| {
-                    (scope.name.read().into_owned(), scope.version.read().into_owned())
-                }));
+            self.sink.scope(scope.as_ref())?;
+            let texts = |scope: ScopeRef<'_>| {
+                (scope.name.read().into_owned(), scope.version.read().into_owned())
+            };
+            self.scope = scope.map(texts);
         }
         self.span.draft.hand_over(trace_id, id, self.sink)
+    }
+
+    /// Tells that so many bytes of memory are taken until the spans are handed over.
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        self.sink.hold(bytes)
     }
 
     /// Reports the span that could not be read.
@@ -154,7 +146,7 @@ impl<'a> Process<'a> {
     pub(super) fn tag(&mut self, tag: TagRef<'a>) {
         self.tags.push(tag);
         // Keys may stand there twice, but not without end.
-        if self.tags.len() >= 2 * PROCESS_TAGS_MAX {
+        if self.tags.len() >= 2 * ORIGIN_TAGS_MAX {
             self.bound();
         }
     }
@@ -184,13 +176,13 @@ impl<'a> Process<'a> {
     }
 
     fn bound(&mut self) {
-        let over = bound(&mut self.tags, PROCESS_TAGS_MAX);
+        let over = bound(&mut self.tags, ORIGIN_TAGS_MAX);
         self.dropped_tags = self.dropped_tags.saturating_add(over);
     }
 
-    fn resource<'r>(&'r self, wire: &'r [u8]) -> Option<ResourceRef<'r>> {
+    fn resource(&self) -> Option<ResourceRef<'_>> {
         (!self.tags.is_empty()).then(|| ResourceRef {
-            wire,
+            wire: &self.wire,
             tags: &self.tags,
             dropped_tags: self.dropped_tags,
             schema_url: Text::default(),
@@ -213,7 +205,7 @@ impl Default for JaegerSpan<'_> {
             status_code: None,
             scope_name: Text::default(),
             scope_version: Text::default(),
-            fields: 0,
+            room: Room::default(),
             draft: Draft::default(),
         }
     }
@@ -280,9 +272,8 @@ impl<'a> JaegerSpan<'a> {
     }
 
     /// Makes room for one more field of a log.
-    pub(super) fn field(&mut self) -> Result<(), ManyFields> {
-        self.fields += 1;
-        if self.fields > FIELDS_MAX { Err(ManyFields) } else { Ok(()) }
+    pub(super) fn field(&mut self) -> Result<(), ManyNested> {
+        self.room.take(1)
     }
 
     /// The field `event` says what happened, else `message` does.

@@ -7,10 +7,10 @@ mod tests;
 #[cfg(test)]
 mod writer;
 
-use super::jaeger::{JaegerSpan, ManyFields, Process, RefType, Reference, Spans};
+use super::jaeger::{JaegerSpan, Process, RefType, Reference, Spans};
 use super::proto::{Fields, ProtoError, Wire};
 use super::sink::{SpanSink, TagRef, Text, ValueRef};
-use super::{DecodeError, Format};
+use super::{DecodeError, Format, ManyNested};
 
 /// Why a span cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ enum Flaw {
     #[error("{field} has {length} bytes, not {expected}")]
     IdLength { field: &'static str, length: usize, expected: usize },
     #[error(transparent)]
-    Fields(#[from] ManyFields),
+    Nested(#[from] ManyNested),
     #[error(transparent)]
     Wire(#[from] ProtoError),
 }

@@ -7,10 +7,10 @@
 #[cfg(test)]
 mod tests;
 
-use super::jaeger::{JaegerSpan, ManyFields, Process, RefType, Reference, Spans};
+use super::jaeger::{JaegerSpan, Process, RefType, Reference, Spans};
 use super::sink::{SpanSink, TagRef, Text, ValueRef};
 use super::thrift::{List, Protocol, Reader, ThriftError, Value};
-use super::{DecodeError, Format, zipkin_thrift};
+use super::{DecodeError, Format, ManyNested, zipkin_thrift};
 
 /// Reads a `Batch` in the binary protocol.
 pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
@@ -83,24 +83,37 @@ fn read_batch<'a, S: SpanSink>(
     spans: &mut Spans<'a, '_, S>,
 ) -> Result<(), ThriftError> {
     let mut process = None;
-    let mut waiting: Option<(Reader<'a>, List)> = None;
+    let mut waiting = 0;
+    let mut again = reader.clone();
+    let first = spans.seen;
     spans.next_process();
     reader.fields(|reader, number, value| {
         match (number, value, &process) {
             (1, Value::Struct, None) => process = Some(read_process(reader)?),
             (2, Value::List(list), Some(process)) => read_spans(reader, list, process, spans)?,
-            // The process comes first; where it does not, the spans wait for it.
-            (2, Value::List(list), None) => waiting = Some((reader.clone(), list)),
+            // The process comes first; where it does not, these lists wait for it.
+            (2, Value::List(list), None) => {
+                waiting += 1;
+                spans.seen = spans.seen.saturating_add(usize::try_from(list.count).unwrap_or(0));
+            }
             _ => {}
         }
         Ok(())
     })?;
-    match waiting {
-        Some((mut reader, list)) => {
-            read_spans(&mut reader, list, &process.unwrap_or_default(), spans)
-        }
-        None => Ok(()),
+    if waiting == 0 {
+        return Ok(());
     }
+    let process = process.unwrap_or_default();
+    let behind = std::mem::replace(&mut spans.seen, first);
+    again.fields(|reader, number, value| {
+        if let (2, Value::List(list), 1..) = (number, value, waiting) {
+            waiting -= 1;
+            read_spans(reader, list, &process, spans)?;
+        }
+        Ok(())
+    })?;
+    spans.seen = behind;
+    Ok(())
 }
 
 fn read_spans<'a, S: SpanSink>(
@@ -148,7 +161,7 @@ fn read_process<'a>(reader: &mut Reader<'a>) -> Result<Process<'a>, ThriftError>
 fn read_span<'a>(
     reader: &mut Reader<'a>,
     span: &mut JaegerSpan<'a>,
-) -> Result<Result<(), ManyFields>, ThriftError> {
+) -> Result<Result<(), ManyNested>, ThriftError> {
     let (mut high, mut low) = (0, 0);
     let mut flaw = Ok(());
     reader.fields(|reader, number, value| {
@@ -204,7 +217,7 @@ fn read_reference(reader: &mut Reader<'_>) -> Result<Reference, ThriftError> {
 fn read_log<'a>(
     reader: &mut Reader<'a>,
     span: &mut JaegerSpan<'a>,
-) -> Result<Result<(), ManyFields>, ThriftError> {
+) -> Result<Result<(), ManyNested>, ThriftError> {
     let (mut time, mut fields) = (0, Vec::new());
     let mut flaw = Ok(());
     reader.fields(|reader, number, value| {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::codec::sink::Text;
-use crate::codec::{OverLimit, scan, shortened};
+use crate::codec::{ManyNested, OverLimit, scan, shortened};
 
 /// How deep values may nest in what is skipped. Deeper text is an attack, not a span.
 const DEPTH_MAX: u32 = 128;
@@ -32,7 +32,13 @@ impl JsonError {
 
 impl From<OverLimit> for JsonError {
     fn from(over: OverLimit) -> Self {
-        Self { over_limit: !matches!(over, OverLimit::Problems(_)), ..Self::new(over.to_string()) }
+        Self { over_limit: true, ..Self::new(over.to_string()) }
+    }
+}
+
+impl From<ManyNested> for JsonError {
+    fn from(many: ManyNested) -> Self {
+        Self::new(many.to_string())
     }
 }
 

@@ -3,12 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use super::draft::EndpointDraft;
 use super::json::{JsonError, Scalar, Scanner};
 use super::json_v2::{boolean, endpoint, integer, string};
-use super::sink::{SpanSink, Text};
+use super::sink::{SpanSink, Text, body_text};
 use super::v1::{BadSpan, Converter, V1Span};
 use super::{DecodeError, Format};
 use crate::IdError;
@@ -21,10 +19,8 @@ pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     if body.is_empty() {
         return Ok(());
     }
-    let text = match simdutf8::basic::from_utf8(body) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(body),
-    };
+    let text =
+        body_text(body, sink).map_err(|over| DecodeError::over(Format::ZipkinJsonV1, over))?;
     read_list(&text, sink).map_err(|cause| DecodeError {
         over_limit: cause.over_limit,
         ..DecodeError::reading(Format::ZipkinJsonV1, &cause)

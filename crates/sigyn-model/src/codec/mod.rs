@@ -16,7 +16,7 @@ mod limits;
 pub mod otlp;
 pub mod otlp_json;
 mod owned;
-pub(crate) mod proto;
+pub mod proto;
 pub(crate) mod scan;
 pub mod sink;
 pub(crate) mod thrift;
@@ -28,10 +28,12 @@ pub mod zipkin_thrift;
 pub use detect::{check_list, detect};
 pub use format::{Format, decode, read};
 pub use json_v2::write_json_str;
-pub use limits::{Limits, OverLimit};
+pub use limits::{Limits, ManyNested, OverLimit, PROBLEMS_MAX};
 pub use owned::SpanVec;
 
-pub(crate) use limits::{ANNOTATIONS_MAX, LINKS_MAX, Meter, shortened};
+pub(crate) use limits::{
+    ANNOTATIONS_MAX, LINKS_MAX, Meter, ORIGIN_TAGS_MAX, Room, VALUE_DEPTH_MAX, shortened,
+};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,9 +44,11 @@ use crate::Span;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     pub spans: Vec<Span>,
-    /// Spans that could not be kept, each with its reason. Empty for formats whose contract refuses
-    /// the whole message instead.
+    /// What is wrong with spans that could not be kept: the first [`PROBLEMS_MAX`] of them. Empty for
+    /// formats whose contract refuses the whole message instead.
     pub problems: Vec<String>,
+    /// How many could not be kept.
+    pub rejected: usize,
 }
 
 /// A message about a body is no longer than this, in characters.
@@ -77,8 +81,6 @@ impl DecodeError {
 
     /// Which limit a body of this format breaks.
     pub(crate) fn over(format: Format, over: OverLimit) -> Self {
-        // Bad spans are more than a matter of size.
-        let over_limit = !matches!(over, OverLimit::Problems(_));
-        Self { over_limit, ..Self::reading(format, &over) }
+        Self { over_limit: true, ..Self::reading(format, &over) }
     }
 }

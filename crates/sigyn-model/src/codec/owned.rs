@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, TagRef, ValueRef};
-use super::{DecodeError, Decoded, Limits, Meter, OverLimit};
+use super::sink::{
+    BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, TagRef, Text, ValueRef, lossy_len,
+};
+use super::{Decoded, Limits, Meter, OverLimit, PROBLEMS_MAX};
 use crate::{Annotation, Link, Resource, Scope, Span, Status, Tags, Value};
-
-/// A body with more bad spans than this is no list of spans.
-pub(crate) const PROBLEMS_MAX: usize = 10_000;
 
 /// Collects spans, and counts what they take.
 #[derive(Debug)]
@@ -15,99 +14,91 @@ pub struct SpanVec {
     decoded: Decoded,
     meter: Meter,
     resource: Option<Arc<Resource>>,
-    /// Where in the body it stands: address and length.
-    resource_at: (usize, usize),
     scope: Option<Arc<Scope>>,
-    /// Which limit an origin broke.
-    over: Option<OverLimit>,
-    refused_problem: bool,
 }
 
 impl SpanVec {
     /// For the spans of one body of so many bytes: no more of them than a reader has room for.
     pub fn within(limits: Limits, body_bytes: usize) -> Result<Self, OverLimit> {
-        Ok(Self {
-            decoded: Decoded::default(),
-            meter: Meter::new(limits, body_bytes)?,
-            resource: None,
-            resource_at: (0, 0),
-            scope: None,
-            over: None,
-            refused_problem: false,
-        })
+        let meter = Meter::new(limits, body_bytes)?;
+        Ok(Self { decoded: Decoded::default(), meter, resource: None, scope: None })
     }
 
     pub fn into_decoded(self) -> Decoded {
         self.decoded
     }
 
-    /// An error of the reader, with an example where too many bad spans are the reason.
-    pub(crate) fn explained(&self, error: DecodeError) -> DecodeError {
-        match self.decoded.problems.first() {
-            Some(first) if self.refused_problem => {
-                DecodeError::new(format!("more than {PROBLEMS_MAX} bad spans, first {first}"))
-            }
-            _ => error,
+    /// Text of one's own. That it stands in the body is counted; what it is beyond that is not yet.
+    fn text(&mut self, text: &Text<'_>) -> Result<String, OverLimit> {
+        match text {
+            Text::Bytes(bytes) => match simdutf8::basic::from_utf8(bytes) {
+                Ok(text) => return Ok(text.to_owned()),
+                Err(_) => self.meter.add(lossy_len(bytes))?,
+            },
+            Text::Owned(text) => self.meter.add(text.len())?,
+            Text::Str(_) | Text::Escaped(_) => {}
         }
+        Ok(text.read().into_owned())
     }
 
     fn tags(&mut self, tags: &[TagRef<'_>]) -> Result<Tags, OverLimit> {
-        self.meter.add_tags(tags.len())?;
+        self.meter.add_many::<(String, Value)>(tags.len())?;
+        let mut owned = Tags::with_capacity(tags.len());
         for tag in tags {
-            if let ValueRef::Owned(value) = &tag.value {
-                self.meter.add(nested_bytes(value))?;
-            }
+            let key = self.text(&tag.key)?;
+            let value = match &tag.value {
+                ValueRef::Text(text) => Value::Str(self.text(text)?),
+                ValueRef::Owned(value) => {
+                    self.meter.add(bytes_beside(value))?;
+                    value.clone()
+                }
+                value => value.to_owned(),
+            };
+            owned.push((key, value));
         }
-        Ok(tags.iter().map(TagRef::to_owned).collect())
-    }
-
-    /// The same for what many spans share, where there is no answering with an error yet.
-    fn shared_tags(&mut self, tags: &[TagRef<'_>]) -> Tags {
-        self.tags(tags).unwrap_or_else(|over| {
-            self.over = Some(over);
-            Tags::new()
-        })
+        Ok(owned)
     }
 }
 
 impl SpanSink for SpanVec {
-    fn origin(&mut self, resource: Option<&ResourceRef<'_>>, scope: Option<&ScopeRef<'_>>) {
-        // Each scope of a resource begins with it anew, and a resource may be large.
-        let at = resource.map_or((0, 0), |r| (r.wire.as_ptr().addr(), r.wire.len()));
-        if at.1 == 0 || at != self.resource_at {
-            self.resource_at = at;
-            self.resource = resource.map(|resource| {
-                Arc::new(Resource {
-                    tags: self.shared_tags(resource.tags),
-                    dropped_tags: resource.dropped_tags,
-                    schema_url: resource.schema_url.read().into_owned(),
-                })
-            });
+    fn resource(&mut self, resource: Option<&ResourceRef<'_>>) -> Result<(), OverLimit> {
+        (self.resource, self.scope) = (None, None);
+        if let Some(resource) = resource {
+            self.meter.add_many::<Resource>(1)?;
+            self.resource = Some(Arc::new(Resource {
+                tags: self.tags(resource.tags)?,
+                dropped_tags: resource.dropped_tags,
+                schema_url: self.text(&resource.schema_url)?,
+            }));
         }
-        self.scope = scope.map(|scope| {
-            Arc::new(Scope {
-                name: scope.name.read().into_owned(),
-                version: scope.version.read().into_owned(),
-                tags: self.shared_tags(scope.tags),
+        Ok(())
+    }
+
+    fn scope(&mut self, scope: Option<&ScopeRef<'_>>) -> Result<(), OverLimit> {
+        self.scope = None;
+        if let Some(scope) = scope {
+            self.meter.add_many::<Scope>(1)?;
+            self.scope = Some(Arc::new(Scope {
+                name: self.text(&scope.name)?,
+                version: self.text(&scope.version)?,
+                tags: self.tags(scope.tags)?,
                 dropped_tags: scope.dropped_tags,
-                schema_url: scope.schema_url.read().into_owned(),
-            })
-        });
+                schema_url: self.text(&scope.schema_url)?,
+            }));
+        }
+        Ok(())
     }
 
     fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit> {
-        if let Some(over) = self.over {
-            return Err(over);
-        }
-        self.meter.add_span()?;
-        self.meter.add(span.annotations.len() * size_of::<Annotation>())?;
-        self.meter.add(span.links.len() * size_of::<Link>())?;
+        self.meter.add_many::<Span>(1)?;
+        self.meter.add_many::<Annotation>(span.annotations.len())?;
+        self.meter.add_many::<Link>(span.links.len())?;
         let tags = self.tags(span.tags)?;
         let mut annotations = Vec::with_capacity(span.annotations.len());
         for annotation in span.annotations {
             annotations.push(Annotation {
                 timestamp: annotation.timestamp,
-                value: annotation.value.read().into_owned(),
+                value: self.text(&annotation.value)?,
                 tags: self.tags(&annotation.tags)?,
                 dropped_tags: annotation.dropped_tags,
             });
@@ -117,7 +108,7 @@ impl SpanSink for SpanVec {
             links.push(Link {
                 trace_id: link.trace_id,
                 span_id: link.span_id,
-                trace_state: link.trace_state.read().into_owned(),
+                trace_state: self.text(&link.trace_state)?,
                 tags: self.tags(&link.tags)?,
                 dropped_tags: link.dropped_tags,
                 flags: link.flags,
@@ -125,8 +116,11 @@ impl SpanSink for SpanVec {
         }
         // Each span gets a copy of them, however often the message says them: many spans of OTLP share
         // a service, and a span of Zipkin's v1 may become many of one name.
-        let service_name = span.local_endpoint.map_or(0, |endpoint| endpoint.service_name.len());
-        self.meter.add(span.name.len() + service_name)?;
+        let endpoints = [span.local_endpoint, span.remote_endpoint];
+        let names = endpoints.iter().flatten().map(|endpoint| endpoint.service_name.len());
+        self.meter.add(span.name.len() + names.sum::<usize>())?;
+        let status = Status { code: span.status_code, message: self.text(&span.status_message)? };
+        let trace_state = self.text(&span.trace_state)?;
         self.decoded.spans.push(Span {
             trace_id: span.trace_id,
             parent_id: span.parent_id,
@@ -141,12 +135,9 @@ impl SpanSink for SpanVec {
             tags,
             debug: span.debug,
             shared: span.shared,
-            status: Status {
-                code: span.status_code,
-                message: span.status_message.read().into_owned(),
-            },
+            status,
             links,
-            trace_state: span.trace_state.read().into_owned(),
+            trace_state,
             dropped_tags: span.dropped_tags,
             dropped_annotations: span.dropped_annotations,
             dropped_links: span.dropped_links,
@@ -159,26 +150,32 @@ impl SpanSink for SpanVec {
     }
 
     fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit> {
-        self.meter.add_span()?;
-        if self.decoded.problems.len() >= PROBLEMS_MAX {
-            self.refused_problem = true;
-            return Err(OverLimit::Problems(PROBLEMS_MAX));
+        self.decoded.rejected += 1;
+        if self.decoded.problems.len() < PROBLEMS_MAX {
+            let problem = problem.to_string();
+            self.meter.add(size_of::<String>() + problem.len())?;
+            self.decoded.problems.push(problem);
         }
-        self.decoded.problems.push(problem.to_string());
         Ok(())
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        self.meter.add(bytes)
     }
 }
 
-/// What stands in lists and maps, without its texts: those are in the body.
-fn nested_bytes(value: &Value) -> usize {
+/// What a value that had to be made takes beside its own place.
+fn bytes_beside(value: &Value) -> usize {
     match value {
+        Value::Str(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
         Value::List(values) => {
-            values.iter().map(|value| size_of::<Value>() + nested_bytes(value)).sum()
+            values.iter().map(|value| size_of::<Value>() + bytes_beside(value)).sum()
         }
         Value::Map(entries) => {
-            let entry = |(_, value): &(String, Value)| size_of::<String>() + nested_bytes(value);
-            entries.len() * size_of::<Value>() + entries.iter().map(entry).sum::<usize>()
+            let entry = |(key, value): &(String, Value)| key.len() + bytes_beside(value);
+            size_of_val(entries.as_slice()) + entries.iter().map(entry).sum::<usize>()
         }
-        _ => 0,
+        Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Empty => 0,
     }
 }

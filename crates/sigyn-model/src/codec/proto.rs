@@ -1,13 +1,13 @@
 //! Protobuf's wire format: fields out of bytes and into them, with every length bounded by what is there.
 
-use crate::codec::OverLimit;
+use crate::codec::{ManyNested, OverLimit};
 
 /// How deep groups may nest in what is skipped. Nobody writes groups any more.
 const GROUP_DEPTH_MAX: usize = 32;
 
 /// Why bytes are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ProtoError {
+pub enum ProtoError {
     #[error("Truncated: length {length} > bytes available {available}")]
     Truncated { length: u64, available: usize },
     #[error("Malformed: a varint of more than 64 bits")]
@@ -18,15 +18,15 @@ pub(crate) enum ProtoError {
     Group,
     #[error("Malformed: values nested too deep")]
     Depth,
-    #[error("Malformed: more than {max} {what} in one span")]
-    Many { what: &'static str, max: u32 },
+    #[error(transparent)]
+    Nested(#[from] ManyNested),
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
 }
 
 /// A field's value, as the wire tells kinds apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire<'a> {
+pub enum Wire<'a> {
     Varint(u64),
     Fixed64(u64),
     Fixed32(u32),
@@ -35,12 +35,12 @@ pub(crate) enum Wire<'a> {
 
 /// The fields of one message, in the order of the wire. Groups are skipped. Ends after an error.
 #[derive(Clone, Debug)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(message: &'a [u8]) -> Self {
+    pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
@@ -170,26 +170,26 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Appends a field that is left out where it is zero.
-pub(crate) fn put_varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
+pub fn put_varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
         put_varint_field_always(out, number, value);
     }
 }
 
 /// Appends a field even if it is zero, as a `oneof` wants it.
-pub(crate) fn put_varint_field_always(out: &mut Vec<u8>, number: u32, value: u64) {
+pub fn put_varint_field_always(out: &mut Vec<u8>, number: u32, value: u64) {
     put_key(out, number, 0);
     put_varint(out, value);
 }
 
 /// Appends a field even if it is zero.
-pub(crate) fn put_fixed64_field(out: &mut Vec<u8>, number: u32, value: u64) {
+pub fn put_fixed64_field(out: &mut Vec<u8>, number: u32, value: u64) {
     put_key(out, number, 1);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a field that is left out where it is zero.
-pub(crate) fn put_fixed32_field(out: &mut Vec<u8>, number: u32, value: u32) {
+pub fn put_fixed32_field(out: &mut Vec<u8>, number: u32, value: u32) {
     if value != 0 {
         put_key(out, number, 5);
         out.extend_from_slice(&value.to_le_bytes());
@@ -197,14 +197,14 @@ pub(crate) fn put_fixed32_field(out: &mut Vec<u8>, number: u32, value: u32) {
 }
 
 /// Appends bytes or text, even if there are none.
-pub(crate) fn put_bytes_field(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub fn put_bytes_field(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_key(out, number, 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Appends text that is left out where it is empty.
-pub(crate) fn put_text_field(out: &mut Vec<u8>, number: u32, text: &str) {
+pub fn put_text_field(out: &mut Vec<u8>, number: u32, text: &str) {
     if !text.is_empty() {
         put_bytes_field(out, number, text.as_bytes());
     }
@@ -212,7 +212,7 @@ pub(crate) fn put_text_field(out: &mut Vec<u8>, number: u32, text: &str) {
 
 /// Appends a message, even if it is empty. Its length goes before it and is known after it: one byte
 /// is kept free, and a longer message is moved by the few bytes that its length takes beyond that.
-pub(crate) fn put_message_field(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn put_message_field(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_key(out, number, 2);
     let at = out.len();
     out.push(0);

@@ -11,17 +11,25 @@ use super::OverLimit;
 use super::json::unescaped;
 use crate::{Endpoint, Kind, SpanId, StatusCode, Timestamp, TraceId, Value};
 
-/// Takes spans as they are read.
+/// Takes spans as they are read. An error ends the reading: the message is more than may be held.
 pub trait SpanSink {
-    /// The process and the library that made the spans which follow. Called only by formats that
-    /// know them, and before their first span.
-    fn origin(&mut self, resource: Option<&ResourceRef<'_>>, scope: Option<&ScopeRef<'_>>);
+    /// The process that made the spans which follow, once for all of them. They have no scope until
+    /// it is told. Called only by formats that know processes.
+    fn resource(&mut self, resource: Option<&ResourceRef<'_>>) -> Result<(), OverLimit>;
 
-    /// One span. An error ends the reading: the message is more than its reader may hold.
+    /// The library of this process that made the spans which follow, once for all of them.
+    fn scope(&mut self, scope: Option<&ScopeRef<'_>>) -> Result<(), OverLimit>;
+
     fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit>;
 
-    /// A span that its format's contract refuses alone, and why. An error ends the reading.
+    /// A span that its format's contract refuses alone, and why.
     fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit>;
+
+    /// The reader is about to take so many bytes of memory beside the body, as only few bodies want.
+    fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        let _ = bytes;
+        Ok(())
+    }
 }
 
 /// A span that could not be kept, while its neighbours were.
@@ -93,8 +101,8 @@ pub struct LinkRef<'a> {
 /// See [`crate::Resource`].
 #[derive(Clone, Debug)]
 pub struct ResourceRef<'a> {
-    /// The tags and how many were dropped, as they stand in the body; empty where there are none, or
-    /// not in one piece. While one body is read, the same place in memory is the same resource.
+    /// The tags and how many were dropped, as they stand in the body; empty where there are none.
+    /// Equal bytes of one format, with equal schemas, mean equal resources.
     pub wire: &'a [u8],
     pub tags: &'a [TagRef<'a>],
     pub dropped_tags: u32,
@@ -263,6 +271,33 @@ impl<'a> From<&'a Endpoint> for EndpointRef<'a> {
             port: endpoint.port,
         }
     }
+}
+
+/// How many bytes there are once U+FFFD, which takes three, stands where they are no UTF-8.
+pub(crate) fn lossy_len(bytes: &[u8]) -> usize {
+    if simdutf8::basic::from_utf8(bytes).is_ok() {
+        return bytes.len();
+    }
+    let chunk_len = |chunk: std::str::Utf8Chunk<'_>| {
+        let broken =
+            if chunk.invalid().is_empty() { 0 } else { char::REPLACEMENT_CHARACTER.len_utf8() };
+        chunk.valid().len() + broken
+    };
+    bytes.utf8_chunks().map(chunk_len).sum()
+}
+
+/// A body of JSON as text. What is no UTF-8 takes memory of its own, and so do the texts that are
+/// longer for it.
+pub(crate) fn body_text<'a>(
+    body: &'a [u8],
+    sink: &mut impl SpanSink,
+) -> Result<Cow<'a, str>, OverLimit> {
+    if let Ok(text) = simdutf8::basic::from_utf8(body) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let length = lossy_len(body);
+    sink.hold(length + length.saturating_sub(body.len()))?;
+    Ok(String::from_utf8_lossy(body))
 }
 
 /// The text in lower case; most of it is already.

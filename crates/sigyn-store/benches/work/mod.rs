@@ -108,7 +108,13 @@ struct Count {
 }
 
 impl SpanSink for Count {
-    fn origin(&mut self, _: Option<&ResourceRef<'_>>, _: Option<&ScopeRef<'_>>) {}
+    fn resource(&mut self, _: Option<&ResourceRef<'_>>) -> Result<(), OverLimit> {
+        Ok(())
+    }
+
+    fn scope(&mut self, _: Option<&ScopeRef<'_>>) -> Result<(), OverLimit> {
+        Ok(())
+    }
 
     fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit> {
         std::hint::black_box(span);

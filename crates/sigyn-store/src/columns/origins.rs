@@ -95,12 +95,14 @@ impl Origins {
         };
     }
 
-    pub(super) fn set_read(
-        &mut self,
-        resource: Option<&ResourceRef<'_>>,
-        scope: Option<&ScopeRef<'_>>,
-    ) {
+    /// The spans that are read next are this process's, and of no scope.
+    pub(super) fn set_resource(&mut self, resource: Option<&ResourceRef<'_>>) {
         let resource = resource.map_or(0, |resource| self.resource(resource));
+        self.set(Origin { resource, scope: 0, target: self.target });
+    }
+
+    /// They are this library's.
+    pub(super) fn set_scope(&mut self, scope: Option<&ScopeRef<'_>>) {
         let scope = scope.map_or(0, |scope| {
             let scope = Scope {
                 name: scope.name.read().into_owned(),
@@ -112,7 +114,7 @@ impl Origins {
             put_scope(&mut self.scratch, &scope);
             self.scopes.put(&self.scratch, || Arc::new(scope))
         });
-        self.set(Origin { resource, scope, target: self.target });
+        self.set(Origin { scope, target: self.target, ..self.now });
     }
 
     fn resource(&mut self, resource: &ResourceRef<'_>) -> u32 {

@@ -1,21 +1,24 @@
 //! Spans into columns as they are read: nothing is made of them in between.
 
-use sigyn_model::codec::OverLimit;
 use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, Text};
+use sigyn_model::codec::{OverLimit, PROBLEMS_MAX};
 
 use super::interner::{Interner, grow};
 use super::{AnnotationRow, Columns, Extra, LinkRow, NewRow};
 
-/// A body with more bad spans than this is no list of spans.
-const PROBLEMS_MAX: usize = 10_000;
-
 impl SpanSink for Columns {
-    fn origin(&mut self, resource: Option<&ResourceRef<'_>>, scope: Option<&ScopeRef<'_>>) {
-        self.origins.set_read(resource, scope);
+    fn resource(&mut self, resource: Option<&ResourceRef<'_>>) -> Result<(), OverLimit> {
+        self.origins.set_resource(resource);
+        self.hold(0)
+    }
+
+    fn scope(&mut self, scope: Option<&ScopeRef<'_>>) -> Result<(), OverLimit> {
+        self.origins.set_scope(scope);
+        self.hold(0)
     }
 
     fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit> {
-        self.check_limits()?;
+        self.hold(0)?;
         grow(&mut self.tags, span.tags.len());
         for tag in span.tags {
             self.tags.push(self.dictionary.tag(tag));
@@ -75,21 +78,17 @@ impl SpanSink for Columns {
     }
 
     fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit> {
-        if self.problems.len() >= PROBLEMS_MAX {
-            return Err(OverLimit::Problems(PROBLEMS_MAX));
+        self.rejected += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
         }
-        self.problems.push(problem);
         Ok(())
     }
-}
 
-impl Columns {
-    fn check_limits(&self) -> Result<(), OverLimit> {
-        if self.len() >= self.limits.spans_max {
-            return Err(OverLimit::Spans(self.limits.spans_max));
-        }
-        if self.limits.bytes_max < usize::MAX && self.bytes() > self.limits.bytes_max {
-            return Err(OverLimit::Bytes(self.limits.bytes_max));
+    fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        let bytes_max = self.limits.bytes_max;
+        if bytes_max < usize::MAX && self.bytes().saturating_add(bytes) > bytes_max {
+            return Err(OverLimit { bytes_max });
         }
         Ok(())
     }

@@ -77,8 +77,11 @@ struct Memory {
 /// What became of a message that was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// What is wrong with the spans that were refused, one text each; the others are durable.
+    /// What is wrong with the spans that were refused, one text for each of the first; the others are
+    /// durable.
     pub(crate) problems: Vec<String>,
+    /// How many were refused.
+    pub(crate) rejected: usize,
 }
 
 impl Intake {
@@ -246,18 +249,18 @@ impl Intake {
     ) -> Result<Kept, Refusal> {
         let door = self.door(transport);
         door.count_body(body.bytes.len());
-        let (Decoded { mut spans, problems }, _held) = self.decode(body, decode).await?;
+        let (Decoded { mut spans, problems, rejected }, _held) = self.decode(body, decode).await?;
         door.count_spans(spans.len());
-        door.count_loss(Loss::Malformed, problems.len());
+        door.count_loss(Loss::Malformed, rejected);
         if let Some(first) = problems.first() {
-            let (transport, count) = (transport.as_str(), problems.len());
-            tracing::debug!(transport, count, first, "refused spans of a message");
+            let transport = transport.as_str();
+            tracing::debug!(transport, count = rejected, first, "refused spans of a message");
         }
         let decoded = spans.len();
         spans.retain(|span| self.sampler.keeps(span));
         door.count_loss(Loss::Unsampled, decoded - spans.len());
         self.append(door, spans).await?;
-        Ok(Kept { problems })
+        Ok(Kept { problems, rejected })
     }
 
     async fn append(&self, door: &Door, spans: Vec<Span>) -> Result<(), Refusal> {
@@ -295,7 +298,7 @@ impl Intake {
                 _of_all: self.working.hold(bytes_max).await?,
                 _of_connection: of_connection,
             };
-            let limits = Limits { bytes_max, ..Limits::default() };
+            let limits = Limits { bytes_max };
             let (body, decode) = (Arc::clone(&body), decode.clone());
             let work = move || Ok((decode(&body.bytes, limits), memory));
             let inline = size <= INLINE_BYTES_MAX;

@@ -80,7 +80,7 @@ pub(super) fn response_proto(kept: &Kept) -> Vec<u8> {
     let mut response = Vec::new();
     if let Some(message) = summary(kept) {
         let mut partial_success = Vec::new();
-        put_varint(&mut partial_success, 1, kept.problems.len() as u64);
+        put_varint(&mut partial_success, 1, kept.rejected as u64);
         put_bytes(&mut partial_success, 2, message.as_bytes());
         put_bytes(&mut response, 1, &partial_success);
     }
@@ -92,7 +92,7 @@ fn response_json(kept: &Kept) -> String {
     match summary(kept) {
         None => "{}".to_owned(),
         Some(message) => serde_json::json!({"partialSuccess": {
-            "rejectedSpans": kept.problems.len().to_string(),
+            "rejectedSpans": kept.rejected.to_string(),
             "errorMessage": message,
         }})
         .to_string(),
@@ -101,11 +101,11 @@ fn response_json(kept: &Kept) -> String {
 
 /// What is wrong with the first span, and how many others there are.
 fn summary(kept: &Kept) -> Option<String> {
-    match &kept.problems[..] {
-        [] => None,
-        [only] => Some(only.clone()),
-        [first, others @ ..] => Some(format!("{first} (and {} more)", others.len())),
-    }
+    let first = kept.problems.first()?;
+    Some(match kept.rejected {
+        1 => first.clone(),
+        all => format!("{first} (and {} more)", all.saturating_sub(1)),
+    })
 }
 
 #[cfg(test)]
@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn refused_spans_are_said_in_both_types() {
         let check = |problems: &[&str], json: &str, proto: &[u8]| {
-            let kept = Kept { problems: problems.iter().map(|p| (*p).to_owned()).collect() };
+            let problems: Vec<String> = problems.iter().map(|p| (*p).to_owned()).collect();
+            let kept = Kept { rejected: problems.len(), problems };
             assert_eq!(response_json(&kept), json);
             assert_eq!(response_proto(&kept), proto);
         };

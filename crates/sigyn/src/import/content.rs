@@ -175,10 +175,13 @@ fn part_of_v1(listed: &[&RawValue]) -> Part {
 
 /// The pieces of a body that is one message.
 fn whole<'a>(format: ImportFormat, body: &[u8]) -> Parts<'a> {
-    let Decoded { spans, problems } = match codec::decode(format.codec(), body, Limits::default()) {
+    let decoded = codec::decode(format.codec(), body, Limits::default());
+    let Decoded { spans, mut problems, rejected } = match decoded {
         Ok(decoded) => decoded,
         Err(error) => return once(ContentError::Decode { message: error.message }),
     };
+    // Of so many, the reasons are not told; that they are refused is.
+    problems.resize(rejected, "bad, as others before it".to_owned());
     let item: fn(Span) -> Item = match format {
         ImportFormat::OtlpJson | ImportFormat::OtlpProto | ImportFormat::JaegerJson => Item::otlp,
         _ => |span| Item::zipkin(&span),

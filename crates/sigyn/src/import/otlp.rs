@@ -2,6 +2,7 @@
 
 use sigyn_model::Span;
 use sigyn_model::codec::otlp;
+use sigyn_model::codec::proto::{Fields, Wire};
 
 pub(super) fn encode(spans: &[Span]) -> Vec<u8> {
     otlp::encode(spans)
@@ -20,13 +21,12 @@ pub(super) fn size_hint(span: &Span) -> usize {
 /// `ExportTraceServiceResponse.partial_success`: how many spans were refused, and why.
 pub(super) fn rejected(body: &[u8]) -> (u64, String) {
     let mut refused = (0, String::new());
-    let mut fields = Fields(body);
-    while let Some((1, Value::Bytes(partial))) = fields.next() {
-        let mut fields = Fields(partial);
-        while let Some((number, value)) = fields.next() {
-            match (number, value) {
-                (1, Value::Varint(n)) => refused.0 = n,
-                (2, Value::Bytes(text)) => refused.1 = String::from_utf8_lossy(text).into_owned(),
+    for partial in fields(body) {
+        let (1, Wire::Bytes(partial)) = partial else { continue };
+        for field in fields(partial) {
+            match field {
+                (1, Wire::Varint(n)) => refused.0 = n,
+                (2, Wire::Bytes(text)) => refused.1 = String::from_utf8_lossy(text).into_owned(),
                 _ => {}
             }
         }
@@ -39,51 +39,16 @@ pub(super) fn rejected(body: &[u8]) -> (u64, String) {
 
 /// The message of a `google.rpc.Status`, which is how a whole request is refused.
 pub(super) fn status_message(body: &[u8]) -> String {
-    let mut fields = Fields(body);
-    while let Some((number, value)) = fields.next() {
-        if let (2, Value::Bytes(text)) = (number, value) {
-            return String::from_utf8_lossy(text).into_owned();
-        }
-    }
-    String::new()
+    let message = fields(body).find_map(|field| match field {
+        (2, Wire::Bytes(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    });
+    message.unwrap_or_default()
 }
 
-/// The fields of a protobuf message, up to the first that makes no sense.
-struct Fields<'a>(&'a [u8]);
-
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Fields<'a> {
-    fn next(&mut self) -> Option<(u64, Value<'a>)> {
-        let key = self.varint()?;
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                let (bytes, rest) = self.0.split_at_checked(length)?;
-                self.0 = rest;
-                Value::Bytes(bytes)
-            }
-            _ => return None,
-        };
-        Some((key >> 3, value))
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
+/// The fields of a message, up to the first that makes no sense.
+fn fields(message: &[u8]) -> impl Iterator<Item = (u32, Wire<'_>)> {
+    Fields::new(message).map_while(Result::ok)
 }
 
 #[cfg(test)]

@@ -8,19 +8,14 @@ use crate::codec::json::{JsonError, Scalar, Scanner};
 use crate::codec::otlp_json::fields::{
     boolean, double, integer, object, refused, skip, text, unsigned,
 };
-use crate::codec::owned::PROBLEMS_MAX;
-use crate::codec::sink::{SpanSink, TagRef, Text, ValueRef};
-use crate::codec::{DecodeError, Format, OverLimit, base64};
-
-/// The fewest bytes of a span that has its ids.
-const SPAN_BYTES_MIN: usize = 32;
+use crate::codec::sink::{SpanSink, TagRef, Text, ValueRef, body_text};
+use crate::codec::{DecodeError, Format, base64};
 
 /// Reads an answer of the query API, or one trace of it.
 pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
-    let text = String::from_utf8_lossy(body);
+    let text = body_text(body, sink).map_err(|over| DecodeError::over(Format::JaegerJson, over))?;
     let mut json = Scanner::new(&text);
-    let spans_max = text.len() / SPAN_BYTES_MIN + PROBLEMS_MAX;
-    let mut reader = Reader { spans: Spans::new(sink), spans_max };
+    let mut reader = Reader { spans: Spans::new(sink) };
     let read = reader.answer(&mut json).and_then(|()| match json.peek() {
         None => Ok(()),
         Some(_) => Err(JsonError::new("Malformed: more than one value")),
@@ -36,8 +31,6 @@ const PROCESSES_MAX: usize = 100_000;
 
 struct Reader<'a, 's, S> {
     spans: Spans<'a, 's, S>,
-    /// In one message: beyond these, more are bad than may be.
-    spans_max: usize,
 }
 
 /// A span that nobody has looked into.
@@ -88,9 +81,8 @@ impl<'a, S: SpanSink> Reader<'a, '_, S> {
         let first = self.spans.seen;
         let mut unread = Vec::new();
         json.list(|json, at| {
-            if first + at >= self.spans_max {
-                return Err(OverLimit::Problems(PROBLEMS_MAX).into());
-            }
+            // Two bytes may be one, though a bad one.
+            self.spans.hold(size_of::<Unread<'_>>() + size_of::<Scanner<'_>>())?;
             let mut process = nobody;
             let start = json.clone();
             if json.peek() == Some(b'{') {

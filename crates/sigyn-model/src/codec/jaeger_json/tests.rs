@@ -100,7 +100,7 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
     let many = r#"{"key":"k"},"#.repeat(100_000);
     check(
         &format!(r#"{{"traceID":"1","spanID":"1","logs":[{{"fields":[{many}{{}}]}}]}}"#),
-        "more than 100000 fields in its logs",
+        "more than 100000 values nested in one span",
     );
 }
 
@@ -114,9 +114,18 @@ fn broken_json_refuses_the_message() {
     check("[]", "Malformed: expected an object at byte 0");
     check(r#"{"spans":[{]}"#, "Malformed: expected a name in quotes at byte 11");
     check("{} {}", "Malformed: more than one value");
-    let many = "{},".repeat(20_000);
-    let decoded = read_body(&format!(r#"{{"spans":[{many}{{}}]}}"#));
-    assert!(decoded.unwrap_err().message.starts_with("more than 10000 bad spans"));
+}
+
+#[test]
+fn however_many_spans_are_bad_the_good_ones_are_kept() {
+    let many = "{},".repeat(10_001);
+    let body = format!(r#"{{"spans":[{many}{{"traceID":"1","spanID":"1"}}]}}"#);
+    let decoded = read_body(&body).unwrap();
+    let counts = (decoded.spans.len(), decoded.rejected, decoded.problems.len());
+    assert_eq!(counts, (1, 10_001, 10_000));
+    // What waits for its process is counted.
+    let limits = Limits { bytes_max: body.len() + 100_000 };
+    assert!(decode(Format::JaegerJson, body.as_bytes(), limits).unwrap_err().over_limit);
 }
 
 fn span(id: u64) -> Span {

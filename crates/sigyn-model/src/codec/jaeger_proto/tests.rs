@@ -192,7 +192,7 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
     check(span(0), "span id is all zeros");
     let fields = vec![oracle::KeyValue::default(); 100_001];
     let logs = vec![oracle::Log { timestamp: None, fields }];
-    check(oracle::Span { logs, ..good() }, "more than 100000 fields in its logs");
+    check(oracle::Span { logs, ..good() }, "more than 100000 values nested in one span");
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
         let decoded = decode(format, &body, Limits::default()).unwrap();
         assert_eq!(decoded.spans.len(), 2);
         let expected =
-            ["span 1: span id is all zeros", "span 2: more than 100000 fields in its logs"];
+            ["span 1: span id is all zeros", "span 2: more than 100000 values nested in one span"];
         assert_eq!(decoded.problems, expected);
     }
 }
@@ -190,6 +190,28 @@ fn spans_wait_for_a_process_behind_them() {
         });
         let decoded = decode(format, &body, Limits::default()).unwrap();
         assert_eq!(decoded.spans[0].service_name(), Some("late"));
+    }
+}
+
+#[test]
+fn all_lists_of_spans_are_read_wherever_their_process_stands() {
+    for format in FORMATS {
+        let body = written(format, |out| {
+            out.structure(|out| {
+                out.structs(2, &[span(1), span(0)], Out::span);
+                out.structs(2, &[span(3)], Out::span);
+                out.field(1, TType::Struct, |out| out.structure(|out| out.text(1, "Late")));
+                out.structs(2, &[span(0), span(5)], Out::span);
+            });
+        });
+        let decoded = decode(format, &body, Limits::default()).unwrap();
+        let mut ids: Vec<u64> = decoded.spans.iter().map(|span| span.id.as_u64()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 3, 5], "{format:?}");
+        assert!(decoded.spans.iter().all(|span| span.service_name() == Some("late")));
+        let mut problems = decoded.problems;
+        problems.sort();
+        assert_eq!(problems, ["span 1: span id is all zeros", "span 3: span id is all zeros"]);
     }
 }
 

@@ -1,10 +1,8 @@
 //! Reading: what a field may hold, how it is normalised, and in which words it is refused.
 
-use std::borrow::Cow;
-
 use crate::codec::draft::{Draft, EndpointDraft};
 use crate::codec::json::{JsonError, Scalar, Scanner};
-use crate::codec::sink::{AnnotationRef, Dialect, SpanSink, TagRef, Text, ValueRef};
+use crate::codec::sink::{AnnotationRef, Dialect, SpanSink, TagRef, Text, ValueRef, body_text};
 use crate::codec::zipkin::{duration, port, timestamp};
 use crate::codec::{self, DecodeError, Format, Limits, shortened};
 use crate::{IdError, Kind, Span, SpanId, TraceId};
@@ -34,10 +32,8 @@ pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     if body.is_empty() {
         return Ok(());
     }
-    let text = match simdutf8::basic::from_utf8(body) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(body),
-    };
+    let text =
+        body_text(body, sink).map_err(|over| DecodeError::over(Format::ZipkinJsonV2, over))?;
     read_list(&text, sink).map_err(|cause| DecodeError {
         over_limit: cause.over_limit,
         ..DecodeError::reading(Format::ZipkinJsonV2, &cause)

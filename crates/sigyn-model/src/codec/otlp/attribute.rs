@@ -2,21 +2,27 @@
 
 use crate::Value;
 use crate::codec::proto::{Fields, ProtoError, Wire};
-use crate::codec::sink::{Dialect, TagRef, Text, ValueRef};
+use crate::codec::sink::{Dialect, TagRef, Text, ValueRef, lossy_len};
+use crate::codec::{Room, VALUE_DEPTH_MAX};
 
-/// How deep lists and maps may nest in a value.
-const DEPTH_MAX: u32 = 64;
+/// Text in a list that is no UTF-8 takes more than it does in the body, and is made before anybody
+/// counts it. So many bytes more are a further value.
+const BYTES_A_VALUE: usize = 32;
 
-/// Values in the lists and maps of one span. Each takes two bytes there, and many more here.
-const NESTED_MAX: u32 = 100_000;
-
-/// Reads the attributes of one span, and counts what is nested in their values.
+/// Reads the attributes of one span, and counts what is nested.
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
-    nested: u32,
+    room: Room,
 }
 
 impl Attributes {
+    /// Reads an attribute of what is nested.
+    #[inline]
+    pub(super) fn read_nested<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
+        self.room.take(1)?;
+        self.read(message)
+    }
+
     #[inline]
     pub(super) fn read<'a>(&mut self, message: &'a [u8]) -> Result<TagRef<'a>, ProtoError> {
         match usual(message) {
@@ -54,7 +60,7 @@ impl Attributes {
                 (3, Wire::Varint(number)) => ValueRef::Int(number.cast_signed()),
                 (4, Wire::Fixed64(bits)) => ValueRef::Double(f64::from_bits(bits)),
                 (number @ (5 | 6), Wire::Bytes(message)) => {
-                    ValueRef::Owned(self.composed(number, message, DEPTH_MAX - 1)?)
+                    ValueRef::Owned(self.composed(number, message, VALUE_DEPTH_MAX - 1)?)
                 }
                 (7, Wire::Bytes(bytes)) => ValueRef::Bytes(bytes),
                 _ => value,
@@ -69,10 +75,7 @@ impl Attributes {
         let (mut values, mut entries) = (Vec::new(), Vec::new());
         for field in Fields::new(message) {
             let (1, Wire::Bytes(message)) = field? else { continue };
-            self.nested += 1;
-            if self.nested > NESTED_MAX {
-                return Err(ProtoError::Many { what: "values", max: NESTED_MAX });
-            }
+            self.room.take(1)?;
             if number == 5 {
                 values.push(self.owned(message, depth)?);
             } else {
@@ -86,7 +89,7 @@ impl Attributes {
         let (mut key, mut value) = (String::new(), Value::Empty);
         for field in Fields::new(message) {
             match field? {
-                (1, Wire::Bytes(bytes)) => key = Text::Bytes(bytes).read().into_owned(),
+                (1, Wire::Bytes(bytes)) => key = self.text(bytes)?,
                 (2, Wire::Bytes(message)) => value = self.owned(message, depth)?,
                 _ => {}
             }
@@ -94,12 +97,17 @@ impl Attributes {
         Ok((key, value))
     }
 
+    fn text(&mut self, bytes: &[u8]) -> Result<String, ProtoError> {
+        self.room.take(lossy_len(bytes).saturating_sub(bytes.len()) / BYTES_A_VALUE)?;
+        Ok(Text::Bytes(bytes).read().into_owned())
+    }
+
     fn owned(&mut self, message: &[u8], depth: u32) -> Result<Value, ProtoError> {
         let depth = depth.checked_sub(1).ok_or(ProtoError::Depth)?;
         let mut value = Value::Empty;
         for field in Fields::new(message) {
             value = match field? {
-                (1, Wire::Bytes(text)) => Value::Str(Text::Bytes(text).read().into_owned()),
+                (1, Wire::Bytes(text)) => Value::Str(self.text(text)?),
                 (2, Wire::Varint(number)) => Value::Bool(number != 0),
                 (3, Wire::Varint(number)) => Value::Int(number.cast_signed()),
                 (4, Wire::Fixed64(bits)) => Value::Double(f64::from_bits(bits)),

@@ -14,15 +14,12 @@ use crate::codec::proto::{Fields, ProtoError, Wire};
 use crate::codec::sink::{
     AnnotationRef, BadSpan, LinkRef, ResourceRef, ScopeRef, SpanSink, TagRef, Text, ValueRef,
 };
-use crate::codec::{self, DecodeError, Decoded, Format, Limits};
+use crate::codec::{self, DecodeError, Decoded, Format, Limits, ORIGIN_TAGS_MAX};
 use crate::value::TAGS_MAX;
 use crate::{Kind, SpanId, StatusCode, Tags, Timestamp, TraceId};
 
 /// In bytes.
 const SERVICE_NAME_MAX: usize = 1_024;
-
-/// Attributes of a resource or a scope; further ones are dropped. All of its spans are searched by them.
-const ORIGIN_TAGS_MAX: usize = 1_000;
 
 /// Why a span cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +44,7 @@ pub fn decode_within(body: &[u8], limits: Limits) -> Result<Decoded, DecodeError
 
 /// Reads an `ExportTraceServiceRequest` into a sink. A bad span is a problem and takes no other with it.
 pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
-    let mut reader = Reader { sink, seen: 0, joined: Vec::new() };
+    let mut reader = Reader { sink, seen: 0 };
     reader.request(body).map_err(|cause| match cause {
         ProtoError::OverLimit(over) => DecodeError::over(Format::OtlpProto, over),
         cause => DecodeError::reading(Format::OtlpProto, &cause),
@@ -58,9 +55,6 @@ struct Reader<'s, S> {
     sink: &'s mut S,
     /// How many spans have been read, good or bad.
     seen: usize,
-    /// Resources that came in parts. No other may take their place in memory, by which sinks know
-    /// them again.
-    joined: Vec<Vec<u8>>,
 }
 
 impl<S: SpanSink> Reader<'_, S> {
@@ -93,14 +87,12 @@ impl<S: SpanSink> Reader<'_, S> {
             dropped_tags: origin.dropped_tags,
             schema_url: Text::Bytes(schema_url),
         });
+        self.sink.resource(resource.as_ref())?;
         let mut span = SpanReader { origin: &origin, draft: Draft::default() };
         for field in Fields::new(message) {
             if let (2, Wire::Bytes(message)) = field? {
-                self.scope_spans(message, resource.as_ref(), &mut span)?;
+                self.scope_spans(message, &mut span)?;
             }
-        }
-        if let Some(Cow::Owned(parts)) = parts {
-            self.joined.push(parts);
         }
         Ok(())
     }
@@ -108,12 +100,10 @@ impl<S: SpanSink> Reader<'_, S> {
     fn scope_spans<'a>(
         &mut self,
         message: &'a [u8],
-        resource: Option<&ResourceRef<'_>>,
         span: &mut SpanReader<'a>,
     ) -> Result<(), ProtoError> {
         let mut scope: Option<ScopeDraft<'_>> = None;
         let mut schema_url: &[u8] = &[];
-        read_ahead(message);
         for field in Fields::new(message) {
             match field? {
                 (1, Wire::Bytes(message)) => scope.get_or_insert_default().read(message)?,
@@ -125,7 +115,7 @@ impl<S: SpanSink> Reader<'_, S> {
             scope = Some(ScopeDraft::default());
         }
         let scope = scope.as_mut().map(|scope| scope.finish(schema_url));
-        self.sink.origin(resource, scope.as_ref());
+        self.sink.scope(scope.as_ref())?;
         for field in Fields::new(message) {
             if let (2, Wire::Bytes(message)) = field? {
                 match span.read(message, self.sink) {
@@ -141,15 +131,6 @@ impl<S: SpanSink> Reader<'_, S> {
         }
         Ok(())
     }
-}
-
-/// Has memory bring a message that is long and not near in the order in which it stands there. Going
-/// from span to span first, as who looks for the scope does, would wait for each of them.
-fn read_ahead(message: &[u8]) {
-    /// Bytes that come at once.
-    const LINE: usize = 64;
-    let seen = message.iter().step_by(LINE).fold(0, |seen, byte| seen ^ byte);
-    std::hint::black_box(seen);
 }
 
 /// What the spans of one resource share.
@@ -296,6 +277,9 @@ impl<'a> SpanReader<'a> {
                     if facts::may_be_reserved(&tag.key) {
                         let key = tag.key.read().into_owned();
                         let facts = facts.get_or_insert_default();
+                        if let ValueRef::Text(text) = &tag.value {
+                            draft::hold_long(text, sink).map_err(ProtoError::from)?;
+                        }
                         match facts.take(key, tag.value.to_owned()) {
                             // The same bytes are another tag elsewhere.
                             Some((key, _)) => tag = TagRef::new(Text::Owned(key), tag.value),
@@ -387,7 +371,7 @@ fn read_event<'a>(
             (1, Wire::Fixed64(nanos)) => event.timestamp = Timestamp::from_nanos(nanos),
             (2, Wire::Bytes(name)) => event.value = Text::Bytes(name),
             (3, Wire::Bytes(attribute)) => {
-                let tag = attributes.read(attribute)?;
+                let tag = attributes.read_nested(attribute)?;
                 draft::push_tag(&mut event.tags, tag, &mut event.dropped_tags);
             }
             (4, Wire::Varint(count)) => dropped_before = as_count(count),
@@ -408,7 +392,8 @@ fn read_link<'a>(message: &'a [u8], attributes: &mut Attributes) -> Result<LinkR
             (2, Wire::Bytes(bytes)) => span_id = bytes,
             (3, Wire::Bytes(state)) => trace_state = Text::Bytes(state),
             (4, Wire::Bytes(attribute)) => {
-                draft::push_tag(&mut tags, attributes.read(attribute)?, &mut dropped_tags);
+                let tag = attributes.read_nested(attribute)?;
+                draft::push_tag(&mut tags, tag, &mut dropped_tags);
             }
             (5, Wire::Varint(count)) => dropped_before = as_count(count),
             (6, Wire::Fixed32(bits)) => flags = bits,

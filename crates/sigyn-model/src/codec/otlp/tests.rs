@@ -5,10 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::Limits;
 use crate::codec::proto::{
     put_bytes_field, put_fixed64_field, put_message_field, put_text_field, put_varint_field,
 };
+use crate::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink};
+use crate::codec::{Limits, OverLimit, otlp_json};
 use crate::{Endpoint, Kind, Span, SpanId, StatusCode, Tags, Timestamp, TraceId, Value, arbitrary};
 
 type Out = Vec<u8>;
@@ -162,10 +163,13 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
 }
 
 #[test]
-fn a_body_of_bad_spans_alone_is_refused() {
-    let spans: Vec<&dyn Fn(&mut Out)> = vec![&|_| {}; 10_001];
-    let message = decode(&request(|_| {}, &spans)).unwrap_err().message;
-    assert_eq!(message, "more than 10000 bad spans, first span 0: trace_id has 0 bytes, not 16");
+fn however_many_spans_are_bad_the_good_ones_are_kept() {
+    let mut spans: Vec<&dyn Fn(&mut Out)> = vec![&|_| {}; 10_002];
+    spans.push(&ids);
+    let decoded = decode(&request(|_| {}, &spans)).unwrap();
+    let counts = (decoded.spans.len(), decoded.rejected, decoded.problems.len());
+    assert_eq!(counts, (1, 10_002, 10_000));
+    assert_eq!(decoded.problems[9_999], "span 9999: trace_id has 0 bytes, not 16");
 }
 
 #[test]
@@ -290,21 +294,20 @@ fn a_span_has_room_for_ten_thousand_of_each() {
 
 #[test]
 fn a_message_may_not_become_more_than_its_reader_has_room_for() {
-    let within = |body: &[u8], spans_max, bytes_max| {
-        decode_within(body, Limits { spans_max, bytes_max })
-            .map(|decoded| (decoded.spans.len(), decoded.problems.len()))
+    let within = |body: &[u8], bytes_max| {
+        decode_within(body, Limits { bytes_max })
+            .map(|decoded| (decoded.spans.len(), decoded.rejected))
             .map_err(|error| (error.message, error.over_limit))
     };
     let refused = |cause: &str| {
         Err((format!("{cause} reading ExportTraceServiceRequest from protobuf"), true))
     };
     let body = request(|_| {}, &[&ids, &|_: &mut Out| {}, &ids]);
-    assert_eq!(within(&body, 3, usize::MAX), Ok((2, 1)));
-    assert_eq!(within(&body, 2, usize::MAX), refused("more than 2 spans in one message"));
-    let bytes = body.len() + 3 * size_of::<Span>();
+    let problem = "span 1: trace_id has 0 bytes, not 16".len() + size_of::<String>();
+    let bytes = body.len() + 2 * size_of::<Span>() + problem;
     let cause = |bytes: usize| format!("more than {bytes} bytes of spans in one message");
-    assert_eq!(within(&body, 3, bytes), Ok((2, 1)));
-    assert_eq!(within(&body, 3, bytes - 1), refused(&cause(bytes - 1)));
+    assert_eq!(within(&body, bytes), Ok((2, 1)));
+    assert_eq!(within(&body, bytes - 1), refused(&cause(bytes - 1)));
     // A few bytes each, and yet all but one of them take memory.
     let tag = |out: &mut Out, i: u64| put_text_field(out, 1, &i.to_string());
     let event = |out: &mut Out, i: u64| put_fixed64_field(out, 1, i);
@@ -320,7 +323,7 @@ fn a_message_may_not_become_more_than_its_reader_has_room_for() {
                 (0..5_000).for_each(|i| put_message_field(out, number, |out| part(out, i)));
             }],
         );
-        let fits = within(&body, 1, body.len() + 100_000).is_ok();
+        let fits = within(&body, body.len() + 100_000).is_ok();
         assert_eq!(fits, what == "status", "{what}");
     }
     // So does what stands in a list.
@@ -335,7 +338,7 @@ fn a_message_may_not_become_more_than_its_reader_has_room_for() {
             });
         }],
     );
-    assert_eq!(within(&body, 1, 100_000), refused(&cause(100_000)));
+    assert_eq!(within(&body, 100_000), refused(&cause(100_000)));
     // Each span gets a copy of its service's name.
     let named = |length| {
         let name = "x".repeat(length);
@@ -343,10 +346,171 @@ fn a_message_may_not_become_more_than_its_reader_has_room_for() {
             |out| put_message_field(out, 1, |out| text_attribute(out, 1, "service.name", &name)),
             &[&ids as &dyn Fn(&mut Out); 100],
         );
-        within(&body, 100, 100_000)
+        within(&body, 100_000)
     };
     assert_eq!(named(10), Ok((100, 0)));
     assert_eq!(named(1_000), refused(&cause(100_000)));
+}
+
+#[test]
+fn what_spans_share_is_held_once() {
+    /// A resource, if any, with a schema of its own, and as many scopes as spans: two.
+    fn check(resource: Option<&[u8]>, schema_url: &str) {
+        let mut body = Vec::new();
+        put_message_field(&mut body, 1, |out| {
+            if let Some(resource) = resource {
+                put_bytes_field(out, 1, resource);
+            }
+            (0..2).for_each(|_| {
+                put_message_field(out, 2, |out| put_message_field(out, 2, ids));
+            });
+            put_text_field(out, 3, schema_url);
+        });
+        let bytes_max = body.len() + 2 * size_of::<Span>() + size_of::<crate::Resource>();
+        let spans = decode_within(&body, Limits { bytes_max }).unwrap().spans;
+        assert!(decode_within(&body, Limits { bytes_max: bytes_max - 1 }).is_err());
+        let shared: Vec<_> = spans.iter().filter_map(|span| span.resource.as_ref()).collect();
+        assert_eq!(shared[0].schema_url, schema_url);
+        assert!(std::sync::Arc::ptr_eq(shared[0], shared[1]));
+    }
+    let url = "u".repeat(100_000);
+    check(None, &url);
+    check(Some(&[]), &url);
+    check(Some(&[]), "");
+    // A field that nobody knows.
+    check(Some(&[0x28, 1]), &url);
+}
+
+/// Counts what it is told.
+#[derive(Default)]
+struct Told {
+    resources: usize,
+    scopes: usize,
+}
+
+impl SpanSink for Told {
+    fn resource(&mut self, _: Option<&ResourceRef<'_>>) -> Result<(), OverLimit> {
+        self.resources += 1;
+        Ok(())
+    }
+
+    fn scope(&mut self, _: Option<&ScopeRef<'_>>) -> Result<(), OverLimit> {
+        self.scopes += 1;
+        Ok(())
+    }
+
+    fn span(&mut self, _: &SpanRef<'_>) -> Result<(), OverLimit> {
+        Ok(())
+    }
+
+    fn problem(&mut self, _: BadSpan) -> Result<(), OverLimit> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_resource_is_told_once_however_many_scopes_it_has() {
+    let mut body = Vec::new();
+    put_message_field(&mut body, 1, |out| {
+        put_text_field(out, 3, "https://schema");
+        (0..1_000).for_each(|_| put_message_field(out, 2, |_| {}));
+    });
+    let mut told = Told::default();
+    read(&body, &mut told).unwrap();
+    assert_eq!((told.resources, told.scopes), (1, 1_000));
+    let scope = r#"{"spans":[]}"#;
+    let scopes = vec![scope; 1_000].join(",");
+    let body =
+        format!(r#"{{"resourceSpans":[{{"schemaUrl":"https:\/\/x","scopeSpans":[{scopes}]}}]}}"#);
+    let mut told = Told::default();
+    otlp_json::read(body.as_bytes(), &mut told).unwrap();
+    assert_eq!((told.resources, told.scopes), (1, 1_000));
+}
+
+#[test]
+fn all_that_one_span_nests_is_bounded() {
+    // A span of so many parts of this number, each with so many attributes of that number.
+    let read = |(part, attribute): (u32, u32), parts: u32, attributes: u32| {
+        let decoded = decode(&request(
+            |_| {},
+            &[
+                &|out: &mut Out| {
+                    ids(out);
+                    for _ in 0..parts {
+                        put_message_field(out, part, |out| {
+                            (0..attributes).for_each(|_| put_bytes_field(out, attribute, &[]));
+                        });
+                    }
+                },
+                &ids,
+            ],
+        ))
+        .unwrap();
+        (decoded.spans.len(), decoded.problems)
+    };
+    let many = vec!["span 0: more than 100000 values nested in one span".to_owned()];
+    for (event, attribute) in [(11, 3), (13, 4)] {
+        assert_eq!(read((event, attribute), 10, 10_000), (2, vec![]));
+        assert_eq!(read((event, attribute), 10, 10_001), (1, many.clone()));
+        assert_eq!(read((event, attribute), 10_000, 11), (1, many.clone()));
+    }
+}
+
+#[test]
+fn what_is_no_text_is_counted_as_the_text_that_it_becomes() {
+    let broken = vec![0xff; 100_000];
+    let check = |part: &dyn Fn(&mut Out)| {
+        let body = request(|_| {}, &[part]);
+        let fits = |bytes_max| decode_within(&body, Limits { bytes_max }).is_ok();
+        assert!(!fits(300_000) && fits(1_500_000));
+    };
+    let list = |out: &mut Out| put_message_field(out, 1, |out| put_bytes_field(out, 1, &broken));
+    check(&|out| {
+        ids(out);
+        put_bytes_field(out, 5, &broken);
+    });
+    check(&|out| {
+        ids(out);
+        put_message_field(out, 9, |out| {
+            put_message_field(out, 2, |out| put_bytes_field(out, 1, &broken));
+        });
+    });
+    check(&|out| {
+        ids(out);
+        put_message_field(out, 9, |out| put_bytes_field(out, 1, &broken));
+    });
+    check(&|out| {
+        ids(out);
+        put_message_field(out, 9, |out| {
+            put_message_field(out, 2, |out| put_message_field(out, 5, list));
+        });
+    });
+    check(&|out| {
+        ids(out);
+        put_message_field(out, 15, |out| put_bytes_field(out, 2, &broken));
+    });
+    for times in 1..=2 {
+        check(&|out| {
+            ids(out);
+            (0..times).for_each(|_| {
+                put_message_field(out, 11, |out| put_bytes_field(out, 2, &broken));
+            });
+        });
+    }
+    // What nests is made before it is counted.
+    let huge = vec![0xff; 2_000_000];
+    let list = |out: &mut Out| put_message_field(out, 1, |out| put_bytes_field(out, 1, &huge));
+    let body = request(
+        |_| {},
+        &[&|out: &mut Out| {
+            ids(out);
+            put_message_field(out, 9, |out| {
+                put_message_field(out, 2, |out| put_message_field(out, 5, list));
+            });
+        }],
+    );
+    let problems = decode(&body).unwrap().problems;
+    assert_eq!(problems, ["span 0: more than 100000 values nested in one span"]);
 }
 
 #[test]

@@ -4,11 +4,8 @@ use std::borrow::Cow;
 
 use crate::codec::json::{JsonError, Scalar, Scanner};
 use crate::codec::sink::{TagRef, Text, ValueRef};
-use crate::codec::{base64, shortened};
+use crate::codec::{Room, VALUE_DEPTH_MAX, base64, shortened};
 use crate::{Kind, SpanId, StatusCode, TraceId, Value};
-
-/// How deep lists and maps may nest in a value.
-const VALUE_DEPTH_MAX: u32 = 64;
 
 /// How deep JSON may nest. A value within a value takes up to four levels, so that one which is too
 /// deep is a matter of its span.
@@ -16,25 +13,6 @@ pub(in crate::codec) const NESTING_MAX: u32 = 512;
 
 /// A message quotes no more of a value, in characters.
 const QUOTE_CHARS_MAX: usize = 100;
-
-/// What may stand within values, and within the events and links of a span.
-const NESTED_VALUES_MAX: usize = 100_000;
-
-/// How many more values one span may nest: three bytes of JSON are one, which takes fifty in memory.
-#[derive(Debug)]
-pub(super) struct Room(usize);
-
-impl Room {
-    pub(super) fn new() -> Self {
-        Self(NESTED_VALUES_MAX)
-    }
-
-    fn take(&mut self) -> Result<(), JsonError> {
-        let more = || JsonError::new(format!("more than {NESTED_VALUES_MAX} values within values"));
-        self.0 = self.0.checked_sub(1).ok_or_else(more)?;
-        Ok(())
-    }
-}
 
 /// Reads an object's fields that are said: `null` says nothing.
 pub(in crate::codec) fn object<'a>(
@@ -56,7 +34,7 @@ pub(super) fn nested_tags<'a>(
 ) -> Result<Vec<TagRef<'a>>, JsonError> {
     let mut tags = Vec::new();
     json.list(|json, _| {
-        room.take()?;
+        room.take(1)?;
         tags.push(tag(json, room)?);
         Ok(())
     })?;
@@ -109,7 +87,7 @@ fn any_value<'a>(
             "arrayValue" | "array_value" => {
                 let mut values = Vec::new();
                 elements(json, |json| {
-                    room.take()?;
+                    room.take(1)?;
                     let value = if json.null() {
                         Value::Empty
                     } else {
@@ -123,7 +101,7 @@ fn any_value<'a>(
             "kvlistValue" | "kvlist_value" => {
                 let mut entries = Vec::new();
                 elements(json, |json| {
-                    room.take()?;
+                    room.take(1)?;
                     let (key, value) = key_value(json, depth, room)?;
                     entries.push((key.read().into_owned(), owned(value)));
                     Ok(())

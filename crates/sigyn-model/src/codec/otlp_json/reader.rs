@@ -3,19 +3,17 @@
 //!
 //! Broken JSON refuses the whole message, for nobody knows where the next span begins.
 
-use super::fields::{self, Ids, Room, count, nested_tags, object, skip, span_id, text, unsigned};
+use super::fields::{self, Ids, count, nested_tags, object, skip, span_id, text, unsigned};
 use crate::codec::draft::{Draft, EndpointDraft, bound};
 use crate::codec::json::{JsonError, Scanner};
 use crate::codec::otlp::facts::{self, Facts};
 use crate::codec::otlp::remote::Seen;
 use crate::codec::sink::{
     AnnotationRef, BadSpan, LinkRef, ResourceRef, ScopeRef, SpanSink, TagRef, Text, ValueRef,
+    body_text,
 };
-use crate::codec::{DecodeError, Format, otlp};
+use crate::codec::{DecodeError, Format, ORIGIN_TAGS_MAX, OverLimit, Room, otlp};
 use crate::{SpanId, Timestamp, TraceId};
-
-/// Attributes of a resource or a scope; further ones are dropped.
-const ORIGIN_TAGS_MAX: usize = 1_000;
 
 /// Reads an `ExportTraceServiceRequest`, which is what `TracesData` looks like too.
 pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
@@ -43,8 +41,8 @@ fn whole<S: SpanSink>(
     sink: &mut S,
     read: impl for<'a> FnOnce(&mut Reader<'a, '_, S>, &mut Scanner<'a>) -> Result<(), JsonError>,
 ) -> Result<(), DecodeError> {
-    let text = String::from_utf8_lossy(body);
-    let mut reader = Reader { sink, draft: Draft::default(), seen: 0, wires: Vec::new() };
+    let text = body_text(body, sink).map_err(|over| DecodeError::over(Format::OtlpJson, over))?;
+    let mut reader = Reader { sink, draft: Draft::default(), seen: 0 };
     read(&mut reader, &mut Scanner::new(&text)).map_err(|cause| DecodeError {
         over_limit: cause.over_limit,
         ..DecodeError::reading(Format::OtlpJson, &cause)
@@ -56,8 +54,6 @@ struct Reader<'a, 's, S> {
     draft: Draft<'a>,
     /// How many spans have been read, good or bad.
     seen: usize,
-    /// Resources that do not stand in one piece, put together. The sink knows them by their places.
-    wires: Vec<String>,
 }
 
 /// What the spans of one resource share.
@@ -107,10 +103,8 @@ impl<'a, S: SpanSink> Reader<'a, '_, S> {
             Ok(())
         })?;
         origin.finish();
-        if !origin.schema_url.is_empty() {
-            self.wires.push(format!("{}\0{}", origin.wire, origin.schema_url.read()));
-        }
         let Some(mut json) = scopes else { return Ok(()) };
+        origin.tell(self.sink)?;
         json.list(|json, _| if json.null() { Ok(()) } else { self.scope_spans(json, &origin) })
     }
 
@@ -144,23 +138,11 @@ impl<'a, S: SpanSink> Reader<'a, '_, S> {
             dropped_tags: scope.dropped_tags,
             schema_url,
         });
-        let mut told = false;
+        self.sink.scope(scope.as_ref())?;
         json.list(|json, _| {
             let start = json.clone();
-            let read = self.span(json, origin);
-            match read {
-                Ok((trace_id, id)) => {
-                    if !told {
-                        let wire = if origin.schema_url.is_empty() {
-                            origin.wire
-                        } else {
-                            self.wires.last().map_or("", String::as_str)
-                        };
-                        origin.tell(wire, scope.as_ref(), self.sink);
-                        told = true;
-                    }
-                    self.draft.hand_over(trace_id, id, self.sink)?;
-                }
+            match self.span(json, origin) {
+                Ok((trace_id, id)) => self.draft.hand_over(trace_id, id, self.sink)?,
                 Err(cause) => {
                     *json = start;
                     // What is broken was found when it was skipped the first time.
@@ -186,7 +168,7 @@ impl<'a, S: SpanSink> Reader<'a, '_, S> {
         let mut parent_id = Text::default();
         let (mut start, mut end) = (0, 0);
         let mut facts: Option<Facts> = None;
-        let mut room = Room::new();
+        let mut room = Room::default();
         object(json, |json, field| {
             match field {
                 "traceId" | "trace_id" => ids.trace_id = text(json, field)?,
@@ -305,14 +287,14 @@ impl<'a> Origin<'a> {
         }
     }
 
-    fn tell(&self, wire: &str, scope: Option<&ScopeRef<'_>>, sink: &mut impl SpanSink) {
+    fn tell(&self, sink: &mut impl SpanSink) -> Result<(), OverLimit> {
         let resource = self.resource.as_ref().map(|(tags, dropped_tags)| ResourceRef {
-            wire: wire.as_bytes(),
+            wire: self.wire.as_bytes(),
             tags,
             dropped_tags: *dropped_tags,
             schema_url: self.schema_url.clone(),
         });
-        sink.origin(resource.as_ref(), scope);
+        sink.resource(resource.as_ref())
     }
 }
 
@@ -341,7 +323,7 @@ fn origin_tags<'a>(
     tags: &mut Vec<TagRef<'a>>,
     dropped: &mut u32,
 ) -> Result<(), JsonError> {
-    let mut room = Room::new();
+    let mut room = Room::default();
     json.list(|json, _| {
         tags.push(fields::tag(json, &mut room)?);
         // Keys may stand there twice, but not without end.

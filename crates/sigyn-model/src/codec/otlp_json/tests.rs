@@ -190,7 +190,7 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
     check(&deep(64), "values nested too deep");
     assert_eq!(decode(&request(&deep(63))).unwrap().problems, Vec::<String>::new());
     let many = format!(r#"{{"arrayValue":{{"values":[{}{{}}]}}}}"#, "{},".repeat(100_000));
-    check(&value(&many), "more than 100000 values within values");
+    check(&value(&many), "more than 100000 values nested in one span");
 }
 
 #[test]
@@ -223,10 +223,20 @@ fn lines_are_requests_after_one_another() {
 }
 
 #[test]
+fn a_schema_with_escapes_is_read_once() {
+    let scope = format!(r#"{{"spans":[{{{IDS}}}]}}"#);
+    let body =
+        format!(r#"{{"resourceSpans":[{{"schemaUrl":"a\nb","scopeSpans":[{scope},{scope}]}}]}}"#);
+    let spans = decode(&body).unwrap().spans;
+    let resources: Vec<_> = spans.iter().filter_map(|span| span.resource.as_ref()).collect();
+    assert_eq!(resources[0].schema_url, "a\nb");
+    assert!(std::sync::Arc::ptr_eq(resources[0], resources[1]));
+}
+
+#[test]
 fn limits_end_the_reading() {
     let body = request(&format!("{{{IDS}}},{{{IDS}}}"));
-    let mut sink =
-        SpanVec::within(Limits { spans_max: 1, ..Limits::default() }, body.len()).unwrap();
+    let mut sink = SpanVec::within(Limits { bytes_max: body.len() + 1 }, body.len()).unwrap();
     assert!(read(body.as_bytes(), &mut sink).unwrap_err().over_limit);
 }
 

@@ -345,7 +345,7 @@ fn the_name_of_all_sides_is_counted_for_each() {
         annotations.join(",")
     );
     let within = |bytes_max| {
-        let limits = Limits { bytes_max, ..Limits::default() };
+        let limits = Limits { bytes_max };
         decode(Format::ZipkinJsonV1, list.as_bytes(), limits).is_ok()
     };
     assert!(within(40_000_000));

@@ -539,20 +539,34 @@ fn a_message_may_not_hold_more_spans_than_its_reader_has_room_for() {
     let span = json!({"traceId": "01", "id": "02"});
     for format in FORMATS {
         let body = body(format, &span).unwrap();
-        let within = |spans_max, bytes_max| {
-            decode(format, &body, Limits { spans_max, bytes_max })
+        let within = |bytes_max| {
+            decode(format, &body, Limits { bytes_max })
                 .map(|decoded| decoded.spans.len())
                 .map_err(|error| (error.message, error.over_limit))
         };
         let refused = |cause: &str| Err((format!("{cause} reading {}", format.content()), true));
-        assert_eq!(within(1, usize::MAX), Ok(1), "{format:?}");
-        assert_eq!(within(0, usize::MAX), refused("more than 0 spans in one message"));
+        assert_eq!(within(usize::MAX), Ok(1), "{format:?}");
         let bytes = body.len() - 1;
         let cause = format!("more than {bytes} bytes of spans in one message");
-        assert_eq!(within(1, bytes), refused(&cause));
+        assert_eq!(within(bytes), refused(&cause));
         let bytes = body.len() + 1;
         let cause = format!("more than {bytes} bytes of spans in one message");
-        assert_eq!(within(1, bytes), refused(&cause));
+        assert_eq!(within(bytes), refused(&cause));
+    }
+}
+
+#[test]
+fn json_that_is_no_utf8_is_counted_as_the_text_that_it_becomes() {
+    let broken = vec![0xff; 100_000];
+    for format in [Format::ZipkinJsonV2, Format::ZipkinJsonV1, Format::OtlpJson, Format::JaegerJson]
+    {
+        let (open, close) = match format {
+            Format::OtlpJson | Format::JaegerJson => ("{\"x\":\"", "\"}"),
+            _ => ("[{\"traceId\":\"1\",\"id\":\"1\",\"name\":\"", "\"}]"),
+        };
+        let body = [open.as_bytes(), &broken, close.as_bytes()].concat();
+        let fits = |bytes_max| decode(format, &body, Limits { bytes_max }).is_ok();
+        assert!(!fits(500_000) && fits(1_000_000), "{format:?}");
     }
 }
 
