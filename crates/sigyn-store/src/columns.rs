@@ -1,7 +1,12 @@
 //! Spans as columns: what many of them say is kept once, and known by a number.
 //!
-//! A span is a row of numbers of fixed width, and its tags are four bytes each. Spans are put there as
-//! they are read, without being made first, or from owned ones; whoever needs whole ones gets them made.
+//! A span is a row of numbers of fixed width, and its tags are four bytes each. Whoever needs whole spans
+//! gets them made.
+//!
+//! There are two ways in. [`Columns::push`] takes an owned span: that is how the store fills its head, from
+//! the spans that it has written to the log. [`Columns::read`] takes a message as it arrives, and makes no
+//! span of it in between: that is what the benches measure and tests compare with the first way, and what
+//! nothing that serves requests does yet.
 
 mod dictionary;
 mod encoding;

@@ -1,4 +1,5 @@
-//! Spans into columns as they are read: nothing is made of them in between.
+//! Spans into columns as they are read: nothing is made of them in between. The head does not take this
+//! way yet; see [`super`].
 
 use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, Text};
 use sigyn_model::codec::{OverLimit, PROBLEMS_MAX};

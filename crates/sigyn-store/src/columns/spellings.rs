@@ -18,7 +18,8 @@ pub(super) struct Spellings {
     known: HashTable<Spelling>,
     /// All of them in their order, by what finds them again.
     order: Vec<(u32, u32)>,
-    /// Seeded anew for every process, so that nobody can choose what collides.
+    /// As in an [`Interner`](super::interner::Interner): nobody can prepare what collides, but somebody who
+    /// learns the seed can make it.
     hashes: RandomState,
 }
 
