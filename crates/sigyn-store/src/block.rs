@@ -30,6 +30,7 @@ use column::{GroupBytes, GroupReader};
 use index::Index;
 use section::{METADATA_KEY, Section, SectionError, Sections};
 use tags::TagSummary;
+pub(crate) use tags::{KEYS_MAX, VALUES_MAX, is_listed};
 
 /// The directory of blocks.
 pub(crate) const DIR: &str = "blocks";

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, PoisonError};
 
+use crate::encoded::Encoded;
 use crate::error::AppendError;
-use crate::queue::{Encoded, Group, Queue, Rotated, Waiting};
+use crate::queue::{Group, Queue, Rotated, Waiting};
 use crate::shared::Shared;
 use crate::wal::writer::{WriteError, Writer};
 
@@ -86,6 +87,7 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, share
         shared.counters.appended_spans.add(batch.spans.len() as u64);
         let mut head = head.write().unwrap_or_else(PoisonError::into_inner);
         head.insert(batch.spans, arrival_ms);
+        shared.counters.unlisted_names.add(head.take_unlisted_names());
         shared.note_head_bytes(head.bytes());
         drop(head);
         if let Some(one) = batch.progress {

@@ -38,7 +38,7 @@ pub(crate) fn open(disk: &FaultyDisk) -> Store {
 }
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 /// Appends batches that wait together, in order.

@@ -17,7 +17,8 @@ pub(crate) struct Head {
     next_rows: Vec<u32>,
     traces: BTreeMap<TraceKey, Entry>,
     names: Names,
-    names_bytes: usize,
+    /// How many names were left out since somebody asked.
+    unlisted_names: u64,
     /// What rows had been named when they were looked at last. A few thousand of them are most.
     named: Named,
     /// When the first and the last batch arrived.
@@ -68,7 +69,7 @@ impl Head {
         trace.facts.add(span);
         let names = self.columns.get(row).map(|row| row.names()).unwrap_or_default();
         if self.named.is_new(names) {
-            self.names_bytes += self.names.add(span);
+            self.unlisted_names += self.names.add(span);
         }
     }
 
@@ -90,7 +91,7 @@ impl Head {
             return 0;
         }
         let rows = self.columns.bytes() + self.next_rows.capacity() * size_of::<u32>();
-        (rows + self.traces.len() * TRACE_BYTES + self.names_bytes) as u64
+        (rows + self.traces.len() * TRACE_BYTES + self.names.bytes()) as u64
     }
 
     pub(crate) fn arrivals_ms(&self) -> Option<(u64, u64)> {
@@ -99,6 +100,11 @@ impl Head {
 
     pub(crate) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// How many names were left out of its lists since this was asked last.
+    pub(crate) fn take_unlisted_names(&mut self) -> u64 {
+        std::mem::take(&mut self.unlisted_names)
     }
 
     pub(crate) fn trace(&self, key: TraceKey) -> Option<HeadTrace<'_>> {

@@ -3,6 +3,8 @@
 //! [`Store`] is all that a caller sees. Appending returns once a batch is durable and visible;
 //! queries are synchronous and answer from the head and the blocks alike.
 
+#[cfg(test)]
+mod append_tests;
 mod block;
 mod catalog;
 mod clock;
@@ -12,12 +14,15 @@ mod commit;
 #[cfg(test)]
 mod crash_tests;
 mod disk;
+mod encoded;
 mod error;
 mod facts;
 #[cfg(test)]
 mod full_tests;
 mod head;
 mod identity;
+mod least;
+mod lists;
 mod names;
 mod options;
 mod progress;

@@ -1,18 +1,15 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
-use sigyn_model::{
-    DependencyLink, Linker, Resource, Searched, Span, Timestamp, TraceId, TraceQuery, trace_start,
-};
+use sigyn_model::{DependencyLink, Linker, Span, Timestamp, TraceId, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::head::HeadTrace;
-use crate::names::{Names, ServiceNames};
 use crate::stop::Stop;
 use crate::trace::assemble;
 use crate::view::{Parts, SharedHead};
@@ -26,9 +23,6 @@ const READ_TRACES_MAX: usize = 2_048;
 const READ_ROWS_MAX: u64 = if cfg!(test) { 20 } else { 64 * 1_024 };
 /// Traces of a head that are looked at before its writer gets a turn.
 const HEAD_TRACES: usize = 512;
-/// Keys, and values per key, that are suggested for completion.
-const TAG_KEYS_MAX: usize = 10_000;
-const TAG_VALUES_MAX: usize = 20_000;
 
 /// Spans of traces by the key of their group.
 type Spans = HashMap<TraceKey, Vec<Span>>;
@@ -121,7 +115,7 @@ impl Parts {
         strictness: Strictness,
         stop: &Stop,
     ) -> Result<Vec<Candidate>, QueryFailed> {
-        if query.service_name().is_some_and(|service| !self.knows_service(service)) {
+        if query.service_name().is_some_and(|service| !self.may_have_service(service)) {
             return Ok(Vec::new());
         }
         let wanted = Wanted::of(query);
@@ -189,12 +183,12 @@ impl Parts {
         Ok(())
     }
 
-    fn knows_service(&self, service: &str) -> bool {
+    fn may_have_service(&self, service: &str) -> bool {
         let in_head = |head: &SharedHead| {
-            head.read().unwrap_or_else(PoisonError::into_inner).names().has_service(service)
+            head.read().unwrap_or_else(PoisonError::into_inner).names().may_have_service(service)
         };
         self.heads.iter().any(in_head)
-            || self.blocks.iter().any(|block| block.index().names.has_service(service))
+            || self.blocks.iter().any(|block| block.index().names.may_have_service(service))
     }
 
     /// Calls `each` with those of the candidates that match.
@@ -315,99 +309,6 @@ impl Parts {
         }
         Ok(linker.links())
     }
-
-    /// Names of services, sorted.
-    pub(crate) fn service_names(&self, stop: &Stop) -> Result<Vec<String>, QueryFailed> {
-        let mut services = BTreeSet::new();
-        self.each_names(stop, |names| {
-            services.extend(names.services().map(|(service, _)| service.to_owned()));
-        })?;
-        Ok(services.into_iter().collect())
-    }
-
-    /// Names that one service used, sorted.
-    pub(crate) fn names_of(
-        &self,
-        service: &str,
-        which: fn(&ServiceNames) -> &BTreeSet<String>,
-        stop: &Stop,
-    ) -> Result<Vec<String>, QueryFailed> {
-        let mut found = BTreeSet::new();
-        self.each_names(stop, |names| {
-            if let Some(names) = names.service(service) {
-                found.extend(which(names).iter().cloned());
-            }
-        })?;
-        Ok(found.into_iter().collect())
-    }
-
-    fn each_names(&self, stop: &Stop, mut each: impl FnMut(&Names)) -> Result<(), QueryFailed> {
-        for block in self.blocks.iter() {
-            stop.check()?;
-            each(&block.index().names);
-        }
-        for head in &self.heads {
-            each(head.read().unwrap_or_else(PoisonError::into_inner).names());
-        }
-        Ok(())
-    }
-
-    /// Keys of tags, sorted, as Zipkin shows them.
-    pub(crate) fn tag_keys(&self, stop: &Stop) -> Result<Vec<String>, QueryFailed> {
-        let mut keys: HashSet<String> = HashSet::new();
-        let mut add = |key: &str| {
-            if keys.len() < TAG_KEYS_MAX && !keys.contains(key) {
-                keys.insert(key.to_owned());
-            }
-        };
-        for block in self.blocks.iter() {
-            stop.check()?;
-            block.tags()?.keys().for_each(&mut add);
-        }
-        for head in &self.heads {
-            // Many spans share a resource, which may be large.
-            let mut resources: HashSet<*const Resource> = HashSet::new();
-            let mut others: HashSet<(u32, Option<&str>)> = HashSet::new();
-            each_trace(head, stop, |_, trace| {
-                for row in trace.rows() {
-                    row.tag_keys().for_each(&mut add);
-                    let mut bare = Span::new(row.trace_id(), row.id());
-                    // The head holds it as long as this query holds the head.
-                    if row.resource().is_some_and(|one| resources.insert(Arc::as_ptr(one))) {
-                        bare.resource = row.resource().cloned();
-                    }
-                    let code = row.status_code();
-                    if others.insert((row.origin(), code.as_tag())) {
-                        (bare.status.code, bare.scope) = (code, row.scope().cloned());
-                    }
-                    bare.zipkin_tags().keys().for_each(|key| add(key));
-                }
-            })?;
-        }
-        Ok(sorted(keys))
-    }
-
-    /// Values of one tag, sorted, as Zipkin shows them.
-    pub(crate) fn tag_values(&self, key: &str, stop: &Stop) -> Result<Vec<String>, QueryFailed> {
-        let mut values: HashSet<String> = HashSet::new();
-        let mut add = |value: &str| {
-            if values.len() < TAG_VALUES_MAX && !values.contains(value) {
-                values.insert(value.to_owned());
-            }
-        };
-        for block in self.blocks.iter() {
-            stop.check()?;
-            block.tags()?.values(key).for_each(&mut add);
-        }
-        for head in &self.heads {
-            each_trace(head, stop, |_, trace| {
-                trace
-                    .rows()
-                    .for_each(|row| row.zipkin_tag(key).iter().for_each(|value| add(value)));
-            })?;
-        }
-        Ok(sorted(values))
-    }
 }
 
 /// Where a trace is found first, and about how many spans it has.
@@ -428,14 +329,8 @@ fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
     fits.count().max(1)
 }
 
-fn sorted(set: HashSet<String>) -> Vec<String> {
-    let mut list: Vec<String> = set.into_iter().collect();
-    list.sort_unstable();
-    list
-}
-
 /// Calls `each` with every trace, and lets the head's writer in between.
-fn each_trace(
+pub(crate) fn each_trace(
     head: &SharedHead,
     stop: &Stop,
     mut each: impl FnMut(TraceKey, HeadTrace<'_>),

@@ -4,18 +4,16 @@ use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use sigyn_model::SpanBatch;
 use tokio::sync::{Notify, oneshot};
 
-use crate::clock::Clock;
+use crate::encoded::Encoded;
 use crate::error::AppendError;
 use crate::progress::Progress;
-use crate::size::span_bytes;
 use crate::view::SharedHead;
-use crate::wal::record;
 
-/// Batches that wait take no more memory than this; whoever comes then is told to come later.
-const QUEUE_BYTES_MAX: u64 = 64 << 20;
+/// Batches that wait take no more memory than this, except for a single one that is larger: that one
+/// has the queue to itself. Whoever comes then waits for room.
+pub(crate) const QUEUE_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 /// One write takes no more than this, except for a single batch that is larger.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 
@@ -54,27 +52,6 @@ enum Item {
 pub(crate) struct Waiting {
     pub(crate) encoded: Encoded,
     pub(crate) done: oneshot::Sender<Result<(), AppendError>>,
-}
-
-/// A batch with the bytes that the log gets.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) payload: Vec<u8>,
-    pub(crate) batch: SpanBatch,
-    pub(crate) arrival_ms: u64,
-    /// What it takes while it waits.
-    pub(crate) bytes: u64,
-}
-
-impl Encoded {
-    pub(crate) fn of(batch: SpanBatch, clock: &Clock) -> Result<Self, AppendError> {
-        let arrival_ms = clock.now_ms();
-        let payload =
-            record::encode_batch(&batch, arrival_ms).map_err(|_| AppendError::TooLarge)?;
-        let spans_bytes: u64 = batch.spans.iter().map(span_bytes).sum();
-        let bytes = payload.len() as u64 + spans_bytes;
-        Ok(Self { payload, batch, arrival_ms, bytes })
-    }
 }
 
 /// Room in the queue for one batch. Given back if it is not used.
@@ -283,6 +260,8 @@ impl Queue {
 mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+
+    use sigyn_model::SpanBatch;
 
     use super::*;
 

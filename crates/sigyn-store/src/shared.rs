@@ -40,6 +40,7 @@ pub(crate) struct Counters {
     pub(crate) commits: Counter,
     pub(crate) failed_commits: Counter,
     pub(crate) overloads: Counter,
+    pub(crate) unlisted_names: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
     pub(crate) retired_blocks: Counter,
@@ -125,11 +126,8 @@ impl Shared {
 
     /// Room for a batch on its way to the log, now or not at all.
     pub(crate) fn room_for(&self, bytes: u64) -> Result<Room<'_>, AppendError> {
-        let room = self.head_has_room().and_then(|()| self.queue.room_for(bytes));
-        if matches!(room, Err(AppendError::Overloaded)) {
-            self.counters.overloads.add(1);
-        }
-        room
+        self.head_has_room()?;
+        self.queue.room_for(bytes)
     }
 
     /// Room for whoever waits for it, now or not yet.

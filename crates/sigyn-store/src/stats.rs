@@ -25,6 +25,9 @@ pub struct Stats {
     /// Writes to the log that failed and left no trace: on a full disk, most likely.
     pub failed_commits_total: u64,
     pub overloads_total: u64,
+    /// How often a name of a service or a span was left out of the lists of names, because it is too long
+    /// or there are too many.
+    pub unlisted_names_total: u64,
     pub seals_total: u64,
     pub seal_failures_total: u64,
     /// Deleted by retention.
@@ -51,6 +54,7 @@ impl Stats {
             commits_total: counters.commits.get(),
             failed_commits_total: counters.failed_commits.get(),
             overloads_total: counters.overloads.get(),
+            unlisted_names_total: counters.unlisted_names.get(),
             seals_total: counters.seals.get(),
             seal_failures_total: counters.seal_failures.get(),
             retired_blocks_total: counters.retired_blocks.get(),

@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use sigyn_model::{DependencyLink, Span, SpanBatch, TargetProgress, TraceId, TraceQuery};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::block::QueryFailed;
 use crate::clock::Clock;
 use crate::commit;
 use crate::disk::{Disk, Lock};
+use crate::encoded::Encoded;
 use crate::error::{AppendError, CloseError, OpenError, SealError};
 use crate::options::Options;
 use crate::queries::Queries;
-use crate::queue::Encoded;
 use crate::recovery::{self, Recovered};
 use crate::shared::Shared;
 use crate::stats::Stats;
@@ -80,14 +82,15 @@ impl Store {
     /// Stores a batch: its spans and its progress, or nothing. Returns once it is durable and
     /// visible. A caller that stops waiting leaves open which of the two it is.
     ///
-    /// Refuses at once when too much waits already: for spans whose sender can come again.
+    /// Where there is no room it waits its turn, however large the batch is, and refuses after
+    /// [`Options::append_timeout`]: for spans whose sender can come again.
     pub async fn append(&self, batch: SpanBatch) -> Result<(), AppendError> {
-        let shared = &self.0.shared;
-        // Before the work of encoding.
-        shared.room_for(0)?;
-        let encoded = Encoded::of(batch, &shared.clock)?;
-        let answer = shared.room_for(encoded.bytes)?.put(encoded)?;
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        let deadline = Instant::now().checked_add(self.0.shared.options.append_timeout);
+        let appended = self.append_until(batch, Patience { deadline, is_first_come: false }).await;
+        if appended == Err(AppendError::Overloaded) {
+            self.0.shared.counters.overloads.add(1);
+        }
+        appended
     }
 
     /// The same, but waits for room instead of refusing, however long that takes: for spans whose
@@ -95,20 +98,59 @@ impl Store {
     ///
     /// A caller that stops waiting before there is room has appended nothing.
     pub async fn append_waiting(&self, batch: SpanBatch) -> Result<(), AppendError> {
-        let shared = &self.0.shared;
-        let answer = {
-            let turn = shared.queue.turn().await;
-            let encoded = Encoded::of(batch, &shared.clock)?;
-            let claim = turn.claim(encoded.bytes);
-            let room = loop {
-                match shared.room_for_claim(&claim) {
-                    Err(AppendError::Overloaded) => claim.changed().await,
-                    answer => break answer?,
-                }
-            };
-            room.put(encoded)?
-        };
+        self.append_until(batch, Patience { deadline: None, is_first_come: true }).await
+    }
+
+    async fn append_until(&self, batch: SpanBatch, patience: Patience) -> Result<(), AppendError> {
+        let answer = self.put(batch, patience).await?;
         answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Puts a batch into the queue; the answer comes once it is stored.
+    async fn put(
+        &self,
+        batch: SpanBatch,
+        patience: Patience,
+    ) -> Result<oneshot::Receiver<Result<(), AppendError>>, AppendError> {
+        let shared = &self.0.shared;
+        // Where there is no room at all, even the work of encoding waits.
+        let mut turn = match shared.room_for(0) {
+            Ok(_) if !patience.is_first_come => None,
+            Ok(_) | Err(AppendError::Overloaded) => Some(patience.wait(shared.queue.turn()).await?),
+            Err(error) => return Err(error),
+        };
+        let encoded = Encoded::elsewhere(batch, &shared.clock).await?;
+        let at_once = match turn {
+            None => shared.room_for(encoded.bytes),
+            Some(_) => Err(AppendError::Overloaded),
+        };
+        let room = match at_once {
+            Err(AppendError::Overloaded) => {
+                let waiting = async {
+                    let turn = match &mut turn {
+                        Some(turn) => turn,
+                        none => none.insert(shared.queue.turn().await),
+                    };
+                    let claim = turn.claim(encoded.bytes);
+                    loop {
+                        match shared.room_for_claim(&claim) {
+                            Err(AppendError::Overloaded) => claim.changed().await,
+                            room => return room,
+                        }
+                    }
+                };
+                patience.wait(waiting).await.flatten()
+            }
+            room => room,
+        };
+        // The turn ends after that: who came first is first in the queue.
+        match room {
+            Ok(room) => room.put(encoded),
+            Err(error) => {
+                encoded.discard();
+                Err(error)
+            }
+        }
     }
 
     /// A reader's view, as of now.
@@ -199,6 +241,23 @@ impl Store {
     /// are there again after the next open. Closing twice does nothing.
     pub fn close(&self) -> Result<(), CloseError> {
         self.0.close()
+    }
+}
+
+/// How long an append waits for room.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// None: for as long as it takes.
+    deadline: Option<Instant>,
+    /// Whether it waits its turn even where there is room, behind those who came before.
+    is_first_come: bool,
+}
+
+impl Patience {
+    async fn wait<T>(self, future: impl Future<Output = T>) -> Result<T, AppendError> {
+        let Some(deadline) = self.deadline else { return Ok(future.await) };
+        let waited = tokio::time::timeout_at(deadline, future).await;
+        waited.map_err(|_| AppendError::Overloaded)
     }
 }
 

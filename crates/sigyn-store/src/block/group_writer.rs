@@ -58,7 +58,7 @@ struct SharedBytes<'a> {
     resources: HashMap<*const Resource, ByteArray>,
     scopes: HashMap<*const Scope, ByteArray>,
     /// Tags that a resource adds.
-    resource_tags: HashMap<*const Resource, Vec<AddedTag>>,
+    resource_tags: HashMap<*const Resource, ResourceTags>,
     /// Tags that a scope adds to a span without status.
     scope_tags: HashMap<*const Scope, Vec<AddedTag>>,
     /// Tags that the summary has.
@@ -67,6 +67,16 @@ struct SharedBytes<'a> {
 
 /// How many tags a resource may add to each of its spans; all of them are in its own column.
 pub(crate) const RESOURCE_TAGS_MAX: usize = 128;
+
+/// Tags of a resource.
+#[derive(Default)]
+struct ResourceTags {
+    /// No more than a few: one large resource of many small spans would fill the disk with copies of
+    /// itself.
+    added: Vec<AddedTag>,
+    /// The others, as long as the summary does not have them.
+    unlisted: Vec<AddedTag>,
+}
 
 /// A tag that is not the span's own.
 #[derive(Clone)]
@@ -81,14 +91,14 @@ impl<'a> SharedBytes<'a> {
         self.strings.entry(text).or_insert_with(|| ByteArray::from(text)).clone()
     }
 
-    /// What the span's resource adds to the tags of a span without any. No more than a few: one
-    /// large resource of many small spans would fill the disk with copies of itself.
-    fn resource_tags(&mut self, span: &Span) -> &mut [AddedTag] {
-        let Some(resource) = &span.resource else { return &mut [] };
+    /// What the span's resource adds to the tags of a span without any.
+    fn resource_tags(&mut self, resource: &Arc<Resource>, span: &Span) -> &mut ResourceTags {
         self.resource_tags.entry(Arc::as_ptr(resource)).or_insert_with(|| {
             let mut bare = Span::new(span.trace_id, span.id);
             bare.resource = Some(resource.clone());
-            AddedTag::all_of(&bare)
+            let mut added = AddedTag::all_of(&bare);
+            let unlisted = added.split_off(added.len().min(RESOURCE_TAGS_MAX));
+            ResourceTags { added, unlisted }
         })
     }
 
@@ -114,7 +124,7 @@ impl AddedTag {
             value: value.as_ref().into(),
             is_summarized: false,
         };
-        bare.zipkin_tags().into_iter().map(new).take(RESOURCE_TAGS_MAX).collect()
+        bare.zipkin_tags().into_iter().map(new).collect()
     }
 
     fn summarize(&mut self, summary: &mut TagSummary) {
@@ -204,18 +214,32 @@ impl<'a> GroupBuilder<'a> {
             // Only spans that came through none of our codecs.
             let bare = Span { resource: None, ..span.clone() };
             added.extend(AddedTag::all_of(&bare));
+            added.iter_mut().for_each(|added| added.summarize(summary));
+            added.truncate(RESOURCE_TAGS_MAX);
         } else {
             let tags = shared.scope_tags(span);
             added.extend(tags.iter().filter(|added| !is_own(added.key.data())).cloned());
         }
         added.iter_mut().for_each(|added| added.summarize(summary));
         let few = added.len();
-        for tag in shared.resource_tags(span) {
-            let is_there = |tag: &AddedTag| added[..few].iter().any(|other| other.key == tag.key);
-            if !is_own(tag.key.data()) && !is_there(tag) {
-                tag.summarize(summary);
-                added.push(tag.clone());
+        if let Some(resource) = &span.resource {
+            let is_there = |tag: &AddedTag, added: &[AddedTag]| {
+                is_own(tag.key.data()) || added.iter().any(|other| other.key == tag.key)
+            };
+            let tags = shared.resource_tags(resource, span);
+            for tag in &mut tags.added {
+                if !is_there(tag, &added[..few]) {
+                    tag.summarize(summary);
+                    added.push(tag.clone());
+                }
             }
+            tags.unlisted.retain_mut(|tag| {
+                let is_hidden = is_there(tag, &added[..few]);
+                if !is_hidden {
+                    tag.summarize(summary);
+                }
+                is_hidden
+            });
         }
         for AddedTag { key, value, .. } in added {
             keys.push(key);

@@ -8,7 +8,8 @@ use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
 use super::entry::{Entry, TRACE_BYTES_MIN, TraceRows};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, Strictness, TraceKey};
-use crate::names::{Names, ServiceNames};
+use crate::least::Least;
+use crate::names::{NAMES_MAX, Names, ServiceNames};
 use crate::wanted::{Candidate, Met, Wanted, Word, has_error};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
@@ -173,8 +174,8 @@ impl Index {
             Ok((service, decoder.list(Decoder::string)?, decoder.list(Decoder::string)?))
         })? {
             let of_service = ServiceNames {
-                spans: spans.into_iter().collect(),
-                remotes: remotes.into_iter().collect(),
+                spans: Least::of(NAMES_MAX, spans),
+                remotes: Least::of(NAMES_MAX, remotes),
             };
             names.insert(service, of_service);
         }
@@ -211,16 +212,8 @@ impl Index {
         const PLACE: usize = 48;
         let words: usize = self.words.iter().map(|word| PLACE + word.text().len()).sum();
         let shapes: usize = self.shapes.iter().map(|shape| PLACE + size_of_val(&shape[..])).sum();
-        let names: usize = self
-            .names
-            .services()
-            .map(|(service, names)| {
-                let names = names.spans.iter().chain(&names.remotes);
-                PLACE + service.len() + names.map(|name| PLACE + name.len()).sum::<usize>()
-            })
-            .sum();
         let traces = self.traces.capacity() * size_of::<Entry>() + self.late_roots.len() * PLACE;
-        (words + shapes + names + traces) as u64
+        (words + shapes + self.names.bytes() + traces) as u64
     }
 }
 

@@ -1,32 +1,41 @@
 //! Keys and values of a block's tags, for completion: a bounded part of them, read when asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::codec::{Decoder, Encoder, Malformed};
+use crate::least::Least;
 
-const KEYS_MAX: usize = 1_000;
-const VALUES_MAX: usize = 1_000;
-/// Longer values are nothing that anyone would pick from a list.
-const VALUE_BYTES_MAX: usize = 256;
+/// Keys that are listed, and values of each: the first ones in order.
+pub(crate) const KEYS_MAX: usize = 1_000;
+pub(crate) const VALUES_MAX: usize = 4_000;
+/// Longer texts are nothing that anyone would pick from a list.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// Whether a key or a value is short enough for a list.
+pub(crate) fn is_listed(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX
+}
 
 /// Values by key, as Zipkin shows them.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct TagSummary(BTreeMap<String, BTreeSet<String>>);
+pub(crate) struct TagSummary(BTreeMap<String, Least>);
 
 impl TagSummary {
     pub(crate) fn add(&mut self, key: &str, value: &str) {
-        if key.len() > VALUE_BYTES_MAX {
+        if !is_listed(key) {
             return;
         }
         if !self.0.contains_key(key) {
             if self.0.len() >= KEYS_MAX {
-                return;
+                match self.0.last_entry() {
+                    Some(last) if key < last.key().as_str() => _ = last.remove(),
+                    _ => return,
+                }
             }
-            self.0.insert(key.to_owned(), BTreeSet::new());
+            self.0.insert(key.to_owned(), Least::new(VALUES_MAX));
         }
-        let Some(values) = self.0.get_mut(key) else { return };
-        if values.len() < VALUES_MAX && value.len() <= VALUE_BYTES_MAX && !values.contains(value) {
-            values.insert(value.to_owned());
+        if let (Some(values), true) = (self.0.get_mut(key), is_listed(value)) {
+            values.add(value);
         }
     }
 
@@ -35,7 +44,7 @@ impl TagSummary {
     }
 
     pub(crate) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0.get(key).into_iter().flatten().map(String::as_str)
+        self.0.get(key).into_iter().flat_map(Least::iter)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -51,11 +60,12 @@ impl TagSummary {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
-        let tags = decoder
-            .list(|decoder| Ok((decoder.string()?, decoder.list(Decoder::string)?)))?
-            .into_iter()
-            .map(|(key, values)| (key, values.into_iter().collect()))
-            .collect();
+        let mut tags = BTreeMap::new();
+        for (key, values) in
+            decoder.list(|decoder| Ok((decoder.string()?, decoder.list(Decoder::string)?)))?
+        {
+            tags.insert(key, Least::of(VALUES_MAX, values));
+        }
         decoder.end()?;
         Ok(Self(tags))
     }

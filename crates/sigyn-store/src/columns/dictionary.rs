@@ -112,7 +112,7 @@ impl Dictionary {
     }
 
     /// The number of a tag's key.
-    fn key_of(&self, number: u32) -> u32 {
+    pub(super) fn key_of(&self, number: u32) -> u32 {
         self.tags.get(number).first_chunk().copied().map_or(0, u32::from_le_bytes)
     }
 

@@ -144,6 +144,20 @@ impl<'a> Row<'a> {
         self.tags().iter().map(|number| dictionary.key(*number))
     }
 
+    /// Calls `each` with those of the keys that are not yet among the known ones, by number.
+    pub(crate) fn new_tag_keys(&self, known: &mut Vec<bool>, mut each: impl FnMut(&str)) {
+        let dictionary = &self.columns.dictionary;
+        for tag in self.tags() {
+            let number = dictionary.key_of(*tag) as usize;
+            if known.len() <= number {
+                known.resize(number + 1, false);
+            }
+            if !std::mem::replace(&mut known[number], true) {
+                each(dictionary.key(*tag));
+            }
+        }
+    }
+
     /// Numbers of the span's own tags, in their order.
     fn tags(&self) -> &'a [u32] {
         let ends = &self.columns.tag_ends;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod lists;
 mod speed;
 mod waiting;
 
@@ -205,7 +206,9 @@ async fn queries_see_every_span_exactly_once_while_heads_become_blocks() {
 #[tokio::test]
 async fn a_full_head_refuses_until_it_is_sealed_which_happens_by_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(Options { head_bytes_max: 1, ..Options::new(dir.path()) }).unwrap();
+    let options =
+        Options { head_bytes_max: 1, append_timeout: Duration::ZERO, ..Options::new(dir.path()) };
+    let store = Store::open(options).unwrap();
     store.append(pushed(vec![span(1, 1, "a", 0)])).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut refused = 0;
