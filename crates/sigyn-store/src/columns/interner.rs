@@ -14,8 +14,8 @@ pub(super) struct Interner {
     /// Numbers by what they stand for: not of all, but of those that [`Interner::add`] has put there.
     known: HashTable<u32>,
     /// Seeded anew for every process and every list, so that nobody can prepare bytes that collide. It is no
-    /// keyed hash: it does not withstand somebody who works the seed out from how long we take. Such a
-    /// one could make us slow, up to what is known at most, and no more than that.
+    /// keyed hash: whoever works the seed out from how long we take can make each look-up go through all
+    /// that is known, of which there is no more than `bytes_max`.
     hashes: RandomState,
     /// With more bytes than this, nothing is looked for any more that is not known yet.
     bytes_max: usize,
