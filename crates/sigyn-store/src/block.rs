@@ -88,6 +88,9 @@ pub enum QueryFailed {
     /// Whoever asked no longer wants to know.
     #[error("the query was stopped")]
     Stopped,
+    /// There is more than may be held for one answer.
+    #[error("the answer is larger than {} MiB", bytes_max >> 20)]
+    TooLarge { bytes_max: u64 },
 }
 
 /// Why a block that should answer cannot.

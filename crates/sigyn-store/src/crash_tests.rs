@@ -14,6 +14,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, OpenError, SealError};
 use crate::facts::Strictness;
 use crate::options::Options;
+use crate::query::Bounds;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::testing;
@@ -556,7 +557,11 @@ fn blocks_are_retired_by_arrival_and_not_by_the_age_of_their_spans() {
     for span in &oldest.spans {
         assert!(
             parts
-                .trace(span.trace_id, Strictness::Strict, &Stop::default())
+                .trace(
+                    span.trace_id,
+                    Strictness::Strict,
+                    Bounds { stop: &Stop::default(), bytes_max: u64::MAX }
+                )
                 .unwrap()
                 .iter()
                 .any(|other| other.same_as(span))

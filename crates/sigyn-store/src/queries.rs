@@ -7,7 +7,9 @@ use sigyn_model::{DependencyLink, Span, TraceId, TraceQuery};
 
 use crate::block::QueryFailed;
 use crate::facts::Strictness;
+use crate::query::Bounds;
 use crate::shared::Shared;
+use crate::size::Weight;
 use crate::stop::Stop;
 use crate::view::Parts;
 
@@ -17,6 +19,7 @@ pub struct Queries {
     shared: Arc<Shared>,
     strictness: Strictness,
     stop: Stop,
+    bytes_max: u64,
 }
 
 impl fmt::Debug for Queries {
@@ -31,13 +34,29 @@ impl fmt::Debug for Queries {
 
 impl Queries {
     pub(crate) fn new(shared: Arc<Shared>, stop: Stop) -> Self {
-        Self { shared, strictness: Strictness::default(), stop }
+        Self { shared, strictness: Strictness::default(), stop, bytes_max: u64::MAX }
     }
 
     /// The same, with another notion of which ids are one trace's. Dependencies are always lenient.
     #[must_use]
     pub fn with_strictness(self, strictness: Strictness) -> Self {
         Self { strictness, ..self }
+    }
+
+    /// The same, with a bound on the spans of an answer, by what they take in memory: a larger one is
+    /// [`QueryFailed::TooLarge`].
+    #[must_use]
+    pub fn with_bytes_max(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    /// What these queries end by.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds { stop: &self.stop, bytes_max: self.bytes_max }
     }
 
     /// Every question is answered from one moment's view, which it does not keep for the next. A
@@ -58,12 +77,25 @@ impl Queries {
 
     /// The spans of the trace with this id, each once, in order of time. Empty if there is none.
     pub fn trace(&self, id: TraceId) -> Result<Vec<Span>, QueryFailed> {
-        self.ask(|parts| parts.trace(id, self.strictness, &self.stop))
+        self.ask(|parts| parts.trace(id, self.strictness, self.bounds()))
     }
 
     /// What [`TraceQuery::run`] gives for all traces that are stored, each of them whole.
     pub fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        self.ask(|parts| parts.traces(query, self.strictness, &self.stop))
+        self.traces_as(query, |trace| {
+            let bytes = Weight::of(&trace);
+            (trace, bytes)
+        })
+    }
+
+    /// The same, but with what `keep` keeps of each trace, and in about how many bytes: the traces
+    /// themselves need not be held together then.
+    pub fn traces_as<T>(
+        &self,
+        query: &TraceQuery,
+        keep: impl Fn(Vec<Span>) -> (T, u64),
+    ) -> Result<Vec<T>, QueryFailed> {
+        self.ask(|parts| parts.traces(query, self.strictness, self.bounds(), &keep))
     }
 
     /// All services, sorted.

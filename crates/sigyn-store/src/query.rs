@@ -10,6 +10,7 @@ use sigyn_model::{DependencyLink, Linker, Span, Timestamp, TraceId, TraceQuery, 
 use crate::block::QueryFailed;
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::head::HeadTrace;
+use crate::size::Weight;
 use crate::stop::Stop;
 use crate::trace::assemble;
 use crate::view::{Parts, SharedHead};
@@ -27,36 +28,52 @@ const HEAD_TRACES: usize = 512;
 /// Spans of traces by the key of their group.
 type Spans = HashMap<TraceKey, Vec<Span>>;
 
-/// A trace that matches. Of two, the one that an answer leaves out first is the greater.
-struct Found {
+/// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
+struct Found<T> {
     start: Reverse<Timestamp>,
     id: TraceId,
-    trace: Vec<Span>,
+    kept: T,
+    bytes: u64,
 }
 
-impl Found {
+impl<T> Found<T> {
     fn place(&self) -> (Reverse<Timestamp>, TraceId) {
         (self.start, self.id)
     }
 }
 
-impl PartialEq for Found {
+impl<T> PartialEq for Found<T> {
     fn eq(&self, other: &Self) -> bool {
         self.place() == other.place()
     }
 }
 
-impl Eq for Found {}
+impl<T> Eq for Found<T> {}
 
-impl PartialOrd for Found {
+impl<T> PartialOrd for Found<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Found {
+impl<T> Ord for Found<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.place().cmp(&other.place())
+    }
+}
+
+/// How far a query may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds<'a> {
+    pub(crate) stop: &'a Stop,
+    /// Of spans, or what is kept of them, that are held at a time.
+    pub(crate) bytes_max: u64,
+}
+
+impl Bounds<'_> {
+    fn check(self, bytes: u64) -> Result<(), QueryFailed> {
+        let Self { bytes_max, .. } = self;
+        if bytes > bytes_max { Err(QueryFailed::TooLarge { bytes_max }) } else { Ok(()) }
     }
 }
 
@@ -65,23 +82,27 @@ impl Parts {
         &self,
         id: TraceId,
         strictness: Strictness,
-        stop: &Stop,
+        bounds: Bounds<'_>,
     ) -> Result<Vec<Span>, QueryFailed> {
         let group = strictness.group(id.into());
-        Ok(self.read(&[group], strictness, stop)?.remove(&group).map_or_else(Vec::new, assemble))
+        Ok(self.read(&[group], strictness, bounds)?.remove(&group).map_or_else(Vec::new, assemble))
     }
 
-    /// What [`TraceQuery::run`] gives for all traces that are stored.
-    pub(crate) fn traces(
+    /// What `keep` keeps of the traces that [`TraceQuery::run`] gives for all that are stored, and in
+    /// about how many bytes.
+    pub(crate) fn traces<T>(
         &self,
         query: &TraceQuery,
         strictness: Strictness,
-        stop: &Stop,
-    ) -> Result<Vec<Vec<Span>>, QueryFailed> {
+        bounds: Bounds<'_>,
+        keep: impl Fn(Vec<Span>) -> (T, u64),
+    ) -> Result<Vec<T>, QueryFailed> {
+        let stop = bounds.stop;
         let mut candidates = self.candidates(query, strictness, stop)?;
         candidates.sort_unstable_by_key(|candidate| (Reverse(candidate.start_max), candidate.key));
         // No more than the limit, the worst of them on top.
-        let mut found: BinaryHeap<Found> = BinaryHeap::new();
+        let mut found: BinaryHeap<Found<T>> = BinaryHeap::new();
+        let mut bytes = 0u64;
         let mut at_once = query.limit().clamp(READ_TRACES_MIN, READ_TRACES_MAX);
         let mut left = candidates.as_slice();
         while let Some(newest) = left.first() {
@@ -94,18 +115,27 @@ impl Parts {
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
-            self.each_match(query, now, strictness, stop, |trace| {
-                if let (Some(start), Some(first)) = (trace_start(&trace), trace.first()) {
-                    found.push(Found { start: Reverse(start), id: first.trace_id, trace });
-                    if found.len() > query.limit() {
-                        found.pop();
-                    }
+            self.each_match(query, now, strictness, bounds, &mut |trace| {
+                let (Some(start), Some(first)) = (trace_start(&trace), trace.first()) else {
+                    return Ok(());
+                };
+                let (start, id) = (Reverse(start), first.trace_id);
+                let is_full = found.len() == query.limit();
+                if is_full && found.peek().is_none_or(|worst| worst.place() <= (start, id)) {
+                    return Ok(());
                 }
+                let (kept, size) = keep(trace);
+                found.push(Found { start, id, kept, bytes: size });
+                bytes = bytes.saturating_add(size);
+                if is_full {
+                    bytes -= found.pop().map_or(0, |worst| worst.bytes);
+                }
+                bounds.check(bytes)
             })?;
             left = later;
             at_once = (at_once * 2).min(READ_TRACES_MAX);
         }
-        Ok(found.into_sorted_vec().into_iter().map(|found| found.trace).collect())
+        Ok(found.into_sorted_vec().into_iter().map(|found| found.kept).collect())
     }
 
     /// Traces that may start in the window and meet what indexes can tell of, by key.
@@ -197,14 +227,25 @@ impl Parts {
         query: &TraceQuery,
         candidates: &[Candidate],
         strictness: Strictness,
-        stop: &Stop,
-        each: impl FnMut(Vec<Span>),
+        bounds: Bounds<'_>,
+        each: &mut impl FnMut(Vec<Span>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let mut groups: Vec<TraceKey> = candidates.iter().map(|candidate| candidate.key).collect();
         groups.retain(|group| !self.surely_differs(*group, query, strictness));
-        let traces = self.read(&groups, strictness, stop)?.into_values().map(assemble);
-        traces.filter(|trace| query.matches(trace)).for_each(each);
-        Ok(())
+        let read = match self.read(&groups, strictness, bounds) {
+            // What matches may be little, though what must be read for it is not.
+            Err(QueryFailed::TooLarge { .. }) if candidates.len() > 1 => {
+                let (first, second) = candidates.split_at(candidates.len() / 2);
+                self.each_match(query, first, strictness, bounds, each)?;
+                return self.each_match(query, second, strictness, bounds, each);
+            }
+            read => read?,
+        };
+        let traces = read.into_values().map(assemble);
+        let mut traces: Vec<_> = traces.filter(|trace| query.matches(trace)).collect();
+        // Newest first, so that nothing is held meanwhile that the answer then leaves out.
+        traces.sort_by_cached_key(|trace| Reverse(trace_start(trace)));
+        traces.into_iter().try_for_each(each)
     }
 
     /// Whether a trace that is in one head alone fails to match: then it need not be copied.
@@ -229,15 +270,21 @@ impl Parts {
         &self,
         groups: &[TraceKey],
         strictness: Strictness,
-        stop: &Stop,
+        bounds: Bounds<'_>,
     ) -> Result<Spans, QueryFailed> {
+        let stop = bounds.stop;
         let mut spans = Spans::new();
+        let mut weight = Weight::default();
         for block in self.blocks.iter() {
             stop.check()?;
             block.read(groups, strictness, stop, &mut |span| {
-                let group = strictness.group(span.trace_id.into());
-                spans.entry(group).or_default().push(span);
+                weight.add(&span);
+                if weight.bytes <= bounds.bytes_max {
+                    let group = strictness.group(span.trace_id.into());
+                    spans.entry(group).or_default().push(span);
+                }
             })?;
+            bounds.check(weight.bytes)?;
         }
         for head in &self.heads {
             for groups in groups.chunks(HEAD_TRACES) {
@@ -245,7 +292,12 @@ impl Parts {
                 let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for group in groups {
                     for (_, trace) in head.group(*group, strictness) {
-                        spans.entry(*group).or_default().extend(trace.spans());
+                        let spans = spans.entry(*group).or_default();
+                        for span in trace.spans() {
+                            weight.add(&span);
+                            bounds.check(weight.bytes)?;
+                            spans.push(span);
+                        }
                     }
                 }
             }
@@ -295,7 +347,8 @@ impl Parts {
             let (now, later) = left.split_at(readable(rows, READ_TRACES_MAX));
             left = later;
             let groups: Vec<TraceKey> = now.iter().map(|(_, group)| *group).collect();
-            let mut traces = self.read(&groups, Strictness::Lenient, stop)?;
+            let bounds = Bounds { stop, bytes_max: u64::MAX };
+            let mut traces = self.read(&groups, Strictness::Lenient, bounds)?;
             for group in groups {
                 stop.check()?;
                 let trace = traces.remove(&group).map_or_else(Vec::new, assemble);

@@ -1,6 +1,9 @@
 //! What owned spans take in memory, estimated.
 
-use sigyn_model::{Span, Tags, Value};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sigyn_model::{Resource, Span, Tags, Value};
 
 /// What a text takes beyond its own place: its bytes and the allocator's share.
 fn text_bytes(text: &str) -> u64 {
@@ -36,4 +39,30 @@ pub(crate) fn span_bytes(span: &Span) -> u64 {
         + tags_bytes(&span.tags)
         + annotations.map(|a| 64 + text_bytes(&a.value) + tags_bytes(&a.tags)).sum::<u64>()
         + links.map(|link| 96 + tags_bytes(&link.tags)).sum::<u64>()
+}
+
+/// What spans take together, each of the resources that they share once.
+#[derive(Debug, Default)]
+pub(crate) struct Weight {
+    pub(crate) bytes: u64,
+    resources: HashSet<*const Resource>,
+}
+
+impl Weight {
+    /// Of spans that are held together.
+    pub(crate) fn of(spans: &[Span]) -> u64 {
+        let mut weight = Self::default();
+        spans.iter().for_each(|span| weight.add(span));
+        weight.bytes
+    }
+
+    pub(crate) fn add(&mut self, span: &Span) {
+        let mut bytes = span_bytes(span);
+        if let Some(resource) = &span.resource
+            && self.resources.insert(Arc::as_ptr(resource))
+        {
+            bytes += tags_bytes(&resource.tags) + text_bytes(&resource.schema_url);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }

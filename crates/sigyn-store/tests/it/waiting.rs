@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sigyn_model::{TraceId, TraceQuery};
+use sigyn_model::{QueryParams, TraceId, TraceQuery};
 use sigyn_store::{AppendError, Options, QueryFailed, Stop, Store};
 
 use crate::{everything, ids_found, open, pushed, span};
@@ -107,4 +107,42 @@ async fn a_long_query_is_stopped_under_way() {
         std::thread::yield_now();
     }
     asking.join().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_is_no_larger_than_may_be_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let spans = (1..=100).map(|id| span(u128::from(id), id, "a", id)).collect();
+    store.append(pushed(spans)).await.unwrap();
+    let spans = (1..=1_000).map(|id| span(1_000, id, "large", id)).collect();
+    store.append(pushed(spans)).await.unwrap();
+    let of = |service: &str, limit| {
+        TraceQuery::new(&QueryParams {
+            service_name: Some(service.to_owned()),
+            limit,
+            ..everything()
+        })
+        .unwrap()
+    };
+    let check = |bytes_max, query: &TraceQuery, expected: Option<usize>| {
+        let queries = store.queries(Stop::default()).with_bytes_max(bytes_max);
+        let found = queries.traces(query).map(|traces| traces.len());
+        let too_large = |error| matches!(error, QueryFailed::TooLarge { .. });
+        assert_eq!(found.map_err(too_large), expected.ok_or(true), "{bytes_max}");
+        // Little is kept of each, so that there may be many.
+        if expected.is_none() && bytes_max > 10_000 {
+            let found = queries.traces_as(query, |trace| (trace.len(), 8)).unwrap();
+            assert_eq!(found.len(), 100);
+        }
+    };
+    // Half of it in a block, and the same in a head.
+    for _ in 0..2 {
+        check(1 << 30, &of("a", 1_000), Some(100));
+        check(20_000, &of("a", 10), Some(10));
+        check(20_000, &of("a", 1_000), None);
+        check(1 << 30, &of("large", 1), Some(1));
+        check(5_000, &of("large", 1), None);
+        store.seal().unwrap();
+    }
 }
