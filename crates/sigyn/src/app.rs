@@ -381,7 +381,7 @@ fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<R
         router = router
             .merge(api::zipkin::router(asker.clone(), Arc::clone(&environment)))
             .merge(api::jaeger::router(asker.clone(), environment.search_enabled))
-            .merge(api::search::router(asker.clone(), environment.search_enabled))
+            .merge(api::search::router(asker.clone(), &environment))
             .merge(api::tags::router(asker.clone()))
             .merge(api::trace_view::router(asker.clone(), known));
     }

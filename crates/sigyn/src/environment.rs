@@ -70,6 +70,9 @@ pub(crate) enum EnvironmentError {
     ForeignStorage(String),
 }
 
+/// Zipkin's default for `QUERY_LOOKBACK`.
+const QUERY_LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
+
 const IMPORT: &str = "unset the variable, and bring what another Zipkin holds with `sigyn import --from http://HOST:9411`";
 
 /// Doors that are none here: the variable that opens one, the one that shuts it all the same, and
@@ -145,7 +148,7 @@ impl Environment {
                 .parsed("QUERY_LOOKBACK", "no number of milliseconds above zero", |text| {
                     text.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis)
                 })?
-                .unwrap_or(Duration::from_secs(24 * 60 * 60)),
+                .unwrap_or(QUERY_LOOKBACK),
             names_max_age: variables
                 .parsed("ZIPKIN_QUERY_NAMES_MAX_AGE", "no number of seconds", |text| {
                     text.parse().ok().map(Duration::from_secs)
@@ -181,7 +184,7 @@ impl Default for Environment {
             ui_enabled: true,
             search_enabled: true,
             query_timeout: Some(Duration::from_secs(11)),
-            query_lookback: Duration::from_secs(24 * 60 * 60),
+            query_lookback: QUERY_LOOKBACK,
             names_max_age: Duration::from_secs(300),
             allowed_origins: Origins::Any,
             strict_trace_id: true,

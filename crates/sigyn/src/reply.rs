@@ -75,6 +75,7 @@ pub(crate) fn failure(error: &ApiError) -> Response {
     let type_ = match error.status {
         StatusCode::BAD_REQUEST => "bad_data",
         StatusCode::NOT_FOUND => "not_found",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
         StatusCode::SERVICE_UNAVAILABLE => "unavailable",
         _ => "internal",
     };

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use sigyn_model::TraceId;
 use sigyn_store::{Queries, Stop, Store, Strictness};
 use tokio::sync::Semaphore;
 
+use super::answer::{ANSWER_BYTES_MAX, AnswerError};
 use crate::reply::ApiError;
 
 /// Queries that run at once. More would only slow each other down, and hold the threads that
@@ -29,6 +31,14 @@ impl Asker {
         Self { store, timeout, strictness, places: Arc::new(Semaphore::new(QUERIES_MAX)) }
     }
 
+    /// What two ids share that find one and the same trace.
+    pub(crate) fn trace_key(&self, id: TraceId) -> u128 {
+        match self.strictness {
+            Strictness::Strict => id.as_u128(),
+            Strictness::Lenient => id.low().into(),
+        }
+    }
+
     /// Runs a query on a thread that may block. It is ended when its time is up, and when whoever
     /// asked has gone; its place is free once it has really ended.
     pub(crate) async fn ask<T, E>(
@@ -37,12 +47,16 @@ impl Asker {
     ) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        E: std::error::Error + Send + Sync + 'static,
+        E: Into<AnswerError> + Send + 'static,
     {
         let failed =
             |message: String| ApiError { status: StatusCode::INTERNAL_SERVER_ERROR, message };
         let stop = StopOnDrop(Stop::default());
-        let queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
+        let queries = self
+            .store
+            .queries(stop.0.clone())
+            .with_strictness(self.strictness)
+            .with_bytes_max(ANSWER_BYTES_MAX as u64);
         let places = Arc::clone(&self.places);
         let run = async {
             let place = places.acquire_owned().await;
@@ -60,7 +74,7 @@ impl Asker {
             },
         };
         match ended {
-            Ok(outcome) => outcome.map_err(ApiError::failed),
+            Ok(outcome) => outcome.map_err(|error| ApiError::from(error.into())),
             Err(_) => Err(failed("the query ended without an answer".to_owned())),
         }
     }

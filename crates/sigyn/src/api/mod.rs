@@ -1,6 +1,7 @@
 //! What the tracer answers over HTTP: one file an API, each a router over the one part that it asks.
 
 pub(crate) mod admin;
+mod answer;
 pub(crate) mod ask;
 pub(crate) mod health;
 pub(crate) mod jaeger;

@@ -1,7 +1,7 @@
 //! `/api/v1/search`: what a list of traces shows, without their spans.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -12,7 +12,8 @@ use sigyn_model::{Span, SpanId, TraceQuery, trace_start};
 
 use super::Params;
 use super::ask::Asker;
-use super::zipkin::{LOOKBACK, trace_query};
+use super::zipkin::trace_query;
+use crate::environment::Environment;
 use crate::reply::{ApiError, failure, success};
 
 /// How many summaries one answer holds if the client does not say.
@@ -20,9 +21,17 @@ const LIMIT: i64 = 100;
 /// A list longer than this is not read by a person, and costs the server.
 const LIMIT_MAX: usize = 2_000;
 
-pub(crate) fn router(asker: Asker, enabled: bool) -> Router {
-    let search = if enabled { get(search) } else { get(turned_off) };
-    Router::new().route("/api/v1/search", search).with_state(asker)
+#[derive(Clone, Debug)]
+struct Search {
+    asker: Asker,
+    /// How far a search looks back if the client does not say.
+    lookback: Duration,
+}
+
+pub(crate) fn router(asker: Asker, environment: &Environment) -> Router {
+    let search = if environment.search_enabled { get(search) } else { get(turned_off) };
+    let state = Search { asker, lookback: environment.query_lookback };
+    Router::new().route("/api/v1/search", search).with_state(state)
 }
 
 #[derive(Serialize)]
@@ -49,6 +58,16 @@ struct Summary {
     services: Vec<Service>,
 }
 
+impl Summary {
+    /// About what it takes in memory.
+    fn bytes(&self) -> u64 {
+        let texts = self.root.service.len() + self.root.name.len() + self.trace_id.len();
+        let services =
+            self.services.iter().map(|service| size_of::<Service>() + service.name.len());
+        (size_of::<Self>() + texts + services.sum::<usize>()) as u64
+    }
+}
+
 #[derive(Serialize)]
 struct Root {
     service: String,
@@ -66,15 +85,15 @@ async fn turned_off() -> Response {
     failure(&ApiError::not_found("search is turned off: SEARCH_ENABLED=false"))
 }
 
-async fn search(State(asker): State<Asker>, params: Params) -> Response {
-    match find(&asker, &params).await {
+async fn search(State(search): State<Search>, params: Params) -> Response {
+    match find(&search, &params).await {
         Ok(found) => success(&found),
         Err(error) => failure(&error),
     }
 }
 
-async fn find(asker: &Asker, params: &Params) -> Result<Found, ApiError> {
-    let query = trace_query(params, LIMIT, LOOKBACK)?;
+async fn find(search: &Search, params: &Params) -> Result<Found, ApiError> {
+    let query = trace_query(params, LIMIT, search.lookback)?;
     if query.limit() > LIMIT_MAX {
         return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")));
     }
@@ -82,11 +101,15 @@ async fn find(asker: &Asker, params: &Params) -> Result<Found, ApiError> {
     let limit = query.limit();
     // One more than asked for tells whether there are more.
     let one_more: TraceQuery = query.with_limit(limit + 1);
-    let traces = asker.ask(move |q| {
-        let traces = q.traces(&one_more)?;
-        let limited = traces.len() > limit;
-        let summaries = traces.iter().take(limit).filter_map(|trace| summary(trace)).collect();
-        Ok::<_, sigyn_store::QueryFailed>((summaries, limited))
+    let traces = search.asker.ask(move |q| {
+        let lines = q.traces_as(&one_more, |trace| {
+            let line = summary(&trace);
+            let bytes = line.as_ref().map_or(0, Summary::bytes);
+            (line, bytes)
+        })?;
+        let limited = lines.len() > limit;
+        let lines = lines.into_iter().take(limit).flatten().collect();
+        Ok::<_, sigyn_store::QueryFailed>((lines, limited))
     });
     let (traces, limited) = traces.await?;
     Ok(Found { traces, limited, took_ms: started.elapsed().as_secs_f64() * 1e3 })

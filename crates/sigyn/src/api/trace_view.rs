@@ -14,8 +14,10 @@ use axum::routing::get;
 use serde::Serialize;
 use sigyn_model::codec::json_v2;
 use sigyn_model::{Kind, Labels, Row, Span, SpanTree, TraceId};
+use sigyn_store::Stop;
 
 use super::Params;
+use super::answer::{Answer, AnswerError};
 use super::ask::Asker;
 use super::losses::{Completeness, Known, Loss};
 use crate::reply::{ApiError, failure, json};
@@ -109,7 +111,9 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
         let View { asker, known } = view;
         let written = asker.ask(move |q| {
             let spans = q.trace(id)?;
-            Ok::<_, ViewError>((!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?)
+            Ok::<_, AnswerError>(
+                (!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?,
+            )
         });
         written.await?.ok_or_else(|| missing(id))
     };
@@ -117,15 +121,6 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
         Ok(body) => json(body),
         Err(error) => failure(&error),
     }
-}
-
-/// Why a view could not be made.
-#[derive(Debug, thiserror::Error)]
-enum ViewError {
-    #[error("cannot read the trace")]
-    Read(#[from] sigyn_store::QueryFailed),
-    #[error("cannot write the answer")]
-    Write(#[from] serde_json::Error),
 }
 
 fn parse_id(text: &str) -> Result<TraceId, ApiError> {
@@ -300,7 +295,7 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
                 let message = "the trace has changed: read its columns again".to_owned();
                 return Ok(Err(ApiError { status: http::StatusCode::CONFLICT, message }));
             }
-            Ok::<_, sigyn_store::QueryFailed>(Ok(write_spans(&spans, from, to)))
+            Ok::<_, AnswerError>(Ok(write_spans(&spans, from, to, q.stop())?))
         });
         written.await?
     };
@@ -310,36 +305,37 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
     }
 }
 
-fn write_spans(spans: &[Span], from: usize, to: usize) -> String {
+fn write_spans(spans: &[Span], from: usize, to: usize, stop: &Stop) -> Result<String, AnswerError> {
     let tree = SpanTree::build(spans);
-    let mut out = String::from("[");
-    for (i, row) in tree.rows().iter().enumerate().skip(from).take(to - from + 1) {
-        let span = &tree.nodes[row.node].span;
-        if out.len() > 1 {
-            out.push(',');
-        }
-        out.push_str(&format!("{{\"row\":{i},\"span\":"));
-        json_v2::write_span(span, &mut out);
-        out.push_str(",\"target\":");
-        match &span.target {
-            None => out.push_str("null"),
-            Some(labels) => {
-                out.push('{');
-                for (i, (name, value)) in labels.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    json_v2::write_json_str(&mut out, name);
-                    out.push(':');
-                    json_v2::write_json_str(&mut out, value);
+    let rows = tree.rows();
+    let mut answer = Answer::new(stop);
+    let wanted = rows.iter().enumerate().skip(from).take(to - from + 1);
+    answer.list(wanted, |answer, (i, row)| {
+        answer.write(|out| write_row(i, &tree.nodes[row.node].span, out))
+    })?;
+    Ok(answer.finish())
+}
+
+fn write_row(row: usize, span: &Span, out: &mut String) {
+    out.push_str(&format!("{{\"row\":{row},\"span\":"));
+    json_v2::write_span(span, out);
+    out.push_str(",\"target\":");
+    match &span.target {
+        None => out.push_str("null"),
+        Some(labels) => {
+            out.push('{');
+            for (i, (name, value)) in labels.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
                 }
-                out.push('}');
+                json_v2::write_json_str(out, name);
+                out.push(':');
+                json_v2::write_json_str(out, value);
             }
+            out.push('}');
         }
-        out.push('}');
     }
-    out.push(']');
-    out
+    out.push('}');
 }
 
 /// `a-b`, both ends included.

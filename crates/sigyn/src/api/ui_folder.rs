@@ -14,8 +14,8 @@ use http::{Method, StatusCode};
 use super::params::percent_decode;
 use crate::reply;
 
-/// A file larger than this is no part of a web UI.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+/// A file larger than this is no part of a web UI. It is read whole for each request.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The page that all routes of the UI share.
 const INDEX: &str = "index.html";
 
@@ -90,13 +90,15 @@ impl UiFolder {
             return Some(Found { bytes, type_, cache: "max-age=60", etag });
         }
         let inside = Path::new(path);
-        if !inside.components().all(|part| matches!(part, Component::Normal(_))) {
+        if !inside.components().all(is_shown) {
             return None;
         }
         let file = self.root.join(inside).canonicalize().ok()?;
         let metadata = file.metadata().ok()?;
         let servable = metadata.is_file() && metadata.len() <= FILE_BYTES_MAX;
-        if !servable || !file.starts_with(&self.root) {
+        let place = file.strip_prefix(&self.root).ok()?;
+        // By where it really is, too: a link may lead to what is not shown.
+        if !servable || !place.components().all(is_shown) {
             return None;
         }
         let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -119,6 +121,11 @@ impl Found {
         }
         (cached, [(CONTENT_TYPE, HeaderValue::from_static(self.type_))], self.bytes).into_response()
     }
+}
+
+/// Names that begin with a dot are the operator's (`.git`, `.env`), not the UI's.
+fn is_shown(part: Component<'_>) -> bool {
+    matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// The routes that the UI knows by itself.
@@ -184,6 +191,13 @@ mod tests {
         std::fs::write(folder.join("static/a.js"), "script").unwrap();
         std::os::unix::fs::symlink(above.path().join("secret.txt"), folder.join("link.txt"))
             .unwrap();
+        std::fs::create_dir_all(folder.join(".git")).unwrap();
+        for hidden in [".env", ".git/config", "static/.env"] {
+            std::fs::write(folder.join(hidden), "hidden").unwrap();
+        }
+        std::os::unix::fs::symlink(folder.join(".env"), folder.join("env.txt")).unwrap();
+        let large = std::fs::File::create(folder.join("large.bin")).unwrap();
+        large.set_len(FILE_BYTES_MAX + 1).unwrap();
         let ui = UiFolder::open(&folder, None).unwrap();
         let read = |path: &str| ui.read(path).map(|found| String::from_utf8(found.bytes).unwrap());
         assert_eq!(read("").as_deref(), Some("page"));
@@ -197,6 +211,11 @@ mod tests {
             "static/../../secret.txt",
             "traces/",
             "nothing",
+            ".env",
+            ".git/config",
+            "static/.env",
+            "env.txt",
+            "large.bin",
         ] {
             assert_eq!(read(path), None, "{path}");
         }

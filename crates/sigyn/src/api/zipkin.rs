@@ -12,15 +12,14 @@ use axum::routing::get;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use sigyn_model::codec::json_v2;
 use sigyn_model::{QueryParams, Span, TraceId, TraceQuery};
-use sigyn_store::QueryFailed;
+use sigyn_store::Stop;
 
 use super::Params;
+use super::answer::{Answer, AnswerError};
 use super::ask::Asker;
 use crate::environment::Environment;
 use crate::reply::{ApiError, json};
 
-/// Zipkin's default for `QUERY_LOOKBACK`.
-pub(crate) const LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// Zipkin's default for `limit`.
 const LIMIT: i64 = 10;
 /// Lists of names are cached by clients once there are more than this, so that newcomers see theirs.
@@ -103,7 +102,7 @@ async fn remote_services(
 async fn traces(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
     let query = trace_query(&params, LIMIT, zipkin.environment.query_lookback)?;
     let body = match zipkin.environment.search_enabled {
-        true => zipkin.asker.ask(move |q| Ok::<_, QueryFailed>(traces_json(&q.traces(&query)?))),
+        true => zipkin.asker.ask(move |q| traces_json(q.traces(&query)?, q.stop())),
         false => return Ok(json("[]".to_owned())),
     };
     Ok(json(body.await?))
@@ -113,7 +112,12 @@ async fn trace(State(zipkin): State<Zipkin>, Path(id): Path<String>) -> Result<R
     let id = parse_trace_id(id.trim())?;
     let body = zipkin.asker.ask(move |q| {
         let spans = q.trace(id)?;
-        Ok::<_, QueryFailed>((!spans.is_empty()).then(|| json_v2::encode_list(&spans)))
+        if spans.is_empty() {
+            return Ok(None);
+        }
+        let mut answer = Answer::new(q.stop());
+        answer.spans(&spans)?;
+        Ok::<_, AnswerError>(Some(answer.finish()))
     });
     body.await?.map(json).ok_or_else(|| ApiError::not_found(format!("{id} not found")))
 }
@@ -143,9 +147,12 @@ async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Resp
         ids.retain(|id| seen.insert(id.low()));
     }
     let body = zipkin.asker.ask(move |q| {
+        // Each is written before the next is read.
+        let mut answer = Answer::new(q.stop());
         let traces = ids.into_iter().map(|id| q.trace(id));
         let found = traces.filter(|trace| !trace.as_ref().is_ok_and(Vec::is_empty));
-        Ok::<_, QueryFailed>(traces_json(&found.collect::<Result<Vec<_>, _>>()?))
+        answer.list(found, |answer, trace| answer.spans(&trace?))?;
+        Ok::<_, AnswerError>(answer.finish())
     });
     Ok(json(body.await?))
 }
@@ -207,20 +214,11 @@ fn parse_trace_id(text: &str) -> Result<TraceId, ApiError> {
 }
 
 /// Where it is written, a thread may block: large answers take a while.
-fn traces_json(traces: &[Vec<Span>]) -> String {
-    let mut out = String::from("[");
-    for (at, trace) in traces.iter().enumerate() {
-        out.push_str(if at > 0 { ",[" } else { "[" });
-        for (at, span) in trace.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            json_v2::write_span(span, &mut out);
-        }
-        out.push(']');
-    }
-    out.push(']');
-    out
+fn traces_json(traces: Vec<Vec<Span>>, stop: &Stop) -> Result<String, AnswerError> {
+    let mut answer = Answer::new(stop);
+    // Each goes once it is written.
+    answer.list(traces, |answer, trace| answer.spans(&trace))?;
+    Ok(answer.finish())
 }
 
 pub(crate) fn names_json(names: &[String]) -> String {

@@ -76,6 +76,25 @@ fn without_search_names_and_traces_are_empty_and_the_rest_works() {
 }
 
 #[test]
+fn every_search_looks_back_as_far_as_is_said() {
+    let (_folder, tracer) = tracer(&[("QUERY_LOOKBACK", "60000")]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let soon = now.as_millis() + 120_000;
+    let found = |parameters: &str| {
+        let ours = tracer.json(&format!("/api/v1/search?{parameters}"));
+        let zipkins = tracer.json(&format!("/api/v2/traces?{parameters}"));
+        assert_eq!(
+            ours["data"]["traces"].as_array().map(Vec::len),
+            zipkins.as_array().map(Vec::len)
+        );
+        zipkins.as_array().unwrap().len()
+    };
+    assert_eq!(found(""), 1);
+    assert_eq!(found(&format!("endTs={soon}")), 0);
+    assert_eq!(found(&format!("endTs={soon}&lookback=180000")), 1);
+}
+
+#[test]
 fn exactly_the_configured_keys_are_completed() {
     let (_folder, tracer) = tracer(&[("AUTOCOMPLETE_KEYS", "zone,colour")]);
     let keys = tracer.get("/api/v2/autocompleteKeys");

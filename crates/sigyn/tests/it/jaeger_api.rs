@@ -77,6 +77,15 @@ fn traces_are_found_by_what_they_hold() {
 }
 
 #[test]
+fn a_trace_that_is_asked_for_twice_is_answered_once() {
+    let (_folder, tracer, _) = tracer();
+    let answer = tracer.json("/api/traces?traceID=b&traceID=00b&traceID=c&traceID=B&traceID=c");
+    assert_eq!(ids(&answer), ["000000000000000b"]);
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!(answer["errors"][0]["traceID"], "c");
+}
+
+#[test]
 fn one_trace_is_read_as_jaeger_shows_it() {
     let (_folder, tracer, at) = tracer();
     let id = "463ac35c9f6413ad48485a3953bb6124";

@@ -4,6 +4,8 @@ mod find;
 mod v3;
 mod wire;
 
+use std::collections::HashSet;
+
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -12,9 +14,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sigyn_model::codec::jaeger_json;
 use sigyn_model::{Span, TraceId, TraceQuery};
-use sigyn_store::QueryFailed;
+use sigyn_store::Stop;
 
 use super::Params;
+use super::answer::{Answer, AnswerError};
 use super::ask::Asker;
 use super::zipkin::now_ms;
 use crate::reply::{self, ApiError};
@@ -72,11 +75,11 @@ impl Jaeger {
     async fn find<T: Send + 'static>(
         &self,
         query: TraceQuery,
-        write: fn(&[Vec<Span>]) -> T,
+        write: fn(Vec<Vec<Span>>, &Stop) -> Result<T, AnswerError>,
     ) -> Result<T, ApiError> {
         match self.search_enabled {
-            true => self.asker.ask(move |q| Ok::<_, QueryFailed>(write(&q.traces(&query)?))).await,
-            false => Ok(write(&[])),
+            true => self.asker.ask(move |q| write(q.traces(&query)?, q.stop())).await,
+            false => Ok(write(Vec::new(), &Stop::default())?),
         }
     }
 
@@ -84,11 +87,33 @@ impl Jaeger {
     async fn trace<T: Send + 'static>(
         &self,
         id: TraceId,
-        write: fn(&[Span]) -> T,
+        write: fn(&[Span], &Stop) -> Result<T, AnswerError>,
     ) -> Result<Option<T>, ApiError> {
         let written = self.asker.ask(move |q| {
             let spans = q.trace(id)?;
-            Ok::<_, QueryFailed>((!spans.is_empty()).then(|| write(&spans)))
+            (!spans.is_empty()).then(|| write(&spans, q.stop())).transpose()
+        });
+        written.await
+    }
+
+    /// These traces as one list, and which of them are not there: one question, whatever it lists.
+    async fn listed(&self, ids: Vec<TraceId>) -> Result<(String, Vec<TraceId>), ApiError> {
+        let written = self.asker.ask(move |q| {
+            let mut answer = Answer::new(q.stop());
+            let mut missing = Vec::new();
+            let traces = ids.into_iter().map(|id| (id, q.trace(id)));
+            let found = traces.filter(|(id, trace)| {
+                let is_missing = trace.as_ref().is_ok_and(Vec::is_empty);
+                if is_missing {
+                    missing.push(*id);
+                }
+                !is_missing
+            });
+            answer.list(found, |answer, (_, trace)| {
+                let trace = trace?;
+                answer.write(|out| jaeger_json::write_trace(out, &trace))
+            })?;
+            Ok::<_, AnswerError>((answer.finish(), missing))
         });
         written.await
     }
@@ -152,17 +177,31 @@ async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
             "more than {IDS_MAX} traces are asked for at once"
         )));
     }
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for id in ids {
-        let trace = async { jaeger.trace(find::trace_id(id)?, trace_json).await };
-        match trace.await {
-            Ok(Some(trace)) => found.push(trace),
-            Ok(None) => missing.push(json!({"code": 404, "msg": NOT_FOUND, "traceID": id})),
-            Err(error) => return refused(&error),
-        }
+    // Each once, as it was asked for.
+    let mut seen = HashSet::new();
+    let asked: Result<Vec<(TraceId, &str)>, ApiError> =
+        ids.into_iter().map(|text| Ok((find::trace_id(text)?, text))).collect();
+    let asked = asked.map(|asked| {
+        asked
+            .into_iter()
+            .filter(|(id, _)| seen.insert(jaeger.asker.trace_key(*id)))
+            .collect::<Vec<(TraceId, &str)>>()
+    });
+    let listed = async {
+        let asked = asked?;
+        let (traces, missing) = jaeger.listed(asked.iter().map(|(id, _)| *id).collect()).await?;
+        let missing: HashSet<TraceId> = missing.into_iter().collect();
+        let missing = asked.into_iter().filter(|(id, _)| missing.contains(id));
+        let errors: Vec<Value> = missing
+            .map(|(_, text)| json!({"code": 404, "msg": NOT_FOUND, "traceID": text}))
+            .collect();
+        Ok((traces, errors))
+    };
+    match listed.await {
+        Ok((traces, errors)) if errors.is_empty() => envelope(&traces, 0, &Value::Null),
+        Ok((traces, errors)) => envelope(&traces, 0, &Value::Array(errors)),
+        Err(error) => refused(&error),
     }
-    let errors = if missing.is_empty() { Value::Null } else { Value::Array(missing) };
-    envelope(&format!("[{}]", found.join(",")), 0, &errors)
 }
 
 async fn trace(State(jaeger): State<Jaeger>, Path(id): Path<String>) -> Response {
@@ -203,20 +242,16 @@ async fn no_metrics() -> Response {
     .into_response()
 }
 
-fn trace_json(trace: &[Span]) -> String {
-    let mut out = String::new();
-    jaeger_json::write_trace(&mut out, trace);
-    out
+fn trace_json(trace: &[Span], stop: &Stop) -> Result<String, AnswerError> {
+    let mut answer = Answer::new(stop);
+    answer.write(|out| jaeger_json::write_trace(out, trace))?;
+    Ok(answer.finish())
 }
 
-fn traces_json(traces: &[Vec<Span>]) -> String {
-    let mut out = String::from("[");
-    for (at, trace) in traces.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        jaeger_json::write_trace(&mut out, trace);
-    }
-    out.push(']');
-    out
+fn traces_json(traces: Vec<Vec<Span>>, stop: &Stop) -> Result<String, AnswerError> {
+    let mut answer = Answer::new(stop);
+    // Each goes once it is written.
+    answer
+        .list(traces, |answer, trace| answer.write(|out| jaeger_json::write_trace(out, &trace)))?;
+    Ok(answer.finish())
 }

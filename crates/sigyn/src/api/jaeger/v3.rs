@@ -8,10 +8,12 @@ use bytes::Bytes;
 use serde_json::json;
 use sigyn_model::Span;
 use sigyn_model::codec::{otlp, otlp_json};
+use sigyn_store::Stop;
 
 use super::find::{self, Search};
 use super::{Jaeger, NOT_FOUND, wire};
 use crate::api::Params;
+use crate::api::answer::{ANSWER_BYTES_MAX, AnswerError, check, while_wanted, within};
 use crate::grpc::{self, Call, Code, Messages, Status};
 use crate::reply::{self, ApiError};
 
@@ -64,7 +66,7 @@ async fn get_operations(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, 
 
 async fn get_trace(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, Status> {
     let id = find::trace_id(&wire::text(&message, 1)?).map_err(status)?;
-    let trace = jaeger.trace(id, |spans| otlp::encode(spans)).await.map_err(status)?;
+    let trace = jaeger.trace(id, encoded).await.map_err(status)?;
     let trace = trace.ok_or_else(|| Status::new(Code::NotFound, NOT_FOUND))?;
     Ok(vec![trace])
 }
@@ -72,12 +74,41 @@ async fn get_trace(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, Statu
 /// One message a trace, so that none is larger than it must be.
 async fn find_traces(jaeger: Jaeger, message: Bytes) -> Result<Vec<Vec<u8>>, Status> {
     let query = wire::search(&message)?.query().map_err(status)?;
-    let write = |traces: &[Vec<Span>]| traces.iter().map(otlp::encode).collect();
+    // Each goes once it is written.
+    let write = |traces: Vec<Vec<Span>>, stop: &Stop| {
+        let mut bytes = 0;
+        let messages = traces.into_iter().map(|trace| {
+            let message = encoded(&trace, stop)?;
+            bytes += message.len();
+            within(bytes, ANSWER_BYTES_MAX)?;
+            Ok(message)
+        });
+        messages.collect()
+    };
     jaeger.find(query, write).await.map_err(status)
+}
+
+/// `TracesData` of one trace.
+fn encoded(spans: &[Span], stop: &Stop) -> Result<Vec<u8>, AnswerError> {
+    let message = otlp::encode(while_wanted(spans, stop));
+    check(stop)?;
+    Ok(message)
+}
+
+/// The same as JSON, of any number of traces.
+fn written<'a>(
+    spans: impl IntoIterator<Item = &'a Span>,
+    stop: &Stop,
+) -> Result<String, AnswerError> {
+    let text = otlp_json::encode(while_wanted(spans, stop));
+    check(stop)?;
+    within(text.len(), ANSWER_BYTES_MAX)?;
+    Ok(text)
 }
 
 fn status(error: ApiError) -> Status {
     let code = match error.status.as_u16() {
+        413 => Code::ResourceExhausted,
         400..500 => Code::InvalidArgument,
         _ => Code::Internal,
     };
@@ -106,8 +137,8 @@ async fn operations(State(jaeger): State<Jaeger>, params: Params) -> Response {
 }
 
 async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
-    let write = |traces: &[Vec<Span>]| {
-        (!traces.is_empty()).then(|| otlp_json::encode(traces.iter().flatten()))
+    let write = |traces: Vec<Vec<Span>>, stop: &Stop| {
+        (!traces.is_empty()).then(|| written(traces.iter().flatten(), stop)).transpose()
     };
     let found = async { jaeger.find(search(&params)?.query()?, write).await };
     match found.await {
@@ -118,8 +149,8 @@ async fn traces(State(jaeger): State<Jaeger>, params: Params) -> Response {
 }
 
 async fn trace(State(jaeger): State<Jaeger>, Path(id): Path<String>) -> Response {
-    let write = |spans: &[Span]| otlp_json::encode(spans);
-    let trace = async { jaeger.trace(find::trace_id(&id)?, write).await };
+    let trace =
+        async { jaeger.trace(find::trace_id(&id)?, |spans, stop| written(spans, stop)).await };
     match trace.await {
         Ok(Some(trace)) => result(&trace),
         Ok(None) => refused(&ApiError::not_found(NOT_FOUND)),
@@ -138,7 +169,7 @@ fn search(params: &Params) -> Result<Search, ApiError> {
     let time = |snake: &str, camel: &str| {
         let time = text(snake, camel).map(|text| {
             let time: jiff::Timestamp = text.parse().map_err(|_| malformed(snake))?;
-            Ok(time.as_microsecond())
+            Ok::<_, ApiError>(time.as_microsecond())
         });
         time.transpose()
     };

@@ -1,57 +1,15 @@
 //! Messages of `jaeger.api_v3.QueryService`, as far as they are read and written here.
-//!
-//! They are small and few, so they are taken apart by hand.
 
 use std::time::Duration;
 
-use super::find::Search;
-use crate::grpc::{Code, Status, put_bytes};
+use sigyn_model::codec::proto::{Fields, Wire, put_bytes_field};
 
-/// One field of a message.
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// Fixed numbers, which no message here has.
-    Other,
-}
+use super::find::Search;
+use crate::grpc::{Code, Status};
 
 /// The fields of a message, in order; `None` where it is broken.
-fn fields(mut rest: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
-    let mut found = Vec::new();
-    while !rest.is_empty() {
-        let key = varint(&mut rest)?;
-        let field = match key & 7 {
-            0 => Field::Number(varint(&mut rest)?),
-            1 => taken(&mut rest, 8).map(|_| Field::Other)?,
-            2 => {
-                let length = usize::try_from(varint(&mut rest)?).ok()?;
-                Field::Bytes(taken(&mut rest, length)?)
-            }
-            5 => taken(&mut rest, 4).map(|_| Field::Other)?,
-            _ => return None,
-        };
-        found.push((key >> 3, field));
-    }
-    Some(found)
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, behind) = rest.split_first()?;
-        *rest = behind;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn taken<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, behind) = rest.split_at_checked(length)?;
-    *rest = behind;
-    Some(taken)
+fn fields(message: &[u8]) -> Option<Vec<(u32, Wire<'_>)>> {
+    Fields::new(message).collect::<Result<_, _>>().ok()
 }
 
 fn broken() -> Status {
@@ -59,10 +17,10 @@ fn broken() -> Status {
 }
 
 /// The text of field `number`; empty if there is none.
-pub(super) fn text(message: &[u8], number: u64) -> Result<String, Status> {
+pub(super) fn text(message: &[u8], number: u32) -> Result<String, Status> {
     let fields = fields(message).ok_or_else(broken)?;
     let found = fields.into_iter().rev().find_map(|(n, field)| match field {
-        Field::Bytes(bytes) if n == number => Some(bytes),
+        Wire::Bytes(bytes) if n == number => Some(bytes),
         _ => None,
     });
     String::from_utf8(found.unwrap_or_default().to_vec()).map_err(|_| broken())
@@ -77,27 +35,27 @@ fn read_search(message: &[u8]) -> Option<Search> {
     let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let mut search = Search::default();
     for (number, query) in fields(message)? {
-        let (1, Field::Bytes(query)) = (number, query) else { continue };
+        let (1, Wire::Bytes(query)) = (number, query) else { continue };
         for (number, field) in fields(query)? {
             match (number, field) {
-                (1, Field::Bytes(bytes)) => search.service = string(bytes)?,
-                (2, Field::Bytes(bytes)) => search.operation = string(bytes)?,
-                (3, Field::Bytes(entry)) => {
+                (1, Wire::Bytes(bytes)) => search.service = string(bytes)?,
+                (2, Wire::Bytes(bytes)) => search.operation = string(bytes)?,
+                (3, Wire::Bytes(entry)) => {
                     let (mut key, mut value) = (String::new(), String::new());
                     for (number, field) in fields(entry)? {
                         match (number, field) {
-                            (1, Field::Bytes(bytes)) => key = string(bytes)?,
-                            (2, Field::Bytes(bytes)) => value = string(bytes)?,
+                            (1, Wire::Bytes(bytes)) => key = string(bytes)?,
+                            (2, Wire::Bytes(bytes)) => value = string(bytes)?,
                             _ => {}
                         }
                     }
                     search.tags.insert(key, value);
                 }
-                (4, Field::Bytes(time)) => search.start_us = micros(time),
-                (5, Field::Bytes(time)) => search.end_us = micros(time),
-                (6, Field::Bytes(time)) => search.min_duration = duration(time),
-                (7, Field::Bytes(time)) => search.max_duration = duration(time),
-                (8, Field::Number(depth)) => search.limit = i64::try_from(depth).ok()?,
+                (4, Wire::Bytes(time)) => search.start_us = micros(time),
+                (5, Wire::Bytes(time)) => search.end_us = micros(time),
+                (6, Wire::Bytes(time)) => search.min_duration = duration(time),
+                (7, Wire::Bytes(time)) => search.max_duration = duration(time),
+                (8, Wire::Varint(depth)) => search.limit = i64::try_from(depth).ok()?,
                 _ => {}
             }
         }
@@ -115,8 +73,8 @@ fn duration(message: &[u8]) -> Option<Duration> {
     let (mut seconds, mut nanos) = (0i64, 0i64);
     for (number, field) in fields(message)? {
         match (number, field) {
-            (1, Field::Number(n)) => seconds = n.cast_signed(),
-            (2, Field::Number(n)) => nanos = n.cast_signed(),
+            (1, Wire::Varint(n)) => seconds = n.cast_signed(),
+            (2, Wire::Varint(n)) => nanos = n.cast_signed(),
             _ => {}
         }
     }
@@ -128,7 +86,7 @@ fn duration(message: &[u8]) -> Option<Duration> {
 pub(super) fn services(names: &[String]) -> Vec<u8> {
     let mut out = Vec::new();
     for name in names {
-        put_bytes(&mut out, 1, name.as_bytes());
+        put_bytes_field(&mut out, 1, name.as_bytes());
     }
     out
 }
@@ -138,8 +96,8 @@ pub(super) fn operations(names: &[String]) -> Vec<u8> {
     let mut out = Vec::new();
     for name in names {
         let mut operation = Vec::new();
-        put_bytes(&mut operation, 1, name.as_bytes());
-        put_bytes(&mut out, 1, &operation);
+        put_bytes_field(&mut operation, 1, name.as_bytes());
+        put_bytes_field(&mut out, 1, &operation);
     }
     out
 }
@@ -151,18 +109,18 @@ mod tests {
     #[test]
     fn a_search_is_read_from_its_fields() {
         let mut query = Vec::new();
-        put_bytes(&mut query, 1, b"web");
-        put_bytes(&mut query, 2, b"get");
+        put_bytes_field(&mut query, 1, b"web");
+        put_bytes_field(&mut query, 2, b"get");
         let mut entry = Vec::new();
-        put_bytes(&mut entry, 1, b"k");
-        put_bytes(&mut entry, 2, b"v");
-        put_bytes(&mut query, 3, &entry);
+        put_bytes_field(&mut entry, 1, b"k");
+        put_bytes_field(&mut entry, 2, b"v");
+        put_bytes_field(&mut query, 3, &entry);
         // 1 second and 5 microseconds.
-        put_bytes(&mut query, 4, &[0x08, 1, 0x10, 0x88, 0x27]);
-        put_bytes(&mut query, 6, &[0x08, 2]);
+        put_bytes_field(&mut query, 4, &[0x08, 1, 0x10, 0x88, 0x27]);
+        put_bytes_field(&mut query, 6, &[0x08, 2]);
         query.extend([0x40, 7]);
         let mut message = Vec::new();
-        put_bytes(&mut message, 1, &query);
+        put_bytes_field(&mut message, 1, &query);
         let expected = Search {
             service: "web".to_owned(),
             operation: "get".to_owned(),

@@ -1,0 +1,162 @@
+//! An answer as it is written: within bounds, and for as long as somebody waits for it.
+
+use http::StatusCode;
+use sigyn_model::Span;
+use sigyn_model::codec::json_v2;
+use sigyn_store::{QueryFailed, Stop};
+
+use crate::reply::ApiError;
+
+/// What is held for one answer: spans as they are gathered, and then the text that is written of
+/// them. A screen shows less than a hundredth of it.
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnswerError {
+    #[error("the answer is larger than {} MiB: ask for fewer traces, or for a shorter time", bytes_max >> 20)]
+    TooLarge { bytes_max: u64 },
+    #[error(transparent)]
+    Query(QueryFailed),
+    #[error("cannot write the answer")]
+    Write(#[from] serde_json::Error),
+}
+
+impl From<QueryFailed> for AnswerError {
+    fn from(error: QueryFailed) -> Self {
+        match error {
+            QueryFailed::TooLarge { bytes_max } => Self::TooLarge { bytes_max },
+            error => Self::Query(error),
+        }
+    }
+}
+
+impl From<AnswerError> for ApiError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            // The server is well, and will say the same to the same question.
+            AnswerError::TooLarge { .. } => {
+                Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: error.to_string() }
+            }
+            AnswerError::Query(error) => Self::failed(error),
+            error => Self::failed(error),
+        }
+    }
+}
+
+/// Text that is written piece by piece, each a span or a trace.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    out: String,
+    bytes_max: usize,
+    stop: &'a Stop,
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(stop: &'a Stop) -> Self {
+        Self { out: String::new(), bytes_max: ANSWER_BYTES_MAX, stop }
+    }
+
+    /// Writes a piece, unless nobody waits for it any more or it has become too much.
+    pub(crate) fn write(&mut self, piece: impl FnOnce(&mut String)) -> Result<(), AnswerError> {
+        check(self.stop)?;
+        piece(&mut self.out);
+        within(self.out.len(), self.bytes_max)
+    }
+
+    /// A list of pieces.
+    pub(crate) fn list<T>(
+        &mut self,
+        pieces: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T) -> Result<(), AnswerError>,
+    ) -> Result<(), AnswerError> {
+        self.write(|out| out.push('['))?;
+        for (at, piece) in pieces.into_iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            write(self, piece)?;
+        }
+        self.write(|out| out.push(']'))
+    }
+
+    /// Spans of one trace, in Zipkin's JSON.
+    pub(crate) fn spans(&mut self, spans: &[Span]) -> Result<(), AnswerError> {
+        self.list(spans, |answer, span| answer.write(|out| json_v2::write_span(span, out)))
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.out
+    }
+}
+
+/// Whether somebody waits.
+pub(crate) fn check(stop: &Stop) -> Result<(), AnswerError> {
+    if stop.is_stopped() { Err(AnswerError::Query(QueryFailed::Stopped)) } else { Ok(()) }
+}
+
+/// Whether so much is no more than one answer may be.
+pub(crate) fn within(bytes: usize, bytes_max: usize) -> Result<(), AnswerError> {
+    match bytes > bytes_max {
+        true => Err(AnswerError::TooLarge { bytes_max: bytes_max as u64 }),
+        false => Ok(()),
+    }
+}
+
+/// Spans one by one, up to where nobody waits for them any more: what is made of them is then to be
+/// thrown away, as [`check`] says.
+pub(crate) fn while_wanted<'a>(
+    spans: impl IntoIterator<Item = &'a Span>,
+    stop: &Stop,
+) -> impl Iterator<Item = &'a Span> {
+    spans.into_iter().take_while(|_| !stop.is_stopped())
+}
+
+#[cfg(test)]
+mod tests {
+    use sigyn_model::{SpanId, TraceId};
+
+    use super::*;
+
+    fn spans(n: u64) -> Vec<Span> {
+        let ids = (1..=n).map(|id| (format!("{id:x}"), format!("{id:x}")));
+        let ids = ids.map(|(trace, id)| {
+            Span::new(TraceId::parse(&trace).unwrap(), SpanId::parse(&id).unwrap())
+        });
+        ids.collect()
+    }
+
+    #[test]
+    fn what_is_written_is_a_list() {
+        let check = |n| {
+            let (spans, stop) = (spans(n), Stop::default());
+            let mut answer = Answer::new(&stop);
+            answer.spans(&spans).unwrap();
+            assert_eq!(answer.finish(), json_v2::encode_list(&spans));
+        };
+        check(0);
+        check(1);
+        check(3);
+    }
+
+    #[test]
+    fn writing_ends_where_it_becomes_too_much() {
+        let (spans, stop) = (spans(1_000), Stop::default());
+        let mut answer = Answer { bytes_max: 1_000, ..Answer::new(&stop) };
+        let error = ApiError::from(answer.spans(&spans).unwrap_err());
+        assert_eq!(error.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(error.message.starts_with("the answer is larger than"), "{}", error.message);
+        assert!(answer.finish().len() < 1_100);
+    }
+
+    #[test]
+    fn writing_ends_where_nobody_waits() {
+        let (spans, stop) = (spans(3), Stop::default());
+        let mut answer = Answer::new(&stop);
+        answer.spans(&spans[..1]).unwrap();
+        assert_eq!(while_wanted(&spans, &stop).count(), 3);
+        stop.stop();
+        assert!(matches!(answer.spans(&spans), Err(AnswerError::Query(QueryFailed::Stopped))));
+        assert_eq!(while_wanted(&spans, &stop).count(), 0);
+    }
+}
