@@ -91,7 +91,10 @@ pub(super) fn detect(body: &[u8], name: &str) -> Option<ImportFormat> {
 fn detect_json(text: &str) -> Option<ImportFormat> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     let mut value = values.next()?.ok()?;
-    while value.get().starts_with('[') {
+    for _ in 0..LISTS_DEEP_MAX {
+        if !value.get().starts_with('[') {
+            break;
+        }
         let list: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
         match list.first() {
             Some(first) => value = first,
@@ -125,7 +128,7 @@ fn once<'a>(error: ContentError) -> Parts<'a> {
 /// The pieces of one JSON value, which stands at a place.
 fn json(format: ImportFormat, value: &RawValue, at: usize) -> Parts<'_> {
     let mut objects = Vec::new();
-    if !collect(value, &mut objects) {
+    if !collect(value, LISTS_DEEP_MAX, &mut objects) {
         return once(ContentError::Other { at, wanted: "an object or a list of objects" });
     }
     let part: fn(&[&RawValue]) -> Part = match format {
@@ -143,14 +146,19 @@ fn json(format: ImportFormat, value: &RawValue, at: usize) -> Parts<'_> {
     )
 }
 
+/// Lists in lists: Zipkin's answers have two, and a file of such answers three. Each level is read
+/// once more.
+const LISTS_DEEP_MAX: usize = 3;
+
 /// All objects of a list, or of a list of lists. False if there is something else.
-fn collect<'a>(value: &'a RawValue, objects: &mut Vec<&'a RawValue>) -> bool {
+fn collect<'a>(value: &'a RawValue, deep_max: usize, objects: &mut Vec<&'a RawValue>) -> bool {
     if value.get().starts_with('{') {
         objects.push(value);
         return true;
     }
+    let Some(deeper_max) = deep_max.checked_sub(1) else { return false };
     let list: Result<Vec<&RawValue>, _> = serde_json::from_str(value.get());
-    list.is_ok_and(|list| list.into_iter().all(|value| collect(value, objects)))
+    list.is_ok_and(|list| list.into_iter().all(|value| collect(value, deeper_max, objects)))
 }
 
 fn part_of_v1(listed: &[&RawValue]) -> Part {
@@ -263,6 +271,8 @@ mod tests {
         check(b"hello", "", None);
         check(b"{\"hello\":1}", "", None);
         check(b"", "", None);
+        check(&[b'['; 100_000], "", None);
+        check(&[vec![b'['; 100], vec![b']'; 100]].concat(), "", None);
     }
 
     #[test]
@@ -277,6 +287,8 @@ mod tests {
         check(format!("[{span},{{\"traceId\":\"1\"}}]"), (1, 1, 0));
         check(format!("[{span}] [7] [{span}]"), (2, 0, 1));
         check(format!("[{span}] [{span}"), (1, 0, 1));
+        check(format!("[[[{span}]]]"), (1, 0, 0));
+        check(format!("[{span}] [[[[{span}]]]]"), (1, 0, 1));
     }
 
     #[test]

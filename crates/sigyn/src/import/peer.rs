@@ -71,6 +71,10 @@ impl Peer {
         match self.ask("GET", path, &headers, &Bytes::new()).await {
             Ok(answer) => self.unpacked(&answer).map(Some),
             Err(PeerError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            // It knows by itself that the answer would be too large.
+            Err(PeerError::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, .. }) => {
+                Err(PeerError::TooLarge)
+            }
             Err(error) => Err(error),
         }
     }

@@ -11,7 +11,7 @@ use crate::query::time::count;
 const REASONS_MAX: usize = 20;
 const OTHER_REASONS: &str = "other reasons";
 
-/// Every span that is found ends up in exactly one of `stored`, `there` and `refused`.
+/// Every span that is found ends up in exactly one of `stored`, `there`, `unkept` and `refused`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Tally {
@@ -20,10 +20,14 @@ pub(super) struct Tally {
     pub(super) spans: u64,
     pub(super) stored: u64,
     pub(super) there: u64,
+    /// Spans that the tracer took, and of whose traces it has nothing: those that its sampling leaves out.
+    pub(super) unkept: u64,
     pub(super) refused: u64,
     pub(super) reasons: BTreeMap<String, u64>,
     /// Spans that were listed once more, word for word. Not counted among the others.
     pub(super) repeated: u64,
+    /// Traces of which the tracer has too much to compare with: their spans are sent whatever it has.
+    pub(super) uncompared: u64,
     /// Windows that may hold more than was found.
     pub(super) partial: u64,
     /// Files, or parts of them, that could not be read.
@@ -40,7 +44,7 @@ impl Tally {
 
     /// Whether everything that is there to be found is where it belongs.
     pub(super) fn is_complete(&self) -> bool {
-        self.refused == 0 && self.partial == 0 && self.unread == 0
+        self.refused == 0 && self.unkept == 0 && self.partial == 0 && self.unread == 0
     }
 
     /// For one line.
@@ -70,12 +74,20 @@ impl Tally {
         );
         row(if dry { "to be stored" } else { "stored" }, spans(self.stored));
         row("already there", spans(self.there));
+        if self.unkept > 0 {
+            let why = "taken and left out again: is COLLECTOR_SAMPLE_RATE set there?";
+            row("not kept", format!("{}, {why}", spans(self.unkept)));
+        }
         row("refused", spans(self.refused));
         for (reason, spans) in &self.reasons {
             row("", format!("{}: {reason}", count(*spans)));
         }
         if self.repeated > 0 {
             row("repeated", format!("{}, each counted once", spans(self.repeated)));
+        }
+        if self.uncompared > 0 {
+            let why = "too large to compare, sent whatever is there";
+            row("uncompared", format!("{} traces, {why}", count(self.uncompared)));
         }
         if self.partial > 0 {
             row("incomplete", format!("{} windows may hold more", count(self.partial)));

@@ -1,6 +1,7 @@
 //! The tracer that spans go to: asked first what it has, and sent only what it has not.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::StatusCode;
@@ -17,6 +18,24 @@ const IDS_PER_QUESTION: usize = 100;
 /// A body of spans is no larger, before compression; one span is sent alone if it is.
 const BODY_BYTES_MAX: usize = 4 << 20;
 const BODY_SPANS_MAX: usize = 10_000;
+/// How often a tracer is asked for what it has just taken, and the wait in between: a Zipkin stores
+/// a little later.
+const LOOKS_MAX: u32 = 4;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What a tracer has.
+#[derive(Debug, Default)]
+struct Known {
+    /// Spans in their normal form.
+    spans: HashSet<String>,
+    /// By the right half of their ids, which is all that some tracers go by.
+    traces: HashSet<u64>,
+    /// Traces of which nothing more is known than that they are there.
+    too_large: u64,
+}
+
+/// How many spans of each trace a tracer took.
+type Taken = HashMap<TraceId, u64>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Tracer {
@@ -42,20 +61,21 @@ impl Tracer {
         for reason in &refused {
             tally.refuse(1, reason);
         }
-        let there = self.known(&items).await?;
+        let there = self.known(items.iter().map(|item| item.trace_id)).await?;
+        tally.uncompared += there.too_large;
         let mut seen: HashSet<String> = HashSet::new();
         let (mut zipkin, mut otlp) = (Vec::new(), Vec::new());
-        for Item { normal, payload, .. } in items {
+        for Item { normal, payload, trace_id } in items {
             if seen.contains(&normal) {
                 tally.repeated += 1;
                 continue;
             }
             tally.spans += 1;
-            if there.contains(&normal) {
+            if there.spans.contains(&normal) {
                 tally.there += 1;
             } else {
                 match payload {
-                    Payload::Zipkin(raw) => zipkin.push(raw),
+                    Payload::Zipkin(raw) => zipkin.push((trace_id, raw)),
                     Payload::Otlp(span) => otlp.push(*span),
                 }
             }
@@ -65,36 +85,63 @@ impl Tracer {
             tally.stored += (zipkin.len() + otlp.len()) as u64;
             return Ok(());
         }
-        for batch in batches(&zipkin, |raw| raw.get().len()) {
-            self.send_zipkin(batch, tally).await?;
+        let mut taken = Taken::default();
+        for batch in batches(&zipkin, |(_, raw)| raw.get().len()) {
+            self.send_zipkin(batch, &mut taken, tally).await?;
         }
         for batch in batches(&otlp, otlp::size_hint) {
-            self.send_otlp(batch, tally).await?;
+            self.send_otlp(batch, &mut taken, tally).await?;
         }
+        self.verify(taken, tally).await
+    }
+
+    /// Asks for what was taken. A tracer that samples says yes to every span and keeps some traces.
+    async fn verify(&self, mut taken: Taken, tally: &mut Tally) -> anyhow::Result<()> {
+        let mut looks = 1;
+        while !taken.is_empty() {
+            let there = self.known(taken.keys().copied()).await?.traces;
+            taken.retain(|trace_id, _| !there.contains(&trace_id.low()));
+            // Where traces were left out before, these were, too.
+            if taken.is_empty() || looks == LOOKS_MAX || tally.unkept > 0 {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            looks += 1;
+        }
+        let unkept: u64 = taken.values().sum();
+        tally.stored -= unkept;
+        tally.unkept += unkept;
         Ok(())
     }
 
-    /// The normal forms of all spans that the tracer has of these traces.
-    async fn known(&self, items: &[Item]) -> anyhow::Result<HashSet<String>> {
+    /// What the tracer has of these traces.
+    async fn known(&self, ids: impl Iterator<Item = TraceId>) -> anyhow::Result<Known> {
         let mut seen = HashSet::new();
-        let ids = items.iter().map(|item| item.trace_id).filter(|id| seen.insert(*id));
-        let ids: Vec<TraceId> = ids.collect();
-        let mut known = HashSet::new();
+        let ids: Vec<TraceId> = ids.filter(|id| seen.insert(*id)).collect();
+        let mut known = Known::default();
         let mut questions: Vec<&[TraceId]> = ids.chunks(IDS_PER_QUESTION).collect();
         while let Some(ids) = questions.pop() {
             let body = match self.ask_for(ids).await {
                 Ok(Some(body)) => body,
                 Ok(None) => continue,
-                Err(PeerError::TooLarge) if ids.len() > 1 => {
-                    let (left, right) = ids.split_at(ids.len() / 2);
-                    questions.extend([left, right]);
+                Err(PeerError::TooLarge) => {
+                    if let [id] = ids {
+                        // What is sent twice is stored once all the same.
+                        known.traces.insert(id.low());
+                        known.too_large += 1;
+                    } else {
+                        let (left, right) = ids.split_at(ids.len() / 2);
+                        questions.extend([left, right]);
+                    }
                     continue;
                 }
                 Err(error) => return Err(error).context("cannot ask the tracer what it has"),
             };
             let traces = read_traces(&body).context("cannot read what the tracer has")?;
-            let items = traces.into_iter().flat_map(|trace| trace.part.items);
-            known.extend(items.map(|item| item.normal));
+            for item in traces.into_iter().flat_map(|trace| trace.part.items) {
+                known.traces.insert(item.trace_id.low());
+                known.spans.insert(item.normal);
+            }
         }
         Ok(known)
     }
@@ -115,21 +162,36 @@ impl Tracer {
         Ok(Some([b"[", &trace[..], b"]"].concat()))
     }
 
-    async fn send_zipkin(&self, spans: &[Box<RawValue>], tally: &mut Tally) -> anyhow::Result<()> {
+    async fn send_zipkin(
+        &self,
+        spans: &[(TraceId, Box<RawValue>)],
+        taken: &mut Taken,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
         // What is refused as a whole is sent in halves, until a bad span stands alone.
         let mut left = vec![spans];
         while let Some(spans) = left.pop() {
-            let list: Vec<&RawValue> = spans.iter().map(AsRef::as_ref).collect();
+            let list: Vec<&RawValue> = spans.iter().map(|(_, raw)| raw.as_ref()).collect();
             let body = joined(&list);
             match self.peer.post("/api/v2/spans", "application/json", body.as_bytes()).await {
-                Ok(_) => tally.stored += spans.len() as u64,
+                Ok(_) => {
+                    tally.stored += spans.len() as u64;
+                    for (trace_id, _) in spans {
+                        *taken.entry(*trace_id).or_insert(0) += 1;
+                    }
+                }
                 Err(error) => halve(spans, error, &mut left, tally)?,
             }
         }
         Ok(())
     }
 
-    async fn send_otlp(&self, spans: &[Span], tally: &mut Tally) -> anyhow::Result<()> {
+    async fn send_otlp(
+        &self,
+        spans: &[Span],
+        taken: &mut Taken,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
         let mut left = vec![spans];
         while let Some(spans) = left.pop() {
             let body = otlp::encode(spans);
@@ -140,6 +202,11 @@ impl Tracer {
                     let refused = refused.min(sent);
                     if refused > 0 {
                         tally.refuse(refused, &reason);
+                    } else {
+                        // Which of them are refused, an answer does not say.
+                        for span in spans {
+                            *taken.entry(span.trace_id).or_insert(0) += 1;
+                        }
                     }
                     tally.stored += sent - refused;
                 }

@@ -1,5 +1,6 @@
 //! `sigyn import` from a Zipkin that is made for the test, with every habit that Zipkins have.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{Path as At, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
@@ -258,9 +259,20 @@ fn a_busy_tracer_is_waited_for() {
             }
         }
     };
+    // Of every trace it has something, though not what is sent.
+    let span = |id: &str| format!("{{\"traceId\":\"{id}\",\"id\":\"abc\"}}");
+    let known = async move |Query(asked): Query<HashMap<String, String>>| {
+        let traces: Vec<String> =
+            asked["traceIds"].split(',').map(|id| format!("[{}]", span(id))).collect();
+        format!("[{}]", traces.join(","))
+    };
     let tracer = Router::new()
         .route("/api/v2/services", get(async || "[]"))
-        .route("/api/v2/traceMany", get(async || "[]"))
+        .route("/api/v2/traceMany", get(known))
+        .route(
+            "/api/v2/trace/{id}",
+            get(async move |At(id): At<String>| format!("[{}]", span(&id))),
+        )
         .route("/api/v2/spans", post(take));
     let tracer = Serving::start(tracer);
     let zipkin = Zipkin::of(traces()).start();
@@ -269,6 +281,44 @@ fn a_busy_tracer_is_waited_for() {
     assert!(says(&output, "stored", "104 spans"), "{}", text(&output));
     assert!(text(&output).contains("answers 503 Service Unavailable: trying again in 1000 ms"));
     assert!(taken.lock().unwrap().len() > 3);
+}
+
+#[test]
+fn what_a_tracer_leaves_out_again_is_not_counted_as_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start_in(folder.path(), &[], &[("COLLECTOR_SAMPLE_RATE", "0")]);
+    let file = folder.path().join("spans.json");
+    let spans = json!([
+        {"traceId": "1", "id": "1"}, {"traceId": "1", "id": "2"}, {"traceId": "2", "id": "1", "debug": true},
+    ]);
+    std::fs::write(&file, spans.to_string()).unwrap();
+    let mut command = command();
+    command.args(["import", "--to", &tracer.address.to_string()]).arg(&file);
+    let output = command.env_remove("http_proxy").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(says(&output, "stored", "1 spans"), "{}", text(&output));
+    assert!(says(&output, "not kept", "2 spans"), "{}", text(&output));
+}
+
+#[test]
+fn a_trace_that_is_too_large_to_compare_with_does_not_stop_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let too_large = async || StatusCode::PAYLOAD_TOO_LARGE;
+    let tracer = Router::new()
+        .route("/api/v2/services", get(async || "[]"))
+        .route("/api/v2/traceMany", get(too_large))
+        .route("/api/v2/trace/{id}", get(too_large))
+        .route("/api/v2/spans", post(async || StatusCode::ACCEPTED));
+    let tracer = Serving::start(tracer);
+    let file = folder.path().join("spans.json");
+    let spans = json!([{"traceId": "1", "id": "1"}, {"traceId": "2", "id": "1"}]);
+    std::fs::write(&file, spans.to_string()).unwrap();
+    let mut command = command();
+    command.args(["import", "--to", &tracer.address.to_string()]).arg(&file);
+    let output = command.env_remove("http_proxy").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(says(&output, "stored", "2 spans"), "{}", text(&output));
+    assert!(says(&output, "uncompared", "2 traces"), "{}", text(&output));
 }
 
 #[test]
