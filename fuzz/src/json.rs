@@ -99,7 +99,7 @@ fn value(body: &[u8], more: bool) -> Result<Json, Trouble> {
     let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Json>();
     match values.next() {
         None => Err(Trouble::Bad("nothing".into())),
-        Some(Ok(_)) if !more && !text[values.byte_offset()..].trim_ascii().is_empty() => {
+        Some(Ok(_)) if !more && !is_blank(&text[values.byte_offset()..]) => {
             bad("more than one value")
         }
         Some(Ok(value)) => Ok(value),
@@ -111,6 +111,11 @@ fn value(body: &[u8], more: bool) -> Result<Json, Trouble> {
             Err(if open { Trouble::Unclear } else { Trouble::Bad(text) })
         }
     }
+}
+
+/// Whether nothing stands there but what JSON calls white space.
+fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
 }
 
 pub(crate) fn bad<T>(what: impl Into<String>) -> Result<T, Trouble> {
