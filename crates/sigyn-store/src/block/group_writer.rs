@@ -213,9 +213,13 @@ impl<'a> GroupBuilder<'a> {
         if keys_repeat {
             // Only spans that came through none of our codecs.
             let bare = Span { resource: None, ..span.clone() };
-            added.extend(AddedTag::all_of(&bare));
-            added.iter_mut().for_each(|added| added.summarize(summary));
-            added.truncate(RESOURCE_TAGS_MAX);
+            for (key, value) in bare.zipkin_tags() {
+                summary.add(key, &value);
+                if added.len() < RESOURCE_TAGS_MAX {
+                    let (key, value) = (key.into(), value.as_ref().into());
+                    added.push(AddedTag { key, value, is_summarized: true });
+                }
+            }
         } else {
             let tags = shared.scope_tags(span);
             added.extend(tags.iter().filter(|added| !is_own(added.key.data())).cloned());
