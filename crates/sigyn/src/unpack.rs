@@ -1,7 +1,8 @@
 //! Packed bodies to plain ones, in one go each, bounded by what they really become.
 //!
 //! What a body says of its size is a hint and no more: a buffer of about that size is tried first, and a
-//! larger one if that was too little, up to the limit. Each size is asked for before it is taken.
+//! larger one if that was too little, up to the limit. Whoever counts memory goes from one size to the
+//! next himself.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::{DecompressionError, Decompressor};
@@ -24,12 +25,14 @@ pub(crate) enum UnpackError {
     Broken { encoding: &'static str },
     #[error("the body unpacks to more than {limit} bytes")]
     TooLarge { limit: usize },
-    #[error("there is no room to unpack the body")]
-    NoRoom,
 }
 
-/// Asked before so many bytes are taken in all.
-pub(crate) type Room<'a> = &'a mut dyn FnMut(usize) -> Result<(), UnpackError>;
+/// What a buffer was too small for, or what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    TooSmall,
+    Broken,
+}
 
 impl Encoding {
     /// HTTP's and gRPC's names, one at a time.
@@ -52,7 +55,7 @@ impl Encoding {
         }
     }
 
-    fn broken(self) -> UnpackError {
+    pub(crate) fn broken(self) -> UnpackError {
         UnpackError::Broken { encoding: self.as_str() }
     }
 }
@@ -62,46 +65,57 @@ pub(crate) fn unpack(
     encoding: Encoding,
     body: &[u8],
     limit: usize,
-    room: Room<'_>,
 ) -> Result<Option<Vec<u8>>, UnpackError> {
-    match encoding {
-        Encoding::Identity if body.len() > limit => Err(UnpackError::TooLarge { limit }),
-        Encoding::Identity => Ok(None),
-        Encoding::Gzip => gzip(body, limit, room).map(Some),
-        Encoding::Deflate => deflate(body, limit, room).map(Some),
-        Encoding::Zstd => zstd(body, limit, room).map(Some),
+    if encoding == Encoding::Identity {
+        return if body.len() > limit { Err(UnpackError::TooLarge { limit }) } else { Ok(None) };
     }
-}
-
-/// What a buffer was too small for, or what is wrong.
-enum Attempt {
-    TooSmall,
-    Broken,
-}
-
-/// Tries larger and larger buffers.
-fn grow(
-    encoding: Encoding,
-    first: usize,
-    limit: usize,
-    room: Room<'_>,
-    mut attempt: impl FnMut(usize) -> Result<Vec<u8>, Attempt>,
-) -> Result<Vec<u8>, UnpackError> {
-    let mut size = first.clamp(1, limit);
+    let mut size = first_size(encoding, body, limit);
     loop {
-        room(size)?;
-        match attempt(size) {
-            Ok(unpacked) => return Ok(unpacked),
+        match attempt(encoding, body, size) {
+            Ok(unpacked) => return Ok(Some(unpacked)),
             Err(Attempt::Broken) => return Err(encoding.broken()),
-            Err(Attempt::TooSmall) if size == limit => return Err(UnpackError::TooLarge { limit }),
-            Err(Attempt::TooSmall) => size = size.saturating_mul(4).min(limit),
+            Err(Attempt::TooSmall) => {
+                size = next_size(size, limit).ok_or(UnpackError::TooLarge { limit })?;
+            }
         }
     }
 }
 
-/// Four times a body's size is about what spans become.
-fn guess(body: &[u8]) -> usize {
-    body.len().saturating_mul(4).max(1 << 10)
+/// What a body says of its size is believed up to so many times the guess. Beyond that, it has to be
+/// found out: a few bytes that claim to be many MiB must not take them.
+const TOLD_RATIO_MAX: usize = 16;
+
+/// The size of the buffer that is tried first: what the body says, as far as that is likely.
+pub(crate) fn first_size(encoding: Encoding, body: &[u8], limit: usize) -> usize {
+    let told = match encoding {
+        // A buffer that is full to the last byte is taken as too small.
+        Encoding::Gzip => body.last_chunk().map(|size| u32::from_le_bytes(*size) as usize + 1),
+        Encoding::Zstd => zstd_safe::get_frame_content_size(body)
+            .ok()
+            .flatten()
+            .and_then(|size| usize::try_from(size).ok()),
+        Encoding::Identity | Encoding::Deflate => None,
+    };
+    // Four times a body's size is about what spans become.
+    let guess = body.len().saturating_mul(4).max(1 << 10);
+    let believed = guess.saturating_mul(TOLD_RATIO_MAX);
+    told.filter(|told| (2..=believed).contains(told)).unwrap_or(guess).clamp(1, limit)
+}
+
+/// The size after one that was too small, if there is one.
+pub(crate) fn next_size(size: usize, limit: usize) -> Option<usize> {
+    (size < limit).then(|| size.saturating_mul(4).min(limit))
+}
+
+/// Unpacks into a buffer of `size` bytes.
+pub(crate) fn attempt(encoding: Encoding, body: &[u8], size: usize) -> Result<Vec<u8>, Attempt> {
+    match encoding {
+        Encoding::Identity if body.len() > size => Err(Attempt::TooSmall),
+        Encoding::Identity => Ok(body.to_vec()),
+        Encoding::Gzip => gzip(body, size),
+        Encoding::Deflate => deflate(body, size),
+        Encoding::Zstd => zstd(body, size),
+    }
 }
 
 /// `inflate` into a buffer of `size` bytes.
@@ -121,30 +135,18 @@ fn inflated(
 }
 
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
-/// No deflate stream becomes more than this times its size.
-const DEFLATE_RATIO_MAX: usize = 1032;
 
-fn gzip(body: &[u8], limit: usize, room: Room<'_>) -> Result<Vec<u8>, UnpackError> {
+fn gzip(body: &[u8], size: usize) -> Result<Vec<u8>, Attempt> {
     // The fast way reads the first member alone. It is also strict about the end of it, which Zipkin
     // is not.
     let (head, rest) = body.split_at(body.len().min(GZIP_MAGIC.len()));
-    let is_one_member = head == GZIP_MAGIC && memchr::memmem::find(rest, &GZIP_MAGIC).is_none();
-    if is_one_member {
-        let told = body.last_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
-        let first = match told {
-            // A buffer that is full to the last byte is taken as too small.
-            1.. if told <= body.len().saturating_mul(DEFLATE_RATIO_MAX) => told + 1,
-            _ => guess(body),
-        };
-        let mut decompressor = Decompressor::new();
-        let unpacked = grow(Encoding::Gzip, first, limit, room, |size| {
-            inflated(size, |out| decompressor.gzip_decompress(body, out))
-        });
-        if !matches!(unpacked, Err(UnpackError::Broken { .. })) {
+    if head == GZIP_MAGIC && memchr::memmem::find(rest, &GZIP_MAGIC).is_none() {
+        let unpacked = inflated(size, |out| Decompressor::new().gzip_decompress(body, out));
+        if !matches!(unpacked, Err(Attempt::Broken)) {
             return unpacked;
         }
     }
-    grow(Encoding::Gzip, guess(body), limit, room, |size| gzip_members(body, size))
+    gzip_members(body, size)
 }
 
 /// All members. The checksum at the end of the last may be missing, and what follows is not looked at.
@@ -198,17 +200,10 @@ fn gzip_head(body: &[u8]) -> Option<&[u8]> {
     if flags & CHECKSUM != 0 { rest.get(2..) } else { Some(rest) }
 }
 
-fn deflate(body: &[u8], limit: usize, room: Room<'_>) -> Result<Vec<u8>, UnpackError> {
+fn deflate(body: &[u8], size: usize) -> Result<Vec<u8>, Attempt> {
     let mut decompressor = Decompressor::new();
-    let with_head = grow(Encoding::Deflate, guess(body), limit, room, |size| {
-        inflated(size, |out| decompressor.zlib_decompress(body, out))
-    });
-    match with_head {
-        Err(UnpackError::Broken { .. }) => {
-            grow(Encoding::Deflate, guess(body), limit, room, |size| {
-                inflated(size, |out| decompressor.deflate_decompress(body, out))
-            })
-        }
+    match inflated(size, |out| decompressor.zlib_decompress(body, out)) {
+        Err(Attempt::Broken) => inflated(size, |out| decompressor.deflate_decompress(body, out)),
         unpacked => unpacked,
     }
 }
@@ -216,18 +211,13 @@ fn deflate(body: &[u8], limit: usize, room: Room<'_>) -> Result<Vec<u8>, UnpackE
 /// The library's code for a buffer that is too small: `ZSTD_error_dstSize_tooSmall`, negative.
 const ZSTD_TOO_SMALL: usize = 0usize.wrapping_sub(70);
 
-fn zstd(body: &[u8], limit: usize, room: Room<'_>) -> Result<Vec<u8>, UnpackError> {
-    let told = zstd_safe::get_frame_content_size(body).ok().flatten();
-    let told = told.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= limit);
-    let mut context = DCtx::create();
-    grow(Encoding::Zstd, told.unwrap_or_else(|| guess(body)), limit, room, |size| {
-        let mut unpacked = Vec::with_capacity(size);
-        match context.decompress(&mut unpacked, body) {
-            Ok(_) => Ok(unpacked),
-            Err(ZSTD_TOO_SMALL) => Err(Attempt::TooSmall),
-            Err(_) => Err(Attempt::Broken),
-        }
-    })
+fn zstd(body: &[u8], size: usize) -> Result<Vec<u8>, Attempt> {
+    let mut unpacked = Vec::with_capacity(size);
+    match DCtx::create().decompress(&mut unpacked, body) {
+        Ok(_) => Ok(unpacked),
+        Err(ZSTD_TOO_SMALL) => Err(Attempt::TooSmall),
+        Err(_) => Err(Attempt::Broken),
+    }
 }
 
 #[cfg(test)]
@@ -268,7 +258,7 @@ mod tests {
     const LIMIT: usize = 1 << 20;
 
     fn unpacked(encoding: Encoding, body: &[u8]) -> Result<Vec<u8>, UnpackError> {
-        unpack(encoding, body, LIMIT, &mut |_| Ok(())).map(|unpacked| unpacked.unwrap())
+        unpack(encoding, body, LIMIT).map(|unpacked| unpacked.unwrap())
     }
 
     #[test]
@@ -285,7 +275,7 @@ mod tests {
                 assert!(unpacked(encoding, &body).unwrap() == plain, "{encoding:?} of {size}");
             }
         }
-        assert_eq!(unpack(Encoding::Identity, b"ab", 2, &mut |_| Ok(())), Ok(None));
+        assert_eq!(unpack(Encoding::Identity, b"ab", 2), Ok(None));
     }
 
     #[test]
@@ -357,14 +347,26 @@ mod tests {
             (Encoding::Zstd, zstd_stream_of(&plain)),
         ] {
             assert_eq!(unpacked(encoding, &body), Err(UnpackError::TooLarge { limit: LIMIT }));
-            let mut asked = Vec::new();
-            let refused = unpack(encoding, &body, LIMIT, &mut |bytes| {
-                asked.push(bytes);
-                Err(UnpackError::NoRoom)
-            });
-            assert_eq!((refused, asked.len()), (Err(UnpackError::NoRoom), 1));
-            assert!(asked[0] <= LIMIT);
+            assert!(first_size(encoding, &body, LIMIT) <= LIMIT);
         }
+    }
+
+    #[test]
+    fn what_a_body_says_of_its_size_is_believed_within_reason() {
+        let check = |encoding, body: &[u8], expected: usize| {
+            let first = first_size(encoding, body, 100 << 20);
+            assert_eq!(first, expected, "{encoding:?} of {} bytes", body.len());
+        };
+        let plain = vec![0; 10_000];
+        check(Encoding::Gzip, &gzip_of(&plain), 10_001);
+        check(Encoding::Zstd, &zstd_of(&plain), 10_000);
+        check(Encoding::Zstd, &zstd_stream_of(&plain), 1 << 10);
+        check(Encoding::Deflate, &zlib_of(&plain), 1 << 10);
+        // Heads of some bytes that say 90 MiB.
+        let claim = u32::to_le_bytes(90 << 20);
+        check(Encoding::Zstd, &[&b"\x28\xb5\x2f\xfd\xa0"[..], &claim].concat(), 1 << 10);
+        check(Encoding::Gzip, &[&gzip_of(b"ab")[..], &claim].concat(), 1 << 10);
+        check(Encoding::Gzip, b"", 1 << 10);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refusal::Refusal;
+use super::{Cause, refusal::Refusal};
 
 /// How long a message waits for memory before its sender is asked to come back.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -14,41 +14,65 @@ const PIECE_BYTES: usize = 1 << 10;
 
 /// Bodies of one connection that arrive at once. Further ones wait on the other side.
 const ARRIVING_MAX: usize = 8;
-/// What the messages of one connection may take while they are decoded and stored: as much as the
-/// largest of all messages.
-const CONNECTION_BYTES_MAX: usize = 256 << 20;
+/// How long a body waits for those before it: as long as they may take.
+const TURN_TIMEOUT: Duration = Duration::from_secs(11);
+/// What the messages of one connection may take while they are unpacked, decoded and stored: as much as
+/// the largest of all messages, 100 MiB and its spans.
+const CONNECTION_BYTES_MAX: usize = 356 << 20;
 
 /// Bytes that are there for all messages at one stage.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget(Arc<Semaphore>);
+pub(crate) struct Budget {
+    free: Arc<Semaphore>,
+    /// What is said of whoever finds no room.
+    full: Cause,
+}
 
 /// Bytes that nobody else has; given back when they are dropped.
 #[derive(Debug)]
 pub(crate) struct Held(OwnedSemaphorePermit);
 
+impl Held {
+    /// A part of it; the other one stays. `None` if there is less than that.
+    pub(crate) fn split(&mut self, bytes: usize) -> Option<Self> {
+        self.0.split(bytes / PIECE_BYTES).map(Self)
+    }
+}
+
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / PIECE_BYTES)))
+    pub(crate) fn new(bytes: usize, full: Cause) -> Self {
+        Self { free: Arc::new(Semaphore::new(bytes / PIECE_BYTES)), full }
     }
 
     /// Waits for memory, within reason.
     pub(crate) async fn hold(&self, bytes: usize) -> Result<Held, Refusal> {
-        let held = Arc::clone(&self.0).acquire_many_owned(pieces(bytes));
+        let held = Arc::clone(&self.free).acquire_many_owned(pieces(bytes));
         match tokio::time::timeout(TIMEOUT, held).await {
             Ok(Ok(held)) => Ok(Held(held)),
-            _ => Err(Refusal::overloaded()),
+            _ => Err(Refusal::overloaded(self.full)),
         }
     }
 
     /// Memory that is there now, or none.
     pub(crate) fn try_hold(&self, bytes: usize) -> Option<Held> {
-        Arc::clone(&self.0).try_acquire_many_owned(pieces(bytes)).ok().map(Held)
+        Arc::clone(&self.free).try_acquire_many_owned(pieces(bytes)).ok().map(Held)
     }
 }
 
-impl Held {
-    pub(crate) fn add(&mut self, more: Self) {
-        self.0.merge(more.0);
+/// What small messages and large ones have, each for themselves: however many large ones wait, a small
+/// one finds its place.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes<T> {
+    pub(super) small: T,
+    pub(super) large: T,
+    /// The most that a small one takes.
+    pub(super) small_max: usize,
+}
+
+impl<T> Lanes<T> {
+    /// The lane of whoever takes so many bytes.
+    pub(super) fn of(&self, bytes: usize) -> &T {
+        if bytes <= self.small_max { &self.small } else { &self.large }
     }
 }
 
@@ -63,13 +87,16 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new() -> Self {
         let arriving = Arc::new(Semaphore::new(ARRIVING_MAX));
-        Self { arriving, working: Budget::new(CONNECTION_BYTES_MAX) }
+        Self { arriving, working: Budget::new(CONNECTION_BYTES_MAX, Cause::Connection) }
     }
 
     /// Waits until another body of this connection may arrive.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        Arc::clone(&self.arriving).acquire_owned().await.ok()
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = Arc::clone(&self.arriving).acquire_owned();
+        match tokio::time::timeout(TURN_TIMEOUT, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::overloaded(Cause::Connection)),
+        }
     }
 
     pub(super) async fn hold(&self, bytes: usize) -> Result<Held, Refusal> {
@@ -84,17 +111,28 @@ fn pieces(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::Cause;
 
     #[tokio::test(start_paused = true)]
     async fn memory_is_bounded_waited_for_and_given_back() {
-        let budget = Budget::new(10 * PIECE_BYTES);
-        let mut first = budget.hold(4 * PIECE_BYTES).await.unwrap();
-        first.add(budget.try_hold(PIECE_BYTES + 1).unwrap());
+        let budget = Budget::new(10 * PIECE_BYTES, Cause::Working);
+        let first = budget.hold(4 * PIECE_BYTES).await.unwrap();
+        let second = budget.try_hold(PIECE_BYTES + 1).unwrap();
         assert!(budget.try_hold(5 * PIECE_BYTES).is_none());
         let refused = budget.hold(5 * PIECE_BYTES).await.unwrap_err();
-        assert_eq!(refused.cause, Cause::Overloaded);
-        drop(first);
+        assert_eq!(refused.cause, Cause::Working);
+        drop((first, second));
         assert!(budget.hold(10 * PIECE_BYTES).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_does_not_wait_for_ever_for_its_own_bodies() {
+        let connection = Connection::new();
+        let mut turns = Vec::new();
+        for _ in 0..ARRIVING_MAX {
+            turns.push(connection.turn().await.unwrap());
+        }
+        assert_eq!(connection.turn().await.unwrap_err().cause, Cause::Connection);
+        turns.pop();
+        assert!(connection.turn().await.is_ok());
     }
 }

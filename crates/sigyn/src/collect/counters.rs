@@ -50,22 +50,42 @@ pub(crate) enum Cause {
     Malformed,
     /// It did not arrive in time.
     Timeout,
-    /// Over a budget of memory. The sender may come again.
-    Overloaded,
+    /// There was no memory for it to arrive. As for the next three, the sender may come again.
+    Arriving,
+    /// There was no memory, or no turn, to unpack and decode it.
+    Working,
+    /// Its connection had too much of it already.
+    Connection,
+    /// Too much waits for the store, or too many datagrams for their turn.
+    Queue,
     /// The store takes no spans.
     Storage,
+    /// Its sender did not wait for the answer, or this server stopped. It may be stored all the same.
+    Cancelled,
+    /// A fault of ours.
+    Internal,
 }
 
 impl Cause {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::Encoding,
         Self::Type,
         Self::Malformed,
         Self::Timeout,
-        Self::Overloaded,
+        Self::Arriving,
+        Self::Working,
+        Self::Connection,
+        Self::Queue,
         Self::Storage,
+        Self::Cancelled,
+        Self::Internal,
     ];
+
+    /// Over one of the bounds that all senders share: the same message may be taken later.
+    pub(crate) fn is_overload(self) -> bool {
+        matches!(self, Self::Arriving | Self::Working | Self::Connection | Self::Queue)
+    }
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -74,8 +94,13 @@ impl Cause {
             Self::Type => "type",
             Self::Malformed => "malformed",
             Self::Timeout => "timeout",
-            Self::Overloaded => "overloaded",
+            Self::Arriving => "overloaded_arriving",
+            Self::Working => "overloaded_working",
+            Self::Connection => "overloaded_connection",
+            Self::Queue => "overloaded_queue",
             Self::Storage => "storage",
+            Self::Cancelled => "cancelled",
+            Self::Internal => "internal",
         }
     }
 }

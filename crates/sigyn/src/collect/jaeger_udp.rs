@@ -5,15 +5,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use sigyn_model::codec::{DecodeError, Decoded, Limits, SpanVec, jaeger_thrift};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::Arrived;
-use super::{Intake, Transport};
+use super::body::Arrived;
+use super::{Cause, Intake, Transport};
 
 /// No datagram is larger.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
@@ -44,8 +43,7 @@ async fn receive(
         };
         match received {
             Ok((length, peer)) => {
-                let datagram = Bytes::copy_from_slice(&buffer[..length]);
-                wait(&intake, datagram, peer, &arrived);
+                wait(&intake, &buffer[..length], peer, &arrived);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot receive a datagram");
@@ -56,16 +54,16 @@ async fn receive(
 }
 
 /// Puts a datagram in line, if there is room.
-fn wait(intake: &Intake, datagram: Bytes, peer: SocketAddr, arrived: &mpsc::Sender<Arrived>) {
+fn wait(intake: &Intake, datagram: &[u8], peer: SocketAddr, arrived: &mpsc::Sender<Arrived>) {
     let Ok(place) = arrived.try_reserve() else {
         tracing::debug!(%peer, "dropped a datagram: too many wait");
-        return intake.dropped(Transport::JaegerUdp);
+        return intake.dropped(Transport::JaegerUdp, Cause::Queue);
     };
-    match intake.try_received(datagram) {
+    match intake.try_datagram(datagram) {
         Some(datagram) => place.send(datagram),
         None => {
             tracing::debug!(%peer, "dropped a datagram: no memory is left");
-            intake.dropped(Transport::JaegerUdp);
+            intake.dropped(Transport::JaegerUdp, Cause::Arriving);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Spans that are pushed: one file a door, and behind all of them one [`Intake`].
 
+mod body;
 mod budget;
 mod counters;
 mod head;
@@ -12,6 +13,7 @@ mod otlp_http;
 mod push_grpc;
 mod refusal;
 mod sampler;
+mod workbench;
 mod zipkin_grpc;
 mod zipkin_http;
 
@@ -26,24 +28,24 @@ pub(crate) use otlp_http::router as otlp_http;
 
 use crate::environment::Environment;
 
-/// The doors over HTTP.
+/// The doors over HTTP, unless they are shut.
 pub(crate) fn http_router(intake: &Intake, environment: &Environment) -> Router {
-    let router = otlp_http(intake.clone()).merge(jaeger_http::router(intake.clone()));
-    if environment.collector_http {
-        router.merge(zipkin_http::router(intake.clone()))
-    } else {
-        router
+    if !environment.collector_http {
+        return Router::new();
     }
+    zipkin_http::router(intake.clone())
+        .merge(otlp_http(intake.clone()))
+        .merge(jaeger_http::router(intake.clone()))
 }
 
-/// The doors over gRPC.
+/// The doors over gRPC, unless they are shut.
 pub(crate) fn grpc_router(intake: &Intake, environment: &Environment) -> Router {
-    let router = otlp_grpc(intake.clone()).merge(jaeger_grpc::router(intake.clone()));
-    if environment.collector_grpc {
-        router.merge(zipkin_grpc::router(intake.clone()))
-    } else {
-        router
+    if !environment.collector_grpc {
+        return Router::new();
     }
+    zipkin_grpc::router(intake.clone())
+        .merge(otlp_grpc(intake.clone()))
+        .merge(jaeger_grpc::router(intake.clone()))
 }
 
 #[cfg(test)]

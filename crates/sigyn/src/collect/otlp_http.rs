@@ -60,7 +60,12 @@ fn answer(status: StatusCode, type_: &'static str, body: Vec<u8>) -> Response {
 
 /// A `google.rpc.Status`, or a text for whoever speaks neither of the two types.
 fn failure(refusal: Refusal, format: Option<Format>) -> Response {
-    let (http_status, retry) = (refusal.http_status(), refusal.retry_header());
+    let http_status = match refusal.cause {
+        // After a 408, senders of OTLP give up.
+        Cause::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+        _ => refusal.http_status(),
+    };
+    let retry = refusal.retry_header();
     let mut response = match format {
         None => reply::text(http_status, refusal.message),
         Some(format) => {

@@ -22,24 +22,35 @@ impl Refusal {
         Self { cause, message: message.into() }
     }
 
-    pub(crate) fn overloaded() -> Self {
-        Self::new(Cause::Overloaded, "too many spans at once")
+    /// For lack of room, and of which.
+    pub(crate) fn overloaded(cause: Cause) -> Self {
+        let message = match cause {
+            Cause::Arriving => "too many spans at once: too much is arriving",
+            Cause::Working => "too many spans at once: too much is being decoded",
+            Cause::Connection => "too many spans at once on one connection",
+            _ => "too many spans at once",
+        };
+        Self::new(cause, message)
     }
 
     pub(crate) fn http_status(&self) -> StatusCode {
         match self.cause {
             Cause::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Cause::Encoding | Cause::Malformed => StatusCode::BAD_REQUEST,
+            // Whoever is gone does not read the answer.
+            Cause::Encoding | Cause::Malformed | Cause::Cancelled => StatusCode::BAD_REQUEST,
             Cause::Type => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Cause::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Cause::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-            Cause::Storage => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::Arriving | Cause::Working | Cause::Connection | Cause::Queue => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Cause::Storage | Cause::Internal => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// The same message may be taken later.
     fn is_passing(&self) -> bool {
-        matches!(self.cause, Cause::Overloaded | Cause::Storage)
+        matches!(self.cause, Cause::Storage | Cause::Internal | Cause::Timeout)
+            || self.cause.is_overload()
     }
 
     /// `Retry-After`, where the sender should come again.
@@ -51,11 +62,15 @@ impl Refusal {
     /// `malformed` is the code that the protocol has for what cannot be decoded.
     pub(crate) fn into_status(self, malformed: Code) -> Status {
         let code = match self.cause {
-            Cause::TooLarge | Cause::Overloaded => Code::ResourceExhausted,
-            Cause::Encoding | Cause::Malformed => malformed,
+            Cause::TooLarge
+            | Cause::Arriving
+            | Cause::Working
+            | Cause::Connection
+            | Cause::Queue => Code::ResourceExhausted,
+            Cause::Encoding | Cause::Malformed | Cause::Cancelled => malformed,
             Cause::Type => Code::Unimplemented,
             Cause::Timeout => Code::DeadlineExceeded,
-            Cause::Storage => Code::Unavailable,
+            Cause::Storage | Cause::Internal => Code::Unavailable,
         };
         // Without it, a sender gives up on what is too large, and on what met a full budget.
         let retry_after = self.is_passing().then_some(RETRY_AFTER);

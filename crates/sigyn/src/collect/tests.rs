@@ -49,6 +49,21 @@ impl Doors {
     }
 }
 
+/// A body of which nothing comes.
+struct Silence;
+
+impl http_body::Body for Silence {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -85,7 +100,7 @@ fn bodies() -> [(Transport, &'static str, &'static str, Vec<u8>); 4] {
 
 #[tokio::test(start_paused = true)]
 async fn over_budget_every_sender_is_asked_to_come_again() {
-    // A body may wait for twice as much as there is.
+    // No body finds as much as it waits for.
     let doors = Doors::open(32 << 10);
     for (transport, path, type_, body) in bodies() {
         let answer = doors.post(path, &[("content-type", type_)], body).await;
@@ -98,7 +113,7 @@ async fn over_budget_every_sender_is_asked_to_come_again() {
             assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
             assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
         }
-        assert_eq!(doors.dropped(transport, Cause::Overloaded), 1);
+        assert_eq!(doors.dropped(transport, Cause::Working), 1);
     }
     assert!(doors.store.trace(TraceId::new(1).unwrap()).unwrap().is_empty());
 }
@@ -124,8 +139,8 @@ async fn a_store_that_takes_nothing_is_unavailable() {
 
 #[tokio::test]
 async fn what_is_acknowledged_is_stored_and_its_memory_given_back() {
-    // Room for two messages at a time.
-    let doors = Doors::open(128 << 10);
+    // Room for two small messages at a time.
+    let doors = Doors::open(512 << 10);
     for _ in 0..3 {
         for (_, path, type_, body) in bodies() {
             let answer = doors.post(path, &[("content-type", type_)], body).await;
@@ -150,7 +165,7 @@ async fn a_body_of_the_shortest_spans_is_taken() {
 async fn one_connection_does_not_take_it_all() {
     let doors = Doors::open(1 << 30);
     let connection = Connection::new();
-    let _taken = connection.hold(256 << 20).await.unwrap();
+    let _taken = connection.hold(356 << 20).await.unwrap();
     let post = async |connection: &Connection| {
         let mut request = Request::post("/api/v2/spans")
             .body(Body::from(json_v2::encode_list(&spans())))
@@ -160,4 +175,21 @@ async fn one_connection_does_not_take_it_all() {
     };
     assert_eq!(post(&connection).await, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(post(&Connection::new()).await, StatusCode::ACCEPTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_and_a_hang_up_are_told_apart() {
+    let doors = Doors::open(1 << 30);
+    let post = || {
+        let request = Request::post("/v1/traces").header("content-type", "application/json");
+        doors.router.clone().oneshot(request.body(Body::new(Silence)).unwrap())
+    };
+    // Senders of OTLP come again after this status, and not after a 408.
+    let response = post().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(doors.dropped(Transport::OtlpHttp, Cause::Timeout), 1);
+    let hung_up = tokio::time::timeout(std::time::Duration::from_secs(1), post()).await;
+    assert!(hung_up.is_err());
+    assert_eq!(doors.dropped(Transport::OtlpHttp, Cause::Cancelled), 1);
 }

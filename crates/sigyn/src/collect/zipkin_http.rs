@@ -9,8 +9,8 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use sigyn_model::codec::{self, DecodeError, Decoded, Format, Limits};
 
+use super::body::Arrived;
 use super::head::media_type;
-use super::intake::Arrived;
 use super::refusal::Refusal;
 use super::{Cause, Intake, Transport};
 use crate::reply;

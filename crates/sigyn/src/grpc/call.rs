@@ -62,13 +62,13 @@ impl Call {
             Err(Status::new(Code::DeadlineExceeded, message))
         })?;
         let (encoding, packed) = head.packed_message(read.freeze())?;
-        match unpack::unpack(encoding, &packed, bytes_max, &mut |_| Ok(())) {
+        match unpack::unpack(encoding, &packed, bytes_max) {
             Ok(None) => Ok(packed),
             Ok(Some(unpacked)) => Ok(unpacked.into()),
             Err(error @ UnpackError::Broken { .. }) => {
                 Err(Status::new(Code::Internal, error.to_string()))
             }
-            Err(UnpackError::TooLarge { .. } | UnpackError::NoRoom) => Err(too_large(bytes_max)),
+            Err(UnpackError::TooLarge { .. }) => Err(too_large(bytes_max)),
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) fn plain(bytes: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, Content
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Encoding::Zstd,
         _ => return Ok(bytes),
     };
-    Ok(unpack(encoding, &bytes, bytes_max, &mut |_| Ok(()))?.unwrap_or_default())
+    Ok(unpack(encoding, &bytes, bytes_max)?.unwrap_or_default())
 }
 
 /// What comes of a part of a body.

@@ -191,7 +191,7 @@ fn plain(answer: &Answer) -> Result<Bytes, UnpackError> {
     if encoding.is_none_or(|value| !value.as_bytes().eq_ignore_ascii_case(b"gzip")) {
         return Ok(answer.body.clone());
     }
-    let unpacked = unpack(Encoding::Gzip, &answer.body, ANSWER_BYTES_MAX, &mut |_| Ok(()))?;
+    let unpacked = unpack(Encoding::Gzip, &answer.body, ANSWER_BYTES_MAX)?;
     Ok(unpacked.unwrap_or_default().into())
 }
 

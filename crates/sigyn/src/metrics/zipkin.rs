@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Family, LabelPairs, Series};
-use crate::collect::{self, Cause, Counters, Door};
+use crate::collect::{self, Cause, Counters, Door, Loss};
 
 /// What came in through one door, in Zipkin's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Transport {
     pub(crate) name: &'static str,
     pub(crate) messages: u64,
-    /// Those that could not be read. One that its sender was told to send again is not dropped.
+    /// Those that could not be read. One that its sender was told to send again is not dropped, nor is
+    /// one whose sender did not wait.
     pub(crate) messages_dropped: u64,
     pub(crate) bytes: u64,
     pub(crate) spans: u64,
@@ -33,14 +34,20 @@ pub(crate) fn transports(counters: &Counters) -> Vec<Transport> {
 fn of(name: &'static str, door: &Door) -> Transport {
     let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
     let dropped = Cause::ALL.iter().zip(&door.messages_dropped);
-    let unread = dropped.filter(|(cause, _)| !matches!(cause, Cause::Overloaded | Cause::Storage));
+    let unread = dropped.filter(|(cause, _)| {
+        !cause.is_overload()
+            && !matches!(cause, Cause::Storage | Cause::Internal | Cause::Cancelled)
+    });
+    // What is malformed is not among the spans: of those that are dropped, none was not counted.
+    let lost = Loss::ALL.iter().zip(&door.spans_dropped);
+    let unkept = lost.filter(|(loss, _)| **loss != Loss::Malformed);
     Transport {
         name,
         messages: load(&door.messages),
         messages_dropped: unread.map(|(_, n)| load(n)).sum(),
         bytes: load(&door.bytes),
         spans: load(&door.spans),
-        spans_dropped: door.spans_dropped.iter().map(load).sum(),
+        spans_dropped: unkept.map(|(_, n)| load(n)).sum(),
         message_spans: load(&door.message_spans),
         message_bytes: load(&door.message_bytes),
     }
@@ -106,6 +113,20 @@ pub(crate) fn json(transports: &[Transport]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_spans_are_dropped_than_there_were() {
+        let counters = Counters::default();
+        let door = counters.door(collect::Transport::OtlpHttp);
+        door.messages.store(1, Ordering::Relaxed);
+        door.spans.store(2, Ordering::Relaxed);
+        for (loss, n) in [(Loss::Malformed, 5), (Loss::Unsampled, 1), (Loss::Storage, 1)] {
+            door.spans_dropped[loss as usize].store(n, Ordering::Relaxed);
+        }
+        let transports = transports(&counters);
+        let otlp = transports.iter().find(|t| t.name == "otlp_http").unwrap();
+        assert_eq!((otlp.spans, otlp.spans_dropped), (2, 2));
+    }
 
     #[test]
     fn the_json_has_exactly_zipkins_keys() {

@@ -1,0 +1,220 @@
+//! Bodies as they arrive, and the memory that they take.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{Extensions, HeaderMap};
+use http_body_util::BodyExt as _;
+
+use super::Cause;
+use super::budget::{Budget, Connection, Held, Lanes};
+use super::refusal::Refusal;
+use super::workbench::Place;
+
+/// Zipkin's limit for a request body, and ours for every body as it comes.
+const BODY_BYTES_MAX: usize = 10 << 20;
+/// What is read of a body that is too large, and for how long, before it is refused.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(11);
+/// Bodies of so many bytes, packed or not, do not wait for larger ones.
+pub(super) const SMALL_BYTES_MAX: usize = 1 << 20;
+/// The memory that a body begins with.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// A body, and the memory that it takes.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) bytes: Bytes,
+    pub(super) _held: Memory,
+    /// What was held for its spans along with the body, and how much that is.
+    pub(super) room: Option<(Place, usize)>,
+    /// What it came by; `None` for a datagram.
+    pub(super) connection: Option<Connection>,
+}
+
+/// Where the memory of a body comes from. Given back with it.
+#[derive(Debug)]
+pub(super) enum Memory {
+    /// As it came; an empty body takes none.
+    #[expect(dead_code, reason = "held, not read")]
+    Arriving(Option<Held>),
+    /// Unpacked.
+    #[expect(dead_code, reason = "held, not read")]
+    Working(Place),
+}
+
+/// Memory for whatever is arriving: bodies, and datagrams, which anybody can send, apart.
+#[derive(Clone, Debug)]
+pub(super) struct Arriving {
+    bodies: Lanes<Budget>,
+    datagrams: Budget,
+}
+
+impl Arriving {
+    /// A third of `bytes` is for small bodies.
+    pub(super) fn new(bytes: usize, datagram_bytes: usize) -> Self {
+        let budget = |bytes| Budget::new(bytes, Cause::Arriving);
+        let small = bytes / 3;
+        let bodies = Lanes {
+            small: budget(small),
+            large: budget(bytes - small),
+            small_max: SMALL_BYTES_MAX,
+        };
+        Self { bodies, datagrams: budget(datagram_bytes) }
+    }
+
+    /// The whole body. It takes memory as it arrives, so that an idle connection holds none.
+    pub(super) async fn receive(
+        &self,
+        mut body: Body,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arrived, Refusal> {
+        let received = self.read(&mut body, extensions).await;
+        let is_waiting = headers.contains_key(EXPECT);
+        if matches!(&received, Err(refusal) if refusal.cause == Cause::TooLarge) && !is_waiting {
+            discard(body).await;
+        }
+        received
+    }
+
+    async fn read(&self, body: &mut Body, extensions: &Extensions) -> Result<Arrived, Refusal> {
+        // Before a client that asks first is told to go on.
+        let told = http_body::Body::size_hint(body).lower();
+        let told = usize::try_from(told).unwrap_or(usize::MAX);
+        if told > BODY_BYTES_MAX {
+            return Err(too_large(BODY_BYTES_MAX));
+        }
+        // A request that came by none is alone on its own.
+        let connection = extensions.get::<Connection>().cloned().unwrap_or_else(Connection::new);
+        let _turn = connection.turn().await?;
+        let reading = self.read_all(body, told);
+        let (bytes, held) =
+            tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_| {
+                Err(Refusal::new(Cause::Timeout, "the body did not arrive within 11 s"))
+            })?;
+        let held = Memory::Arriving(held);
+        Ok(Arrived { bytes, _held: held, room: None, connection: Some(connection) })
+    }
+
+    async fn read_all(
+        &self,
+        body: &mut Body,
+        told: usize,
+    ) -> Result<(Bytes, Option<Held>), Refusal> {
+        let (mut bytes, mut held) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Refusal::new(Cause::Cancelled, format!("the body broke off: {error}"))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let size = bytes.len() + data.len();
+            if size > BODY_BYTES_MAX {
+                return Err(too_large(BODY_BYTES_MAX));
+            }
+            if size > bytes.capacity() {
+                // Twice as much each time, however small the pieces. What a client says of the size
+                // is believed once a part of it is here.
+                let told = if size > SMALL_BYTES_MAX { told } else { 0 };
+                let capacity = size.max(2 * bytes.capacity()).max(told);
+                let capacity = capacity.clamp(FIRST_BYTES, BODY_BYTES_MAX);
+                let more = self.bodies.of(capacity.max(told)).hold(capacity).await?;
+                bytes.reserve_exact(capacity - bytes.len());
+                held = Some(more);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok((bytes.into(), held))
+    }
+
+    /// A datagram; `None` if there is no memory for it now.
+    pub(super) fn try_datagram(&self, datagram: &[u8]) -> Option<Arrived> {
+        let held = Memory::Arriving(Some(self.datagrams.try_hold(datagram.len())?));
+        let bytes = Bytes::copy_from_slice(datagram);
+        Some(Arrived { bytes, _held: held, room: None, connection: None })
+    }
+}
+
+/// Reads on for a moment, and keeps nothing: many a client sends all it has before it listens, and would
+/// hear of a broken connection instead of the reason.
+async fn discard(mut body: Body) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARDED_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Whether it ends in time or not.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
+}
+
+pub(super) fn too_large(limit: usize) -> Refusal {
+    Refusal::new(Cause::TooLarge, format!("the body is larger than {} MiB", limit >> 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use http_body::Frame;
+
+    use super::*;
+
+    /// So many pieces of one byte each, and then nothing, for ever.
+    struct Trickle(usize);
+
+    impl http_body::Body for Trickle {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.0 == 0 {
+                return Poll::Pending;
+            }
+            self.0 -= 1;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_small_pieces_take_no_more_than_one_large_one() {
+        let arriving = Arriving::new(3 << 20, 0);
+        let (headers, extensions) = (HeaderMap::new(), Extensions::new());
+        let receive = |body| arriving.receive(body, &headers, &extensions);
+        let mut trickling = Box::pin(receive(Body::new(Trickle(128 << 10))));
+        // Tokio lets nobody go on for ever.
+        let started = tokio::time::Instant::now();
+        while started.elapsed() < Duration::from_secs(1) {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(trickling.as_mut().poll(&mut cx).is_pending());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let arrived = receive(Body::from(vec![0; 500 << 10])).await.unwrap();
+        assert_eq!(arrived.bytes.len(), 500 << 10);
+        assert_eq!(trickling.await.unwrap_err().cause, Cause::Timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_leave_room_for_small_ones() {
+        let arriving = Arriving::new(30 << 20, 0);
+        let (headers, extensions) = (HeaderMap::new(), Extensions::new());
+        let receive = |size| arriving.receive(Body::from(vec![0; size]), &headers, &extensions);
+        let _first = receive(9 << 20).await.unwrap();
+        let _second = receive(9 << 20).await.unwrap();
+        assert_eq!(receive(9 << 20).await.unwrap_err().cause, Cause::Arriving);
+        assert_eq!(receive(11 << 20).await.unwrap_err().cause, Cause::TooLarge);
+        assert!(receive(1 << 20).await.is_ok());
+    }
+}
