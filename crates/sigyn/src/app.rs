@@ -125,6 +125,9 @@ pub(crate) struct App {
     routers: Routers,
     intake: Intake,
     max_connections: usize,
+    /// Whether spans are taken at the main address, and whether they can be read there.
+    is_pushed_to: bool,
+    is_asked: bool,
     shutdown: CancellationToken,
 }
 
@@ -221,7 +224,8 @@ impl App {
         };
         // A gRPC client knows no prefix.
         let router = router.merge(collect::grpc_router(&intake, &settings.environment));
-        let Environment { query_enabled, search_enabled, .. } = settings.environment;
+        let Environment { query_enabled, search_enabled, collector_http, collector_grpc, .. } =
+            settings.environment;
         let router = match query_enabled {
             true => router.merge(api::jaeger::grpc_router(asker, search_enabled)),
             false => router,
@@ -255,6 +259,8 @@ impl App {
             routers,
             intake,
             max_connections: settings.max_connections,
+            is_pushed_to: collector_http || collector_grpc,
+            is_asked: query_enabled,
             shutdown,
         })
     }
@@ -280,9 +286,10 @@ impl App {
                 jobs = self.reloader.jobs.borrow().len(),
                 "the configuration is loaded"
             ),
-            None => tracing::info!(
-                "no configuration file: nothing is scraped, spans can be pushed to /api/v2/spans"
-            ),
+            None if self.is_pushed_to => {
+                tracing::info!("no configuration file: nothing is scraped, spans can be pushed")
+            }
+            None => tracing::info!("no configuration file: nothing is scraped"),
         }
         for address in self.addresses() {
             tracing::info!(%address, "listening");
@@ -291,16 +298,23 @@ impl App {
         for (protocol, address) in &others {
             tracing::info!(protocol, %address, "taking spans");
         }
-        let all = self.addresses().into_iter().chain(others.iter().map(|(_, address)| *address));
-        let reachable: Vec<_> =
-            all.filter(|address| !address.ip().is_loopback()).map(|a| a.to_string()).collect();
-        if !reachable.is_empty() {
-            let addresses = reachable.join(" ");
-            tracing::warn!(
-                addresses,
-                "everyone who reaches these addresses can send spans, and read them: no authentication is configured"
-            );
+        let warn = |addresses: Vec<SocketAddr>, what: &str| {
+            let reachable = addresses.iter().filter(|address| !address.ip().is_loopback());
+            let addresses = reachable.map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            if !addresses.is_empty() {
+                tracing::warn!(
+                    addresses,
+                    "everyone who reaches these addresses can {what}: no authentication is configured"
+                );
+            }
+        };
+        match (self.is_pushed_to, self.is_asked) {
+            (true, true) => warn(self.addresses(), "send spans, and read them"),
+            (true, false) => warn(self.addresses(), "send spans"),
+            (false, true) => warn(self.addresses(), "read spans"),
+            (false, false) => {}
         }
+        warn(others.into_iter().map(|(_, address)| address).collect(), "send spans");
     }
 
     /// Runs until `shutdown` is cancelled or a part fails; returns when everything has stopped.
@@ -320,11 +334,12 @@ impl App {
         } = self;
         let _stop_all = shutdown.clone().drop_guard();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
+        let places = Arc::new(Semaphore::new(max_connections));
         let main = listeners.main.into_iter().map(|listener| (listener, routers.main.clone()));
         let otlp_grpc = listeners.otlp_grpc.map(|listener| (listener, routers.otlp_grpc.clone()));
         let otlp_http = listeners.otlp_http.map(|listener| (listener, routers.otlp_http.clone()));
         for (listener, router) in main.chain(otlp_grpc).chain(otlp_http) {
-            let serving = server::serve(listener, router, max_connections, shutdown.clone());
+            let serving = server::serve(listener, router, Arc::clone(&places), shutdown.clone());
             tasks.spawn(async move {
                 serving.await;
                 "serving"

@@ -47,7 +47,7 @@ pub(crate) struct ServeFlags {
     /// QUERY_PORT]
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
     pub(crate) listen: Vec<String>,
-    /// Connections that are open at once; further ones wait
+    /// Connections that are open at once, at all addresses together; further ones wait
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..), help_heading = LISTENING)]
     pub(crate) max_connections: u32,
     /// Path under which everything is served
@@ -59,10 +59,12 @@ pub(crate) struct ServeFlags {
     /// Allow POST /-/reload and /-/quit
     #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
     pub(crate) enable_lifecycle: bool,
-    /// One more address for OTLP over gRPC; empty means none [default: 0.0.0.0:4317 if it is free]
+    /// One more address for OTLP over gRPC; empty means none [default: port 4317, if it is free, where
+    /// the first --web.listen-address is]
     #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
     pub(crate) otlp_grpc_listen: Option<String>,
-    /// One more address for OTLP over HTTP; empty means none [default: 0.0.0.0:4318 if it is free]
+    /// One more address for OTLP over HTTP; empty means none [default: port 4318, if it is free, where
+    /// the first --web.listen-address is]
     #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]
     pub(crate) otlp_http_listen: Option<String>,
     /// UDP address for Jaeger's clients, compact thrift, such as 0.0.0.0:6831 [default: none]

@@ -20,8 +20,8 @@ const DEFAULT_FILE: &str = "sigyn.yml";
 const DEFAULT_TRACES_PATH: &str = "/traces";
 const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_PORT: u16 = 9411;
-const DEFAULT_OTLP_GRPC: &str = "0.0.0.0:4317";
-const DEFAULT_OTLP_HTTP: &str = "0.0.0.0:4318";
+const DEFAULT_OTLP_GRPC_PORT: u16 = 4317;
+const DEFAULT_OTLP_HTTP_PORT: u16 = 4318;
 
 /// What the flags and Zipkin's variables say, checked. Needs a restart to change.
 #[derive(Clone, Debug)]
@@ -50,14 +50,19 @@ pub(crate) struct Settings {
 pub(crate) enum Listen {
     Nowhere,
     /// Nobody asked for it: if the address is taken, the door is open on the main one all the same.
-    Perhaps(&'static str),
+    Perhaps(String),
     At(String),
 }
 
 impl Listen {
-    fn or_default(address: Option<String>, default: &'static str) -> Self {
+    /// Where nobody said anything, it is beside the main address, unless doors of its kind are shut.
+    fn or_beside(address: Option<String>, main: &str, port: u16, is_open: bool) -> Self {
         match address {
-            None => Self::Perhaps(default),
+            None if is_open => {
+                let host = main.rsplit_once(':').map_or(main, |(host, _)| host);
+                Self::Perhaps(format!("{host}:{port}"))
+            }
+            None => Self::Nowhere,
             Some(address) if address.is_empty() => Self::Nowhere,
             Some(address) => Self::At(address),
         }
@@ -93,11 +98,25 @@ impl Settings {
         let retention_bytes = flags.retention_size.as_deref().map(|text| {
             parse_size(text).with_context(|| format!("--storage.retention.size={text}"))
         });
+        let listen = listen_addresses(flags.listen, environment.query_port);
+        let main = listen.first().map_or("", String::as_str);
+        let otlp_grpc = Listen::or_beside(
+            flags.otlp_grpc_listen,
+            main,
+            DEFAULT_OTLP_GRPC_PORT,
+            environment.collector_grpc,
+        );
+        let otlp_http = Listen::or_beside(
+            flags.otlp_http_listen,
+            main,
+            DEFAULT_OTLP_HTTP_PORT,
+            environment.collector_http,
+        );
         Ok(Self {
             config_file,
-            listen: listen_addresses(flags.listen, environment.query_port),
-            otlp_grpc: Listen::or_default(flags.otlp_grpc_listen, DEFAULT_OTLP_GRPC),
-            otlp_http: Listen::or_default(flags.otlp_http_listen, DEFAULT_OTLP_HTTP),
+            listen,
+            otlp_grpc,
+            otlp_http,
             jaeger_udp_compact: Some(flags.jaeger_udp_compact_listen).filter(|a| !a.is_empty()),
             jaeger_udp_binary: Some(flags.jaeger_udp_binary_listen).filter(|a| !a.is_empty()),
             max_connections: usize::try_from(flags.max_connections)?,
@@ -374,5 +393,28 @@ impl Section for JobSection {
             _ => entry.unknown()?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn otlp_is_taken_beside_the_main_address() {
+        let check = |address: Option<&str>, main: &str, is_open: bool, expected: Listen| {
+            let listen = Listen::or_beside(address.map(str::to_owned), main, 4317, is_open);
+            assert_eq!(listen, expected, "{address:?} beside {main}");
+        };
+        let perhaps = |address: &str| Listen::Perhaps(address.to_owned());
+        let at = |address: &str| Listen::At(address.to_owned());
+        check(None, "0.0.0.0:9411", true, perhaps("0.0.0.0:4317"));
+        check(None, "127.0.0.1:9411", true, perhaps("127.0.0.1:4317"));
+        check(None, "[::1]:9411", true, perhaps("[::1]:4317"));
+        check(None, ":9411", true, perhaps(":4317"));
+        check(None, "127.0.0.1:9411", false, Listen::Nowhere);
+        check(Some(""), "127.0.0.1:9411", true, Listen::Nowhere);
+        check(Some("127.0.0.2:1"), "127.0.0.1:9411", true, at("127.0.0.2:1"));
+        check(Some("127.0.0.2:1"), "127.0.0.1:9411", false, at("127.0.0.2:1"));
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::config::{Listen, Settings};
@@ -28,8 +27,7 @@ impl Listeners {
         }
         let mut jaeger_udp = Vec::new();
         for address in settings.jaeger_udp_compact.iter().chain(&settings.jaeger_udp_binary) {
-            let socket = UdpSocket::bind(address).await;
-            jaeger_udp.push(socket.with_context(|| format!("cannot listen on {address}/udp"))?);
+            jaeger_udp.push(server::bind_udp(address).await?);
         }
         Ok(Self {
             main,

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod collect;
 mod config;
+mod connection;
 mod demo;
 mod environment;
 mod grpc;

@@ -1,85 +1,141 @@
 //! Listening: addresses are bound before anything is served, and serving ends within a grace time.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::collect::Connection;
+use crate::collect;
+use crate::connection::Client;
 
 /// How long requests that are running at shutdown may take to end.
 const GRACE: Duration = Duration::from_millis(400);
 /// How long a client may take to send the head of a request, and to answer a ping.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the head of a request may take. A thousand trace ids in a path are 33 KiB.
-const HEAD_BYTES_MAX: u32 = 256 << 10;
+const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Requests that one connection of HTTP/2 may have open.
-const STREAMS_MAX: u32 = 100;
-/// Bytes of a body that a connection of HTTP/2 may send before someone reads them.
+const STREAMS_MAX: u32 = 32;
+/// Bytes of a body that a connection of HTTP/2 may send before someone reads them: as many as every
+/// client reckons with from the start.
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 /// Enough for all of its requests: one whose body waits to be read must not hold up the others.
 const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (STREAMS_MAX + 1);
 
 /// Binds an address.
 pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    let listener = match address.strip_prefix(':') {
-        // Prometheus' form ":9411" means every interface; without IPv6, every one of IPv4.
-        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(error),
-            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
-            bound => bound,
-        },
-        None => TcpListener::bind(address).await,
-    };
-    listener.with_context(|| format!("cannot listen on {address}"))
+    bind_with(address, TcpListener::bind)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Serves until `shutdown`, then lets running requests end within [`GRACE`].
+/// The same for datagrams.
+pub(crate) async fn bind_udp(address: &str) -> anyhow::Result<UdpSocket> {
+    bind_with(address, UdpSocket::bind)
+        .await
+        .with_context(|| format!("cannot listen on {address}/udp"))
+}
+
+async fn bind_with<T>(
+    address: &str,
+    bind: impl AsyncFn(String) -> std::io::Result<T>,
+) -> std::io::Result<T> {
+    match address.strip_prefix(':') {
+        // Prometheus' form ":9411" means every interface; without IPv6, every one of IPv4.
+        Some(port) => match bind(format!("[::]:{port}")).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(error),
+            Err(_) => bind(format!("0.0.0.0:{port}")).await,
+            bound => bound,
+        },
+        None => bind(address.to_owned()).await,
+    }
+}
+
+/// Serves until `shutdown`, then lets running requests end within [`GRACE`]. Every connection holds one
+/// of `places`, which all listeners share.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    connections_max: usize,
+    places: Arc<Semaphore>,
     shutdown: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let (mut connections, requests) = (JoinSet::new(), TaskTracker::new());
     loop {
-        tokio::select! {
-            accepted = listener.accept(), if connections.len() < connections_max => match accepted {
-                Ok((stream, peer)) => {
-                    let (router, graceful) = (router.clone(), graceful.watcher());
-                    let connection = serve_connection(stream, peer, router, graceful, shutdown.clone());
-                    connections.spawn(connection);
-                    if connections.len() == connections_max {
-                        tracing::warn!(connections_max, "no further connection is accepted until one ends: --web.max-connections");
-                    }
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: give others time to close theirs.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
             () = shutdown.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: give others time to close theirs.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if places.available_permits() == 0 {
+            tracing::warn!("a connection waits until another one ends: --web.max-connections");
         }
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = shutdown.cancelled() => break,
+        };
+        let streams = Streams { tasks: requests.clone(), end: CancellationToken::new() };
+        let serving = serve_connection(
+            stream,
+            peer,
+            router.clone(),
+            streams,
+            graceful.watcher(),
+            shutdown.clone(),
+        );
+        connections.spawn(async move {
+            serving.await;
+            drop(place);
+        });
     }
     drop(listener);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::info!(open = connections.len(), "closing connections that did not end in time");
     }
     connections.shutdown().await;
+    requests.close();
+    requests.wait().await;
+}
+
+/// Runs the requests of one connection of HTTP/2, which end when it does.
+#[derive(Clone, Debug)]
+struct Streams {
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        self.tasks.spawn(self.end.clone().run_until_cancelled_owned(stream));
+    }
 }
 
 /// One connection, until it ends or the server stops.
@@ -87,27 +143,30 @@ async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    streams: Streams,
     graceful: Watcher,
     shutdown: CancellationToken,
 ) {
+    let _end = streams.end.clone().drop_guard();
     // Small answers must not wait for more to fill a packet.
     let _ = stream.set_nodelay(true);
-    let http2 = tokio::select! {
-        begun = tokio::time::timeout(HEAD_TIMEOUT, begins_http2(&stream)) => match begun {
-            Ok(Ok(http2)) => http2,
+    let client = tokio::select! {
+        begun = tokio::time::timeout(HEAD_TIMEOUT, Client::begin(stream)) => match begun {
+            Ok(Ok(client)) => client,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "a connection ended early"),
             Err(_) => return tracing::debug!(%peer, "a connection said nothing"),
         },
         () = shutdown.cancelled() => return,
     };
-    let connection = Connection::new();
+    let http2 = client.speaks_http2();
+    let connection = collect::Connection::new();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
         router.clone().oneshot(request)
     });
-    let io = TokioIo::new(stream);
+    let io = TokioIo::new(client);
     let ended = if http2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(streams)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -129,17 +188,20 @@ async fn serve_connection(
     }
 }
 
-/// Whether a client begins with the preface of HTTP/2: gRPC's clients do, and whoever knows that this
-/// server takes it. No method of HTTP/1 begins like that.
-async fn begins_http2(stream: &TcpStream) -> std::io::Result<bool> {
-    const PREFACE: &[u8; 4] = b"PRI ";
-    let mut begin = [0; PREFACE.len()];
-    loop {
-        let read = stream.peek(&mut begin).await?;
-        if read == PREFACE.len() || read == 0 || !PREFACE.starts_with(&begin[..read]) {
-            return Ok(&begin == PREFACE);
-        }
-        // The rest of these bytes is on its way, and a peek does not wait for it.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_end_with_their_connection() {
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        let streams = Streams { tasks: tasks.clone(), end: end.clone() };
+        streams.execute(std::future::pending::<()>());
+        let connection = end.drop_guard();
+        tokio::task::yield_now().await;
+        assert_eq!(tasks.len(), 1);
+        drop(connection);
+        tasks.close();
+        tasks.wait().await;
     }
 }

@@ -13,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 use sigyn_model::{Endpoint, Kind};
 use sigyn_recorder::{ActiveSpan, Context, Exposition, Recorder, propagation};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -86,7 +87,8 @@ pub(super) async fn serve<F>(
             call.end(outcome)
         }
     });
-    server::serve(listener, router, CONNECTIONS_MAX, shutdown).await;
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    server::serve(listener, router, places, shutdown).await;
 }
 
 impl Call {

@@ -29,6 +29,16 @@ fn post(tracer: &Tracer, path: &str, headers: &[(&str, &str)], body: &[u8]) -> A
     http::request(tracer.address, "POST", path, headers, body)
 }
 
+/// Where a door has an address of its own.
+fn address_of(tracer: &Tracer, protocol: &str) -> SocketAddr {
+    until("the address is told", || {
+        let log = tracer.log();
+        let mut lines = log.lines().filter(|line| line.contains("taking spans"));
+        let line = lines.find(|line| line.contains(protocol))?;
+        line.rsplit_once("address=")?.1.parse().ok()
+    })
+}
+
 /// Whether trace `n` is stored, with one span.
 fn is_stored(tracer: &Tracer, n: u64) -> bool {
     let answer = tracer.get(&format!("/api/v2/trace/{n:x}"));
@@ -290,18 +300,16 @@ fn otlp_has_ports_of_its_own() {
     let flags =
         ["--otlp.grpc.listen-address=127.0.0.1:0", "--otlp.http.listen-address=127.0.0.1:0"];
     let tracer = Tracer::start_with(folder.path(), &flags);
-    let address = |protocol: &str| -> SocketAddr {
-        let log = tracer.log();
-        let line =
-            log.lines().find(|line| line.contains("taking spans") && line.contains(protocol));
-        line.and_then(|line| line.rsplit_once("address=")).unwrap().1.parse().unwrap()
-    };
-    until("both are told", || tracer.log().contains("OTLP over HTTP").then_some(()));
     let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-    let reply = grpc::call(address("OTLP over gRPC"), path, "identity", &otlp::encode(&[span(1)]));
+    let reply = grpc::call(
+        address_of(&tracer, "OTLP over gRPC"),
+        path,
+        "identity",
+        &otlp::encode(&[span(1)]),
+    );
     assert_eq!(reply, Reply::ok(b""));
     let headers = [("content-type", "application/x-protobuf")];
-    let at = address("OTLP over HTTP");
+    let at = address_of(&tracer, "OTLP over HTTP");
     let answer = http::request(at, "POST", "/v1/traces", &headers, &otlp::encode(&[span(2)]));
     assert_eq!(answer.status, 200);
     assert!(is_stored(&tracer, 1) && is_stored(&tracer, 2));
@@ -375,14 +383,83 @@ fn spans_are_sampled_as_zipkin_does() {
 }
 
 #[test]
-fn zipkins_doors_can_be_shut() {
+fn doors_can_be_shut() {
     let folder = tempfile::tempdir().unwrap();
     let variables = [("COLLECTOR_HTTP_ENABLED", "false"), ("COLLECTOR_GRPC_ENABLED", "false")];
     let tracer = Tracer::start_in(folder.path(), &[], &variables);
     assert_eq!(tracer.post_spans(b"[]").status, 404);
+    assert_eq!(
+        post(&tracer, "/v1/traces", &[("content-type", "application/json")], b"{}").status,
+        404
+    );
+    let thrift = [("content-type", "application/x-thrift")];
+    assert!([404, 405].contains(&post(&tracer, "/api/traces", &thrift, &jaeger_batch(1)).status));
     assert_eq!(tracer.get("/api/v2/spans?serviceName=a").status, 200);
-    let reply = grpc::call(tracer.address, "/zipkin.proto3.SpanService/Report", "identity", b"");
-    assert_eq!(reply.code, 12);
+    for path in [
+        "/zipkin.proto3.SpanService/Report",
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        "/jaeger.api_v2.CollectorService/PostSpans",
+    ] {
+        assert_eq!(grpc::call(tracer.address, path, "identity", b"").code, 12, "{path}");
+    }
+}
+
+#[test]
+fn a_door_that_was_asked_for_stays_where_the_others_are_shut() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--otlp.http.listen-address=127.0.0.1:0"];
+    let variables = [("COLLECTOR_HTTP_ENABLED", "false"), ("COLLECTOR_GRPC_ENABLED", "false")];
+    let tracer = Tracer::start_in(folder.path(), &flags, &variables);
+    let json = [("content-type", "application/json")];
+    let at = address_of(&tracer, "OTLP over HTTP");
+    assert_eq!(http::request(at, "POST", "/v1/traces", &json, b"{}").status, 200);
+    assert_eq!(post(&tracer, "/v1/traces", &json, b"{}").status, 404);
+    assert!(!tracer.log().contains("OTLP over gRPC"), "{}", tracer.log());
+}
+
+#[test]
+fn all_addresses_share_one_bound_of_connections() {
+    use std::io::{ErrorKind, Read as _};
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        "--otlp.http.listen-address=127.0.0.1:0",
+        "--otlp.grpc.listen-address=",
+        "--web.max-connections=1",
+    ];
+    let tracer = Tracer::start_with(folder.path(), &flags);
+    let get = b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut answer = [0; 12];
+    let mut first = std::net::TcpStream::connect(address_of(&tracer, "OTLP over HTTP")).unwrap();
+    first.write_all(get).unwrap();
+    first.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
+    let mut second = std::net::TcpStream::connect(tracer.address).unwrap();
+    second.write_all(get).unwrap();
+    second.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    let kind = second.read_exact(&mut answer).unwrap_err().kind();
+    assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind:?}");
+    drop(first);
+    second.set_read_timeout(Some(crate::program::DEADLINE)).unwrap();
+    second.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[test]
+fn a_sender_that_hangs_up_is_on_the_books() {
+    let (_folder, tracer) = tracer();
+    let mut stream = std::net::TcpStream::connect(tracer.address).unwrap();
+    stream
+        .write_all(b"POST /api/v2/spans HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n[")
+        .unwrap();
+    until("it is on the books", || {
+        let part = "transport=\"http\"";
+        tracer.metric("sigyn_collect_messages_total", part).filter(|n| *n == 1.0)
+    });
+    drop(stream);
+    until("its end is", || {
+        let part = "transport=\"http\",reason=\"cancelled\"";
+        tracer.metric("sigyn_collect_messages_refused_total", part).filter(|n| *n == 1.0)
+    });
 }
 
 #[test]
