@@ -1,6 +1,9 @@
 """All formats through all doors at once, a fifth of the bodies damaged: good spans are stored, bad bodies refused with
 a cause that is counted, the server's memory stays where it was, and the server stays.
 
+Beside them, several at once, bodies that are valid and take as much memory as a body may; and a sender of small ones
+who does not come again when he is refused, and never is.
+
 It is bounded: BODIES bodies of at most SPANS_MAX spans. What is random comes from a seed, which is printed.
 """
 
@@ -43,9 +46,12 @@ SPANS_MAX = 20
 WORKERS = 8
 TRIES_MAX = 20
 SEED = int(os.environ.get("SIGYN_LOAD_SEED", "1"))
-# What a server may hold beyond its median for a moment. A bomb may unpack to 100 MiB before it is refused, and one
-# goes off at a time.
-RSS_OVER_MEDIAN_MAX = 192 << 20
+# Bodies of about 100 MiB, of each kind, and how many are sent at once.
+HEAVY, HEAVY_AT_ONCE = 4, 6
+# Bodies of the sender who does not come again, at most.
+IMPATIENT_MAX = 2000
+# What a server may hold beyond its median for a moment: all of its budgets for messages.
+RSS_OVER_MEDIAN_MAX = (1024 + 192) << 20
 
 NOW_US = int(time.time() * 1_000_000)
 
@@ -307,6 +313,27 @@ def bombs():
     ]
 
 
+def heavy():
+    """(what, way, body, encoding), each as large as may be. Some are refused, and some are taken."""
+    zipkin, otlp = WAYS["zipkin v2 JSON"][0], WAYS["OTLP protobuf"][0]
+    span = block(1, b"\1" * 16) + block(2, b"\2" * 8)
+    list_of_one = b'[{"traceId":"0101010101010101","id":"2"}' + b" " * (99 * _MIB) + b"]"
+    # What all scopes share must not be kept for each.
+    scopes = block(2, block(2, span)) * 1000
+    shared = block(1, scopes + block(3, b"a" * (90 * _MIB)))
+    shared_plain = block(1, scopes + block(3, b"a" * (5 * _MIB)))
+    # Fifty million attributes of events: hardly a hundred KiB, packed.
+    events = block(1, block(2, block(2, span + block(11, b"\x1a\0" * 19_999) * 2_600)))
+    kinds = [
+        ("a list of 99 MiB", zipkin, packed(list_of_one, "gzip"), "gzip"),
+        ("a list of 99 MiB", zipkin, packed(list_of_one, "zstd"), "zstd"),
+        ("a schema of 90 MiB", otlp, packed(shared, "gzip"), "gzip"),
+        ("a schema of 5 MiB", otlp, shared_plain, None),
+        ("millions of attributes", otlp, packed(events, "gzip"), "gzip"),
+    ]
+    return kinds * HEAVY
+
+
 # Figures of the server
 
 
@@ -348,7 +375,7 @@ def outcome(said):
     return said if said.endswith("in part") else said.split(":")[0]
 
 
-again = [0]
+again, again_lock = [0], threading.Lock()
 
 
 def patiently(send):
@@ -357,7 +384,8 @@ def patiently(send):
         said = send()
         if said != "again":
             return said
-        again[0] += 1  # nearly never, so that what two threads may lose of it does not matter
+        with again_lock:
+            again[0] += 1
         time.sleep(0.2)
     return "again, for ever"
 
@@ -411,8 +439,39 @@ def main():
             if not said.startswith("refused"):
                 problems.append(f"{what} was {said}")
 
+    def weigh(what, way, body, encoding):
+        said = patiently(lambda: way.send(body, encoding=encoding))
+        with lock:
+            results[f"{what}: {outcome(said)}"] += 1
+            # There may be no room for it as long as the others are there; whatever else happens is wrong.
+            if not said.startswith(("taken", "refused", "again")):
+                problems.append(f"{what} was {said}")
+
+    done = threading.Event()
+
+    def impatient():
+        way, make = WAYS["zipkin v2 JSON"]
+        for index in range(IMPATIENT_MAX):
+            if done.wait(0.005):
+                return
+            trace, count = seed << 32 | 1 << 31 | index, 5
+            said = way.send(make(trace, count))
+            with lock:
+                results[f"impatient: {outcome(said)}"] += 1
+                if said == "taken":
+                    good[f"{trace:016x}"] = ("the impatient sender", count)
+                else:
+                    problems.append(f"a body of the impatient sender was {said}")
+
     bombing = threading.Lock()
+    heavy_list = heavy()
     started = time.monotonic()
+    sender = threading.Thread(target=impatient)
+    sender.start()
+    with concurrent.futures.ThreadPoolExecutor(HEAVY_AT_ONCE) as pool:
+        for job in [pool.submit(weigh, *one_of) for one_of in heavy_list]:
+            job.result()
+    print(f"mixed load: {len(heavy_list)} bodies of up to 100 MiB, {HEAVY_AT_ONCE} at once, in {time.monotonic() - started:.1f} s")
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         jobs = []
         for index in range(BODIES):
@@ -424,6 +483,8 @@ def main():
         for job in jobs:
             job.result()
     took = time.monotonic() - started
+    done.set()
+    sender.join()
 
     spans = 0
     for trace, (name, count) in good.items():
@@ -447,6 +508,7 @@ def main():
     print(f"  resident memory: median {median / _MIB:.0f} MiB, at most {most / _MIB:.0f} MiB, in the end {samples[-1] / _MIB:.0f} MiB")
     # Whoever was refused was counted once, and once more for each time that it was asked to come again.
     refusals = sum(n for what, n in results.items() if what.endswith(": refused")) + again[0]
+    refusals += results["impatient: again"]
     if counted != refusals:
         problems.append(f"{refusals} bodies were refused, and {counted} were counted")
     parts = sum(n for what, n in results.items() if what.endswith("in part"))
