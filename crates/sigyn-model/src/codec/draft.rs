@@ -38,15 +38,55 @@ pub(crate) struct Draft<'a> {
     pub(crate) dropped_links: u32,
     pub(crate) flags: u32,
     /// Where names are put in lower case.
-    names: Names,
+    names: Names<'a>,
 }
 
 /// Room for the names of one span.
 #[derive(Debug, Default)]
-struct Names {
-    span: String,
+struct Names<'a> {
+    spans: Lowered<'a>,
     local: String,
     remote: String,
+}
+
+/// Names as they were sent, and in lower case: a body says a few of them over and over.
+#[derive(Debug, Default)]
+struct Lowered<'a> {
+    /// Each has one place, which it shares with others.
+    places: [(&'a [u8], String); PLACES],
+    /// Where what has no place is made.
+    room: String,
+}
+
+/// Names that are remembered at once.
+const PLACES: usize = 32;
+
+impl<'a> Lowered<'a> {
+    fn of<'b>(&'b mut self, name: &'b Text<'a>) -> &'b str {
+        /// In bytes. Longer ones are rare, and are not to be kept.
+        const LENGTH_MAX: usize = 128;
+        let sent = match name {
+            Text::Bytes(bytes) => *bytes,
+            Text::Str(text) => text.as_bytes(),
+            Text::Escaped(_) | Text::Owned(_) => return name.lower_case_in(&mut self.room),
+        };
+        if sent.len() > LENGTH_MAX {
+            return name.lower_case_in(&mut self.room);
+        }
+        let (known, lower) = &mut self.places[place_of(sent)];
+        if *known != sent {
+            *known = sent;
+            let made = name.lower_case_in(&mut self.room);
+            lower.clear();
+            lower.push_str(made);
+        }
+        lower
+    }
+}
+
+fn place_of(name: &[u8]) -> usize {
+    // 5 bits, as many as there are places.
+    (mark_of_bytes(name).wrapping_mul(SPREAD) >> 59) as usize
 }
 
 /// An endpoint while its fields come in.
@@ -129,7 +169,7 @@ impl<'a> Draft<'a> {
         {
             hold_long(name, sink)?;
         }
-        let name = self.name.lower_case_in(&mut self.names.span);
+        let name = self.names.spans.of(&self.name);
         let local = self.local_endpoint.service_name.lower_case_in(&mut self.names.local);
         let remote = self.remote_endpoint.service_name.lower_case_in(&mut self.names.remote);
         let duration = self.duration.filter(|duration| !duration.is_zero());
@@ -223,11 +263,15 @@ const FEW: usize = 24;
 /// Whether no two of a few keys are the same; `false` also where that is not seen at a glance.
 fn all_differ(tags: &[TagRef<'_>]) -> bool {
     let mut marks = [0; FEW];
+    let mut seen = 0u64;
     for (i, tag) in tags.iter().enumerate() {
         let Some(mark) = mark_of(&tag.key) else { return false };
-        if marks[..i].contains(&mark) {
+        let bit = 1 << (mark.wrapping_mul(SPREAD) >> 58);
+        // Only those that share their bit can be the same.
+        if seen & bit != 0 && marks[..i].contains(&mark) {
             return false;
         }
+        seen |= bit;
         marks[i] = mark;
     }
     true
@@ -249,15 +293,36 @@ fn mark_of(key: &Text<'_>) -> Option<u64> {
         Text::Owned(text) => (text.as_bytes(), true),
         Text::Escaped(_) => return None,
     };
-    if !is_text && !bytes.is_ascii() {
+    if !is_text && !is_ascii(bytes) {
         return None;
     }
+    Some(mark_of_bytes(bytes))
+}
+
+/// Keys are short: eight bytes from either end are most of them all.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let (Some((first, rest)), Some(last)) = (bytes.split_first_chunk(), bytes.last_chunk()) else {
+        return bytes.iter().fold(0, |all, byte| all | byte) < 0x80;
+    };
+    let ends = u64::from_le_bytes(*first) | u64::from_le_bytes(*last);
+    // Those of the last eight are looked at twice where there are few between.
+    ends & HIGHS == 0
+        && rest.as_chunks::<8>().0.iter().all(|eight| u64::from_le_bytes(*eight) & HIGHS == 0)
+}
+
+/// Odd, with its bits all over.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[inline]
+fn mark_of_bytes(bytes: &[u8]) -> u64 {
     let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
         (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
         _ => (bytes.iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte)), 0),
     };
     let length = bytes.len() as u64;
-    Some(first.rotate_left(29) ^ last.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ length << 56)
+    first.rotate_left(29) ^ last.wrapping_mul(SPREAD) ^ length << 56
 }
 
 /// Tells of a long text that becomes longer, for it is no UTF-8, before anybody counts it.

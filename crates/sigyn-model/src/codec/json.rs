@@ -169,8 +169,14 @@ impl<'a> Scanner<'a> {
         const DIGITS_MAX: usize = 18;
         self.peek();
         let digits = &self.text.as_bytes()[self.at..];
-        let mut number = 0;
-        for (at, byte) in digits.iter().enumerate().take(DIGITS_MAX + 1) {
+        let (mut number, mut done) = (0, 0);
+        while done + 8 <= DIGITS_MAX
+            && let Some(more) = digits[done..].first_chunk().and_then(scan::decimal8)
+        {
+            number = number * 100_000_000 + more;
+            done += 8;
+        }
+        for (at, byte) in digits.iter().enumerate().take(DIGITS_MAX + 1).skip(done) {
             match byte {
                 b'0'..=b'9' => number = number * 10 + u64::from(byte - b'0'),
                 b'.' | b'e' | b'E' => return None,
@@ -363,6 +369,18 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn take(&mut self, byte: u8) -> bool {
+        match self.byte() {
+            Some(next) if next == byte => {
+                self.at += 1;
+                true
+            }
+            Some(..=b' ') => self.take_after_space(byte),
+            _ => false,
+        }
+    }
+
+    #[inline(never)]
+    fn take_after_space(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
             self.at += 1;

@@ -177,7 +177,15 @@ impl<'a> TagRef<'a> {
 }
 
 impl<'a> Text<'a> {
+    #[inline]
     pub fn read(&self) -> Cow<'_, str> {
+        match self {
+            Self::Str(text) => Cow::Borrowed(text),
+            other => other.look_into(),
+        }
+    }
+
+    fn look_into(&self) -> Cow<'_, str> {
         match self {
             Self::Str(text) => Cow::Borrowed(text),
             Self::Bytes(bytes) => match simdutf8::basic::from_utf8(bytes) {

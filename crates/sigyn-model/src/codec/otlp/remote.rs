@@ -42,8 +42,17 @@ const OF_OTHERS: &[(Key, Key)] = &[
 ];
 
 impl Key {
+    /// Most keys are none of these, at first sight.
     #[inline]
     fn of(text: &[u8]) -> Option<Self> {
+        match text {
+            [b'p' | b'c' | b's' | b'n', ..] if (11..=20).contains(&text.len()) => Self::find(text),
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn find(text: &[u8]) -> Option<Self> {
         Some(match text {
             b"peer.service" => Self::PeerService,
             b"client.address" => Self::ClientAddress,
@@ -154,6 +163,15 @@ fn described<'a>(
     };
     for (address_key, port_key) in addresses {
         let Some(text) = text(*address_key) else { continue };
+        if is_host_name(&text) {
+            if endpoint.service_name.is_empty() {
+                endpoint.service_name = text;
+                if endpoint.address.port == 0 {
+                    endpoint.address.port = port(*port_key).unwrap_or(0);
+                }
+            }
+            continue;
+        }
         let address = text.read();
         let known = endpoint.address.ipv4.is_some() || endpoint.address.ipv6.is_some();
         let taken = match address.parse::<IpAddr>() {
@@ -176,6 +194,18 @@ fn described<'a>(
         }
     }
     endpoint
+}
+
+/// Whether it is one at first sight, as most are: a letter tells it from an address.
+fn is_host_name(text: &Text<'_>) -> bool {
+    let bytes = match text {
+        Text::Bytes(bytes) => bytes,
+        Text::Str(text) => text.as_bytes(),
+        Text::Owned(text) => text.as_bytes(),
+        Text::Escaped(_) => return false,
+    };
+    let of_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
+    !bytes.iter().all(of_address) && !bytes.contains(&b'/')
 }
 
 #[cfg(test)]
