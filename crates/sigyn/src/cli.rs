@@ -81,7 +81,7 @@ pub(crate) struct ServeFlags {
     #[arg(long = "storage.retention.time", value_name = "DURATION", help_heading = STORAGE)]
     pub(crate) retention_time: Option<String>,
     /// How many bytes are kept, such as 50GB; the oldest spans go first [default: no limit]
-    #[arg(long = "storage.retention.size", value_name = "SIZE", help_heading = STORAGE)]
+    #[arg(long = "storage.retention.size", value_name = "SIZE", value_parser = size, help_heading = STORAGE)]
     pub(crate) retention_size: Option<String>,
 
     /// How much is logged
@@ -90,6 +90,13 @@ pub(crate) struct ServeFlags {
     /// How it is written
     #[arg(long = "log.format", value_enum, default_value_t = LogFormat::Logfmt, help_heading = LOGGING)]
     pub(crate) log_format: LogFormat,
+}
+
+/// Checked here, where a hint helps more than Prometheus' words for it.
+fn size(text: &str) -> Result<String, &'static str> {
+    let read = sigyn_discovery::config::parse_size(text);
+    read.map(|_| text.to_owned())
+        .map_err(|_| "a size is a number and a unit, such as 50GB or 512MB")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,6 +134,7 @@ pub(crate) struct QueryFlags {
         global = true,
         value_name = "URL",
         env = "SIGYN_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:9411"
     )]
     pub(crate) server: String,
@@ -217,13 +225,19 @@ const FROM_ZIPKIN: &str = "From a Zipkin";
 )]
 pub(crate) struct ImportFlags {
     /// Files with spans, plain or compressed; - is standard input
-    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(value_name = "FILE", conflicts_with = "from")]
     pub(crate) files: Vec<PathBuf>,
     /// Format of all files [default: by name and content]
     #[arg(long, value_enum, requires = "files")]
     pub(crate) format: Option<ImportFormat>,
     /// The tracer that takes the spans
-    #[arg(long, value_name = "URL", env = "SIGYN_SERVER", default_value = "http://127.0.0.1:9411")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SIGYN_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:9411"
+    )]
     pub(crate) to: String,
     /// Count only: ask both sides, send nothing
     #[arg(long)]

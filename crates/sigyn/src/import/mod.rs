@@ -31,7 +31,7 @@ use tracer::Tracer;
 
 pub(crate) fn run(flags: &ImportFlags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let progress = Arc::new(Progress::new(flags.progress));
+    let progress = Arc::new(Progress::new(flags.progress, flags.dry_run));
     let outcome = runtime.block_on(import(flags, &progress));
     progress.end();
     let tally = outcome?;
@@ -45,9 +45,22 @@ pub(crate) fn run(flags: &ImportFlags) -> Result<(), Failure> {
 }
 
 async fn import(flags: &ImportFlags, progress: &Arc<Progress>) -> Result<Tally, Failure> {
-    let tracer = Tracer::new(Peer::new(base_url(&flags.to), Arc::clone(progress)), flags.dry_run);
+    if flags.from.is_none() && flags.files.is_empty() {
+        let how = "nothing to import: name a running Zipkin (--from URL) or files (FILE ...)";
+        return Err(Failure::usage(anyhow::anyhow!(how)));
+    }
+    let address = |flag, url: &str| base_url(url).context(flag).map_err(Failure::usage);
+    let to = address("--to", &flags.to)?;
+    let tracer = Tracer::new(Peer::new(to.clone(), Arc::clone(progress)), flags.dry_run);
     match &flags.from {
-        Some(from) => windows::import(flags, from, &tracer, progress).await,
+        Some(from) => {
+            let from = address("--from", from)?;
+            if from.eq_ignore_ascii_case(&to) {
+                let same = anyhow::anyhow!("--from and --to are the same server, {to}");
+                return Err(Failure::usage(same));
+            }
+            windows::import(flags, (from, to), &tracer, progress).await
+        }
         None => file::import(flags, &tracer, progress).await,
     }
 }

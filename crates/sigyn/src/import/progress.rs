@@ -16,7 +16,11 @@ const BAR_LENGTH: u64 = 10_000;
 
 /// Shared by all that have something to tell.
 #[derive(Debug)]
-pub(super) struct Progress(Form);
+pub(super) struct Progress {
+    form: Form,
+    /// Nothing is stored, only counted.
+    dry: bool,
+}
 
 #[derive(Debug)]
 enum Form {
@@ -26,18 +30,19 @@ enum Form {
 }
 
 impl Progress {
-    pub(super) fn new(choice: ProgressChoice) -> Self {
+    pub(super) fn new(choice: ProgressChoice, dry: bool) -> Self {
         let bar = choice == ProgressChoice::Auto && std::io::stderr().is_terminal();
-        Self(match choice {
+        let form = match choice {
             ProgressChoice::Never => Form::Silent,
             _ if bar => Form::Bar(bar_of_windows()),
             _ => Form::Lines { last: Mutex::new(Instant::now()) },
-        })
+        };
+        Self { form, dry }
     }
 
     /// Where it goes on from: what was done before says nothing about how quick it is now.
     pub(super) fn begin(&self, done: u64, all: u64, tally: &Tally) {
-        if let Form::Bar(bar) = &self.0 {
+        if let Form::Bar(bar) = &self.form {
             self.at(done, all, tally);
             bar.reset_eta();
         }
@@ -47,16 +52,20 @@ impl Progress {
     pub(super) fn at(&self, done: u64, all: u64, tally: &Tally) {
         let part = u128::from(done) * u128::from(BAR_LENGTH) / u128::from(all.max(1));
         let part = u64::try_from(part).unwrap_or(BAR_LENGTH).min(BAR_LENGTH);
-        match &self.0 {
+        match &self.form {
             Form::Bar(bar) => {
                 bar.set_position(part);
-                bar.set_message(tally.brief());
+                bar.set_message(tally.brief(self.dry));
             }
             Form::Lines { last } => {
                 let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 if last.elapsed() >= LINE_EVERY {
                     *last = Instant::now();
-                    eprintln!("sigyn import: {} %, {}", part * 100 / BAR_LENGTH, tally.brief());
+                    eprintln!(
+                        "sigyn import: {} %, {}",
+                        part * 100 / BAR_LENGTH,
+                        tally.brief(self.dry)
+                    );
                 }
             }
             Form::Silent => {}
@@ -65,7 +74,7 @@ impl Progress {
 
     /// Something that a person should know even if no progress is wanted.
     pub(super) fn tell(&self, message: &str) {
-        match &self.0 {
+        match &self.form {
             Form::Bar(bar) => bar.suspend(|| eprintln!("sigyn import: {message}")),
             Form::Lines { .. } | Form::Silent => eprintln!("sigyn import: {message}"),
         }
@@ -73,7 +82,7 @@ impl Progress {
 
     /// Leaves the terminal as it was.
     pub(super) fn end(&self) {
-        if let Form::Bar(bar) = &self.0 {
+        if let Form::Bar(bar) = &self.form {
             bar.finish_and_clear();
         }
     }

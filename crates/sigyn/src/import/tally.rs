@@ -47,10 +47,11 @@ impl Tally {
         self.refused == 0 && self.unkept == 0 && self.partial == 0 && self.unread == 0
     }
 
-    /// For one line.
-    pub(super) fn brief(&self) -> String {
+    /// For one line; `dry` if nothing is sent.
+    pub(super) fn brief(&self, dry: bool) -> String {
+        let stored = if dry { "would be stored" } else { "stored" };
         format!(
-            "{} traces, {} spans: {} stored, {} already there",
+            "{} traces, {} spans: {} {stored}, {} already there",
             count(self.traces),
             count(self.spans),
             count(self.stored),
@@ -132,5 +133,7 @@ mod tests {
              2: id is empty\n"
         );
         assert!(!tally.is_complete());
+        let brief = "1,200 traces, 5,000 spans: 4,998 would be stored, 0 already there";
+        assert_eq!(tally.brief(true), brief);
     }
 }

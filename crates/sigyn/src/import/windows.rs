@@ -17,7 +17,6 @@ use super::trace::{Part, Trace};
 use super::tracer::Tracer;
 use crate::Failure;
 use crate::cli::ImportFlags;
-use crate::query::base_url;
 use crate::query::time::{clock, duration_us, end_ms, now_us};
 
 /// Windows that wait to be stored. Full means that the source is not asked meanwhile.
@@ -34,11 +33,11 @@ struct Fetched {
 
 pub(super) async fn import(
     flags: &ImportFlags,
-    from: &str,
+    addresses: (String, String),
     tracer: &Tracer,
     progress: &Arc<Progress>,
 ) -> Result<Tally, Failure> {
-    let order = order(flags, from).map_err(Failure::usage)?;
+    let order = order(flags, addresses).map_err(Failure::usage)?;
     let width_ms = at_least_a_millisecond("window", &flags.window).map_err(Failure::usage)?;
     let path = flags.state.clone().unwrap_or_else(|| state::default_path(&order.from));
     let unfinished = match flags.restart || flags.dry_run {
@@ -72,7 +71,7 @@ pub(super) async fn import(
             let at = clock(state.next_ms * 1_000);
             progress.tell(&format!(
                 "stops at {at}: {}. The same command goes on from there, as {} remembers.",
-                state.tally.brief(),
+                state.tally.brief(false),
                 file.display()
             ));
             return Err(Failure::work(error));
@@ -82,13 +81,13 @@ pub(super) async fn import(
     Ok(state.tally)
 }
 
-fn order(flags: &ImportFlags, from: &str) -> anyhow::Result<Order> {
+fn order(flags: &ImportFlags, (from, to): (String, String)) -> anyhow::Result<Order> {
     /// Servers calculate with it in microseconds, in 63 bits.
     const END_MS_MAX: u64 = i64::MAX as u64 / 1_000;
     let end_ms = flags.end.as_deref().map(end_ms).transpose().context("--end")?;
     anyhow::ensure!(end_ms.is_none_or(|ms| ms <= END_MS_MAX), "--end is beyond all time");
     let lookback_ms = at_least_a_millisecond("lookback", &flags.lookback)?;
-    Ok(Order { from: base_url(from), to: base_url(&flags.to), lookback_ms, end_ms })
+    Ok(Order { from, to, lookback_ms, end_ms })
 }
 
 fn at_least_a_millisecond(flag: &str, text: &str) -> anyhow::Result<u64> {

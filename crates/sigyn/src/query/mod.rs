@@ -24,7 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let server = Server { base: base_url(&flags.server), client: HttpClient::new(TIMEOUT) };
+    let base = base_url(&flags.server).context("--server").map_err(Failure::usage)?;
+    let server = Server { base, client: HttpClient::new(TIMEOUT) };
     let style = Style::new(flags.color);
     let json = flags.output == OutputFormat::Json;
     let text = runtime.block_on(async {
@@ -46,10 +47,15 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
     }
 }
 
-/// `host:port` alone means http.
-pub(crate) fn base_url(server: &str) -> String {
+/// `host:port` alone means http. A login is refused, and not repeated: no part of an address is secret
+/// then, and any may be told and kept.
+pub(crate) fn base_url(server: &str) -> anyhow::Result<String> {
+    anyhow::ensure!(
+        !server.contains('@'),
+        "an address with a login (an @) is not supported: give it as http://HOST:PORT"
+    );
     let base = server.trim_end_matches('/');
-    if base.contains("://") { base.to_owned() } else { format!("http://{base}") }
+    Ok(if base.contains("://") { base.to_owned() } else { format!("http://{base}") })
 }
 
 /// The tracer that is asked.
@@ -91,4 +97,20 @@ fn encode(text: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_completed_and_a_login_is_not_repeated() {
+        let check = |text, expected: &str| assert_eq!(base_url(text).unwrap(), expected);
+        check("127.0.0.1:9411", "http://127.0.0.1:9411");
+        check("http://zipkin:9411/", "http://zipkin:9411");
+        for text in ["http://u:secret@127.0.0.1", "u:secret@127.0.0.1", "http://u:se/cret@h"] {
+            let error = base_url(text).unwrap_err().to_string();
+            assert!(!error.contains("cret"), "{error}");
+        }
+    }
 }

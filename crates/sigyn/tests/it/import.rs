@@ -411,12 +411,16 @@ fn what_makes_no_sense_is_refused_at_once() {
         let run = command().arg("import").args(flags).current_dir(folder.path()).output().unwrap();
         assert_eq!(run.status.code(), Some(code), "{flags:?}: {}", text(&run));
         assert!(text(&run).contains(told), "{flags:?}: {}", text(&run));
+        assert!(!text(&run).contains("secret"), "{flags:?}: {}", text(&run));
     };
     // Nobody listens on the port of a listener that is gone.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("http://{nobody}");
-    check(&[], 2, "required");
+    check(&[], 2, "--from URL");
     check(&["--from", &nobody, "spans.json"], 2, "cannot be used with");
+    check(&["--from", &nobody, "--to", &format!("{nobody}/")], 2, "are the same server");
+    check(&["--from", "http://u:secret@127.0.0.1:1"], 2, "--from: an address with a login");
+    check(&["--to", "u:secret@127.0.0.1:1", "spans.json"], 2, "--to: an address with a login");
     check(&["--from", &nobody, "--lookback", "soon"], 2, "--lookback: \"soon\" is no duration");
     check(&["--from", &nobody, "--end", "soon"], 2, "--end: \"soon\" is neither");
     check(&["--from", &nobody, "--end", "18446744073709551615"], 2, "beyond all time");
