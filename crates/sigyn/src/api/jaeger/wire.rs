@@ -55,7 +55,7 @@ fn read_search(message: &[u8]) -> Option<Search> {
                 (5, Wire::Bytes(time)) => search.end_us = micros(time),
                 (6, Wire::Bytes(time)) => search.min_duration = duration(time),
                 (7, Wire::Bytes(time)) => search.max_duration = duration(time),
-                (8, Wire::Varint(depth)) => search.limit = i64::try_from(depth).ok()?,
+                (8, Wire::Varint(depth)) => search.limit = depth.cast_signed(),
                 _ => {}
             }
         }
@@ -63,13 +63,19 @@ fn read_search(message: &[u8]) -> Option<Search> {
     Some(search)
 }
 
-/// `google.protobuf.Timestamp`, in microseconds.
+/// `google.protobuf.Timestamp`, in microseconds since 1970; below zero before it, as Go's zero time is.
 fn micros(message: &[u8]) -> Option<i64> {
-    duration(message).and_then(|since| i64::try_from(since.as_micros()).ok())
+    let (seconds, nanos) = seconds_nanos(message)?;
+    Some(seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1_000)))
 }
 
-/// `google.protobuf.Duration`, and a timestamp as the time since 1970; `None` below zero.
+/// `google.protobuf.Duration`; `None` below zero.
 fn duration(message: &[u8]) -> Option<Duration> {
+    let (seconds, nanos) = seconds_nanos(message)?;
+    Some(Duration::new(u64::try_from(seconds).ok()?, nanos))
+}
+
+fn seconds_nanos(message: &[u8]) -> Option<(i64, u32)> {
     let (mut seconds, mut nanos) = (0i64, 0i64);
     for (number, field) in fields(message)? {
         match (number, field) {
@@ -79,7 +85,7 @@ fn duration(message: &[u8]) -> Option<Duration> {
         }
     }
     let nanos = u32::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
-    Some(Duration::new(u64::try_from(seconds).ok()?, nanos))
+    Some((seconds, nanos))
 }
 
 /// `GetServicesResponse`.
@@ -133,6 +139,22 @@ mod tests {
         assert_eq!(search(&message), Ok(expected));
         assert!(search(&message[..message.len() - 1]).is_err());
         assert_eq!(search(&[]), Ok(Search::default()));
+    }
+
+    #[test]
+    fn what_is_below_zero_is_read_as_it_is() {
+        let go_zero_time = [0x08, 0x80, 0x92, 0xb8, 0xc3, 0x98, 0xfe, 0xff, 0xff, 0xff, 1];
+        let mut query = vec![0x40, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        put_bytes_field(&mut query, 1, b"web");
+        put_bytes_field(&mut query, 4, &go_zero_time);
+        let mut message = Vec::new();
+        put_bytes_field(&mut message, 1, &query);
+        let search = search(&message).unwrap();
+        assert_eq!((search.start_us, search.limit), (Some(-62_135_596_800_000_000), -1));
+        let refused = search.clone().query().unwrap_err();
+        assert_eq!(refused.message, "limit <= 0");
+        let query = Search { limit: 0, ..search }.query().unwrap();
+        assert_eq!(query.window_us().0, 0);
     }
 
     #[test]
