@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -15,6 +16,7 @@ use sigyn_scrape::{Commit, CommitError};
 use sigyn_store::{AppendError, Durability, Store, Strictness};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::admin::{Admin, Healthy, ReloadRequest};
@@ -78,6 +80,9 @@ fn raise_file_limit() {
     }
 }
 
+/// A supervisor may signal the process and then its group: what comes so soon is the same signal.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
+
 /// Cancels `shutdown` at SIGTERM or SIGINT and never returns then; the second signal ends the process.
 async fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -92,8 +97,19 @@ async fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     let signal = next().await;
     tracing::info!(signal, "stopping");
     shutdown.cancel();
-    let signal = next().await;
+    let signal = second_signal(next).await;
     anyhow::bail!("stopped by a second {signal} before everything had ended")
+}
+
+/// The first signal that is not the one that has just come.
+async fn second_signal(mut next: impl AsyncFnMut() -> &'static str) -> &'static str {
+    let first = Instant::now();
+    loop {
+        let signal = next().await;
+        if first.elapsed() >= SAME_SIGNAL {
+            return signal;
+        }
+    }
 }
 
 /// What is answered at each kind of address.
@@ -138,6 +154,8 @@ impl App {
         config: Config,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
+        // Told before the store, whose recovery takes time, is opened.
+        let ui_folder = ui_folder(&settings)?;
         let listeners = Listeners::bind(&settings).await?;
         let options = settings.store_options(&config);
         let (path, durability) = (options.path.clone(), options.durability);
@@ -206,7 +224,7 @@ impl App {
         let asker = asker(&settings.environment, &store);
         let intake = Intake::new(store.clone(), counters, settings.environment.sample_rate);
         let router = Router::new()
-            .merge(answers(&settings, &asker, known)?)
+            .merge(answers(&settings, &asker, known, ui_folder))
             .merge(collect::http_router(&intake, &settings.environment))
             .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone()))
@@ -388,8 +406,19 @@ fn asker(environment: &Environment, store: &Store) -> Asker {
     Asker::new(store.clone(), environment.query_timeout, strictness)
 }
 
+/// The UI of Zipkin's that is to be served in place of our own.
+fn ui_folder(settings: &Settings) -> anyhow::Result<Option<UiFolder>> {
+    let folder = settings.ui_dir.as_deref().filter(|_| settings.environment.ui_enabled);
+    Ok(folder.map(|folder| UiFolder::open(folder, settings.ui_base_path())).transpose()?)
+}
+
 /// Whatever answers with what is stored, as far as it is turned on.
-fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<Router> {
+fn answers(
+    settings: &Settings,
+    asker: &Asker,
+    known: Known,
+    ui_folder: Option<UiFolder>,
+) -> Router {
     let environment = Arc::new(settings.environment.clone());
     let mut router = Router::new();
     if environment.query_enabled {
@@ -404,11 +433,8 @@ fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<R
         router = router
             .merge(api::ui_config::router(&environment.ui))
             .merge(api::ui::redirects(settings.route_prefix.clone()));
-        router = match &settings.ui_dir {
-            Some(folder) => {
-                let folder = UiFolder::open(folder, settings.ui_base_path())?;
-                router.merge(api::ui_folder::router(folder))
-            }
+        router = match ui_folder {
+            Some(folder) => router.merge(api::ui_folder::router(folder)),
             None => {
                 if let Some(path) = settings.unusable_base_path() {
                     tracing::warn!(
@@ -420,7 +446,7 @@ fn answers(settings: &Settings, asker: &Asker, known: Known) -> anyhow::Result<R
             }
         };
     }
-    Ok(router)
+    router
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
@@ -509,5 +535,22 @@ impl Reloader {
         self.scrape_jobs.send_replace(Arc::new(config.scrape_jobs()));
         self.jobs.send_replace(Arc::new(config.discovery_jobs()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn signals_at_once_are_one_signal() {
+        let (mut signals, mut n) = ([0, 5, 194, 1].into_iter(), 0);
+        second_signal(async || {
+            tokio::time::sleep(Duration::from_millis(signals.next().unwrap())).await;
+            n += 1;
+            "SIGTERM"
+        })
+        .await;
+        assert_eq!(n, 4);
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Environment {
     pub(crate) collector_http: bool,
     pub(crate) collector_grpc: bool,
     pub(crate) ui: UiSettings,
-    /// One line for each variable that is set and has no effect, or another one than in Zipkin.
+    /// One line for each variable that is set and has no effect, or another one than in Zipkin, or that
+    /// makes spans or answers fewer.
     pub(crate) notes: Vec<String>,
 }
 
@@ -90,9 +91,10 @@ const EUREKA: &str = "this server does not register itself with Eureka; give its
 
 /// Variables of Zipkin's server that have nothing to act on here: whole names, or with a star the
 /// beginning of one.
-const UNUSED: [&str; 14] = [
+const UNUSED: [&str; 15] = [
     "AUTOCOMPLETE_TTL",
     "JAVA_OPTS",
+    "QUERY_NAMES_MAX_AGE",
     "SELF_TRACING_*",
     "STORAGE_THROTTLE_*",
     "CASSANDRA_*",
@@ -124,13 +126,19 @@ impl Environment {
         refuse_foreign(&mut variables)?;
         let mut notes = Vec::new();
         if let Some(type_) = variables.text("STORAGE_TYPE") {
-            if type_ != "mem" {
+            if !type_.eq_ignore_ascii_case("mem") {
                 return Err(EnvironmentError::ForeignStorage(type_));
             }
             notes.push("STORAGE_TYPE=mem: spans are kept on disk all the same, in --storage.path, and are there after a restart".to_owned());
         }
         if variables.text("MEM_MAX_SPANS").is_some() {
             notes.push("MEM_MAX_SPANS is not used: --storage.retention.time and --storage.retention.size say how much is kept".to_owned());
+        }
+        // A service named "collector" gives it another form in Kubernetes.
+        if variables.text("COLLECTOR_PORT").is_some_and(|port| port.parse::<u16>().is_ok()) {
+            notes.push(
+                "COLLECTOR_PORT is set and not used: spans are not taken over Scribe".to_owned(),
+            );
         }
         let query_enabled = variables.flag(&["QUERY_ENABLED"], true)?;
         let search_enabled = variables.flag(&["SEARCH_ENABLED"], true)?;
@@ -170,8 +178,21 @@ impl Environment {
         };
         environment.autocomplete_keys.sort_unstable();
         environment.autocomplete_keys.dedup();
+        environment.notes.extend(environment.restrictions());
         environment.notes.extend(variables.unused());
         Ok(environment)
+    }
+
+    /// A line for whatever makes spans, or answers, fewer than somebody may expect.
+    fn restrictions(&self) -> Vec<String> {
+        let rate = self.sample_rate;
+        let restrictions = [
+            (rate != 1.0, format!("COLLECTOR_SAMPLE_RATE={rate} holds: of the traces that are pushed, only this share is kept, and spans marked as debug")),
+            (!self.query_enabled, "QUERY_ENABLED=false holds: spans are taken and kept, and nobody can ask for them".to_owned()),
+            (!self.search_enabled, "SEARCH_ENABLED=false holds: lists of names and searches are empty".to_owned()),
+            (!self.strict_trace_id, "STRICT_TRACE_ID=false holds: traces are one if the right 16 digits of their ids are".to_owned()),
+        ];
+        restrictions.into_iter().filter_map(|(holds, line)| holds.then_some(line)).collect()
     }
 }
 
@@ -462,7 +483,9 @@ mod tests {
             },
             ..Environment::default()
         };
-        assert_eq!(environment, Ok(expected));
+        let environment = environment.unwrap();
+        assert_eq!(environment.notes.len(), 4, "{:?}", environment.notes);
+        assert_eq!(Environment { notes: Vec::new(), ..environment }, expected);
     }
 
     #[test]
@@ -516,7 +539,14 @@ mod tests {
         let notes = |name, value| read(&[(name, value)]).unwrap().notes;
         assert_eq!(notes("JAVA_OPTS", "-Xmx1g"), ["JAVA_OPTS is set and not used"]);
         assert_eq!(notes("ES_HOSTS", "http://es"), ["ES_HOSTS is set and not used"]);
-        assert_eq!(notes("STORAGE_TYPE", "mem").len(), 1);
+        assert_eq!(notes("STORAGE_TYPE", "MEM").len(), 1);
+        assert_eq!(notes("QUERY_NAMES_MAX_AGE", "5"), ["QUERY_NAMES_MAX_AGE is set and not used"]);
+        assert_eq!(notes("COLLECTOR_PORT", "9410").len(), 1);
+        assert_eq!(notes("COLLECTOR_PORT", "tcp://127.0.0.1:9410"), [""; 0]);
+        assert!(
+            notes("COLLECTOR_SAMPLE_RATE", "0")[0].starts_with("COLLECTOR_SAMPLE_RATE=0 holds")
+        );
+        assert_eq!(notes("COLLECTOR_SAMPLE_RATE", "1"), [""; 0]);
         assert_eq!(notes("MEM_MAX_SPANS", "1000").len(), 1);
         for name in ["HOME", "ES_PORT", "ZIPKIN_SERVICE_HOST", "ZIPKIN_PORT_9411_TCP"] {
             assert_eq!(notes(name, "x"), [""; 0], "{name}");

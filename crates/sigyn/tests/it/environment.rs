@@ -227,6 +227,7 @@ fn a_folder_without_a_ui_stops_the_start() {
     let output = output.unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("index.html"));
+    assert!(!folder.path().join("data").exists(), "told before the store is opened");
 }
 
 #[test]
