@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("cannot open the store in {}: another process has it open", path.display())]
+    #[error("another process has {} open", path.display())]
     Locked { path: PathBuf },
     #[error("cannot {attempt} {}", path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },

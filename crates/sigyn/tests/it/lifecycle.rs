@@ -33,7 +33,7 @@ fn a_second_tracer_on_the_same_data_is_refused() {
     let output = second.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("cannot open the store"), "{told}");
+    assert_eq!(told.matches("cannot open the store").count(), 1, "{told}");
 }
 
 #[test]
