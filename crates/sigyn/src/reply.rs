@@ -88,7 +88,6 @@ pub(crate) fn failure(error: &ApiError) -> Response {
 /// What is said to a method that a path does not have: Zipkin's statuses.
 pub(crate) async fn other_method(method: Method, uri: Uri) -> Response {
     match method {
-        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         // Zipkin's UI stands here, with files alone.
         _ if uri.path().starts_with("/zipkin/") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
@@ -159,6 +158,7 @@ async fn answer(request: Request, next: Next) -> Response {
     let uri = request.uri();
     let query = uri.query().unwrap_or("");
     match percent_decode(uri.path()).and_then(|_| percent_decode(query)) {
+        Ok(_) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -227,9 +227,18 @@ pub(crate) async fn compress(request: Request, next: Next) -> Response {
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
     accepted.flat_map(|text| text.split(',')).any(|item| {
-        let (coding, q) = item.split_once(';').unwrap_or((item, ""));
-        let refused = q.trim().trim_start_matches("q=").parse::<f32>().is_ok_and(|q| q == 0.0);
-        coding.trim().eq_ignore_ascii_case("gzip") && !refused
+        let coding = item.split(';').next().unwrap_or_default().trim();
+        coding.eq_ignore_ascii_case("gzip") && !is_refused(item)
+    })
+}
+
+/// Whether an item of what a client accepts says that it is not wanted: `q=0`.
+pub(crate) fn is_refused(item: &str) -> bool {
+    item.split(';').skip(1).any(|parameter| {
+        let pair = parameter.split_once('=');
+        pair.is_some_and(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("q") && value.trim().parse() == Ok(0.0f32)
+        })
     })
 }
 

@@ -147,7 +147,9 @@ impl Form {
     /// A scraper of metrics names a form of text; whoever does not, expects what Zipkin answers.
     fn accepted(headers: &HeaderMap) -> Self {
         let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let accept = accept.collect::<Vec<_>>().join(",").to_ascii_lowercase();
+        let wanted =
+            accept.flat_map(|list| list.split(',')).filter(|item| !reply::is_refused(item));
+        let accept = wanted.collect::<Vec<_>>().join(",").to_ascii_lowercase();
         let names = |type_: &str| accept.contains(type_);
         if names("application/openmetrics-text") {
             Self::OpenMetrics
@@ -287,6 +289,8 @@ mod tests {
         check(None, Form::Zipkin);
         check(Some("*/*"), Form::Zipkin);
         check(Some("application/json, text/plain, */*"), Form::Zipkin);
+        check(Some("application/openmetrics-text;q=0, application/json"), Form::Zipkin);
+        check(Some("application/openmetrics-text; version=1.0.0; q=0.0, text/plain"), Form::Text);
         check(Some("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Zipkin);
     }
 

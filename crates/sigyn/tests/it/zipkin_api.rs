@@ -194,6 +194,10 @@ fn headers_for_browsers_caches_and_proxies() {
     let answer = http::request(tracer.address, "OPTIONS", "/api/v2/spans", &preflight, b"");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("access-control-allow-methods"), Some("GET,POST"));
+    for path in ["/", "/info", "/prometheus", "/zipkin/", "/api/v2/spans"] {
+        let answer = http::request(tracer.address, "OPTIONS", path, &[], b"");
+        assert_eq!(answer.status, 204, "{path}");
+    }
 
     let home = tracer.get("/");
     assert_eq!((home.status, home.header("location")), (302, Some("/zipkin/")));
