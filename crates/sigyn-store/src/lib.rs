@@ -36,6 +36,7 @@ mod size;
 mod stats;
 mod stop;
 mod store;
+mod taken_in;
 #[cfg(test)]
 mod testing;
 mod trace;
@@ -52,3 +53,5 @@ pub use queries::Queries;
 pub use stats::Stats;
 pub use stop::Stop;
 pub use store::Store;
+#[doc(hidden)]
+pub use taken_in::TakenIn;

@@ -8,14 +8,16 @@ use anyhow::{Context, Result, bail};
 use crate::{command, repo};
 
 /// What is measured, as the bench names it; then what it is.
-const WORKS: [(&str, &str); 8] = [
+const WORKS: [(&str, &str); 10] = [
     ("otlp/columns", "OTLP into the head's columns"),
     ("otlp/count", "OTLP, reading alone"),
     ("otlp/owned", "OTLP into owned spans"),
+    ("otlp/today", "OTLP as the server takes it in today: owned spans, log record, head"),
     ("otlp/prost", "prost, decoding alone"),
     ("zipkin_json/columns", "Zipkin v2 JSON into the head's columns"),
     ("zipkin_json/count", "Zipkin v2 JSON, reading alone"),
     ("zipkin_json/owned", "Zipkin v2 JSON into owned spans"),
+    ("zipkin_json/today", "Zipkin v2 JSON as the server takes it in today"),
     ("zipkin_json/serde_json", "serde_json into owned spans"),
 ];
 

@@ -10,6 +10,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink};
 use sigyn_model::codec::{self, Format, Limits, OverLimit};
+use sigyn_store::TakenIn;
 use sigyn_store::columns::Columns;
 
 pub(crate) use corpus::Corpus;
@@ -24,14 +25,16 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::new(Format::OtlpProto, "columns", into_columns),
         Self::new(Format::OtlpProto, "count", into_count),
         Self::new(Format::OtlpProto, "owned", into_owned),
+        Self::new(Format::OtlpProto, "today", as_today),
         Self::new(Format::OtlpProto, "prost", by_prost),
         Self::new(Format::ZipkinJsonV2, "columns", into_columns),
         Self::new(Format::ZipkinJsonV2, "count", into_count),
         Self::new(Format::ZipkinJsonV2, "owned", into_owned),
+        Self::new(Format::ZipkinJsonV2, "today", as_today),
         Self::new(Format::ZipkinJsonV2, "serde_json", by_serde_json),
     ];
 
@@ -78,6 +81,16 @@ fn into_count(format: Format, bodies: &[Vec<u8>]) -> usize {
 fn into_owned(format: Format, bodies: &[Vec<u8>]) -> usize {
     let decoded = |body: &Vec<u8>| codec::decode(format, body, Limits::default());
     bodies.iter().map(|body| decoded(body).expect("good spans").spans.len()).sum()
+}
+
+/// What the server does today: owned spans, their record for the log, and the head.
+fn as_today(format: Format, bodies: &[Vec<u8>]) -> usize {
+    let mut taken = TakenIn::default();
+    for body in bodies {
+        let decoded = codec::decode(format, body, Limits::default()).expect("good spans");
+        std::hint::black_box(taken.take_in(decoded.spans));
+    }
+    usize::try_from(taken.spans()).expect("few enough")
 }
 
 fn by_prost(_: Format, bodies: &[Vec<u8>]) -> usize {

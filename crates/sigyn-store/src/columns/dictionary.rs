@@ -1,7 +1,7 @@
 //! Tags by number: a key with its value is kept once, however many spans say it.
 
 use sigyn_model::Value;
-use sigyn_model::codec::sink::{Dialect, TagRef};
+use sigyn_model::codec::sink::{Dialect, TagRef, Text};
 
 use super::encoding::{as_text, put_value, put_value_ref, value};
 use super::interner::{Interner, room};
@@ -60,7 +60,8 @@ impl Dictionary {
     #[inline]
     pub(super) fn tag(&mut self, tag: &TagRef<'_>) -> u32 {
         if tag.wire.is_empty() {
-            return self.put(&tag.key.read(), |out| put_value_ref(out, &tag.value)).0;
+            let key = self.key_number(&tag.key);
+            return self.put(key, |out| put_value_ref(out, &tag.value)).0;
         }
         let spellings = &self.spellings[tag.dialect as usize];
         let hash = spellings.hash(tag.wire);
@@ -72,7 +73,15 @@ impl Dictionary {
 
     #[cold]
     fn new_spelling(&mut self, tag: &TagRef<'_>, hash: u32) -> u32 {
-        let (number, is_unique) = self.put(&tag.key.read(), |out| put_value_ref(out, &tag.value));
+        let key = self.key_number(&tag.key);
+        if self.values[key as usize] >= VALUES_MAX {
+            // Hardly ever is it known in another spelling.
+            return self.tags.push_with(tag.wire.len() + 16, |out| {
+                out.extend_from_slice(&key.to_le_bytes());
+                put_value_ref(out, &tag.value);
+            });
+        }
+        let (number, is_unique) = self.put(key, |out| put_value_ref(out, &tag.value));
         if !is_unique {
             self.spellings[tag.dialect as usize].add(tag.wire, hash, number);
         }
@@ -80,13 +89,26 @@ impl Dictionary {
     }
 
     pub(super) fn owned_tag(&mut self, key: &str, value: &Value) -> u32 {
+        let key = self.key_number(&Text::Str(key));
         self.put(key, |out| put_value(out, value)).0
     }
 
+    fn key_number(&mut self, key: &Text<'_>) -> u32 {
+        // What is found is text: only that is kept.
+        if let Text::Bytes(bytes) = key
+            && let Some(number) = self.keys.find(bytes, self.keys.hash(bytes))
+        {
+            return number;
+        }
+        let number = self.keys.intern(key.read().as_bytes());
+        if self.values.len() < self.keys.len() {
+            self.values.resize(self.keys.len(), 0);
+        }
+        number
+    }
+
     /// The number of a tag, and whether it is taken to be unique.
-    fn put(&mut self, key: &str, put: impl FnOnce(&mut Vec<u8>)) -> (u32, bool) {
-        let key = self.keys.intern(key.as_bytes());
-        self.values.resize(self.keys.len(), 0);
+    fn put(&mut self, key: u32, put: impl FnOnce(&mut Vec<u8>)) -> (u32, bool) {
         self.scratch.clear();
         self.scratch.extend_from_slice(&key.to_le_bytes());
         put(&mut self.scratch);

@@ -12,13 +12,20 @@ pub(super) struct Interner {
     /// Where each ends. The next begins there.
     ends: Vec<usize>,
     /// Numbers by what they stand for: not of all, but of those that [`Interner::add`] has put there.
-    known: HashTable<u32>,
+    known: HashTable<Known>,
     /// Seeded anew for every process and every list, so that nobody can prepare bytes that collide. It is no
     /// keyed hash: whoever works the seed out from how long we take can make each look-up go through all
     /// that is known, of which there is no more than `bytes_max`.
     hashes: RandomState,
     /// With more bytes than this, nothing is looked for any more that is not known yet.
     bytes_max: usize,
+}
+
+/// With half of its hash, so that only what is most likely the same is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    hash: u32,
+    number: u32,
 }
 
 impl Interner {
@@ -35,10 +42,8 @@ impl Interner {
     }
 
     #[inline]
-    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = self.hashes.build_hasher();
-        hasher.write(bytes);
-        hasher.finish()
+    pub(super) fn hash(&self, bytes: &[u8]) -> u32 {
+        hash(&self.hashes, bytes)
     }
 
     /// The number of these bytes, which are kept if they are new.
@@ -55,27 +60,29 @@ impl Interner {
     }
 
     #[inline]
-    pub(super) fn find(&self, bytes: &[u8], hash: u64) -> Option<u32> {
-        self.known.find(hash, |number| self.get(*number) == bytes).copied()
+    pub(super) fn find(&self, bytes: &[u8], hash: u32) -> Option<u32> {
+        let is_it = |known: &Known| known.hash == hash && self.get(known.number) == bytes;
+        self.known.find(spread(hash), is_it).map(|known| known.number)
     }
 
     /// Keeps new bytes, to be found again.
-    pub(super) fn add(&mut self, bytes: &[u8], hash: u64) -> u32 {
+    pub(super) fn add(&mut self, bytes: &[u8], hash: u32) -> u32 {
         let number = self.push(bytes);
-        let Self { bytes, ends, known, hashes, .. } = self;
-        known.insert_unique(hash, number, |number| {
-            let mut hasher = hashes.build_hasher();
-            hasher.write(slice(bytes, ends, *number));
-            hasher.finish()
-        });
+        self.known.insert_unique(spread(hash), Known { hash, number }, |known| spread(known.hash));
         number
     }
 
     /// Keeps bytes that will hardly come again.
     pub(super) fn push(&mut self, bytes: &[u8]) -> u32 {
-        grow(&mut self.bytes, bytes.len());
+        self.push_with(bytes.len(), |out| out.extend_from_slice(bytes))
+    }
+
+    /// The same for bytes that are put there, about so many of them.
+    #[inline]
+    pub(super) fn push_with(&mut self, about: usize, put: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        grow(&mut self.bytes, about);
         grow(&mut self.ends, 1);
-        self.bytes.extend_from_slice(bytes);
+        put(&mut self.bytes);
         self.ends.push(self.bytes.len());
         // Four thousand million of them do not fit into memory.
         u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
@@ -104,7 +111,8 @@ impl Interner {
         let first = u32::try_from(len).unwrap_or(u32::MAX);
         for number in first..u32::try_from(self.len()).unwrap_or(u32::MAX) {
             let hash = self.hash(self.get(number));
-            if let Ok(known) = self.known.find_entry(hash, |other| *other == number) {
+            let is_it = |known: &Known| known.number == number;
+            if let Ok(known) = self.known.find_entry(spread(hash), is_it) {
                 known.remove();
             }
         }
@@ -118,6 +126,23 @@ impl Interner {
     }
 }
 
+/// Half of a hash; the whole is in it.
+#[inline]
+pub(super) fn hash(hashes: &RandomState, bytes: &[u8]) -> u32 {
+    let mut hasher = hashes.build_hasher();
+    hasher.write(bytes);
+    let hash = hasher.finish();
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
+    let hash = (hash ^ hash >> 32) as u32;
+    hash
+}
+
+/// A table takes its place from the low bits and its marks from the high ones.
+#[inline]
+pub(super) fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 #[inline]
 fn slice<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
     let number = number as usize;
@@ -125,13 +150,22 @@ fn slice<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
     &bytes[start..ends[number]]
 }
 
-/// Makes room for so many more. By a quarter and not by twice: lists are long, and what they hold in
-/// vain is memory, too.
+/// Makes room for so many more. Lists that are short yet grow by twice, for what they hold is copied
+/// each time; long ones by a quarter, for what they hold in vain is memory, too.
 #[inline]
 pub(super) fn grow<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 4).max(64));
+        grow_now(list, more);
     }
+}
+
+#[cold]
+fn grow_now<T>(list: &mut Vec<T>, more: usize) {
+    /// In bytes.
+    const SHORT: usize = 4 << 20;
+    let is_short = list.len() * size_of::<T>() < SHORT;
+    let by = if is_short { list.len() } else { list.len() / 4 };
+    list.reserve_exact(more.max(by).max(64));
 }
 
 /// What a list takes in memory.

@@ -1,11 +1,9 @@
 //! Tags as they were written, each with the number of what it says.
 
-use std::hash::{BuildHasher, Hasher};
-
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::interner::{grow, room};
+use super::interner::{grow, hash, room, spread};
 
 /// With more bytes than this, no new ones are kept.
 const BYTES_MAX: usize = 32 << 20;
@@ -34,12 +32,7 @@ struct Spelling {
 impl Spellings {
     #[inline]
     pub(super) fn hash(&self, wire: &[u8]) -> u32 {
-        let mut hasher = self.hashes.build_hasher();
-        hasher.write(wire);
-        let hash = hasher.finish();
-        #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
-        let hash = (hash ^ hash >> 32) as u32;
-        hash
+        hash(&self.hashes, wire)
     }
 
     /// The tag that these bytes say.
@@ -92,12 +85,6 @@ impl Spellings {
     pub(super) fn bytes(&self) -> usize {
         self.bytes.capacity() + room(&self.order) + self.known.allocation_size()
     }
-}
-
-/// A table takes its place from the low bits and its marks from the high ones.
-#[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
