@@ -145,7 +145,7 @@ def made_trace(dice, now_us):
         "name": dice.choice(NAMES),
         "timestamp": start,
         "duration": dice.randrange(1, 500_000),
-        "localEndpoint": {"serviceName": "gateway", "ipv4": f"10.0.0.{dice.randrange(1, 255)}", "port": 8080},
+        "localEndpoint": {"serviceName": "gateway", "ipv4": f"127.0.0.{dice.randrange(1, 255)}", "port": 8080},
     }
     if dice.random() < 0.1:
         # Its parent was never reported.
