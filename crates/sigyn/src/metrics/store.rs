@@ -66,6 +66,11 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
         ),
         counter("sigyn_store_retired_spans_total", "Spans in them", stats.retired_spans_total),
         counter(
+            "sigyn_store_unlisted_names_total",
+            "Names of services and spans left out of lists of names, as too long or too many; searches find them",
+            stats.unlisted_names_total,
+        ),
+        counter(
             "sigyn_store_damaged_spots_total",
             "Stretches of the log that were no records, at start",
             stats.damaged_spots,
