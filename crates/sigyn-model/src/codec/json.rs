@@ -16,23 +16,35 @@ const DEPTH_MAX: u32 = 128;
 const CAUSE_CHARS_MAX: usize = 250;
 
 /// Why a text cannot be read. The message is a cause to put before `reading ... from json`.
+///
+/// Boxed, for every step of reading returns one or none.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct JsonError {
+#[error("{}", .0.message)]
+pub(crate) struct JsonError(Box<Cause>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Cause {
     message: String,
-    pub(crate) over_limit: bool,
+    over_limit: bool,
 }
 
 impl JsonError {
+    #[cold]
     pub(crate) fn new(message: impl AsRef<str>) -> Self {
         let message = shortened(message.as_ref(), CAUSE_CHARS_MAX).into_owned();
-        Self { message, over_limit: false }
+        Self(Box::new(Cause { message, over_limit: false }))
+    }
+
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.0.over_limit
     }
 }
 
 impl From<OverLimit> for JsonError {
     fn from(over: OverLimit) -> Self {
-        Self { over_limit: true, ..Self::new(over.to_string()) }
+        let mut error = Self::new(over.to_string());
+        error.0.over_limit = true;
+        error
     }
 }
 
@@ -75,17 +87,14 @@ impl<'a> Scanner<'a> {
         mut element: impl FnMut(&mut Self, usize) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         self.expect(b'[', "a list")?;
-        if self.take(b']') {
-            return Ok(());
-        }
+        let mut more = !self.take(b']');
         let mut index = 0;
-        loop {
+        while more {
             element(self, index)?;
             index += 1;
-            if !self.take(b',') {
-                return self.expect(b']', "',' or ']'");
-            }
+            more = self.another(b']', "',' or ']'")?;
         }
+        Ok(())
     }
 
     /// Reads an object; `member` must consume the value of the key that it is given.
@@ -109,20 +118,57 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, Text<'a>, Place) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
-        self.expect(b'{', "an object")?;
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            self.expect(b'"', "a name in quotes")?;
-            let place = Place(self.at - 1);
-            let key = self.quoted()?;
-            self.expect(b':', "':'")?;
+        let mut more = self.first_member()?;
+        while more {
+            let (key, place) = self.key()?;
             member(self, key, place)?;
-            if !self.take(b',') {
-                return self.expect(b'}', "',' or '}'");
-            }
+            more = self.next_member()?;
         }
+        Ok(())
+    }
+
+    /// Begins an object; whether there is a member.
+    #[inline]
+    pub(crate) fn first_member(&mut self) -> Result<bool, JsonError> {
+        self.expect(b'{', "an object")?;
+        Ok(!self.take(b'}'))
+    }
+
+    /// Ends a member of an object; whether there is another.
+    #[inline]
+    pub(crate) fn next_member(&mut self) -> Result<bool, JsonError> {
+        self.another(b'}', "',' or '}'")
+    }
+
+    /// The key of a member with its colon, and where its quote stands.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<(Text<'a>, Place), JsonError> {
+        self.expect(b'"', "a name in quotes")?;
+        let place = Place(self.at - 1);
+        let key = self.quoted()?;
+        self.expect(b':', "':'")?;
+        Ok((key, place))
+    }
+
+    /// The same for a key as machines write it: without an escape, and the colon right behind. If
+    /// that is not what comes next, it is left there.
+    #[inline]
+    pub(crate) fn plain_key(&mut self) -> Option<&'a str> {
+        let key = scan::plain_string(self.text, self.at)?;
+        let colon = self.at + key.len() + 2;
+        if self.text.as_bytes().get(colon) != Some(&b':') {
+            return None;
+        }
+        self.at = colon + 1;
+        Some(key)
+    }
+
+    /// A string without escapes right here. If that is not what comes next, it is left there.
+    #[inline]
+    pub(crate) fn plain_text(&mut self) -> Option<&'a str> {
+        let text = scan::plain_string(self.text, self.at)?;
+        self.at += text.len() + 2;
+        Some(text)
     }
 
     /// Reads `null`, if that is what comes next.
@@ -152,6 +198,14 @@ impl<'a> Scanner<'a> {
     /// A string as it stands there, or a number in its own spelling. `None` for `null` and the like.
     #[inline]
     pub(crate) fn text(&mut self) -> Result<Option<Text<'a>>, JsonError> {
+        match self.plain_text() {
+            Some(text) => Ok(Some(Text::Str(text))),
+            None => self.other_text(),
+        }
+    }
+
+    #[inline(never)]
+    fn other_text(&mut self) -> Result<Option<Text<'a>>, JsonError> {
         if self.take(b'"') {
             return self.quoted().map(Some);
         }
@@ -165,35 +219,48 @@ impl<'a> Scanner<'a> {
     /// it is left there.
     #[inline]
     pub(crate) fn whole_number(&mut self) -> Option<u64> {
-        /// Any number of so many digits fits.
-        const DIGITS_MAX: usize = 18;
         self.peek();
-        let digits = &self.text.as_bytes()[self.at..];
-        let (mut number, mut done) = (0, 0);
-        while done + 8 <= DIGITS_MAX
-            && let Some(more) = digits[done..].first_chunk().and_then(scan::decimal8)
-        {
-            number = number * 100_000_000 + more;
-            done += 8;
-        }
-        for (at, byte) in digits.iter().enumerate().take(DIGITS_MAX + 1).skip(done) {
-            match byte {
-                b'0'..=b'9' => number = number * 10 + u64::from(byte - b'0'),
-                b'.' | b'e' | b'E' => return None,
-                _ if at == 0 || (digits[0] == b'0' && at > 1) => return None,
-                _ => {
-                    self.at += at;
-                    return Some(number);
-                }
-            }
-        }
-        None
+        let (number, length) = scan::decimal(&self.text.as_bytes()[self.at..])?;
+        self.at += length;
+        Some(number)
     }
 
-    /// Where the next value begins.
+    /// Sixteen lower-case hexadecimal digits in quotes; if that is not what comes next, it is left
+    /// there.
+    #[inline]
+    pub(crate) fn hex16(&mut self) -> Option<u64> {
+        let [b'"', digits @ .., b'"'] = self.ahead::<18>()? else { return None };
+        let number = scan::lower_hex16(digits.first_chunk()?)?;
+        self.at += 18;
+        Some(number)
+    }
+
+    /// The same for 32.
+    #[inline]
+    pub(crate) fn hex32(&mut self) -> Option<u128> {
+        let [b'"', digits @ .., b'"'] = self.ahead::<34>()? else { return None };
+        let high = scan::lower_hex16(digits.first_chunk()?)?;
+        let low = scan::lower_hex16(digits.last_chunk()?)?;
+        self.at += 34;
+        Some(u128::from(high) << 64 | u128::from(low))
+    }
+
+    #[inline]
+    fn ahead<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.text.as_bytes().get(self.at..)?.first_chunk()
+    }
+
+    /// Where the next value begins, or member.
+    #[inline]
     pub(crate) fn place(&mut self) -> Place {
         self.peek();
         Place(self.at)
+    }
+
+    /// Reads again from there on.
+    #[inline]
+    pub(crate) fn back_to(&mut self, place: Place) {
+        self.at = place.0;
     }
 
     /// What stands between a place and here.
@@ -386,6 +453,16 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         found
+    }
+
+    /// Ends an element; whether there is another.
+    #[inline]
+    fn another(&mut self, close: u8, what: &'static str) -> Result<bool, JsonError> {
+        let more = self.take(b',');
+        if !more {
+            self.expect(close, what)?;
+        }
+        Ok(more)
     }
 
     #[inline]

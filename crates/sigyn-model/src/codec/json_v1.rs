@@ -22,7 +22,7 @@ pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     let text =
         body_text(body, sink).map_err(|over| DecodeError::over(Format::ZipkinJsonV1, over))?;
     read_list(&text, sink).map_err(|cause| DecodeError {
-        over_limit: cause.over_limit,
+        over_limit: cause.is_over_limit(),
         ..DecodeError::reading(Format::ZipkinJsonV1, &cause)
     })
 }

@@ -21,7 +21,7 @@ pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
         Some(_) => Err(JsonError::new("Malformed: more than one value")),
     });
     read.map_err(|cause| DecodeError {
-        over_limit: cause.over_limit,
+        over_limit: cause.is_over_limit(),
         ..DecodeError::reading(Format::JaegerJson, &cause)
     })
 }

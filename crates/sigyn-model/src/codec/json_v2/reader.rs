@@ -35,7 +35,7 @@ pub fn read(body: &[u8], sink: &mut impl SpanSink) -> Result<(), DecodeError> {
     let text =
         body_text(body, sink).map_err(|over| DecodeError::over(Format::ZipkinJsonV2, over))?;
     read_list(&text, sink).map_err(|cause| DecodeError {
-        over_limit: cause.over_limit,
+        over_limit: cause.is_over_limit(),
         ..DecodeError::reading(Format::ZipkinJsonV2, &cause)
     })
 }
@@ -66,7 +66,19 @@ impl<'a> SpanReader<'a> {
     ) -> Result<(), JsonError> {
         self.draft.clear();
         (self.trace_id, self.id) = (None, None);
-        json.members(|json, key, _| self.field(json, &key.read(), index))?;
+        let mut more = json.first_member()?;
+        while more {
+            let escaped;
+            let key = match json.plain_key() {
+                Some(key) => key,
+                None => {
+                    escaped = json.key()?.0;
+                    &escaped.read()
+                }
+            };
+            self.field(json, key, index)?;
+            more = json.next_member()?;
+        }
         match (self.trace_id, self.id) {
             (Some(trace_id), Some(id)) => Ok(self.draft.hand_over(trace_id, id, sink)?),
             (None, Some(_)) => Err(JsonError::new("Missing : traceId")),
@@ -83,9 +95,9 @@ impl<'a> SpanReader<'a> {
         }
         let draft = &mut self.draft;
         match key.as_bytes() {
-            b"traceId" => self.trace_id = Some(TraceId::parse(&string(json, key)?.read())?),
-            b"parentId" => draft.parent_id = SpanId::parse_parent(&string(json, key)?.read())?,
-            b"id" => self.id = Some(SpanId::parse(&string(json, key)?.read())?),
+            b"traceId" => self.trace_id = Some(trace_id(json, key)?),
+            b"parentId" => draft.parent_id = parent_id(json, key)?,
+            b"id" => self.id = Some(span_id(json, key)?),
             b"kind" => draft.kind = Some(kind(&string(json, key)?.read())?),
             b"name" => draft.name = string(json, key)?,
             b"timestamp" => draft.timestamp = timestamp(integer(json, key)?),
@@ -99,22 +111,7 @@ impl<'a> SpanReader<'a> {
                 }
                 Ok(())
             })?,
-            b"tags" => json.members(|json, key, place| {
-                if json.null() {
-                    return Err(no_value(&key, index));
-                }
-                let Some(value) = json.text()? else { return Err(no_string(&key.read())) };
-                let wire = json.text_from(place).as_bytes();
-                let dialect = Dialect::Json;
-                // Most are plain, and made where they are kept: moving one costs as much as reading it.
-                if let (&Text::Str(key), &Text::Str(value)) = (&key, &value) {
-                    let (key, value) = (Text::Str(key), ValueRef::Text(Text::Str(value)));
-                    draft.tag(TagRef { key, value, wire, dialect });
-                } else {
-                    draft.tag(TagRef { key, value: ValueRef::Text(value), wire, dialect });
-                }
-                Ok(())
-            })?,
+            b"tags" => tags(json, draft, index)?,
             b"debug" => draft.debug = boolean(json, key)?,
             b"shared" => draft.shared = boolean(json, key)?,
             _ => json.skip()?,
@@ -140,6 +137,68 @@ impl From<IdError> for JsonError {
     fn from(error: IdError) -> Self {
         Self::new(error.to_string())
     }
+}
+
+/// Those of 32 digits are most of them.
+#[inline]
+fn trace_id(json: &mut Scanner<'_>, key: &str) -> Result<TraceId, JsonError> {
+    let before = json.clone();
+    if let Some(id) = json.hex32().and_then(TraceId::new) {
+        return Ok(id);
+    }
+    *json = before;
+    Ok(TraceId::parse(&string(json, key)?.read())?)
+}
+
+#[inline]
+fn span_id(json: &mut Scanner<'_>, key: &str) -> Result<SpanId, JsonError> {
+    let before = json.clone();
+    if let Some(id) = json.hex16().and_then(SpanId::new) {
+        return Ok(id);
+    }
+    *json = before;
+    Ok(SpanId::parse(&string(json, key)?.read())?)
+}
+
+#[inline]
+fn parent_id(json: &mut Scanner<'_>, key: &str) -> Result<Option<SpanId>, JsonError> {
+    match json.hex16() {
+        Some(id) => Ok(SpanId::new(id)),
+        None => Ok(SpanId::parse_parent(&string(json, key)?.read())?),
+    }
+}
+
+#[inline]
+fn tags<'a>(json: &mut Scanner<'a>, draft: &mut Draft<'a>, index: usize) -> Result<(), JsonError> {
+    let mut more = json.first_member()?;
+    while more {
+        let place = json.place();
+        // Most are plain, and made where they are kept: moving one costs as much as reading it.
+        if let Some(key) = json.plain_key()
+            && let Some(value) = json.plain_text()
+        {
+            let wire = json.text_from(place).as_bytes();
+            let (key, value) = (Text::Str(key), ValueRef::Text(Text::Str(value)));
+            draft.tag(TagRef { key, value, wire, dialect: Dialect::Json });
+        } else {
+            json.back_to(place);
+            draft.tag(other_tag(json, index)?);
+        }
+        more = json.next_member()?;
+    }
+    Ok(())
+}
+
+/// A tag that is not plain: with white space, escapes, a number, or what is no text at all.
+#[cold]
+fn other_tag<'a>(json: &mut Scanner<'a>, index: usize) -> Result<TagRef<'a>, JsonError> {
+    let (key, place) = json.key()?;
+    if json.null() {
+        return Err(no_value(&key, index));
+    }
+    let Some(value) = json.text()? else { return Err(no_string(&key.read())) };
+    let wire = json.text_from(place).as_bytes();
+    Ok(TagRef { key, value: ValueRef::Text(value), wire, dialect: Dialect::Json })
 }
 
 #[cold]

@@ -44,7 +44,7 @@ fn whole<S: SpanSink>(
     let text = body_text(body, sink).map_err(|over| DecodeError::over(Format::OtlpJson, over))?;
     let mut reader = Reader { sink, draft: Draft::default(), seen: 0 };
     read(&mut reader, &mut Scanner::new(&text)).map_err(|cause| DecodeError {
-        over_limit: cause.over_limit,
+        over_limit: cause.is_over_limit(),
         ..DecodeError::reading(Format::OtlpJson, &cause)
     })
 }
