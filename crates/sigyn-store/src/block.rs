@@ -1,6 +1,7 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
 mod column;
+mod description;
 mod entry;
 mod ext;
 mod group_reader;
@@ -279,7 +280,8 @@ mod tests {
         let mut head = Head::default();
         head.insert(spans, 1);
         disk.create_dir(DIR).unwrap();
-        let entry = writer::write(&Disk::Faulty(disk.clone()), "B", &head, || false).unwrap();
+        let origin = writer::Origin { instance: 1, first_seq: 1, last_seq: 1 };
+        let entry = writer::write(&Disk::Faulty(disk.clone()), origin, &head, || false).unwrap();
         (disk, entry)
     }
 
@@ -360,16 +362,17 @@ mod tests {
     fn any_flipped_byte_is_noticed_before_a_decoder_sees_it() {
         let mut random = fastrand::Rng::with_seed(5);
         let (disk, entry) = sealed((0..40).map(|_| testing::span(&mut random)).collect());
-        let good = disk.read("blocks/B").unwrap();
+        let path = format!("{DIR}/{}", entry.name);
+        let good = disk.read(&path).unwrap();
         // The first four bytes are Parquet's letters, which nobody reads.
         for at in 4..good.len() {
-            disk.corrupt("blocks/B", |bytes| bytes[at] ^= 0x40);
+            disk.corrupt(&path, |bytes| bytes[at] ^= 0x40);
             let noticed = match Block::open(&Disk::Faulty(disk.clone()), &entry) {
                 Ok(block) => read_all(&block).is_err() || block.tags().is_err(),
                 Err(_) => true,
             };
             assert!(noticed, "byte {at} of {}", good.len());
-            disk.corrupt("blocks/B", |bytes| bytes[at] ^= 0x40);
+            disk.corrupt(&path, |bytes| bytes[at] ^= 0x40);
         }
     }
 }

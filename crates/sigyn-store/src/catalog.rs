@@ -1,42 +1,39 @@
 //! The catalog: which blocks there are, which part of the log they replace, and all progress up to there.
 //!
-//! One file, replaced as a whole: a crash leaves the old one or the new one. `docs/formats/block.md`
-//! has its bytes.
+//! A numbered list of changes, each a file of its own that is made once and never changed, and now
+//! and then the sum of all of them. `docs/formats/catalog.md` has the bytes.
+
+mod change;
+mod file;
 
 use std::io;
 
-use crate::codec::{Decoder, Encoder, Malformed};
-use crate::disk::{Disk, ReplaceError};
-use crate::progress::Progress;
+use crate::codec::Malformed;
+use crate::disk::{Disk, PutError, TEMPORARY};
+pub(crate) use change::{BlockEntry, Change, State};
+pub(crate) use file::VERSION;
+use file::{FileError, Kind};
 
-pub(crate) const PATH: &str = "CATALOG";
-const MAGIC: &[u8; 8] = b"SIGYNCAT";
-/// Goes up with that of the blocks, too: a program must not serve less than it stores.
-const VERSION: u32 = 2;
+/// The directory of commits and checkpoints.
+pub(crate) const DIR: &str = "cat";
+/// What the catalog was in formats 1 and 2: one file, replaced as a whole.
+pub(crate) const OLD_PATH: &str = "CATALOG";
+/// So many commits are read at open at most, where nothing is damaged.
+const CHECKPOINT_EVERY: u64 = 64;
 
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The catalog of an open store. There is one writer at a time.
+#[derive(Debug)]
 pub(crate) struct Catalog {
-    /// Frames up to this one are in blocks, and were there anything of them in the log, it is skipped.
-    pub(crate) sealed_through: u64,
-    /// In the order of their frames.
-    pub(crate) blocks: Vec<BlockEntry>,
-    /// As of `sealed_through`.
-    pub(crate) progress: Progress,
-}
-
-/// A block as the catalog has it: enough to open it, and to delete it unopened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BlockEntry {
-    /// The file's name in the directory of blocks.
-    pub(crate) name: String,
-    pub(crate) bytes: u64,
-    /// How many bytes at the file's end are index and footer, and what they must add up to.
-    pub(crate) tail_bytes: u64,
-    pub(crate) tail_crc: u32,
-    pub(crate) spans: u64,
-    /// When the first and the last of its batches arrived.
-    pub(crate) first_arrival_ms: u64,
-    pub(crate) last_arrival_ms: u64,
+    disk: Disk,
+    instance: u64,
+    /// Drawn for as long as the store is open.
+    writer: u64,
+    state: State,
+    /// Of the last commit.
+    number: u64,
+    /// The last checkpoint, and the one before it, which stays in case that the last is damaged.
+    checkpoint: u64,
+    checkpoint_before: u64,
 }
 
 /// Why there is no usable catalog.
@@ -44,121 +41,216 @@ pub(crate) struct BlockEntry {
 pub(crate) enum CatalogError {
     #[error("input or output failed")]
     Io(#[from] io::Error),
-    #[error("its checksum is wrong")]
-    Damaged,
     #[error("format {found}, and this program knows {VERSION}")]
     Version { found: u32 },
+    #[error("it belongs to another store")]
+    Foreign,
+    #[error("none of its checkpoints can be read")]
+    NoCheckpoint,
+    #[error("{name} is damaged")]
+    Damaged { name: String, source: DamagedFile },
+}
+
+/// What is wrong with a file of the catalog.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DamagedFile {
+    #[error("its checksum is wrong")]
+    Checksum,
+    #[error("it is not what its name says")]
+    Name,
+    #[error("it is missing")]
+    Missing,
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
 
+/// A change that was not committed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    #[error("nothing was changed")]
+    Unchanged(#[source] io::Error),
+    /// A crash may leave either.
+    #[error("it is unknown whether the change is in place")]
+    Unknown(#[source] io::Error),
+    #[error("somebody else writes to this catalog")]
+    Taken,
+}
+
+impl CommitError {
+    /// Whether nothing can be built on what is known of the catalog any more.
+    pub(crate) fn is_final(&self) -> bool {
+        !matches!(self, Self::Unchanged(_))
+    }
+}
+
+impl From<CommitError> for io::Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Unchanged(source) | CommitError::Unknown(source) => source,
+            CommitError::Taken => Self::other(error.to_string()),
+        }
+    }
+}
+
+/// A random number, for whom nobody else is taken.
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(io::Error::other)
+}
+
 impl Catalog {
-    /// `None` if there is no catalog yet.
-    pub(crate) fn read(disk: &Disk) -> Result<Option<Self>, CatalogError> {
-        disk.read(PATH)?.map(|bytes| Self::decode(&bytes)).transpose()
-    }
-
-    pub(crate) fn write(&self, disk: &Disk) -> Result<(), ReplaceError> {
-        disk.replace(PATH, &self.encode())
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::default();
-        encoder.uint(self.sealed_through);
-        encoder.count(self.blocks.len());
-        for block in &self.blocks {
-            encoder.string(&block.name);
-            encoder.uint(block.bytes);
-            encoder.uint(block.tail_bytes);
-            encoder.uint(u64::from(block.tail_crc));
-            encoder.uint(block.spans);
-            encoder.uint(block.first_arrival_ms);
-            encoder.uint(block.last_arrival_ms);
-        }
-        self.progress.encode(&mut encoder);
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&encoder.into_bytes());
-        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, CatalogError> {
-        let (content, crc) = bytes.split_last_chunk().ok_or(CatalogError::Damaged)?;
-        if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
-            return Err(CatalogError::Damaged);
-        }
-        let payload = content.strip_prefix(MAGIC).ok_or(CatalogError::Damaged)?;
-        let (version, payload) = payload.split_first_chunk().ok_or(CatalogError::Damaged)?;
-        let found = u32::from_le_bytes(*version);
-        if found != VERSION {
-            return Err(CatalogError::Version { found });
-        }
-        let mut decoder = Decoder::new(payload);
+    /// The catalog of a new store: a checkpoint of nothing.
+    pub(crate) fn create(disk: &Disk, instance: u64) -> io::Result<Self> {
         let catalog = Self {
-            sealed_through: decoder.uint()?,
-            blocks: decoder.list(|decoder| {
-                Ok(BlockEntry {
-                    name: decoder.string()?,
-                    bytes: decoder.uint()?,
-                    tail_bytes: decoder.uint()?,
-                    tail_crc: decoder.uint_as()?,
-                    spans: decoder.uint()?,
-                    first_arrival_ms: decoder.uint()?,
-                    last_arrival_ms: decoder.uint()?,
-                })
-            })?,
-            progress: Progress::decode(&mut decoder)?,
+            disk: disk.clone(),
+            instance,
+            writer: random()?,
+            state: State::default(),
+            number: 0,
+            checkpoint: 0,
+            checkpoint_before: 0,
         };
-        decoder.end()?;
+        catalog.put_checkpoint(0)?;
         Ok(catalog)
     }
+
+    /// Reads the newest checkpoint, and what was committed after it.
+    pub(crate) fn open(disk: &Disk, instance: u64) -> Result<Self, CatalogError> {
+        let mut commits = Vec::new();
+        let mut checkpoints = Vec::new();
+        for (name, _) in disk.list(DIR)? {
+            match file::number_of(&name) {
+                Some((Kind::Commit, number)) => commits.push(number),
+                Some((Kind::Checkpoint, number)) => checkpoints.push(number),
+                None if name.ends_with(TEMPORARY) => disk.remove(&format!("{DIR}/{name}"))?,
+                None => tracing::warn!(name, "a file in the catalog is none of ours; it stays"),
+            }
+        }
+        let checkpoint = checkpoints.pop().ok_or(CatalogError::NoCheckpoint)?;
+        let state = State::decode(&read(disk, Kind::Checkpoint, instance, checkpoint)?);
+        let state = state.map_err(|error| damaged(Kind::Checkpoint, checkpoint, error.into()))?;
+        let mut catalog = Self {
+            disk: disk.clone(),
+            instance,
+            writer: random()?,
+            state,
+            number: checkpoint,
+            checkpoint,
+            checkpoint_before: checkpoints.pop().unwrap_or(checkpoint),
+        };
+        for number in commits.into_iter().filter(|number| *number > checkpoint) {
+            if number != catalog.number + 1 {
+                return Err(damaged(Kind::Commit, catalog.number + 1, DamagedFile::Missing));
+            }
+            let payload = read(disk, Kind::Commit, instance, number)?;
+            let commit = change::Commit::decode(&payload);
+            let commit = commit.map_err(|error| damaged(Kind::Commit, number, error.into()))?;
+            catalog.state.apply(commit.change);
+            catalog.number = number;
+        }
+        Ok(catalog)
+    }
+
+    /// Whether a file is all that the catalog of a new store is, or an unfinished one of that.
+    pub(crate) fn is_of_nothing(name: &str) -> bool {
+        let name = name.strip_suffix(TEMPORARY).unwrap_or(name);
+        file::number_of(name) == Some((Kind::Checkpoint, 0))
+    }
+
+    /// As of the last commit.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The number that the next commit has.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.number + 1
+    }
+
+    /// Makes a change, durably. Where names are made only if they are not there yet, as here, a writer
+    /// whose answer was lost finds out what became of its commit: by a number that only it has drawn.
+    pub(crate) fn commit(&mut self, change: Change) -> Result<(), CommitError> {
+        let number = self.next_number();
+        let nonce = random().map_err(CommitError::Unchanged)?;
+        let mut commit = change::Commit { writer: self.writer, nonce, change };
+        commit.change.sealed_through = commit.change.sealed_through.max(self.state.sealed_through);
+        let path = file::path(Kind::Commit, number);
+        let bytes = file::frame(Kind::Commit, self.instance, number, &commit.encode());
+        match self.disk.put_new(&path, &bytes) {
+            Ok(()) => {}
+            Err(PutError::Exists) => self.find_own(number, nonce)?,
+            Err(PutError::Unchanged(error)) => return Err(CommitError::Unchanged(error)),
+            Err(PutError::Unknown(error)) => return Err(CommitError::Unknown(error)),
+        }
+        self.number = number;
+        self.state.apply(commit.change);
+        if self.number - self.checkpoint >= CHECKPOINT_EVERY {
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
+    /// There is a commit of this number: it is this one, or nobody knows what is true any more.
+    fn find_own(&self, number: u64, nonce: u64) -> Result<(), CommitError> {
+        let there = read(&self.disk, Kind::Commit, self.instance, number);
+        let there = there.map_err(|_| CommitError::Taken)?;
+        let commit = change::Commit::decode(&there).map_err(|_| CommitError::Taken)?;
+        if (commit.writer, commit.nonce) != (self.writer, nonce) {
+            return Err(CommitError::Taken);
+        }
+        self.disk.sync_dir(DIR).map_err(CommitError::Unknown)
+    }
+
+    /// Sums up what was committed. If that fails, the commits are still there, and the next one
+    /// tries again.
+    fn checkpoint(&mut self) {
+        let number = self.number;
+        if let Err(error) = self.put_checkpoint(number) {
+            tracing::warn!(number, %error, "cannot write a checkpoint of the catalog yet");
+            return;
+        }
+        self.checkpoint_before = std::mem::replace(&mut self.checkpoint, number);
+        if let Err(error) = self.tidy() {
+            tracing::warn!(%error, "cannot remove old commits of the catalog yet");
+        }
+    }
+
+    fn put_checkpoint(&self, number: u64) -> io::Result<()> {
+        let bytes = file::frame(Kind::Checkpoint, self.instance, number, &self.state.encode());
+        Ok(self.disk.put_new(&file::path(Kind::Checkpoint, number), &bytes)?)
+    }
+
+    /// Removes what even the checkpoint before the last does without.
+    fn tidy(&self) -> io::Result<()> {
+        for (name, _) in self.disk.list(DIR)? {
+            let is_old = match file::number_of(&name) {
+                Some((Kind::Commit, number)) => number <= self.checkpoint_before,
+                Some((Kind::Checkpoint, number)) => number < self.checkpoint_before,
+                None => false,
+            };
+            if is_old {
+                self.disk.remove(&format!("{DIR}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn damaged(kind: Kind, number: u64, source: DamagedFile) -> CatalogError {
+    CatalogError::Damaged { name: file::path(kind, number), source }
+}
+
+/// The payload of a file of the catalog.
+fn read(disk: &Disk, kind: Kind, instance: u64, number: u64) -> Result<Vec<u8>, CatalogError> {
+    let path = file::path(kind, number);
+    let bytes = disk.read(&path)?.ok_or_else(|| damaged(kind, number, DamagedFile::Missing))?;
+    let payload = file::unframe(kind, instance, number, &bytes).map_err(|error| match error {
+        FileError::Version { found } => CatalogError::Version { found },
+        FileError::Foreign => CatalogError::Foreign,
+        FileError::Checksum => damaged(kind, number, DamagedFile::Checksum),
+        FileError::Name => damaged(kind, number, DamagedFile::Name),
+    })?;
+    Ok(payload.to_vec())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    fn catalog() -> Catalog {
-        let mut random = fastrand::Rng::with_seed(3);
-        let mut catalog = Catalog { sealed_through: 99, ..Catalog::default() };
-        for n in 0..3 {
-            let name = format!("B-{n}.parquet");
-            let tail_crc = random.u32(..);
-            catalog.blocks.push(BlockEntry { name, spans: n, tail_crc, ..BlockEntry::default() });
-            catalog.progress.put(testing::progress(&mut random), n);
-        }
-        catalog
-    }
-
-    #[test]
-    fn a_catalog_reads_back_as_written() {
-        assert_eq!(Catalog::decode(&catalog().encode()).unwrap(), catalog());
-        let empty = Catalog::default();
-        assert_eq!(Catalog::decode(&empty.encode()).unwrap(), empty);
-    }
-
-    #[test]
-    fn any_flipped_bit_is_noticed() {
-        let good = catalog().encode();
-        for bit in 0..good.len() * 8 {
-            let mut bytes = good.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Catalog::decode(&bytes).is_err(), "bit {bit}");
-        }
-        assert!(Catalog::decode(&good[..7]).is_err());
-    }
-
-    #[test]
-    fn a_newer_catalog_is_refused_by_its_version() {
-        let mut bytes = catalog().encode();
-        bytes.truncate(bytes.len() - 4);
-        bytes[8] = 9;
-        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-        assert_eq!(
-            Catalog::decode(&bytes).unwrap_err().to_string(),
-            "format 9, and this program knows 2"
-        );
-    }
-}
+mod tests;

@@ -508,7 +508,8 @@ fn foreign_and_newer_files_are_refused_in_a_sentence() {
         bytes.truncate(bytes.len() - 4);
         bytes.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
     };
-    check("CATALOG", &older_catalog, "format 1, and this program knows 2");
+    let first = "cat/00000000000000000000.checkpoint";
+    check(first, &older_catalog, "format 1, and this program knows 3");
     let newer = |bytes: &mut Vec<u8>| *bytes = b"sigyn-store version 7\n".to_vec();
     check("IDENTITY", &newer, "format 7, and this program knows 1");
     let other = |bytes: &mut Vec<u8>| {
@@ -516,7 +517,34 @@ fn foreign_and_newer_files_are_refused_in_a_sentence() {
     };
     check("IDENTITY", &other, "it belongs to another store");
     check("IDENTITY", &|bytes| *bytes = b"hello".to_vec(), "not a store's identity");
-    check("CATALOG", &|bytes| bytes[12] ^= 1, "its checksum is wrong");
+    check(first, &|bytes| bytes[12] ^= 1, "checkpoint is damaged: its checksum is wrong");
+}
+
+#[test]
+fn a_catalog_in_one_file_is_refused_in_a_sentence() {
+    let disk = FaultyDisk::default();
+    drop(open(&disk));
+    let mut bytes = b"SIGYNCAT".to_vec();
+    bytes.extend_from_slice(&2u32.to_le_bytes());
+    Disk::Faulty(disk.clone()).replace("CATALOG", &bytes).unwrap();
+    let error = open_with(&disk, options(), Clock::System).unwrap_err().to_string();
+    let expected = "cannot use /faulty/CATALOG: the catalog has format 2, and this program knows 3";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn a_store_whose_making_was_cut_short_is_made_anew() {
+    for crash_at in 0.. {
+        let disk = FaultyDisk::default();
+        disk.crash_after(crash_at);
+        let is_made = open_with(&disk, options(), Clock::System).is_ok();
+        disk.restart(&mut Rng::with_seed(crash_at));
+        open(&disk).close().unwrap();
+        if is_made {
+            assert!(crash_at > 10, "{crash_at}");
+            break;
+        }
+    }
 }
 
 #[test]

@@ -194,33 +194,69 @@ impl Disk {
 
     /// Puts a whole file in place, durably and at once: after a crash it is there whole, or the
     /// one before it is.
-    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), ReplaceError> {
+    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.write_temporary(path, bytes)?;
+        self.rename(&temporary, path)?;
+        self.sync_dir(parent(path))
+    }
+
+    /// Puts a whole file where none is, durably and at once: after a crash it is there whole, or it
+    /// is not there.
+    pub(crate) fn put_new(&self, path: &str, bytes: &[u8]) -> Result<(), PutError> {
+        let temporary = self.write_temporary(path, bytes).map_err(PutError::Unchanged)?;
+        let linked = self.link(&temporary, path);
+        // A name too many does no harm: the next of its kind, or the next open, takes it away.
+        let _ = self.remove(&temporary);
+        match linked {
+            Ok(()) => self.sync_dir(parent(path)).map_err(PutError::Unknown),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(PutError::Exists),
+            // It may have been made all the same, but for what we heard of it.
+            Err(error) => match self.exists(path) {
+                Ok(false) => Err(PutError::Unchanged(error)),
+                Ok(true) | Err(_) => Err(PutError::Unknown(error)),
+            },
+        }
+    }
+
+    fn write_temporary(&self, path: &str, bytes: &[u8]) -> io::Result<String> {
         let temporary = format!("{path}{TEMPORARY}");
-        let write = || {
-            let mut file = self.create(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync()
-        };
-        write().map_err(ReplaceError::Unchanged)?;
-        let put = self.rename(&temporary, path).and_then(|()| self.sync_dir(parent(path)));
-        put.map_err(ReplaceError::Unknown)
+        let mut file = self.create(&temporary)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync());
+        if let Err(error) = written {
+            // On a full disk it would be in the way of everything else.
+            let _ = self.remove(&temporary);
+            return Err(error);
+        }
+        Ok(temporary)
+    }
+
+    /// Gives a file a second name, unless there is a file of that name.
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        match self {
+            Self::Real(root) => link_real(&root.join(from), &root.join(to)),
+            #[cfg(test)]
+            Self::Faulty(disk) => disk.link(from, to),
+        }
     }
 }
 
-/// A file that was not replaced.
+/// A file that was not put in place.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReplaceError {
-    #[error("the old one is still in place")]
+pub(crate) enum PutError {
+    #[error("there is one already")]
+    Exists,
+    #[error("it was not put in place")]
     Unchanged(#[source] io::Error),
-    /// A crash may leave either.
-    #[error("it is unknown which one is in place")]
+    /// A crash may leave it, or none.
+    #[error("it is unknown whether it is in place")]
     Unknown(#[source] io::Error),
 }
 
-impl From<ReplaceError> for io::Error {
-    fn from(error: ReplaceError) -> Self {
+impl From<PutError> for io::Error {
+    fn from(error: PutError) -> Self {
         match error {
-            ReplaceError::Unchanged(source) | ReplaceError::Unknown(source) => source,
+            PutError::Exists => io::ErrorKind::AlreadyExists.into(),
+            PutError::Unchanged(source) | PutError::Unknown(source) => source,
         }
     }
 }
@@ -238,6 +274,21 @@ fn above(dir: &Path) -> &Path {
     let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
     // The root is above itself.
     above.unwrap_or(Path::new(if dir.has_root() { "/" } else { "." }))
+}
+
+fn link_real(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        // Some file systems have one name for a file. There the lock alone keeps others out.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) && !to.try_exists()? =>
+        {
+            std::fs::rename(from, to)
+        }
+        linked => linked,
+    }
 }
 
 fn list_real(dir: &Path) -> io::Result<Vec<(String, u64)>> {

@@ -40,10 +40,12 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<u64>, IdentityError> {
     }
 }
 
-/// Draws an instance id and writes it: the last step of making a store.
-pub(crate) fn create(disk: &Disk) -> Result<u64, IdentityError> {
-    let instance = getrandom::u64().map_err(IdentityError::Random)?;
+pub(crate) fn draw() -> Result<u64, IdentityError> {
+    getrandom::u64().map_err(IdentityError::Random)
+}
+
+/// Writes an instance id: the last step of making a store.
+pub(crate) fn create(disk: &Disk, instance: u64) -> io::Result<()> {
     let text = format!("sigyn-store version {VERSION}\ninstance {instance:016x}\n");
-    disk.replace(PATH, text.as_bytes()).map_err(io::Error::from)?;
-    Ok(instance)
+    disk.replace(PATH, text.as_bytes())
 }

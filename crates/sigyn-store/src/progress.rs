@@ -27,6 +27,21 @@ impl Progress {
         self.targets.insert(progress.target.clone(), Seen { at_ms, progress });
     }
 
+    pub(crate) fn put_all(&mut self, newer: Self) {
+        self.targets.extend(newer.targets);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// What is not as it was before.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let is_new = |(target, seen): &(&String, &Seen)| before.targets.get(*target) != Some(*seen);
+        let new = self.targets.iter().filter(is_new);
+        Self { targets: new.map(|(target, seen)| (target.clone(), seen.clone())).collect() }
+    }
+
     pub(crate) fn all(&self) -> Vec<TargetProgress> {
         self.targets.values().map(|seen| seen.progress.clone()).collect()
     }
@@ -80,5 +95,18 @@ mod tests {
         assert_eq!(progress.all().len(), TARGETS_MAX);
         assert!(!progress.all().contains(&target(0)));
         assert!(progress.all().contains(&target(TARGETS_MAX)));
+    }
+
+    #[test]
+    fn what_is_new_makes_the_old_the_new() {
+        let mut before = Progress::default();
+        (0..4).for_each(|n| before.put(target(n), 1));
+        let mut after = before.clone();
+        assert!(after.since(&before).is_empty());
+        after.put(target(2), 2);
+        after.put(target(9), 2);
+        assert_eq!(after.since(&before).all(), [target(2), target(9)]);
+        before.put_all(after.since(&before));
+        assert_eq!(before, after);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::block::{self, Block, writer};
-use crate::catalog::{self, Catalog, CatalogError};
+use crate::block::writer::{self, Origin};
+use crate::block::{self, Block};
+use crate::catalog::{self, Catalog, CatalogError, Change, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
@@ -37,7 +38,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Recovered, OpenError> {
     let lock = disk.lock(LOCK).map_err(io_error(&disk, "lock", LOCK))?;
     let lock = lock.ok_or_else(|| OpenError::Locked { path: disk.locate("") })?;
-    for dir in [frame::DIR, block::DIR] {
+    for dir in [frame::DIR, block::DIR, catalog::DIR] {
         disk.create_dir(dir).map_err(io_error(&disk, "make the directory", dir))?;
     }
     let (instance, catalog) = identify(&disk)?;
@@ -47,11 +48,11 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         instance,
         counters: &counters,
         segments: Segments::default(),
-        blocks: open_blocks(&disk, &catalog, &counters)?,
+        blocks: open_blocks(&disk, catalog.state(), &counters)?,
         head: Head::default(),
         head_bytes_max: options.head_bytes_max,
-        progress: catalog.progress.clone(),
-        last_seq: catalog.sealed_through,
+        progress: catalog.state().progress.clone(),
+        last_seq: catalog.state().sealed_through,
         catalog,
     };
     replay.run()?;
@@ -88,47 +89,81 @@ fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
         IdentityError::Io(source) => io_error(disk, "read", identity::PATH)(source),
         other => unusable(disk, identity::PATH, other.to_string()),
     };
+    refuse_old_catalog(disk)?;
     match identity::read(disk).map_err(identity_error)? {
         Some(instance) => {
-            let catalog = Catalog::read(disk).map_err(|error| match error {
-                CatalogError::Io(source) => io_error(disk, "read", catalog::PATH)(source),
-                other => unusable(disk, catalog::PATH, other.to_string()),
+            let catalog = Catalog::open(disk, instance).map_err(|error| match error {
+                CatalogError::Io(source) => io_error(disk, "read", catalog::DIR)(source),
+                other => unusable(disk, catalog::DIR, sentence(&other)),
             })?;
-            let missing = || unusable(disk, catalog::PATH, "it is missing");
-            Ok((instance, catalog.ok_or_else(missing)?))
+            Ok((instance, catalog))
         }
         None => {
-            for dir in [frame::DIR, block::DIR] {
-                // A new catalog would disown them all.
-                if !disk.list(dir).map_err(io_error(disk, "list", dir))?.is_empty() {
+            for dir in [frame::DIR, block::DIR, catalog::DIR] {
+                let files = disk.list(dir).map_err(io_error(disk, "list", dir))?;
+                // A new catalog would disown them all. A catalog of nothing is what is left where
+                // making a store was cut short.
+                let is_data = |(name, _): &(String, u64)| {
+                    dir != catalog::DIR || !Catalog::is_of_nothing(name)
+                };
+                if files.iter().any(is_data) {
                     return Err(unusable(
                         disk,
                         identity::PATH,
                         "it is missing, and data are there",
                     ));
                 }
+                for (name, _) in &files {
+                    let path = format!("{dir}/{name}");
+                    disk.remove(&path).map_err(io_error(disk, "remove", &path))?;
+                }
             }
-            let catalog = Catalog::default();
-            let written = catalog.write(disk).map_err(std::io::Error::from);
-            written.map_err(io_error(disk, "write", catalog::PATH))?;
-            Ok((identity::create(disk).map_err(identity_error)?, catalog))
+            let instance = identity::draw().map_err(identity_error)?;
+            let catalog = Catalog::create(disk, instance);
+            let catalog = catalog.map_err(io_error(disk, "write", catalog::DIR))?;
+            identity::create(disk, instance).map_err(io_error(disk, "write", identity::PATH))?;
+            Ok((instance, catalog))
         }
     }
+}
+
+/// Formats 1 and 2 had the catalog in one file.
+fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
+    let old = disk.read(catalog::OLD_PATH).map_err(io_error(disk, "read", catalog::OLD_PATH))?;
+    let Some(old) = old else { return Ok(()) };
+    let version = old.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let version = version.unwrap_or(0);
+    let known = catalog::VERSION;
+    let reason = format!(
+        "the catalog has format {version}, and this program knows {known}: begin a new store elsewhere, or use the program that made this one"
+    );
+    Err(unusable(disk, catalog::OLD_PATH, reason))
+}
+
+/// An error and its causes.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        sentence.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    sentence
 }
 
 /// Opens the blocks that the catalog names.
 fn open_blocks(
     disk: &Disk,
-    catalog: &Catalog,
+    state: &State,
     counters: &Counters,
 ) -> Result<Vec<Arc<Block>>, OpenError> {
     for (name, _) in disk.list(block::DIR).map_err(io_error(disk, "list", block::DIR))? {
-        if catalog.blocks.iter().all(|block| block.name != name) {
-            clear_away(disk, &name, catalog, counters)?;
+        if state.blocks.iter().all(|block| block.name != name) {
+            clear_away(disk, &name, state, counters)?;
         }
     }
     let mut blocks = Vec::new();
-    for entry in &catalog.blocks {
+    for entry in &state.blocks {
         match Block::open(disk, entry) {
             Ok(block) => blocks.push(Arc::new(block)),
             Err(error) => {
@@ -150,7 +185,7 @@ fn open_blocks(
 fn clear_away(
     disk: &Disk,
     name: &str,
-    catalog: &Catalog,
+    state: &State,
     counters: &Counters,
 ) -> Result<(), OpenError> {
     let path = format!("{}/{name}", block::DIR);
@@ -159,7 +194,7 @@ fn clear_away(
         tracing::warn!(path, "a file among the blocks is none of ours; it stays");
         return Ok(());
     };
-    if finished.is_some() || last_seq <= catalog.sealed_through {
+    if finished.is_some() || last_seq <= state.sealed_through {
         // Never finished, or retired while somebody read it.
         return disk.remove(&path).map_err(io_error(disk, "remove", &path));
     }
@@ -210,8 +245,12 @@ impl Replay<'_> {
         if self.head.is_empty() || self.head.bytes() < bytes_max {
             return Ok(());
         }
-        let name = block::name_of(self.last_seq);
-        let made = writer::write(self.disk, &name, &self.head, || false);
+        let origin = Origin {
+            instance: self.instance,
+            first_seq: self.catalog.state().sealed_through + 1,
+            last_seq: self.last_seq,
+        };
+        let made = writer::write(self.disk, origin, &self.head, || false);
         let made = made.map_err(|error| error.to_string()).and_then(|entry| {
             let opened = Block::open(self.disk, &entry).map_err(|error| error.to_string())?;
             Ok((entry, opened))
@@ -223,14 +262,15 @@ impl Replay<'_> {
                 return Ok(());
             }
         };
-        let mut catalog = self.catalog.clone();
-        catalog.blocks.push(entry);
-        catalog.sealed_through = self.last_seq;
-        catalog.progress = self.progress.clone();
-        let written = catalog.write(self.disk).map_err(std::io::Error::from);
-        written.map_err(io_error(self.disk, "write", catalog::PATH))?;
+        let change = Change {
+            add: vec![entry],
+            sealed_through: self.last_seq,
+            progress: self.progress.since(&self.catalog.state().progress),
+            ..Change::default()
+        };
+        let committed = self.catalog.commit(change).map_err(std::io::Error::from);
+        committed.map_err(io_error(self.disk, "write", catalog::DIR))?;
         self.counters.seals.add(1);
-        self.catalog = catalog;
         self.blocks.push(Arc::new(opened));
         self.head = Head::default();
         Ok(())
@@ -260,7 +300,7 @@ impl Replay<'_> {
         let mut unreadable = 0;
         let outcome = reader::read(&bytes, &header, |frame| {
             self.last_seq = self.last_seq.max(frame.seq);
-            if frame.seq <= self.catalog.sealed_through {
+            if frame.seq <= self.catalog.state().sealed_through {
                 return;
             }
             let record = match frame.frame_type {

@@ -4,11 +4,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crate::block::writer;
-use crate::block::{self, Block};
-use crate::catalog::{BlockEntry, Catalog};
+use crate::block::Block;
+use crate::block::writer::{self, Origin};
+use crate::catalog::{BlockEntry, Catalog, Change};
 use crate::commit::poison_if_panicking;
-use crate::disk::ReplaceError;
 use crate::error::SealError;
 use crate::queue::{Queue, Rotated};
 use crate::recovery::quarantine;
@@ -60,7 +59,6 @@ impl Drop for Ended<'_> {
 }
 
 struct Worker<'a> {
-    /// As it is on disk.
     catalog: Catalog,
     shared: &'a Shared,
     /// A head that gets no more spans, and whose block could not be made yet.
@@ -130,21 +128,28 @@ impl Worker<'_> {
     fn make_block(&mut self, rotated: &Rotated) -> Result<(), SealError> {
         let shared = self.shared;
         let head = rotated.head.read().unwrap_or_else(PoisonError::into_inner);
-        let mut catalog = self.catalog.clone();
+        let state = self.catalog.state();
+        let mut change = Change {
+            sealed_through: rotated.last_seq,
+            progress: rotated.progress.since(&state.progress),
+            ..Change::default()
+        };
         let mut block = None;
         if !head.is_empty() {
-            let name = block::name_of(rotated.last_seq);
-            let entry = writer::write(&shared.disk, &name, &head, || shared.is_stopping())
+            let origin = Origin {
+                instance: shared.instance,
+                first_seq: state.sealed_through + 1,
+                last_seq: rotated.last_seq,
+            };
+            let entry = writer::write(&shared.disk, origin, &head, || shared.is_stopping())
                 .map_err(|error| failed("write the block", &error))?;
             let opened = Block::open(&shared.disk, &entry);
             block = Some(Arc::new(opened.map_err(|error| failed("read the block", &error))?));
-            catalog.blocks.push(entry);
+            change.add.push(entry);
         }
         drop(head);
-        catalog.sealed_through = rotated.last_seq;
-        catalog.progress = rotated.progress.clone();
-        if catalog != self.catalog
-            && let Err(error) = self.commit(catalog)
+        if !change.is_idle(state)
+            && let Err(error) = self.commit(change)
         {
             if let Some(block) = block.filter(|_| shared.queue.poison_cause().is_none()) {
                 // It is made again, and until then the disk may need the room.
@@ -159,29 +164,29 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Replaces the catalog. If it is then unknown which of the two is on the disk, it is so, too,
-    /// which part of the log still counts: nothing may be built on that.
-    fn commit(&mut self, catalog: Catalog) -> Result<(), SealError> {
+    /// Changes the catalog. If it is then unknown what it says, it is so, too, which part of the log
+    /// still counts: nothing may be built on that.
+    fn commit(&mut self, change: Change) -> Result<(), SealError> {
         if let Some(cause) = self.shared.queue.poison_cause() {
             return Err(SealError::Failed { cause });
         }
-        catalog.write(&self.shared.disk).map_err(|error| {
-            let is_unknown = matches!(error, ReplaceError::Unknown(_));
+        self.catalog.commit(change).map_err(|error| {
+            let is_final = error.is_final();
             let error = std::io::Error::from(error);
             let cause: Arc<str> = format!("cannot write the catalog: {error}").into();
-            if is_unknown {
+            if is_final {
                 tracing::error!(%error, "the store takes no more spans until it is opened again");
                 self.shared.queue.poison(cause.clone());
             }
             SealError::Failed { cause }
-        })?;
-        self.catalog = catalog;
-        Ok(())
+        })
     }
 
     /// Removes segments that blocks have made superfluous.
     fn trim(&self) {
-        for (first_seq, segment) in self.shared.segments.take_through(self.catalog.sealed_through) {
+        for (first_seq, segment) in
+            self.shared.segments.take_through(self.catalog.state().sealed_through)
+        {
             let path = frame::path(first_seq);
             let removed = if segment.is_damaged {
                 self.shared.counters.quarantined_files.add(1);
@@ -203,7 +208,7 @@ impl Worker<'_> {
             return;
         }
         let log_bytes = self.shared.segments.bytes();
-        if self.catalog.blocks.is_empty()
+        if self.catalog.state().blocks.is_empty()
             && self.seal_wait_ticks == 0
             && limits.bytes.is_some_and(|max| log_bytes > max)
         {
@@ -212,19 +217,16 @@ impl Worker<'_> {
                 return;
             }
         }
-        let entries: Vec<&BlockEntry> = self.catalog.blocks.iter().collect();
+        let entries: Vec<&BlockEntry> = self.catalog.state().blocks.iter().collect();
         let log_bytes = self.shared.segments.bytes();
         let now_ms = self.shared.clock.now_ms();
         let expired = retention::expired(&entries, limits, log_bytes, now_ms);
         if expired.is_empty() {
             return;
         }
-        let mut catalog = self.catalog.clone();
-        let mut at = 0..;
-        catalog.blocks.retain(|_| at.next().is_some_and(|at| !expired.contains(&at)));
-        let names: Vec<String> =
-            expired.iter().map(|at| self.catalog.blocks[*at].name.clone()).collect();
-        if let Err(error) = self.commit(catalog) {
+        let names: Vec<String> = expired.iter().map(|at| entries[*at].name.clone()).collect();
+        let change = Change { remove: names.clone(), ..Change::default() };
+        if let Err(error) = self.commit(change) {
             tracing::error!(%error, "cannot retire blocks");
             self.retire_wait_ticks = RETRY_TICKS;
             return;

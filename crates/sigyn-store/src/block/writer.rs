@@ -8,15 +8,16 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
 use sigyn_model::{Span, Timestamp};
 
-use super::DIR;
+use super::description::{DESCRIPTION_KEY, describe};
 use super::group_writer::{GroupBuilder, RESOURCE_TAGS_MAX};
 use super::index::{IndexBuilder, RowGroup};
 use super::schema::{GROUP_BYTES, GROUP_ROWS, properties, schema};
 use super::section::{METADATA_KEY, Section, Sections};
 use super::tags::TagSummary;
+use super::{DIR, name_of};
 use crate::catalog::BlockEntry;
 use crate::disk::{Appender, Disk, TEMPORARY};
-use crate::facts::TraceKey;
+use crate::facts::{Facts, TraceKey};
 use crate::head::Head;
 use crate::size::span_bytes;
 use crate::trace::assemble;
@@ -32,17 +33,26 @@ pub(crate) enum WriteError {
     Stopped,
 }
 
-/// Writes the head's spans to the block of this name. `stop` is asked often, and what takes long
+/// Where a block's spans come from: the frames of a store's log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) instance: u64,
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+}
+
+/// Writes the head's spans to a block, named by the last of the frames. `stop` is asked often, and what takes long
 /// between two answers is bounded by the size of a row group, or of one trace.
 pub(crate) fn write(
     disk: &Disk,
-    name: &str,
+    origin: Origin,
     head: &Head,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
+    let name = name_of(origin.last_seq);
     let path = format!("{DIR}/{name}");
     let temporary = format!("{path}{TEMPORARY}");
-    write_file(disk, name, &temporary, head, stop)
+    write_file(disk, name, origin, &temporary, head, stop)
         .and_then(|entry| {
             disk.rename(&temporary, &path)?;
             disk.sync_dir(DIR)?;
@@ -56,7 +66,8 @@ pub(crate) fn write(
 
 fn write_file(
     disk: &Disk,
-    name: &str,
+    name: String,
+    origin: Origin,
     temporary: &str,
     head: &Head,
     stop: impl Fn() -> bool,
@@ -68,17 +79,25 @@ fn write_file(
         .map(|(key, t)| (t.facts().start, key))
         .collect();
     order.sort_unstable();
+    let times = |at: fn(&Facts) -> Option<Timestamp>| {
+        let traces = head.traces_from(std::ops::Bound::Unbounded);
+        traces.filter_map(move |(_, trace)| at(trace.facts()).map(Timestamp::nanos))
+    };
+    let earliest = times(|facts| facts.start).min();
+    let starts_ns = earliest.zip(times(|facts| facts.latest).max());
     let mut index = IndexBuilder::default();
     let mut tags = TagSummary::default();
     let mut group: Vec<Span> = Vec::with_capacity(GROUP_ROWS);
     let mut group_bytes = 0;
     let mut spans_written = 0;
+    let mut traces_written = 0;
     for (_, key) in order {
         go_on(&stop)?;
         let Some(trace) = head.trace(key) else { continue };
         let spans = assemble(trace.spans().collect());
         index.add(key, &spans);
         spans_written += spans.len() as u64;
+        traces_written += 1;
         for span in spans {
             group_bytes += span_bytes(&span) + shared_bytes(&span);
             group.push(span);
@@ -93,16 +112,20 @@ fn write_file(
         file.write_group(&group, &mut tags, &stop)?;
     }
     let (first_arrival_ms, last_arrival_ms) = head.arrivals_ms().unwrap_or_default();
-    let sealed = file.finish(index, &tags)?;
-    Ok(BlockEntry {
-        name: name.to_owned(),
-        bytes: sealed.bytes,
-        tail_bytes: sealed.tail_bytes,
-        tail_crc: sealed.tail_crc,
+    let entry = BlockEntry {
+        name,
+        first_seq: origin.first_seq,
+        last_seq: origin.last_seq,
         spans: spans_written,
+        traces: traces_written,
         first_arrival_ms,
         last_arrival_ms,
-    })
+        starts_ns,
+        ..BlockEntry::default()
+    };
+    let Finished { bytes, tail_bytes, tail_crc } =
+        file.finish(index, &tags, describe(origin.instance, &entry))?;
+    Ok(BlockEntry { bytes, tail_bytes, tail_crc, ..entry })
 }
 
 fn go_on(stop: &impl Fn() -> bool) -> Result<(), WriteError> {
@@ -160,7 +183,12 @@ impl BlockFile {
         Ok(())
     }
 
-    fn finish(mut self, index: IndexBuilder, tags: &TagSummary) -> Result<Finished, WriteError> {
+    fn finish(
+        mut self,
+        index: IndexBuilder,
+        tags: &TagSummary,
+        description: String,
+    ) -> Result<Finished, WriteError> {
         let index = index.finish(&self.row_groups);
         let (tags, packed) = Section::pack(&tags.encode(), self.writer.inner().bytes)?;
         self.writer.write_all(&packed)?;
@@ -172,6 +200,8 @@ impl BlockFile {
         self.writer.write_all(&packed)?;
         let places = Sections { tags, index }.to_string();
         self.writer.append_key_value_metadata(KeyValue::new(METADATA_KEY.to_owned(), places));
+        let description = KeyValue::new(DESCRIPTION_KEY.to_owned(), description);
+        self.writer.append_key_value_metadata(description);
         let Summed { file, bytes, crc } = self.writer.into_inner()?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync()?;

@@ -16,6 +16,8 @@ pub(crate) struct FaultyDisk {
     locked: Arc<AtomicBool>,
     /// Whoever next creates a file panics.
     panics: Arc<AtomicBool>,
+    /// Whoever next gives a file a second name hears that it has it already.
+    links_twice: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +74,9 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.names.values().map(|file| self.files[*file].content.len() as u64).sum()
+        // A file may have two names.
+        let files: BTreeSet<usize> = self.names.values().copied().collect();
+        files.into_iter().map(|file| self.files[file].content.len() as u64).sum()
     }
 
     fn file(&self, path: &str) -> io::Result<usize> {
@@ -105,6 +109,10 @@ impl FaultyDisk {
 
     pub(crate) fn panic_once(&self) {
         self.panics.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn link_twice(&self) {
+        self.links_twice.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn fail_sync_after(&self, syncs: u64) {
@@ -222,6 +230,20 @@ impl FaultyDisk {
         let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), file);
         Ok(())
+    }
+
+    pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        let file = state.file(from)?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.names.insert(to.to_owned(), file);
+        match self.links_twice.swap(false, Ordering::SeqCst) {
+            true => Err(io::ErrorKind::AlreadyExists.into()),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn remove(&self, path: &str) -> io::Result<()> {
