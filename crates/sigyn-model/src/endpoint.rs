@@ -34,6 +34,11 @@ impl Endpoint {
             self.ipv4 = ipv4_with_zeros(text).or(self.ipv4);
             return;
         };
+        self.set_ip(ip, text);
+    }
+
+    /// Takes the address that was found in a text, by the rules of [`Self::set_ip_text`].
+    pub(crate) fn set_ip(&mut self, ip: IpAddr, text: &str) {
         match ip {
             IpAddr::V4(ip) => self.ipv4 = Some(ip),
             IpAddr::V6(ip) if text.contains('.') => match ip.to_ipv4() {

@@ -16,6 +16,7 @@ mod origins;
 mod row;
 mod sink;
 mod spellings;
+mod table;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use super::shapes::{Shape, Shapes};
 use super::sink::{
     AnnotationRef, EndpointRef, LinkRef, SpanRef, SpanSink, TagRef, Text, ValueRef, lossy_len,
 };
@@ -37,31 +38,39 @@ pub(crate) struct Draft<'a> {
     pub(crate) dropped_annotations: u32,
     pub(crate) dropped_links: u32,
     pub(crate) flags: u32,
+    /// Whether there are tags that own memory.
+    tags_own: bool,
+    /// What is known of the keys of its tags.
+    shape: Shape,
+    shapes: Shapes<'a>,
     /// Where names are put in lower case.
     names: Names<'a>,
 }
 
-/// Room for the names of one span.
+/// The names of spans, and those of their services.
 #[derive(Debug, Default)]
 struct Names<'a> {
-    spans: Lowered<'a>,
-    local: String,
-    remote: String,
+    spans: Lowered<'a, 32>,
+    local: Lowered<'a, 1>,
+    remote: Lowered<'a, 16>,
 }
 
 /// Names as they were sent, and in lower case: a body says a few of them over and over.
-#[derive(Debug, Default)]
-struct Lowered<'a> {
+#[derive(Debug)]
+struct Lowered<'a, const PLACES: usize> {
     /// Each has one place, which it shares with others.
     places: [(&'a [u8], String); PLACES],
     /// Where what has no place is made.
     room: String,
 }
 
-/// Names that are remembered at once.
-const PLACES: usize = 32;
+impl<const PLACES: usize> Default for Lowered<'_, PLACES> {
+    fn default() -> Self {
+        Self { places: std::array::from_fn(|_| <_>::default()), room: String::new() }
+    }
+}
 
-impl<'a> Lowered<'a> {
+impl<'a, const PLACES: usize> Lowered<'a, PLACES> {
     fn of<'b>(&'b mut self, name: &'b Text<'a>) -> &'b str {
         /// In bytes. Longer ones are rare, and are not to be kept.
         const LENGTH_MAX: usize = 128;
@@ -73,7 +82,7 @@ impl<'a> Lowered<'a> {
         if sent.len() > LENGTH_MAX {
             return name.lower_case_in(&mut self.room);
         }
-        let (known, lower) = &mut self.places[place_of(sent)];
+        let (known, lower) = &mut self.places[place_of(sent) % PLACES];
         if *known != sent {
             *known = sent;
             let made = name.lower_case_in(&mut self.room);
@@ -84,8 +93,9 @@ impl<'a> Lowered<'a> {
     }
 }
 
+/// A place among no more than 32.
+#[inline]
 fn place_of(name: &[u8]) -> usize {
-    // 5 bits, as many as there are places.
     (mark_of_bytes(name).wrapping_mul(SPREAD) >> 59) as usize
 }
 
@@ -102,8 +112,14 @@ impl<'a> Draft<'a> {
     /// Makes it as good as new, but for the room that its lists have taken.
     pub(crate) fn clear(&mut self) {
         self.annotations.clear();
+        if !self.tags_own {
+            // Each would be asked whether it owns anything.
+            std::mem::forget(self.tags.drain(..));
+        }
         self.tags.clear();
+        self.tags_own = false;
         self.links.clear();
+        self.shape = Shape::EMPTY;
         self.parent_id = None;
         self.kind = None;
         self.name = Text::default();
@@ -119,16 +135,26 @@ impl<'a> Draft<'a> {
         self.flags = 0;
     }
 
-    #[inline]
+    /// Always where it is called: there it is known what a tag is made of, and it is made where it is kept.
+    #[inline(always)]
     pub(crate) fn tag(&mut self, tag: TagRef<'a>) {
+        self.tags_own |= tag.owns();
+        self.shape = self.shapes.with(self.shape, &tag.key);
         push_tag(&mut self.tags, tag, &mut self.dropped_tags);
     }
 
     /// Makes each key stand once, and bounds their number: what [`Self::hand_over`] does anyway, for
     /// who has to know it before.
     pub(crate) fn settle_tags(&mut self) {
-        let over = bound(&mut self.tags, TAGS_MAX);
-        self.dropped_tags = self.dropped_tags.saturating_add(over);
+        if self.shape == Shape::UNKNOWN {
+            let over = bound(&mut self.tags, TAGS_MAX);
+            self.dropped_tags = self.dropped_tags.saturating_add(over);
+        }
+    }
+
+    /// What is known of the keys of the tags that have come.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     pub(crate) fn annotation(&mut self, annotation: AnnotationRef<'a>) {
@@ -170,8 +196,8 @@ impl<'a> Draft<'a> {
             hold_long(name, sink)?;
         }
         let name = self.names.spans.of(&self.name);
-        let local = self.local_endpoint.service_name.lower_case_in(&mut self.names.local);
-        let remote = self.remote_endpoint.service_name.lower_case_in(&mut self.names.remote);
+        let local = self.names.local.of(&self.local_endpoint.service_name);
+        let remote = self.names.remote.of(&self.remote_endpoint.service_name);
         let duration = self.duration.filter(|duration| !duration.is_zero());
         sink.span(&SpanRef {
             trace_id,

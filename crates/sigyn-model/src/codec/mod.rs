@@ -18,6 +18,7 @@ pub mod otlp_json;
 mod owned;
 pub mod proto;
 pub(crate) mod scan;
+pub(crate) mod shapes;
 pub mod sink;
 pub(crate) mod thrift;
 mod v1;

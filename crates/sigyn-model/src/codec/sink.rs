@@ -171,6 +171,13 @@ impl<'a> TagRef<'a> {
         Self { key, value, wire: &[], dialect: Dialect::default() }
     }
 
+    /// Whether there is memory of its own in it.
+    #[inline(always)]
+    pub(crate) fn owns(&self) -> bool {
+        matches!(self.key, Text::Owned(_))
+            || matches!(self.value, ValueRef::Owned(_) | ValueRef::Text(Text::Owned(_)))
+    }
+
     pub fn to_owned(&self) -> (String, Value) {
         (self.key.read().into_owned(), self.value.to_owned())
     }

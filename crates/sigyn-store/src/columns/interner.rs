@@ -1,9 +1,6 @@
 //! Byte strings, each known by a number; those that are likely to come again are kept once.
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use super::table::{Entry, Seed, Table, same};
 
 /// Byte strings by number. Number zero is the empty one.
 #[derive(Debug)]
@@ -12,20 +9,30 @@ pub(super) struct Interner {
     /// Where each ends. The next begins there.
     ends: Vec<usize>,
     /// Numbers by what they stand for: not of all, but of those that [`Interner::add`] has put there.
-    known: HashTable<Known>,
-    /// Seeded anew for every process and every list, so that nobody can prepare bytes that collide. It is no
-    /// keyed hash: whoever works the seed out from how long we take can make each look-up go through all
-    /// that is known, of which there is no more than `bytes_max`.
-    hashes: RandomState,
+    known: Table<Known>,
+    seed: Seed,
     /// With more bytes than this, nothing is looked for any more that is not known yet.
     bytes_max: usize,
 }
 
 /// With half of its hash, so that only what is most likely the same is looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Known {
     hash: u32,
+    /// Zero is not looked for.
     number: u32,
+}
+
+impl Entry for Known {
+    #[inline]
+    fn hash(&self) -> u32 {
+        self.hash
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.number == 0
+    }
 }
 
 impl Interner {
@@ -33,17 +40,17 @@ impl Interner {
         let mut interner = Self {
             bytes: Vec::new(),
             ends: Vec::new(),
-            known: HashTable::new(),
-            hashes: RandomState::default(),
+            known: Table::default(),
+            seed: Seed::default(),
             bytes_max,
         };
-        interner.add(&[], interner.hash(&[]));
+        interner.push(&[]);
         interner
     }
 
     #[inline]
     pub(super) fn hash(&self, bytes: &[u8]) -> u32 {
-        hash(&self.hashes, bytes)
+        self.seed.hash(bytes)
     }
 
     /// The number of these bytes, which are kept if they are new.
@@ -61,14 +68,14 @@ impl Interner {
 
     #[inline]
     pub(super) fn find(&self, bytes: &[u8], hash: u32) -> Option<u32> {
-        let is_it = |known: &Known| known.hash == hash && self.get(known.number) == bytes;
-        self.known.find(spread(hash), is_it).map(|known| known.number)
+        let is_it = |known: &Known| same(self.get(known.number), bytes);
+        self.known.find(hash, is_it).map(|known| known.number)
     }
 
     /// Keeps new bytes, to be found again.
     pub(super) fn add(&mut self, bytes: &[u8], hash: u32) -> u32 {
         let number = self.push(bytes);
-        self.known.insert_unique(spread(hash), Known { hash, number }, |known| spread(known.hash));
+        self.known.put(Known { hash, number });
         number
     }
 
@@ -111,10 +118,7 @@ impl Interner {
         let first = u32::try_from(len).unwrap_or(u32::MAX);
         for number in first..u32::try_from(self.len()).unwrap_or(u32::MAX) {
             let hash = self.hash(self.get(number));
-            let is_it = |known: &Known| known.number == number;
-            if let Ok(known) = self.known.find_entry(spread(hash), is_it) {
-                known.remove();
-            }
+            self.known.remove(hash, |known| known.number == number);
         }
         self.ends.truncate(len);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
@@ -122,25 +126,8 @@ impl Interner {
 
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.capacity() + room(&self.ends) + self.known.allocation_size()
+        self.bytes.capacity() + room(&self.ends) + self.known.bytes()
     }
-}
-
-/// Half of a hash; the whole is in it.
-#[inline]
-pub(super) fn hash(hashes: &RandomState, bytes: &[u8]) -> u32 {
-    let mut hasher = hashes.build_hasher();
-    hasher.write(bytes);
-    let hash = hasher.finish();
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
-    let hash = (hash ^ hash >> 32) as u32;
-    hash
-}
-
-/// A table takes its place from the low bits and its marks from the high ones.
-#[inline]
-pub(super) fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[inline]

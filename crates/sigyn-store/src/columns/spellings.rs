@@ -1,48 +1,55 @@
 //! Tags as they were written, each with the number of what it says.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-
-use super::interner::{grow, hash, room, spread};
+use super::interner::{grow, room};
+use super::table::{Entry, Seed, Table, same};
 
 /// With more bytes than this, no new ones are kept.
 const BYTES_MAX: usize = 32 << 20;
 
-/// Made so that what is there is found in three places of memory, all of them far from each other: the
-/// table, the entry, the bytes. Looking up tags is most of what taking in a span costs.
+/// Made so that what is there is found in two places of memory: the entry, and the bytes. Looking up tags is most of what taking in a span costs.
 #[derive(Debug, Default)]
 pub(super) struct Spellings {
     bytes: Vec<u8>,
-    known: HashTable<Spelling>,
+    known: Table<Spelling>,
     /// All of them in their order, by what finds them again.
     order: Vec<(u32, u32)>,
-    /// As in an [`Interner`](super::interner::Interner): nobody can prepare what collides, but somebody who
-    /// learns the seed can make it.
-    hashes: RandomState,
+    seed: Seed,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Spelling {
     hash: u32,
     start: u32,
+    /// No tag is written in no bytes.
     length: u32,
     tag: u32,
+}
+
+impl Entry for Spelling {
+    #[inline]
+    fn hash(&self) -> u32 {
+        self.hash
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.length == 0
+    }
 }
 
 impl Spellings {
     #[inline]
     pub(super) fn hash(&self, wire: &[u8]) -> u32 {
-        hash(&self.hashes, wire)
+        self.seed.hash(wire)
     }
 
     /// The tag that these bytes say.
     #[inline]
     pub(super) fn find(&self, wire: &[u8], hash: u32) -> Option<u32> {
-        let found = self.known.find(spread(hash), |spelling| {
+        let found = self.known.find(hash, |spelling| {
             let start = spelling.start as usize;
-            spelling.hash == hash
-                && spelling.length as usize == wire.len()
-                && self.bytes.get(start..start + wire.len()) == Some(wire)
+            let bytes = self.bytes.get(start..start + spelling.length as usize);
+            bytes.is_some_and(|bytes| same(bytes, wire))
         });
         found.map(|spelling| spelling.tag)
     }
@@ -59,7 +66,7 @@ impl Spellings {
         grow(&mut self.order, 1);
         self.order.push((hash, start));
         let spelling = Spelling { hash, start, length, tag };
-        self.known.insert_unique(spread(hash), spelling, |spelling| spread(spelling.hash));
+        self.known.put(spelling);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -70,10 +77,7 @@ impl Spellings {
     pub(super) fn truncate(&mut self, len: usize) {
         let Some(forgotten) = self.order.get(len..) else { return };
         for (hash, start) in forgotten {
-            let is_it = |spelling: &Spelling| spelling.start == *start;
-            if let Ok(known) = self.known.find_entry(spread(*hash), is_it) {
-                known.remove();
-            }
+            self.known.remove(*hash, |spelling| spelling.start == *start);
         }
         if let Some((_, start)) = forgotten.first() {
             self.bytes.truncate(*start as usize);
@@ -83,7 +87,7 @@ impl Spellings {
 
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.capacity() + room(&self.order) + self.known.allocation_size()
+        self.bytes.capacity() + room(&self.order) + self.known.bytes()
     }
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::attribute::{self, Attributes, Usual};
 use super::facts::{self, Facts};
-use super::{SERVICE_NAME, kind, remote};
+use super::remote::Peers;
+use super::{SERVICE_NAME, kind};
 use crate::codec::draft::{self, Draft, EndpointDraft};
 use crate::codec::proto::{Fields, ProtoError, Wire};
 use crate::codec::sink::{
     AnnotationRef, BadSpan, LinkRef, ResourceRef, ScopeRef, SpanSink, TagRef, Text, ValueRef,
 };
 use crate::codec::{self, DecodeError, Decoded, Format, Limits, ORIGIN_TAGS_MAX};
-use crate::value::TAGS_MAX;
 use crate::{Kind, SpanId, StatusCode, Tags, Timestamp, TraceId};
 
 /// In bytes.
@@ -88,7 +88,8 @@ impl<S: SpanSink> Reader<'_, S> {
             schema_url: Text::Bytes(schema_url),
         });
         self.sink.resource(resource.as_ref())?;
-        let mut span = SpanReader { origin: &origin, draft: Draft::default() };
+        let mut span =
+            SpanReader { origin: &origin, draft: Draft::default(), peers: Peers::default() };
         for field in Fields::new(message) {
             if let (2, Wire::Bytes(message)) = field? {
                 self.scope_spans(message, &mut span)?;
@@ -247,6 +248,7 @@ impl<'a> ScopeDraft<'a> {
 struct SpanReader<'a> {
     origin: &'a Origin<'a>,
     draft: Draft<'a>,
+    peers: Peers,
 }
 
 impl<'a> SpanReader<'a> {
@@ -258,7 +260,6 @@ impl<'a> SpanReader<'a> {
         // Dropped by the sender; what is dropped here is added.
         let (mut tags_before, mut annotations_before, mut links_before) = (0, 0, 0);
         let mut facts: Option<Facts> = None;
-        let (mut peer, mut most_tags) = (remote::Seen::default(), 0);
         let mut attributes = Attributes::default();
         for field in Fields::new(message) {
             match field? {
@@ -274,13 +275,11 @@ impl<'a> SpanReader<'a> {
                     if let Some((key, value)) = attribute::usual(attribute)
                         && !facts::may_be_reserved(&Text::Bytes(key))
                     {
-                        peer.see(&Text::Bytes(key), draft.tags.len());
                         // Made where it is kept: moving it costs as much as reading it.
                         match value {
                             Usual::Text(_) => draft.tag(value.tag(key, attribute)),
                             Usual::Int(_) => draft.tag(value.tag(key, attribute)),
                         }
-                        most_tags = most_tags.max(draft.tags.len());
                         continue;
                     }
                     let mut tag = attributes.read_fields(attribute)?;
@@ -296,9 +295,7 @@ impl<'a> SpanReader<'a> {
                             None => continue,
                         }
                     }
-                    peer.see(&tag.key, draft.tags.len());
                     draft.tag(tag);
-                    most_tags = most_tags.max(draft.tags.len());
                 }
                 (10, Wire::Varint(count)) => tags_before = as_count(count),
                 (11, Wire::Bytes(event)) => draft.annotation(read_event(event, &mut attributes)?),
@@ -330,11 +327,8 @@ impl<'a> SpanReader<'a> {
         draft.dropped_links = draft.dropped_links.saturating_add(links_before);
         draft.timestamp = (start > 0).then(|| Timestamp::from_nanos(start));
         draft.duration = duration(start, end);
-        if most_tags > TAGS_MAX {
-            // They do not stand where they were seen.
-            draft.settle_tags();
-            peer = remote::Seen::among(&draft.tags);
-        }
+        draft.settle_tags();
+        let peer = self.peers.of(draft.shape(), &draft.tags);
         draft.remote_endpoint = peer.endpoint(draft.kind, &draft.tags);
         draft.local_endpoint = EndpointDraft::named(Text::Str(&self.origin.service_name));
         if let Some(facts) = facts {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::codec::draft::EndpointDraft;
+use crate::codec::shapes::Shape;
 use crate::codec::sink::{TagRef, Text, ValueRef};
 use crate::{Endpoint, Kind, Tags, Value};
 
@@ -110,8 +111,7 @@ impl Seen {
     }
 
     /// Takes note of the tag that stands there.
-    #[inline]
-    pub(in crate::codec) fn see(&mut self, key: &Text<'_>, at: usize) {
+    fn see(&mut self, key: &Text<'_>, at: usize) {
         let key = match key {
             Text::Bytes(key) => Key::of(key),
             Text::Str(key) => Key::of(key.as_bytes()),
@@ -150,6 +150,33 @@ impl Seen {
     }
 }
 
+/// Where spans of one shape say it: it is looked for once.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    /// By number of the shape.
+    of_shapes: Vec<Option<Seen>>,
+}
+
+impl Peers {
+    /// Which of these tags, whose keys have this shape, tell of the other side.
+    #[inline]
+    pub(super) fn of(&mut self, shape: Shape, tags: &[TagRef<'_>]) -> Seen {
+        let Some(number) = shape.number() else { return Seen::among(tags) };
+        if let Some(Some(seen)) = self.of_shapes.get(number) {
+            return *seen;
+        }
+        self.look(number, tags)
+    }
+
+    #[cold]
+    fn look(&mut self, number: usize, tags: &[TagRef<'_>]) -> Seen {
+        if self.of_shapes.len() <= number {
+            self.of_shapes.resize(number + 1, None);
+        }
+        *self.of_shapes[number].insert(Seen::among(tags))
+    }
+}
+
 fn described<'a>(
     kind: Option<Kind>,
     text: impl Fn(Key) -> Option<Text<'a>>,
@@ -176,8 +203,8 @@ fn described<'a>(
         let known = endpoint.address.ipv4.is_some() || endpoint.address.ipv6.is_some();
         let taken = match address.parse::<IpAddr>() {
             Ok(_) if known => false,
-            Ok(_) => {
-                endpoint.address.set_ip_text(&address);
+            Ok(ip) => {
+                endpoint.address.set_ip(ip, &address);
                 true
             }
             // A path is the address of a Unix socket, which names nobody.
