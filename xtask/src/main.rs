@@ -7,6 +7,7 @@ mod command;
 mod conformance;
 mod fuzz;
 mod repo;
+mod server;
 mod test;
 mod tidy;
 mod ui;
@@ -27,6 +28,8 @@ Usage: cargo xtask <chore> [arguments]
   fuzz [filter]               readers of spans against those of others (needs a C++ compiler)
        [--seconds N]          .. each so long instead of ten minutes
   bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
+  bench store [filter]        what the store takes in, keeps and answers, beside others (Linux)
+        [--spans N] [--rounds N] [--stored N]
   ci                          all of it, as .ci/run does, in this checkout's target folder
 ";
 

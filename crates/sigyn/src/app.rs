@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::admin::{Admin, Healthy, ReloadRequest};
 use crate::api::ask::Asker;
 use crate::api::losses::Known;
+use crate::api::store_admin::StoreAdmin;
 use crate::api::ui_folder::UiFolder;
 use crate::cli::ServeFlags;
 use crate::collect::{Counters, Intake};
@@ -192,6 +193,7 @@ impl App {
             reload: reload_tx,
             shutdown: shutdown.clone(),
         };
+        let store_admin = StoreAdmin { store: store.clone(), is_enabled: settings.admin_api };
         let requests = Arc::new(Requests::new(&settings.route_prefix));
         let sources: Vec<Source> = vec![
             Arc::new({
@@ -228,6 +230,7 @@ impl App {
             .merge(collect::http_router(&intake, &settings.environment))
             .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone()))
+            .merge(api::store_admin::router(store_admin))
             .merge(api::targets::router(status))
             .merge(api::admin::router(admin))
             .merge(metrics::router(sources, zipkins))

@@ -59,6 +59,9 @@ pub(crate) struct ServeFlags {
     /// Allow POST /-/reload and /-/quit
     #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
     pub(crate) enable_lifecycle: bool,
+    /// Allow what changes the store: POST /api/v1/admin/store/...
+    #[arg(long = "web.enable-admin-api", help_heading = LISTENING)]
+    pub(crate) enable_admin_api: bool,
     /// One more address for OTLP over gRPC; empty means none [default: port 4317, if it is free, where
     /// the first --web.listen-address is]
     #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", help_heading = LISTENING)]

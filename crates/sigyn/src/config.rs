@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     /// A UI of Zipkin's to serve in place of our own.
     pub(crate) ui_dir: Option<PathBuf>,
     pub(crate) lifecycle: bool,
+    pub(crate) admin_api: bool,
     pub(crate) storage_path: PathBuf,
     pub(crate) retention_time: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
@@ -123,6 +124,7 @@ impl Settings {
             route_prefix: route_prefix(&flags.route_prefix),
             ui_dir: flags.ui_dir,
             lifecycle: flags.enable_lifecycle,
+            admin_api: flags.enable_admin_api,
             storage_path: flags.storage_path,
             retention_time: retention_time.transpose()?,
             retention_bytes: retention_bytes.transpose()?,

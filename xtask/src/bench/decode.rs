@@ -1,11 +1,12 @@
 //! Reading spans, by us and by others: CPU time from criterion, instructions from callgrind.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{command, repo};
+use super::built_bench;
+use crate::command;
 
 /// What is measured, as the bench names it; then what it is.
 const WORKS: [(&str, &str); 10] = [
@@ -33,7 +34,7 @@ struct Measured {
 }
 
 pub(crate) fn run() -> Result<()> {
-    let bench = build()?;
+    let bench = built_bench("decode")?;
     let home = std::env::temp_dir().join(format!("sigyn-bench-{}", std::process::id()));
     command::run(Command::new(&bench).arg("--bench").env("CRITERION_HOME", &home))?;
     let count = command::is_installed("valgrind");
@@ -53,20 +54,6 @@ pub(crate) fn run() -> Result<()> {
     std::fs::remove_dir_all(&home).context("cannot remove what criterion wrote")?;
     print_table(&measured);
     Ok(())
-}
-
-/// Builds the bench; returns the program.
-fn build() -> Result<PathBuf> {
-    let mut cargo = command::cargo();
-    cargo.args(["bench", "-p", "sigyn-store", "--bench", "decode", "--no-run"]);
-    cargo.arg("--message-format=json").current_dir(repo::root());
-    let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut program = text.lines().filter_map(|line| {
-        let (_, rest) = line.split_once("\"executable\":\"")?;
-        rest.split_once('"').map(|(path, _)| PathBuf::from(path))
-    });
-    program.next_back().context("the bench does not build")
 }
 
 /// Instructions for each span of a work: those of the whole program, without what it takes to make the

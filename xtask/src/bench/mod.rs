@@ -1,12 +1,36 @@
 //! Measurements: what they need, and one table of what came out.
 
 mod decode;
+mod process;
+mod store;
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{command, repo};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [what] if what == "decode" => decode::run(),
-        _ => bail!("usage: cargo xtask bench decode"),
+        [what, options @ ..] if what == "store" => store::run(options),
+        _ => bail!(
+            "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N]"
+        ),
     }
+}
+
+/// Builds a bench of the store; returns the program.
+fn built_bench(name: &str) -> Result<PathBuf> {
+    let mut cargo = command::cargo();
+    cargo.args(["bench", "-p", "sigyn-store", "--bench", name, "--no-run"]);
+    cargo.arg("--message-format=json").current_dir(repo::root());
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut program = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("\"executable\":\"")?;
+        rest.split_once('"').map(|(path, _)| PathBuf::from(path))
+    });
+    program.next_back().context("the bench does not build")
 }

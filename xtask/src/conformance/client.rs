@@ -9,7 +9,7 @@ use crate::command;
 
 /// A folder in `conformance/clients/` and how its packages are installed, always in the versions its files name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Client {
+pub(crate) enum Client {
     None,
     /// `requirements.txt`, into a virtual environment `venv` beside it.
     Python(&'static str),
@@ -22,7 +22,7 @@ pub(super) enum Client {
 }
 
 impl Client {
-    pub(super) fn folder(self) -> Option<&'static str> {
+    pub(crate) fn folder(self) -> Option<&'static str> {
         match self {
             Self::None => None,
             Self::Python(name) | Self::Npm(name) | Self::Go(name) | Self::Maven(name) => Some(name),
@@ -30,7 +30,7 @@ impl Client {
     }
 
     /// The programs without which the check cannot run.
-    pub(super) fn needs(self) -> &'static [&'static str] {
+    pub(crate) fn needs(self) -> &'static [&'static str] {
         match self {
             Self::None | Self::Python(_) => &["python3"],
             Self::Npm(_) => &["python3", "node", "npm"],
@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// Copies the folder into `scratch`, so that nothing is built in the checkout, and installs there.
-    pub(super) fn install(self, root: &Path, scratch: &Path) -> Result<()> {
+    pub(crate) fn install(self, root: &Path, scratch: &Path) -> Result<()> {
         let Some(name) = self.folder() else { return Ok(()) };
         let (from, to) = (root.join("conformance/clients").join(name), scratch.join(name));
         std::fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// Builds what is installed, where it is a program that has to be built.
-    pub(super) fn build(self, scratch: &Path) -> Result<()> {
+    pub(crate) fn build(self, scratch: &Path) -> Result<()> {
         let Self::Go(name) = self else { return Ok(()) };
         let go = ["build", "-buildvcs=false", "-o", "senders", "."];
         command::run(Command::new("go").args(go).current_dir(scratch.join(name)))

@@ -1,7 +1,6 @@
 //! Checks against programs that others wrote: each gets a fresh `sigyn serve` and must find it right.
 
-mod client;
-mod server;
+pub(crate) mod client;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 
 use self::client::Client;
-use self::server::Server;
+use crate::server::Server;
 use crate::{command, repo};
 
 /// One check: a script in `conformance/checks/`, and the foreign client it runs, if any.

@@ -4,7 +4,7 @@
 //! attributes and its pod 13; 2 % fail and carry a stack trace; times are of nanoseconds. Texts come as
 //! they do in life: most are few and come again, some are different in each trace.
 
-mod otlp;
+pub(crate) mod otlp;
 mod shop;
 
 use std::sync::Arc;
@@ -21,64 +21,49 @@ use shop::{Operation, Pod};
 /// Spans of one request.
 const REQUEST_SPANS: usize = 512;
 /// The first trace begins here: some day in 2026.
-const START_NS: u64 = 1_790_000_000_000_000_000;
+pub(crate) const START_NS: u64 = 1_790_000_000_000_000_000;
 
-/// The same spans in two formats.
-#[derive(Debug)]
-pub(crate) struct Corpus {
-    pub(crate) spans: usize,
-    /// `ExportTraceServiceRequest`s.
-    pub(crate) otlp: Vec<Vec<u8>>,
-    /// Lists of Zipkin's v2 JSON.
-    pub(crate) zipkin: Vec<Vec<u8>>,
+/// The shop, open for as long as somebody visits it.
+pub(crate) struct Shop {
+    random: Rng,
+    now: u64,
+    scope: Arc<Scope>,
+    pods: Vec<(Pod, Arc<Resource>)>,
+    /// Of each pod, what its next request will hold.
+    pub(crate) waiting: Vec<Vec<Span>>,
+    /// Spans so far.
+    pub(crate) made: usize,
 }
 
-impl Corpus {
-    /// At least so many spans.
-    pub(crate) fn new(spans: usize) -> Self {
-        let requests = requests(spans);
-        Self {
-            spans: requests.iter().map(Vec::len).sum(),
-            otlp: requests.iter().map(|spans| otlp::encode(spans)).collect(),
-            zipkin: requests
-                .iter()
-                .map(|spans| {
-                    let spans: Vec<Span> = spans.iter().map(as_zipkin_sends_it).collect();
-                    json_v2::encode_list(&spans).into_bytes()
-                })
-                .collect(),
-        }
+impl Default for Shop {
+    fn default() -> Self {
+        let pods: Vec<(Pod, Arc<Resource>)> =
+            Pod::all().map(|pod| (pod, Arc::new(pod.resource()))).collect();
+        let scope = Arc::new(Scope {
+            name: "io.opentelemetry.tomcat-10.0".to_owned(),
+            version: "2.10.0-alpha".to_owned(),
+            ..Scope::default()
+        });
+        let waiting = vec![Vec::new(); pods.len()];
+        Self { random: Rng::with_seed(42), now: START_NS, scope, pods, waiting, made: 0 }
     }
 }
 
-/// Spans by request, in the order in which the requests are sent.
-pub(crate) fn requests(spans: usize) -> Vec<Vec<Span>> {
-    let mut random = Rng::with_seed(42);
-    let scope = Arc::new(Scope {
-        name: "io.opentelemetry.tomcat-10.0".to_owned(),
-        version: "2.10.0-alpha".to_owned(),
-        ..Scope::default()
-    });
-    let pods: Vec<(Pod, Arc<Resource>)> =
-        Pod::all().map(|pod| (pod, Arc::new(pod.resource()))).collect();
-    let mut waiting: Vec<Vec<Span>> = vec![Vec::new(); pods.len()];
-    let mut requests = Vec::new();
-    let (mut made, mut now) = (0, START_NS);
-    while made < spans {
-        now += random.u64(0..4_000_000);
-        for (pod, mut span) in trace(&mut random, now) {
-            let (at, resource) = (pod.index(), &pods[pod.index()].1);
+impl Shop {
+    /// One more trace; passes on the requests that are full with it.
+    pub(crate) fn visit(&mut self, mut send: impl FnMut(Vec<Span>)) {
+        self.now += self.random.u64(0..4_000_000);
+        for (pod, mut span) in trace(&mut self.random, self.now) {
+            let (at, resource) = (pod.index(), &self.pods[pod.index()].1);
             span.resource = Some(resource.clone());
-            span.scope = Some(scope.clone());
-            waiting[at].push(span);
-            made += 1;
-            if waiting[at].len() == REQUEST_SPANS {
-                requests.push(std::mem::take(&mut waiting[at]));
+            span.scope = Some(self.scope.clone());
+            self.waiting[at].push(span);
+            self.made += 1;
+            if self.waiting[at].len() == REQUEST_SPANS {
+                send(std::mem::take(&mut self.waiting[at]));
             }
         }
     }
-    requests.extend(waiting.into_iter().filter(|spans| !spans.is_empty()));
-    requests
 }
 
 /// The spans of one trace, each with the pod that it is sent by.
@@ -155,6 +140,12 @@ fn fail(span: &mut Span, context: &shop::Context) {
         ],
         dropped_tags: 0,
     });
+}
+
+/// A body of Zipkin's v2 JSON.
+pub(crate) fn as_zipkin_json(spans: &[Span]) -> Vec<u8> {
+    let spans: Vec<Span> = spans.iter().map(as_zipkin_sends_it).collect();
+    json_v2::encode_list(&spans).into_bytes()
 }
 
 /// A span of a Zipkin client: what is not Zipkin's is not there.

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message as _;
 use sigyn_model::{Annotation, Kind, Tags, Timestamp, Value};
 
-pub(super) fn encode(spans: &[sigyn_model::Span]) -> Vec<u8> {
+pub(crate) fn encode(spans: &[sigyn_model::Span]) -> Vec<u8> {
     let first = &spans[0];
     let resource = first.resource.as_ref().expect("every span has one");
     let scope = first.scope.as_ref().expect("every span has one");

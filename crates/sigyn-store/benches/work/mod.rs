@@ -2,6 +2,7 @@
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod spans;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use sigyn_model::codec::{self, Format, Limits, OverLimit};
 use sigyn_store::TakenIn;
 use sigyn_store::columns::Columns;
 
-pub(crate) use corpus::Corpus;
+pub(crate) use spans::Corpus;
 
 /// One way to read a corpus. Each returns how many spans it found.
 #[derive(Clone, Copy, Debug)]

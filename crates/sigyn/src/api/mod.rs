@@ -9,6 +9,7 @@ pub(crate) mod losses;
 mod params;
 pub(crate) mod search;
 pub(crate) mod status;
+pub(crate) mod store_admin;
 pub(crate) mod tags;
 pub(crate) mod targets;
 pub(crate) mod trace_view;

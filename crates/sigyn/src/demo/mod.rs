@@ -94,6 +94,7 @@ async fn tracer(
         route_prefix: "/".to_owned(),
         ui_dir: None,
         lifecycle: false,
+        admin_api: false,
         storage_path: folder.join("data"),
         retention_time: None,
         retention_bytes: Some(1 << 30),

@@ -83,6 +83,24 @@ fn lifecycle_routes_are_off_unless_asked_for() {
 }
 
 #[test]
+fn a_block_is_made_by_request_where_that_is_asked_for() {
+    const SEAL: &str = "/api/v1/admin/store/seal";
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    let answer = http::request(tracer.address, "POST", SEAL, &[], b"");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("admin APIs disabled"), "{}", answer.text());
+    drop(tracer);
+
+    let tracer = Tracer::start_with(folder.path(), &["--web.enable-admin-api"]);
+    let span = br#"[{"traceId":"1","id":"2","name":"sealed"}]"#;
+    assert_eq!(http::request(tracer.address, "POST", "/api/v2/spans", &[], span).status, 202);
+    assert_eq!(http::request(tracer.address, "POST", SEAL, &[], b"").status, 204);
+    assert_eq!(tracer.metric("sigyn_store_blocks", ""), Some(1.0));
+    assert!(tracer.get("/api/v2/trace/1").text().contains("sealed"));
+}
+
+#[test]
 fn the_port_is_zipkins_where_zipkins_variable_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let output = command()

@@ -1,4 +1,4 @@
-//! The server of one check: started on a free port with an empty store, and held to a quick, clean end.
+//! A server to check or to measure: started on free ports, and held to a quick, clean end.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -18,16 +18,16 @@ const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How much of a server's log is shown when its check fails.
 const LOG_LINES_SHOWN: usize = 50;
 
-/// A `sigyn serve` of one check: its own ports, its own empty store, its own log.
-pub(super) struct Server {
+/// A `sigyn serve`: its own ports, its own store, its own log. The folder holds the last two.
+pub(crate) struct Server {
     child: Child,
-    pub(super) doors: Doors,
+    pub(crate) doors: Doors,
     folder: PathBuf,
 }
 
 /// Where a server of a check takes spans: each door on a port of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Doors {
+pub(crate) struct Doors {
     web: SocketAddr,
     otlp_grpc: SocketAddr,
     otlp_http: SocketAddr,
@@ -57,7 +57,7 @@ impl Doors {
     }
 
     /// What scripts and clients read.
-    pub(super) fn environment(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("SIGYN_URL", format!("http://{}", self.web)),
             ("SIGYN_OTLP_GRPC", self.otlp_grpc.to_string()),
@@ -69,7 +69,7 @@ impl Doors {
 }
 
 impl Server {
-    pub(super) fn start(binary: &Path, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let doors = Doors::free()?;
@@ -81,6 +81,7 @@ impl Server {
             .arg(format!("--config.file={}", config.display()))
             .args(doors.flags())
             .arg(format!("--storage.path={}", folder.join("data").display()))
+            .arg("--web.enable-admin-api")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -91,7 +92,7 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -109,8 +110,31 @@ impl Server {
         Ok(())
     }
 
+    /// Where HTTP is answered.
+    pub(crate) fn web(&self) -> SocketAddr {
+        self.doors.web
+    }
+
+    /// Where the store is kept.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Where OTLP over HTTP is taken.
+    pub(crate) fn otlp_http(&self) -> SocketAddr {
+        self.doors.otlp_http
+    }
+
+    /// Ends the server as [`Self::end`] does, and removes its folder.
+    pub(crate) fn stop(self) -> Result<()> {
+        let folder = self.folder.clone();
+        self.end()?;
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))
+    }
+
     /// Asks the server to end, by its own process id, and holds it to its promise: exit code 0, in time.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         command::run(Command::new("kill").arg("-TERM").arg(self.child.id().to_string()))?;
         let asked = Instant::now();
         let status = loop {
@@ -129,12 +153,11 @@ impl Server {
         if !status.success() {
             bail!("sigyn ended with {status} after SIGTERM\n{}", self.log());
         }
-        std::fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("cannot remove {}", self.folder.display()))
+        Ok(())
     }
 
     /// The end of what the server said.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         match std::fs::read_to_string(self.folder.join("log")) {
             Ok(log) => log
                 .lines()

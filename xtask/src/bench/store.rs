@@ -1,0 +1,268 @@
+//! The whole server, measured from outside: what it takes in per CPU second, what that takes on the disk, how fast
+//! it answers from many spans, and how others do on the same bodies.
+
+mod load;
+mod peers;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use self::load::{Asked, Load, Pushed};
+use super::process;
+use crate::server::Server;
+use crate::{command, repo};
+
+/// What is sent, in which format, and to which of the server's doors.
+struct Feed {
+    name: &'static str,
+    corpus: &'static str,
+    format: &'static str,
+    path: &'static str,
+    /// Spans per CPU second that are to be reached, where something is.
+    gate: Option<f64>,
+}
+
+const FEEDS: [Feed; 6] = [
+    Feed::new("OTLP, shop", "shop", "otlp", Some(300e3)),
+    Feed::new("Zipkin v2 JSON, shop", "shop", "zipkin-json", Some(250e3)),
+    Feed::new("OTLP, six random ids a span", "ids", "otlp", None),
+    Feed::new("OTLP, tiny spans", "tiny", "otlp", None),
+    Feed::new("OTLP, 60 tags a span", "wide", "otlp", None),
+    Feed::new("Zipkin v2 JSON, real traces", "real", "zipkin-json", None),
+];
+
+impl Feed {
+    const fn new(
+        name: &'static str,
+        corpus: &'static str,
+        format: &'static str,
+        gate: Option<f64>,
+    ) -> Self {
+        let path = if format.len() == "otlp".len() { "/v1/traces" } else { "/api/v2/spans" };
+        Self { name, corpus, format, path, gate }
+    }
+}
+
+struct Options {
+    filter: String,
+    /// Of each round of taking in.
+    spans: u64,
+    rounds: usize,
+    /// In the store that is asked.
+    stored: u64,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options =
+            Self { filter: String::new(), spans: 2_000_000, rounds: 5, stored: 50_000_000 };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> Result<u64> {
+                let text =
+                    arguments.next().with_context(|| format!("{argument} needs a number"))?;
+                text.parse().with_context(|| format!("{argument} {text}"))
+            };
+            match argument.as_str() {
+                "--spans" => options.spans = number()?,
+                "--stored" => options.stored = number()?,
+                "--rounds" => options.rounds = usize::try_from(number()?)?.max(1),
+                flag if flag.starts_with('-') => bail!("unknown flag {flag}"),
+                filter => filter.clone_into(&mut options.filter),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        part.contains(&self.filter)
+    }
+}
+
+/// Everything that measuring takes.
+struct Bench {
+    options: Options,
+    sigyn: PathBuf,
+    load: Load,
+    scratch: repo::TempFolder,
+}
+
+pub(super) fn run(arguments: &[String]) -> Result<()> {
+    let options = Options::parse(arguments)?;
+    let root = repo::root();
+    let scratch = repo::TempFolder::new("bench-store")?;
+    let bench = Bench { options, sigyn: build(&root)?, load: Load::build()?, scratch };
+    println!(
+        "\nMachine: {} CPUs, {}. Durability: fsync.",
+        std::thread::available_parallelism()?,
+        process::cpu_model()
+    );
+    if bench.options.wants("ingest") {
+        bench.ingest()?;
+    }
+    if bench.options.wants("peers") {
+        peers::run(&bench)?;
+    }
+    if bench.options.wants("queries") {
+        bench.queries()?;
+    }
+    Ok(())
+}
+
+fn build(root: &Path) -> Result<PathBuf> {
+    command::run(
+        command::cargo().args(["build", "--release", "--package", "sigyn"]).current_dir(root),
+    )?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root.join("target"), |folder| root.join(folder));
+    Ok(target.join("release/sigyn"))
+}
+
+/// One round of taking in.
+struct Round {
+    spans_per_cpu_second: f64,
+    spans_per_second: f64,
+    bytes_per_span: f64,
+    peak_mib: f64,
+}
+
+impl Bench {
+    fn ingest(&self) -> Result<()> {
+        println!(
+            "\n## Taking in: {} spans, 2 connections, requests of at most 512 spans, sealed at the end; median of {}\n",
+            self.options.spans, self.options.rounds
+        );
+        println!(
+            "| what | spans per CPU second of the server | gate | spans per second | bytes/span on disk | most memory, MiB |"
+        );
+        println!("|---|---|---|---|---|---|");
+        for feed in &FEEDS {
+            let rounds: Vec<Round> =
+                (0..self.options.rounds).map(|_| self.round(feed)).collect::<Result<_>>()?;
+            let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
+            let per_cpu = of(|round| round.spans_per_cpu_second);
+            let gate = feed.gate.map_or("-".to_owned(), |gate| {
+                format!("{gate:.0} {}", if per_cpu >= gate { "holds" } else { "does NOT hold" })
+            });
+            println!(
+                "| {} | {per_cpu:.0} | {gate} | {:.0} | {:.1} | {:.0} |",
+                feed.name,
+                of(|round| round.spans_per_second),
+                of(|round| round.bytes_per_span),
+                of(|round| round.peak_mib),
+            );
+        }
+        Ok(())
+    }
+
+    fn round(&self, feed: &Feed) -> Result<Round> {
+        let server = Server::start(&self.sigyn, &self.scratch.path().join("ingest"))?;
+        let cpu_before = process::cpu_seconds(server.pid())?;
+        let pushed = self.push(&server, feed, self.options.spans, "before")?;
+        seal(&server)?;
+        let cpu = process::cpu_seconds(server.pid())? - cpu_before;
+        let peak_mib = process::memory_mib(server.pid(), "VmHWM")?;
+        let bytes = bytes_in(&server.data().join("blocks"))?;
+        server.stop()?;
+        let spans = pushed.spans as f64;
+        Ok(Round {
+            spans_per_cpu_second: spans / cpu,
+            spans_per_second: spans / pushed.seconds,
+            bytes_per_span: bytes as f64 / spans,
+            peak_mib,
+        })
+    }
+
+    fn push(&self, server: &Server, feed: &Feed, spans: u64, made: &str) -> Result<Pushed> {
+        let to = if feed.format == "otlp" { server.otlp_http() } else { server.web() };
+        self.load.push(&load::Push {
+            to,
+            path: feed.path,
+            format: feed.format,
+            corpus: feed.corpus,
+            spans,
+            made,
+            samples: &self.samples(),
+        })
+    }
+
+    fn samples(&self) -> PathBuf {
+        self.scratch.path().join("samples")
+    }
+
+    fn queries(&self) -> Result<()> {
+        let folder = self.scratch.path().join("queries");
+        let server = Server::start(&self.sigyn, &folder)?;
+        let pushed = self.push(&server, &FEEDS[0], self.options.stored, "meanwhile")?;
+        seal(&server)?;
+        let bytes = bytes_in(&server.data())?;
+        server.end()?;
+        let started = Instant::now();
+        let server = Server::start(&self.sigyn, &folder)?;
+        let ready = started.elapsed();
+        println!("\n## Answers from {} spans in {} MB\n", pushed.spans, bytes / 1_000_000);
+        println!("Start to ready: {:.3} s. ", ready.as_secs_f64());
+        println!(
+            "Resident before the first question: {:.0} MiB.\n",
+            process::memory_mib(server.pid(), "VmRSS")?
+        );
+        println!(
+            "| question | asked | answered with something | p50 ms | p99 ms | most ms | gate |"
+        );
+        println!("|---|---|---|---|---|---|---|");
+        for question in load::questions(&self.samples())? {
+            // Once to warm up, once to measure.
+            self.load.ask(server.web(), &question.paths)?;
+            let Asked { asked, found, p50_ms, p99_ms, max_ms } =
+                self.load.ask(server.web(), &question.paths)?;
+            println!(
+                "| {} | {asked} | {found} | {p50_ms:.2} | {p99_ms:.2} | {max_ms:.2} | {} |",
+                question.name, question.gate
+            );
+        }
+        println!("\nResident after that: {:.0} MiB.", process::memory_mib(server.pid(), "VmRSS")?);
+        server.stop()
+    }
+}
+
+/// Has everything made into blocks.
+fn seal(server: &Server) -> Result<()> {
+    let answer = load::post(server.web(), "/api/v1/admin/store/seal")?;
+    if answer.starts_with("HTTP/1.1 2") {
+        return Ok(());
+    }
+    bail!("the server does not seal: {}", answer.lines().next().unwrap_or("no answer"))
+}
+
+fn bytes_in(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() {
+            bytes_in(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
+    }
+    Ok(bytes)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!(median(Vec::new()).is_nan());
+    }
+}
