@@ -271,17 +271,18 @@ fn footer(tail: &[u8]) -> Result<&[u8], BlockError> {
 mod tests {
     use super::*;
     use crate::disk::faulty::FaultyDisk;
-    use crate::head::Head;
+    use crate::head::HeadWriter;
     use crate::testing;
     use crate::trace::assemble;
 
     fn sealed(spans: Vec<Span>) -> (FaultyDisk, BlockEntry) {
         let disk = FaultyDisk::default();
-        let mut head = Head::default();
-        head.insert(spans, 1);
+        let mut head = HeadWriter::new();
+        head.insert(&spans, 1);
         disk.create_dir(DIR).unwrap();
         let origin = writer::Origin { instance: 1, first_seq: 1, last_seq: 1 };
-        let entry = writer::write(&Disk::Faulty(disk.clone()), origin, &head, || false).unwrap();
+        let entry =
+            writer::write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap();
         (disk, entry)
     }
 

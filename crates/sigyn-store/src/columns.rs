@@ -8,6 +8,7 @@
 //! span of it in between: that is what the benches measure and tests compare with the first way, and what
 //! nothing that serves requests does yet.
 
+mod codes;
 mod dictionary;
 mod encoding;
 mod interner;
@@ -16,7 +17,7 @@ mod origins;
 mod row;
 mod sink;
 mod spellings;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,8 @@ use interner::{Interner, grow, room};
 use lists::Lists;
 use origins::Origins;
 pub use row::Row;
+
+pub use codes::{AnnotationCodes, Codes, ExtraCodes, LinkCodes, RowCodes, fact};
 
 /// Names of spans and services that are kept once; of more, each takes its own place.
 const NAMES_BYTES_MAX: usize = 16 << 20;

@@ -1,10 +1,11 @@
 //! The thread that commits: takes the batches that wait, makes them durable together, then visible.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::encoded::Encoded;
 use crate::error::AppendError;
+use crate::head::HeadWriter;
 use crate::queue::{Group, Queue, Rotated, Waiting};
 use crate::shared::Shared;
 use crate::wal::writer::{WriteError, Writer};
@@ -28,15 +29,15 @@ pub(crate) fn poison_if_panicking(queue: &Queue, thread: &str) {
 }
 
 /// Runs until the queue is closed and empty, and leaves the log durable.
-pub(crate) fn run(mut writer: Writer, shared: &Shared) {
+pub(crate) fn run(mut writer: Writer, mut head: HeadWriter, shared: &Shared) {
     let _ended = Ended(&shared.queue);
     let mut is_failing = false;
     while let Some(group) = shared.queue.take() {
         match group {
-            Group::Append(group) => append(&mut writer, group, &mut is_failing, shared),
+            Group::Append(group) => append(&mut writer, &mut head, group, &mut is_failing, shared),
             Group::Rotate(done) => {
                 // Nobody may listen any more; then the head waits for the next seal.
-                let _ = done.send(rotate(&mut writer, shared));
+                let _ = done.send(rotate(&mut writer, &mut head, shared));
             }
         }
     }
@@ -47,8 +48,17 @@ pub(crate) fn run(mut writer: Writer, shared: &Shared) {
     }
 }
 
-fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, shared: &Shared) {
+fn append(
+    writer: &mut Writer,
+    head: &mut HeadWriter,
+    group: Vec<Waiting>,
+    is_failing: &mut bool,
+    shared: &Shared,
+) {
     let attempt = "cannot write to the log";
+    for waiting in &group {
+        head.stage_spans(&waiting.encoded.batch.spans);
+    }
     let written = match shared.queue.poison_cause() {
         Some(cause) => Err(AppendError::Poisoned { cause }),
         None => {
@@ -71,6 +81,7 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, share
         }
     };
     if let Err(error) = written {
+        head.discard();
         for waiting in group {
             // Whoever no longer waits need not know.
             let _ = waiting.done.send(Err(error.clone()));
@@ -82,14 +93,15 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, share
         tracing::info!("spans are stored again");
     }
     shared.counters.commits.add(1);
-    let head = shared.view.active_head();
+    let arrivals = || group.iter().map(|waiting| waiting.encoded.arrival_ms);
+    if let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) {
+        head.publish(first, last);
+    }
+    shared.counters.unlisted_names.add(head.take_unlisted_names());
+    shared.counters.unique_tags.add(head.take_unique_tags());
+    shared.note_head_bytes(head.head().bytes());
     for Waiting { encoded: Encoded { batch, arrival_ms, .. }, done } in group {
         shared.counters.appended_spans.add(batch.spans.len() as u64);
-        let mut head = head.write().unwrap_or_else(PoisonError::into_inner);
-        head.insert(batch.spans, arrival_ms);
-        shared.counters.unlisted_names.add(head.take_unlisted_names());
-        shared.note_head_bytes(head.bytes());
-        drop(head);
         if let Some(one) = batch.progress {
             shared.view.put_progress(one, arrival_ms);
         }
@@ -97,13 +109,18 @@ fn append(writer: &mut Writer, group: Vec<Waiting>, is_failing: &mut bool, share
     }
 }
 
-fn rotate(writer: &mut Writer, shared: &Shared) -> Result<Rotated, Arc<str>> {
+fn rotate(
+    writer: &mut Writer,
+    head: &mut HeadWriter,
+    shared: &Shared,
+) -> Result<Rotated, Arc<str>> {
     if let Some(cause) = shared.queue.poison_cause() {
         return Err(cause);
     }
     writer.end_segment().map_err(|error| poison(shared, "cannot make the log durable", &error))?;
     // Only this thread changes either, so the three belong together.
-    let head = shared.view.rotate();
+    *head = HeadWriter::new();
+    let head = shared.view.rotate(head.head().clone());
     let progress = shared.view.remembered_progress();
     shared.note_head_bytes(0);
     Ok(Rotated { head, last_seq: writer.last_seq(), progress })

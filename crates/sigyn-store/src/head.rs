@@ -1,88 +1,126 @@
-//! The newest spans, in memory, as the log has them: by trace, searchable at once.
+//! The newest spans, in memory, as the log has them: in columns, searchable at once, read without locks
+//! while they are written.
+//!
+//! One thread writes, through a [`HeadWriter`]. It puts rows where nobody looks yet, and publishes them by
+//! raising one number, of whole groups of batches at a time. Readers take that number once, as a
+//! [`HeadView`], and see what was there at that moment. Whatever stands in a column stays as it is.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+mod bring;
+mod column;
+mod hint;
+mod origins;
+mod rare;
+mod row;
+#[cfg(test)]
+mod tests;
+mod traces;
+mod words;
+mod writer;
+
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use sigyn_model::Span;
 
-use crate::columns::{Columns, Row};
+use column::Column;
+use hint::Sort;
+use origins::Origins;
+use rare::Rares;
+pub(crate) use row::Row;
+use traces::Traces;
+use words::{Slabs, Words};
+pub(crate) use writer::HeadWriter;
+
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::names::Names;
+use crate::wanted::Word;
 
-/// Spans of batches that no block holds yet. One writer; readers share a lock with it, shortly.
+/// Spans of batches that no block holds yet.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
-    columns: Columns,
-    /// Of each row, the next one of its trace.
-    next_rows: Vec<u32>,
-    traces: BTreeMap<TraceKey, Entry>,
-    names: Names,
-    /// How many names were left out since somebody asked.
-    unlisted_names: u64,
-    /// What rows had been named when they were looked at last. A few thousand of them are most.
-    named: Named,
-    /// When the first and the last batch arrived.
-    arrivals_ms: Option<(u64, u64)>,
+    /// How many rows are published.
+    len: AtomicU32,
+    rows: Rows,
+    rares: Rares,
+    traces: Traces,
+    slabs: Slabs,
+    /// Of spans and services.
+    names: Words,
+    /// What annotations, statuses and trace states say.
+    texts: Words,
+    keys: Words,
+    /// Values, about their keys.
+    tags: Words,
+    /// Addresses, about names.
+    endpoints: Words,
+    extras: Words,
+    origins: Origins,
+    /// The only lock. The writer takes it for names that are new, readers for lists of names.
+    listed: RwLock<Names>,
+    /// When the first and the last batch arrived. None did while the first is after the last.
+    first_arrival_ms: AtomicU64,
+    last_arrival_ms: AtomicU64,
+    /// What the writer takes beside.
+    writer_bytes: AtomicUsize,
 }
 
-/// One trace.
-#[derive(Debug)]
-struct Entry {
-    first_row: u32,
-    last_row: u32,
+/// A row's columns of fixed width.
+#[derive(Debug, Default)]
+struct Rows {
+    traces: Column<AtomicU32>,
+    ids: Column<AtomicU64>,
+    parent_ids: Column<AtomicU64>,
+    timestamps: Column<AtomicU64>,
+    durations: Column<AtomicU64>,
+    /// Which of the above are there, and what needs a bit or two; see [`fact`](crate::columns::fact).
+    facts: Column<AtomicU16>,
+    names: Column<AtomicU32>,
+    local_endpoints: Column<AtomicU32>,
+    remote_endpoints: Column<AtomicU32>,
+    origins: Column<AtomicU32>,
+    rares: Column<AtomicU32>,
+    /// Where each row's tags end.
+    tag_ends: Column<AtomicU32>,
+    tags: Column<AtomicU32>,
+    /// The next row of the same trace; zero for none yet.
+    next_rows: Column<AtomicU32>,
+}
+
+/// A head as it was at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadView {
+    head: Arc<Head>,
     rows: u32,
-    facts: Facts,
+    /// Of these, some of the last may begin after the rows.
+    traces: u32,
 }
 
 /// The spans of one trace in the order of their arrival.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadTrace<'a> {
     head: &'a Head,
-    entry: &'a Entry,
+    trace: u32,
+    rows: u32,
 }
 
-/// After the last row of a trace.
-const NO_ROW: u32 = u32::MAX;
-
-/// What an entry takes in a map whose nodes are two thirds full.
-const TRACE_BYTES: usize = (size_of::<TraceKey>() + size_of::<Entry>()) * 3 / 2;
+/// No time is before it.
+const NEVER_MS: u64 = u64::MAX;
 
 impl Head {
-    pub(crate) fn insert(&mut self, spans: Vec<Span>, arrival_ms: u64) {
-        let (first, last) = self.arrivals_ms.unwrap_or((arrival_ms, arrival_ms));
-        self.arrivals_ms = Some((first.min(arrival_ms), last.max(arrival_ms)));
-        for span in spans {
-            self.insert_span(&span);
-        }
+    fn new() -> Self {
+        let head = Self::default();
+        head.first_arrival_ms.store(NEVER_MS, Ordering::Relaxed);
+        head
     }
 
-    fn insert_span(&mut self, span: &Span) {
-        let row = self.columns.push(span);
-        self.next_rows.push(NO_ROW);
-        let new = || Entry { first_row: row, last_row: row, rows: 0, facts: Facts::default() };
-        let trace = self.traces.entry(span.trace_id.into()).or_insert_with(new);
-        if trace.rows > 0 {
-            self.next_rows[trace.last_row as usize] = row;
-        }
-        trace.last_row = row;
-        trace.rows += 1;
-        trace.facts.add(span);
-        let names = self.columns.get(row).map(|row| row.names()).unwrap_or_default();
-        if self.named.is_new(names) {
-            self.unlisted_names += self.names.add(span);
-        }
+    /// What there is now.
+    pub(crate) fn view(self: &Arc<Self>) -> HeadView {
+        let rows = self.len.load(Ordering::Acquire);
+        HeadView { head: self.clone(), rows, traces: self.traces.count() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.columns.is_empty()
-    }
-
-    pub(crate) fn span_count(&self) -> u64 {
-        self.columns.len() as u64
-    }
-
-    pub(crate) fn trace_count(&self) -> u64 {
-        self.traces.len() as u64
+        self.len.load(Ordering::Acquire) == 0
     }
 
     /// An estimate of its memory; nothing if it is empty.
@@ -90,25 +128,58 @@ impl Head {
         if self.is_empty() {
             return 0;
         }
-        let rows = self.columns.bytes() + self.next_rows.capacity() * size_of::<u32>();
-        (rows + self.traces.len() * TRACE_BYTES + self.names.bytes()) as u64
+        let words =
+            [&self.names, &self.texts, &self.keys, &self.tags, &self.endpoints, &self.extras];
+        let bytes = self.rows.bytes()
+            + self.rares.bytes()
+            + self.traces.bytes()
+            + self.slabs.bytes()
+            + words.map(Words::bytes).iter().sum::<usize>()
+            + self.origins.bytes()
+            + self.listed().bytes()
+            + self.writer_bytes.load(Ordering::Relaxed);
+        bytes as u64
     }
 
     pub(crate) fn arrivals_ms(&self) -> Option<(u64, u64)> {
-        self.arrivals_ms
+        let first = self.first_arrival_ms.load(Ordering::Relaxed);
+        let last = self.last_arrival_ms.load(Ordering::Relaxed);
+        (first != NEVER_MS).then_some((first, last.max(first)))
     }
 
-    pub(crate) fn names(&self) -> &Names {
-        &self.names
+    fn listed(&self) -> RwLockReadGuard<'_, Names> {
+        self.listed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HeadView {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
     }
 
-    /// How many names were left out of its lists since this was asked last.
-    pub(crate) fn take_unlisted_names(&mut self) -> u64 {
-        std::mem::take(&mut self.unlisted_names)
+    pub(crate) fn span_count(&self) -> u64 {
+        u64::from(self.rows)
+    }
+
+    pub(crate) fn trace_count(&self) -> u64 {
+        u64::from(self.traces)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.head.bytes()
+    }
+
+    pub(crate) fn arrivals_ms(&self) -> Option<(u64, u64)> {
+        self.head.arrivals_ms()
+    }
+
+    /// Calls `each` with the names of its spans and services. They may be of more spans than the view has.
+    pub(crate) fn with_names<T>(&self, each: impl FnOnce(&Names) -> T) -> T {
+        each(&self.head.listed())
     }
 
     pub(crate) fn trace(&self, key: TraceKey) -> Option<HeadTrace<'_>> {
-        self.traces.get(&key).map(|entry| HeadTrace { head: self, entry })
+        self.head.traces.find(key, self.rows).map(|trace| self.numbered(trace))
     }
 
     /// All parts of the traces of a group, by the key of their own.
@@ -117,37 +188,58 @@ impl Head {
         group: TraceKey,
         strictness: Strictness,
     ) -> impl Iterator<Item = (TraceKey, HeadTrace<'_>)> {
-        self.traces_from(Bound::Included(group))
-            .take_while(move |(key, _)| strictness.group(*key) == group)
+        let traces = self.head.traces.group(group.low, self.rows);
+        let keyed = traces.map(|trace| (self.head.traces.key(trace), self.numbered(trace)));
+        keyed.filter(move |(key, _)| strictness.group(*key) == group)
     }
 
-    /// Traces from this key on, in order.
-    pub(crate) fn traces_from(
-        &self,
-        from: Bound<TraceKey>,
-    ) -> impl Iterator<Item = (TraceKey, HeadTrace<'_>)> {
-        let traces = self.traces.range((from, Bound::Unbounded));
-        traces.map(|(key, entry)| (*key, HeadTrace { head: self, entry }))
+    /// All traces, in the order of their first spans.
+    pub(crate) fn traces(&self) -> impl Iterator<Item = (TraceKey, HeadTrace<'_>)> {
+        let traces = (0..self.traces).filter(|trace| self.head.traces.is_in(*trace, self.rows));
+        traces.map(|trace| (self.head.traces.key(trace), self.numbered(trace)))
+    }
+
+    /// All spans, in the order in which they came.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.rows).map(|row| Row::new(&self.head, row))
+    }
+
+    fn numbered(&self, trace: u32) -> HeadTrace<'_> {
+        HeadTrace { head: &self.head, trace, rows: self.rows }
     }
 }
 
 impl<'a> HeadTrace<'a> {
-    pub(crate) fn facts(&self) -> &'a Facts {
-        &self.entry.facts
+    /// Of its rows, and maybe of some that came since.
+    pub(crate) fn facts(&self) -> Facts {
+        self.head.traces.facts(self.trace)
     }
 
-    /// How many spans it has.
+    /// How many spans it has by now.
     pub(crate) fn len(&self) -> u32 {
-        self.entry.rows
+        self.head.traces.rows(self.trace)
+    }
+
+    /// Whether some span may say this. If not, none does.
+    pub(crate) fn may_say(&self, word: &Word) -> bool {
+        let bit = match word {
+            Word::Service(name) => hint::of(Sort::Service, name),
+            Word::SpanName(name) => hint::of(Sort::SpanName, name),
+            Word::RemoteService(name) => hint::of(Sort::RemoteService, name),
+            Word::Error => hint::ERROR,
+        };
+        self.head.traces.words(self.trace) & bit != 0
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'a>> {
-        let Head { columns, next_rows, .. } = self.head;
-        let mut next = self.entry.first_row;
+        let Self { head, trace, rows } = *self;
+        let mut next = Some(head.traces.first_row(trace));
         std::iter::from_fn(move || {
-            let row = columns.get(next)?;
-            next = next_rows.get(next as usize).copied().unwrap_or(NO_ROW);
-            Some(row)
+            let row = next.filter(|row| *row < rows)?;
+            // No row comes before itself, so zero is none.
+            next = Some(head.rows.next_rows.get(row)).filter(|next| *next > row);
+            Some(Row::new(head, row))
         })
     }
 
@@ -156,23 +248,22 @@ impl<'a> HeadTrace<'a> {
     }
 }
 
-/// Remembers what was seen last, as far as it has room.
-#[derive(Debug)]
-struct Named(Vec<[u32; 3]>);
-
-impl Default for Named {
-    fn default() -> Self {
-        // No row has this for its names.
-        Self(vec![[u32::MAX; 3]; 4_096])
-    }
-}
-
-impl Named {
-    fn is_new(&mut self, names: [u32; 3]) -> bool {
-        let mixed = names
-            .iter()
-            .fold(0u32, |mixed, number| (mixed.rotate_left(11) ^ number).wrapping_mul(0x9e37_79b1));
-        let place = (mixed >> 20) as usize % self.0.len();
-        std::mem::replace(&mut self.0[place], names) != names
+impl Rows {
+    fn bytes(&self) -> usize {
+        let wide = [&self.ids, &self.parent_ids, &self.timestamps, &self.durations];
+        let narrow = [
+            &self.traces,
+            &self.names,
+            &self.local_endpoints,
+            &self.remote_endpoints,
+            &self.origins,
+            &self.rares,
+            &self.tag_ends,
+            &self.tags,
+            &self.next_rows,
+        ];
+        wide.map(Column::bytes).iter().sum::<usize>()
+            + narrow.map(Column::bytes).iter().sum::<usize>()
+            + self.facts.bytes()
     }
 }

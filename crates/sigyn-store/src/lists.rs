@@ -3,16 +3,17 @@
 //! What a list has no room for is left out from its end, so that it says the same before a seal and after.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use sigyn_model::{Resource, Searched, Span};
 
 use crate::block::{KEYS_MAX, QueryFailed, VALUES_MAX, is_listed};
+use crate::head::HeadView;
 use crate::least::Least;
 use crate::names::{NAMES_MAX, Names, SERVICES_MAX, ServiceNames};
 use crate::query::each_trace;
 use crate::stop::Stop;
-use crate::view::{Parts, SharedHead};
+use crate::view::Parts;
 
 impl Parts {
     /// Names of services, sorted.
@@ -55,7 +56,7 @@ impl Parts {
             each(&block.index().names);
         }
         for head in &self.heads {
-            each(head.read().unwrap_or_else(PoisonError::into_inner).names());
+            head.with_names(&mut each);
         }
         Ok(())
     }
@@ -97,7 +98,7 @@ impl Parts {
 }
 
 /// Adds what the tags of a head's spans are called.
-fn add_keys(head: &SharedHead, keys: &mut Least, stop: &Stop) -> Result<(), QueryFailed> {
+fn add_keys(head: &HeadView, keys: &mut Least, stop: &Stop) -> Result<(), QueryFailed> {
     let mut add = |key: &str| {
         if is_listed(key) {
             keys.add(key);

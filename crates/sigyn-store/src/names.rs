@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sigyn_model::Span;
+use sigyn_model::Searched;
 
 use crate::least::{Added, Least};
 
@@ -39,7 +39,7 @@ impl Default for ServiceNames {
 
 impl Names {
     /// Returns how many names are out: those of the span, or others for them.
-    pub(crate) fn add(&mut self, span: &Span) -> u64 {
+    pub(crate) fn add(&mut self, span: &impl Searched) -> u64 {
         let Some(service) = span.service_name() else { return 0 };
         let mut left_out = 0;
         if !self.services.contains_key(service) {
@@ -60,7 +60,7 @@ impl Names {
         }
         let Some(names) = self.services.get_mut(service) else { return left_out };
         let remote = span.remote_service_name().unwrap_or("");
-        for (list, name) in [(&mut names.spans, span.name.as_str()), (&mut names.remotes, remote)] {
+        for (list, name) in [(&mut names.spans, span.name()), (&mut names.remotes, remote)] {
             if name.is_empty() {
                 continue;
             }
@@ -119,7 +119,7 @@ fn service_bytes(service: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use sigyn_model::{Endpoint, SpanId, TraceId};
+    use sigyn_model::{Endpoint, Span, SpanId, TraceId};
 
     use super::*;
 

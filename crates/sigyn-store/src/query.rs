@@ -2,18 +2,16 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
-use std::ops::Bound;
-use std::sync::PoisonError;
 
 use sigyn_model::{DependencyLink, Linker, Span, Timestamp, TraceId, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
 use crate::facts::{Facts, Strictness, TraceKey};
-use crate::head::HeadTrace;
+use crate::head::{HeadTrace, HeadView};
 use crate::size::Weight;
 use crate::stop::Stop;
 use crate::trace::assemble;
-use crate::view::{Parts, SharedHead};
+use crate::view::Parts;
 use crate::wanted::{Candidate, Met, Wanted};
 
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
@@ -22,7 +20,7 @@ const READ_TRACES_MAX: usize = 2_048;
 /// Spans that are read at a time, except for a trace that has more: an answer may be small, and
 /// what must be read for it large.
 const READ_ROWS_MAX: u64 = if cfg!(test) { 20 } else { 64 * 1_024 };
-/// Traces of a head that are looked at before its writer gets a turn.
+/// Traces of a head that are looked at between two questions whether to go on.
 const HEAD_TRACES: usize = 512;
 
 /// Spans of traces by the key of their group.
@@ -195,7 +193,6 @@ impl Parts {
         for candidates in candidates.chunks_mut(HEAD_TRACES) {
             stop.check()?;
             for head in &self.heads {
-                let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
                     for (_, trace) in head.group(candidate.key, strictness) {
                         candidate.met.add(wanted.met_by(trace));
@@ -214,9 +211,7 @@ impl Parts {
     }
 
     fn may_have_service(&self, service: &str) -> bool {
-        let in_head = |head: &SharedHead| {
-            head.read().unwrap_or_else(PoisonError::into_inner).names().may_have_service(service)
-        };
+        let in_head = |head: &HeadView| head.with_names(|names| names.may_have_service(service));
         self.heads.iter().any(in_head)
             || self.blocks.iter().any(|block| block.index().names.may_have_service(service))
     }
@@ -253,12 +248,9 @@ impl Parts {
         if self.blocks.iter().any(|block| !block.index().group(group, strictness).is_empty()) {
             return false;
         }
-        let mut holders = self.heads.iter().filter(|head| {
-            let head = head.read().unwrap_or_else(PoisonError::into_inner);
-            head.group(group, strictness).next().is_some()
-        });
+        let is_in = |head: &&HeadView| head.group(group, strictness).next().is_some();
+        let mut holders = self.heads.iter().filter(is_in);
         let (Some(head), None) = (holders.next(), holders.next()) else { return false };
-        let head = head.read().unwrap_or_else(PoisonError::into_inner);
         let mut parts = head.group(group, strictness);
         let (Some((_, trace)), None) = (parts.next(), parts.next()) else { return false };
         // Duplicates may still be in there. They make nothing match that would not match without.
@@ -289,7 +281,6 @@ impl Parts {
         for head in &self.heads {
             for groups in groups.chunks(HEAD_TRACES) {
                 stop.check()?;
-                let head = head.read().unwrap_or_else(PoisonError::into_inner);
                 for group in groups {
                     for (_, trace) in head.group(*group, strictness) {
                         let spans = spans.entry(*group).or_default();
@@ -329,7 +320,7 @@ impl Parts {
         }
         for head in &self.heads {
             each_trace(head, stop, |key, trace| {
-                let Facts { start, latest, .. } = *trace.facts();
+                let Facts { start, latest, .. } = trace.facts();
                 if start.is_some_and(|at| at.millis() <= end_ms)
                     && latest.is_some_and(|at| at.millis() >= start_ms)
                 {
@@ -382,24 +373,17 @@ fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
     fits.count().max(1)
 }
 
-/// Calls `each` with every trace, and lets the head's writer in between.
-pub(crate) fn each_trace(
-    head: &SharedHead,
+/// Calls `each` with every trace, and asks now and then whether to go on.
+pub(crate) fn each_trace<'a>(
+    head: &'a HeadView,
     stop: &Stop,
-    mut each: impl FnMut(TraceKey, HeadTrace<'_>),
+    mut each: impl FnMut(TraceKey, HeadTrace<'a>),
 ) -> Result<(), QueryFailed> {
-    let mut from = Bound::Unbounded;
-    loop {
-        stop.check()?;
-        let head = head.read().unwrap_or_else(PoisonError::into_inner);
-        let mut last = None;
-        for (key, trace) in head.traces_from(from).take(HEAD_TRACES) {
-            each(key, trace);
-            last = Some(key);
+    for (n, (key, trace)) in head.traces().enumerate() {
+        if n % HEAD_TRACES == 0 {
+            stop.check()?;
         }
-        match last {
-            Some(key) => from = Bound::Excluded(key),
-            None => return Ok(()),
-        }
+        each(key, trace);
     }
+    Ok(stop.check()?)
 }

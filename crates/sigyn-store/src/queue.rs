@@ -8,8 +8,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::encoded::Encoded;
 use crate::error::AppendError;
+use crate::head::Head;
 use crate::progress::Progress;
-use crate::view::SharedHead;
 
 /// Batches that wait take no more memory than this, except for a single one that is larger: that one
 /// has the queue to itself. Whoever comes then waits for room.
@@ -139,7 +139,7 @@ pub(crate) enum Group {
 /// A head that gets no more spans, for a block to be made of it.
 #[derive(Debug)]
 pub(crate) struct Rotated {
-    pub(crate) head: SharedHead,
+    pub(crate) head: Arc<Head>,
     /// The last frame whose spans are in this head or before it.
     pub(crate) last_seq: u64,
     /// As of that frame.

@@ -8,7 +8,7 @@ use crate::catalog::{self, Catalog, CatalogError, Change, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
-use crate::head::Head;
+use crate::head::HeadWriter;
 use crate::identity::{self, IdentityError};
 use crate::options::Options;
 use crate::progress::Progress;
@@ -31,6 +31,7 @@ const QUARANTINE: &str = "quarantine";
 pub(crate) struct Recovered {
     pub(crate) shared: Shared,
     pub(crate) writer: Writer,
+    pub(crate) head: HeadWriter,
     pub(crate) catalog: Catalog,
     pub(crate) lock: Lock,
 }
@@ -49,7 +50,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         counters: &counters,
         segments: Segments::default(),
         blocks: open_blocks(&disk, catalog.state(), &counters)?,
-        head: Head::default(),
+        head: HeadWriter::new(),
         head_bytes_max: options.head_bytes_max,
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
@@ -60,14 +61,14 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     tracing::info!(
         path = %disk.locate("").display(),
         blocks = blocks.len(),
-        head_spans = head.span_count(),
+        head_spans = head.view().span_count(),
         last_seq,
         "opened the store"
     );
     let writer = Writer::new(disk.clone(), instance, options.durability, last_seq + 1);
-    let view = View::new(blocks, head, progress);
+    let view = View::new(blocks, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
-    Ok(Recovered { shared, writer, catalog, lock })
+    Ok(Recovered { shared, writer, head, catalog, lock })
 }
 
 fn io_error<'a>(
@@ -212,7 +213,7 @@ struct Replay<'a> {
     counters: &'a Counters,
     segments: Segments,
     blocks: Vec<Arc<Block>>,
-    head: Head,
+    head: HeadWriter,
     head_bytes_max: u64,
     progress: Progress,
     last_seq: u64,
@@ -242,7 +243,7 @@ impl Replay<'_> {
     /// memory, and be killed for that.
     fn seal_if_large(&mut self) -> Result<(), OpenError> {
         let bytes_max = self.head_bytes_max.saturating_mul(HEADS_REPLAYED_MAX);
-        if self.head.is_empty() || self.head.bytes() < bytes_max {
+        if self.head.head().bytes() < bytes_max.max(1) {
             return Ok(());
         }
         let origin = Origin {
@@ -250,7 +251,7 @@ impl Replay<'_> {
             first_seq: self.catalog.state().sealed_through + 1,
             last_seq: self.last_seq,
         };
-        let made = writer::write(self.disk, origin, &self.head, || false);
+        let made = writer::write(self.disk, origin, &self.head.view(), || false);
         let made = made.map_err(|error| error.to_string()).and_then(|entry| {
             let opened = Block::open(self.disk, &entry).map_err(|error| error.to_string())?;
             Ok((entry, opened))
@@ -272,7 +273,7 @@ impl Replay<'_> {
         committed.map_err(io_error(self.disk, "write", catalog::DIR))?;
         self.counters.seals.add(1);
         self.blocks.push(Arc::new(opened));
-        self.head = Head::default();
+        self.head = HeadWriter::new();
         Ok(())
     }
 
@@ -314,7 +315,7 @@ impl Replay<'_> {
             if let Some(progress) = record.batch.progress {
                 self.progress.put(progress, record.arrival_ms);
             }
-            self.head.insert(record.batch.spans, record.arrival_ms);
+            self.head.insert(&record.batch.spans, record.arrival_ms);
         });
         let damaged_tail = outcome.tail_bytes > 0 && !is_last;
         let damaged = outcome.holes + unreadable + u64::from(damaged_tail);

@@ -41,6 +41,7 @@ pub(crate) struct Counters {
     pub(crate) failed_commits: Counter,
     pub(crate) overloads: Counter,
     pub(crate) unlisted_names: Counter,
+    pub(crate) unique_tags: Counter,
     pub(crate) seals: Counter,
     pub(crate) seal_failures: Counter,
     pub(crate) retired_blocks: Counter,

@@ -1,6 +1,6 @@
 //! What a store holds and what became of it, for metrics and health.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::shared::Shared;
 
@@ -28,6 +28,8 @@ pub struct Stats {
     /// How often a name of a service or a span was left out of the lists of names, because it is too long
     /// or there are too many.
     pub unlisted_names_total: u64,
+    /// Tags whose key had so many values that they are no longer looked for: each is kept apart.
+    pub unique_tags_total: u64,
     pub seals_total: u64,
     pub seal_failures_total: u64,
     /// Deleted by retention.
@@ -55,6 +57,7 @@ impl Stats {
             failed_commits_total: counters.failed_commits.get(),
             overloads_total: counters.overloads.get(),
             unlisted_names_total: counters.unlisted_names.get(),
+            unique_tags_total: counters.unique_tags.get(),
             seals_total: counters.seals.get(),
             seal_failures_total: counters.seal_failures.get(),
             retired_blocks_total: counters.retired_blocks.get(),
@@ -68,7 +71,6 @@ impl Stats {
         };
         let parts = shared.view.parts();
         for head in &parts.heads {
-            let head = head.read().unwrap_or_else(PoisonError::into_inner);
             stats.head_spans += head.span_count();
             stats.head_traces += head.trace_count();
             stats.head_bytes += head.bytes();

@@ -63,12 +63,13 @@ impl Store {
     }
 
     pub(crate) fn open_on(disk: Disk, options: Options, clock: Clock) -> Result<Self, OpenError> {
-        let Recovered { shared, writer, catalog, lock } = recovery::recover(disk, options, clock)?;
+        let Recovered { shared, writer, head, catalog, lock } =
+            recovery::recover(disk, options, clock)?;
         let shared = Arc::new(shared);
         let (events, events_rx) = sync_channel(worker::EVENTS_MAX);
         let for_committer = shared.clone();
         let committer = spawn("sigyn-store-log", &shared.options.path, move || {
-            commit::run(writer, &for_committer);
+            commit::run(writer, head, &for_committer);
         })?;
         let for_worker = shared.clone();
         let worker = spawn("sigyn-store-seal", &shared.options.path, move || {

@@ -2,13 +2,19 @@
 
 use sigyn_model::{Span, SpanBatch};
 
-use crate::head::Head;
+use crate::head::HeadWriter;
 use crate::wal::record;
 
 /// Spans as the store takes them in, with nobody waiting and nothing written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TakenIn {
-    head: Head,
+    head: HeadWriter,
+}
+
+impl Default for TakenIn {
+    fn default() -> Self {
+        Self { head: HeadWriter::new() }
+    }
 }
 
 impl TakenIn {
@@ -17,12 +23,12 @@ impl TakenIn {
     pub fn take_in(&mut self, spans: Vec<Span>) -> usize {
         let batch = SpanBatch { spans, ..SpanBatch::default() };
         let record = record::encode_batch(&batch, 0).map_or(0, |record| record.len());
-        self.head.insert(batch.spans, 0);
+        self.head.insert(&batch.spans, 0);
         record
     }
 
     /// How many spans were taken in.
     pub fn spans(&self) -> u64 {
-        self.head.span_count()
+        self.head.view().span_count()
     }
 }

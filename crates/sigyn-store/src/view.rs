@@ -5,16 +5,22 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sigyn_model::TargetProgress;
 
 use crate::block::Block;
-use crate::head::Head;
+use crate::head::{Head, HeadView};
 use crate::progress::Progress;
-
-pub(crate) type SharedHead = Arc<RwLock<Head>>;
 
 /// The store's contents. Its lock is held for a few pointers at a time.
 #[derive(Debug)]
 pub(crate) struct View {
-    parts: RwLock<Parts>,
+    parts: RwLock<Kept>,
     progress: RwLock<Progress>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    /// In the order of their frames.
+    blocks: Arc<Vec<Arc<Block>>>,
+    /// Those being sealed, then the active one.
+    heads: Vec<Arc<Head>>,
 }
 
 /// All parts as they were at one moment. A head that is sealed meanwhile stays readable here.
@@ -23,35 +29,36 @@ pub(crate) struct Parts {
     /// In the order of their frames.
     pub(crate) blocks: Arc<Vec<Arc<Block>>>,
     /// Those being sealed, then the active one.
-    pub(crate) heads: Vec<SharedHead>,
+    pub(crate) heads: Vec<HeadView>,
 }
 
 impl View {
-    pub(crate) fn new(blocks: Vec<Arc<Block>>, head: Head, progress: Progress) -> Self {
-        let heads = vec![Arc::new(RwLock::new(head))];
+    pub(crate) fn new(blocks: Vec<Arc<Block>>, head: Arc<Head>, progress: Progress) -> Self {
+        let heads = vec![head];
         Self {
-            parts: RwLock::new(Parts { blocks: Arc::new(blocks), heads }),
+            parts: RwLock::new(Kept { blocks: Arc::new(blocks), heads }),
             progress: RwLock::new(progress),
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Parts> {
+    fn read(&self) -> RwLockReadGuard<'_, Kept> {
         self.parts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Parts> {
+    fn write(&self) -> RwLockWriteGuard<'_, Kept> {
         self.parts.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn parts(&self) -> Parts {
-        self.read().clone()
+        let kept = self.read();
+        Parts { blocks: kept.blocks.clone(), heads: kept.heads.iter().map(Head::view).collect() }
     }
 
     pub(crate) fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
         self.read().blocks.clone()
     }
 
-    pub(crate) fn active_head(&self) -> SharedHead {
+    pub(crate) fn active_head(&self) -> Arc<Head> {
         match self.read().heads.last() {
             Some(head) => head.clone(),
             None => unreachable!("there is always an active head"),
@@ -59,18 +66,18 @@ impl View {
     }
 
     pub(crate) fn active_head_bytes(&self) -> u64 {
-        self.active_head().read().unwrap_or_else(PoisonError::into_inner).bytes()
+        self.active_head().bytes()
     }
 
-    /// Starts a new head; returns the one that was active.
-    pub(crate) fn rotate(&self) -> SharedHead {
+    /// Goes on with this head; returns the one that was active.
+    pub(crate) fn rotate(&self, head: Arc<Head>) -> Arc<Head> {
         let rotated = self.active_head();
-        self.write().heads.push(SharedHead::default());
+        self.write().heads.push(head);
         rotated
     }
 
     /// Puts a block in place of the head that it was made of. `None` if there was nothing in it.
-    pub(crate) fn replace_head(&self, head: &SharedHead, block: Option<Arc<Block>>) {
+    pub(crate) fn replace_head(&self, head: &Arc<Head>, block: Option<Arc<Block>>) {
         let mut parts = self.write();
         parts.heads.retain(|other| !Arc::ptr_eq(head, other));
         if let Some(block) = block {

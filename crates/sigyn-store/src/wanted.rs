@@ -78,7 +78,8 @@ impl Wanted {
     pub(crate) fn met_by(&self, trace: HeadTrace<'_>) -> Met {
         let mut met = Met::default();
         for (condition, word) in self.words.iter().enumerate() {
-            met.set(condition, trace.rows().any(|row| word.is_in(&row)));
+            let is_met = trace.may_say(word) && trace.rows().any(|row| word.is_in(&row));
+            met.set(condition, is_met);
         }
         met.set(self.words.len(), self.is_long_enough(trace.facts().longest_us));
         met

@@ -1,7 +1,7 @@
 //! The thread that seals heads into blocks, trims the log, and retires blocks.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::block::Block;
@@ -91,8 +91,7 @@ impl Worker<'_> {
         // A head that outlives the retention would be kept too long: its block goes as a whole.
         let quarter = options.retention_time.map(|time| (time / 4).max(Duration::from_secs(1)));
         let seal_after = quarter.map_or(options.seal_after, |time| time.min(options.seal_after));
-        let head = self.shared.view.active_head();
-        let arrivals_ms = head.read().unwrap_or_else(PoisonError::into_inner).arrivals_ms();
+        let arrivals_ms = self.shared.view.active_head().arrivals_ms();
         arrivals_ms.is_some_and(|(first_ms, _)| {
             let age_ms = self.shared.clock.now_ms().saturating_sub(first_ms);
             u128::from(age_ms) >= seal_after.as_millis()
@@ -127,7 +126,7 @@ impl Worker<'_> {
     /// that names it, and only then does the log lose what is in it.
     fn make_block(&mut self, rotated: &Rotated) -> Result<(), SealError> {
         let shared = self.shared;
-        let head = rotated.head.read().unwrap_or_else(PoisonError::into_inner);
+        let head = rotated.head.view();
         let state = self.catalog.state();
         let mut change = Change {
             sealed_through: rotated.last_seq,
@@ -147,7 +146,6 @@ impl Worker<'_> {
             block = Some(Arc::new(opened.map_err(|error| failed("read the block", &error))?));
             change.add.push(entry);
         }
-        drop(head);
         if !change.is_idle(state)
             && let Err(error) = self.commit(change)
         {

@@ -18,7 +18,7 @@ use super::{DIR, name_of};
 use crate::catalog::BlockEntry;
 use crate::disk::{Appender, Disk, TEMPORARY};
 use crate::facts::{Facts, TraceKey};
-use crate::head::Head;
+use crate::head::HeadView;
 use crate::size::span_bytes;
 use crate::trace::assemble;
 
@@ -46,7 +46,7 @@ pub(crate) struct Origin {
 pub(crate) fn write(
     disk: &Disk,
     origin: Origin,
-    head: &Head,
+    head: &HeadView,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
     let name = name_of(origin.last_seq);
@@ -69,19 +69,16 @@ fn write_file(
     name: String,
     origin: Origin,
     temporary: &str,
-    head: &Head,
+    head: &HeadView,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
     let mut file = BlockFile::create(disk, temporary)?;
     // Rows in order of start: what a search reads together stands together.
-    let mut order: Vec<(Option<Timestamp>, TraceKey)> = head
-        .traces_from(std::ops::Bound::Unbounded)
-        .map(|(key, t)| (t.facts().start, key))
-        .collect();
+    let mut order: Vec<(Option<Timestamp>, TraceKey)> =
+        head.traces().map(|(key, trace)| (trace.facts().start, key)).collect();
     order.sort_unstable();
     let times = |at: fn(&Facts) -> Option<Timestamp>| {
-        let traces = head.traces_from(std::ops::Bound::Unbounded);
-        traces.filter_map(move |(_, trace)| at(trace.facts()).map(Timestamp::nanos))
+        head.traces().filter_map(move |(_, trace)| at(&trace.facts()).map(Timestamp::nanos))
     };
     let earliest = times(|facts| facts.start).min();
     let starts_ns = earliest.zip(times(|facts| facts.latest).max());

@@ -290,13 +290,17 @@ impl<'a> Encoder<'a> {
             return;
         }
         self.uint(0);
+        self.labels(labels);
+        self.labels.insert(labels, self.labels.len() as u64 + 1);
+    }
+
+    pub(crate) fn labels(&mut self, labels: &'a Labels) {
         self.count(labels.len());
         for (name, value) in labels {
             self.expanded += 2 * size_of::<String>() as u64;
             self.string(name);
             self.string(value);
         }
-        self.labels.insert(labels, self.labels.len() as u64 + 1);
     }
 
     fn resource(&mut self, resource: &'a Arc<Resource>) {

@@ -138,7 +138,12 @@ impl Dictionary {
         self.tags.get(number).first_chunk().copied().map_or(0, u32::from_le_bytes)
     }
 
-    fn value_bytes(&self, number: u32) -> &[u8] {
+    /// The key's own bytes.
+    pub(super) fn key_bytes(&self, key: u32) -> &[u8] {
+        self.keys.get(key)
+    }
+
+    pub(super) fn value_bytes(&self, number: u32) -> &[u8] {
         self.tags.get(number).get(4..).unwrap_or_default()
     }
 

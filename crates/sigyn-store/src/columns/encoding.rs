@@ -102,6 +102,11 @@ fn tags(bytes: &[u8]) -> Tags {
     tags
 }
 
+/// Whether no values are in it.
+pub(super) fn is_flat(bytes: &[u8]) -> bool {
+    !matches!(bytes.first(), Some(&kind::LIST | &kind::MAP))
+}
+
 /// The text, if the value is one.
 pub(super) fn as_text(bytes: &[u8]) -> Option<&str> {
     bytes.strip_prefix(&[kind::STR]).map(text)

@@ -82,7 +82,10 @@ impl<'a> Row<'a> {
     }
 
     fn endpoint(&self, number: u32) -> Option<EndpointRef<'a>> {
-        let columns = self.columns;
+        Self::endpoint_of(self.columns, number)
+    }
+
+    pub(super) fn endpoint_of(columns: &'a Columns, number: u32) -> Option<EndpointRef<'a>> {
         read_endpoint(columns.endpoints.get(number), |name| columns.name_texts.text(name))
     }
 
@@ -127,51 +130,26 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A number that rows of the same resource, scope and target have in common.
-    pub(crate) fn origin(&self) -> u32 {
-        self.columns.origins_of[self.at()]
-    }
-
-    /// Numbers that name, local and remote endpoint go by: rows that have the same say the same.
-    pub(crate) fn names(&self) -> [u32; 3] {
-        let Columns { names, local_endpoints, remote_endpoints, .. } = self.columns;
-        [names[self.at()], local_endpoints[self.at()], remote_endpoints[self.at()]]
-    }
-
     /// Keys of the span's own tags.
     pub fn tag_keys(&self) -> impl Iterator<Item = &'a str> {
         let dictionary = &self.columns.dictionary;
         self.tags().iter().map(|number| dictionary.key(*number))
     }
 
-    /// Calls `each` with those of the keys that are not yet among the known ones, by number.
-    pub(crate) fn new_tag_keys(&self, known: &mut Vec<bool>, mut each: impl FnMut(&str)) {
-        let dictionary = &self.columns.dictionary;
-        for tag in self.tags() {
-            let number = dictionary.key_of(*tag) as usize;
-            if known.len() <= number {
-                known.resize(number + 1, false);
-            }
-            if !std::mem::replace(&mut known[number], true) {
-                each(dictionary.key(*tag));
-            }
-        }
-    }
-
     /// Numbers of the span's own tags, in their order.
-    fn tags(&self) -> &'a [u32] {
+    pub(super) fn tags(&self) -> &'a [u32] {
         let ends = &self.columns.tag_ends;
         let start = self.at().checked_sub(1).map_or(0, |before| ends[before]);
         &self.columns.tags[start..ends[self.at()]]
     }
 
-    fn annotations(&self) -> &'a [AnnotationRow] {
+    pub(super) fn annotations(&self) -> &'a [AnnotationRow] {
         let lists = &self.columns.annotation_lists;
         let range = self.facts().has(Facts::ANNOTATIONS).then(|| lists.of(self.row));
         &self.columns.annotations[range.unwrap_or_default()]
     }
 
-    fn links(&self) -> &'a [LinkRow] {
+    pub(super) fn links(&self) -> &'a [LinkRow] {
         let lists = &self.columns.link_lists;
         let range = self.facts().has(Facts::LINKS).then(|| lists.of(self.row));
         &self.columns.links[range.unwrap_or_default()]

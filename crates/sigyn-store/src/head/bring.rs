@@ -1,0 +1,311 @@
+//! A batch's columns into a head: what the batch says once is looked up once, its rows are copied in
+//! numbers.
+
+use sigyn_model::{Span, Value};
+
+use super::origins::Origin;
+use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
+use super::row::endpoint_bytes;
+use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR};
+use crate::codec::{Encoder, VALUE_DEPTH_MAX};
+use crate::columns::{Codes, Columns, fact};
+use crate::wanted::has_error;
+
+/// The head's numbers of what a batch has, as far as they were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Remap {
+    names: Numbers,
+    texts: Numbers,
+    keys: Numbers,
+    tags: Numbers,
+    endpoints: Numbers,
+    extras: Numbers,
+    origins: Numbers,
+    /// Whether each tag's key is `error`.
+    has_error_tags: bool,
+}
+
+/// Numbers by number.
+#[derive(Debug, Default)]
+struct Numbers(Vec<u32>);
+
+const UNKNOWN: u32 = u32::MAX;
+
+impl Numbers {
+    #[inline]
+    fn get(&self, number: u32) -> Option<u32> {
+        self.0.get(number as usize).copied().filter(|known| *known != UNKNOWN)
+    }
+
+    fn put(&mut self, number: u32, known: u32) -> u32 {
+        let at = number as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, UNKNOWN);
+        }
+        self.0[at] = known;
+        known
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+        // One huge batch must not hold its memory for ever.
+        self.0.shrink_to(1 << 16);
+    }
+}
+
+impl HeadWriter {
+    /// Spans of a batch that arrived then: there at once.
+    pub(crate) fn insert(&mut self, spans: &[Span], arrival_ms: u64) {
+        self.stage_spans(spans);
+        self.publish(arrival_ms, arrival_ms);
+    }
+
+    /// Stages spans of a batch.
+    pub(crate) fn stage_spans(&mut self, spans: &[Span]) {
+        let mut batch = Columns::default();
+        spans.iter().for_each(|span| _ = batch.push(span));
+        self.bring(&batch);
+    }
+
+    /// Stages a batch's rows.
+    pub(crate) fn bring(&mut self, batch: &Columns) {
+        self.remap.clear();
+        let codes = batch.codes();
+        for row in codes.rows() {
+            self.bring_row(codes, row);
+        }
+    }
+
+    fn bring_row(&mut self, codes: Codes<'_>, row: u32) {
+        let from = codes.row(row);
+        let mut facts = from.facts;
+        for tag in from.tags {
+            let tag = self.brought_tag(codes, *tag);
+            self.put_tag(tag);
+        }
+        if self.remap.has_error_tags
+            && from.tags.iter().any(|tag| self.is_error_key(codes.tag(*tag).0))
+        {
+            facts |= SAYS_ERROR;
+        }
+        let (mut annotations, mut links) = (List::default(), List::default());
+        if facts & fact::ANNOTATIONS != 0 {
+            annotations.first = self.list_ends().0;
+            for annotation in codes.annotations(row) {
+                if codes.text_of(annotation.value) == "error" {
+                    facts |= SAYS_ERROR;
+                }
+                let tags = self.brought_nested(codes, annotation.tags);
+                let value = self.brought_text(codes, annotation.value);
+                self.put_annotation(&AnnotationCodes {
+                    timestamp: annotation.timestamp,
+                    value,
+                    dropped_tags: annotation.dropped_tags,
+                    tags,
+                });
+                annotations.len += 1;
+            }
+        }
+        if facts & fact::LINKS != 0 {
+            links.first = self.list_ends().1;
+            for link in codes.links(row) {
+                let tags = self.brought_nested(codes, link.tags);
+                let trace_state = self.brought_text(codes, link.trace_state);
+                self.put_link(&LinkCodes {
+                    trace_id: Some(link.trace_id),
+                    span_id: link.span_id,
+                    trace_state,
+                    dropped_tags: link.dropped_tags,
+                    flags: link.flags,
+                    tags,
+                });
+                links.len += 1;
+            }
+        }
+        let is_long = facts & fact::LONG_DURATION != 0;
+        let new = NewRow {
+            trace_id: from.trace_id,
+            id: from.id,
+            parent_id: from.parent_id,
+            timestamp: from.timestamp,
+            duration: from.duration,
+            facts,
+            name: self.brought_name(codes, from.name),
+            local_endpoint: self.brought_endpoint(codes, from.local_endpoint),
+            remote_endpoint: self.brought_endpoint(codes, from.remote_endpoint),
+            origin: self.brought_origin(codes, from.origin),
+            extra: self.brought_extra(codes, from.extra),
+            long_duration: if is_long { codes.long_duration(row) } else { None },
+            annotations,
+            links,
+        };
+        self.stage(&new);
+    }
+
+    fn is_error_key(&self, key: u32) -> bool {
+        self.remap.keys.get(key) == Some(ERROR_KEY)
+    }
+
+    fn brought_name(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        match self.remap.names.get(number) {
+            Some(known) => known,
+            None => {
+                let known = self.name(codes.name(number));
+                self.remap.names.put(number, known)
+            }
+        }
+    }
+
+    fn brought_text(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        match self.remap.texts.get(number) {
+            Some(known) => known,
+            None => {
+                let known = self.text(codes.text_of(number));
+                self.remap.texts.put(number, known)
+            }
+        }
+    }
+
+    fn brought_key(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        match self.remap.keys.get(number) {
+            Some(known) => known,
+            None => {
+                let known = self.key(codes.key(number));
+                self.remap.keys.put(number, known)
+            }
+        }
+    }
+
+    #[inline]
+    fn brought_tag(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        match self.remap.tags.get(number) {
+            Some(known) => known,
+            None => self.new_tag(codes, number),
+        }
+    }
+
+    fn new_tag(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        let (key, value) = codes.tag(number);
+        let key = self.brought_key(codes, key);
+        self.remap.has_error_tags |= key == ERROR_KEY;
+        let known = match flattened(value) {
+            None => self.tag(key, value),
+            Some(flat) => self.tag(key, &flat),
+        };
+        self.remap.tags.put(number, known)
+    }
+
+    fn brought_nested(&mut self, codes: Codes<'_>, tags: &[u32]) -> List {
+        let tags: Vec<u32> = tags.iter().map(|tag| self.brought_tag(codes, *tag)).collect();
+        self.put_nested_tags(tags.into_iter())
+    }
+
+    fn brought_endpoint(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        if let Some(known) = self.remap.endpoints.get(number) {
+            return known;
+        }
+        let known = match codes.endpoint(number) {
+            None => 0,
+            Some(endpoint) => {
+                let name = self.brought_name(codes, codes.endpoint_name(number));
+                let (bytes, len) = endpoint_bytes(endpoint);
+                self.endpoint(name, &bytes[..len])
+            }
+        };
+        self.remap.endpoints.put(number, known)
+    }
+
+    fn brought_extra(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        if let Some(known) = self.remap.extras.get(number) {
+            return known;
+        }
+        let extra = codes.extra(number);
+        let extra = Extra {
+            status_message: self.brought_text(codes, extra.status_message),
+            trace_state: self.brought_text(codes, extra.trace_state),
+            dropped_tags: extra.dropped_tags,
+            dropped_annotations: extra.dropped_annotations,
+            dropped_links: extra.dropped_links,
+            flags: extra.flags,
+        };
+        let known = self.extra(extra);
+        self.remap.extras.put(number, known)
+    }
+
+    fn brought_origin(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+        if let Some(known) = self.remap.origins.get(number) {
+            return known;
+        }
+        let mut origin = Origin::default();
+        if let Some(resource) = codes.resource(number) {
+            let bytes = encoded(|encoder| encoder.resource_content(resource));
+            origin.resource = self.resource(&bytes, || resource.clone());
+        }
+        if let Some(scope) = codes.scope(number) {
+            let bytes = encoded(|encoder| encoder.scope_content(scope));
+            origin.scope = self.scope(&bytes, || scope.clone());
+        }
+        if let Some(target) = codes.target(number) {
+            let bytes = encoded(|encoder| encoder.labels(target));
+            origin.target = self.target(&bytes, || target.clone());
+        }
+        let says_error = || codes.resource(number).is_some_and(|resource| has_error(resource));
+        let known = self.origin(origin, says_error);
+        self.remap.origins.put(number, known)
+    }
+}
+
+impl Remap {
+    fn clear(&mut self) {
+        let Self { names, texts, keys, tags, endpoints, extras, origins, has_error_tags } = self;
+        for numbers in [names, texts, keys, tags, endpoints, extras, origins] {
+            numbers.clear();
+        }
+        *has_error_tags = false;
+    }
+}
+
+fn encoded<'a>(put: impl FnOnce(&mut Encoder<'a>)) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    put(&mut encoder);
+    encoder.into_bytes()
+}
+
+/// A value that is nested too deep, with what lies deeper as text.
+fn flattened(value: &[u8]) -> Option<Vec<u8>> {
+    if Codes::is_flat(value) {
+        return None;
+    }
+    let value = Codes::value(value);
+    if depth_of(&value) <= VALUE_DEPTH_MAX {
+        return None;
+    }
+    let mut flat = Vec::new();
+    Codes::put_value(&mut flat, &cut(value, 0));
+    Some(flat)
+}
+
+/// How deep lists and maps are nested; none is zero.
+fn depth_of(value: &Value) -> usize {
+    match value {
+        Value::List(values) => 1 + values.iter().map(depth_of).max().unwrap_or(0),
+        Value::Map(entries) => 1 + entries.iter().map(|(_, v)| depth_of(v)).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn cut(value: Value, depth: usize) -> Value {
+    match value {
+        Value::List(_) | Value::Map(_) if depth >= VALUE_DEPTH_MAX => {
+            Value::Str(value.text().into_owned())
+        }
+        Value::List(values) => {
+            Value::List(values.into_iter().map(|value| cut(value, depth + 1)).collect())
+        }
+        Value::Map(entries) => {
+            let entry = |(key, value)| (key, cut(value, depth + 1));
+            Value::Map(entries.into_iter().map(entry).collect())
+        }
+        other => other,
+    }
+}
