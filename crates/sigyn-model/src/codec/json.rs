@@ -250,7 +250,7 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at..)?.first_chunk()
     }
 
-    /// Where the next value begins, or member.
+    /// Where the next value begins.
     #[inline]
     pub(crate) fn place(&mut self) -> Place {
         self.peek();
@@ -261,6 +261,18 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(crate) fn back_to(&mut self, place: Place) {
         self.at = place.0;
+    }
+
+    /// Where what is read next stands, white space and all.
+    #[inline]
+    pub(crate) fn here(&self) -> Place {
+        Place(self.at)
+    }
+
+    /// The bytes between a place and here.
+    #[inline]
+    pub(crate) fn bytes_from(&self, place: Place) -> &'a [u8] {
+        self.text.as_bytes().get(place.0..self.at).unwrap_or_default()
     }
 
     /// What stands between a place and here.

@@ -6,7 +6,11 @@ const BLOCK: usize = 16;
 /// Where the next quote or backslash stands, from `at` on: the end of a string, or its next escape.
 #[inline]
 pub(crate) fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+    let last = text.len().checked_sub(BLOCK);
+    while last.is_some_and(|last| at <= last) {
+        #[expect(unsafe_code, reason = "half the steps of looking at a block were for its bounds")]
+        // SAFETY: it begins no later than the last one that is within the text.
+        let block: &[u8; BLOCK] = unsafe { &*text.as_ptr().add(at).cast() };
         let found = block_mask(block);
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);

@@ -172,12 +172,12 @@ fn parent_id(json: &mut Scanner<'_>, key: &str) -> Result<Option<SpanId>, JsonEr
 fn tags<'a>(json: &mut Scanner<'a>, draft: &mut Draft<'a>, index: usize) -> Result<(), JsonError> {
     let mut more = json.first_member()?;
     while more {
-        let place = json.place();
+        let place = json.here();
         // Most are plain, and made where they are kept: moving one costs as much as reading it.
         if let Some(key) = json.plain_key()
             && let Some(value) = json.plain_text()
         {
-            let wire = json.text_from(place).as_bytes();
+            let wire = json.bytes_from(place);
             let (key, value) = (Text::Str(key), ValueRef::Text(Text::Str(value)));
             draft.tag(TagRef { key, value, wire, dialect: Dialect::Json });
         } else {
@@ -197,7 +197,7 @@ fn other_tag<'a>(json: &mut Scanner<'a>, index: usize) -> Result<TagRef<'a>, Jso
         return Err(no_value(&key, index));
     }
     let Some(value) = json.text()? else { return Err(no_string(&key.read())) };
-    let wire = json.text_from(place).as_bytes();
+    let wire = json.bytes_from(place);
     Ok(TagRef { key, value: ValueRef::Text(value), wire, dialect: Dialect::Json })
 }
 
