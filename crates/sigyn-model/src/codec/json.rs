@@ -440,6 +440,14 @@ impl<'a> Scanner<'a> {
     /// The next byte that is not white space.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.byte() {
+            Some(..=b' ') => self.peek_after_space(),
+            next => next,
+        }
+    }
+
+    #[inline(never)]
+    fn peek_after_space(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
         }
@@ -453,18 +461,13 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 true
             }
-            Some(..=b' ') => self.take_after_space(byte),
+            Some(..=b' ') => {
+                let found = self.peek_after_space() == Some(byte);
+                self.at += usize::from(found);
+                found
+            }
             _ => false,
         }
-    }
-
-    #[inline(never)]
-    fn take_after_space(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        if found {
-            self.at += 1;
-        }
-        found
     }
 
     /// Ends an element; whether there is another.

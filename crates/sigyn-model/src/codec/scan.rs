@@ -80,16 +80,22 @@ pub(crate) fn plain_string(text: &str, at: usize) -> Option<&str> {
 pub(crate) fn decimal(text: &[u8]) -> Option<(u64, usize)> {
     const DIGITS_MAX: usize = 18;
     let (mut number, mut length) = (0u64, 0);
-    loop {
-        let (more, digits) = decimal_start(text.get(length..)?.first_chunk()?);
-        length += digits;
-        if length > DIGITS_MAX {
+    let (next, digits) = loop {
+        let next = u64::from_le_bytes(*text.get(length..)?.first_chunk()?);
+        let digits = digits_ahead(next);
+        if length + digits > DIGITS_MAX {
             return None;
         }
-        number = number * POWERS_OF_TEN[digits] + more;
         if digits < 8 {
-            break;
+            break (next, digits);
         }
+        number = number * POWERS_OF_TEN[8] + decimal8(next);
+        length += 8;
+    };
+    if digits > 0 {
+        // Zeros stand in front of fewer digits than eight.
+        number = number * POWERS_OF_TEN[digits] + decimal8(next << (64 - 8 * digits));
+        length += digits;
     }
     let goes_on = matches!(text[length], b'.' | b'e' | b'E');
     (length > 0 && !goes_on && (text[0] != b'0' || length == 1)).then_some((number, length))
@@ -98,23 +104,27 @@ pub(crate) fn decimal(text: &[u8]) -> Option<(u64, usize)> {
 const POWERS_OF_TEN: [u64; 9] =
     [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// The decimal digits that eight bytes begin with, as a number, and how many they are.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// How many of eight bytes are decimal digits, up to the first that is none. It stands lowest.
 #[inline(always)]
-fn decimal_start(text: &[u8; 8]) -> (u64, usize) {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let text = u64::from_le_bytes(*text);
+fn digits_ahead(text: u64) -> usize {
     // The high half of a digit is 3, and stays so with 6 more. What is carried out of a byte that is
     // no digit reaches only those behind it.
-    let others = ((text & (0xf0 * ONES)) | ((text.wrapping_add(0x06 * ONES) & (0xf0 * ONES)) >> 4))
-        ^ (0x33 * ONES);
-    let digits = others.trailing_zeros() / 8;
-    // Zeros stand in front of fewer digits than eight.
-    let missing = 64 - 8 * digits;
-    let text = text.checked_shl(missing).unwrap_or_default() & (0x0f * ONES);
-    // Two digits to a byte pair, two pairs to a word, two words to the number; the first stands lowest.
-    let pairs = (text * 10 + (text >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let (high, high_of_more) =
+        (text & (0xf0 * ONES), text.wrapping_add(0x06 * ONES) & (0xf0 * ONES));
+    let others = (high | high_of_more >> 4) ^ (0x33 * ONES);
+    others.trailing_zeros() as usize / 8
+}
+
+/// Eight decimal digits as a number. The first stands lowest; zero bytes are read as zeros.
+#[inline(always)]
+fn decimal8(digits: u64) -> u64 {
+    // Two digits to a byte pair, two pairs to a word, two words to the number.
+    let digits = digits & (0x0f * ONES);
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let words = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    ((words * 10_000 + (words >> 32)) & 0xffff_ffff, digits as usize)
+    (words * 10_000 + (words >> 32)) & 0xffff_ffff
 }
 
 /// Sixteen lower-case hexadecimal digits, or `None`.

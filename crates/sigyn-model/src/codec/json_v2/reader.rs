@@ -89,31 +89,31 @@ impl<'a> SpanReader<'a> {
 
     #[inline]
     fn field(&mut self, json: &mut Scanner<'a>, key: &str, index: usize) -> Result<(), JsonError> {
-        let required = matches!(key.as_bytes(), b"traceId" | b"id");
-        if !required && json.null() {
+        let required = || matches!(key, "traceId" | "id");
+        if json.peek() == Some(b'n') && !required() && json.null() {
             return Ok(());
         }
         let draft = &mut self.draft;
-        match key.as_bytes() {
-            b"traceId" => self.trace_id = Some(trace_id(json, key)?),
-            b"parentId" => draft.parent_id = parent_id(json, key)?,
-            b"id" => self.id = Some(span_id(json, key)?),
-            b"kind" => draft.kind = Some(kind(&string(json, key)?.read())?),
-            b"name" => draft.name = string(json, key)?,
-            b"timestamp" => draft.timestamp = timestamp(integer(json, key)?),
-            b"duration" => draft.duration = duration(integer(json, key)?),
-            b"localEndpoint" => self.local_endpoint(json)?,
-            b"remoteEndpoint" => draft.remote_endpoint = endpoint(json)?,
-            b"annotations" => json.list(|json, i| {
+        match key {
+            "traceId" => self.trace_id = Some(trace_id(json, key)?),
+            "parentId" => draft.parent_id = parent_id(json, key)?,
+            "id" => self.id = Some(span_id(json, key)?),
+            "kind" => draft.kind = Some(kind(&string(json, key)?.read())?),
+            "name" => draft.name = string(json, key)?,
+            "timestamp" => draft.timestamp = timestamp(integer(json, key)?),
+            "duration" => draft.duration = duration(integer(json, key)?),
+            "localEndpoint" => self.local_endpoint(json)?,
+            "remoteEndpoint" => draft.remote_endpoint = endpoint(json)?,
+            "annotations" => json.list(|json, i| {
                 match annotation(json, index, i)? {
                     Some(annotation) => draft.annotation(annotation),
                     None => draft.dropped_annotations = draft.dropped_annotations.saturating_add(1),
                 }
                 Ok(())
             })?,
-            b"tags" => tags(json, draft, index)?,
-            b"debug" => draft.debug = boolean(json, key)?,
-            b"shared" => draft.shared = boolean(json, key)?,
+            "tags" => tags(json, draft, index)?,
+            "debug" => draft.debug = boolean(json, key)?,
+            "shared" => draft.shared = boolean(json, key)?,
             _ => json.skip()?,
         }
         Ok(())
@@ -139,24 +139,23 @@ impl From<IdError> for JsonError {
     }
 }
 
-/// Those of 32 digits are most of them.
 #[inline]
 fn trace_id(json: &mut Scanner<'_>, key: &str) -> Result<TraceId, JsonError> {
-    let before = json.clone();
+    let place = json.here();
     if let Some(id) = json.hex32().and_then(TraceId::new) {
         return Ok(id);
     }
-    *json = before;
+    json.back_to(place);
     Ok(TraceId::parse(&string(json, key)?.read())?)
 }
 
 #[inline]
 fn span_id(json: &mut Scanner<'_>, key: &str) -> Result<SpanId, JsonError> {
-    let before = json.clone();
+    let place = json.here();
     if let Some(id) = json.hex16().and_then(SpanId::new) {
         return Ok(id);
     }
-    *json = before;
+    json.back_to(place);
     Ok(SpanId::parse(&string(json, key)?.read())?)
 }
 
