@@ -181,7 +181,7 @@ fn tags<'a>(json: &mut Scanner<'a>, draft: &mut Draft<'a>, index: usize) -> Resu
             draft.tag(TagRef { key, value, wire, dialect: Dialect::Json });
         } else {
             json.back_to(place);
-            draft.tag(other_tag(json, index)?);
+            other_tag(json, draft, index)?;
         }
         more = json.next_member()?;
     }
@@ -189,15 +189,20 @@ fn tags<'a>(json: &mut Scanner<'a>, draft: &mut Draft<'a>, index: usize) -> Resu
 }
 
 /// A tag that is not plain: with white space, escapes, a number, or what is no text at all.
-#[cold]
-fn other_tag<'a>(json: &mut Scanner<'a>, index: usize) -> Result<TagRef<'a>, JsonError> {
+#[inline(never)]
+fn other_tag<'a>(
+    json: &mut Scanner<'a>,
+    draft: &mut Draft<'a>,
+    index: usize,
+) -> Result<(), JsonError> {
     let (key, place) = json.key()?;
     if json.null() {
         return Err(no_value(&key, index));
     }
     let Some(value) = json.text()? else { return Err(no_string(&key.read())) };
     let wire = json.bytes_from(place);
-    Ok(TagRef { key, value: ValueRef::Text(value), wire, dialect: Dialect::Json })
+    draft.tag(TagRef { key, value: ValueRef::Text(value), wire, dialect: Dialect::Json });
+    Ok(())
 }
 
 #[cold]
