@@ -199,6 +199,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_plain_string_stands_between_two_quotes() {
+        let check = |text: &str, at: usize, expected: Option<&str>| {
+            assert_eq!(plain_string(text, at), expected, "{text} at {at}");
+        };
+        check(r#""""#, 0, Some(""));
+        check(r#"["héllo 😀",1]"#, 1, Some("héllo 😀"));
+        check(
+            r#""a string that is longer than a block":"#,
+            0,
+            Some("a string that is longer than a block"),
+        );
+        check("\"tab\there\"", 0, Some("tab\there"));
+        check(r#""a\"b""#, 0, None);
+        check(r#""a\u0062""#, 0, None);
+        check(r#""without an end"#, 0, None);
+        check(r#""a""#, 1, None);
+        check(r#""é""#, 2, None);
+        check("", 0, None);
+        check(r#""a""#, 9, None);
+    }
+
     proptest! {
         #[test]
         fn decimal_digits_are_read(text in "(0|[1-9]?)[0-9]{0,19}[^0-9]?[ -~]{0,9}") {

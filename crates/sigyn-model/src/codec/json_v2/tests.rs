@@ -49,6 +49,25 @@ fn a_span_is_written_as_it_was_read() {
 }
 
 #[test]
+fn white_space_and_escapes_change_nothing() {
+    let plain = again(J);
+    assert_eq!(plain.as_deref(), Ok(J));
+    for space in [" ", "\n\t", "\r\n                    "] {
+        let mut spaced = J.to_owned();
+        for sign in ["{", "}", "[", "]", ":", ","] {
+            spaced = spaced.replace(sign, &format!("{space}{sign}{space}"));
+        }
+        assert_eq!(again(&spaced), plain, "{spaced}");
+    }
+    for (text, escaped) in
+        [("d", "\\u0064"), ("y", "\\u0079"), ("IE", "\\u0049E"), ("0002", "\\u00300\\u00302")]
+    {
+        let escaped = J.replace(text, escaped);
+        assert_eq!(again(&escaped), plain, "{escaped}");
+    }
+}
+
+#[test]
 fn what_is_no_list_of_spans_is_refused() {
     for list in ["{}", "[", "[1]", "[{", "[null]", "[[]]", "nope", r#"[{"traceId":"1","id":"2"},]"#]
     {
