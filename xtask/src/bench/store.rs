@@ -102,8 +102,11 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     if bench.options.wants("ingest") {
         bench.ingest()?;
     }
-    if bench.options.wants("peers") {
-        peers::run(&bench)?;
+    if bench.options.wants("zipkin") {
+        peers::zipkin(&bench)?;
+    }
+    if bench.options.wants("chdb") {
+        peers::chdb(&bench)?;
     }
     if bench.options.wants("queries") {
         bench.queries()?;

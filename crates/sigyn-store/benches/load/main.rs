@@ -5,6 +5,7 @@ mod ask;
 mod corpus;
 mod http;
 mod push;
+mod rows;
 mod sources;
 
 use std::collections::HashMap;
@@ -67,7 +68,11 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             println!("{pushed}");
         }
         "ask" => println!("{}", ask::run(options.address()?, std::io::stdin().lines())?),
-        other => return Err(format!("`{other}` is neither push nor ask").into()),
+        "rows" => {
+            let (source, spans) = (options.text("corpus")?.parse()?, options.number("spans")?);
+            println!("spans={}", rows::write(source, spans, options.text("out")?.as_ref())?);
+        }
+        other => return Err(format!("`{other}` is none of push, ask and rows").into()),
     }
     Ok(())
 }

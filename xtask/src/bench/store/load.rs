@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::bench::built_bench;
+use crate::command;
 
 /// How long sealing may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -66,6 +67,13 @@ impl Load {
         Ok(Pushed { spans: figure(&said, "spans")?, seconds: figure(&said, "seconds")? })
     }
 
+    /// Writes the same spans as rows for a database.
+    pub(super) fn rows(&self, corpus: &str, spans: u64, out: &Path) -> Result<()> {
+        let [corpus, spans] = [format!("--corpus={corpus}"), format!("--spans={spans}")];
+        let out = format!("--out={}", out.display());
+        command::run(Command::new(&self.0).args(["rows", &corpus, &spans, &out]))
+    }
+
     pub(super) fn ask(&self, to: SocketAddr, paths: &[String]) -> Result<Asked> {
         let mut asking = Command::new(&self.0)
             .arg("ask")
@@ -93,7 +101,7 @@ impl Load {
 }
 
 /// One of the figures in `name=value name=value`.
-fn figure<T: std::str::FromStr>(said: &str, name: &str) -> Result<T> {
+pub(super) fn figure<T: std::str::FromStr>(said: &str, name: &str) -> Result<T> {
     let mut words = said.split_whitespace().filter_map(|word| word.split_once('='));
     let value = words.find_map(|(other, value)| (other == name).then_some(value));
     value.and_then(|value| value.parse().ok()).with_context(|| format!("no {name} in `{said}`"))

@@ -1,4 +1,4 @@
-//! Others on the same bodies, in the same run: Zipkin's own server.
+//! Others on the same spans, in the same run: Zipkin's own server, and ClickHouse's engine in a process.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -7,24 +7,44 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::load::figure;
 use super::{Bench, FEEDS, load, median};
 use crate::bench::process;
 use crate::conformance::client::Client;
 use crate::{command, repo};
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
-/// How many times Zipkin's spans per CPU second ours are to be.
-const GATE: f64 = 5.0;
+/// How many times their spans per CPU second ours are to be.
+const ZIPKIN_GATE: f64 = 5.0;
+const CHDB_GATE: f64 = 4.0;
 
-pub(super) fn run(bench: &Bench) -> Result<()> {
-    let client = Client::Maven("zipkin_server");
+/// Whether it could be had; says so if not.
+fn install(client: Client, what: &str, bench: &Bench) -> Result<bool> {
     let missing: Vec<&str> =
         client.needs().iter().copied().filter(|tool| !command::is_installed(tool)).collect();
     if !missing.is_empty() {
-        println!("\nZipkin's server is not measured: not installed: {}", missing.join(", "));
-        return Ok(());
+        println!("\nSKIPPED: {what} is not measured: not installed: {}", missing.join(", "));
+        return Ok(false);
     }
     client.install(&repo::root(), bench.scratch.path())?;
+    Ok(true)
+}
+
+fn compare(title: &str, theirs_is: &str, theirs: Vec<f64>, ours: Vec<f64>, gate: f64) {
+    let (theirs, ours) = (median(theirs), median(ours));
+    let ratio = ours / theirs;
+    let verdict = if ratio >= gate { "holds" } else { "does NOT hold" };
+    println!("\n## {title}\n");
+    println!("| | spans per CPU second |\n|---|---|");
+    println!("| {theirs_is} | {theirs:.0} |");
+    println!("| Sigyn's server, durable and sealed | {ours:.0} |");
+    println!("\n{ratio:.2} times; {gate} {verdict}");
+}
+
+pub(super) fn zipkin(bench: &Bench) -> Result<()> {
+    if !install(Client::Maven("zipkin_server"), "Zipkin's server", bench)? {
+        return Ok(());
+    }
     let feed = &FEEDS[1];
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     let zipkin = Zipkin::start(&bench.scratch.path().join("zipkin_server/lib"))?;
@@ -47,18 +67,53 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
         theirs.push(pushed.spans as f64 / (process::cpu_seconds(zipkin.child.id())? - before));
         ours.push(bench.round(feed)?.spans_per_cpu_second);
     }
-    drop(zipkin);
-    let (ours, theirs) = (median(ours), median(theirs));
-    let ratio = ours / theirs;
-    println!(
-        "\n## Beside Zipkin's own server, by turns: {} spans of {}\n",
-        bench.options.spans, feed.name
+    compare(
+        &format!(
+            "Beside Zipkin's server, by turns: {} spans of {}",
+            bench.options.spans, feed.name
+        ),
+        "Zipkin's server, in memory, warm, 6 GB of heap, nothing durable",
+        theirs,
+        ours,
+        ZIPKIN_GATE,
     );
-    println!("| server | spans per CPU second |\n|---|---|");
-    println!("| Zipkin, in memory, warm, 6 GB of heap, nothing durable | {theirs:.0} |");
-    println!("| Sigyn, durable and sealed | {ours:.0} |");
-    let verdict = if ratio >= GATE { "holds" } else { "does NOT hold" };
-    println!("\n{ratio:.2} times; {GATE} {verdict}");
+    Ok(())
+}
+
+pub(super) fn chdb(bench: &Bench) -> Result<()> {
+    if !install(Client::Python("chdb"), "ClickHouse's engine", bench)? {
+        return Ok(());
+    }
+    let scratch = bench.scratch.path();
+    let rows = scratch.join("rows.json");
+    bench.load.rows(FEEDS[0].corpus, bench.options.spans, &rows)?;
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..bench.options.rounds {
+        let folder = repo::TempFolder::new("bench-chdb")?;
+        let output = Command::new(scratch.join("chdb/venv/bin/python"))
+            .arg(repo::root().join("xtask/src/bench/store/chdb_peer.py"))
+            .args([rows.as_path(), folder.path()])
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot start python")?;
+        if !output.status.success() {
+            bail!("the script around ClickHouse's engine ended with {}", output.status);
+        }
+        let said = String::from_utf8_lossy(&output.stdout);
+        let of = |name| figure::<f64>(&said, name);
+        theirs.push(of("rows")? / (of("insert_s")? + of("merge_s")?));
+        ours.push(bench.round(&FEEDS[0])?.spans_per_cpu_second);
+    }
+    compare(
+        &format!(
+            "Beside ClickHouse's engine (chDB), by turns: {} spans of {}",
+            bench.options.spans, FEEDS[0].name
+        ),
+        "MergeTree, insert and one merge of rows that are parsed already",
+        theirs,
+        ours,
+        CHDB_GATE,
+    );
     Ok(())
 }
 
