@@ -48,17 +48,9 @@ const ENDPOINTS_BYTES_MAX: usize = 16 << 20;
 pub struct Columns {
     limits: Limits,
     trace_ids: Vec<TraceId>,
-    ids: Vec<u64>,
-    parent_ids: Vec<u64>,
-    timestamps: Vec<u64>,
-    durations: Vec<u64>,
-    /// Which of the above are there, and what needs a bit or two.
-    facts: Vec<Facts>,
-    names: Vec<u32>,
-    local_endpoints: Vec<u32>,
-    remote_endpoints: Vec<u32>,
-    origins_of: Vec<u32>,
-    extras_of: Vec<u32>,
+    ids: Vec<Ids>,
+    times: Vec<Times>,
+    numbers: Vec<Numbers>,
     /// Where each row's tags end.
     tag_ends: Vec<usize>,
     tags: Vec<u32>,
@@ -84,6 +76,32 @@ pub struct Columns {
     problems: Vec<BadSpan>,
     rejected: usize,
     last: Last,
+}
+
+/// A row's ids; without a parent, zero stands there.
+#[derive(Clone, Copy, Debug)]
+struct Ids {
+    id: u64,
+    parent_id: u64,
+}
+
+/// In nanoseconds, zero where there is none.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    timestamp: u64,
+    duration: u64,
+}
+
+/// What a row says that others say, too, by number.
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    name: u32,
+    local_endpoint: u32,
+    remote_endpoint: u32,
+    origin: u32,
+    extra: u32,
+    /// Which of ids and times are there, and what needs a bit or two.
+    facts: Facts,
 }
 
 /// What the last span said, with its number: most often the next one says the same.
@@ -199,15 +217,8 @@ impl Columns {
             limits,
             trace_ids: Vec::new(),
             ids: Vec::new(),
-            parent_ids: Vec::new(),
-            timestamps: Vec::new(),
-            durations: Vec::new(),
-            facts: Vec::new(),
-            names: Vec::new(),
-            local_endpoints: Vec::new(),
-            remote_endpoints: Vec::new(),
-            origins_of: Vec::new(),
-            extras_of: Vec::new(),
+            times: Vec::new(),
+            numbers: Vec::new(),
             tag_ends: Vec::new(),
             tags: Vec::new(),
             annotation_lists: Lists::default(),
@@ -332,6 +343,7 @@ impl Columns {
     }
 
     /// Adds a row to every column, for the lists that have grown since the row before.
+    #[inline]
     fn put(&mut self, new: NewRow<'_>) {
         let row = next_row(self.len());
         if self.trace_ids.len() == self.trace_ids.capacity() {
@@ -370,16 +382,18 @@ impl Columns {
         let remote_endpoint = new.remote_endpoint.map_or(0, |endpoint| self.endpoint(endpoint));
         let extra = self.extra(new.extra);
         self.trace_ids.push(new.trace_id);
-        self.ids.push(new.id.as_u64());
-        self.parent_ids.push(new.parent_id.map_or(0, SpanId::as_u64));
-        self.timestamps.push(new.timestamp.map_or(0, Timestamp::nanos));
-        self.durations.push(duration.unwrap_or(u64::MAX));
-        self.facts.push(Facts(facts));
-        self.names.push(name);
-        self.local_endpoints.push(local_endpoint);
-        self.remote_endpoints.push(remote_endpoint);
-        self.origins_of.push(self.origins.now());
-        self.extras_of.push(extra);
+        let parent_id = new.parent_id.map_or(0, SpanId::as_u64);
+        self.ids.push(Ids { id: new.id.as_u64(), parent_id });
+        let timestamp = new.timestamp.map_or(0, Timestamp::nanos);
+        self.times.push(Times { timestamp, duration: duration.unwrap_or(u64::MAX) });
+        self.numbers.push(Numbers {
+            name,
+            local_endpoint,
+            remote_endpoint,
+            origin: self.origins.now(),
+            extra,
+            facts: Facts(facts),
+        });
         self.tag_ends.push(self.tags.len());
     }
 
@@ -387,21 +401,9 @@ impl Columns {
     fn grow_rows(&mut self) {
         grow(&mut self.trace_ids, 1);
         let more = self.trace_ids.capacity() - self.trace_ids.len();
-        for column in
-            [&mut self.ids, &mut self.parent_ids, &mut self.timestamps, &mut self.durations]
-        {
-            column.reserve_exact(more);
-        }
-        for column in [
-            &mut self.names,
-            &mut self.local_endpoints,
-            &mut self.remote_endpoints,
-            &mut self.origins_of,
-            &mut self.extras_of,
-        ] {
-            column.reserve_exact(more);
-        }
-        self.facts.reserve_exact(more);
+        self.ids.reserve_exact(more);
+        self.times.reserve_exact(more);
+        self.numbers.reserve_exact(more);
         self.tag_ends.reserve_exact(more);
     }
 
@@ -463,21 +465,9 @@ impl Columns {
     pub fn truncate(&mut self, mark: Mark) {
         self.last = Last::default();
         self.trace_ids.truncate(mark.rows);
-        for column in
-            [&mut self.ids, &mut self.parent_ids, &mut self.timestamps, &mut self.durations]
-        {
-            column.truncate(mark.rows);
-        }
-        for column in [
-            &mut self.names,
-            &mut self.local_endpoints,
-            &mut self.remote_endpoints,
-            &mut self.origins_of,
-            &mut self.extras_of,
-        ] {
-            column.truncate(mark.rows);
-        }
-        self.facts.truncate(mark.rows);
+        self.ids.truncate(mark.rows);
+        self.times.truncate(mark.rows);
+        self.numbers.truncate(mark.rows);
         self.tag_ends.truncate(mark.rows);
         self.tags.truncate(mark.tags);
         self.annotation_lists.truncate(mark.annotation_lists);
@@ -501,15 +491,8 @@ impl Columns {
         size_of::<Self>()
             + room(&self.trace_ids)
             + room(&self.ids)
-            + room(&self.parent_ids)
-            + room(&self.timestamps)
-            + room(&self.durations)
-            + room(&self.facts)
-            + room(&self.names)
-            + room(&self.local_endpoints)
-            + room(&self.remote_endpoints)
-            + room(&self.origins_of)
-            + room(&self.extras_of)
+            + room(&self.times)
+            + room(&self.numbers)
             + room(&self.tag_ends)
             + room(&self.tags)
             + self.annotation_lists.bytes()

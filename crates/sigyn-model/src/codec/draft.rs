@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use super::scan::same_bytes;
 use super::shapes::{Shape, Shapes};
 use super::sink::{
     AnnotationRef, EndpointRef, LinkRef, SpanRef, SpanSink, TagRef, Text, ValueRef, lossy_len,
@@ -52,7 +53,7 @@ pub(crate) struct Draft<'a> {
 struct Names<'a> {
     spans: Lowered<'a, 32>,
     local: Lowered<'a, 1>,
-    remote: Lowered<'a, 16>,
+    remote: Lowered<'a, 32>,
 }
 
 /// Names as they were sent, and in lower case: a body says a few of them over and over.
@@ -83,7 +84,7 @@ impl<'a, const PLACES: usize> Lowered<'a, PLACES> {
             return name.lower_case_in(&mut self.room);
         }
         let (known, lower) = &mut self.places[place_of(sent) % PLACES];
-        if *known != sent {
+        if !same_bytes(known, sent) {
             *known = sent;
             let made = name.lower_case_in(&mut self.room);
             lower.clear();

@@ -31,6 +31,7 @@ pub use format::{Format, decode, read};
 pub use json_v2::write_json_str;
 pub use limits::{Limits, ManyNested, OverLimit, PROBLEMS_MAX};
 pub use owned::SpanVec;
+pub use scan::same_bytes;
 
 pub(crate) use limits::{
     ANNOTATIONS_MAX, LINKS_MAX, Meter, ORIGIN_TAGS_MAX, Room, VALUE_DEPTH_MAX, shortened,

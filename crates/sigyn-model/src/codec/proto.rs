@@ -44,6 +44,20 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
+    /// The bytes of the next field, if it is this one, with a number below 16, and has less than 128 of
+    /// them: so are those that come many times in a row. Any other is left to who asks for any.
+    #[inline(always)]
+    pub fn next_short(&mut self, number: u8) -> Option<&'a [u8]> {
+        match self.rest {
+            [key, length @ ..0x80, rest @ ..] if *key == number << 3 | 2 => {
+                let (taken, rest) = rest.split_at_checked(usize::from(*length))?;
+                self.rest = rest;
+                Some(taken)
+            }
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn read(&mut self) -> Result<Option<(u32, Wire<'a>)>, ProtoError> {
         while !self.rest.is_empty() {
@@ -152,8 +166,10 @@ impl<'a> Fields<'a> {
 /// The number of the field that a key opens.
 #[inline(always)]
 fn number_of(key: u64) -> Result<u32, ProtoError> {
-    let number = u32::try_from(key >> 3).ok().filter(|number| (1..1 << 29).contains(number));
-    number.ok_or(ProtoError::Field { number: key >> 3, wire_type: key & 7 })
+    match u32::try_from(key) {
+        Ok(key @ 8..) => Ok(key >> 3),
+        _ => Err(ProtoError::Field { number: key >> 3, wire_type: key & 7 }),
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {

@@ -74,6 +74,23 @@ pub(crate) fn plain_string(text: &str, at: usize) -> Option<&str> {
     Some(unsafe { text.get_unchecked(at + 1..end) })
 }
 
+/// Whether bytes are equal. Where they are few, calling somebody would cost as much as comparing them.
+#[inline]
+pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    if let (Some(a_last), Some(b_last)) = (a.last_chunk::<16>(), b.last_chunk::<16>()) {
+        // The last ones are looked at twice, where they do not fill a block.
+        let ((a, _), (b, _)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+        return a.iter().zip(b).all(|(a, b)| a == b) && a_last == b_last;
+    }
+    if let (Some(a_first), Some(b_first)) = (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+        return a_first == b_first && a.last_chunk::<8>() == b.last_chunk::<8>();
+    }
+    a.iter().zip(b).all(|(a, b)| a == b)
+}
+
 /// A whole number of at most 18 digits, which any fit, and how many they are. `None` where it goes
 /// on as no whole number does, has a zero too many in front, or where fewer than eight bytes are left.
 #[inline]
@@ -184,6 +201,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_same_is_what_is_equal() {
+        for length in 0..70 {
+            let bytes = vec![b'a'; length];
+            assert!(same_bytes(&bytes, &bytes.clone()));
+            assert!(!same_bytes(&bytes, &vec![b'a'; length + 1]));
+            for changed in 0..length {
+                let mut other = bytes.clone();
+                other[changed] = b'b';
+                assert!(!same_bytes(&bytes, &other), "{changed} of {length}");
+            }
+        }
+    }
 
     #[test]
     fn a_quote_is_found_wherever_it_stands() {

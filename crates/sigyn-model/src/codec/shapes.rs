@@ -1,5 +1,6 @@
 //! Which keys follow which: spans of one sort say the same ones in the same order, over and over.
 
+use super::scan::same_bytes;
 use super::sink::Text;
 
 /// How many are remembered. Spans whose keys are not among them cost more to look at.
@@ -69,7 +70,7 @@ impl<'a> Shapes<'a> {
         while let Some(other @ LastKey { sibling, .. }) = self.keys.get(next as usize)
             && next != 0
         {
-            if other.key == bytes {
+            if same_bytes(other.key, bytes) {
                 return Shape(next);
             }
             next = *sibling;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sigyn_model::codec::sink::EndpointRef;
 use sigyn_model::{Labels, Resource, Scope, SpanId, Timestamp, TraceId, Value};
 
-use super::{Columns, Extra, Row, encoding};
+use super::{Columns, Extra, Ids, Numbers, Row, Times, encoding};
 
 /// The bits of a row.
 pub mod fact {
@@ -98,18 +98,22 @@ impl<'a> Codes<'a> {
     /// The row must be there.
     pub fn row(self, row: u32) -> RowCodes<'a> {
         let (columns, at) = (self.0, row as usize);
+        let Ids { id, parent_id } = columns.ids[at];
+        let Times { timestamp, duration } = columns.times[at];
+        let Numbers { name, local_endpoint, remote_endpoint, origin, extra, facts } =
+            columns.numbers[at];
         RowCodes {
             trace_id: columns.trace_ids[at],
-            id: columns.ids[at],
-            parent_id: columns.parent_ids[at],
-            timestamp: columns.timestamps[at],
-            duration: columns.durations[at],
-            facts: columns.facts[at].0,
-            name: columns.names[at],
-            local_endpoint: columns.local_endpoints[at],
-            remote_endpoint: columns.remote_endpoints[at],
-            origin: columns.origins_of[at],
-            extra: columns.extras_of[at],
+            id,
+            parent_id,
+            timestamp,
+            duration,
+            facts: facts.0,
+            name,
+            local_endpoint,
+            remote_endpoint,
+            origin,
+            extra,
             tags: Row::new(columns, row).tags(),
         }
     }

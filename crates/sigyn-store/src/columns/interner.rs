@@ -1,6 +1,8 @@
 //! Byte strings, each known by a number; those that are likely to come again are kept once.
 
-use super::table::{Entry, Seed, Table, same};
+use sigyn_model::codec::same_bytes;
+
+use super::table::{Entry, Seed, Table};
 
 /// Byte strings by number. Number zero is the empty one.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Interner {
 
     #[inline]
     pub(super) fn find(&self, bytes: &[u8], hash: u32) -> Option<u32> {
-        let is_it = |known: &Known| same(self.get(known.number), bytes);
+        let is_it = |known: &Known| same_bytes(self.get(known.number), bytes);
         self.known.find(hash, is_it).map(|known| known.number)
     }
 

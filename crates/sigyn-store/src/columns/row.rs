@@ -12,7 +12,7 @@ use sigyn_model::{
     Tags, Timestamp, TraceId,
 };
 
-use super::{AnnotationRow, Columns, Extra, Facts, KINDS, LinkRow};
+use super::{AnnotationRow, Columns, Extra, Facts, KINDS, LinkRow, Numbers};
 
 /// A span that stands in columns.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +31,12 @@ impl<'a> Row<'a> {
         self.row as usize
     }
 
+    fn numbers(&self) -> &'a Numbers {
+        &self.columns.numbers[self.at()]
+    }
+
     fn facts(&self) -> Facts {
-        self.columns.facts[self.at()]
+        self.numbers().facts
     }
 
     pub fn trace_id(&self) -> TraceId {
@@ -40,11 +44,11 @@ impl<'a> Row<'a> {
     }
 
     pub fn id(&self) -> SpanId {
-        SpanId::from_raw(self.columns.ids[self.at()])
+        SpanId::from_raw(self.columns.ids[self.at()].id)
     }
 
     pub fn parent_id(&self) -> Option<SpanId> {
-        let id = SpanId::from_raw(self.columns.parent_ids[self.at()]);
+        let id = SpanId::from_raw(self.columns.ids[self.at()].parent_id);
         self.facts().has(Facts::PARENT).then_some(id)
     }
 
@@ -54,11 +58,11 @@ impl<'a> Row<'a> {
     }
 
     pub fn name(&self) -> &'a str {
-        self.columns.name_texts.text(self.columns.names[self.at()])
+        self.columns.name_texts.text(self.numbers().name)
     }
 
     pub fn timestamp(&self) -> Option<Timestamp> {
-        let at = Timestamp::from_nanos(self.columns.timestamps[self.at()]);
+        let at = Timestamp::from_nanos(self.columns.times[self.at()].timestamp);
         self.facts().has(Facts::TIMESTAMP).then_some(at)
     }
 
@@ -69,16 +73,16 @@ impl<'a> Row<'a> {
             let at = long.binary_search_by_key(&self.row, |(row, _)| *row).ok()?;
             return Some(long[at].1);
         }
-        let duration = Duration::from_nanos(self.columns.durations[self.at()]);
+        let duration = Duration::from_nanos(self.columns.times[self.at()].duration);
         facts.has(Facts::DURATION).then_some(duration)
     }
 
     pub fn local_endpoint(&self) -> Option<EndpointRef<'a>> {
-        self.endpoint(self.columns.local_endpoints[self.at()])
+        self.endpoint(self.numbers().local_endpoint)
     }
 
     pub fn remote_endpoint(&self) -> Option<EndpointRef<'a>> {
-        self.endpoint(self.columns.remote_endpoints[self.at()])
+        self.endpoint(self.numbers().remote_endpoint)
     }
 
     fn endpoint(&self, number: u32) -> Option<EndpointRef<'a>> {
@@ -112,19 +116,19 @@ impl<'a> Row<'a> {
     }
 
     pub fn resource(&self) -> Option<&'a Arc<Resource>> {
-        self.columns.origins.resource_of(self.columns.origins_of[self.at()])
+        self.columns.origins.resource_of(self.numbers().origin)
     }
 
     pub fn scope(&self) -> Option<&'a Arc<Scope>> {
-        self.columns.origins.scope_of(self.columns.origins_of[self.at()])
+        self.columns.origins.scope_of(self.numbers().origin)
     }
 
     pub fn target(&self) -> Option<&'a Arc<Labels>> {
-        self.columns.origins.target_of(self.columns.origins_of[self.at()])
+        self.columns.origins.target_of(self.numbers().origin)
     }
 
     fn extra(&self) -> Extra {
-        match self.columns.extras_of[self.at()] {
+        match self.numbers().extra {
             0 => Extra::default(),
             number => Extra::from_bytes(self.columns.extras.get(number)),
         }
@@ -232,11 +236,11 @@ impl Searched for Row<'_> {
     }
 
     fn service_name(&self) -> Option<&str> {
-        self.service_of(self.columns.local_endpoints[self.at()])
+        self.service_of(self.numbers().local_endpoint)
     }
 
     fn remote_service_name(&self) -> Option<&str> {
-        self.service_of(self.columns.remote_endpoints[self.at()])
+        self.service_of(self.numbers().remote_endpoint)
     }
 
     fn own_tag(&self, key: &str) -> Option<Cow<'_, str>> {

@@ -1,7 +1,9 @@
 //! Tags as they were written, each with the number of what it says.
 
+use sigyn_model::codec::same_bytes;
+
 use super::interner::{grow, room};
-use super::table::{Entry, Seed, Table, same};
+use super::table::{Entry, Seed, Table};
 
 /// With more bytes than this, no new ones are kept.
 const BYTES_MAX: usize = 32 << 20;
@@ -49,7 +51,7 @@ impl Spellings {
         let found = self.known.find(hash, |spelling| {
             let start = spelling.start as usize;
             let bytes = self.bytes.get(start..start + spelling.length as usize);
-            bytes.is_some_and(|bytes| same(bytes, wire))
+            bytes.is_some_and(|bytes| same_bytes(bytes, wire))
         });
         found.map(|spelling| spelling.tag)
     }

@@ -179,19 +179,6 @@ fn folded(a: u64, b: u64) -> u64 {
     folded
 }
 
-/// Whether bytes are equal. They are short, so that calling somebody costs as much as comparing them.
-#[inline]
-pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let (Some(a_last), Some(b_last)) = (a.last_chunk::<16>(), b.last_chunk::<16>()) else {
-        return few(a) == few(b);
-    };
-    let ((a, _), (b, _)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    a.iter().zip(b).all(|(a, b)| a == b) && a_last == b_last
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
@@ -248,19 +235,5 @@ mod tests {
         // Of twenty thousand, hardly two meet.
         let met = seen.values().filter(|bytes| bytes.len() > 1).count();
         assert!(met < 4, "{met}");
-    }
-
-    #[test]
-    fn the_same_is_what_is_equal() {
-        for length in 0..70 {
-            let bytes = vec![b'a'; length];
-            assert!(same(&bytes, &bytes.clone()));
-            assert!(!same(&bytes, &vec![b'a'; length + 1]));
-            for changed in 0..length {
-                let mut other = bytes.clone();
-                other[changed] = b'b';
-                assert!(!same(&bytes, &other), "{changed} of {length}");
-            }
-        }
     }
 }

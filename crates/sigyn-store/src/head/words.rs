@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use sigyn_model::codec::same_bytes;
+
 use super::column::{Column, Shelf};
-use crate::columns::table::{Entry, Seed, Table, same};
+use crate::columns::table::{Entry, Seed, Table};
 
 /// Bytes, frozen once for each group of batches that is published.
 #[derive(Debug, Default)]
@@ -216,7 +218,7 @@ impl Interner {
     fn find(&self, shelves: &Shelves<'_>, about: u32, bytes: &[u8], hash: u32) -> Option<u32> {
         let Shelves { words, slabs, open } = shelves;
         let is_it = |known: &Known| {
-            same(open.get(slabs, known.spot), bytes) && words.about(known.number) == about
+            same_bytes(open.get(slabs, known.spot), bytes) && words.about(known.number) == about
         };
         self.known.find(hash, is_it).map(|known| known.number)
     }

@@ -140,18 +140,24 @@ impl<'a> Usual<'a> {
     }
 }
 
-/// Reads what nearly all senders write: a key and one text or number, in this order and in less than
-/// 128 bytes each. Anything else is left to [`Attributes::read_fields`].
+/// Reads what nearly all senders write: a key of less than 128 bytes, then one text or number, of no
+/// more than 16 thousand. Anything else is left to [`Attributes::read_fields`].
 #[inline(always)]
 pub(super) fn usual(message: &[u8]) -> Option<(&[u8], Usual<'_>)> {
     let [0x0a, length @ ..0x80, rest @ ..] = message else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*length))?;
-    let [0x12, length @ ..0x80, value @ ..] = rest else { return None };
-    if value.len() != usize::from(*length) {
-        return None;
-    }
+    let value = match rest {
+        [0x12, length @ ..0x80, value @ ..] if value.len() == usize::from(*length) => value,
+        [0x12, low @ 0x80..=0xff, high @ ..0x80, value @ ..] if value.len() == two(*low, *high) => {
+            value
+        }
+        _ => return None,
+    };
     let value = match value {
         [0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => {
+            Usual::Text(text)
+        }
+        [0x0a, low @ 0x80..=0xff, high @ ..0x80, text @ ..] if text.len() == two(*low, *high) => {
             Usual::Text(text)
         }
         [0x18, number @ ..0x80] => Usual::Int(i64::from(*number)),
@@ -159,4 +165,10 @@ pub(super) fn usual(message: &[u8]) -> Option<(&[u8], Usual<'_>)> {
         _ => return None,
     };
     Some((key, value))
+}
+
+/// A length of two bytes.
+#[inline(always)]
+fn two(low: u8, high: u8) -> usize {
+    usize::from(low & 0x7f) | usize::from(high) << 7
 }

@@ -261,7 +261,8 @@ impl<'a> SpanReader<'a> {
         let (mut tags_before, mut annotations_before, mut links_before) = (0, 0, 0);
         let mut facts: Option<Facts> = None;
         let mut attributes = Attributes::default();
-        for field in Fields::new(message) {
+        let mut fields = Fields::new(message);
+        while let Some(field) = fields.next() {
             match field? {
                 (1, Wire::Bytes(bytes)) => trace_id = bytes,
                 (2, Wire::Bytes(bytes)) => id = bytes,
@@ -272,30 +273,25 @@ impl<'a> SpanReader<'a> {
                 (7, Wire::Fixed64(nanos)) => start = nanos,
                 (8, Wire::Fixed64(nanos)) => end = nanos,
                 (9, Wire::Bytes(attribute)) => {
-                    if let Some((key, value)) = attribute::usual(attribute)
-                        && !facts::may_be_reserved(&Text::Bytes(key))
-                    {
-                        // Made where it is kept: moving it costs as much as reading it.
-                        match value {
-                            Usual::Text(_) => draft.tag(value.tag(key, attribute)),
-                            Usual::Int(_) => draft.tag(value.tag(key, attribute)),
+                    let mut next = Some(attribute);
+                    while let Some(attribute) = next {
+                        match attribute::usual(attribute) {
+                            Some((key, value)) if !facts::may_be_reserved(&Text::Bytes(key)) => {
+                                // Made where it is kept: moving it costs as much as reading it.
+                                match value {
+                                    Usual::Text(_) => draft.tag(value.tag(key, attribute)),
+                                    Usual::Int(_) => draft.tag(value.tag(key, attribute)),
+                                }
+                            }
+                            _ => {
+                                let tag = attributes.read_fields(attribute)?;
+                                if let Some(tag) = tag_or_fact(tag, &mut facts, sink)? {
+                                    draft.tag(tag);
+                                }
+                            }
                         }
-                        continue;
+                        next = fields.next_short(9);
                     }
-                    let mut tag = attributes.read_fields(attribute)?;
-                    if facts::may_be_reserved(&tag.key) {
-                        let key = tag.key.read().into_owned();
-                        let facts = facts.get_or_insert_default();
-                        if let ValueRef::Text(text) = &tag.value {
-                            draft::hold_long(text, sink).map_err(ProtoError::from)?;
-                        }
-                        match facts.take(key, tag.value.to_owned()) {
-                            // The same bytes are another tag elsewhere.
-                            Some((key, _)) => tag = TagRef::new(Text::Owned(key), tag.value),
-                            None => continue,
-                        }
-                    }
-                    draft.tag(tag);
                 }
                 (10, Wire::Varint(count)) => tags_before = as_count(count),
                 (11, Wire::Bytes(event)) => draft.annotation(read_event(event, &mut attributes)?),
@@ -350,6 +346,26 @@ impl<'a> SpanReader<'a> {
             draft.remote_endpoint = remote.into();
         }
     }
+}
+
+/// Takes a tag if it is a fact, else gives back what it is.
+#[inline(never)]
+fn tag_or_fact<'a>(
+    tag: TagRef<'a>,
+    facts: &mut Option<Facts>,
+    sink: &mut impl SpanSink,
+) -> Result<Option<TagRef<'a>>, ProtoError> {
+    if !facts::may_be_reserved(&tag.key) {
+        return Ok(Some(tag));
+    }
+    let key = tag.key.read().into_owned();
+    if let ValueRef::Text(text) = &tag.value {
+        draft::hold_long(text, sink)?;
+    }
+    let facts = facts.get_or_insert_default();
+    let kept = facts.take(key, tag.value.to_owned());
+    // The same bytes are another tag elsewhere.
+    Ok(kept.map(|(key, _)| TagRef::new(Text::Owned(key), tag.value)))
 }
 
 /// A span that ended in the nanosecond in which it began did end; one that ended before it began, or
