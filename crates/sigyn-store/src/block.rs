@@ -1,7 +1,7 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
 mod column;
-mod description;
+pub(crate) mod description;
 mod entry;
 mod ext;
 mod group_reader;
@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
@@ -29,7 +30,7 @@ use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 use column::{GroupBytes, GroupReader};
 use index::Index;
-use section::{METADATA_KEY, Section, SectionError, Sections};
+use section::{Section, SectionError, Sections};
 use tags::TagSummary;
 pub(crate) use tags::{KEYS_MAX, VALUES_MAX, is_listed};
 
@@ -71,6 +72,8 @@ pub(crate) enum BlockError {
     Entry,
     #[error("its columns are not those this program knows")]
     Schema,
+    #[error("it does not say that it is a block of this store")]
+    Stranger,
     #[error("its columns do not fit together: {0}")]
     Row(&'static str),
     #[error(transparent)]
@@ -102,13 +105,25 @@ pub struct BlockFailed(Arc<BlockError>);
 impl BlockFailed {
     /// Whether the file itself is at fault: trying again would not help.
     pub(crate) fn is_damage(&self) -> bool {
-        !matches!(&*self.0, BlockError::Io(_))
+        match &*self.0 {
+            // Its file goes after its last reader, so one that is gone was taken away.
+            BlockError::Io(error) => {
+                matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+            }
+            _ => true,
+        }
+    }
+}
+
+impl From<BlockError> for BlockFailed {
+    fn from(error: BlockError) -> Self {
+        Self(Arc::new(error))
     }
 }
 
 impl QueryFailed {
     pub(crate) fn block(block: &str, error: BlockError) -> Self {
-        Self::Block { block: block.to_owned(), source: BlockFailed(Arc::new(error)) }
+        Self::Block { block: block.to_owned(), source: error.into() }
     }
 }
 
@@ -122,20 +137,12 @@ impl Block {
     /// Reads a block's end: index and footer. The rows are read when they are asked for.
     pub(crate) fn open(disk: &Disk, entry: &BlockEntry) -> Result<Self, BlockError> {
         let path = format!("{DIR}/{}", entry.name);
-        let offset = entry.bytes.checked_sub(entry.tail_bytes).ok_or(BlockError::Entry)?;
-        let len = usize::try_from(entry.tail_bytes).map_err(|_| BlockError::Entry)?;
-        let tail = disk.read_at(&path, offset, len)?;
-        if crc32c::crc32c(&tail) != entry.tail_crc {
-            return Err(BlockError::Checksum("index and footer"));
-        }
+        let tail = Self::read_tail(disk, &path, entry)?;
         let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
         if !schema::is_ours(metadata.file_metadata().schema_descr()) {
             return Err(BlockError::Schema);
         }
-        let pairs = metadata.file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
-        let places = pairs.iter().find(|pair| pair.key == METADATA_KEY);
-        let places = places.and_then(|pair| pair.value.as_deref()).ok_or(SectionError::Missing)?;
-        let Sections { tags, index } = places.parse()?;
+        let Sections { tags, index } = description::sections(&metadata)?;
         let packed = usize::try_from(index.bytes).ok().and_then(|len| tail.get(..len));
         let index = Index::decode(&index.unpack(packed.ok_or(SectionError::Damaged)?)?)?;
         if index.row_groups.len() != metadata.num_row_groups() {
@@ -151,6 +158,16 @@ impl Block {
             tags,
             is_doomed,
         })
+    }
+
+    fn read_tail(disk: &Disk, path: &str, entry: &BlockEntry) -> Result<Bytes, BlockError> {
+        let offset = entry.bytes.checked_sub(entry.tail_bytes).ok_or(BlockError::Entry)?;
+        let len = usize::try_from(entry.tail_bytes).map_err(|_| BlockError::Entry)?;
+        let tail = disk.read_at(path, offset, len)?;
+        if crc32c::crc32c(&tail) != entry.tail_crc {
+            return Err(BlockError::Checksum("index and footer"));
+        }
+        Ok(tail)
     }
 
     pub(crate) fn entry(&self) -> &BlockEntry {

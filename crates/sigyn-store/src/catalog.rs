@@ -36,6 +36,16 @@ pub(crate) struct Catalog {
     checkpoint_before: u64,
 }
 
+/// A catalog, and what of it could not be read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) catalog: Catalog,
+    /// By their paths.
+    pub(crate) damaged: Vec<(String, DamagedFile)>,
+    /// Whether some of what was committed is not known.
+    pub(crate) is_torn: bool,
+}
+
 /// Why there is no usable catalog.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CatalogError {
@@ -45,10 +55,10 @@ pub(crate) enum CatalogError {
     Version { found: u32 },
     #[error("it belongs to another store")]
     Foreign,
-    #[error("none of its checkpoints can be read")]
+    #[error("none of its checkpoints can be read: put back a copy of them, or begin a new store")]
     NoCheckpoint,
-    #[error("{name} is damaged")]
-    Damaged { name: String, source: DamagedFile },
+    #[error("{path} is damaged")]
+    Damaged { path: String, source: DamagedFile },
 }
 
 /// What is wrong with a file of the catalog.
@@ -113,8 +123,9 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Reads the newest checkpoint, and what was committed after it.
-    pub(crate) fn open(disk: &Disk, instance: u64) -> Result<Self, CatalogError> {
+    /// Reads the newest checkpoint that can be read, and what was committed after it. What cannot be
+    /// read is left out, and told.
+    pub(crate) fn open(disk: &Disk, instance: u64) -> Result<Opened, CatalogError> {
         let mut commits = Vec::new();
         let mut checkpoints = Vec::new();
         for (name, _) in disk.list(DIR)? {
@@ -125,29 +136,50 @@ impl Catalog {
                 None => tracing::warn!(name, "a file in the catalog is none of ours; it stays"),
             }
         }
-        let checkpoint = checkpoints.pop().ok_or(CatalogError::NoCheckpoint)?;
-        let state = State::decode(&read(disk, Kind::Checkpoint, instance, checkpoint)?);
-        let state = state.map_err(|error| damaged(Kind::Checkpoint, checkpoint, error.into()))?;
+        let newest = commits.iter().chain(&checkpoints).copied().max().unwrap_or_default();
+        let mut damaged = Vec::new();
+        let (checkpoint, state) = loop {
+            let number = checkpoints.pop().ok_or(CatalogError::NoCheckpoint)?;
+            let state = read(disk, Kind::Checkpoint, instance, number, State::decode);
+            if let Some(state) = sound(state, &mut damaged)? {
+                break (number, state);
+            }
+        };
         let mut catalog = Self {
             disk: disk.clone(),
             instance,
             writer: random()?,
             state,
-            number: checkpoint,
+            number: newest,
             checkpoint,
             checkpoint_before: checkpoints.pop().unwrap_or(checkpoint),
         };
+        let mut next = checkpoint + 1;
+        let mut is_torn = false;
         for number in commits.into_iter().filter(|number| *number > checkpoint) {
-            if number != catalog.number + 1 {
-                return Err(damaged(Kind::Commit, catalog.number + 1, DamagedFile::Missing));
+            if next < number {
+                damaged.push((file::path(Kind::Commit, next), DamagedFile::Missing));
+                is_torn = true;
             }
-            let payload = read(disk, Kind::Commit, instance, number)?;
-            let commit = change::Commit::decode(&payload);
-            let commit = commit.map_err(|error| damaged(Kind::Commit, number, error.into()))?;
-            catalog.state.apply(commit.change);
-            catalog.number = number;
+            next = number + 1;
+            let commit = read(disk, Kind::Commit, instance, number, change::Commit::decode);
+            match sound(commit, &mut damaged)? {
+                Some(commit) => catalog.state.apply(commit.change),
+                None => is_torn = true,
+            }
         }
-        Ok(catalog)
+        // A checkpoint that cannot be read is the only place of commits that are gone.
+        is_torn |= next <= newest;
+        Ok(Opened { catalog, damaged, is_torn })
+    }
+
+    /// Makes what is known now what counts, whatever is damaged: a checkpoint that needs none of it.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        let number = self.next_number();
+        self.put_checkpoint(number)?;
+        self.number = number;
+        self.checkpoint_before = std::mem::replace(&mut self.checkpoint, number);
+        Ok(())
     }
 
     /// Whether a file is all that the catalog of a new store is, or an unfinished one of that.
@@ -191,9 +223,8 @@ impl Catalog {
 
     /// There is a commit of this number: it is this one, or nobody knows what is true any more.
     fn find_own(&self, number: u64, nonce: u64) -> Result<(), CommitError> {
-        let there = read(&self.disk, Kind::Commit, self.instance, number);
-        let there = there.map_err(|_| CommitError::Taken)?;
-        let commit = change::Commit::decode(&there).map_err(|_| CommitError::Taken)?;
+        let there = read(&self.disk, Kind::Commit, self.instance, number, change::Commit::decode);
+        let commit = there.map_err(|_| CommitError::Taken)?;
         if (commit.writer, commit.nonce) != (self.writer, nonce) {
             return Err(CommitError::Taken);
         }
@@ -235,21 +266,43 @@ impl Catalog {
     }
 }
 
-fn damaged(kind: Kind, number: u64, source: DamagedFile) -> CatalogError {
-    CatalogError::Damaged { name: file::path(kind, number), source }
+/// What a file of the catalog says.
+fn read<T>(
+    disk: &Disk,
+    kind: Kind,
+    instance: u64,
+    number: u64,
+    decode: impl Fn(&[u8]) -> Result<T, Malformed>,
+) -> Result<T, CatalogError> {
+    let path = file::path(kind, number);
+    let bytes = disk.read(&path)?;
+    let source = match bytes.as_deref().map(|bytes| file::unframe(kind, instance, number, bytes)) {
+        None => DamagedFile::Missing,
+        Some(Ok(payload)) => match decode(payload) {
+            Ok(decoded) => return Ok(decoded),
+            Err(error) => error.into(),
+        },
+        Some(Err(FileError::Version { found })) => return Err(CatalogError::Version { found }),
+        Some(Err(FileError::Foreign)) => return Err(CatalogError::Foreign),
+        Some(Err(FileError::Checksum)) => DamagedFile::Checksum,
+        Some(Err(FileError::Name)) => DamagedFile::Name,
+    };
+    Err(CatalogError::Damaged { path, source })
 }
 
-/// The payload of a file of the catalog.
-fn read(disk: &Disk, kind: Kind, instance: u64, number: u64) -> Result<Vec<u8>, CatalogError> {
-    let path = file::path(kind, number);
-    let bytes = disk.read(&path)?.ok_or_else(|| damaged(kind, number, DamagedFile::Missing))?;
-    let payload = file::unframe(kind, instance, number, &bytes).map_err(|error| match error {
-        FileError::Version { found } => CatalogError::Version { found },
-        FileError::Foreign => CatalogError::Foreign,
-        FileError::Checksum => damaged(kind, number, DamagedFile::Checksum),
-        FileError::Name => damaged(kind, number, DamagedFile::Name),
-    })?;
-    Ok(payload.to_vec())
+/// What was read, if it was not damaged.
+fn sound<T>(
+    read: Result<T, CatalogError>,
+    damaged: &mut Vec<(String, DamagedFile)>,
+) -> Result<Option<T>, CatalogError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(CatalogError::Damaged { path, source }) => {
+            damaged.push((path, source));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

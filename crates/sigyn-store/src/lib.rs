@@ -3,16 +3,21 @@
 //! [`Store`] is all that a caller sees. Appending returns once a batch is durable and visible;
 //! queries are synchronous and answer from the head and the blocks alike.
 
+mod adoption;
 #[cfg(test)]
 mod append_tests;
 mod block;
 mod catalog;
+mod check;
 mod clock;
 mod codec;
 pub mod columns;
 mod commit;
 #[cfg(test)]
 mod crash_tests;
+mod damage;
+#[cfg(test)]
+mod damage_tests;
 mod disk;
 mod encoded;
 mod error;
@@ -46,6 +51,7 @@ mod wanted;
 mod worker;
 
 pub use block::{BlockFailed, QueryFailed};
+pub use damage::Damage;
 pub use error::{AppendError, CloseError, OpenError, SealError};
 pub use facts::Strictness;
 pub use options::{Durability, Options};

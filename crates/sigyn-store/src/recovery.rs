@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::adoption::Adoption;
 use crate::block::writer::{self, Origin};
 use crate::block::{self, Block};
-use crate::catalog::{self, Catalog, CatalogError, Change, State};
+use crate::catalog::{self, Catalog, CatalogError, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
+use crate::damage::sentence;
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
 use crate::head::HeadWriter;
@@ -42,14 +44,22 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     for dir in [frame::DIR, block::DIR, catalog::DIR] {
         disk.create_dir(dir).map_err(io_error(&disk, "make the directory", dir))?;
     }
-    let (instance, catalog) = identify(&disk)?;
     let counters = Counters::default();
+    let (instance, Opened { mut catalog, damaged, is_torn }) = identify(&disk)?;
+    for (path, source) in &damaged {
+        let lost = if is_torn { "; what it changed may be undone" } else { "" };
+        counters.damages.add(path, &format!("{}{lost}", sentence(source)));
+    }
+    let counters_of = &counters;
+    Adoption { disk: &disk, instance, counters: counters_of, catalog: &mut catalog, is_torn }
+        .run()?;
+    settle(&disk, &mut catalog, damaged, &counters);
     let mut replay = Replay {
         disk: &disk,
         instance,
         counters: &counters,
         segments: Segments::default(),
-        blocks: open_blocks(&disk, catalog.state(), &counters)?,
+        blocks: open_blocks(&disk, catalog.state(), &counters),
         head: HeadWriter::new(),
         head_bytes_max: options.head_bytes_max,
         progress: catalog.state().progress.clone(),
@@ -71,7 +81,33 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     Ok(Recovered { shared, writer, head, catalog, lock })
 }
 
-fn io_error<'a>(
+/// What is damaged is needed no more once there is a checkpoint after it.
+fn settle(
+    disk: &Disk,
+    catalog: &mut Catalog,
+    damaged: Vec<(String, DamagedFile)>,
+    counters: &Counters,
+) {
+    if damaged.is_empty() {
+        return;
+    }
+    if let Err(error) = catalog.settle() {
+        // The next open finds what this one found, and does the same again.
+        tracing::warn!(%error, "cannot write a checkpoint of the catalog yet");
+        return;
+    }
+    for (path, source) in damaged {
+        if matches!(source, DamagedFile::Missing) {
+            continue;
+        }
+        match quarantine(disk, &path) {
+            Ok(()) => counters.quarantined_files.add(1),
+            Err(error) => tracing::warn!(path, %error, "cannot set aside a damaged file yet"),
+        }
+    }
+}
+
+pub(crate) fn io_error<'a>(
     disk: &'a Disk,
     attempt: &'static str,
     path: &'a str,
@@ -85,7 +121,7 @@ fn unusable(disk: &Disk, path: &str, reason: impl Into<String>) -> OpenError {
 
 /// The instance id and the catalog. A new store gets both, the identity last: where it is, the
 /// catalog must be.
-fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
+fn identify(disk: &Disk) -> Result<(u64, Opened), OpenError> {
     let identity_error = |error| match error {
         IdentityError::Io(source) => io_error(disk, "read", identity::PATH)(source),
         other => unusable(disk, identity::PATH, other.to_string()),
@@ -93,11 +129,11 @@ fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
     refuse_old_catalog(disk)?;
     match identity::read(disk).map_err(identity_error)? {
         Some(instance) => {
-            let catalog = Catalog::open(disk, instance).map_err(|error| match error {
+            let opened = Catalog::open(disk, instance).map_err(|error| match error {
                 CatalogError::Io(source) => io_error(disk, "read", catalog::DIR)(source),
                 other => unusable(disk, catalog::DIR, sentence(&other)),
             })?;
-            Ok((instance, catalog))
+            Ok((instance, opened))
         }
         None => {
             for dir in [frame::DIR, block::DIR, catalog::DIR] {
@@ -123,7 +159,7 @@ fn identify(disk: &Disk) -> Result<(u64, Catalog), OpenError> {
             let catalog = Catalog::create(disk, instance);
             let catalog = catalog.map_err(io_error(disk, "write", catalog::DIR))?;
             identity::create(disk, instance).map_err(io_error(disk, "write", identity::PATH))?;
-            Ok((instance, catalog))
+            Ok((instance, Opened { catalog, damaged: Vec::new(), is_torn: false }))
         }
     }
 }
@@ -141,69 +177,20 @@ fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
     Err(unusable(disk, catalog::OLD_PATH, reason))
 }
 
-/// An error and its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        sentence.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    sentence
-}
-
 /// Opens the blocks that the catalog names.
-fn open_blocks(
-    disk: &Disk,
-    state: &State,
-    counters: &Counters,
-) -> Result<Vec<Arc<Block>>, OpenError> {
-    for (name, _) in disk.list(block::DIR).map_err(io_error(disk, "list", block::DIR))? {
-        if state.blocks.iter().all(|block| block.name != name) {
-            clear_away(disk, &name, state, counters)?;
-        }
-    }
+fn open_blocks(disk: &Disk, state: &State, counters: &Counters) -> Vec<Arc<Block>> {
     let mut blocks = Vec::new();
     for entry in &state.blocks {
         match Block::open(disk, entry) {
             Ok(block) => blocks.push(Arc::new(block)),
             Err(error) => {
                 counters.unreadable_blocks.add(1);
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(
-                    block = entry.name,
-                    error,
-                    "cannot read a block; its spans are missing"
-                );
+                let cause = format!("{}; its spans are missing", sentence(&error));
+                counters.damages.add(&format!("{}/{}", block::DIR, entry.name), &cause);
             }
         }
     }
-    Ok(blocks)
-}
-
-/// A file among the blocks that the catalog does not name. It may be all that is left of something:
-/// only what surely is not goes for good.
-fn clear_away(
-    disk: &Disk,
-    name: &str,
-    state: &State,
-    counters: &Counters,
-) -> Result<(), OpenError> {
-    let path = format!("{}/{name}", block::DIR);
-    let finished = name.strip_suffix(TEMPORARY);
-    let Some(last_seq) = block::last_seq_of(finished.unwrap_or(name)) else {
-        tracing::warn!(path, "a file among the blocks is none of ours; it stays");
-        return Ok(());
-    };
-    if finished.is_some() || last_seq <= state.sealed_through {
-        // Never finished, or retired while somebody read it.
-        return disk.remove(&path).map_err(io_error(disk, "remove", &path));
-    }
-    // Finished just before a crash, and the log still has all of it; or the catalog is an old one
-    // that somebody put back, and the log has not.
-    counters.quarantined_files.add(1);
-    tracing::warn!(path, "the catalog does not know a block; it goes to the quarantine");
-    quarantine(disk, &path).map_err(io_error(disk, "set aside", &path))
+    blocks
 }
 
 /// Reads the log into a head, and into blocks where it is more than a head takes.
@@ -291,7 +278,8 @@ impl Replay<'_> {
             }
             Err(HeaderError::Damaged) => {
                 self.counters.damaged_spots.add(1);
-                tracing::error!(path, "a log segment's header is damaged; its spans are missing");
+                let cause = "the segment's header is damaged; its spans are missing";
+                self.counters.damages.add(path, cause);
                 return self.quarantine(path);
             }
         };
@@ -321,11 +309,8 @@ impl Replay<'_> {
         let damaged = outcome.holes + unreadable + u64::from(damaged_tail);
         if damaged > 0 {
             self.counters.damaged_spots.add(damaged);
-            tracing::error!(
-                path,
-                damaged,
-                "a log segment is damaged; some of its spans are missing"
-            );
+            let cause = format!("{damaged} spots are no frames; some of its spans are missing");
+            self.counters.damages.add(path, &cause);
         }
         if outcome.tail_bytes > 0 && is_last {
             tracing::warn!(

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::block::BlockFailed;
+use crate::block::{self, BlockFailed};
 use crate::clock::Clock;
+use crate::damage::{Damages, sentence};
 use crate::disk::Disk;
 use crate::error::AppendError;
 use crate::options::Options;
@@ -49,6 +50,7 @@ pub(crate) struct Counters {
     pub(crate) unreadable_blocks: Counter,
     pub(crate) damaged_spots: Counter,
     pub(crate) quarantined_files: Counter,
+    pub(crate) damages: Damages,
 }
 
 #[derive(Debug, Default)]
@@ -110,12 +112,8 @@ impl Shared {
         };
         self.view.remove_blocks(std::slice::from_ref(block));
         self.counters.unreadable_blocks.add(1);
-        let error: &dyn std::error::Error = error;
-        tracing::error!(
-            block = name,
-            error,
-            "a block is damaged; its spans are missing from answers"
-        );
+        let cause = format!("{}; its spans are missing from answers", sentence(error));
+        self.counters.damages.add(&format!("{}/{name}", block::DIR), &cause);
         true
     }
 

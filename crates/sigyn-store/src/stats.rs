@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::damage::Damage;
 use crate::shared::Shared;
 
 /// Sizes now, and counts since the store was opened.
@@ -40,6 +41,10 @@ pub struct Stats {
     /// Stretches of the log that were no records, when the store was opened.
     pub damaged_spots: u64,
     pub quarantined_files: u64,
+    /// Files that turned out to be damaged, at open or later.
+    pub damaged_files: u64,
+    /// The first of them.
+    pub damages: Vec<Damage>,
     /// Why writes to the log are refused at present, if they are: for lack of space, say. The next
     /// may succeed.
     pub refusing: Option<Arc<str>>,
@@ -50,6 +55,7 @@ pub struct Stats {
 impl Stats {
     pub(crate) fn of(shared: &Shared) -> Self {
         let counters = &shared.counters;
+        let (damaged_files, damages) = counters.damages.all();
         let mut stats = Self {
             wal_bytes: shared.segments.bytes(),
             appended_spans_total: counters.appended_spans.get(),
@@ -65,6 +71,8 @@ impl Stats {
             unreadable_blocks: counters.unreadable_blocks.get(),
             damaged_spots: counters.damaged_spots.get(),
             quarantined_files: counters.quarantined_files.get(),
+            damaged_files,
+            damages,
             refusing: shared.refusal(),
             poisoned: shared.queue.poison_cause(),
             ..Self::default()

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::block::Block;
 use crate::block::writer::{self, Origin};
 use crate::catalog::{BlockEntry, Catalog, Change};
+use crate::check::Check;
 use crate::commit::poison_if_panicking;
+use crate::damage::sentence;
 use crate::error::SealError;
 use crate::queue::{Queue, Rotated};
 use crate::recovery::quarantine;
@@ -31,8 +33,14 @@ pub(crate) enum Event {
 /// Runs until nobody can send events any more.
 pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
     let _ended = Ended(&shared.queue);
-    let mut worker =
-        Worker { catalog, shared, unsealed: None, seal_wait_ticks: 0, retire_wait_ticks: 0 };
+    let mut worker = Worker {
+        catalog,
+        shared,
+        unsealed: None,
+        seal_wait_ticks: 0,
+        retire_wait_ticks: 0,
+        check: Check::default(),
+    };
     // A crash may have come between the last commit and the trim.
     worker.trim();
     loop {
@@ -66,6 +74,7 @@ struct Worker<'a> {
     /// Apart from each other: on a full disk no block can be made before one is retired.
     seal_wait_ticks: u32,
     retire_wait_ticks: u32,
+    check: Check,
 }
 
 impl Worker<'_> {
@@ -78,6 +87,7 @@ impl Worker<'_> {
             let _ = self.seal();
         }
         self.retire();
+        self.check.step(self.shared, TICK);
     }
 
     fn is_seal_due(&self) -> bool {
@@ -245,11 +255,5 @@ impl Worker<'_> {
 }
 
 fn failed(attempt: &str, error: &dyn std::error::Error) -> SealError {
-    let mut cause = format!("cannot {attempt}: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        cause.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    SealError::Failed { cause: cause.into() }
+    SealError::Failed { cause: format!("cannot {attempt}: {}", sentence(error)).into() }
 }

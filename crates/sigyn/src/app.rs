@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::admin::{Admin, Healthy, ReloadRequest};
+use crate::api::admin::{Admin, Health, Healthy, ReloadRequest};
 use crate::api::ask::Asker;
 use crate::api::losses::Known;
 use crate::api::store_admin::StoreAdmin;
@@ -184,7 +184,8 @@ impl App {
             let store = store.clone();
             move || {
                 let stats = store.stats();
-                stats.poisoned.is_none() && stats.refusing.is_none()
+                let takes_spans = stats.poisoned.is_none() && stats.refusing.is_none();
+                Health { takes_spans, damaged_files: stats.damaged_files }
             }
         }));
         let admin = Admin {

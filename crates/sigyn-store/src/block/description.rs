@@ -1,6 +1,11 @@
 //! What a block says of itself: enough for a catalog that has lost it.
 
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::section::{METADATA_KEY, Section, SectionError, Sections};
+use super::{Block, BlockError, DIR, footer};
 use crate::catalog::BlockEntry;
+use crate::disk::Disk;
 
 /// The key in the footer's metadata under which it stands.
 pub(super) const DESCRIPTION_KEY: &str = "sigyn.block";
@@ -18,4 +23,130 @@ pub(super) fn describe(instance: u64, entry: &BlockEntry) -> String {
         text.push_str(&format!(" {earliest} {latest}"));
     }
     text
+}
+
+/// The entry of a block that is described so; but for what its file alone tells.
+fn read(text: &str, instance: u64) -> Option<BlockEntry> {
+    let mut words = text.split(' ');
+    if words.next()?.parse() != Ok(VERSION)
+        || u64::from_str_radix(words.next()?, 16) != Ok(instance)
+    {
+        return None;
+    }
+    let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let (fixed, starts) = numbers.split_first_chunk()?;
+    let [first_seq, last_seq, spans, traces, first_arrival_ms, last_arrival_ms] = *fixed;
+    let starts_ns = match *starts {
+        [] => None,
+        [earliest, latest] => Some((earliest, latest)),
+        _ => return None,
+    };
+    Some(BlockEntry {
+        first_seq,
+        last_seq,
+        spans,
+        traces,
+        first_arrival_ms,
+        last_arrival_ms,
+        starts_ns,
+        ..BlockEntry::default()
+    })
+}
+
+/// What a finished file of `bytes` bytes says of itself, if it is a block of this store. All of it is
+/// read, so that nobody relies on a damaged one.
+pub(crate) fn examine(
+    disk: &Disk,
+    name: &str,
+    bytes: u64,
+    instance: u64,
+) -> Result<Block, BlockError> {
+    let path = format!("{DIR}/{name}");
+    let read_end = |from: u64| -> Result<bytes::Bytes, BlockError> {
+        let len = bytes.checked_sub(from).and_then(|len| usize::try_from(len).ok());
+        Ok(disk.read_at(&path, from, len.ok_or(BlockError::Schema)?)?)
+    };
+    let end = read_end(bytes.checked_sub(8).ok_or(BlockError::Schema)?)?;
+    let footer_bytes = match end.first_chunk::<4>() {
+        Some(len) if end.ends_with(b"PAR1") => u64::from(u32::from_le_bytes(*len)) + 8,
+        _ => return Err(BlockError::Schema),
+    };
+    let tail = read_end(bytes.checked_sub(footer_bytes).ok_or(BlockError::Schema)?)?;
+    let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
+    let index = sections(&metadata)?.index;
+    let description = value(&metadata, DESCRIPTION_KEY).and_then(|text| read(text, instance));
+    let entry = BlockEntry {
+        name: name.to_owned(),
+        bytes,
+        tail_bytes: bytes.saturating_sub(index.offset),
+        tail_crc: crc32c::crc32c(&read_end(index.offset)?),
+        ..description.ok_or(BlockError::Stranger)?
+    };
+    let block = Block::open(disk, &entry)?;
+    let mut part = 0;
+    while block.check(part)?.is_some() {
+        part += 1;
+    }
+    Ok(block)
+}
+
+pub(super) fn sections(metadata: &ParquetMetaData) -> Result<Sections, SectionError> {
+    value(metadata, METADATA_KEY).ok_or(SectionError::Missing)?.parse()
+}
+
+fn value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
+    let pairs = metadata.file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
+    pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref())
+}
+
+impl Block {
+    /// Reads one part of the file and compares checksums; returns how many bytes that were. `None` if
+    /// there are no more parts.
+    pub(crate) fn check(&self, part: usize) -> Result<Option<u64>, BlockError> {
+        let groups = self.index.row_groups.len();
+        if let Some(group) = self.index.row_groups.get(part) {
+            self.group(part)?;
+            return Ok(Some(group.bytes));
+        }
+        match part - groups {
+            0 => {
+                let Section { offset, bytes, .. } = self.tags;
+                let len = usize::try_from(bytes).map_err(|_| BlockError::Entry)?;
+                self.tags.unpack(&self.disk.read_at(&self.path, offset, len)?)?;
+                Ok(Some(bytes))
+            }
+            1 => {
+                Self::read_tail(&self.disk, &self.path, &self.entry)?;
+                Ok(Some(self.entry.tail_bytes))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_reads_back_as_written() {
+        for starts_ns in [None, Some((1, u64::MAX))] {
+            let entry = BlockEntry {
+                first_seq: 1,
+                last_seq: 2,
+                spans: 3,
+                traces: 4,
+                first_arrival_ms: 5,
+                last_arrival_ms: 6,
+                starts_ns,
+                ..BlockEntry::default()
+            };
+            let text = describe(0xab, &entry);
+            assert_eq!(read(&text, 0xab), Some(entry), "{text}");
+            assert_eq!(read(&text, 0xac), None);
+        }
+        for bad in ["", "1", "2 ab 1 2 3 4 5 6", "1 ab 1 2 3 4 5", "1 ab 1 2 3 4 5 6 7", "1 ab x"] {
+            assert_eq!(read(bad, 0xab), None, "{bad}");
+        }
+    }
 }

@@ -15,6 +15,12 @@ fn disk() -> (FaultyDisk, Disk) {
     (faulty, disk)
 }
 
+fn open(disk: &Disk) -> Catalog {
+    let Opened { catalog, damaged, is_torn } = Catalog::open(disk, INSTANCE).unwrap();
+    assert!(damaged.is_empty() && !is_torn, "{damaged:?}");
+    catalog
+}
+
 fn names(disk: &Disk) -> Vec<String> {
     disk.list(DIR).unwrap().into_iter().map(|(name, _)| name).collect()
 }
@@ -27,7 +33,7 @@ fn a_catalog_is_after_every_commit_what_it_was_told() {
     for n in 1..=CHECKPOINT_EVERY * 4 + 3 {
         let change = random_change(&mut random, catalog.state());
         catalog.commit(change).unwrap();
-        let opened = Catalog::open(&disk, INSTANCE).unwrap();
+        let opened = open(&disk);
         assert_eq!(opened.state(), catalog.state(), "commit {n}");
         assert_eq!(opened.next_number(), n + 1);
         if random.u8(0..10) == 0 {
@@ -57,7 +63,7 @@ fn a_crash_at_any_step_leaves_the_old_or_the_new() {
             }
         };
         faulty.restart(&mut random);
-        let opened = Catalog::open(&disk, INSTANCE).unwrap();
+        let opened = open(&disk);
         assert!([&before, &after].contains(&opened.state()), "crash at {crash_at}");
         assert!(names(&disk).iter().all(|name| !name.ends_with(TEMPORARY)));
     }
@@ -72,22 +78,22 @@ fn a_full_disk_changes_nothing_and_when_there_is_room_the_commit_goes_through() 
     faulty.limit(Some(faulty.used() + 10));
     let error = catalog.commit(change.clone()).unwrap_err();
     assert!(matches!(error, CommitError::Unchanged(_)), "{error:?}");
-    assert_eq!(Catalog::open(&disk, INSTANCE).unwrap().state(), &State::default());
+    assert_eq!(open(&disk).state(), &State::default());
     faulty.limit(None);
     catalog.commit(change).unwrap();
-    assert_eq!(Catalog::open(&disk, INSTANCE).unwrap().state(), catalog.state());
+    assert_eq!(open(&disk).state(), catalog.state());
 }
 
 #[test]
 fn two_writers_do_not_both_win() {
     let (_, disk) = disk();
     let mut first = Catalog::create(&disk, INSTANCE).unwrap();
-    let mut second = Catalog::open(&disk, INSTANCE).unwrap();
+    let mut second = open(&disk);
     let change = |seq| Change { sealed_through: seq, ..Change::default() };
     first.commit(change(1)).unwrap();
     let error = second.commit(change(2)).unwrap_err();
     assert!(matches!(error, CommitError::Taken) && error.is_final());
-    assert_eq!(Catalog::open(&disk, INSTANCE).unwrap().state().sealed_through, 1);
+    assert_eq!(open(&disk).state().sealed_through, 1);
 }
 
 #[test]
@@ -97,7 +103,7 @@ fn a_writer_that_finds_its_own_commit_has_won() {
     // As over a network whose answer is lost: done, and asked again.
     faulty.link_twice();
     catalog.commit(Change { sealed_through: 1, ..Change::default() }).unwrap();
-    assert_eq!(Catalog::open(&disk, INSTANCE).unwrap().state().sealed_through, 1);
+    assert_eq!(open(&disk).state().sealed_through, 1);
 }
 
 #[test]
@@ -117,4 +123,57 @@ fn a_catalog_of_another_store_is_refused() {
     Catalog::create(&disk, INSTANCE).unwrap();
     let error = Catalog::open(&disk, INSTANCE + 1).unwrap_err().to_string();
     assert_eq!(error, "it belongs to another store");
+}
+
+#[test]
+fn what_is_damaged_is_told_and_nothing_else_is_lost() {
+    let mut random = fastrand::Rng::with_seed(6);
+    let (faulty, disk) = disk();
+    let mut catalog = Catalog::create(&disk, INSTANCE).unwrap();
+    let mut states = vec![catalog.state().clone()];
+    for _ in 0..CHECKPOINT_EVERY * 2 + 5 {
+        let change = random_change(&mut random, catalog.state());
+        catalog.commit(change).unwrap();
+        states.push(catalog.state().clone());
+    }
+    let newest = states.last().unwrap();
+    for name in names(&disk) {
+        let path = format!("{DIR}/{name}");
+        let (kind, number) = file::number_of(&name).unwrap();
+        let good = faulty.read(&path).unwrap();
+        faulty.corrupt(&path, |bytes| bytes[random.usize(..good.len())] ^= 1);
+        let opened = Catalog::open(&disk, INSTANCE).unwrap();
+        let is_told = opened.damaged.iter().any(|(damaged, _)| *damaged == path);
+        // Of commits nothing else knows; a checkpoint only sums them up.
+        let is_torn = kind == Kind::Commit && number > CHECKPOINT_EVERY * 2;
+        assert_eq!(opened.is_torn, is_torn, "{path}");
+        let is_newest = kind == Kind::Checkpoint && number == CHECKPOINT_EVERY * 2;
+        assert_eq!(is_told, is_torn || is_newest, "{path}");
+        if !opened.is_torn {
+            assert_eq!(opened.catalog.state(), newest, "{path}");
+        } else if number + 1 == states.len() as u64 {
+            assert_eq!(opened.catalog.state(), &states[states.len() - 2], "{path}");
+        }
+        assert_eq!(opened.catalog.next_number(), states.len() as u64, "{path}");
+        faulty.corrupt(&path, |bytes| *bytes = good);
+    }
+    open(&disk);
+    // A hole among commits.
+    let path = file::path(Kind::Commit, CHECKPOINT_EVERY * 2 + 2);
+    disk.remove(&path).unwrap();
+    let mut opened = Catalog::open(&disk, INSTANCE).unwrap();
+    assert!(opened.is_torn && opened.damaged.len() == 1, "{:?}", opened.damaged);
+    // Once it is settled nothing is missing any more.
+    opened.catalog.settle().unwrap();
+    opened.catalog.commit(Change { sealed_through: 1_000, ..Change::default() }).unwrap();
+    assert_eq!(open(&disk).state(), opened.catalog.state());
+}
+
+#[test]
+fn without_any_checkpoint_there_is_no_catalog() {
+    let (faulty, disk) = disk();
+    Catalog::create(&disk, INSTANCE).unwrap();
+    faulty.corrupt(&file::path(Kind::Checkpoint, 0), |bytes| bytes.truncate(20));
+    let error = Catalog::open(&disk, INSTANCE).unwrap_err();
+    assert!(matches!(error, CatalogError::NoCheckpoint), "{error}");
 }

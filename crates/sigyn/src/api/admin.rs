@@ -29,7 +29,17 @@ pub(crate) struct Admin {
 
 /// A question to the store, asked anew for each request.
 #[derive(Clone)]
-pub(crate) struct Healthy(pub(crate) Arc<dyn Fn() -> bool + Send + Sync>);
+pub(crate) struct Healthy(pub(crate) Arc<dyn Fn() -> Health + Send + Sync>);
+
+/// How the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// Whether spans can be stored.
+    pub(crate) takes_spans: bool,
+    /// How many files cannot be served. That makes nobody less ready: what is damaged here is nowhere
+    /// else, and all the rest is here.
+    pub(crate) damaged_files: u64,
+}
 
 impl std::fmt::Debug for Healthy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,8 +58,15 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 async fn ready(State(admin): State<Admin>) -> Response {
     let stopping = admin.shutdown.is_cancelled();
-    if (admin.healthy.0)() && !stopping {
-        return text(StatusCode::OK, "Sigyn is Ready.\n");
+    let Health { takes_spans, damaged_files } = (admin.healthy.0)();
+    if takes_spans && !stopping {
+        let mut message = "Sigyn is Ready.\n".to_owned();
+        if damaged_files > 0 {
+            message.push_str(&format!(
+                "Warning: {damaged_files} damaged in the store, see /api/v1/status/store.\n"
+            ));
+        }
+        return text(StatusCode::OK, message);
     }
     let header = HeaderName::from_static("x-prometheus-stopping");
     let value = HeaderValue::from_static(if stopping { "true" } else { "false" });

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
-use sigyn_store::Store;
+use sigyn_store::{Damage, Store};
 
 use crate::reply::success;
 
@@ -32,10 +32,19 @@ struct StoreStatus {
     blocks: u64,
     block_bytes: u64,
     wal_bytes: u64,
+    /// The first hundred files that turned out to be damaged.
+    damaged: Vec<DamagedFile>,
+}
+
+#[derive(Serialize)]
+struct DamagedFile {
+    file: String,
+    cause: String,
 }
 
 async fn store_status(State(store): State<Store>) -> Response {
     let stats = store.stats();
+    let damaged = stats.damages.into_iter();
     success(&StoreStatus {
         spans: stats.head_spans + stats.block_spans,
         head_spans: stats.head_spans,
@@ -43,5 +52,6 @@ async fn store_status(State(store): State<Store>) -> Response {
         blocks: stats.blocks,
         block_bytes: stats.block_bytes,
         wal_bytes: stats.wal_bytes,
+        damaged: damaged.map(|Damage { file, cause }| DamagedFile { file, cause }).collect(),
     })
 }

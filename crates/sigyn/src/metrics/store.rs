@@ -24,6 +24,11 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             number(stats.unreadable_blocks),
         ),
         gauge(
+            "sigyn_store_damaged_files",
+            "Files of the store that turned out to be damaged since the start; /api/v1/status/store names them",
+            number(stats.damaged_files),
+        ),
+        gauge(
             "sigyn_store_poisoned",
             "1 if no more spans are taken because a write or sync failed",
             f64::from(u8::from(stats.poisoned.is_some())),

@@ -23,6 +23,31 @@ fn starts_empty_without_a_file_and_stops_on_sigterm_at_once() {
 }
 
 #[test]
+fn damage_is_told_wherever_one_looks_and_the_rest_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    assert_eq!(tracer.get("/-/ready").text(), "Sigyn is Ready.\n");
+    for id in ["a", "b"] {
+        let body = format!(r#"[{{"traceId":"{id}","id":"1"}}]"#);
+        assert_eq!(tracer.post_spans(body.as_bytes()).status, 202);
+    }
+    tracer.stop();
+    let log = folder.path().join("data/wal/00000000000000000001.wal");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[85] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let tracer = Tracer::start(folder.path());
+    let ready = tracer.get("/-/ready");
+    let told = "Sigyn is Ready.\nWarning: 1 damaged in the store, see /api/v1/status/store.\n";
+    assert_eq!((ready.status, ready.text().as_str()), (200, told));
+    let damaged = tracer.json("/api/v1/status/store")["data"]["damaged"].clone();
+    assert_eq!(damaged[0]["file"], "wal/00000000000000000001.wal");
+    assert_eq!(tracer.metric("sigyn_store_damaged_files", ""), Some(1.0));
+    assert_eq!(tracer.get("/api/v2/trace/a").status, 404);
+    assert_eq!(tracer.get("/api/v2/trace/b").status, 200);
+}
+
+#[test]
 fn a_second_tracer_on_the_same_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _tracer = Tracer::start(folder.path());

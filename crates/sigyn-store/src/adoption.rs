@@ -1,0 +1,145 @@
+//! Blocks that the catalog does not name: what a crash left, and what a damaged catalog has forgotten.
+
+use crate::block::Block;
+use crate::block::{self, description};
+use crate::catalog::{self, BlockEntry, Catalog, Change};
+use crate::damage::sentence;
+use crate::disk::{Disk, TEMPORARY};
+use crate::error::OpenError;
+use crate::progress::Progress;
+use crate::recovery::{io_error, quarantine};
+use crate::shared::Counters;
+use crate::wal::frame::{self, Header};
+use crate::wal::{reader, record};
+
+/// Whoever goes through the blocks that the catalog does not name.
+#[derive(Debug)]
+pub(crate) struct Adoption<'a> {
+    pub(crate) disk: &'a Disk,
+    pub(crate) instance: u64,
+    pub(crate) counters: &'a Counters,
+    pub(crate) catalog: &'a mut Catalog,
+    /// Whether the catalog may have forgotten blocks.
+    pub(crate) is_torn: bool,
+}
+
+impl Adoption<'_> {
+    /// Only what surely is nothing goes for good. What has spans that nobody else has is taken in,
+    /// and what might be something is set aside.
+    pub(crate) fn run(mut self) -> Result<(), OpenError> {
+        let files = self.disk.list(block::DIR);
+        for (name, bytes) in files.map_err(io_error(self.disk, "list", block::DIR))? {
+            if self.catalog.state().blocks.iter().any(|block| block.name == name) {
+                continue;
+            }
+            let path = format!("{}/{name}", block::DIR);
+            let finished = name.strip_suffix(TEMPORARY);
+            let Some(last_seq) = block::last_seq_of(finished.unwrap_or(&name)) else {
+                tracing::warn!(path, "a file among the blocks is none of ours; it stays");
+                continue;
+            };
+            let is_retired = last_seq <= self.catalog.state().sealed_through && !self.is_torn;
+            if finished.is_some() || is_retired {
+                // Never finished, or retired while somebody read it.
+                self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
+                continue;
+            }
+            match description::examine(self.disk, &name, bytes, self.instance) {
+                Ok(block) if self.is_missing(block.entry())? => self.take_in(&path, &block)?,
+                Ok(_) => self.set_aside(&path, "others have what is in it")?,
+                Err(error) => self.set_aside(&path, &sentence(&error))?,
+            }
+        }
+        let (sealed, begins) = (self.catalog.state().sealed_through, self.log_begins()?);
+        if begins != u64::MAX && begins > sealed + 1 {
+            let cause = format!(
+                "frames {} to {} are neither in the log nor in a block; their spans are missing",
+                sealed + 1,
+                begins - 1
+            );
+            self.counters.damages.add(frame::DIR, &cause);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else has what is in a block, or the log alone, and nothing before it.
+    fn is_missing(&self, found: &BlockEntry) -> Result<bool, OpenError> {
+        let state = self.catalog.state();
+        if found.last_seq <= state.sealed_through {
+            let overlaps = |block: &BlockEntry| {
+                block.first_seq <= found.last_seq && found.first_seq <= block.last_seq
+            };
+            return Ok(!state.blocks.iter().any(overlaps));
+        }
+        let is_next = found.first_seq == state.sealed_through + 1;
+        Ok(is_next
+            || (found.first_seq > state.sealed_through && self.log_begins()? >= found.first_seq))
+    }
+
+    fn take_in(&mut self, path: &str, block: &Block) -> Result<(), OpenError> {
+        let entry = block.entry().clone();
+        let progress = self.progress_through(entry.last_seq)?;
+        let change = Change {
+            sealed_through: entry.last_seq,
+            progress: progress.since(&self.catalog.state().progress),
+            add: vec![entry],
+            ..Change::default()
+        };
+        match self.catalog.commit(change) {
+            Ok(()) => tracing::warn!(path, "took in a block that the catalog did not know"),
+            // As on a full disk. Where the log has it all, that will do.
+            Err(error) if !error.is_final() && self.log_begins()? <= block.entry().first_seq => {
+                tracing::warn!(path, error = %sentence(&error), "cannot take in a block yet");
+            }
+            Err(error) => {
+                return Err(io_error(self.disk, "write", catalog::DIR)(error.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, path: &str, cause: &str) -> Result<(), OpenError> {
+        self.counters.quarantined_files.add(1);
+        tracing::warn!(path, cause, "the catalog does not know a block; it goes to the quarantine");
+        quarantine(self.disk, path).map_err(io_error(self.disk, "set aside", path))
+    }
+
+    fn segments(&self) -> Result<Vec<String>, OpenError> {
+        let files = self.disk.list(frame::DIR).map_err(io_error(self.disk, "list", frame::DIR))?;
+        Ok(files.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".wal")).collect())
+    }
+
+    /// The number of the first frame that the log may have.
+    fn log_begins(&self) -> Result<u64, OpenError> {
+        let segments = self.segments()?;
+        let first = segments.first().and_then(|name| name.strip_suffix(".wal")?.parse().ok());
+        Ok(first.unwrap_or(u64::MAX))
+    }
+
+    /// Progress as of this frame, as far as the catalog and the log say it.
+    fn progress_through(&self, last_seq: u64) -> Result<Progress, OpenError> {
+        let state = self.catalog.state();
+        let mut progress = state.progress.clone();
+        for name in self.segments()? {
+            let path = format!("{}/{name}", frame::DIR);
+            let bytes = self.disk.read(&path).map_err(io_error(self.disk, "read", &path))?;
+            let bytes = bytes.unwrap_or_default();
+            let Ok(header) = Header::decode(&bytes) else { continue };
+            if header.instance != self.instance {
+                continue;
+            }
+            reader::read(&bytes, &header, |frame| {
+                if frame.seq > last_seq || frame.seq <= state.sealed_through {
+                    return;
+                }
+                let record = record::decode_batch(frame.payload).ok();
+                if let Some((one, at_ms)) =
+                    record.and_then(|record| Some((record.batch.progress?, record.arrival_ms)))
+                {
+                    progress.put(one, at_ms);
+                }
+            });
+        }
+        Ok(progress)
+    }
+}

@@ -1,0 +1,177 @@
+//! What becomes of a store some of whose files are not what was written.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::clock::Clock;
+use crate::crash_tests::{Model, open, open_with, options, run};
+use crate::disk::Disk;
+use crate::disk::faulty::FaultyDisk;
+use crate::store::Store;
+use crate::testing;
+
+/// A store of so many blocks, each of one batch; closed.
+fn blocks(disk: &FaultyDisk, model: &mut Model, random: &mut Rng, count: usize) {
+    let store = open(disk);
+    for _ in 0..count {
+        append(&store, model, random);
+        store.seal().unwrap();
+    }
+    store.close().unwrap();
+}
+
+/// What a damaged catalog has forgotten of progress, targets send again; so there is none here.
+fn append(store: &Store, model: &mut Model, random: &mut Rng) {
+    let mut batch = model.new_batch(random);
+    batch.progress = None;
+    batch.spans.push(testing::span(random));
+    run(store.append(batch.clone())).unwrap();
+    model.stored.push(batch);
+}
+
+fn files(disk: &FaultyDisk, dir: &str, end: &str) -> Vec<String> {
+    let files = disk.list(dir).unwrap().into_iter().map(|(name, _)| format!("{dir}/{name}"));
+    files.filter(|path| path.ends_with(end)).collect()
+}
+
+fn damages(store: &Store) -> Vec<String> {
+    let stats = store.stats();
+    assert_eq!(stats.damaged_files, stats.damages.len() as u64);
+    stats.damages.into_iter().map(|damage| format!("{}: {}", damage.file, damage.cause)).collect()
+}
+
+#[test]
+fn any_commit_may_be_damaged_and_its_block_is_found_all_the_same() {
+    for n in 0..4 {
+        for is_missing in [false, true] {
+            let mut random = Rng::with_seed(n as u64);
+            let (disk, mut model) = (FaultyDisk::default(), Model::default());
+            blocks(&disk, &mut model, &mut random, 4);
+            let path = files(&disk, "cat", "commit")[n].clone();
+            if is_missing {
+                Disk::Faulty(disk.clone()).remove(&path).unwrap();
+            } else {
+                disk.corrupt(&path, |bytes| *bytes.last_mut().unwrap() ^= 1);
+            }
+            let store = open(&disk);
+            let context = format!("{path}, missing: {is_missing}");
+            model.check(&store, &context);
+            assert_eq!(store.stats().blocks, 4, "{context}");
+            let told = damages(&store);
+            // That the newest one was ever there nobody knows.
+            assert_eq!(told.is_empty(), is_missing && n == 3, "{context}");
+            assert!(told.iter().all(|damage| damage.starts_with(&path)), "{told:?}");
+            assert_eq!(store.stats().quarantined_files, u64::from(!is_missing), "{context}");
+            append(&store, &mut model, &mut random);
+            store.seal().unwrap();
+            drop(store);
+            let store = open(&disk);
+            model.check(&store, &context);
+            assert_eq!((damages(&store), store.stats().blocks), (Vec::new(), 5), "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_nothing() {
+    let mut random = Rng::with_seed(1);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 70);
+    let checkpoints = files(&disk, "cat", "checkpoint");
+    assert_eq!(checkpoints.len(), 2);
+    disk.corrupt(&checkpoints[1], |bytes| bytes.truncate(bytes.len() / 2));
+    let store = open(&disk);
+    model.check(&store, "on the one before it");
+    assert_eq!(damages(&store), [format!("{}: its checksum is wrong", checkpoints[1])]);
+    drop(store);
+    let store = open(&disk);
+    model.check(&store, "opened again");
+    assert!(damages(&store).is_empty());
+}
+
+#[test]
+fn a_block_whose_commit_a_crash_prevented_is_taken_in() {
+    let mut random = Rng::with_seed(2);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let store = open(&disk);
+    let batch = model.new_batch(&mut random);
+    run(store.append(batch.clone())).unwrap();
+    model.stored.push(batch);
+    store.close().unwrap();
+    // As far as the commit, with all that belongs to it.
+    let (log, before) = (files(&disk, "wal", "wal")[0].clone(), files(&disk, "cat", "commit"));
+    let log_bytes = disk.read(&log).unwrap();
+    let store = open(&disk);
+    store.seal().unwrap();
+    store.close().unwrap();
+    for path in files(&disk, "cat", "commit") {
+        if !before.contains(&path) {
+            Disk::Faulty(disk.clone()).remove(&path).unwrap();
+        }
+    }
+    Disk::Faulty(disk.clone()).replace(&log, &log_bytes).unwrap();
+    for _ in 0..2 {
+        let store = open(&disk);
+        // Its progress, too, which is in the log alone.
+        model.check(&store, "taken in");
+        let stats = store.stats();
+        assert_eq!((stats.blocks, stats.head_spans, stats.damaged_files), (1, 0, 0));
+    }
+}
+
+#[test]
+fn a_block_that_the_catalog_and_the_log_have_lost_is_named() {
+    let mut random = Rng::with_seed(3);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 2);
+    let store = open(&disk);
+    append(&store, &mut model, &mut random);
+    drop(store);
+    let faulty = Disk::Faulty(disk.clone());
+    faulty.remove(&files(&disk, "cat", "commit")[1]).unwrap();
+    faulty.remove(&files(&disk, "blocks", "parquet")[1]).unwrap();
+    model.stored.remove(1);
+    let store = open(&disk);
+    model.check(&store, "without the second");
+    let expected = "wal: frames 2 to 2 are neither in the log nor in a block";
+    let told = damages(&store);
+    assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
+}
+
+#[test]
+fn a_missing_block_is_named_at_open_and_later() {
+    let mut random = Rng::with_seed(4);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 3);
+    let paths = files(&disk, "blocks", "parquet");
+    let faulty = Disk::Faulty(disk.clone());
+    faulty.remove(&paths[0]).unwrap();
+    model.stored.remove(0);
+    let store = open(&disk);
+    model.check(&store, "without the first");
+    assert!(damages(&store)[0].starts_with(&paths[0]), "{:?}", damages(&store));
+    faulty.remove(&paths[1]).unwrap();
+    model.stored.remove(0);
+    model.check(&store, "without the second");
+    assert!(damages(&store)[1].starts_with(&paths[1]), "{:?}", damages(&store));
+    assert_eq!((store.stats().unreadable_blocks, store.stats().blocks), (2, 1));
+}
+
+#[test]
+fn a_flipped_byte_is_found_though_nobody_asks_for_it() {
+    let mut random = Rng::with_seed(5);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 2);
+    let path = files(&disk, "blocks", "parquet")[1].clone();
+    disk.corrupt(&path, |bytes| bytes[40] ^= 1);
+    let store = open_with(&disk, options(), Clock::System).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.stats().damaged_files == 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    assert!(damages(&store)[0].starts_with(&path), "{:?}", damages(&store));
+    model.stored.pop();
+    model.check(&store, "without the damaged one");
+}
