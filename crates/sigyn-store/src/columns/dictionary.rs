@@ -8,8 +8,9 @@ use super::interner::{Interner, room};
 use super::spellings::Spellings;
 
 /// A key with more values than this is one whose values hardly come again. They are kept, but not
-/// looked for: that would cost a place in a table for each.
-const VALUES_MAX: u16 = 4_096;
+/// looked for: that would cost a place in a table for each, and tables that no longer fit into a
+/// processor's own memory cost more than all else.
+const VALUES_MAX: u16 = 1_024;
 /// Keys and tags each take no more than this before new ones count as unique.
 const KEYS_BYTES_MAX: usize = 4 << 20;
 const TAGS_BYTES_MAX: usize = 32 << 20;

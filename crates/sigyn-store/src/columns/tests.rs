@@ -277,7 +277,7 @@ fn values_that_do_not_come_again_cost_their_bytes() {
     assert!(each < 200, "{each}");
     // Those that came first are still known.
     let tags = columns.mark().dictionary.tags();
-    push(&mut columns, 0, 4_000);
+    push(&mut columns, 0, 1_000);
     assert_eq!(columns.mark().dictionary.tags(), tags);
 }
 
