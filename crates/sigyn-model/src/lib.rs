@@ -9,6 +9,7 @@ mod arbitrary;
 mod batch;
 pub mod codec;
 mod endpoint;
+mod filter;
 mod id;
 mod link;
 mod merge;
@@ -22,9 +23,12 @@ mod value;
 pub use account::{Account, EpochAccount, LossReason, Losses};
 pub use batch::{Labels, SpanBatch, TargetProgress};
 pub use endpoint::Endpoint;
+pub use filter::{Field, Filter, FilterError, Need, trace_duration};
 pub use id::{IdError, SpanId, TraceId};
 pub use link::{DependencyLink, Linker};
-pub use query::{QueryError, QueryParams, Searched, TagTerm, TraceQuery, trace_start};
+pub use query::{
+    QueryError, QueryParams, Searched, TagTerm, TracePlace, TraceQuery, trace_root, trace_start,
+};
 pub use span::{Annotation, Kind, Link, Resource, Scope, Span, Status, StatusCode};
 pub use time::Timestamp;
 pub use tree::{Row, SpanNode, SpanTree};

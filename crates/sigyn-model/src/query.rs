@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::{Labels, Resource, Scope, Span, StatusCode, Timestamp, TraceId};
+use crate::filter::Filter;
+use crate::{Kind, Labels, Resource, Scope, Span, StatusCode, Timestamp, TraceId};
 
 /// A search as it came over the wire: Zipkin's names and units, nothing checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,16 @@ pub struct TraceQuery {
     start_us: u64,
     end_us: u64,
     limit: usize,
+    filter: Filter,
+    after: Option<TracePlace>,
+}
+
+/// Where a trace stands in a list, newest first: by its start, and by its id among those that start
+/// together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TracePlace {
+    pub start: Reverse<Timestamp>,
+    pub id: TraceId,
 }
 
 /// One term of Zipkin's `annotationQuery`.
@@ -87,6 +98,8 @@ impl TraceQuery {
             start_us: end_ts_ms.saturating_sub(lookback_ms).saturating_mul(1_000),
             end_us: end_ts_ms.saturating_mul(1_000),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            filter: Filter::default(),
+            after: None,
         })
     }
 
@@ -103,6 +116,39 @@ impl TraceQuery {
     #[must_use]
     pub fn with_terms(self, terms: Vec<TagTerm>) -> Self {
         Self { terms, ..self }
+    }
+
+    /// The same query for traces that match this filter, too.
+    #[must_use]
+    pub fn with_filter(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// The same query in another window, both ends included, in microseconds.
+    #[must_use]
+    pub fn with_window_us(self, (start_us, end_us): (u64, u64)) -> Self {
+        Self { start_us, end_us, ..self }
+    }
+
+    /// The same query for what comes behind this place: the next page.
+    #[must_use]
+    pub fn after(self, place: TracePlace) -> Self {
+        Self { after: Some(place), ..self }
+    }
+
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether spans that stand in a trace twice do not keep it from matching: see
+    /// [`Filter::bears_duplicates`].
+    pub fn bears_duplicates(&self) -> bool {
+        self.filter.bears_duplicates()
+    }
+
+    /// Whether a trace in this place is not on an earlier page.
+    pub fn is_ahead(&self, place: TracePlace) -> bool {
+        self.after.is_none_or(|after| place > after)
     }
 
     /// The local service that must take part, if one is asked for.
@@ -135,15 +181,17 @@ impl TraceQuery {
         (self.start_us, self.end_us)
     }
 
-    /// Whether a trace that starts then is in the window.
+    /// Whether a trace that starts then is in the window, and not on an earlier page by its start alone.
     pub fn covers(&self, start: Timestamp) -> bool {
         (self.start_us..=self.end_us).contains(&start.micros())
+            && self.after.is_none_or(|after| start <= after.start.0)
     }
 
     /// Whether this trace, given whole, matches.
     ///
     /// Only spans of the service asked for are considered, and at least one must exist. Each
     /// further condition must hold for *any* of them; different spans may satisfy different ones.
+    /// The filter goes by rules of its own, and considers all spans.
     pub fn matches<S: Searched>(&self, trace: &[S]) -> bool {
         if !trace_start(trace).is_some_and(|start| self.covers(start)) {
             return false;
@@ -164,21 +212,28 @@ impl TraceQuery {
                 let range = min..=self.max_duration_us.unwrap_or(u64::MAX);
                 any(&|span| range.contains(&span.duration_us().unwrap_or(0)))
             })
+            && (self.filter.is_empty() || self.filter.matches(trace))
     }
 
     /// The naive reference: what a store must answer if it holds exactly these traces. Newest
     /// first by their start, then by id, cut at the limit.
     pub fn run(&self, traces: impl IntoIterator<Item = Vec<Span>>) -> Vec<Vec<Span>> {
-        let mut found: Vec<(Reverse<Timestamp>, TraceId, Vec<Span>)> = traces
+        let mut found: Vec<(TracePlace, Vec<Span>)> = traces
             .into_iter()
             .filter(|trace| self.matches(trace))
-            .filter_map(|trace| {
-                Some((Reverse(trace_start(&trace)?), trace.first()?.trace_id, trace))
-            })
+            .filter_map(|trace| Some((TracePlace::of(&trace)?, trace)))
+            .filter(|(place, _)| self.is_ahead(*place))
             .collect();
-        found.sort_by_key(|(start, id, _)| (*start, *id));
+        found.sort_by_key(|(place, _)| *place);
         found.truncate(self.limit);
-        found.into_iter().map(|(_, _, trace)| trace).collect()
+        found.into_iter().map(|(_, trace)| trace).collect()
+    }
+}
+
+impl TracePlace {
+    /// `None` for a trace without any timestamp, which stands in no list.
+    pub fn of(trace: &[Span]) -> Option<Self> {
+        Some(Self { start: Reverse(trace_start(trace)?), id: trace.first()?.trace_id })
     }
 }
 
@@ -214,6 +269,16 @@ pub fn trace_start<S: Searched>(trace: &[S]) -> Option<Timestamp> {
     earliest(true).or_else(|| earliest(false))
 }
 
+/// The span that a trace is named after: its earliest root, else its earliest span. `None` if no span
+/// has a timestamp.
+pub fn trace_root<S: Searched>(trace: &[S]) -> Option<&S> {
+    let key = |span: &S| {
+        (!span.is_root(), span.timestamp(), span.shared(), span.service_name().map(str::to_owned))
+    };
+    let timed = trace.iter().filter(|span| span.timestamp().is_some());
+    timed.min_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.name().cmp(b.name())))
+}
+
 impl Span {
     /// The duration as Zipkin shows it: whole microseconds, at least one. No more than a timestamp
     /// reaches, so that the two can be added.
@@ -235,6 +300,8 @@ pub trait Searched {
     fn timestamp(&self) -> Option<Timestamp>;
     fn duration(&self) -> Option<Duration>;
     fn name(&self) -> &str;
+    fn kind(&self) -> Option<Kind>;
+    fn shared(&self) -> bool;
     /// See [`Span::service_name`].
     fn service_name(&self) -> Option<&str>;
     /// See [`Span::remote_service_name`].
@@ -246,8 +313,13 @@ pub trait Searched {
     fn scope(&self) -> Option<&Scope>;
     fn resource(&self) -> Option<&Resource>;
     fn target(&self) -> Option<&Labels>;
+    /// Whether this holds for the value of any annotation.
+    fn any_annotation(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool;
+
     /// Whether an annotation has exactly this value.
-    fn has_annotation(&self, value: &str) -> bool;
+    fn has_annotation(&self, value: &str) -> bool {
+        self.any_annotation(&mut |other| other == value)
+    }
 
     /// See [`Span::duration_us`].
     fn duration_us(&self) -> Option<u64> {
@@ -299,6 +371,14 @@ impl Searched for Span {
         &self.name
     }
 
+    fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+
+    fn shared(&self) -> bool {
+        self.shared
+    }
+
     fn service_name(&self) -> Option<&str> {
         self.service_name()
     }
@@ -331,8 +411,8 @@ impl Searched for Span {
         self.target.as_deref()
     }
 
-    fn has_annotation(&self, value: &str) -> bool {
-        self.annotations.iter().any(|annotation| annotation.value == value)
+    fn any_annotation(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.annotations.iter().any(|annotation| holds(&annotation.value))
     }
 }
 

@@ -214,7 +214,7 @@ impl Model {
     }
 }
 
-fn naive_assemble(spans: Vec<Span>) -> Vec<Span> {
+pub(crate) fn naive_assemble(spans: Vec<Span>) -> Vec<Span> {
     let mut once: Vec<Span> = Vec::new();
     for span in spans {
         match once.iter_mut().find(|other| other.same_as(&span)) {

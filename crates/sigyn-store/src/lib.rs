@@ -6,6 +6,8 @@
 mod adoption;
 #[cfg(test)]
 mod append_tests;
+#[cfg(test)]
+mod ask_tests;
 mod block;
 mod catalog;
 mod check;

@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 
-use sigyn_model::{DependencyLink, Linker, Span, Timestamp, TraceId, TraceQuery, trace_start};
+use sigyn_model::{DependencyLink, Linker, Span, TraceId, TracePlace, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
 use crate::facts::{Facts, Strictness, TraceKey};
@@ -28,21 +28,14 @@ type Spans = HashMap<TraceKey, Vec<Span>>;
 
 /// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
 struct Found<T> {
-    start: Reverse<Timestamp>,
-    id: TraceId,
+    place: TracePlace,
     kept: T,
     bytes: u64,
 }
 
-impl<T> Found<T> {
-    fn place(&self) -> (Reverse<Timestamp>, TraceId) {
-        (self.start, self.id)
-    }
-}
-
 impl<T> PartialEq for Found<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
+        self.place == other.place
     }
 }
 
@@ -56,7 +49,7 @@ impl<T> PartialOrd for Found<T> {
 
 impl<T> Ord for Found<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
+        self.place.cmp(&other.place)
     }
 }
 
@@ -107,23 +100,21 @@ impl Parts {
             stop.check()?;
             // Strictly later: of two that start together the ids decide, and both must be here.
             if found.len() == query.limit()
-                && found.peek().is_some_and(|worst| worst.start.0 > newest.start_max)
+                && found.peek().is_some_and(|worst| worst.place.start.0 > newest.start_max)
             {
                 break;
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
             self.each_match(query, now, strictness, bounds, &mut |trace| {
-                let (Some(start), Some(first)) = (trace_start(&trace), trace.first()) else {
-                    return Ok(());
-                };
-                let (start, id) = (Reverse(start), first.trace_id);
+                let place = TracePlace::of(&trace).filter(|place| query.is_ahead(*place));
+                let Some(place) = place else { return Ok(()) };
                 let is_full = found.len() == query.limit();
-                if is_full && found.peek().is_none_or(|worst| worst.place() <= (start, id)) {
+                if is_full && found.peek().is_none_or(|worst| worst.place <= place) {
                     return Ok(());
                 }
                 let (kept, size) = keep(trace);
-                found.push(Found { start, id, kept, bytes: size });
+                found.push(Found { place, kept, bytes: size });
                 bytes = bytes.saturating_add(size);
                 if is_full {
                     bytes -= found.pop().map_or(0, |worst| worst.bytes);
@@ -245,6 +236,9 @@ impl Parts {
 
     /// Whether a trace that is in one head alone fails to match: then it need not be copied.
     fn surely_differs(&self, group: TraceKey, query: &TraceQuery, strictness: Strictness) -> bool {
+        if !query.bears_duplicates() {
+            return false;
+        }
         if self.blocks.iter().any(|block| !block.index().group(group, strictness).is_empty()) {
             return false;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sigyn_model::{Resource, Searched, Span, Timestamp, TraceQuery};
+use sigyn_model::{Need, Resource, Searched, Span, Timestamp, TraceQuery};
 
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
@@ -23,6 +23,9 @@ pub(crate) struct Wanted {
     pub(crate) words: Vec<Word>,
     pub(crate) min_duration_us: Option<u64>,
 }
+
+/// There is a bit for each, and one for the duration.
+const WORDS_MAX: usize = 31;
 
 /// Which conditions are met, a bit each: the words in their order, then the duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,9 +63,28 @@ impl Wanted {
             word(query.remote_service_name(), Word::RemoteService),
             error,
         ];
-        Self {
+        let mut wanted = Self {
             words: words.into_iter().flatten().collect(),
             min_duration_us: query.min_duration_us(),
+        };
+        query.filter().each_need(&mut |need| wanted.add(need));
+        wanted
+    }
+
+    /// Adds what a filter needs, as far as there is room.
+    fn add(&mut self, need: Need<'_>) {
+        let word = match need {
+            Need::Service(name) => Word::Service(name.to_owned()),
+            Need::Name(name) => Word::SpanName(name.to_owned()),
+            Need::Remote(name) => Word::RemoteService(name.to_owned()),
+            Need::Error => Word::Error,
+            Need::DurationUs(us) => {
+                self.min_duration_us = self.min_duration_us.max(Some(us));
+                return;
+            }
+        };
+        if self.words.len() < WORDS_MAX && !self.words.contains(&word) {
+            self.words.push(word);
         }
     }
 

@@ -142,7 +142,7 @@ pub(crate) struct QueryFlags {
     )]
     pub(crate) server: String,
     /// What is printed
-    #[arg(long, short, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    #[arg(long, short, global = true, visible_alias = "format", value_enum, default_value_t = OutputFormat::Table)]
     pub(crate) output: OutputFormat,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
@@ -167,7 +167,7 @@ pub(crate) enum ColorChoice {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum QueryCommand {
     /// Find traces, newest first
-    Traces(TracesFlags),
+    Traces(Box<TracesFlags>),
     /// Show one trace as a tree
     Trace {
         /// Trace id: 1 to 32 lower-case hexadecimal digits
@@ -203,6 +203,9 @@ pub(crate) struct TracesFlags {
     /// Zipkin's annotationQuery, such as 'error and http.method=GET'
     #[arg(long, short = 'q', value_name = "TERMS")]
     pub(crate) query: Option<String>,
+    /// A filter, such as '{ service = shop and http.status_code >= 500 and duration > 100ms }'
+    #[arg(long = "where", short = 'w', value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
     /// Shortest duration of a span, such as 250ms
     #[arg(long, value_name = "DURATION")]
     pub(crate) min_duration: Option<String>,
@@ -218,6 +221,9 @@ pub(crate) struct TracesFlags {
     /// How many traces at most
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
     pub(crate) limit: u32,
+    /// The next page, as the last one names it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cursor: Option<String>,
 }
 
 const FROM_ZIPKIN: &str = "From a Zipkin";

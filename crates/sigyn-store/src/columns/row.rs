@@ -272,6 +272,19 @@ impl Searched for Row<'_> {
         self.target().map(Arc::as_ref)
     }
 
+    fn kind(&self) -> Option<Kind> {
+        self.kind()
+    }
+
+    fn shared(&self) -> bool {
+        self.shared()
+    }
+
+    fn any_annotation(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool {
+        let texts = &self.columns.texts;
+        self.annotations().iter().any(|annotation| holds(texts.text(annotation.value)))
+    }
+
     fn has_annotation(&self, value: &str) -> bool {
         let texts = &self.columns.texts;
         self.annotations().iter().any(|annotation| texts.get(annotation.value) == value.as_bytes())

@@ -298,6 +298,19 @@ impl Searched for Row<'_> {
         self.target().map(Arc::as_ref)
     }
 
+    fn kind(&self) -> Option<Kind> {
+        self.kind()
+    }
+
+    fn shared(&self) -> bool {
+        self.has(fact::SHARED)
+    }
+
+    fn any_annotation(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool {
+        let annotations = &self.head.rares.annotations;
+        self.annotation_list().range().any(|at| holds(self.text(annotations.get(at).value)))
+    }
+
     fn has_annotation(&self, value: &str) -> bool {
         let Head { texts, slabs, rares, .. } = self.head;
         let is_it = |at: u32| texts.get(slabs, rares.annotations.get(at).value) == value.as_bytes();

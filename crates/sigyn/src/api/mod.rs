@@ -3,6 +3,8 @@
 pub(crate) mod admin;
 mod answer;
 pub(crate) mod ask;
+mod asked;
+mod cursor;
 pub(crate) mod health;
 pub(crate) mod jaeger;
 pub(crate) mod losses;

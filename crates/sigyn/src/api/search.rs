@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Serialize;
-use sigyn_model::{Span, SpanId, TraceQuery, trace_start};
+use sigyn_model::{Span, SpanId, TracePlace, TraceQuery, trace_root, trace_start};
 
 use super::Params;
 use super::ask::Asker;
+use super::asked::{self, Refused};
+use super::cursor::{Cursor, NoCursor};
 use super::zipkin::trace_query;
 use crate::environment::Environment;
 use crate::reply::{ApiError, failure, success};
@@ -40,6 +42,9 @@ struct Found {
     traces: Vec<Summary>,
     /// More traces match than were asked for.
     limited: bool,
+    /// Asks for the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
     took_ms: f64,
 }
 
@@ -88,31 +93,39 @@ async fn turned_off() -> Response {
 async fn search(State(search): State<Search>, params: Params) -> Response {
     match find(&search, &params).await {
         Ok(found) => success(&found),
-        Err(error) => failure(&error),
+        Err(error) => error.into_response(),
     }
 }
 
-async fn find(search: &Search, params: &Params) -> Result<Found, ApiError> {
-    let query = trace_query(params, LIMIT, search.lookback)?;
+async fn find(search: &Search, params: &Params) -> Result<Found, Refused> {
+    let mut query = trace_query(params, LIMIT, search.lookback)?;
     if query.limit() > LIMIT_MAX {
-        return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")));
+        return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")).into());
+    }
+    query = query.with_filter(asked::filter(params, "q")?);
+    if let Some(text) = params.first("cursor").filter(|text| !text.is_empty()) {
+        let bad = || ApiError::bad("this cursor was not made by a search");
+        let Cursor { window_us, place } = text.parse().map_err(|NoCursor| bad())?;
+        query = query.with_window_us(window_us).after(place);
     }
     let started = Instant::now();
-    let limit = query.limit();
+    let (limit, window_us) = (query.limit(), query.window_us());
     // One more than asked for tells whether there are more.
     let one_more: TraceQuery = query.with_limit(limit + 1);
-    let traces = search.asker.ask(move |q| {
-        let lines = q.traces_as(&one_more, |trace| {
-            let line = summary(&trace);
-            let bytes = line.as_ref().map_or(0, Summary::bytes);
+    let found = search.asker.ask(move |q| {
+        q.traces_as(&one_more, |trace| {
+            let line = summary(&trace).zip(TracePlace::of(&trace));
+            let bytes = line.as_ref().map_or(0, |(line, _)| line.bytes());
             (line, bytes)
-        })?;
-        let limited = lines.len() > limit;
-        let lines = lines.into_iter().take(limit).flatten().collect();
-        Ok::<_, sigyn_store::QueryFailed>((lines, limited))
+        })
     });
-    let (traces, limited) = traces.await?;
-    Ok(Found { traces, limited, took_ms: started.elapsed().as_secs_f64() * 1e3 })
+    let found = found.await?;
+    let limited = found.len() > limit;
+    let (traces, places): (Vec<_>, Vec<_>) = found.into_iter().take(limit).flatten().unzip();
+    let last = places.last().filter(|_| limited);
+    let cursor = last.map(|place| Cursor { window_us, place: *place }.to_string());
+    let took_ms = started.elapsed().as_secs_f64() * 1e3;
+    Ok(Found { traces, limited, cursor, took_ms })
 }
 
 fn summary(trace: &[Span]) -> Option<Summary> {
@@ -121,12 +134,7 @@ fn summary(trace: &[Span]) -> Option<Summary> {
     let end = trace.iter().filter_map(Span::end_us).max()?;
     let ids: HashSet<SpanId> = trace.iter().map(|span| span.id).collect();
     let orphan = |span: &&Span| span.parent_id.is_some_and(|parent| !ids.contains(&parent));
-    let root = trace
-        .iter()
-        .filter(|span| span.parent_id.is_none())
-        .chain(trace)
-        .filter(|span| span.timestamp.is_some())
-        .min_by_key(|span| (span.parent_id.is_some(), span.timestamp, span.shared))?;
+    let root = trace_root(trace)?;
     let mut services: BTreeMap<&str, usize> = BTreeMap::new();
     for name in trace.iter().filter_map(Span::service_name) {
         *services.entry(name).or_default() += 1;

@@ -1,6 +1,6 @@
 //! `sigyn query traces`: what a search finds, newest first.
 
-use super::style::Style;
+use super::style::{Style, plain};
 use super::table::{Align, Cell, Table};
 use super::{Server, encode, time};
 use crate::cli::TracesFlags;
@@ -13,7 +13,10 @@ pub(super) async fn run(
 ) -> anyhow::Result<String> {
     let query = query_string(flags)?;
     if json {
-        return Ok(server.text(&format!("/api/v2/traces?{query}")).await? + "\n");
+        // Whole traces in Zipkin's words, or what only Sigyn's own search can be asked.
+        let own = flags.filter.is_some() || flags.cursor.is_some();
+        let path = if own { "/api/v1/search" } else { "/api/v2/traces" };
+        return Ok(server.text(&format!("{path}?{query}")).await? + "\n");
     }
     let answer = server.json(&format!("/api/v1/search?{query}")).await?;
     let found = &answer["data"];
@@ -53,10 +56,11 @@ pub(super) async fn run(
         ]);
     }
     let mut out = table.render(style);
-    if found["limited"] == true {
+    if let Some(cursor) = found["cursor"].as_str() {
         out.push_str(&style.faint(&format!(
-            "More match: these are the newest {}. Ask for more with -n.\n",
-            traces.len()
+            "More match: these are {}. Ask for more with -n, or for the next ones with --cursor {}\n",
+            traces.len(),
+            plain(cursor),
         )));
     }
     Ok(out)
@@ -75,6 +79,8 @@ fn query_string(flags: &TracesFlags) -> anyhow::Result<String> {
         ("spanName", &flags.span_name),
         ("remoteServiceName", &flags.remote_service),
         ("annotationQuery", &flags.query),
+        ("q", &flags.filter),
+        ("cursor", &flags.cursor),
     ] {
         pairs.extend(value.as_ref().map(|value| (name, encode(value))));
     }

@@ -1,0 +1,122 @@
+//! What a filter can ask of a span by name.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::{Kind, Searched, StatusCode};
+
+/// A name that stands for some text of every span.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Field {
+    Service,
+    Name,
+    Remote,
+    Kind,
+    Status,
+    /// Any of the span's annotations.
+    Annotation,
+    /// A tag as Zipkin shows it: see [`crate::Span::zipkin_tag`].
+    Tag(String),
+    /// What the process said of itself.
+    Resource(String),
+    /// A label of the target that the span was scraped from.
+    Label(String),
+}
+
+impl Field {
+    /// A name as it is written without quotes: a known one, `resource.` or `target.` and a key, or a
+    /// tag's key, which a dot in front says for sure.
+    pub fn read(text: &str) -> Self {
+        let after = |prefix: &str| {
+            text.strip_prefix(prefix).filter(|key| !key.is_empty()).map(str::to_owned)
+        };
+        match text {
+            "service" => Self::Service,
+            "name" => Self::Name,
+            "remote" => Self::Remote,
+            "kind" => Self::Kind,
+            "status" => Self::Status,
+            "annotation" => Self::Annotation,
+            _ => (after("resource.").map(Self::Resource))
+                .or_else(|| after("target.").map(Self::Label))
+                .or_else(|| after(".").map(Self::Tag))
+                .unwrap_or_else(|| Self::Tag(text.to_owned())),
+        }
+    }
+
+    /// The text, if the span has one. A span may have many annotations: this is none of them.
+    pub fn of<'a>(&self, span: &'a impl Searched) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Service => span.service_name().map(Cow::Borrowed),
+            Self::Name => Some(span.name()).filter(|name| !name.is_empty()).map(Cow::Borrowed),
+            Self::Remote => span.remote_service_name().map(Cow::Borrowed),
+            Self::Kind => span.kind().map(|kind| Cow::Borrowed(kind_word(kind))),
+            Self::Status => Some(Cow::Borrowed(status_word(span))),
+            Self::Annotation => None,
+            Self::Tag(key) => span.zipkin_tag(key),
+            Self::Resource(key) => {
+                let tags = &span.resource()?.tags;
+                tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.text())
+            }
+            Self::Label(name) => {
+                let labels = span.target()?;
+                labels.iter().find(|(n, _)| n == name).map(|(_, v)| Cow::Borrowed(v.as_str()))
+            }
+        }
+    }
+
+    /// The words that it can be, where they are few.
+    pub(super) fn words(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Kind => Some(&["client", "server", "producer", "consumer"]),
+            Self::Status => Some(&["unset", "ok", "error"]),
+            _ => None,
+        }
+    }
+
+    /// Its texts are names: lower case, and without an order.
+    pub(super) fn is_name(&self) -> bool {
+        match self {
+            Self::Service | Self::Name | Self::Remote | Self::Kind | Self::Status => true,
+            Self::Annotation | Self::Tag(_) | Self::Resource(_) | Self::Label(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    /// As it is written in a filter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("service"),
+            Self::Name => f.write_str("name"),
+            Self::Remote => f.write_str("remote"),
+            Self::Kind => f.write_str("kind"),
+            Self::Status => f.write_str("status"),
+            Self::Annotation => f.write_str("annotation"),
+            Self::Tag(key) if Self::read(key) == *self && super::lex::is_word(key) => {
+                f.write_str(key)
+            }
+            Self::Tag(key) => super::lex::write_quoted(f, key),
+            Self::Resource(key) => write!(f, "resource.{key}"),
+            Self::Label(key) => write!(f, "target.{key}"),
+        }
+    }
+}
+
+pub(crate) fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Client => "client",
+        Kind::Server => "server",
+        Kind::Producer => "producer",
+        Kind::Consumer => "consumer",
+    }
+}
+
+/// A tag `error` is an error, whoever set it.
+pub(crate) fn status_word(span: &impl Searched) -> &'static str {
+    match span.status_code() {
+        _ if span.is_error() => "error",
+        StatusCode::Ok => "ok",
+        StatusCode::Unset | StatusCode::Error => "unset",
+    }
+}
