@@ -1,5 +1,6 @@
 //! How long reading takes, in CPU time of the thread: `cargo xtask bench decode` makes a table of it.
 
+mod log;
 mod work;
 
 use std::hint::black_box;
@@ -19,6 +20,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--once", name] => once(name),
+        ["--log"] => log::measure(&Corpus::new(SPANS)),
         _ => measure(),
     }
 }

@@ -6,11 +6,12 @@ use crate::catalog::{self, BlockEntry, Catalog, Change};
 use crate::damage::sentence;
 use crate::disk::{Disk, TEMPORARY};
 use crate::error::OpenError;
+use crate::head::Replayed;
 use crate::progress::Progress;
 use crate::recovery::{io_error, quarantine};
 use crate::shared::Counters;
 use crate::wal::frame::{self, Header};
-use crate::wal::{reader, record};
+use crate::wal::reader;
 
 /// Whoever goes through the blocks that the catalog does not name.
 #[derive(Debug)]
@@ -132,11 +133,10 @@ impl Adoption<'_> {
                 if frame.seq > last_seq || frame.seq <= state.sealed_through {
                     return;
                 }
-                let record = record::decode_batch(frame.payload).ok();
-                if let Some((one, at_ms)) =
-                    record.and_then(|record| Some((record.batch.progress?, record.arrival_ms)))
+                if let Ok(Replayed { progress: Some(one), arrival_ms }) =
+                    Replayed::of(frame.payload)
                 {
-                    progress.put(one, at_ms);
+                    progress.put(one, arrival_ms);
                 }
             });
         }

@@ -26,13 +26,6 @@ pub(crate) struct Malformed {
     pub(crate) what: &'static str,
 }
 
-/// A record that is too large to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a record of more than {EXPANDED_BYTES_MAX} bytes, or one of {SHARED_BYTES_MAX} in a resource"
-)]
-pub(crate) struct TooLarge;
-
 /// Which optional parts of a span follow; the bits of its first field.
 mod flag {
     pub(super) const PARENT: u64 = 1;
@@ -55,7 +48,6 @@ mod flag {
     pub(super) const TRACE_STATE: u64 = 1 << 18;
     pub(super) const DROPPED: u64 = 1 << 19;
     pub(super) const FLAGS: u64 = 1 << 20;
-    pub(super) const ALL: u64 = (1 << 21) - 1;
 }
 
 /// The first byte of a value.

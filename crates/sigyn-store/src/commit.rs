@@ -3,9 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::encoded::Encoded;
 use crate::error::AppendError;
-use crate::head::HeadWriter;
+use crate::head::{Chapter, HeadWriter};
 use crate::queue::{Group, Queue, Rotated, Waiting};
 use crate::shared::Shared;
 use crate::wal::writer::{WriteError, Writer};
@@ -28,102 +27,123 @@ pub(crate) fn poison_if_panicking(queue: &Queue, thread: &str) {
     }
 }
 
+/// What the thread works with.
+struct Committer<'a> {
+    writer: Writer,
+    head: HeadWriter,
+    chapter: Chapter,
+    is_failing: bool,
+    shared: &'a Shared,
+}
+
 /// Runs until the queue is closed and empty, and leaves the log durable.
-pub(crate) fn run(mut writer: Writer, mut head: HeadWriter, shared: &Shared) {
+pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
     let _ended = Ended(&shared.queue);
-    let mut is_failing = false;
+    let chapter = Chapter::default();
+    let mut committer = Committer { writer, head, chapter, is_failing: false, shared };
     while let Some(group) = shared.queue.take() {
         match group {
-            Group::Append(group) => append(&mut writer, &mut head, group, &mut is_failing, shared),
+            Group::Append(group) => committer.append(group),
             Group::Rotate(done) => {
                 // Nobody may listen any more; then the head waits for the next seal.
-                let _ = done.send(rotate(&mut writer, &mut head, shared));
+                let _ = done.send(committer.rotate());
             }
         }
     }
     if shared.queue.poison_cause().is_none()
-        && let Err(error) = writer.end_segment()
+        && let Err(error) = committer.writer.end_segment()
     {
         poison(shared, "cannot make the log durable", &error);
     }
 }
 
-fn append(
-    writer: &mut Writer,
-    head: &mut HeadWriter,
-    group: Vec<Waiting>,
-    is_failing: &mut bool,
-    shared: &Shared,
-) {
-    let attempt = "cannot write to the log";
-    for waiting in &group {
-        head.stage_spans(&waiting.encoded.batch.spans);
-    }
-    let written = match shared.queue.poison_cause() {
-        Some(cause) => Err(AppendError::Poisoned { cause }),
-        None => {
-            let payloads = group.iter().map(|waiting| waiting.encoded.payload.as_slice());
-            writer.write(payloads, &shared.segments).map_err(|error| match error {
-                WriteError::Unknown(error) => {
-                    AppendError::Poisoned { cause: poison(shared, attempt, &error) }
-                }
-                WriteError::Refused(error) => {
-                    shared.counters.failed_commits.add(1);
-                    // Once, and not for every group until there is room again.
-                    if !std::mem::replace(is_failing, true) {
-                        tracing::error!(%error, attempt, "spans are refused");
-                    }
-                    let cause: Arc<str> = format!("{attempt}: {error}").into();
-                    shared.note_refusal(Some(cause.clone()));
-                    AppendError::Io { cause }
-                }
-            })
+impl Committer<'_> {
+    fn append(&mut self, group: Vec<Waiting>) {
+        let shared = self.shared;
+        if let Err(error) = self.write(&group) {
+            self.head.discard();
+            self.chapter.end();
+            for waiting in group {
+                // Whoever no longer waits need not know.
+                let _ = waiting.done.send(Err(error.clone()));
+            }
+            return;
         }
-    };
-    if let Err(error) = written {
-        head.discard();
-        for waiting in group {
-            // Whoever no longer waits need not know.
-            let _ = waiting.done.send(Err(error.clone()));
+        if std::mem::take(&mut self.is_failing) {
+            shared.note_refusal(None);
+            tracing::info!("spans are stored again");
         }
-        return;
-    }
-    if std::mem::take(is_failing) {
-        shared.note_refusal(None);
-        tracing::info!("spans are stored again");
-    }
-    shared.counters.commits.add(1);
-    let arrivals = || group.iter().map(|waiting| waiting.encoded.arrival_ms);
-    if let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) {
-        head.publish(first, last);
-    }
-    shared.counters.unlisted_names.add(head.take_unlisted_names());
-    shared.counters.unique_tags.add(head.take_unique_tags());
-    shared.note_head_bytes(head.head().bytes());
-    for Waiting { encoded: Encoded { batch, arrival_ms, .. }, done } in group {
-        shared.counters.appended_spans.add(batch.spans.len() as u64);
-        if let Some(one) = batch.progress {
-            shared.view.put_progress(one, arrival_ms);
+        shared.counters.commits.add(1);
+        let arrivals = || group.iter().map(|waiting| waiting.batch.arrival_ms);
+        if let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) {
+            self.head.publish(first, last);
         }
-        let _ = done.send(Ok(()));
+        shared.counters.unlisted_names.add(self.head.take_unlisted_names());
+        shared.counters.unique_tags.add(self.head.take_unique_tags());
+        shared.note_head_bytes(self.head.head().bytes());
+        for Waiting { batch, done } in group {
+            shared.counters.appended_spans.add(batch.columns.len() as u64);
+            if let Some(one) = batch.progress {
+                shared.view.put_progress(one, batch.arrival_ms);
+            }
+            let _ = done.send(Ok(()));
+        }
     }
-}
 
-fn rotate(
-    writer: &mut Writer,
-    head: &mut HeadWriter,
-    shared: &Shared,
-) -> Result<Rotated, Arc<str>> {
-    if let Some(cause) = shared.queue.poison_cause() {
-        return Err(cause);
+    /// Stages the group's spans in the head, and writes them to the log.
+    fn write(&mut self, group: &[Waiting]) -> Result<(), AppendError> {
+        let attempt = "cannot write to the log";
+        let shared = self.shared;
+        if let Some(cause) = shared.queue.poison_cause() {
+            return Err(AppendError::Poisoned { cause });
+        }
+        let mut write = || {
+            if self.writer.begin()? {
+                self.chapter.end();
+            }
+            for Waiting { batch, .. } in group {
+                let rows = self.head.bring(&batch.columns);
+                let (head, chapter) = (&self.head, &mut self.chapter);
+                self.writer.put(|out, seq| {
+                    let progress = batch.progress.as_ref();
+                    chapter.put(out, seq, head, rows, batch.arrival_ms, progress);
+                });
+            }
+            self.writer.write(&shared.segments)
+        };
+        write().map_err(|error| match error {
+            WriteError::Unknown(error) => {
+                AppendError::Poisoned { cause: poison(shared, attempt, &error) }
+            }
+            WriteError::Refused(error) => {
+                shared.counters.failed_commits.add(1);
+                // Once, and not for every group until there is room again.
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!(%error, attempt, "spans are refused");
+                }
+                let cause: Arc<str> = format!("{attempt}: {error}").into();
+                shared.note_refusal(Some(cause.clone()));
+                AppendError::Io { cause }
+            }
+        })
     }
-    writer.end_segment().map_err(|error| poison(shared, "cannot make the log durable", &error))?;
-    // Only this thread changes either, so the three belong together.
-    *head = HeadWriter::new();
-    let head = shared.view.rotate(head.head().clone());
-    let progress = shared.view.remembered_progress();
-    shared.note_head_bytes(0);
-    Ok(Rotated { head, last_seq: writer.last_seq(), progress })
+
+    /// Goes on with a new head and a new segment.
+    fn rotate(&mut self) -> Result<Rotated, Arc<str>> {
+        let shared = self.shared;
+        if let Some(cause) = shared.queue.poison_cause() {
+            return Err(cause);
+        }
+        let ended = self.writer.end_segment();
+        ended.map_err(|error| poison(shared, "cannot make the log durable", &error))?;
+        // Only this thread changes either, so the three belong together.
+        self.head = HeadWriter::new();
+        self.chapter = Chapter::default();
+        let head = shared.view.rotate(self.head.head().clone());
+        let progress = shared.view.remembered_progress();
+        shared.note_head_bytes(0);
+        Ok(Rotated { head, last_seq: self.writer.last_seq(), progress })
+    }
 }
 
 fn poison(shared: &Shared, attempt: &str, error: &io::Error) -> Arc<str> {

@@ -6,10 +6,12 @@
 //! [`HeadView`], and see what was there at that moment. Whatever stands in a column stays as it is.
 
 mod bring;
+mod chapter;
 mod column;
 mod hint;
 mod origins;
 mod rare;
+mod replay;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -22,10 +24,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use sigyn_model::Span;
 
+pub(crate) use chapter::Chapter;
 use column::Column;
 use hint::Sort;
 use origins::Origins;
 use rare::Rares;
+pub(crate) use replay::{Replay, Replayed};
 pub(crate) use row::Row;
 use traces::Traces;
 use words::{Slabs, Words};

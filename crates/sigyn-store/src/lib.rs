@@ -21,13 +21,13 @@ mod damage;
 #[cfg(test)]
 mod damage_tests;
 mod disk;
-mod encoded;
 mod error;
 mod facts;
 #[cfg(test)]
 mod full_tests;
 mod head;
 mod identity;
+mod incoming;
 mod least;
 mod lists;
 mod names;

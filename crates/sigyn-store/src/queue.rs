@@ -6,16 +6,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::encoded::Encoded;
 use crate::error::AppendError;
 use crate::head::Head;
+use crate::incoming::Incoming;
 use crate::progress::Progress;
 
 /// Batches that wait take no more memory than this, except for a single one that is larger: that one
 /// has the queue to itself. Whoever comes then waits for room.
 pub(crate) const QUEUE_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
-/// One write takes no more than this, except for a single batch that is larger.
-const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Batches that are written at once take no more memory than this, except for a single one that is larger.
+const GROUP_BYTES_MAX: u64 = 8 << 20;
 
 /// Batches on their way to the log.
 #[derive(Debug, Default)]
@@ -47,10 +47,10 @@ enum Item {
     Rotate(SyncSender<Result<Rotated, Arc<str>>>),
 }
 
-/// A batch, its bytes, and who waits for it.
+/// A batch, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) encoded: Encoded,
+    pub(crate) batch: Incoming,
     pub(crate) done: oneshot::Sender<Result<(), AppendError>>,
 }
 
@@ -65,13 +65,13 @@ impl Room<'_> {
     /// Puts the batch that the room was made for; the answer comes once it is stored.
     pub(crate) fn put(
         mut self,
-        encoded: Encoded,
+        batch: Incoming,
     ) -> Result<oneshot::Receiver<Result<(), AppendError>>, AppendError> {
         let (done, answer) = oneshot::channel();
         let mut state = self.queue.lock();
         state.is_open()?;
         self.bytes = 0;
-        state.items.push_back(Item::Append(Box::new(Waiting { encoded, done })));
+        state.items.push_back(Item::Append(Box::new(Waiting { batch, done })));
         self.queue.ready.notify_one();
         Ok(answer)
     }
@@ -235,17 +235,16 @@ impl Queue {
         loop {
             match state.items.front() {
                 Some(Item::Append(next))
-                    if group.is_empty()
-                        || group_bytes + next.encoded.payload.len() <= GROUP_BYTES_MAX =>
+                    if group.is_empty() || group_bytes + next.batch.bytes <= GROUP_BYTES_MAX =>
                 {
-                    group_bytes += next.encoded.payload.len();
+                    group_bytes += next.batch.bytes;
                 }
                 Some(Item::Rotate(_)) if group.is_empty() => {}
                 _ => return Some(Group::Append(group)),
             }
             match state.items.pop_front() {
                 Some(Item::Append(waiting)) => {
-                    state.bytes -= waiting.encoded.bytes;
+                    state.bytes -= waiting.batch.bytes;
                     self.tell_changed();
                     group.push(*waiting);
                 }
@@ -261,12 +260,10 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    use sigyn_model::SpanBatch;
-
     use super::*;
 
-    fn encoded(bytes: u64) -> Encoded {
-        Encoded { payload: Vec::new(), batch: SpanBatch::default(), arrival_ms: 0, bytes }
+    fn incoming(bytes: u64) -> Incoming {
+        Incoming { bytes, ..Incoming::default() }
     }
 
     /// As an append that waits does it.
@@ -276,14 +273,14 @@ mod tests {
         loop {
             match queue.room_for_claim(&claim) {
                 Err(AppendError::Overloaded) => claim.changed().await,
-                room => return room?.put(encoded(bytes)).map(drop),
+                room => return room?.put(incoming(bytes)).map(drop),
             }
         }
     }
 
     fn sizes(queue: &Queue) -> Vec<u64> {
         let Some(Group::Append(group)) = queue.take() else { panic!("no batches") };
-        group.iter().map(|waiting| waiting.encoded.bytes).collect()
+        group.iter().map(|waiting| waiting.batch.bytes).collect()
     }
 
     fn taken(queue: &Queue) -> (u64, u64) {
@@ -299,7 +296,7 @@ mod tests {
     fn whoever_waits_goes_first_and_nobody_slips_in() {
         const MAX: u64 = QUEUE_BYTES_MAX;
         let queue = Queue::default();
-        queue.room_for(MAX).unwrap().put(encoded(MAX)).unwrap();
+        queue.room_for(MAX).unwrap().put(incoming(MAX)).unwrap();
         let (mut large, mut small) = (pin!(put(&queue, MAX - 1)), pin!(put(&queue, 2)));
         let mut given_up = Box::pin(put(&queue, 5));
         assert!(poll(large.as_mut()).is_pending());
@@ -321,7 +318,7 @@ mod tests {
     #[test]
     fn whoever_stops_waiting_has_put_nothing_and_holds_nobody_back() {
         let queue = Queue::default();
-        queue.room_for(7).unwrap().put(encoded(7)).unwrap();
+        queue.room_for(7).unwrap().put(incoming(7)).unwrap();
         let mut first = Box::pin(put(&queue, QUEUE_BYTES_MAX));
         assert!(poll(first.as_mut()).is_pending());
         let mut second = pin!(put(&queue, 9));
@@ -339,7 +336,7 @@ mod tests {
         let cause: Arc<str> = "gone".into();
         for expected in [AppendError::Closed, AppendError::Poisoned { cause: cause.clone() }] {
             let queue = Queue::default();
-            queue.room_for(7).unwrap().put(encoded(7)).unwrap();
+            queue.room_for(7).unwrap().put(incoming(7)).unwrap();
             let mut waiting = pin!(put(&queue, QUEUE_BYTES_MAX));
             let mut behind = pin!(put(&queue, 1));
             assert!(poll(waiting.as_mut()).is_pending());

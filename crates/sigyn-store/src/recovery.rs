@@ -10,15 +10,15 @@ use crate::clock::Clock;
 use crate::damage::sentence;
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
-use crate::head::HeadWriter;
+use crate::head::{HeadWriter, Replay as Words};
 use crate::identity::{self, IdentityError};
 use crate::options::Options;
 use crate::progress::Progress;
 use crate::shared::{Counters, Shared};
 use crate::view::View;
 use crate::wal::frame::{self, HEADER_BYTES, Header, HeaderError};
+use crate::wal::reader;
 use crate::wal::writer::{Segment, Segments, Writer};
-use crate::wal::{reader, record};
 
 const LOCK: &str = "LOCK";
 /// How many times a full head the log may hold before it is made a block while it is read, which
@@ -61,6 +61,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         segments: Segments::default(),
         blocks: open_blocks(&disk, catalog.state(), &counters),
         head: HeadWriter::new(),
+        words: Words::default(),
         head_bytes_max: options.head_bytes_max,
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
@@ -201,6 +202,8 @@ struct Replay<'a> {
     segments: Segments,
     blocks: Vec<Arc<Block>>,
     head: HeadWriter,
+    /// What words of the log are called in this head.
+    words: Words,
     head_bytes_max: u64,
     progress: Progress,
     last_seq: u64,
@@ -261,6 +264,7 @@ impl Replay<'_> {
         self.counters.seals.add(1);
         self.blocks.push(Arc::new(opened));
         self.head = HeadWriter::new();
+        self.words = Words::default();
         Ok(())
     }
 
@@ -286,24 +290,25 @@ impl Replay<'_> {
         if header.instance != self.instance {
             return Err(unusable(self.disk, path, "it belongs to another store"));
         }
+        // Words of another segment are none of this one's.
+        self.words = Words::default();
         let mut unreadable = 0;
         let outcome = reader::read(&bytes, &header, |frame| {
             self.last_seq = self.last_seq.max(frame.seq);
             if frame.seq <= self.catalog.state().sealed_through {
                 return;
             }
-            let record = match frame.frame_type {
-                frame::TYPE_BATCH => record::decode_batch(frame.payload).ok(),
+            let replayed = match frame.frame_type {
+                frame::TYPE_BATCH => self.words.read(frame.seq, frame.payload, &mut self.head).ok(),
                 _ => None,
             };
-            let Some(record) = record else {
+            let Some(replayed) = replayed else {
                 unreadable += 1;
                 return;
             };
-            if let Some(progress) = record.batch.progress {
-                self.progress.put(progress, record.arrival_ms);
+            if let Some(progress) = replayed.progress {
+                self.progress.put(progress, replayed.arrival_ms);
             }
-            self.head.insert(&record.batch.spans, record.arrival_ms);
         });
         let damaged_tail = outcome.tail_bytes > 0 && !is_last;
         let damaged = outcome.holes + unreadable + u64::from(damaged_tail);

@@ -14,8 +14,8 @@ use crate::block::QueryFailed;
 use crate::clock::Clock;
 use crate::commit;
 use crate::disk::{Disk, Lock};
-use crate::encoded::Encoded;
 use crate::error::{AppendError, CloseError, OpenError, SealError};
+use crate::incoming::Incoming;
 use crate::options::Options;
 use crate::queries::Queries;
 use crate::recovery::{self, Recovered};
@@ -114,15 +114,15 @@ impl Store {
         patience: Patience,
     ) -> Result<oneshot::Receiver<Result<(), AppendError>>, AppendError> {
         let shared = &self.0.shared;
-        // Where there is no room at all, even the work of encoding waits.
+        // Where there is no room at all, even the work of preparing it waits.
         let mut turn = match shared.room_for(0) {
             Ok(_) if !patience.is_first_come => None,
             Ok(_) | Err(AppendError::Overloaded) => Some(patience.wait(shared.queue.turn()).await?),
             Err(error) => return Err(error),
         };
-        let encoded = Encoded::elsewhere(batch, &shared.clock).await?;
+        let batch = Incoming::elsewhere(batch, &shared.clock).await?;
         let at_once = match turn {
-            None => shared.room_for(encoded.bytes),
+            None => shared.room_for(batch.bytes),
             Some(_) => Err(AppendError::Overloaded),
         };
         let room = match at_once {
@@ -132,7 +132,7 @@ impl Store {
                         Some(turn) => turn,
                         none => none.insert(shared.queue.turn().await),
                     };
-                    let claim = turn.claim(encoded.bytes);
+                    let claim = turn.claim(batch.bytes);
                     loop {
                         match shared.room_for_claim(&claim) {
                             Err(AppendError::Overloaded) => claim.changed().await,
@@ -146,9 +146,9 @@ impl Store {
         };
         // The turn ends after that: who came first is first in the queue.
         match room {
-            Ok(room) => room.put(encoded),
+            Ok(room) => room.put(batch),
             Err(error) => {
-                encoded.discard();
+                batch.discard();
                 Err(error)
             }
         }

@@ -1,34 +1,47 @@
 //! What taking spans in costs without a disk: for measurements.
 
-use sigyn_model::{Span, SpanBatch};
-
-use crate::head::HeadWriter;
-use crate::wal::record;
+use crate::columns::Columns;
+use crate::head::{Chapter, HeadWriter, Replay};
 
 /// Spans as the store takes them in, with nobody waiting and nothing written.
 #[derive(Debug)]
 pub struct TakenIn {
     head: HeadWriter,
+    chapter: Chapter,
+    replay: Replay,
+    frames: u64,
 }
 
 impl Default for TakenIn {
     fn default() -> Self {
-        Self { head: HeadWriter::new() }
+        let (chapter, replay) = (Chapter::default(), Replay::default());
+        Self { head: HeadWriter::new(), chapter, replay, frames: 0 }
     }
 }
 
 impl TakenIn {
-    /// Makes the record that the log would get, and puts the spans into a head. Returns the record's
-    /// length in bytes.
-    pub fn take_in(&mut self, spans: Vec<Span>) -> usize {
-        let batch = SpanBatch { spans, ..SpanBatch::default() };
-        let record = record::encode_batch(&batch, 0).map_or(0, |record| record.len());
-        self.head.insert(&batch.spans, 0);
-        record
+    /// Appends the payload that the log would get, and puts the spans into a head.
+    pub fn take_in(&mut self, batch: &Columns, out: &mut Vec<u8>) {
+        self.frames += 1;
+        let rows = self.head.bring(batch);
+        self.chapter.put(out, self.frames, &self.head, rows, 0, None);
+        self.head.publish(0, 0);
+    }
+
+    /// Puts the spans of such a payload into a head, as when a store is opened: those of one that was
+    /// taken in, in their order. False if it cannot be read.
+    pub fn replay(&mut self, payload: &[u8]) -> bool {
+        self.frames += 1;
+        self.replay.read(self.frames, payload, &mut self.head).is_ok()
     }
 
     /// How many spans were taken in.
     pub fn spans(&self) -> u64 {
         self.head.view().span_count()
+    }
+
+    /// What the head takes in memory.
+    pub fn head_bytes(&self) -> u64 {
+        self.head.head().bytes()
     }
 }

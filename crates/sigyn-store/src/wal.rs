@@ -2,5 +2,4 @@
 
 pub(crate) mod frame;
 pub(crate) mod reader;
-pub(crate) mod record;
 pub(crate) mod writer;

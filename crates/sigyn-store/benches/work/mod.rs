@@ -84,12 +84,17 @@ fn into_owned(format: Format, bodies: &[Vec<u8>]) -> usize {
     bodies.iter().map(|body| decoded(body).expect("good spans").spans.len()).sum()
 }
 
-/// What the server does today: owned spans, their record for the log, and the head.
+/// What the server does today: owned spans, columns, their frame of the log, and the head.
 fn as_today(format: Format, bodies: &[Vec<u8>]) -> usize {
     let mut taken = TakenIn::default();
+    let mut frame = Vec::new();
     for body in bodies {
         let decoded = codec::decode(format, body, Limits::default()).expect("good spans");
-        std::hint::black_box(taken.take_in(decoded.spans));
+        let mut columns = Columns::default();
+        decoded.spans.iter().for_each(|span| _ = columns.push(span));
+        frame.clear();
+        taken.take_in(&columns, &mut frame);
+        std::hint::black_box(&frame);
     }
     usize::try_from(taken.spans()).expect("few enough")
 }

@@ -1,12 +1,11 @@
 //! Bytes to spans. Any bytes: what is malformed is an error, and costs no more than its length.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sigyn_model::pull::Cursor;
 use sigyn_model::{
-    Account, Annotation, Endpoint, EpochAccount, Kind, Labels, Link, Losses, Resource, Scope, Span,
-    SpanId, Status, StatusCode, Tags, TargetProgress, Timestamp, TraceId, Value,
+    Account, Endpoint, EpochAccount, Labels, Link, Losses, Resource, Scope, Span, SpanId, Status,
+    StatusCode, Tags, TargetProgress, TraceId, Value,
 };
 
 use super::{EXPANDED_BYTES_MAX, Malformed, VALUE_DEPTH_MAX, flag, value_type};
@@ -16,10 +15,6 @@ use super::{EXPANDED_BYTES_MAX, Malformed, VALUE_DEPTH_MAX, flag, value_type};
 pub(crate) struct Decoder<'a> {
     bytes: &'a [u8],
     strings: Vec<&'a str>,
-    labels: Vec<Arc<Labels>>,
-    resources: Vec<Arc<Resource>>,
-    scopes: Vec<Arc<Scope>>,
-    trace_id: Option<TraceId>,
     expanded: u64,
 }
 
@@ -31,15 +26,7 @@ const fn malformed(what: &'static str) -> Malformed {
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            strings: Vec::new(),
-            labels: Vec::new(),
-            resources: Vec::new(),
-            scopes: Vec::new(),
-            trace_id: None,
-            expanded: 0,
-        }
+        Self { bytes, strings: Vec::new(), expanded: 0 }
     }
 
     /// Errors if bytes are left over.
@@ -47,7 +34,7 @@ impl<'a> Decoder<'a> {
         if self.bytes.is_empty() { Ok(()) } else { Err(malformed("bytes after the end")) }
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(len).ok_or(malformed("cut short"))?;
         self.bytes = rest;
         Ok(taken)
@@ -81,6 +68,12 @@ impl<'a> Decoder<'a> {
 
     pub(crate) fn uint_as<T: TryFrom<u64>>(&mut self) -> Result<T> {
         T::try_from(self.uint()?).map_err(|_| malformed("a number out of its range"))
+    }
+
+    /// A number of either sign.
+    pub(crate) fn int(&mut self) -> Result<i64> {
+        let zigzag = self.uint()?;
+        Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
     }
 
     /// How many elements follow. Each has at least one byte, which bounds what is reserved.
@@ -151,64 +144,6 @@ impl<'a> Decoder<'a> {
         Ok(text.to_owned())
     }
 
-    pub(crate) fn span(&mut self) -> Result<Span> {
-        let flags = self.uint()?;
-        if flags & !flag::ALL != 0 {
-            return Err(malformed("an unknown part of a span"));
-        }
-        let has = |bit: u64| flags & bit != 0;
-        let trace_id = match self.trace_id {
-            Some(id) if has(flag::SAME_TRACE) => id,
-            None if has(flag::SAME_TRACE) => return Err(malformed("a span without a trace")),
-            _ => self.trace_id()?,
-        };
-        self.trace_id = Some(trace_id);
-        let mut span = Span::new(trace_id, SpanId::from_raw(self.fixed_u64()?));
-        span.debug = has(flag::DEBUG);
-        span.shared = has(flag::SHARED);
-        span.kind = match flags >> flag::KIND_SHIFT & 7 {
-            0 => None,
-            1 => Some(Kind::Client),
-            2 => Some(Kind::Server),
-            3 => Some(Kind::Producer),
-            4 => Some(Kind::Consumer),
-            _ => return Err(malformed("an unknown kind")),
-        };
-        if has(flag::PARENT) {
-            span.parent_id = Some(SpanId::from_raw(self.fixed_u64()?));
-        }
-        span.name = self.string()?;
-        if has(flag::TIMESTAMP) {
-            span.timestamp = Some(Timestamp::from_nanos(self.fixed_u64()?));
-        }
-        if has(flag::DURATION) {
-            span.duration = Some(self.duration()?);
-        }
-        if has(flag::LOCAL) {
-            span.local_endpoint = Some(self.endpoint()?);
-        }
-        if has(flag::REMOTE) {
-            span.remote_endpoint = Some(self.endpoint()?);
-        }
-        if has(flag::TAGS) {
-            span.tags = self.tags()?;
-        }
-        if has(flag::ANNOTATIONS) {
-            span.annotations = self.list(Self::annotation)?;
-        }
-        if has(flag::TARGET) {
-            span.target = Some(self.target()?);
-        }
-        if has(flag::RESOURCE) {
-            span.resource = Some(self.resource()?);
-        }
-        if has(flag::SCOPE) {
-            span.scope = Some(self.scope()?);
-        }
-        self.rare(flags, &mut span)?;
-        Ok(span)
-    }
-
     /// The mirror of [`Encoder::rare`](super::Encoder::rare).
     pub(crate) fn rare(&mut self, flags: u64, span: &mut Span) -> Result<()> {
         if flags & flag::STATUS != 0 {
@@ -260,15 +195,6 @@ impl<'a> Decoder<'a> {
         Ok(endpoint)
     }
 
-    pub(crate) fn annotation(&mut self) -> Result<Annotation> {
-        Ok(Annotation {
-            timestamp: Timestamp::from_nanos(self.fixed_u64()?),
-            value: self.string()?,
-            tags: self.tags()?,
-            dropped_tags: self.uint_as()?,
-        })
-    }
-
     fn link(&mut self) -> Result<Link> {
         Ok(Link {
             trace_id: self.trace_id()?,
@@ -293,10 +219,7 @@ impl<'a> Decoder<'a> {
             value_type::STR => Value::Str(self.string()?),
             value_type::FALSE => Value::Bool(false),
             value_type::TRUE => Value::Bool(true),
-            value_type::INT => {
-                let zigzag = self.uint()?;
-                Value::Int((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
-            }
+            value_type::INT => Value::Int(self.int()?),
             value_type::DOUBLE => Value::Double(f64::from_bits(self.fixed_u64()?)),
             value_type::BYTES => Value::Bytes(self.bytes()?.to_vec()),
             value_type::LIST => Value::List(self.list(|decoder| decoder.value(depth + 1))?),
@@ -307,40 +230,8 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    fn target(&mut self) -> Result<Arc<Labels>> {
-        match self.uint_as::<usize>()? {
-            0 => {
-                let labels =
-                    Arc::new(self.list(|decoder| Ok((decoder.string()?, decoder.string()?)))?);
-                self.labels.push(labels.clone());
-                Ok(labels)
-            }
-            number => self.labels.get(number - 1).cloned().ok_or(malformed("unknown labels")),
-        }
-    }
-
-    fn resource(&mut self) -> Result<Arc<Resource>> {
-        match self.uint_as::<usize>()? {
-            0 => {
-                let resource = Arc::new(self.resource_content()?);
-                self.resources.push(resource.clone());
-                Ok(resource)
-            }
-            number => {
-                self.resources.get(number - 1).cloned().ok_or(malformed("an unknown resource"))
-            }
-        }
-    }
-
-    fn scope(&mut self) -> Result<Arc<Scope>> {
-        match self.uint_as::<usize>()? {
-            0 => {
-                let scope = Arc::new(self.scope_content()?);
-                self.scopes.push(scope.clone());
-                Ok(scope)
-            }
-            number => self.scopes.get(number - 1).cloned().ok_or(malformed("an unknown scope")),
-        }
+    pub(crate) fn labels(&mut self) -> Result<Labels> {
+        self.list(|decoder| Ok((decoder.string()?, decoder.string()?)))
     }
 
     pub(crate) fn resource_content(&mut self) -> Result<Resource> {

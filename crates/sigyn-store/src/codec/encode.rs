@@ -1,7 +1,6 @@
 //! Spans to bytes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sigyn_model::{
@@ -9,7 +8,7 @@ use sigyn_model::{
     Tags, TargetProgress, TraceId, Value,
 };
 
-use super::{EXPANDED_BYTES_MAX, SHARED_BYTES_MAX, TooLarge, VALUE_DEPTH_MAX, flag, value_type};
+use super::{VALUE_DEPTH_MAX, flag, value_type};
 
 /// Writes one record. What it has written once it writes by number when it comes again.
 #[derive(Debug, Default)]
@@ -18,29 +17,18 @@ pub(crate) struct Encoder<'a> {
     strings: HashMap<&'a str, u64>,
     /// Strings so far, those included that cannot come again.
     string_count: u64,
-    labels: HashMap<&'a Labels, u64>,
-    resources: HashMap<*const Resource, u64>,
-    scopes: HashMap<*const Scope, u64>,
     trace_id: Option<TraceId>,
     expanded: u64,
-    /// Of the largest resource or scope so far.
-    shared_bytes_max: u64,
 }
 
 impl<'a> Encoder<'a> {
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), ..Self::default() }
+    /// About what a record takes in memory once it is read, beside its own bytes.
+    pub(crate) fn expanded(put: impl FnOnce(&mut Self)) -> u64 {
+        let mut encoder = Self::default();
+        put(&mut encoder);
+        encoder.expanded
     }
 
-    pub(crate) fn finish(self) -> Result<Vec<u8>, TooLarge> {
-        let bytes = self.expanded + self.out.len() as u64;
-        if bytes > EXPANDED_BYTES_MAX || self.shared_bytes_max > SHARED_BYTES_MAX {
-            return Err(TooLarge);
-        }
-        Ok(self.out)
-    }
-
-    /// The bytes of a record that is not bounded: none that others send us.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
@@ -104,21 +92,6 @@ impl<'a> Encoder<'a> {
         self.uint(0);
         self.bytes(text.as_bytes());
         self.string_count += 1;
-    }
-
-    pub(crate) fn span(&mut self, span: &'a Span) {
-        let same_trace = self.trace_id == Some(span.trace_id);
-        self.first_part(span, flags_of(span, same_trace));
-        if let Some(labels) = &span.target {
-            self.target(labels);
-        }
-        if let Some(resource) = &span.resource {
-            self.resource(resource);
-        }
-        if let Some(scope) = &span.scope {
-            self.scope(scope);
-        }
-        self.rare(span);
     }
 
     /// What a span says itself, to be compared and never to be read: without its target, and of
@@ -284,16 +257,6 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn target(&mut self, labels: &'a Labels) {
-        if let Some(number) = self.labels.get(labels) {
-            self.uint(*number);
-            return;
-        }
-        self.uint(0);
-        self.labels(labels);
-        self.labels.insert(labels, self.labels.len() as u64 + 1);
-    }
-
     pub(crate) fn labels(&mut self, labels: &'a Labels) {
         self.count(labels.len());
         for (name, value) in labels {
@@ -301,33 +264,6 @@ impl<'a> Encoder<'a> {
             self.string(name);
             self.string(value);
         }
-    }
-
-    fn resource(&mut self, resource: &'a Arc<Resource>) {
-        // By address: equal resources of one process are one value already.
-        if let Some(number) = self.resources.get(&Arc::as_ptr(resource)) {
-            self.uint(*number);
-            return;
-        }
-        self.uint(0);
-        self.one_shared(|encoder| encoder.resource_content(resource));
-        self.resources.insert(Arc::as_ptr(resource), self.resources.len() as u64 + 1);
-    }
-
-    fn scope(&mut self, scope: &'a Arc<Scope>) {
-        if let Some(number) = self.scopes.get(&Arc::as_ptr(scope)) {
-            self.uint(*number);
-            return;
-        }
-        self.uint(0);
-        self.one_shared(|encoder| encoder.scope_content(scope));
-        self.scopes.insert(Arc::as_ptr(scope), self.scopes.len() as u64 + 1);
-    }
-
-    fn one_shared(&mut self, put: impl FnOnce(&mut Self)) {
-        let before = self.expanded;
-        put(self);
-        self.shared_bytes_max = self.shared_bytes_max.max(self.expanded - before);
     }
 
     pub(crate) fn resource_content(&mut self, resource: &'a Resource) {

@@ -185,6 +185,11 @@ impl<'a> Codes<'a> {
         }
     }
 
+    /// Numbers of the resource, the scope and the target of an origin.
+    pub fn origin(self, number: u32) -> [u32; 3] {
+        self.0.origins.numbers_of(number)
+    }
+
     pub fn resource(self, origin: u32) -> Option<&'a Arc<Resource>> {
         self.0.origins.resource_of(origin)
     }

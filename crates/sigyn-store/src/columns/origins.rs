@@ -176,6 +176,11 @@ impl Origins {
         Origin { resource, scope, target }
     }
 
+    pub(super) fn numbers_of(&self, number: u32) -> [u32; 3] {
+        let Origin { resource, scope, target } = self.get(number);
+        [resource, scope, target]
+    }
+
     pub(super) fn resource_of(&self, number: u32) -> Option<&Arc<Resource>> {
         self.resources.get(self.get(number).resource)
     }

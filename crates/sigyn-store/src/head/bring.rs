@@ -1,7 +1,9 @@
 //! A batch's columns into a head: what the batch says once is looked up once, its rows are copied in
 //! numbers.
 
-use sigyn_model::{Span, Value};
+use std::ops::Range;
+
+use sigyn_model::Value;
 
 use super::origins::Origin;
 use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
@@ -21,6 +23,9 @@ pub(super) struct Remap {
     endpoints: Numbers,
     extras: Numbers,
     origins: Numbers,
+    resources: Numbers,
+    scopes: Numbers,
+    targets: Numbers,
     /// Whether each tag's key is `error`.
     has_error_tags: bool,
 }
@@ -54,26 +59,15 @@ impl Numbers {
 }
 
 impl HeadWriter {
-    /// Spans of a batch that arrived then: there at once.
-    pub(crate) fn insert(&mut self, spans: &[Span], arrival_ms: u64) {
-        self.stage_spans(spans);
-        self.publish(arrival_ms, arrival_ms);
-    }
-
-    /// Stages spans of a batch.
-    pub(crate) fn stage_spans(&mut self, spans: &[Span]) {
-        let mut batch = Columns::default();
-        spans.iter().for_each(|span| _ = batch.push(span));
-        self.bring(&batch);
-    }
-
-    /// Stages a batch's rows.
-    pub(crate) fn bring(&mut self, batch: &Columns) {
+    /// Stages a batch's rows; returns their numbers.
+    pub(crate) fn bring(&mut self, batch: &Columns) -> Range<u32> {
         self.remap.clear();
         let codes = batch.codes();
+        let first = self.staged().end;
         for row in codes.rows() {
             self.bring_row(codes, row);
         }
+        first..self.staged().end
     }
 
     fn bring_row(&mut self, codes: Codes<'_>, row: u32) {
@@ -236,32 +230,64 @@ impl HeadWriter {
         if let Some(known) = self.remap.origins.get(number) {
             return known;
         }
-        let mut origin = Origin::default();
-        if let Some(resource) = codes.resource(number) {
-            let bytes = encoded(|encoder| encoder.resource_content(resource));
-            origin.resource = self.resource(&bytes, || resource.clone());
-        }
-        if let Some(scope) = codes.scope(number) {
-            let bytes = encoded(|encoder| encoder.scope_content(scope));
-            origin.scope = self.scope(&bytes, || scope.clone());
-        }
-        if let Some(target) = codes.target(number) {
-            let bytes = encoded(|encoder| encoder.labels(target));
-            origin.target = self.target(&bytes, || target.clone());
-        }
+        let [resource, scope, target] = codes.origin(number);
+        let origin = Origin {
+            resource: self.brought_resource(codes, number, resource),
+            scope: self.brought_scope(codes, number, scope),
+            target: self.brought_target(codes, number, target),
+        };
         let says_error = || codes.resource(number).is_some_and(|resource| has_error(resource));
         let known = self.origin(origin, says_error);
         self.remap.origins.put(number, known)
     }
 }
 
+impl HeadWriter {
+    fn brought_resource(&mut self, codes: Codes<'_>, origin: u32, number: u32) -> u32 {
+        if let Some(known) = self.remap.resources.get(number) {
+            return known;
+        }
+        let known = codes.resource(origin).map_or(0, |resource| {
+            let bytes = encoded(|encoder| encoder.resource_content(resource));
+            self.resource(&bytes, || resource.clone())
+        });
+        self.remap.resources.put(number, known)
+    }
+
+    fn brought_scope(&mut self, codes: Codes<'_>, origin: u32, number: u32) -> u32 {
+        if let Some(known) = self.remap.scopes.get(number) {
+            return known;
+        }
+        let known = codes.scope(origin).map_or(0, |scope| {
+            let bytes = encoded(|encoder| encoder.scope_content(scope));
+            self.scope(&bytes, || scope.clone())
+        });
+        self.remap.scopes.put(number, known)
+    }
+
+    fn brought_target(&mut self, codes: Codes<'_>, origin: u32, number: u32) -> u32 {
+        if let Some(known) = self.remap.targets.get(number) {
+            return known;
+        }
+        let known = codes.target(origin).map_or(0, |target| {
+            let bytes = encoded(|encoder| encoder.labels(target));
+            self.target(&bytes, || target.clone())
+        });
+        self.remap.targets.put(number, known)
+    }
+}
+
 impl Remap {
     fn clear(&mut self) {
-        let Self { names, texts, keys, tags, endpoints, extras, origins, has_error_tags } = self;
-        for numbers in [names, texts, keys, tags, endpoints, extras, origins] {
+        let Self { names, texts, keys, tags, endpoints, extras, .. } = self;
+        let Self { origins, resources, scopes, targets, .. } = self;
+        for numbers in [names, texts, keys, tags, endpoints, extras] {
             numbers.clear();
         }
-        *has_error_tags = false;
+        for numbers in [origins, resources, scopes, targets] {
+            numbers.clear();
+        }
+        self.has_error_tags = false;
     }
 }
 

@@ -4,10 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
-use sigyn_model::{Span, SpanId, Timestamp, TraceId, Value};
+use sigyn_model::{Span, SpanBatch, SpanId, Timestamp, TraceId, Value};
 
 use super::*;
+use crate::columns::Columns;
 use crate::testing;
+
+impl HeadWriter {
+    /// Spans of a batch that arrived then: there at once.
+    pub(crate) fn insert(&mut self, spans: &[Span], arrival_ms: u64) {
+        self.stage_spans(spans);
+        self.publish(arrival_ms, arrival_ms);
+    }
+
+    fn stage_spans(&mut self, spans: &[Span]) -> std::ops::Range<u32> {
+        let mut batch = Columns::default();
+        spans.iter().for_each(|span| _ = batch.push(span));
+        self.bring(&batch)
+    }
+}
 
 fn spans(random: &mut Rng, max: usize) -> Vec<Span> {
     (0..random.usize(0..max)).map(|_| testing::span(random)).collect()
@@ -61,7 +76,7 @@ fn spans_come_out_as_they_went_in_and_what_is_discarded_leaves_nothing_behind() 
         for round in 0..random.u64(1..8) {
             let before = writer.view();
             let groups: Vec<Vec<Span>> = (0..3).map(|_| spans(&mut random, 20)).collect();
-            groups.iter().for_each(|spans| writer.stage_spans(spans));
+            groups.iter().for_each(|spans| _ = writer.stage_spans(spans));
             check(&writer.view(), &expected, seed);
             if random.bool() {
                 writer.discard();
@@ -192,4 +207,131 @@ fn readers_beside_a_writer_see_whole_groups() {
     });
     let all: Vec<Span> = (0..BATCHES).flat_map(batch).collect();
     check(&writer.view(), &all, 0);
+}
+
+/// Batches as frames of the log, with the number of each.
+fn frames(random: &mut Rng, count: u64) -> Vec<(u64, SpanBatch, Vec<u8>)> {
+    let (mut writer, mut chapter) = (HeadWriter::new(), Chapter::default());
+    let mut seq = 10;
+    let mut frames = Vec::new();
+    while frames.len() < usize::try_from(count).unwrap() {
+        let batch = testing::batch(random, 12);
+        let rows = writer.stage_spans(&batch.spans);
+        let mut payload = Vec::new();
+        chapter.put(&mut payload, seq, &writer, rows, seq, batch.progress.as_ref());
+        if random.u8(0..5) == 0 {
+            // It did not get into the log, and the next one gets its number.
+            writer.discard();
+            chapter.end();
+            continue;
+        }
+        if random.bool() {
+            writer.publish(seq, seq);
+        }
+        frames.push((seq, batch, payload));
+        seq += 1;
+        if random.u8(0..10) == 0 {
+            chapter.end();
+        }
+    }
+    frames
+}
+
+fn replayed(batches: &[(u64, SpanBatch, Vec<u8>)]) -> (HeadWriter, Vec<u64>) {
+    let (mut writer, mut replay) = (HeadWriter::new(), Replay::default());
+    let mut unread = Vec::new();
+    for (seq, batch, payload) in batches {
+        match replay.read(*seq, payload, &mut writer) {
+            Ok(read) => {
+                assert_eq!((read.arrival_ms, read.progress), (*seq, batch.progress.clone()));
+            }
+            Err(_) => unread.push(*seq),
+        }
+    }
+    (writer, unread)
+}
+
+fn spans_of(batches: &[(u64, SpanBatch, Vec<u8>)]) -> Vec<Span> {
+    batches.iter().flat_map(|(_, batch, _)| batch.spans.clone()).collect()
+}
+
+#[test]
+fn frames_of_the_log_become_the_same_head_again() {
+    for seed in 0..300 {
+        let mut random = Rng::with_seed(seed);
+        let frames = frames(&mut random, 20);
+        let (writer, unread) = replayed(&frames);
+        assert!(unread.is_empty(), "seed {seed}");
+        check(&writer.view(), &spans_of(&frames), seed);
+        check_facts(&writer.view(), seed);
+        assert_eq!(writer.head().arrivals_ms(), Some((10, 29)));
+    }
+}
+
+#[test]
+fn whichever_frame_is_lost_no_other_is_lost_with_it() {
+    for seed in 0..40 {
+        let mut random = Rng::with_seed(seed);
+        let frames = frames(&mut random, 12);
+        for lost in 0..frames.len() {
+            let mut left = frames.clone();
+            left.remove(lost);
+            let (writer, unread) = replayed(&left);
+            assert!(unread.is_empty(), "seed {seed} lost {lost}: {unread:?}");
+            check(&writer.view(), &spans_of(&left), seed);
+        }
+        // Of two, words may be missing. Then frames are, and not words of others in their place.
+        let mut left = frames.clone();
+        left.remove(random.usize(0..left.len()));
+        left.remove(random.usize(0..left.len()));
+        let (writer, unread) = replayed(&left);
+        left.retain(|(seq, _, _)| !unread.contains(seq));
+        check(&writer.view(), &spans_of(&left), seed);
+    }
+}
+
+#[test]
+fn a_frame_of_garbage_is_refused_and_never_panics() {
+    for seed in 0..2_000 {
+        let mut random = Rng::with_seed(seed);
+        let mut frames = frames(&mut random, 3);
+        let whole = frames.len() - 1;
+        for (_, _, payload) in &mut frames[..whole] {
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(0..payload.len());
+                payload[at] = random.u8(..);
+            }
+            payload.truncate(random.usize(0..=payload.len()));
+        }
+        let (mut writer, mut replay) = (HeadWriter::new(), Replay::default());
+        for (seq, _, payload) in &frames {
+            let before = writer.view().span_count();
+            if replay.read(*seq, payload, &mut writer).is_err() {
+                assert_eq!(writer.view().span_count(), before);
+            }
+            writer.view().rows().map(Span::from).for_each(drop);
+        }
+    }
+    let mut writer = HeadWriter::new();
+    let huge_count = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    assert!(Replay::default().read(1, &huge_count, &mut writer).is_err());
+}
+
+#[test]
+fn what_is_told_twice_is_told_no_more() {
+    let span = |n: u64| {
+        let mut span = tagged(n, "x".repeat(1_000));
+        span.name = "y".repeat(1_000);
+        span
+    };
+    let (mut writer, mut chapter) = (HeadWriter::new(), Chapter::default());
+    let mut put = |seq: u64| {
+        let rows = writer.stage_spans(&[span(seq), span(seq)]);
+        let mut payload = Vec::new();
+        chapter.put(&mut payload, seq, &writer, rows, 0, None);
+        payload.len()
+    };
+    let lengths: Vec<usize> = (1..6).map(&mut put).collect();
+    assert!(lengths[..2].iter().all(|length| (2_000..2_200).contains(length)), "{lengths:?}");
+    assert!(lengths[2..].iter().all(|length| *length < 100), "{lengths:?}");
 }

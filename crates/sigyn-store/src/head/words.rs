@@ -64,6 +64,11 @@ impl OpenSlab {
         if slab_of(spot) == self.number { counted(&self.bytes, spot) } else { slabs.get(spot) }
     }
 
+    /// A word, whether it is published yet or not.
+    pub(super) fn word<'a>(&'a self, slabs: &'a Slabs, words: &Words, number: u32) -> &'a [u8] {
+        if number == 0 { &[] } else { self.get(slabs, words.spots.get(number)) }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "seven bits are what is asked for")]
     fn put(&mut self, bytes: &[u8]) -> Spot {
         let spot = u64::from(self.number) << 32 | self.bytes.len() as u64;
@@ -116,6 +121,12 @@ impl Words {
 
     pub(super) fn text<'a>(&self, slabs: &'a Slabs, number: u32) -> &'a str {
         std::str::from_utf8(self.get(slabs, number)).unwrap_or_default()
+    }
+
+    /// Whether it was kept without being looked for.
+    #[inline]
+    pub(super) fn is_unique(&self, number: u32) -> bool {
+        self.spots.get(number) & UNIQUE != 0
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -265,13 +276,7 @@ impl Interner {
 impl Shelves<'_> {
     /// A word, whether it is published yet or not.
     pub(super) fn get(&self, number: u32) -> &[u8] {
-        if number == 0 { &[] } else { self.open.get(self.slabs, self.words.spots.get(number)) }
-    }
-
-    /// Whether it was kept without being looked for.
-    #[cfg(test)]
-    pub(super) fn is_unique(&self, number: u32) -> bool {
-        self.words.spots.get(number) & UNIQUE != 0
+        self.open.word(self.slabs, self.words, number)
     }
 }
 
@@ -322,7 +327,7 @@ mod tests {
                 assert_eq!(interner.intern(&mut all.shelves(), 0, word.as_bytes()), (n + 2, true));
             }
             let unique = interner.push(&mut all.shelves(), 0, b"once");
-            assert!(all.shelves().is_unique(unique) && !all.shelves().is_unique(1));
+            assert!(all.words.is_unique(unique) && !all.words.is_unique(1));
             assert_eq!(interner.known(&all.shelves(), 0, b"once"), None);
             interner.forget(&all.shelves());
             all.open.forget();

@@ -19,6 +19,7 @@ use super::traces::RowFacts;
 use super::words::{Interner, OpenSlab, Shelves, Words};
 use super::{Head, HeadView};
 use crate::columns::fact;
+use crate::wanted::has_error;
 
 /// Names of spans and services that are kept once; of more, each takes its own place.
 const NAMES_BYTES_MAX: usize = 16 << 20;
@@ -191,7 +192,13 @@ impl HeadWriter {
         if let Some(number) = self.words.tags.known(&shelves, key, value) {
             return number;
         }
+        self.unique_tag(key, value)
+    }
+
+    /// The same for one that hardly comes again.
+    pub(super) fn unique_tag(&mut self, key: u32, value: &[u8]) -> u32 {
         self.unique_tags += 1;
+        let mut shelves = shelves(&self.head.tags, &self.head, &mut self.open);
         self.words.tags.push(&mut shelves, key, value)
     }
 
@@ -241,6 +248,29 @@ impl HeadWriter {
         self.origins_say_error.push(says_error());
         self.ends.origins += 1;
         number
+    }
+
+    /// The same for a resource of this head.
+    pub(super) fn origin_of(&mut self, origin: Origin) -> u32 {
+        let resource = self.resources.get(&self.head.origins.resources, origin.resource);
+        let says_error = resource.is_some_and(|resource| has_error(resource));
+        self.origin(origin, || says_error)
+    }
+
+    pub(super) fn text_is(&self, number: u32, text: &str) -> bool {
+        self.bytes_of(&self.head.texts, number) == text.as_bytes()
+    }
+
+    /// A word, whether it is published yet or not.
+    #[inline]
+    pub(super) fn bytes_of<'a>(&'a self, words: &Words, number: u32) -> &'a [u8] {
+        self.open.word(&self.head.slabs, words, number)
+    }
+
+    /// The trace of a staged row.
+    #[inline]
+    pub(super) fn staged_trace(&self, row: u32) -> TraceId {
+        self.staged[(row - self.published.rows) as usize]
     }
 
     /// A tag of the row that comes next.
@@ -372,7 +402,7 @@ impl HeadWriter {
     }
 
     /// Words and positions, as they are now, are there to stay.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.open.freeze(&self.head.slabs);
         self.words.each(&self.head, |interner, _| interner.publish());
         self.resources.publish(&self.head.origins.resources);
@@ -480,6 +510,14 @@ impl<T> Shared<T> {
             self.value_bytes += 4 * bytes.len();
         }
         number
+    }
+
+    fn get<'a>(&'a self, numbered: &'a Numbered<T>, number: u32) -> Option<&'a Arc<T>> {
+        let first = self.interner.len() as usize - self.pending.len();
+        match (number as usize).checked_sub(first) {
+            Some(at) => self.pending.get(at),
+            None => numbered.get(number),
+        }
     }
 
     fn publish(&mut self, numbered: &Numbered<T>) {

@@ -3,11 +3,11 @@
 /// The directory of segments.
 pub(crate) const DIR: &str = "wal";
 const MAGIC: &[u8; 8] = b"SIGYNWAL";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 pub(crate) const HEADER_BYTES: usize = 64;
 /// Before a frame's payload: `len u32 | crc32c u32 | type u8 | seq u64`, little endian.
 pub(crate) const PREFIX_BYTES: usize = 17;
-/// The one type so far: a batch as `record` has it.
+/// The one type so far: a batch, in words of the segment.
 pub(crate) const TYPE_BATCH: u8 = 1;
 
 /// What a segment says of itself.
@@ -59,17 +59,25 @@ impl Header {
     }
 }
 
-/// Appends a frame to `out`.
-#[expect(clippy::cast_possible_truncation, reason = "no record is longer than EXPANDED_BYTES_MAX")]
-pub(crate) fn put(out: &mut Vec<u8>, header: &Header, seq: u64, payload: &[u8]) {
+/// Appends a frame to `out`, with the payload that `payload` appends.
+#[expect(clippy::cast_possible_truncation, reason = "no batch is larger than what one may weigh")]
+pub(crate) fn put(
+    out: &mut Vec<u8>,
+    header: &Header,
+    seq: u64,
+    payload: impl FnOnce(&mut Vec<u8>),
+) {
+    let at = out.len();
     let mut prefix = [0; PREFIX_BYTES];
+    out.extend_from_slice(&prefix);
+    payload(out);
+    let (_, payload) = out.split_at(at + PREFIX_BYTES);
     prefix[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     prefix[8] = TYPE_BATCH;
     prefix[9..].copy_from_slice(&seq.to_le_bytes());
     let crc = checksum(header, &prefix, payload);
     prefix[4..8].copy_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&prefix);
-    out.extend_from_slice(payload);
+    out[at..at + PREFIX_BYTES].copy_from_slice(&prefix);
 }
 
 /// Over the length, then the type and number, then the payload.

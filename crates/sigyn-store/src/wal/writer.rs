@@ -19,7 +19,9 @@ pub(crate) struct Writer {
     durability: Durability,
     next_seq: u64,
     current: Option<Current>,
+    /// Frames that are written next, and how many they are.
     buffer: Vec<u8>,
+    buffered: u64,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,15 @@ impl Segments {
 
 impl Writer {
     pub(crate) fn new(disk: Disk, instance: u64, durability: Durability, next_seq: u64) -> Self {
-        Self { disk, instance, durability, next_seq, current: None, buffer: Vec::new() }
+        Self {
+            disk,
+            instance,
+            durability,
+            next_seq,
+            current: None,
+            buffer: Vec::new(),
+            buffered: 0,
+        }
     }
 
     /// The number of the last frame written; zero if none ever was.
@@ -81,22 +91,31 @@ impl Writer {
         self.next_seq - 1
     }
 
-    /// Writes one frame per payload, at once, and makes them durable.
-    pub(crate) fn write<'a>(
-        &mut self,
-        payloads: impl Iterator<Item = &'a [u8]>,
-        segments: &Segments,
-    ) -> Result<(), WriteError> {
-        let mut current = match self.current.take() {
-            Some(current) => current,
-            None => self.start_segment()?,
-        };
+    /// Makes sure that there is a segment, for frames that are written together. Says whether it is a new one.
+    pub(crate) fn begin(&mut self) -> Result<bool, WriteError> {
         self.buffer.clear();
-        let mut next_seq = self.next_seq;
-        for payload in payloads {
-            frame::put(&mut self.buffer, &current.header, next_seq, payload);
-            next_seq += 1;
+        self.buffered = 0;
+        if self.current.is_some() {
+            return Ok(false);
         }
+        self.current = Some(self.start_segment()?);
+        Ok(true)
+    }
+
+    /// Adds a frame to what is written next. `payload` gets its number.
+    pub(crate) fn put(&mut self, payload: impl FnOnce(&mut Vec<u8>, u64)) {
+        let Some(current) = &self.current else { return };
+        let seq = self.next_seq + self.buffered;
+        frame::put(&mut self.buffer, &current.header, seq, |out| payload(out, seq));
+        self.buffered += 1;
+    }
+
+    /// Writes the frames that were put since it began, at once, and makes them durable.
+    pub(crate) fn write(&mut self, segments: &Segments) -> Result<(), WriteError> {
+        // Gone until it is known what the file holds.
+        let Some(mut current) = self.current.take() else {
+            return Err(WriteError::Refused(io::Error::other("no segment was begun")));
+        };
         if let Err(error) = current.file.write_all(&self.buffer) {
             // Durably: what was refused must not be there after a crash, and its numbers go to others.
             current.file.roll_back(current.bytes).map_err(WriteError::Unknown)?;
@@ -106,7 +125,7 @@ impl Writer {
         if self.durability == Durability::Fsync {
             current.file.sync().map_err(WriteError::Unknown)?;
         }
-        self.next_seq = next_seq;
+        self.next_seq += self.buffered;
         current.bytes += self.buffer.len() as u64;
         let segment =
             Segment { last_seq: self.last_seq(), bytes: current.bytes, is_damaged: false };

@@ -1,39 +1,44 @@
-//! A batch with the bytes that the log gets: made where it keeps nobody waiting.
+//! A batch on its way to the log, in columns: made where it keeps nobody waiting.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use sigyn_model::{Resource, Span, SpanBatch};
+use sigyn_model::{Resource, Span, SpanBatch, TargetProgress};
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
+use crate::codec::{EXPANDED_BYTES_MAX, Encoder, SHARED_BYTES_MAX};
+use crate::columns::Columns;
 use crate::error::AppendError;
 use crate::size::span_bytes;
-use crate::wal::record;
 
-/// A batch that takes more than about this is encoded on a thread that may block: whoever else runs on
+/// A batch that takes more than about this is prepared on a thread that may block: whoever else runs on
 /// this one is not to wait for that.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
 /// About what a tag, an annotation or a link takes at least, its texts aside.
 const PART_BYTES: usize = 64;
 
-/// A batch with the bytes that the log gets.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) payload: Vec<u8>,
-    pub(crate) batch: SpanBatch,
+/// A batch in columns.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub(crate) columns: Columns,
+    pub(crate) progress: Option<TargetProgress>,
     pub(crate) arrival_ms: u64,
     /// What it takes while it waits.
     pub(crate) bytes: u64,
 }
 
-impl Encoded {
+impl Incoming {
     pub(crate) fn of(batch: SpanBatch, clock: &Clock) -> Result<Self, AppendError> {
         let arrival_ms = clock.now_ms();
-        let payload =
-            record::encode_batch(&batch, arrival_ms).map_err(|_| AppendError::TooLarge)?;
-        let spans_bytes: u64 = batch.spans.iter().map(span_bytes).sum();
-        let bytes = payload.len() as u64 + spans_bytes;
-        Ok(Self { payload, batch, arrival_ms, bytes })
+        let SpanBatch { spans, progress } = batch;
+        if !is_bounded(&spans) {
+            return Err(AppendError::TooLarge);
+        }
+        let mut columns = Columns::default();
+        spans.iter().for_each(|span| _ = columns.push(span));
+        let bytes = columns.bytes() as u64;
+        Ok(Self { columns, progress, arrival_ms, bytes })
     }
 
     /// The same, on this thread only if that takes next to no time.
@@ -42,9 +47,9 @@ impl Encoded {
         match runtime {
             Ok(runtime) if is_large(&batch.spans) => {
                 let clock = clock.clone();
-                let encoding = runtime.spawn_blocking(move || Self::of(batch, &clock));
-                match encoding.await {
-                    Ok(encoded) => encoded,
+                let preparing = runtime.spawn_blocking(move || Self::of(batch, &clock));
+                match preparing.await {
+                    Ok(prepared) => prepared,
                     Err(error) => match error.try_into_panic() {
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime ends before its turn came.
@@ -65,7 +70,26 @@ impl Encoded {
     }
 }
 
-/// Whether spans take more than may be encoded between two other things. Looks at no more of them than
+/// Whether a frame of the log takes spans, and blocks their resources.
+fn is_bounded(spans: &[Span]) -> bool {
+    let mut bytes = 0u64;
+    let mut shared: HashSet<*const ()> = HashSet::new();
+    spans.iter().all(|span| {
+        bytes = bytes.saturating_add(span_bytes(span));
+        let is_small = |expanded: u64| expanded <= SHARED_BYTES_MAX;
+        let resource = span.resource.as_ref().filter(|one| shared.insert(Arc::as_ptr(one).cast()));
+        let resource = resource.is_none_or(|resource| {
+            is_small(Encoder::expanded(|encoder| encoder.resource_content(resource)))
+        });
+        let scope = span.scope.as_ref().filter(|one| shared.insert(Arc::as_ptr(one).cast()));
+        let scope = scope.is_none_or(|scope| {
+            is_small(Encoder::expanded(|encoder| encoder.scope_content(scope)))
+        });
+        bytes <= EXPANDED_BYTES_MAX && resource && scope
+    })
+}
+
+/// Whether spans take more than may be prepared between two other things. Looks at no more of them than
 /// it takes to tell.
 fn is_large(spans: &[Span]) -> bool {
     let mut bytes = 0;
@@ -128,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_batch_is_encoded_on_another_thread_and_a_small_one_here() {
+    fn a_large_batch_is_prepared_on_another_thread_and_a_small_one_here() {
         let runtime =
             tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
@@ -138,18 +162,19 @@ mod tests {
             let batch =
                 |spans: usize| SpanBatch { spans: vec![with_tags(10); spans], progress: None };
             let mut here = Context::from_waker(Waker::noop());
-            let mut large = pin!(Encoded::elsewhere(batch(1_000), &Clock::System));
+            let mut large = pin!(Incoming::elsewhere(batch(1_000), &Clock::System));
             assert!(large.as_mut().poll(&mut here).is_pending());
-            let mut small = pin!(Encoded::elsewhere(batch(10), &Clock::System));
-            let Poll::Ready(Ok(encoded)) = small.as_mut().poll(&mut here) else {
+            let mut small = pin!(Incoming::elsewhere(batch(10), &Clock::System));
+            let Poll::Ready(Ok(prepared)) = small.as_mut().poll(&mut here) else {
                 panic!("a small batch waits");
             };
-            assert_eq!(encoded.batch.spans.len(), 10);
+            assert_eq!(prepared.columns.len(), 10);
             drop(release);
-            let encoded = large.await.unwrap();
-            let expected = Encoded::of(batch(1_000), &Clock::System).unwrap();
-            assert_eq!((encoded.bytes, &encoded.batch), (expected.bytes, &expected.batch));
-            encoded.discard();
+            let prepared = large.await.unwrap();
+            let expected = Incoming::of(batch(1_000), &Clock::System).unwrap();
+            let spans = |batch: &Incoming| batch.columns.rows().map(Span::from).collect::<Vec<_>>();
+            assert_eq!((prepared.bytes, spans(&prepared)), (expected.bytes, spans(&expected)));
+            prepared.discard();
         });
     }
 }
