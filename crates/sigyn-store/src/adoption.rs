@@ -35,7 +35,7 @@ impl Adoption<'_> {
             }
             let path = format!("{}/{name}", block::DIR);
             let finished = name.strip_suffix(TEMPORARY);
-            let Some(last_seq) = block::last_seq_of(finished.unwrap_or(&name)) else {
+            let Some((last_seq, _)) = block::origin_of(finished.unwrap_or(&name)) else {
                 tracing::warn!(path, "a file among the blocks is none of ours; it stays");
                 continue;
             };
@@ -46,8 +46,10 @@ impl Adoption<'_> {
                 continue;
             }
             match description::examine(self.disk, &name, bytes, self.instance) {
-                Ok(block) if self.is_missing(block.entry())? => self.take_in(&path, &block)?,
-                Ok(_) => self.set_aside(&path, "others have what is in it")?,
+                Ok(block) => match self.place_of(block.entry())? {
+                    Some(replaced) => self.take_in(&path, &block, replaced)?,
+                    None => self.set_aside(&path, "others have what is in it")?,
+                },
                 Err(error) => self.set_aside(&path, &sentence(&error))?,
             }
         }
@@ -63,27 +65,44 @@ impl Adoption<'_> {
         Ok(())
     }
 
-    /// Whether nobody else has what is in a block, or the log alone, and nothing before it.
-    fn is_missing(&self, found: &BlockEntry) -> Result<bool, OpenError> {
+    /// Which blocks a block stands for, if nobody else has what is in it, or the log alone and nothing
+    /// before it.
+    fn place_of(&self, found: &BlockEntry) -> Result<Option<Vec<String>>, OpenError> {
         let state = self.catalog.state();
-        if found.last_seq <= state.sealed_through {
-            let overlaps = |block: &BlockEntry| {
-                block.first_seq <= found.last_seq && found.first_seq <= block.last_seq
-            };
-            return Ok(!state.blocks.iter().any(overlaps));
+        if found.last_seq > state.sealed_through {
+            let is_next = found.first_seq == state.sealed_through + 1;
+            let is_first =
+                found.first_seq > state.sealed_through && self.log_begins()? >= found.first_seq;
+            return Ok((is_next || is_first).then(Vec::new));
         }
-        let is_next = found.first_seq == state.sealed_through + 1;
-        Ok(is_next
-            || (found.first_seq > state.sealed_through && self.log_begins()? >= found.first_seq))
+        // Those made by the same commit share its spans, and none has those of another.
+        let is_sibling = |other: &BlockEntry| match block::origin_of(&found.name) {
+            Some((_, Some((commit, _)))) => matches!(
+                block::origin_of(&other.name),
+                Some((_, Some((other, _)))) if other == commit
+            ),
+            _ => false,
+        };
+        let overlaps = |other: &&BlockEntry| {
+            other.first_seq <= found.last_seq && found.first_seq <= other.last_seq
+        };
+        let others = state.blocks.iter().filter(overlaps).filter(|other| !is_sibling(other));
+        let others: Vec<String> = others.map(|other| other.name.clone()).collect();
+        // It was made of them, and they are gone; or they are there, and it may go.
+        let is_there = |name: &String| self.disk.exists(&format!("{}/{name}", block::DIR));
+        let there: Result<Vec<bool>, _> = others.iter().map(is_there).collect();
+        let there = there.map_err(io_error(self.disk, "look into", block::DIR))?;
+        Ok((others.is_empty() || there.contains(&false)).then_some(others))
     }
 
-    fn take_in(&mut self, path: &str, block: &Block) -> Result<(), OpenError> {
+    fn take_in(&mut self, path: &str, block: &Block, remove: Vec<String>) -> Result<(), OpenError> {
         let entry = block.entry().clone();
         let progress = self.progress_through(entry.last_seq)?;
         let change = Change {
             sealed_through: entry.last_seq,
             progress: progress.since(&self.catalog.state().progress),
             add: vec![entry],
+            remove,
             ..Change::default()
         };
         match self.catalog.commit(change) {

@@ -37,15 +37,25 @@ pub(crate) use tags::{KEYS_MAX, VALUES_MAX, is_listed};
 /// The directory of blocks.
 pub(crate) const DIR: &str = "blocks";
 
-/// A block's name, by the last frame of the log that is in it.
-pub(crate) fn name_of(last_seq: u64) -> String {
-    format!("B-{last_seq:020}.parquet")
+/// A block's name, by the last frame of the log that is in it. If it was made of other blocks, then
+/// by the commit that replaced those, and which of the blocks in their place it is.
+pub(crate) fn name_of(last_seq: u64, merged: Option<(u64, u32)>) -> String {
+    match merged {
+        None => format!("B-{last_seq:020}.parquet"),
+        Some((commit, part)) => format!("B-{last_seq:020}-{commit:020}-{part}.parquet"),
+    }
 }
 
-pub(crate) fn last_seq_of(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("B-")?.strip_suffix(".parquet")?;
-    let last_seq = digits.parse().ok()?;
-    (name_of(last_seq) == name).then_some(last_seq)
+/// What a name is made of, if it is one of ours.
+pub(crate) fn origin_of(name: &str) -> Option<(u64, Option<(u64, u32)>)> {
+    let words = name.strip_prefix("B-")?.strip_suffix(".parquet")?;
+    let mut words = words.splitn(3, '-');
+    let last_seq = words.next()?.parse().ok()?;
+    let merged = match words.next() {
+        None => None,
+        Some(commit) => Some((commit.parse().ok()?, words.next()?.parse().ok()?)),
+    };
+    (name_of(last_seq, merged) == name).then_some((last_seq, merged))
 }
 
 /// One sealed block: its index in memory, its rows on disk.
@@ -297,7 +307,7 @@ mod tests {
         let mut head = HeadWriter::new();
         head.insert(&spans, 1);
         disk.create_dir(DIR).unwrap();
-        let origin = writer::Origin { instance: 1, first_seq: 1, last_seq: 1 };
+        let origin = writer::Origin::sealed(1, 1, 1);
         let entry =
             writer::write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap();
         (disk, entry)

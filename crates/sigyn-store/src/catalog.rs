@@ -10,7 +10,7 @@ use std::io;
 
 use crate::codec::Malformed;
 use crate::disk::{Disk, PutError, TEMPORARY};
-pub(crate) use change::{BlockEntry, Change, State};
+pub(crate) use change::{BlockEntry, Change, State, Tombstone};
 pub(crate) use file::VERSION;
 use file::{FileError, Kind};
 

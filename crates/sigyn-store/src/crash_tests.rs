@@ -57,13 +57,31 @@ fn append_all(store: &Store, batches: &[SpanBatch]) -> Vec<Result<(), AppendErro
 }
 
 /// What a store must hold, and what it may.
-#[derive(Default)]
 pub(crate) struct Model {
     batches: u64,
     /// In the order of their frames.
     pub(crate) stored: Vec<SpanBatch>,
     /// Refused, or never answered: each is there whole or not at all.
     unknown: Vec<SpanBatch>,
+    /// Traces of which it is unknown whether they were deleted, all of them together.
+    pub(crate) maybe_deleted: Vec<TraceId>,
+    /// Spans that were deleted: they may still be on the disk.
+    deleted_spans: u64,
+    /// What time it is.
+    pub(crate) now: Arc<AtomicU64>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            batches: 0,
+            stored: Vec::new(),
+            unknown: Vec::new(),
+            maybe_deleted: Vec::new(),
+            deleted_spans: 0,
+            now: Arc::new(AtomicU64::new(testing::EPOCH_MS)),
+        }
+    }
 }
 
 impl Model {
@@ -92,7 +110,7 @@ impl Model {
     }
 
     /// Compares a store that was just opened, and learns what became of unknown batches.
-    fn settle(&mut self, store: &Store, context: &str) {
+    pub(crate) fn settle(&mut self, store: &Store, context: &str) {
         let spans = all_spans(store);
         for batch in std::mem::take(&mut self.unknown) {
             let is_there = |span: &Span| spans.iter().any(|other| other.same_as(span));
@@ -114,7 +132,32 @@ impl Model {
                 assert!(!progress_is_there(progress), "a cursor without its spans: {context}");
             }
         }
+        let maybe_deleted = std::mem::take(&mut self.maybe_deleted);
+        let is_of = |span: &Span| maybe_deleted.contains(&span.trace_id);
+        let there = spans.iter().filter(|span| is_of(span)).count();
+        let all = self.traces().concat().iter().filter(|span| is_of(span)).count();
+        assert!(there == 0 || there == all, "half a deletion, {there} of {all}: {context}");
+        if there == 0 {
+            self.delete(&maybe_deleted);
+        }
         self.check(store, context);
+    }
+
+    pub(crate) fn delete(&mut self, ids: &[TraceId]) {
+        for batch in &mut self.stored {
+            let before = batch.spans.len();
+            batch.spans.retain(|span| !ids.contains(&span.trace_id));
+            self.deleted_spans += (before - batch.spans.len()) as u64;
+        }
+    }
+
+    /// Time goes on until every hour of before is over.
+    pub(crate) fn wait_hours(&self) {
+        self.now.fetch_add(2 * 60 * 60 * 1_000, Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::Manual(self.now.clone())
     }
 
     fn is_new(&self, span: &Span) -> bool {
@@ -140,13 +183,13 @@ impl Model {
         let stats = store.stats();
         let stored: usize = self.stored.iter().map(|batch| batch.spans.len()).sum();
         assert!(
-            stats.head_spans + stats.block_spans <= stored as u64,
+            stats.head_spans + stats.block_spans <= stored as u64 + self.deleted_spans,
             "{stored} {stats:?} {context}"
         );
     }
 
     /// The naive store: every span once, in the store's order.
-    fn traces(&self) -> Vec<Vec<Span>> {
+    pub(crate) fn traces(&self) -> Vec<Vec<Span>> {
         let mut traces: BTreeMap<TraceId, Vec<Span>> = BTreeMap::new();
         for span in self.stored.iter().flat_map(|batch| &batch.spans) {
             traces.entry(span.trace_id).or_default().push(span.clone());
@@ -163,7 +206,7 @@ impl Model {
         groups.into_values().map(naive_assemble).collect()
     }
 
-    fn check_queries(&self, store: &Store, random: &mut Rng, context: &str) {
+    pub(crate) fn check_queries(&self, store: &Store, random: &mut Rng, context: &str) {
         let traces = self.traces();
         let lenient = store.queries(Stop::default()).with_strictness(Strictness::Lenient);
         let groups = self.groups();
@@ -179,6 +222,11 @@ impl Model {
             let expected = groups.iter().find(|group| group[0].trace_id.low() == id.low());
             let expected = expected.cloned().unwrap_or_default();
             assert_eq!(lenient.trace(id).unwrap(), expected, "lenient {context}");
+        }
+        self.check_dependencies(store, random, context);
+        if !store.parts().buried.is_empty() {
+            // Lists of names may still have what only deleted spans said.
+            return;
         }
         let spans = || traces.iter().flatten();
         let sorted = |names: BTreeSet<&str>| -> Vec<String> {
@@ -201,6 +249,10 @@ impl Model {
                 spans().filter_map(|span| Some(span.zipkin_tag(key)?.into_owned())).collect();
             assert_eq!(store.tag_values(key).unwrap(), values.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    fn check_dependencies(&self, store: &Store, random: &mut Rng, context: &str) {
+        let groups = self.groups();
         let (end_ms, lookback_ms) =
             (testing::EPOCH_MS + random.u64(0..60_000), random.u64(1..60_000));
         let mut linker = Linker::default();
@@ -261,7 +313,9 @@ fn random_params(random: &mut Rng) -> QueryParams {
 
 /// One life of the store, from open to its end.
 fn session(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
-    let store = open(disk);
+    let retention_errors = random.bool().then(|| Duration::from_secs(1));
+    let options = Options { retention_errors, ..options() };
+    let store = open_with(disk, options, model.clock()).unwrap();
     model.settle(&store, context);
     match random.u8(0..5) {
         0 | 1 => disk.crash_after(random.u64(0..50)),
@@ -270,7 +324,30 @@ fn session(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str
         _ => {}
     }
     for _ in 0..random.usize(1..12) {
-        match random.u8(0..8) {
+        match random.u8(0..10) {
+            8 => {
+                if random.bool() {
+                    model.wait_hours();
+                }
+                store.compact();
+                model.check(&store, context);
+            }
+            9 => {
+                let count = random.usize(1..4);
+                let ids: Vec<TraceId> =
+                    (0..count).map(|_| testing::span(random).trace_id).collect();
+                match store.delete_traces(&ids) {
+                    Ok(_) => model.delete(&ids),
+                    // Of one life all that is unknown is one deletion: no other commit goes through.
+                    Err(_) if store.stats().poisoned.is_some() => {
+                        if model.maybe_deleted.is_empty() {
+                            model.maybe_deleted = ids;
+                        }
+                    }
+                    Err(_) => {}
+                }
+                model.check(&store, context);
+            }
             0 | 1 => {
                 // If it fails nothing is lost; what then can be appended shows below.
                 let _ = store.seal();

@@ -41,6 +41,15 @@ pub enum SealError {
     Closed,
 }
 
+/// Why traces were not deleted. All of them are still there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    #[error("cannot delete traces: {cause}")]
+    Failed { cause: Arc<str> },
+    #[error("the store is closed")]
+    Closed,
+}
+
 /// What closing could not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseError {

@@ -9,12 +9,16 @@ mod append_tests;
 #[cfg(test)]
 mod ask_tests;
 mod block;
+mod buried;
 mod catalog;
 mod check;
 mod clock;
 mod codec;
 pub mod columns;
 mod commit;
+mod compaction;
+#[cfg(test)]
+mod compaction_tests;
 #[cfg(test)]
 mod crash_tests;
 mod damage;
@@ -30,6 +34,7 @@ mod identity;
 mod incoming;
 mod least;
 mod lists;
+mod merge;
 mod names;
 mod options;
 mod progress;
@@ -54,7 +59,7 @@ mod worker;
 
 pub use block::{BlockFailed, QueryFailed};
 pub use damage::Damage;
-pub use error::{AppendError, CloseError, OpenError, SealError};
+pub use error::{AppendError, CloseError, DeleteError, OpenError, SealError};
 pub use facts::Strictness;
 pub use options::{Durability, Options};
 pub use queries::Queries;

@@ -10,6 +10,8 @@ pub struct Options {
     pub durability: Durability,
     /// Blocks whose newest batch arrived longer ago are deleted.
     pub retention_time: Option<Duration>,
+    /// Traces with errors are kept for this long, if that is longer.
+    pub retention_errors: Option<Duration>,
     /// Blocks are deleted, the oldest first, while log and blocks together take more.
     pub retention_bytes: Option<u64>,
     /// A head that takes more memory is sealed.
@@ -36,6 +38,7 @@ impl Options {
             path: path.into(),
             durability: Durability::default(),
             retention_time: None,
+            retention_errors: None,
             retention_bytes: None,
             head_bytes_max: 128 << 20,
             seal_after: Duration::from_secs(15 * 60),

@@ -263,7 +263,11 @@ impl Parts {
         let mut weight = Weight::default();
         for block in self.blocks.iter() {
             stop.check()?;
+            let last_seq = block.entry().last_seq;
             block.read(groups, strictness, stop, &mut |span| {
+                if self.buried.hides(last_seq, span.trace_id) {
+                    return;
+                }
                 weight.add(&span);
                 if weight.bytes <= bounds.bytes_max {
                     let group = strictness.group(span.trace_id.into());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::adoption::Adoption;
 use crate::block::writer::{self, Origin};
 use crate::block::{self, Block};
+use crate::buried::Buried;
 use crate::catalog::{self, Catalog, CatalogError, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
 use crate::damage::sentence;
@@ -77,7 +78,8 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         "opened the store"
     );
     let writer = Writer::new(disk.clone(), instance, options.durability, last_seq + 1);
-    let view = View::new(blocks, head.head().clone(), progress);
+    let buried = Buried::new(&catalog.state().tombstones);
+    let view = View::new(blocks, buried, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
     Ok(Recovered { shared, writer, head, catalog, lock })
 }
@@ -236,11 +238,8 @@ impl Replay<'_> {
         if self.head.head().bytes() < bytes_max.max(1) {
             return Ok(());
         }
-        let origin = Origin {
-            instance: self.instance,
-            first_seq: self.catalog.state().sealed_through + 1,
-            last_seq: self.last_seq,
-        };
+        let first_seq = self.catalog.state().sealed_through + 1;
+        let origin = Origin::sealed(self.instance, first_seq, self.last_seq);
         let made = writer::write(self.disk, origin, &self.head.view(), || false);
         let made = made.map_err(|error| error.to_string()).and_then(|entry| {
             let opened = Block::open(self.disk, &entry).map_err(|error| error.to_string())?;

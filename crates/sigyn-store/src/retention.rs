@@ -8,6 +8,8 @@ use crate::catalog::BlockEntry;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) time: Option<Duration>,
+    /// Of traces with errors, if it is longer.
+    pub(crate) errors: Option<Duration>,
     pub(crate) bytes: Option<u64>,
 }
 
@@ -28,7 +30,8 @@ pub(crate) fn expired(
     let mut expired = Vec::new();
     for i in by_age {
         let age_ms = u128::from(now_ms.saturating_sub(blocks[i].last_arrival_ms));
-        let too_old = limits.time.is_some_and(|time| age_ms > time.as_millis());
+        let longer = limits.errors.filter(|_| blocks[i].errors == Some(true)).unwrap_or_default();
+        let too_old = limits.time.is_some_and(|time| age_ms > time.max(longer).as_millis());
         let too_much = limits.bytes.is_some_and(|max| bytes > max);
         if too_old || too_much {
             bytes -= blocks[i].bytes;
@@ -47,7 +50,7 @@ mod tests {
         let block =
             |at: &u64| BlockEntry { bytes: 100, last_arrival_ms: *at, ..BlockEntry::default() };
         let blocks: Vec<BlockEntry> = arrivals_ms.iter().map(block).collect();
-        let limits = Limits { time: time_ms.map(Duration::from_millis), bytes };
+        let limits = Limits { time: time_ms.map(Duration::from_millis), errors: None, bytes };
         let blocks: Vec<&BlockEntry> = blocks.iter().collect();
         assert_eq!(expired(&blocks, limits, 50, 1_000), expected, "{arrivals_ms:?} {limits:?}");
     }
@@ -62,5 +65,21 @@ mod tests {
         check(&[30, 10, 20], None, Some(0), &[1, 2, 0]);
         check(&[5_000], Some(0), None, &[]);
         check(&[1, 990], Some(100), Some(100), &[0, 1]);
+    }
+
+    #[test]
+    fn traces_with_errors_stay_longer_but_not_where_there_is_no_room() {
+        let block = |errors| BlockEntry { bytes: 100, errors, ..BlockEntry::default() };
+        let blocks = [block(None), block(Some(false)), block(Some(true))];
+        let blocks: Vec<&BlockEntry> = blocks.iter().collect();
+        let check = |errors_ms: u64, bytes, expected: &[usize]| {
+            let errors = Some(Duration::from_millis(errors_ms));
+            let limits = Limits { time: Some(Duration::from_millis(100)), errors, bytes };
+            assert_eq!(expired(&blocks, limits, 0, 1_000), expected, "{errors_ms} {bytes:?}");
+        };
+        check(2_000, None, &[0, 1]);
+        check(999, None, &[0, 1, 2]);
+        check(50, None, &[0, 1, 2]);
+        check(2_000, Some(99), &[0, 1, 2]);
     }
 }

@@ -1,6 +1,6 @@
 //! What the store's handle and its threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     head_bytes: AtomicU64,
     stopping: AtomicBool,
+    /// How many wait for the thread that makes blocks.
+    asking: AtomicU32,
     /// When the last write to the log was refused, and why; nothing after one that was not.
     refusal: Mutex<Option<(Instant, Arc<str>)>>,
 }
@@ -47,6 +49,10 @@ pub(crate) struct Counters {
     pub(crate) seal_failures: Counter,
     pub(crate) retired_blocks: Counter,
     pub(crate) retired_spans: Counter,
+    pub(crate) compactions: Counter,
+    pub(crate) merged_blocks: Counter,
+    pub(crate) compaction_failures: Counter,
+    pub(crate) deleted_traces: Counter,
     pub(crate) unreadable_blocks: Counter,
     pub(crate) damaged_spots: Counter,
     pub(crate) quarantined_files: Counter,
@@ -55,6 +61,16 @@ pub(crate) struct Counters {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
+
+/// That somebody waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Asking<'a>(&'a AtomicU32);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Counter {
     pub(crate) fn add(&self, n: u64) {
@@ -88,6 +104,7 @@ impl Shared {
             counters,
             head_bytes,
             stopping: AtomicBool::new(false),
+            asking: AtomicU32::new(0),
             refusal: Mutex::new(None),
         }
     }
@@ -146,6 +163,16 @@ impl Shared {
     /// What the head that is written to takes.
     pub(crate) fn head_bytes(&self) -> u64 {
         self.head_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Somebody asks the thread that makes blocks for something, until what this returns is dropped.
+    pub(crate) fn ask(&self) -> Asking<'_> {
+        self.asking.fetch_add(1, Ordering::Relaxed);
+        Asking(&self.asking)
+    }
+
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.asking.load(Ordering::Relaxed) > 0
     }
 
     /// Tells long work to end early.

@@ -36,6 +36,12 @@ pub struct Stats {
     /// Deleted by retention.
     pub retired_blocks_total: u64,
     pub retired_spans_total: u64,
+    /// How often blocks were made of others, of how many in all, and how often that failed.
+    pub compactions_total: u64,
+    pub merged_blocks_total: u64,
+    pub compaction_failures_total: u64,
+    /// Deleted by their ids.
+    pub deleted_traces_total: u64,
     /// Blocks that turned out to be damaged, at open or later; they are kept, and not asked.
     pub unreadable_blocks: u64,
     /// Stretches of the log that were no records, when the store was opened.
@@ -68,6 +74,10 @@ impl Stats {
             seal_failures_total: counters.seal_failures.get(),
             retired_blocks_total: counters.retired_blocks.get(),
             retired_spans_total: counters.retired_spans.get(),
+            compactions_total: counters.compactions.get(),
+            merged_blocks_total: counters.merged_blocks.get(),
+            compaction_failures_total: counters.compaction_failures.get(),
+            deleted_traces_total: counters.deleted_traces.get(),
             unreadable_blocks: counters.unreadable_blocks.get(),
             damaged_spots: counters.damaged_spots.get(),
             quarantined_files: counters.quarantined_files.get(),

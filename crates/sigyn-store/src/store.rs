@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -14,7 +14,7 @@ use crate::block::QueryFailed;
 use crate::clock::Clock;
 use crate::commit;
 use crate::disk::{Disk, Lock};
-use crate::error::{AppendError, CloseError, OpenError, SealError};
+use crate::error::{AppendError, CloseError, DeleteError, OpenError, SealError};
 use crate::incoming::Incoming;
 use crate::options::Options;
 use crate::queries::Queries;
@@ -230,12 +230,41 @@ impl Store {
     /// Makes a block of the head now, and applies retention. Blocks the calling thread.
     pub fn seal(&self) -> Result<(), SealError> {
         let (done, answer) = sync_channel(1);
+        self.ask(worker::Event::Seal(done), &answer).unwrap_or(Err(SealError::Closed))
+    }
+
+    /// Merges the blocks that are due, as far as nothing else is more urgent. The store does that by
+    /// itself, too. Blocks the calling thread.
+    pub fn compact(&self) {
+        let (done, answer) = sync_channel(1);
+        if self.send(worker::Event::Compact(done)).is_some() {
+            // Whoever closes the store meanwhile ends this, too.
+            let _ = answer.recv();
+        }
+    }
+
+    /// Deletes what is stored of these traces, and returns how many of them there were. No query sees
+    /// them from now on; the disk is rid of them soon after. What comes later of such a trace is stored.
+    /// Blocks the calling thread.
+    pub fn delete_traces(&self, ids: &[TraceId]) -> Result<u64, DeleteError> {
+        let (done, answer) = sync_channel(1);
+        let event = worker::Event::Delete(ids.to_vec(), done);
+        self.ask(event, &answer).unwrap_or(Err(DeleteError::Closed))
+    }
+
+    /// Puts something to the thread that makes blocks, ahead of what it does by itself.
+    fn ask<T>(&self, event: worker::Event, answer: &Receiver<T>) -> Option<T> {
+        let _asking = self.0.shared.ask();
+        self.send(event)?;
+        answer.recv().ok()
+    }
+
+    fn send(&self, event: worker::Event) -> Option<()> {
         let events = {
             let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.as_ref().map(|running| running.events.clone()).ok_or(SealError::Closed)?
+            running.as_ref().map(|running| running.events.clone())?
         };
-        events.send(worker::Event::Seal(done)).map_err(|_| SealError::Closed)?;
-        answer.recv().unwrap_or(Err(SealError::Closed))
+        events.send(event).ok()
     }
 
     /// Writes what waits, and ends the threads. Queries still answer; the data stay in the log, and

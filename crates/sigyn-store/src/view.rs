@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sigyn_model::TargetProgress;
 
 use crate::block::Block;
+use crate::buried::Buried;
 use crate::head::{Head, HeadView};
 use crate::progress::Progress;
 
@@ -19,6 +20,7 @@ pub(crate) struct View {
 struct Kept {
     /// In the order of their frames.
     blocks: Arc<Vec<Arc<Block>>>,
+    buried: Arc<Buried>,
     /// Those being sealed, then the active one.
     heads: Vec<Arc<Head>>,
 }
@@ -28,15 +30,22 @@ struct Kept {
 pub(crate) struct Parts {
     /// In the order of their frames.
     pub(crate) blocks: Arc<Vec<Arc<Block>>>,
+    /// What of the blocks nobody sees.
+    pub(crate) buried: Arc<Buried>,
     /// Those being sealed, then the active one.
     pub(crate) heads: Vec<HeadView>,
 }
 
 impl View {
-    pub(crate) fn new(blocks: Vec<Arc<Block>>, head: Arc<Head>, progress: Progress) -> Self {
+    pub(crate) fn new(
+        blocks: Vec<Arc<Block>>,
+        buried: Buried,
+        head: Arc<Head>,
+        progress: Progress,
+    ) -> Self {
         let heads = vec![head];
         Self {
-            parts: RwLock::new(Kept { blocks: Arc::new(blocks), heads }),
+            parts: RwLock::new(Kept { blocks: Arc::new(blocks), buried: Arc::new(buried), heads }),
             progress: RwLock::new(progress),
         }
     }
@@ -51,7 +60,11 @@ impl View {
 
     pub(crate) fn parts(&self) -> Parts {
         let kept = self.read();
-        Parts { blocks: kept.blocks.clone(), heads: kept.heads.iter().map(Head::view).collect() }
+        Parts {
+            blocks: kept.blocks.clone(),
+            buried: kept.buried.clone(),
+            heads: kept.heads.iter().map(Head::view).collect(),
+        }
     }
 
     pub(crate) fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
@@ -89,6 +102,20 @@ impl View {
         let mut parts = self.write();
         let is_removed = |block: &Arc<Block>| removed.iter().any(|other| Arc::ptr_eq(block, other));
         Arc::make_mut(&mut parts.blocks).retain(|block| !is_removed(block));
+    }
+
+    /// Puts blocks in the place of others that stand together, both at once.
+    pub(crate) fn replace_blocks(&self, old: &[Arc<Block>], new: Vec<Arc<Block>>) {
+        let mut parts = self.write();
+        let blocks = Arc::make_mut(&mut parts.blocks);
+        let is_old = |block: &Arc<Block>| old.iter().any(|other| Arc::ptr_eq(block, other));
+        let at = blocks.iter().position(is_old).unwrap_or(blocks.len());
+        blocks.retain(|block| !is_old(block));
+        blocks.splice(at..at, new);
+    }
+
+    pub(crate) fn set_buried(&self, buried: Buried) {
+        self.write().buried = Arc::new(buried);
     }
 
     pub(crate) fn put_progress(&self, progress: TargetProgress, at_ms: u64) {

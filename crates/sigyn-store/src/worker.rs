@@ -1,8 +1,13 @@
-//! The thread that seals heads into blocks, trims the log, and retires blocks.
+//! The thread that seals heads into blocks, trims the log, and merges and retires blocks.
+
+mod compact;
+mod delete;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
+
+use sigyn_model::TraceId;
 
 use crate::block::Block;
 use crate::block::writer::{self, Origin};
@@ -10,7 +15,7 @@ use crate::catalog::{BlockEntry, Catalog, Change};
 use crate::check::Check;
 use crate::commit::poison_if_panicking;
 use crate::damage::sentence;
-use crate::error::SealError;
+use crate::error::{DeleteError, SealError};
 use crate::queue::{Queue, Rotated};
 use crate::recovery::quarantine;
 use crate::retention::{self, Limits};
@@ -28,6 +33,8 @@ const RETRY_TICKS: u32 = 40;
 #[derive(Debug)]
 pub(crate) enum Event {
     Seal(SyncSender<Result<(), SealError>>),
+    Compact(SyncSender<()>),
+    Delete(Vec<TraceId>, SyncSender<Result<u64, DeleteError>>),
 }
 
 /// Runs until nobody can send events any more.
@@ -39,6 +46,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         unsealed: None,
         seal_wait_ticks: 0,
         retire_wait_ticks: 0,
+        compact_wait_ticks: RETRY_TICKS,
         check: Check::default(),
     };
     // A crash may have come between the last commit and the trim.
@@ -50,6 +58,15 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
                 worker.retire();
                 // Whoever no longer waits need not know.
                 let _ = done.send(sealed);
+            }
+            Ok(Event::Compact(done)) => {
+                worker.compact_wait_ticks = 0;
+                // What is asked for meanwhile has its turn at the next tick at the latest.
+                while worker.compact() {}
+                let _ = done.send(());
+            }
+            Ok(Event::Delete(ids, done)) => {
+                let _ = done.send(worker.delete(&ids));
             }
             Err(RecvTimeoutError::Timeout) => worker.tick(),
             Err(RecvTimeoutError::Disconnected) => return,
@@ -74,6 +91,7 @@ struct Worker<'a> {
     /// Apart from each other: on a full disk no block can be made before one is retired.
     seal_wait_ticks: u32,
     retire_wait_ticks: u32,
+    compact_wait_ticks: u32,
     check: Check,
 }
 
@@ -87,6 +105,8 @@ impl Worker<'_> {
             let _ = self.seal();
         }
         self.retire();
+        self.compact_wait_ticks = self.compact_wait_ticks.saturating_sub(1);
+        self.compact();
         self.check.step(self.shared, TICK);
     }
 
@@ -145,11 +165,8 @@ impl Worker<'_> {
         };
         let mut block = None;
         if !head.is_empty() {
-            let origin = Origin {
-                instance: shared.instance,
-                first_seq: state.sealed_through + 1,
-                last_seq: rotated.last_seq,
-            };
+            let first_seq = state.sealed_through + 1;
+            let origin = Origin::sealed(shared.instance, first_seq, rotated.last_seq);
             let entry = writer::write(&shared.disk, origin, &head, || shared.is_stopping())
                 .map_err(|error| failed("write the block", &error))?;
             let opened = Block::open(&shared.disk, &entry);
@@ -211,7 +228,11 @@ impl Worker<'_> {
 
     fn retire(&mut self) {
         let options = &self.shared.options;
-        let limits = Limits { time: options.retention_time, bytes: options.retention_bytes };
+        let limits = Limits {
+            time: options.retention_time,
+            errors: options.retention_errors,
+            bytes: options.retention_bytes,
+        };
         if limits == Limits::default() || self.retire_wait_ticks > 0 {
             return;
         }

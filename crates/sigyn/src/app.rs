@@ -194,7 +194,11 @@ impl App {
             reload: reload_tx,
             shutdown: shutdown.clone(),
         };
-        let store_admin = StoreAdmin { store: store.clone(), is_enabled: settings.admin_api };
+        let store_admin = StoreAdmin {
+            store: store.clone(),
+            strictness: strictness(&settings.environment),
+            is_enabled: settings.admin_api,
+        };
         let requests = Arc::new(Requests::new(&settings.route_prefix));
         let sources: Vec<Source> = vec![
             Arc::new({
@@ -403,11 +407,14 @@ impl App {
 
 /// The store as the variables let it be asked.
 fn asker(environment: &Environment, store: &Store) -> Asker {
-    let strictness = match environment.strict_trace_id {
+    Asker::new(store.clone(), environment.query_timeout, strictness(environment))
+}
+
+fn strictness(environment: &Environment) -> Strictness {
+    match environment.strict_trace_id {
         true => Strictness::Strict,
         false => Strictness::Lenient,
-    };
-    Asker::new(store.clone(), environment.query_timeout, strictness)
+    }
 }
 
 /// The UI of Zipkin's that is to be served in place of our own.

@@ -59,7 +59,7 @@ pub(crate) struct ServeFlags {
     /// Allow POST /-/reload and /-/quit
     #[arg(long = "web.enable-lifecycle", help_heading = LISTENING)]
     pub(crate) enable_lifecycle: bool,
-    /// Allow what changes the store: POST /api/v1/admin/store/...
+    /// Allow what changes the store: POST /api/v1/admin/store/... and DELETE /api/v1/traces/...
     #[arg(long = "web.enable-admin-api", help_heading = LISTENING)]
     pub(crate) enable_admin_api: bool,
     /// One more address for OTLP over gRPC; empty means none [default: port 4317, if it is free, where
@@ -83,6 +83,9 @@ pub(crate) struct ServeFlags {
     /// How long spans are kept, such as 7d; 0 keeps them for ever [default: 7d]
     #[arg(long = "storage.retention.time", value_name = "DURATION", help_heading = STORAGE)]
     pub(crate) retention_time: Option<String>,
+    /// How long traces with errors are kept, if that is longer, such as 30d [default: as long as others]
+    #[arg(long = "storage.retention.errors", value_name = "DURATION", help_heading = STORAGE)]
+    pub(crate) retention_errors: Option<String>,
     /// How many bytes are kept, such as 50GB; the oldest spans go first [default: no limit]
     #[arg(long = "storage.retention.size", value_name = "SIZE", value_parser = size, help_heading = STORAGE)]
     pub(crate) retention_size: Option<String>,

@@ -41,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) admin_api: bool,
     pub(crate) storage_path: PathBuf,
     pub(crate) retention_time: Option<Duration>,
+    pub(crate) retention_errors: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
     /// Zipkin's variables; a flag goes before one.
     pub(crate) environment: Environment,
@@ -96,6 +97,9 @@ impl Settings {
         let retention_time = flags.retention_time.as_deref().map(|text| {
             parse_duration(text).with_context(|| format!("--storage.retention.time={text}"))
         });
+        let retention_errors = flags.retention_errors.as_deref().map(|text| {
+            parse_duration(text).with_context(|| format!("--storage.retention.errors={text}"))
+        });
         let retention_bytes = flags.retention_size.as_deref().map(|text| {
             parse_size(text).with_context(|| format!("--storage.retention.size={text}"))
         });
@@ -127,6 +131,7 @@ impl Settings {
             admin_api: flags.enable_admin_api,
             storage_path: flags.storage_path,
             retention_time: retention_time.transpose()?,
+            retention_errors: retention_errors.transpose()?,
             retention_bytes: retention_bytes.transpose()?,
             environment,
         })
@@ -163,6 +168,8 @@ impl Settings {
         options.seal_after =
             storage.seal_after.filter(|t| !t.is_zero()).unwrap_or(options.seal_after);
         options.retention_time = Some(time).filter(|time| !time.is_zero());
+        let errors = self.retention_errors.or(storage.retention_errors);
+        options.retention_errors = errors.filter(|errors| !errors.is_zero());
         options.retention_bytes = bytes.filter(|bytes| *bytes > 0);
         options
     }
@@ -312,6 +319,7 @@ struct StorageSection {
     /// How long spans stay in memory, and in the log, before they are sealed into a block.
     seal_after: Option<Duration>,
     retention_time: Option<Duration>,
+    retention_errors: Option<Duration>,
     retention_bytes: Option<u64>,
 }
 
@@ -332,6 +340,7 @@ impl Section for StorageSection {
             "retention" => {
                 let retention: RetentionSection = entry.section()?;
                 self.retention_time = retention.time;
+                self.retention_errors = retention.errors;
                 self.retention_bytes = retention.size;
             }
             _ => entry.unknown()?,
@@ -343,6 +352,7 @@ impl Section for StorageSection {
 #[derive(Clone, Debug, Default)]
 struct RetentionSection {
     time: Option<Duration>,
+    errors: Option<Duration>,
     size: Option<u64>,
 }
 
@@ -352,6 +362,7 @@ impl Section for RetentionSection {
     fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
         match entry.key() {
             "time" => self.time = entry.parsed(parse_duration)?,
+            "errors" => self.errors = entry.parsed(parse_duration)?,
             "size" => self.size = entry.parsed(parse_size)?,
             _ => entry.unknown()?,
         }

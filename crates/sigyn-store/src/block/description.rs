@@ -1,23 +1,26 @@
 //! What a block says of itself: enough for a catalog that has lost it.
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use sigyn_model::Span;
 
 use super::section::{METADATA_KEY, Section, SectionError, Sections};
-use super::{Block, BlockError, DIR, footer};
+use super::{Block, BlockError, DIR, QueryFailed, footer};
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
+use crate::stop::Stop;
 
 /// The key in the footer's metadata under which it stands.
 pub(super) const DESCRIPTION_KEY: &str = "sigyn.block";
 const VERSION: u32 = 1;
 
 /// `<version> <instance> <first frame> <last frame> <spans> <traces> <first arrival> <last arrival>
-/// [<earliest timestamp> <latest timestamp>]`.
+/// <flags> [<earliest timestamp> <latest timestamp>]`.
 pub(super) fn describe(instance: u64, entry: &BlockEntry) -> String {
     let BlockEntry { first_seq, last_seq, spans, traces, starts_ns, .. } = entry;
     let BlockEntry { first_arrival_ms, last_arrival_ms, .. } = entry;
     let mut text = format!(
-        "{VERSION} {instance:016x} {first_seq} {last_seq} {spans} {traces} {first_arrival_ms} {last_arrival_ms}"
+        "{VERSION} {instance:016x} {first_seq} {last_seq} {spans} {traces} {first_arrival_ms} {last_arrival_ms} {}",
+        entry.flags()
     );
     if let Some((earliest, latest)) = starts_ns {
         text.push_str(&format!(" {earliest} {latest}"));
@@ -35,13 +38,13 @@ fn read(text: &str, instance: u64) -> Option<BlockEntry> {
     }
     let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
     let (fixed, starts) = numbers.split_first_chunk()?;
-    let [first_seq, last_seq, spans, traces, first_arrival_ms, last_arrival_ms] = *fixed;
+    let [first_seq, last_seq, spans, traces, first_arrival_ms, last_arrival_ms, flags] = *fixed;
     let starts_ns = match *starts {
         [] => None,
         [earliest, latest] => Some((earliest, latest)),
         _ => return None,
     };
-    Some(BlockEntry {
+    let mut entry = BlockEntry {
         first_seq,
         last_seq,
         spans,
@@ -50,7 +53,9 @@ fn read(text: &str, instance: u64) -> Option<BlockEntry> {
         last_arrival_ms,
         starts_ns,
         ..BlockEntry::default()
-    })
+    };
+    entry.set_flags(flags);
+    Some(entry)
 }
 
 /// What a finished file of `bytes` bytes says of itself, if it is a block of this store. All of it is
@@ -100,6 +105,16 @@ fn value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
 }
 
 impl Block {
+    /// Calls `each` with every span.
+    pub(crate) fn read_all(
+        &self,
+        stop: &Stop,
+        each: &mut impl FnMut(Span),
+    ) -> Result<(), QueryFailed> {
+        let rows = self.index.row_groups.iter().map(|group| u64::from(group.rows)).sum();
+        self.read_rows(std::slice::from_ref(&(0..rows)), stop, each)
+    }
+
     /// Reads one part of the file and compares checksums; returns how many bytes that were. `None` if
     /// there are no more parts.
     pub(crate) fn check(&self, part: usize) -> Result<Option<u64>, BlockError> {
@@ -139,13 +154,17 @@ mod tests {
                 first_arrival_ms: 5,
                 last_arrival_ms: 6,
                 starts_ns,
+                is_late: starts_ns.is_some(),
+                errors: starts_ns.map(|_| false),
                 ..BlockEntry::default()
             };
             let text = describe(0xab, &entry);
             assert_eq!(read(&text, 0xab), Some(entry), "{text}");
             assert_eq!(read(&text, 0xac), None);
         }
-        for bad in ["", "1", "2 ab 1 2 3 4 5 6", "1 ab 1 2 3 4 5", "1 ab 1 2 3 4 5 6 7", "1 ab x"] {
+        for bad in
+            ["", "1", "2 ab 1 2 3 4 5 6 0", "1 ab 1 2 3 4 5 6", "1 ab 1 2 3 4 5 6 0 7", "1 ab x"]
+        {
             assert_eq!(read(bad, 0xab), None, "{bad}");
         }
     }

@@ -39,6 +39,18 @@ pub(crate) struct Origin {
     pub(crate) instance: u64,
     pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
+    /// If they come from other blocks: by which commit these are replaced, and which of those in their
+    /// place this is.
+    pub(crate) merged: Option<(u64, u32)>,
+    pub(crate) is_late: bool,
+    pub(crate) errors: Option<bool>,
+}
+
+impl Origin {
+    /// Straight from these frames.
+    pub(crate) fn sealed(instance: u64, first_seq: u64, last_seq: u64) -> Self {
+        Self { instance, first_seq, last_seq, merged: None, is_late: false, errors: None }
+    }
 }
 
 /// Writes the head's spans to a block, named by the last of the frames. `stop` is asked often, and what takes long
@@ -49,7 +61,7 @@ pub(crate) fn write(
     head: &HeadView,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
-    let name = name_of(origin.last_seq);
+    let name = name_of(origin.last_seq, origin.merged);
     let path = format!("{DIR}/{name}");
     let temporary = format!("{path}{TEMPORARY}");
     write_file(disk, name, origin, &temporary, head, stop)
@@ -118,6 +130,8 @@ fn write_file(
         first_arrival_ms,
         last_arrival_ms,
         starts_ns,
+        is_late: origin.is_late,
+        errors: origin.errors,
         ..BlockEntry::default()
     };
     let Finished { bytes, tail_bytes, tail_crc } =

@@ -60,8 +60,44 @@ pub(crate) struct BlockEntry {
     pub(crate) last_arrival_ms: u64,
     /// The earliest and the latest timestamp in it, in nanoseconds.
     pub(crate) starts_ns: Option<(u64, u64)>,
+    /// Whether it has only what was old already when it arrived.
+    pub(crate) is_late: bool,
+    /// Whether it has the traces with errors, or those without; nothing if it has both.
+    pub(crate) errors: Option<bool>,
     /// Left for what else blocks want to be known of them.
     pub(crate) summary: Vec<u8>,
+}
+
+/// Bits of a block's flags.
+mod flag {
+    pub(super) const LATE: u64 = 1;
+    pub(super) const ERRORS: u64 = 2;
+    pub(super) const OTHERS: u64 = 4;
+}
+
+impl BlockEntry {
+    /// Whether nothing was parted from it.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.is_late && self.errors.is_none()
+    }
+
+    pub(crate) fn flags(&self) -> u64 {
+        let errors = match self.errors {
+            Some(true) => flag::ERRORS,
+            Some(false) => flag::OTHERS,
+            None => 0,
+        };
+        errors | if self.is_late { flag::LATE } else { 0 }
+    }
+
+    pub(crate) fn set_flags(&mut self, flags: u64) {
+        self.is_late = flags & flag::LATE != 0;
+        self.errors = match flags & (flag::ERRORS | flag::OTHERS) {
+            flag::ERRORS => Some(true),
+            flag::OTHERS => Some(false),
+            _ => None,
+        };
+    }
 }
 
 /// A change, and who made it.
@@ -184,12 +220,13 @@ fn encode_blocks<'a>(encoder: &mut Encoder<'a>, blocks: &'a [BlockEntry]) {
             encoder.uint(earliest);
             encoder.uint(latest);
         });
+        encoder.uint(block.flags());
         encoder.bytes(&block.summary);
     }
 }
 
 fn decode_block(decoder: &mut Decoder<'_>) -> Result<BlockEntry, Malformed> {
-    Ok(BlockEntry {
+    let mut block = BlockEntry {
         name: decoder.string()?,
         bytes: decoder.uint()?,
         tail_bytes: decoder.uint()?,
@@ -201,8 +238,11 @@ fn decode_block(decoder: &mut Decoder<'_>) -> Result<BlockEntry, Malformed> {
         first_arrival_ms: decoder.uint()?,
         last_arrival_ms: decoder.uint()?,
         starts_ns: decoder.optional(|decoder| Ok((decoder.uint()?, decoder.uint()?)))?,
-        summary: decoder.bytes()?.to_vec(),
-    })
+        ..BlockEntry::default()
+    };
+    block.set_flags(decoder.uint()?);
+    block.summary = decoder.bytes()?.to_vec();
+    Ok(block)
 }
 
 fn encode_tombstones(encoder: &mut Encoder<'_>, tombstones: &[Tombstone]) {
@@ -232,6 +272,8 @@ pub(super) mod tests {
                 first_seq: random.u64(1..=last_seq),
                 last_seq,
                 starts_ns: random.bool().then(|| (random.u64(..), random.u64(..))),
+                is_late: random.bool(),
+                errors: *random.choice([None, Some(false), Some(true)]).as_ref().unwrap(),
                 summary: (0..random.usize(0..3)).map(|_| random.u8(..)).collect(),
                 ..BlockEntry::default()
             });

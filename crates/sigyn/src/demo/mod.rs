@@ -96,6 +96,7 @@ async fn tracer(
         lifecycle: false,
         admin_api: false,
         storage_path: folder.join("data"),
+        retention_errors: None,
         retention_time: None,
         retention_bytes: Some(1 << 30),
         environment: Environment::default(),

@@ -71,6 +71,26 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
         ),
         counter("sigyn_store_retired_spans_total", "Spans in them", stats.retired_spans_total),
         counter(
+            "sigyn_store_compactions_total",
+            "How often blocks were made of others",
+            stats.compactions_total,
+        ),
+        counter(
+            "sigyn_store_merged_blocks_total",
+            "Blocks that went because others were made of them",
+            stats.merged_blocks_total,
+        ),
+        counter(
+            "sigyn_store_compaction_failures_total",
+            "How often that failed; it is tried again",
+            stats.compaction_failures_total,
+        ),
+        counter(
+            "sigyn_store_deleted_traces_total",
+            "Traces deleted by their ids",
+            stats.deleted_traces_total,
+        ),
+        counter(
             "sigyn_store_unlisted_names_total",
             "Names of services and spans left out of lists of names, as too long or too many; searches find them",
             stats.unlisted_names_total,

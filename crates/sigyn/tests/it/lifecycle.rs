@@ -48,6 +48,36 @@ fn damage_is_told_wherever_one_looks_and_the_rest_is_served() {
 }
 
 #[test]
+fn a_trace_is_deleted_by_its_id_where_that_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let delete = |tracer: &Tracer, id: &str| {
+        let path = format!("/api/v1/traces/{id}");
+        http::request(tracer.address, "DELETE", &path, &[], b"").status
+    };
+    let tracer = Tracer::start(folder.path());
+    for id in ["a", "b"] {
+        let body = format!(r#"[{{"traceId":"{id}","id":"1"}}]"#);
+        assert_eq!(tracer.post_spans(body.as_bytes()).status, 202);
+    }
+    assert_eq!(delete(&tracer, "a"), 503);
+    assert_eq!(tracer.get("/api/v2/trace/a").status, 200);
+    tracer.stop();
+    let tracer = Tracer::start_with(folder.path(), &["--web.enable-admin-api"]);
+    assert_eq!((delete(&tracer, "x"), delete(&tracer, "c"), delete(&tracer, "a")), (400, 404, 204));
+    assert_eq!(tracer.get("/api/v2/trace/a").status, 404);
+    assert_eq!(tracer.get("/api/v2/trace/b").status, 200);
+    assert_eq!(tracer.metric("sigyn_store_deleted_traces_total", ""), Some(1.0));
+    tracer.kill();
+    let tracer = Tracer::start(folder.path());
+    assert_eq!(tracer.get("/api/v2/trace/a").status, 404);
+    assert_eq!(tracer.get("/api/v2/trace/b").status, 200);
+    until("the disk is rid of it", || {
+        let name = "sigyn_store_block_spans";
+        (tracer.metric(name, "").unwrap() < 2.0).then_some(())
+    });
+}
+
+#[test]
 fn a_second_tracer_on_the_same_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _tracer = Tracer::start(folder.path());

@@ -1,0 +1,167 @@
+//! Making few blocks of many, and rid of what was deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigyn_model::TraceId;
+
+use super::{RETRY_TICKS, Worker};
+use crate::block::Block;
+use crate::buried::Buried;
+use crate::catalog::Change;
+use crate::compaction::{self, Rules};
+use crate::damage::sentence;
+use crate::facts::Strictness;
+use crate::merge::{Merge, MergeError};
+
+/// What a span takes in memory while it is merged; most take less.
+const SPAN_BYTES: u64 = 160;
+
+impl Worker<'_> {
+    /// Merges what is due, a step at a time; says whether there was anything.
+    pub(super) fn compact(&mut self) -> bool {
+        if self.compact_wait_ticks > 0 || self.shared.queue.poison_cause().is_some() {
+            return false;
+        }
+        let Some((blocks, splits_errors)) = self.due() else {
+            self.forget();
+            self.compact_wait_ticks = RETRY_TICKS;
+            return false;
+        };
+        if let Err(error) = self.merge(&blocks, splits_errors) {
+            self.compact_wait_ticks = RETRY_TICKS;
+            if let MergeError::Read(crate::QueryFailed::Block { block, source }) = &error
+                && source.is_damage()
+            {
+                self.shared.set_aside(block, source);
+            } else if !self.is_wanted_elsewhere() {
+                self.shared.counters.compaction_failures.add(1);
+                tracing::error!(error = sentence(&error), "cannot merge blocks yet");
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Which blocks are to be read and replaced, and whether by those with errors and others.
+    fn due(&self) -> Option<(Vec<Arc<Block>>, bool)> {
+        let shared = self.shared;
+        let state = self.catalog.state();
+        let parts = shared.view.parts();
+        // What was deleted goes first.
+        let has_buried = |block: &&Arc<Block>| {
+            let mut gone = parts.buried.of(block.entry().last_seq);
+            gone.any(|key| !block.index().group(key, Strictness::Strict).is_empty())
+        };
+        if let Some(block) = parts.blocks.iter().find(has_buried) {
+            return Some((vec![block.clone()], false));
+        }
+        let options = &shared.options;
+        let longest = compaction::WINDOW;
+        let window = options.retention_time.map_or(longest, |time| (time / 4).min(longest));
+        let rules = Rules {
+            window: window.max(Duration::from_secs(1)),
+            spans_max: options.head_bytes_max / SPAN_BYTES,
+            splits_errors: options.retention_errors.is_some(),
+        };
+        let open = |name: &str| parts.blocks.iter().find(|block| block.entry().name == name);
+        let is_readable = |entry: &crate::catalog::BlockEntry| open(&entry.name).is_some();
+        let now_ms = shared.clock.now_ms();
+        let due = compaction::due(&state.blocks, is_readable, rules, now_ms)?;
+        let blocks = state.blocks[due].iter().filter_map(|entry| open(&entry.name).cloned());
+        Some((blocks.collect(), rules.splits_errors))
+    }
+
+    /// The order is what makes a crash harmless at any point: the new files are durable, then one commit
+    /// names them and no longer the old ones, and only then do those go, each after its last reader.
+    fn merge(&mut self, blocks: &[Arc<Block>], splits_errors: bool) -> Result<(), MergeError> {
+        let shared = self.shared;
+        let buried = shared.view.parts().buried;
+        let merge = Merge {
+            disk: &shared.disk,
+            instance: shared.instance,
+            number: self.catalog.next_number(),
+            blocks,
+            buried: &buried,
+            splits_errors,
+        };
+        let made = merge.run(&|| self.is_wanted_elsewhere())?;
+        let opened: Result<Vec<Arc<Block>>, _> = made
+            .iter()
+            .map(|entry| match Block::open(&shared.disk, entry) {
+                Ok(block) => Ok(Arc::new(block)),
+                Err(error) => Err(crate::QueryFailed::block(&entry.name, error)),
+            })
+            .collect();
+        let opened = opened.inspect_err(|_| merge.discard(&made))?;
+        let change = Change {
+            add: made.clone(),
+            remove: blocks.iter().map(|block| block.entry().name.clone()).collect(),
+            ..Change::default()
+        };
+        if let Err(error) = self.commit(change) {
+            if shared.queue.poison_cause().is_none() {
+                merge.discard(&made);
+            }
+            let error = std::io::Error::other(sentence(&error));
+            return Err(MergeError::Write(error.into()));
+        }
+        let spans =
+            |blocks: &[Arc<Block>]| -> u64 { blocks.iter().map(|block| block.entry().spans).sum() };
+        tracing::info!(
+            blocks = blocks.len(),
+            spans = spans(blocks),
+            into = opened.len(),
+            spans_left = spans(&opened),
+            "merged blocks"
+        );
+        shared.view.replace_blocks(blocks, opened);
+        blocks.iter().for_each(|block| block.doom());
+        shared.counters.compactions.add(1);
+        shared.counters.merged_blocks.add(blocks.len() as u64);
+        Ok(())
+    }
+
+    /// Whether merging has to wait, because something else may not.
+    fn is_wanted_elsewhere(&self) -> bool {
+        self.shared.is_stopping()
+            || self.shared.is_asked_for()
+            || self.shared.head_bytes() >= self.shared.options.head_bytes_max
+    }
+
+    /// Tombstones go when nothing is left under them, and nothing that cannot be read may be.
+    fn forget(&mut self) {
+        let state = self.catalog.state();
+        if state.tombstones.is_empty() {
+            return;
+        }
+        let blocks = self.shared.view.blocks();
+        let open = |name: &str| blocks.iter().find(|block| block.entry().name == name);
+        let is_needed = |id: TraceId, through: u64| {
+            let old = state.blocks.iter().filter(|entry| entry.last_seq <= through);
+            old.into_iter().any(|entry| {
+                open(&entry.name).is_none_or(|block| {
+                    !block.index().group(id.into(), Strictness::Strict).is_empty()
+                })
+            })
+        };
+        let forget: Vec<TraceId> = state
+            .tombstones
+            .iter()
+            .filter(|one| !is_needed(one.trace_id, one.through))
+            .map(|one| one.trace_id)
+            .collect();
+        if forget.is_empty() {
+            return;
+        }
+        match self.commit(Change { forget, ..Change::default() }) {
+            Ok(()) => self.show_buried(),
+            Err(error) => tracing::warn!(error = sentence(&error), "cannot forget deletions yet"),
+        }
+    }
+
+    /// Lets queries see what the catalog says of what was deleted.
+    pub(super) fn show_buried(&self) {
+        self.shared.view.set_buried(Buried::new(&self.catalog.state().tombstones));
+    }
+}

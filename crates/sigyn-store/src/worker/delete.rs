@@ -1,0 +1,49 @@
+//! Deleting traces: at once for whoever asks, from the disk soon after.
+
+use sigyn_model::TraceId;
+
+use super::Worker;
+use crate::catalog::{Change, Tombstone};
+use crate::damage::sentence;
+use crate::error::DeleteError;
+use crate::facts::Strictness;
+
+impl Worker<'_> {
+    /// Deletes what is stored of these traces; returns how many of them there were. Durable when it
+    /// returns.
+    pub(super) fn delete(&mut self, ids: &[TraceId]) -> Result<u64, DeleteError> {
+        let failed =
+            |error: &dyn std::error::Error| DeleteError::Failed { cause: sentence(error).into() };
+        // A block is deleted from as a whole, so what is in memory becomes one first.
+        let is_in_head = |id: &TraceId| {
+            let heads = self.shared.view.parts().heads;
+            heads.iter().any(|head| head.trace((*id).into()).is_some())
+        };
+        if ids.iter().any(is_in_head) {
+            self.seal().map_err(|error| failed(&error))?;
+        }
+        let state = self.catalog.state();
+        let parts = self.shared.view.parts();
+        // Of what cannot be read nobody knows.
+        let is_all_readable = parts.blocks.len() == state.blocks.len();
+        let is_there = |id: TraceId| {
+            parts.blocks.iter().any(|block| {
+                !parts.buried.hides(block.entry().last_seq, id)
+                    && !block.index().group(id.into(), Strictness::Strict).is_empty()
+            })
+        };
+        let there: Vec<TraceId> = ids.iter().copied().filter(|id| is_there(*id)).collect();
+        let bury: Vec<TraceId> = if is_all_readable { there.clone() } else { ids.to_vec() };
+        let through = state.sealed_through;
+        let tombstone = |trace_id| Tombstone { trace_id, through };
+        let change =
+            Change { bury: bury.into_iter().map(tombstone).collect(), ..Change::default() };
+        if !change.is_idle(state) {
+            self.commit(change).map_err(|error| failed(&error))?;
+            self.show_buried();
+            self.compact_wait_ticks = 0;
+        }
+        self.shared.counters.deleted_traces.add(there.len() as u64);
+        Ok(there.len() as u64)
+    }
+}
