@@ -9,6 +9,7 @@ use crate::block::writer::{self, Origin, WriteError};
 use crate::block::{Block, DIR, QueryFailed};
 use crate::buried::Buried;
 use crate::catalog::BlockEntry;
+use crate::columns::Columns;
 use crate::disk::Disk;
 use crate::facts::TraceKey;
 use crate::head::HeadWriter;
@@ -162,7 +163,9 @@ fn put(
         parts.push((part, HeadWriter::new()));
         parts.len() - 1
     });
-    parts[at].1.stage_spans(spans);
+    let mut batch = Columns::default();
+    spans.iter().for_each(|span| _ = batch.push(span));
+    parts[at].1.bring(&batch);
     parts[at].1.publish(first_ms, last_ms);
     spans.clear();
 }
