@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use sigyn_model::{Filter, QueryParams, Span, SpanBatch, TraceId, TracePlace, TraceQuery};
+use sigyn_model::{
+    Differences, DifferencesQuery, Field, Filter, Heat, HeatQuery, QueryParams, Red, RedQuery,
+    Selection, Span, SpanBatch, TraceId, TracePlace, TraceQuery, Unit, What, Words, WordsQuery,
+};
 
 use crate::crash_tests::{naive_assemble, open, run};
 use crate::disk::faulty::FaultyDisk;
@@ -174,4 +177,97 @@ fn pages_are_the_whole_list_in_pieces_whatever_arrives_meanwhile() {
         history.put(vec![newer]);
         assert_eq!(queries.traces(&rest).unwrap(), whole[1..], "{query:?} {context}");
     });
+}
+
+fn random_selection(random: &mut Rng) -> Selection {
+    let end_us = testing::EPOCH_MS * 1_000 + random.u64(1..70_000_000);
+    let start_us = end_us - random.u64(1..70_000_000);
+    Selection { filter: random_filter(random), start_us, end_us }
+}
+
+fn random_unit(random: &mut Rng) -> Unit {
+    if random.bool() { Unit::Traces } else { Unit::Spans }
+}
+
+#[test]
+fn what_is_counted_is_what_the_reference_counts() {
+    each_history(60, |history, strictness, random, context| {
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        let traces = history.traces(strictness);
+        let fields = ["service", "name", "kind", "status", "http.method", "target.pod"];
+        for _ in 0..3 {
+            let selection = random_selection(random);
+            let by = fields.iter().filter(|_| random.u8(0..3) == 0).map(|name| Field::read(name));
+            let query = RedQuery::new(selection.clone(), by.collect(), 10_000_000).unwrap();
+            let query = query.with_series_max(random.usize(1..6));
+            let mut expected = Red::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            assert_eq!(queries.red(&query).unwrap().0, expected, "{context}");
+
+            let of = random_unit(random);
+            let query = HeatQuery::new(selection.clone(), of, 7_000_000, 2).unwrap();
+            let mut expected = Heat::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            assert_eq!(queries.heat(&query).unwrap().0, expected, "{context}");
+
+            let what = match random.u8(0..3) {
+                0 => What::Keys,
+                1 => What::Values(Field::Annotation),
+                _ => What::Values(Field::read(random.choice(fields).unwrap())),
+            };
+            let prefix = if random.bool() { "" } else { "f" }.to_owned();
+            let query = WordsQuery { selection: selection.clone(), what, prefix };
+            let mut expected = Words::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            assert_eq!(queries.words(&query).unwrap().0, expected, "{context}");
+        }
+    });
+}
+
+#[test]
+fn differences_are_those_of_the_reference_however_little_room_there_is() {
+    each_history(60, |history, strictness, random, context| {
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        let query = DifferencesQuery {
+            from: random_selection(random),
+            selected: random_selection(random),
+            against: random.bool().then(|| random_filter(random)),
+            of: random_unit(random),
+        };
+        // With room for everything, and for what little is frequent then.
+        let mut whole = Differences::new(query.clone());
+        history.traces(strictness).iter().for_each(|trace| whole.add(trace));
+        let (found, swept) = queries.differences(&query).unwrap();
+        assert_eq!(found.units(), whole.units(), "{query:?} {context}");
+        assert_eq!(found.ranked(50), whole.ranked(50), "{query:?} {context}");
+        assert_eq!(swept.too_large, 0);
+        let little = Differences::within(query.clone(), 6);
+        let (found, _) = queries.differences_from(&little, &query).unwrap();
+        let all = whole.ranked(usize::MAX);
+        assert!(found.ranked(usize::MAX).iter().all(|one| all.contains(one)), "{context}");
+    });
+}
+
+#[test]
+fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
+    let mut random = Rng::with_seed(3);
+    let mut history = History::new(&mut random);
+    let mut large = testing::span(&mut random);
+    large.trace_id = TraceId::new(99).unwrap();
+    large.timestamp = sigyn_model::Timestamp::from_micros(testing::EPOCH_MS * 1_000);
+    large.name = "x".repeat(100_000);
+    history.put(vec![large]);
+    let window = (testing::EPOCH_MS * 1_000, testing::EPOCH_MS * 1_000 + 60_000_000);
+    let selection = Selection { filter: Filter::default(), start_us: window.0, end_us: window.1 };
+    let query = RedQuery::new(selection, vec![Field::Service], 60_000_000).unwrap();
+    let (all, swept) = history.store.queries(Stop::default()).red(&query).unwrap();
+    let bounded = history.store.queries(Stop::default()).with_bytes_max(50_000);
+    let (some, swept_some) = bounded.red(&query).unwrap();
+    assert_eq!((swept.too_large, swept_some.too_large), (0, 1));
+    assert_eq!((swept_some.traces, swept_some.spans), (swept.traces - 1, swept.spans - 1));
+    assert_ne!(all, some);
+    let stop = Stop::default();
+    stop.stop();
+    let stopped = history.store.queries(stop).red(&query);
+    assert!(matches!(stopped, Err(crate::block::QueryFailed::Stopped)));
 }

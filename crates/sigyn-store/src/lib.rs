@@ -48,6 +48,7 @@ mod size;
 mod stats;
 mod stop;
 mod store;
+mod sweep;
 mod taken_in;
 #[cfg(test)]
 mod testing;
@@ -66,5 +67,6 @@ pub use queries::Queries;
 pub use stats::Stats;
 pub use stop::Stop;
 pub use store::Store;
+pub use sweep::Swept;
 #[doc(hidden)]
 pub use taken_in::TakenIn;

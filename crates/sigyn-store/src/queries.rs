@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sigyn_model::{DependencyLink, Span, TraceId, TraceQuery};
+use sigyn_model::{
+    DependencyLink, Differences, DifferencesQuery, Heat, HeatQuery, Red, RedQuery, Selection, Span,
+    TraceId, TraceQuery, Words, WordsQuery,
+};
 
 use crate::block::QueryFailed;
 use crate::facts::Strictness;
@@ -11,6 +14,7 @@ use crate::query::Bounds;
 use crate::shared::Shared;
 use crate::size::Weight;
 use crate::stop::Stop;
+use crate::sweep::{Stretch, Swept};
 use crate::view::Parts;
 
 /// Queries that end soon after they are told to, with [`QueryFailed::Stopped`].
@@ -131,5 +135,62 @@ impl Queries {
     /// Values of a tag, for completion: sorted and bounded.
     pub fn tag_values(&self, key: &str) -> Result<Vec<String>, QueryFailed> {
         self.ask(|parts| parts.tag_values(key, &self.stop))
+    }
+
+    /// Rate, errors and durations of the spans that are stored, and what was looked at for it.
+    pub fn red(&self, query: &RedQuery) -> Result<(Red, Swept), QueryFailed> {
+        self.swept(query.selection(), || Red::new(query.clone()), Red::add)
+    }
+
+    /// Durations over time.
+    pub fn heat(&self, query: &HeatQuery) -> Result<(Heat, Swept), QueryFailed> {
+        self.swept(query.selection(), || Heat::new(query.clone()), Heat::add)
+    }
+
+    /// Keys, or values of one.
+    pub fn words(&self, query: &WordsQuery) -> Result<(Words, Swept), QueryFailed> {
+        self.swept(&query.selection, || Words::new(query.clone()), Words::add)
+    }
+
+    /// What sets some apart from others. Where values are too many to be counted at once it looks twice.
+    pub fn differences(
+        &self,
+        query: &DifferencesQuery,
+    ) -> Result<(Differences, Swept), QueryFailed> {
+        self.differences_from(&Differences::new(query.clone()), query)
+    }
+
+    pub(crate) fn differences_from(
+        &self,
+        empty: &Differences,
+        query: &DifferencesQuery,
+    ) -> Result<(Differences, Swept), QueryFailed> {
+        let look =
+            |empty: &Differences| self.swept(&query.from, || empty.clone(), Differences::add);
+        let (first, swept) = look(empty)?;
+        match first.again() {
+            None => Ok((first, swept)),
+            Some(again) => look(&again),
+        }
+    }
+
+    /// Adds all traces that a selection may mean to what answers a question.
+    fn swept<T>(
+        &self,
+        selection: &Selection,
+        new: impl Fn() -> T,
+        add: impl Fn(&mut T, &[Span]),
+    ) -> Result<(T, Swept), QueryFailed> {
+        let stretch = Stretch {
+            start_ms: selection.start_us / 1_000,
+            end_ms: selection.end_us / 1_000,
+            strictness: self.strictness,
+        };
+        self.ask(|parts| {
+            let mut answer = new();
+            let swept =
+                parts.sweep(stretch, self.bounds(), &mut |trace| add(&mut answer, trace))?;
+            Ok((answer, swept))
+        })
     }
 }

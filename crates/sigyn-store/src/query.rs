@@ -6,25 +6,26 @@ use std::collections::{BinaryHeap, HashMap};
 use sigyn_model::{DependencyLink, Linker, Span, TraceId, TracePlace, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
-use crate::facts::{Facts, Strictness, TraceKey};
+use crate::facts::{Strictness, TraceKey};
 use crate::head::{HeadTrace, HeadView};
 use crate::size::Weight;
 use crate::stop::Stop;
+use crate::sweep::Stretch;
 use crate::trace::assemble;
 use crate::view::Parts;
 use crate::wanted::{Candidate, Met, Wanted};
 
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
 const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 32 };
-const READ_TRACES_MAX: usize = 2_048;
+pub(crate) const READ_TRACES_MAX: usize = 2_048;
 /// Spans that are read at a time, except for a trace that has more: an answer may be small, and
 /// what must be read for it large.
 const READ_ROWS_MAX: u64 = if cfg!(test) { 20 } else { 64 * 1_024 };
 /// Traces of a head that are looked at between two questions whether to go on.
-const HEAD_TRACES: usize = 512;
+pub(crate) const HEAD_TRACES: usize = 512;
 
 /// Spans of traces by the key of their group.
-type Spans = HashMap<TraceKey, Vec<Span>>;
+pub(crate) type Spans = HashMap<TraceKey, Vec<Span>>;
 
 /// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
 struct Found<T> {
@@ -252,7 +253,7 @@ impl Parts {
     }
 
     /// All spans of these groups of traces, from every part, in the order of the parts.
-    fn read(
+    pub(crate) fn read(
         &self,
         groups: &[TraceKey],
         strictness: Strictness,
@@ -301,68 +302,22 @@ impl Parts {
         end_ms: u64,
         stop: &Stop,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
-        // Where each is found first, so that what is read together stands together.
-        let mut places: HashMap<TraceKey, Place> = HashMap::new();
-        let mut add = |key: TraceKey, place: Place| {
-            let group = Strictness::Lenient.group(key);
-            let known = places.entry(group).or_insert(Place { rows: 0, ..place });
-            known.rows = known.rows.saturating_add(place.rows);
-        };
-        for (number, block) in self.blocks.iter().enumerate() {
-            stop.check()?;
-            let traces = block.index().traces.iter();
-            for entry in traces.filter(|entry| entry.may_touch(start_ms, end_ms)) {
-                let (row, rows) = (entry.first_row, entry.rows);
-                add(entry.key, Place { block: number, row, rows });
-            }
-        }
-        for head in &self.heads {
-            each_trace(head, stop, |key, trace| {
-                let Facts { start, latest, .. } = trace.facts();
-                if start.is_some_and(|at| at.millis() <= end_ms)
-                    && latest.is_some_and(|at| at.millis() >= start_ms)
-                {
-                    add(key, Place { block: self.blocks.len(), row: 0, rows: trace.len() });
-                }
-            })?;
-        }
-        let mut places: Vec<(Place, TraceKey)> =
-            places.into_iter().map(|(group, place)| (place, group)).collect();
-        places.sort_unstable();
+        let stretch = Stretch { start_ms, end_ms, strictness: Strictness::Lenient };
         let mut linker = Linker::default();
-        let mut left = places.as_slice();
-        while !left.is_empty() {
-            let rows = left.iter().map(|(place, _)| place.rows);
-            let (now, later) = left.split_at(readable(rows, READ_TRACES_MAX));
-            left = later;
-            let groups: Vec<TraceKey> = now.iter().map(|(_, group)| *group).collect();
-            let bounds = Bounds { stop, bytes_max: u64::MAX };
-            let mut traces = self.read(&groups, Strictness::Lenient, bounds)?;
-            for group in groups {
-                stop.check()?;
-                let trace = traces.remove(&group).map_or_else(Vec::new, assemble);
-                let is_in_window = |span: &Span| {
-                    span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
-                };
-                if trace.iter().any(is_in_window) {
-                    linker.put_trace(&trace);
-                }
+        self.sweep(stretch, Bounds { stop, bytes_max: u64::MAX }, &mut |trace| {
+            let is_in_window = |span: &Span| {
+                span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
+            };
+            if trace.iter().any(is_in_window) {
+                linker.put_trace(trace);
             }
-        }
+        })?;
         Ok(linker.links())
     }
 }
 
-/// Where a trace is found first, and about how many spans it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    block: usize,
-    row: u32,
-    rows: u32,
-}
-
 /// How many of the traces with so many rows to read at a time: one at least.
-fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
+pub(crate) fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
     let mut sum = 0;
     let fits = rows.take(traces_max).take_while(|rows| {
         sum += u64::from(*rows);

@@ -436,7 +436,11 @@ fn answers(
         router = router
             .merge(api::zipkin::router(asker.clone(), Arc::clone(&environment)))
             .merge(api::jaeger::router(asker.clone(), environment.search_enabled))
-            .merge(api::search::router(asker.clone(), &environment))
+            .merge(api::search::router(asker, &environment))
+            .merge(api::red::router(asker, &environment))
+            .merge(api::heatmap::router(asker, &environment))
+            .merge(api::words::router(asker, &environment))
+            .merge(api::differences::router(asker, &environment))
             .merge(api::tags::router(asker.clone()))
             .merge(api::trace_view::router(asker.clone(), known));
     }

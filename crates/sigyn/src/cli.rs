@@ -179,6 +179,21 @@ pub(crate) enum QueryCommand {
         #[arg(long)]
         tags: bool,
     },
+    /// Rate, errors and durations of spans, by group
+    Red(RedFlags),
+    /// Durations over time as a map
+    Heatmap(HeatmapFlags),
+    /// Keys that a filter may ask for, and how many spans have them
+    Keys(WordsFlags),
+    /// Values of a key, and how many spans have them
+    Values {
+        /// Such as service, name or http.method
+        key: String,
+        #[command(flatten)]
+        flags: WordsFlags,
+    },
+    /// What sets some traces apart from the others
+    Differences(Box<DifferencesFlags>),
     /// List services; with a name, its span names and remote services
     Services {
         /// One service
@@ -227,6 +242,71 @@ pub(crate) struct TracesFlags {
     /// The next page, as the last one names it
     #[arg(long, value_name = "TEXT")]
     pub(crate) cursor: Option<String>,
+}
+
+/// What a question is about.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AboutFlags {
+    /// A filter, such as '{ service = shop and duration > 100ms }' [default: everything]
+    #[arg(long = "where", short = 'w', value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// How far to look back, such as 2h
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) lookback: String,
+    /// Until when: RFC 3339, or milliseconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RedFlags {
+    #[command(flatten)]
+    pub(crate) about: AboutFlags,
+    /// What spans are grouped by: keys with commas between, such as service,name or http.route
+    #[arg(long, value_name = "KEYS", default_value = "service")]
+    pub(crate) by: String,
+    /// How many groups at most
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HeatmapFlags {
+    #[command(flatten)]
+    pub(crate) about: AboutFlags,
+    /// Count spans, each by its own duration, and not traces
+    #[arg(long)]
+    pub(crate) spans: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WordsFlags {
+    #[command(flatten)]
+    pub(crate) about: AboutFlags,
+    /// Those that begin so
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prefix: Option<String>,
+    /// How many at most
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DifferencesFlags {
+    #[command(flatten)]
+    pub(crate) about: AboutFlags,
+    /// Which of them: a filter, such as 'error' or 'trace.duration > 1s'
+    #[arg(value_name = "FILTER")]
+    pub(crate) select: String,
+    /// Apart from which: a filter [default: the others]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) against: Option<String>,
+    /// Count spans, and not traces
+    #[arg(long)]
+    pub(crate) spans: bool,
+    /// How many at most
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
 }
 
 const FROM_ZIPKIN: &str = "From a Zipkin";

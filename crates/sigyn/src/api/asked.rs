@@ -1,11 +1,51 @@
-//! What questions have in common: filters in their parameters, and answers to those that make no sense.
+//! What questions have in common: their parameters, what they are asked with, and answers to those that
+//! make no sense.
 
+use std::time::Duration;
+
+use axum::Router;
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::StatusCode;
-use sigyn_model::{Filter, FilterError};
+use serde::Serialize;
+use sigyn_model::{Filter, FilterError, QueryParams, Selection, TraceQuery, Unit};
+use sigyn_store::Swept;
 
 use super::Params;
+use super::ask::Asker;
+use super::zipkin::trace_query;
+use crate::environment::Environment;
 use crate::reply::{ApiError, failure, json};
+
+/// Whom to ask, and what counts if a question does not say.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) asker: Asker,
+    /// How far a question looks back.
+    pub(super) lookback: Duration,
+}
+
+/// One question at this path, unless searching is turned off.
+pub(super) fn router<H, T>(
+    path: &str,
+    handler: H,
+    asker: &Asker,
+    environment: &Environment,
+) -> Router
+where
+    H: Handler<T, Asked>,
+    T: 'static,
+{
+    let route = if environment.search_enabled { get(handler) } else { get(turned_off) };
+    let asked = Asked { asker: asker.clone(), lookback: environment.query_lookback };
+    Router::new().route(path, route).with_state(asked)
+}
+
+/// An empty answer would look like a question that found nothing.
+async fn turned_off() -> Response {
+    failure(&ApiError::not_found("search is turned off: SEARCH_ENABLED=false"))
+}
 
 /// Why a question is not answered.
 #[derive(Debug)]
@@ -17,6 +57,12 @@ pub(super) enum Refused {
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
         Self::Other(error)
+    }
+}
+
+impl Refused {
+    pub(super) fn bad(error: impl std::fmt::Display) -> Self {
+        Self::Other(ApiError::bad(error.to_string()))
     }
 }
 
@@ -43,4 +89,88 @@ impl IntoResponse for Refused {
 pub(super) fn filter(params: &Params, parameter: &'static str) -> Result<Filter, Refused> {
     let text = params.first(parameter).unwrap_or("");
     text.parse().map_err(|error| Refused::Filter { parameter, error })
+}
+
+/// What a question is about: `q`, `endTs` and `lookback`.
+pub(super) fn selection(params: &Params, lookback: Duration) -> Result<Selection, Refused> {
+    let window = params.only(&["endTs", "lookback"]);
+    let (start_us, end_us) = trace_query(&window, 1, lookback)?.window_us();
+    Ok(Selection { filter: filter(params, "q")?, start_us, end_us })
+}
+
+/// Another window of time, by the names of its parameters; what is not said is as in the first one.
+pub(super) fn window_within(
+    params: &Params,
+    (end, lookback): (&'static str, &'static str),
+    first: &Selection,
+) -> Result<(u64, u64), Refused> {
+    let end_ts_ms = params.number(end)?;
+    let lookback_ms = params.number(lookback)?;
+    if end_ts_ms.is_none() && lookback_ms.is_none() {
+        return Ok((first.start_us, first.end_us));
+    }
+    let ms = |us: u64| i64::try_from(us / 1_000).unwrap_or(i64::MAX);
+    let query = TraceQuery::new(&QueryParams {
+        end_ts_ms: end_ts_ms.unwrap_or_else(|| ms(first.end_us)),
+        lookback_ms: lookback_ms.unwrap_or_else(|| ms(first.end_us - first.start_us).max(1)),
+        limit: 1,
+        ..QueryParams::default()
+    });
+    Ok(query.map_err(|error| Refused::bad(format!("{end}, {lookback}: {error}")))?.window_us())
+}
+
+/// A number from 1 on, with a default and no more than this.
+pub(super) fn number(
+    params: &Params,
+    name: &'static str,
+    default: u64,
+    max: u64,
+) -> Result<u64, Refused> {
+    let Some(number) = params.number(name)? else { return Ok(default) };
+    match u64::try_from(number) {
+        Ok(0) | Err(_) => Err(Refused::bad(format!("{name} <= 0"))),
+        Ok(number) if number > max => Err(Refused::bad(format!("{name} > {max}"))),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// How many things a list may have.
+pub(super) fn limit(params: &Params, default: u64, max: u64) -> Result<usize, Refused> {
+    Ok(usize::try_from(number(params, "limit", default, max)?).unwrap_or(usize::MAX))
+}
+
+/// `of`: what is counted.
+pub(super) fn unit(params: &Params) -> Result<Unit, Refused> {
+    match params.first("of").unwrap_or("") {
+        "" | "traces" => Ok(Unit::Traces),
+        "spans" => Ok(Unit::Spans),
+        _ => Err(Refused::bad("of is traces or spans")),
+    }
+}
+
+/// What an answer was made of.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Looked {
+    traces: u64,
+    spans: u64,
+    /// Traces that were left out, each too large to be held.
+    #[serde(skip_serializing_if = "is_zero")]
+    too_large: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl From<Swept> for Looked {
+    fn from(Swept { traces, spans, too_large }: Swept) -> Self {
+        Self { traces, spans, too_large }
+    }
+}
+
+/// Nanoseconds as microseconds, with what is left of them.
+pub(super) fn us(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
 }

@@ -21,6 +21,12 @@ impl Params {
         Ok(Self(pairs.collect::<Result<_, ApiError>>()?))
     }
 
+    /// The parameters of these names alone.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter().filter(|(key, _)| names.contains(&key.as_str()));
+        Self(kept.cloned().collect())
+    }
+
     /// The first value of this name, empty ones included.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -1,39 +1,29 @@
 //! `/api/v1/search`: what a list of traces shows, without their spans.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use serde::Serialize;
 use sigyn_model::{Span, SpanId, TracePlace, TraceQuery, trace_root, trace_start};
 
 use super::Params;
 use super::ask::Asker;
-use super::asked::{self, Refused};
+use super::asked::{self, Asked, Refused};
 use super::cursor::{Cursor, NoCursor};
 use super::zipkin::trace_query;
 use crate::environment::Environment;
-use crate::reply::{ApiError, failure, success};
+use crate::reply::{ApiError, success};
 
 /// How many summaries one answer holds if the client does not say.
 const LIMIT: i64 = 100;
 /// A list longer than this is not read by a person, and costs the server.
 const LIMIT_MAX: usize = 2_000;
 
-#[derive(Clone, Debug)]
-struct Search {
-    asker: Asker,
-    /// How far a search looks back if the client does not say.
-    lookback: Duration,
-}
-
-pub(crate) fn router(asker: Asker, environment: &Environment) -> Router {
-    let search = if environment.search_enabled { get(search) } else { get(turned_off) };
-    let state = Search { asker, lookback: environment.query_lookback };
-    Router::new().route("/api/v1/search", search).with_state(state)
+pub(crate) fn router(asker: &Asker, environment: &Environment) -> Router {
+    asked::router("/api/v1/search", search, asker, environment)
 }
 
 #[derive(Serialize)]
@@ -85,20 +75,15 @@ struct Service {
     spans: usize,
 }
 
-/// An empty list would look like a search that found nothing.
-async fn turned_off() -> Response {
-    failure(&ApiError::not_found("search is turned off: SEARCH_ENABLED=false"))
-}
-
-async fn search(State(search): State<Search>, params: Params) -> Response {
-    match find(&search, &params).await {
+async fn search(State(asked): State<Asked>, params: Params) -> Response {
+    match find(&asked, &params).await {
         Ok(found) => success(&found),
         Err(error) => error.into_response(),
     }
 }
 
-async fn find(search: &Search, params: &Params) -> Result<Found, Refused> {
-    let mut query = trace_query(params, LIMIT, search.lookback)?;
+async fn find(asked: &Asked, params: &Params) -> Result<Found, Refused> {
+    let mut query = trace_query(params, LIMIT, asked.lookback)?;
     if query.limit() > LIMIT_MAX {
         return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")).into());
     }
@@ -112,7 +97,7 @@ async fn find(search: &Search, params: &Params) -> Result<Found, Refused> {
     let (limit, window_us) = (query.limit(), query.window_us());
     // One more than asked for tells whether there are more.
     let one_more: TraceQuery = query.with_limit(limit + 1);
-    let found = search.asker.ask(move |q| {
+    let found = asked.asker.ask(move |q| {
         q.traces_as(&one_more, |trace| {
             let line = summary(&trace).zip(TracePlace::of(&trace));
             let bytes = line.as_ref().map_or(0, |(line, _)| line.bytes());

@@ -1,5 +1,8 @@
 //! `sigyn query`: the tracer's answers in a terminal.
 
+mod differences;
+mod heatmap;
+mod red;
 mod services;
 mod style;
 mod table;
@@ -7,6 +10,7 @@ mod targets;
 pub(crate) mod time;
 mod trace;
 mod traces;
+mod words;
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -15,7 +19,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::Failure;
-use crate::cli::{OutputFormat, QueryCommand, QueryFlags};
+use crate::cli::{AboutFlags, OutputFormat, QueryCommand, QueryFlags};
 use crate::http_client::HttpClient;
 use style::Style;
 
@@ -32,6 +36,13 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
         match &flags.what {
             QueryCommand::Traces(flags) => traces::run(&server, flags, json, style).await,
             QueryCommand::Trace { id, tags } => trace::run(&server, id, *tags, json, style).await,
+            QueryCommand::Red(flags) => red::run(&server, flags, json, style).await,
+            QueryCommand::Heatmap(flags) => heatmap::run(&server, flags, json, style).await,
+            QueryCommand::Keys(flags) => words::keys(&server, flags, json, style).await,
+            QueryCommand::Values { key, flags } => {
+                words::values(&server, key, flags, json, style).await
+            }
+            QueryCommand::Differences(flags) => differences::run(&server, flags, json, style).await,
             QueryCommand::Services { name } => {
                 services::run(&server, name.as_deref(), json, style).await
             }
@@ -84,6 +95,43 @@ impl Server {
         serde_json::from_str(&body)
             .with_context(|| format!("{}{path} does not answer in JSON", self.base))
     }
+}
+
+/// The path of a question with its parameters; those that are not there are left out.
+fn question(
+    path: &str,
+    about: &AboutFlags,
+    parameters: &[(&str, Option<&str>)],
+) -> anyhow::Result<String> {
+    let lookback = (time::duration_us(&about.lookback)? / 1_000).to_string();
+    let end = about.end.as_deref().map(time::end_ms).transpose()?.map(|ms| ms.to_string());
+    let window = [
+        ("q", about.filter.as_deref()),
+        ("lookback", Some(lookback.as_str())),
+        ("endTs", end.as_deref()),
+    ];
+    let all = window.iter().chain(parameters);
+    let pairs = all.filter_map(|(name, value)| Some(format!("{name}={}", encode((*value)?))));
+    Ok(format!("{path}?{}", pairs.collect::<Vec<_>>().join("&")))
+}
+
+/// A number in an answer; not one is none.
+fn number(value: &Value) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rounded count or duration; saturates"
+    )]
+    let rounded = |number: f64| number.round() as u64;
+    value.as_u64().or_else(|| value.as_f64().map(rounded)).unwrap_or(0)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
 }
 
 /// Makes a text safe inside a query string.

@@ -29,7 +29,8 @@ impl Shop {
 
     /// What is asked, in the minute that ends now.
     fn ask(&self, path: &str) -> Value {
-        let end = self.now_us / 1_000;
+        // Just after the last span began.
+        let end = self.now_us / 1_000 + 1;
         let joint = if path.contains('?') { '&' } else { '?' };
         self.tracer.json(&format!("/api/v1/{path}{joint}endTs={end}&lookback=60000"))["data"].take()
     }
@@ -119,4 +120,139 @@ fn a_terminal_shows_what_a_filter_finds() {
     let next = ["traces", "-w", "error", "-n", "1", "--cursor", cursor, "--format", "json"];
     let found: Value = serde_json::from_str(&shop.query(&next)).unwrap();
     assert_eq!(ids(&found["data"]), [5]);
+}
+
+#[test]
+fn rate_errors_and_durations_are_told_by_group_and_step() {
+    let shop = Shop::open();
+    let red = shop.ask("red?by=service,status&step=1000&quantiles=0,1&limit=2");
+    let (series, rest) = (&red["series"], &red["rest"]);
+    assert_eq!(red["by"], json!(["service", "status"]));
+    // Steps are whole seconds, and the last one begins now.
+    assert_eq!(red["startUs"].as_u64(), Some(shop.now_us - 60_000_000));
+    assert_eq!(red["steps"], 61);
+    assert_eq!(series[0]["values"], json!(["shop", "unset"]));
+    assert_eq!((&series[0]["spans"], &series[0]["errors"]), (&json!(10), &json!(0)));
+    assert_eq!(series[0]["quantilesUs"], json!([42_000.0, 402_000.0]));
+    assert_eq!(series[0]["points"]["step"], json!((51..=60).collect::<Vec<u32>>()));
+    assert_eq!(series[1]["values"], json!(["payment", "unset"]));
+    assert_eq!((&rest["spans"], &rest["errors"]), (&json!(2), &json!(2)));
+    assert_eq!(red["looked"], json!({"traces": 10, "spans": 20}));
+    let slow = shop.ask("red?by=node&q=service%3Dpayment+and+duration%3E%3D400ms");
+    assert_eq!(slow["series"].as_array().unwrap().len(), 1);
+    assert_eq!(slow["series"][0]["values"], json!(["b2"]));
+    // Called by whom: the edges of the map.
+    let edges = shop.ask("red?by=service,remote&q=kind%3Dclient");
+    assert_eq!(edges["series"][0]["values"], json!(["shop", "payment"]));
+}
+
+#[test]
+fn a_map_of_durations_names_traces() {
+    let shop = Shop::open();
+    let map = shop.ask("heatmap?step=60000&perOctave=1");
+    let levels: Vec<f64> =
+        map["levels"].as_array().unwrap().iter().map(|l| l["fromUs"].as_f64().unwrap()).collect();
+    assert_eq!(levels.first().map(|us| us.round()), Some(33_554.0));
+    let cells = &map["cells"];
+    let total: u64 = cells["count"].as_array().unwrap().iter().filter_map(Value::as_u64).sum();
+    assert_eq!(total, TRACES);
+    let (counts, levels) = (cells["count"].as_array().unwrap(), &cells["level"]);
+    let slow = levels.as_array().unwrap().iter().position(|level| *level == 3).unwrap();
+    assert_eq!(cells["errors"][slow], counts[slow]);
+    assert!(!cells["traces"][slow].as_array().unwrap().is_empty());
+    let spans = shop.ask("heatmap?of=spans&q=service%3Dpayment");
+    let counts = spans["cells"]["count"].as_array().unwrap();
+    assert_eq!(counts.iter().filter_map(Value::as_u64).sum::<u64>(), TRACES);
+}
+
+#[test]
+fn words_are_told_with_how_often_and_since_when() {
+    let shop = Shop::open();
+    let names = |found: &Value| -> Vec<(String, u64)> {
+        let words = found["words"].as_array().unwrap().iter();
+        words
+            .map(|w| (w["word"].as_str().unwrap().to_owned(), w["spans"].as_u64().unwrap()))
+            .collect()
+    };
+    let word = |word: &str, spans| (word.to_owned(), spans);
+    let keys = shop.ask("keys?q=service%3Dpayment");
+    let expected =
+        [word("http.status_code", 10), word("node", 10), word("order", 10), word("error", 2)];
+    assert_eq!(names(&keys), expected);
+    let nodes = shop.ask("values?key=node");
+    assert_eq!(names(&nodes), [word("a1", 8), word("b2", 2)]);
+    assert_eq!(nodes["words"][1]["lastUs"].as_u64(), Some(shop.now_us + 1_000));
+    let orders = shop.ask("values?key=order&prefix=o-1&limit=1");
+    assert_eq!(names(&orders), [word("o-1", 1)]);
+    assert_eq!(orders["limited"], true);
+    assert_eq!(names(&shop.ask("values?key=remote")), [word("payment", 10)]);
+}
+
+#[test]
+fn differences_are_told_with_their_shares() {
+    let shop = Shop::open();
+    let found = shop.ask("differences?select=error&limit=100");
+    assert_eq!((&found["selected"], &found["others"]), (&json!(2), &json!(8)));
+    let node = json!({
+        "key": "node", "value": "b2", "selected": 2, "others": 0, "selectedShare": 1.0, "othersShare": 0.0,
+    });
+    let differences = found["differences"].as_array().unwrap();
+    assert!(differences.contains(&node), "{differences:?}");
+    assert!(differences.iter().all(|one| one["key"] != "service" || one["othersShare"] == 1.0));
+    // Those of some seconds against all others.
+    let end = shop.now_us / 1_000;
+    let box_ =
+        format!("differences?selectEndTs={end}&selectLookback=3500&of=spans&q=service%3Dpayment");
+    let found = shop.ask(&box_);
+    assert_eq!((&found["selected"], &found["others"]), (&json!(3), &json!(7)));
+}
+
+#[test]
+fn questions_that_make_no_sense_are_refused() {
+    let shop = Shop::open();
+    let refused = |path: &str, expected: &str| {
+        let answer = shop.tracer.get(&format!("/api/v1/{path}"));
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert_eq!(answer.json()["error"], expected, "{path}");
+        assert_eq!(answer.json()["errorType"], "bad_data", "{path}");
+    };
+    refused("red?step=0", "step <= 0");
+    refused(
+        "red?step=1&lookback=20000",
+        "more than 10000 steps: ask for longer ones, or for a shorter time",
+    );
+    refused("red?by=annotation", "a span has many annotations: they do not group it");
+    refused(
+        "red?quantiles=2",
+        "quantiles are numbers from 0 to 1 with commas between, ten at most",
+    );
+    refused("red?limit=1001", "limit > 1000");
+    refused("red?endTs=0", "endTs <= 0");
+    refused("heatmap?perOctave=3", "perOctave is 1, 2, 4 or 8");
+    refused("heatmap?of=services", "of is traces or spans");
+    refused("keys?limit=0", "limit <= 0");
+    refused("values", "Mandatory parameter/header/attribute is missing: key");
+    refused("differences", "select a part: by select, selectEndTs or selectLookback");
+    refused(
+        "differences?select=error&against=(",
+        "against: at character 2: expected a key, such as service or http.method",
+    );
+    refused("differences?selectLookback=0", "selectEndTs, selectLookback: lookback <= 0");
+}
+
+#[test]
+fn a_terminal_shows_what_is_counted() {
+    let shop = Shop::open();
+    let red = shop.query(&["red", "--by", "service,name", "--lookback", "5m"]);
+    assert!(red.contains("payment  pay") && red.contains("20.0 %") && red.contains('█'), "{red}");
+    let map = shop.query(&["heatmap", "--lookback", "5m"]);
+    assert!(map.contains("268 ms") && map.contains("5 s a column"), "{map}");
+    let keys = shop.query(&["keys", "--prefix", "http"]);
+    assert!(keys.contains("http.method") && !keys.contains("node"), "{keys}");
+    let values = shop.query(&["values", "node"]);
+    assert!(values.contains("b2"), "{values}");
+    let differences = shop.query(&["differences", "error"]);
+    assert!(differences.contains("2 traces selected, against 8 others"), "{differences}");
+    let json = shop.query(&["values", "node", "--format", "json"]);
+    assert!(json.starts_with("{\"status\":\"success\""), "{json}");
 }

@@ -1,0 +1,297 @@
+//! Durations over time as a map of cells: how many, how many failed, and a few to look at.
+
+use std::collections::BTreeMap;
+
+use crate::selection::{span_nanos, trace_nanos};
+use crate::{Selection, Span, Steps, StepsError, TraceId, Unit, trace_start};
+
+/// Of one answer.
+const STEPS_MAX: u32 = 1_000;
+/// Cells between a duration and its double: 2, 4 or 8, by powers of two.
+const OCTAVE_BITS_MAX: u32 = 3;
+/// Nothing is shorter: whatever is stands in the lowest cell.
+const NANOS_MIN: u64 = 1 << 10;
+/// Traces that a cell names.
+const TRACES_MAX: usize = 3;
+
+/// A valid question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeatQuery {
+    selection: Selection,
+    of: Unit,
+    steps: Steps,
+    octave_bits: u32,
+}
+
+/// Why there is no such question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeatError {
+    #[error(transparent)]
+    Steps(#[from] StepsError),
+    #[error("perOctave is 1, 2, 4 or 8")]
+    PerOctave,
+}
+
+/// The answer, as far as traces have been added. Parts merge to the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heat {
+    query: HeatQuery,
+    cells: BTreeMap<(u32, Level), Cell>,
+}
+
+/// A stretch of durations: so many of them make one octave, from a power of two of nanoseconds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(u16);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    pub count: u64,
+    pub errors: u64,
+    /// Those with an error first, then by id, which is as good as at random.
+    traces: Vec<(bool, TraceId)>,
+}
+
+impl HeatQuery {
+    pub fn new(
+        selection: Selection,
+        of: Unit,
+        step_us: u64,
+        per_octave: u32,
+    ) -> Result<Self, HeatError> {
+        let octave_bits = (0..=OCTAVE_BITS_MAX).find(|bits| 1 << bits == per_octave);
+        let octave_bits = octave_bits.ok_or(HeatError::PerOctave)?;
+        let steps = Steps::new(&selection, step_us, STEPS_MAX)?;
+        Ok(Self { selection, of, steps, octave_bits })
+    }
+
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// The stretch in which a duration is.
+    fn level(&self, nanos: u64) -> Level {
+        let nanos = nanos.max(NANOS_MIN);
+        let highest = 63 - nanos.leading_zeros();
+        let below = (nanos >> (highest - self.octave_bits)) - (1 << self.octave_bits);
+        let level = (u64::from(highest) << self.octave_bits) + below;
+        Level(u16::try_from(level).unwrap_or(u16::MAX))
+    }
+
+    /// Nanoseconds at which a stretch begins, and at which the next one does.
+    pub fn bounds(&self, level: Level) -> (u64, u64) {
+        let begin = |level: u64| {
+            let (highest, below) =
+                (level >> self.octave_bits, level & ((1 << self.octave_bits) - 1));
+            let shift = u32::try_from(highest).unwrap_or(u32::MAX) - self.octave_bits;
+            ((1 << self.octave_bits) + below).checked_mul(1u64.checked_shl(shift).unwrap_or(0))
+        };
+        let next = begin(u64::from(level.0) + 1).filter(|next| *next > 0);
+        (begin(u64::from(level.0)).unwrap_or(0), next.unwrap_or(u64::MAX))
+    }
+}
+
+impl Heat {
+    pub fn new(query: HeatQuery) -> Self {
+        Self { query, cells: BTreeMap::new() }
+    }
+
+    pub fn query(&self) -> &HeatQuery {
+        &self.query
+    }
+
+    /// By number of the step, then stretch of durations. None is empty.
+    pub fn cells(&self) -> impl ExactSizeIterator<Item = (u32, Level, &Cell)> {
+        self.cells.iter().map(|((step, level), cell)| (*step, *level, cell))
+    }
+
+    /// All stretches of durations from the shortest that there is to the longest.
+    pub fn levels(&self) -> impl Iterator<Item = Level> {
+        let used = || self.cells.keys().map(|(_, level)| *level);
+        let (first, last) = used().min().zip(used().max()).unwrap_or((Level(1), Level(0)));
+        (first.0..=last.0).map(Level)
+    }
+
+    /// Adds one whole trace.
+    pub fn add(&mut self, trace: &[Span]) {
+        match self.query.of {
+            Unit::Traces => {
+                if !self.query.selection.has_trace(trace) {
+                    return;
+                }
+                let (Some(start), Some(nanos)) = (trace_start(trace), trace_nanos(trace)) else {
+                    return;
+                };
+                let is_error = trace.iter().any(Span::is_error);
+                self.put(start.micros(), nanos, is_error, trace[0].trace_id);
+            }
+            Unit::Spans => {
+                for span in self.query.selection.spans(trace) {
+                    if let (Some(at), Some(nanos)) = (span.timestamp, span_nanos(span)) {
+                        self.put(at.micros(), nanos, span.is_error(), span.trace_id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, at_us: u64, nanos: u64, is_error: bool, id: TraceId) {
+        let place = (self.query.steps.of(at_us), self.query.level(nanos));
+        let cell = self.cells.entry(place).or_default();
+        cell.count += 1;
+        cell.errors += u64::from(is_error);
+        cell.name(!is_error, id);
+    }
+
+    /// Adds what was made of other traces by the same query.
+    pub fn merge(&mut self, other: Self) {
+        for (place, theirs) in other.cells {
+            let ours = self.cells.entry(place).or_default();
+            ours.count += theirs.count;
+            ours.errors += theirs.errors;
+            theirs.traces.into_iter().for_each(|(is_well, id)| ours.name(is_well, id));
+        }
+    }
+}
+
+impl Cell {
+    /// A few of the traces in it.
+    pub fn traces(&self) -> impl Iterator<Item = TraceId> {
+        self.traces.iter().map(|(_, id)| *id)
+    }
+
+    /// Each trace once, and by its best side.
+    fn name(&mut self, is_well: bool, id: TraceId) {
+        match self.traces.iter_mut().find(|(_, other)| *other == id) {
+            Some(known) => known.0 &= is_well,
+            None => self.traces.push((is_well, id)),
+        }
+        self.traces.sort_unstable();
+        self.traces.truncate(TRACES_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Filter, arbitrary};
+
+    fn query(filter: &str, of: Unit, step_us: u64, per_octave: u32) -> HeatQuery {
+        let filter: Filter = filter.parse().unwrap();
+        let selection = Selection { filter, start_us: 0, end_us: 60 };
+        HeatQuery::new(selection, of, step_us, per_octave).unwrap()
+    }
+
+    #[test]
+    fn stretches_follow_each_other_without_gap() {
+        for per_octave in [1, 2, 4, 8] {
+            let query = query("", Unit::Spans, 10, per_octave);
+            let (mut level, mut next) = (query.level(0), NANOS_MIN);
+            let first = level;
+            loop {
+                let (from, to) = query.bounds(level);
+                assert_eq!(from, next, "{level:?} of {per_octave}");
+                assert_eq!((query.level(from), query.level(to - 1)), (level, level));
+                next = to;
+                if to == u64::MAX {
+                    break;
+                }
+                level = Level(level.0 + 1);
+            }
+            assert_eq!(u32::from(level.0 - first.0) + 1, 54 * per_octave);
+        }
+        assert_eq!(query("", Unit::Spans, 10, 2).bounds(Level(2 * 20 + 1)), (3 << 19, 1 << 21));
+    }
+
+    #[test]
+    fn what_is_no_map_is_refused() {
+        let check = |step_us, per_octave, expected: &str| {
+            let selection = Selection { filter: Filter::default(), start_us: 0, end_us: 1_000 };
+            let refused = HeatQuery::new(selection, Unit::Traces, step_us, per_octave);
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        };
+        check(0, 1, "step <= 0");
+        check(1, 1, "more than 1000 steps: ask for longer ones, or for a shorter time");
+        check(10, 3, "perOctave is 1, 2, 4 or 8");
+        check(10, 16, "perOctave is 1, 2, 4 or 8");
+    }
+
+    #[test]
+    fn a_cell_names_traces_with_errors_first() {
+        let id = |n| TraceId::new(n).unwrap();
+        let mut cell = Cell::default();
+        for (is_well, n) in [(true, 5), (true, 1), (true, 2), (true, 9), (false, 9), (true, 9)] {
+            cell.name(is_well, id(n));
+        }
+        assert_eq!(cell.traces().collect::<Vec<_>>(), [id(9), id(1), id(2)]);
+    }
+
+    fn any_traces() -> impl Strategy<Value = Vec<Vec<Span>>> {
+        let trace = prop::collection::vec(arbitrary::plain_span(), 1..6);
+        let trace = (trace, 1..9u128).prop_map(|(mut spans, id)| {
+            spans.iter_mut().for_each(|span| span.trace_id = TraceId::new(id).unwrap());
+            spans
+        });
+        prop::collection::vec(trace, 0..9)
+    }
+
+    proptest! {
+        #[test]
+        fn every_trace_or_span_is_in_one_cell(
+            traces in any_traces(),
+            filter in prop::sample::select(vec!["", "error", "kind = client"]),
+            is_traces in any::<bool>(),
+            step_us in 1..70u64,
+        ) {
+            let of = if is_traces { Unit::Traces } else { Unit::Spans };
+            let query = query(filter, of, step_us, 4);
+            let mut heat = Heat::new(query.clone());
+            traces.iter().for_each(|trace| heat.add(trace));
+            // When each starts, how long it takes, and whose it is.
+            let mut all: Vec<(u64, u64, TraceId)> = Vec::new();
+            for trace in &traces {
+                let selection = &query.selection;
+                match of {
+                    Unit::Traces => if selection.has_trace(trace) {
+                        let start = trace_start(trace).unwrap().micros();
+                        all.push((start, trace_nanos(trace).unwrap(), trace[0].trace_id));
+                    },
+                    Unit::Spans => all.extend(selection.spans(trace).iter().filter_map(|span| {
+                        Some((span.timestamp?.micros(), span_nanos(span)?, span.trace_id))
+                    })),
+                }
+            }
+            let mut total = 0;
+            for (step, level, cell) in heat.cells() {
+                let (from, to) = query.bounds(level);
+                let at = |us: u64| us / step_us == u64::from(step);
+                let is_in = |(us, nanos, _): &&(u64, u64, TraceId)| {
+                    at(*us) && (from..to).contains(&(*nanos).max(NANOS_MIN))
+                };
+                let inside: Vec<_> = all.iter().filter(is_in).collect();
+                prop_assert_eq!(cell.count, inside.len() as u64);
+                let ids: BTreeSet<TraceId> = inside.iter().map(|(_, _, id)| *id).collect();
+                let named: BTreeSet<TraceId> = cell.traces().collect();
+                prop_assert!(named.is_subset(&ids));
+                prop_assert_eq!(named.len(), ids.len().min(TRACES_MAX));
+                total += cell.count;
+            }
+            prop_assert_eq!(total, all.len() as u64);
+            // In pieces.
+            let (first, second) = traces.split_at(traces.len() / 2);
+            let mut merged = Heat::new(query.clone());
+            second.iter().for_each(|trace| merged.add(trace));
+            let mut other = Heat::new(query);
+            first.iter().for_each(|trace| other.add(trace));
+            merged.merge(other);
+            prop_assert_eq!(merged, heat);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Rate, errors and durations of spans: per group, and per step of time.
+
+use std::collections::BTreeMap;
+
+use crate::selection::span_nanos;
+use crate::{Field, Selection, Sketch, Span, Steps, StepsError};
+
+/// Of one answer.
+const STEPS_MAX: u32 = 10_000;
+const SERIES_MAX: usize = 1_000;
+/// Series times steps: each may have a sketch of its own.
+const CELLS_MAX: usize = 100_000;
+const FIELDS_MAX: usize = 6;
+/// Bytes of a value that names a group; a longer one is cut.
+const VALUE_MAX: usize = 256;
+
+/// A valid question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedQuery {
+    selection: Selection,
+    by: Vec<Field>,
+    steps: Steps,
+    series_max: usize,
+}
+
+/// Why there is no such question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedError {
+    #[error(transparent)]
+    Steps(#[from] StepsError),
+    #[error("no more than {FIELDS_MAX} fields to group by")]
+    TooManyFields,
+    #[error("a span has many annotations: they do not group it")]
+    Annotation,
+}
+
+/// The answer, as far as spans have been added. Parts that were made of different spans by the same
+/// query merge to the answer of the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Red {
+    query: RedQuery,
+    /// By the values of the fields in their order, empty where a span has none. Where there are too
+    /// many, the first in order are kept, and the others are together in `rest`.
+    series: BTreeMap<Vec<String>, Series>,
+    rest: Option<Measure>,
+}
+
+/// One group of spans, by steps in which any of them started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    pub steps: BTreeMap<u32, Measure>,
+}
+
+/// How many spans there were, how many failed, and how long those took that say so, in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    pub spans: u64,
+    pub errors: u64,
+    pub durations: Sketch,
+}
+
+impl RedQuery {
+    pub fn new(selection: Selection, by: Vec<Field>, step_us: u64) -> Result<Self, RedError> {
+        if by.len() > FIELDS_MAX {
+            return Err(RedError::TooManyFields);
+        }
+        if by.contains(&Field::Annotation) {
+            return Err(RedError::Annotation);
+        }
+        let steps = Steps::new(&selection, step_us, STEPS_MAX)?;
+        let series_max = (CELLS_MAX / steps.count() as usize).clamp(1, SERIES_MAX);
+        Ok(Self { selection, by, steps, series_max })
+    }
+
+    /// The same, with no more groups than this.
+    #[must_use]
+    pub fn with_series_max(self, max: usize) -> Self {
+        Self { series_max: self.series_max.min(max.max(1)), ..self }
+    }
+
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    pub fn by(&self) -> &[Field] {
+        &self.by
+    }
+
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+}
+
+impl Red {
+    pub fn new(query: RedQuery) -> Self {
+        Self { query, series: BTreeMap::new(), rest: None }
+    }
+
+    pub fn query(&self) -> &RedQuery {
+        &self.query
+    }
+
+    /// By the values of the fields in their order.
+    pub fn series(&self) -> &BTreeMap<Vec<String>, Series> {
+        &self.series
+    }
+
+    /// Spans of groups that there was no room for.
+    pub fn rest(&self) -> Option<&Measure> {
+        self.rest.as_ref()
+    }
+
+    /// Adds one whole trace.
+    pub fn add(&mut self, trace: &[Span]) {
+        for span in self.query.selection.spans(trace) {
+            let Some(at) = span.timestamp else { continue };
+            let step = self.query.steps.of(at.micros());
+            let key: Vec<String> = self
+                .query
+                .by
+                .iter()
+                .map(|field| field.of(span).map_or_else(String::new, |text| cut(&text).to_owned()))
+                .collect();
+            match self.place(&key) {
+                Some(series) => series.steps.entry(step).or_default().add(span),
+                None => self.rest.get_or_insert_default().add(span),
+            }
+        }
+    }
+
+    /// The series of this name, if it is among the first in order.
+    fn place(&mut self, key: &[String]) -> Option<&mut Series> {
+        if !self.series.contains_key(key) {
+            if self.series.len() >= self.query.series_max {
+                let last = self.series.last_key_value()?.0;
+                if key > last.as_slice() {
+                    return None;
+                }
+                self.drop_last();
+            }
+            self.series.insert(key.to_vec(), Series::default());
+        }
+        self.series.get_mut(key)
+    }
+
+    fn drop_last(&mut self) {
+        if let Some((_, last)) = self.series.pop_last() {
+            self.rest.get_or_insert_default().merge(&last.total());
+        }
+    }
+
+    /// Adds what was made of other spans by the same query.
+    pub fn merge(&mut self, other: Self) {
+        for (key, theirs) in other.series {
+            let ours = self.series.entry(key).or_default();
+            for (step, measure) in theirs.steps {
+                ours.steps.entry(step).or_default().merge(&measure);
+            }
+        }
+        if let Some(theirs) = other.rest {
+            self.rest.get_or_insert_default().merge(&theirs);
+        }
+        while self.series.len() > self.query.series_max {
+            self.drop_last();
+        }
+    }
+}
+
+impl Series {
+    /// All steps together.
+    pub fn total(&self) -> Measure {
+        let mut total = Measure::default();
+        self.steps.values().for_each(|step| total.merge(step));
+        total
+    }
+}
+
+impl Measure {
+    fn add(&mut self, span: &Span) {
+        self.spans += 1;
+        self.errors += u64::from(span.is_error());
+        if let Some(nanos) = span_nanos(span) {
+            self.durations.add(nanos);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.spans += other.spans;
+        self.errors += other.errors;
+        self.durations.merge(&other.durations);
+    }
+}
+
+/// No more of a text than may name something.
+fn cut(text: &str) -> &str {
+    text.get(..VALUE_MAX.min(text.len())).unwrap_or_else(|| {
+        let end = (0..VALUE_MAX).rev().find(|at| text.is_char_boundary(*at));
+        &text[..end.unwrap_or(0)]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Filter, Timestamp, arbitrary};
+
+    fn query(filter: &str, by: &[&str], step_us: u64, series_max: usize) -> RedQuery {
+        let filter: Filter = filter.parse().unwrap();
+        let selection = Selection { filter, start_us: 10, end_us: 59 };
+        let by = by.iter().map(|name| Field::read(name)).collect();
+        RedQuery::new(selection, by, step_us).unwrap().with_series_max(series_max)
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_refused() {
+        let check = |by: Vec<Field>, step_us, expected: &str| {
+            let selection = Selection { filter: Filter::default(), start_us: 0, end_us: 20_000 };
+            assert_eq!(RedQuery::new(selection, by, step_us).unwrap_err().to_string(), expected);
+        };
+        check(vec![], 0, "step <= 0");
+        check(vec![], 1, "more than 10000 steps: ask for longer ones, or for a shorter time");
+        check(vec![Field::Annotation], 10, "a span has many annotations: they do not group it");
+        check(vec![Field::Name; 7], 10, "no more than 6 fields to group by");
+    }
+
+    #[test]
+    fn long_values_are_cut_between_characters() {
+        assert_eq!(cut("größe"), "größe");
+        assert_eq!(cut(&"x".repeat(300)).len(), 256);
+        assert_eq!(cut(&format!("x{}", "ö".repeat(300))).len(), 255);
+    }
+
+    /// Everything at once, span by span, with sorted lists in place of sketches.
+    fn naive(query: &RedQuery, traces: &[Vec<Span>]) -> BTreeMap<(Vec<String>, u64), Vec<Span>> {
+        let mut cells: BTreeMap<(Vec<String>, u64), Vec<Span>> = BTreeMap::new();
+        for trace in traces {
+            for span in query.selection.filter.selected(trace) {
+                let Some(us) = span.timestamp.map(Timestamp::micros) else { continue };
+                if us < query.selection.start_us || us > query.selection.end_us {
+                    continue;
+                }
+                let text = |field: &Field| field.of(span).unwrap_or_default().into_owned();
+                let key = (query.by.iter().map(text).collect(), us / query.steps.len_us());
+                cells.entry(key).or_default().push(span.clone());
+            }
+        }
+        cells
+    }
+
+    fn any_query() -> impl Strategy<Value = RedQuery> {
+        let filter = prop::sample::select(vec![
+            "",
+            "error",
+            "not { kind = client }",
+            "{ service = a } and { duration > 10us }",
+        ]);
+        let by =
+            prop::sample::subsequence(vec!["service", "name", "kind", "status", "remote"], 0..4);
+        (filter, by, 1..70u64, 1..20usize)
+            .prop_map(|(filter, by, step_us, max)| query(filter, &by, step_us, max))
+    }
+
+    fn any_traces() -> impl Strategy<Value = Vec<Vec<Span>>> {
+        prop::collection::vec(
+            prop::collection::vec(prop_oneof![arbitrary::plain_span(), arbitrary::span()], 0..6),
+            0..8,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_span_is_counted_once_in_its_place(query in any_query(), traces in any_traces()) {
+            let cells = naive(&query, &traces);
+            let mut red = Red::new(query.clone());
+            traces.iter().for_each(|trace| red.add(trace));
+            let mut keys: Vec<&Vec<String>> = cells.keys().map(|(key, _)| key).collect();
+            keys.dedup();
+            let left_out = keys.split_off(keys.len().min(query.series_max));
+            prop_assert_eq!(red.series.keys().collect::<Vec<_>>(), keys);
+            let mut rest = 0;
+            for ((key, step), spans) in &cells {
+                if left_out.contains(&key) {
+                    rest += spans.len() as u64;
+                    continue;
+                }
+                let step = u32::try_from(step - query.steps.start_us() / query.steps.len_us()).unwrap();
+                let measure = &red.series[key].steps[&step];
+                prop_assert_eq!(measure.spans, spans.len() as u64);
+                let errors = spans.iter().filter(|span| span.is_error()).count() as u64;
+                prop_assert_eq!(measure.errors, errors);
+                let mut nanos: Vec<u64> = spans.iter().filter_map(span_nanos).collect();
+                nanos.sort_unstable();
+                prop_assert_eq!(measure.durations.count(), nanos.len() as u64);
+                prop_assert_eq!(measure.durations.max(), nanos.last().copied());
+            }
+            prop_assert_eq!(red.rest.as_ref().map_or(0, |rest| rest.spans), rest);
+        }
+
+        #[test]
+        fn parts_merge_to_the_whole(query in any_query(), traces in any_traces(), at in 0..8usize) {
+            let of = |traces: &[Vec<Span>]| {
+                let mut red = Red::new(query.clone());
+                traces.iter().for_each(|trace| red.add(trace));
+                red
+            };
+            let (first, second) = traces.split_at(at.min(traces.len()));
+            let mut merged = of(second);
+            merged.merge(of(first));
+            prop_assert_eq!(merged, of(&traces));
+        }
+    }
+}

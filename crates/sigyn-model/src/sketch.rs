@@ -1,0 +1,227 @@
+//! How values are distributed, in little room: counts in buckets whose width grows with the value.
+//!
+//! A DDSketch (Masson, Rim and Lee, VLDB 2019) with the linearly interpolated mapping: a power of two
+//! is split into 64 buckets of equal width. So it is exact arithmetic on whole numbers, the same on every
+//! machine, and every value up to 64 bits has its bucket: none is ever collapsed. The sketch of a
+//! union is the sum of the sketches.
+
+/// Of a quantile, at most: what is told lies this far from a value that was added, as a share of that value.
+pub const RELATIVE_ERROR: f64 = 1.0 / 129.0;
+
+/// Bits of a value, below its highest, that choose its bucket.
+const BITS: u32 = 6;
+
+/// Values that were added, by bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sketch {
+    /// By bucket; none is zero.
+    counts: Vec<(u16, u64)>,
+    count: u64,
+    sum: u128,
+    min: u64,
+    max: u64,
+}
+
+/// The bucket of a value: values below 64 have one each.
+pub(crate) fn bucket_of(value: u64) -> u16 {
+    let highest = 63 - value.max(1).leading_zeros();
+    let bucket = match highest.checked_sub(BITS) {
+        None => value,
+        // The highest bit is set: it stands for the 64 buckets of the octaves before.
+        Some(shift) => (u64::from(shift) << BITS) + (value >> shift),
+    };
+    u16::try_from(bucket).unwrap_or(u16::MAX)
+}
+
+/// The least and the greatest value of a bucket.
+pub(crate) fn bounds_of(bucket: u16) -> (u64, u64) {
+    let bucket = u64::from(bucket);
+    match (bucket >> BITS).checked_sub(1) {
+        None | Some(0) => (bucket, bucket),
+        Some(shift) => {
+            let least = (bucket - (shift << BITS)) << shift;
+            (least, least + ((1 << shift) - 1))
+        }
+    }
+}
+
+impl Sketch {
+    pub fn add(&mut self, value: u64) {
+        self.add_many(bucket_of(value), 1);
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = self.max.max(value);
+        self.count += 1;
+        self.sum += u128::from(value);
+    }
+
+    fn add_many(&mut self, bucket: u16, count: u64) {
+        match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.counts[at].1 += count,
+            Err(at) => self.counts.insert(at, (bucket, count)),
+        }
+    }
+
+    /// Adds all that was added to another.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        for (bucket, count) in &other.counts {
+            self.add_many(*bucket, *count);
+        }
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+
+    /// How many values were added.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Exact.
+    pub fn sum(&self) -> u128 {
+        self.sum
+    }
+
+    /// Exact; `None` of no values.
+    pub fn min(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.min)
+    }
+
+    /// Exact; `None` of no values.
+    pub fn max(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.max)
+    }
+
+    /// Exact, but for what a floating point number leaves out.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
+
+    /// The value that stands at `q` times the last place when all are sorted, places counted from 0 and
+    /// rounded down: no further from it than [`RELATIVE_ERROR`]. The first and the last place are told exactly.
+    pub fn quantile(&self, q: f64) -> Option<u64> {
+        let last = self.count.checked_sub(1)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the last place"
+        )]
+        let place = (q.clamp(0.0, 1.0) * last as f64) as u64;
+        if place == 0 || place >= last {
+            return Some(if place == 0 { self.min } else { self.max });
+        }
+        let mut before = 0;
+        let (bucket, _) = self.counts.iter().find(|(_, count)| {
+            before += count;
+            before > place
+        })?;
+        let (least, greatest) = bounds_of(*bucket);
+        // What is as far from one end as from the other, each taken as a share of that end.
+        let (a, b) = (u128::from(least), u128::from(greatest));
+        let middle = a + a * (b - a) / (a + b).max(1);
+        let middle = u64::try_from(middle).unwrap_or(greatest);
+        Some(middle.clamp(self.min, self.max))
+    }
+
+    /// Counts by bucket: the least and the greatest value of each, and how many are in it.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        self.counts.iter().map(|(bucket, count)| {
+            let (least, greatest) = bounds_of(*bucket);
+            (least, greatest, *count)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch(values: &[u64]) -> Sketch {
+        let mut sketch = Sketch::default();
+        values.iter().for_each(|value| sketch.add(*value));
+        sketch
+    }
+
+    #[test]
+    fn buckets_follow_each_other_without_gap_up_to_the_last_value() {
+        let mut next = 0;
+        for bucket in 0..=bucket_of(u64::MAX) {
+            let (least, greatest) = bounds_of(bucket);
+            assert_eq!(least, next, "{bucket}");
+            assert_eq!((bucket_of(least), bucket_of(greatest)), (bucket, bucket));
+            next = greatest.wrapping_add(1);
+        }
+        assert_eq!(next, 0, "the last bucket ends with the last value");
+        assert_eq!(bucket_of(u64::MAX), 3_775);
+    }
+
+    #[test]
+    fn a_few_values_are_told_as_they_are() {
+        let check = |values: &[u64], q: f64, expected: Option<u64>| {
+            assert_eq!(sketch(values).quantile(q), expected, "{values:?} {q}");
+        };
+        check(&[], 0.5, None);
+        check(&[0], 0.5, Some(0));
+        check(&[1_000_000], 0.99, Some(1_000_000));
+        check(&[1, 2, 3, 4], 0.0, Some(1));
+        check(&[1, 2, 3, 4], 0.5, Some(2));
+        check(&[4, 3, 2, 1], 1.0, Some(4));
+        check(&[1, u64::MAX], 1.0, Some(u64::MAX));
+        let some = sketch(&[5, 1_000_000_007, 20]);
+        assert_eq!(
+            (some.min(), some.max(), some.sum()),
+            (Some(5), Some(1_000_000_007), 1_000_000_032)
+        );
+        assert_eq!((Sketch::default().min(), Sketch::default().mean()), (None, None));
+        assert_eq!(some.buckets().map(|(_, _, count)| count).sum::<u64>(), some.count());
+    }
+
+    fn values() -> impl Strategy<Value = Vec<u64>> {
+        let value = prop_oneof![
+            0..100u64,
+            1_000..1_000_000_000u64,
+            any::<u64>(),
+            (0..64u32).prop_map(|bit| 1 << bit),
+        ];
+        prop::collection::vec(value, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_as_near_as_it_says(mut values in values(), q in 0.0..=1.0f64) {
+            let told = sketch(&values).quantile(q);
+            values.sort_unstable();
+            // The place is the greatest that is no more than `q` times the last.
+            let last = values.len().saturating_sub(1);
+            let place = (0..=last).rev().find(|place| *place as f64 <= q * last as f64);
+            let expected = values.get(place.unwrap()).copied();
+            prop_assert_eq!(told.is_some(), expected.is_some());
+            if let (Some(told), Some(expected)) = (told, expected) {
+                let error = told.abs_diff(expected) as f64;
+                // Half a unit for what whole numbers leave out.
+                prop_assert!(error <= expected as f64 * RELATIVE_ERROR + 0.5, "{} {}", told, expected);
+            }
+        }
+
+        #[test]
+        fn the_sketch_of_a_union_is_the_sum_in_whatever_pieces_and_order(
+            a in values(), b in values(), c in values(),
+        ) {
+            let whole = sketch(&[a.clone(), b.clone(), c.clone()].concat());
+            let (a, b, c) = (sketch(&a), sketch(&b), sketch(&c));
+            let mut left = a.clone();
+            left.merge(&b);
+            left.merge(&c);
+            let mut right = c;
+            right.merge(&a);
+            right.merge(&b);
+            prop_assert_eq!(&left, &whole);
+            prop_assert_eq!(&right, &whole);
+        }
+    }
+}

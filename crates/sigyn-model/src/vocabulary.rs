@@ -1,0 +1,213 @@
+//! What spans say: keys, and the values of one, each with how often and since when.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::{Field, Selection, Span, Timestamp};
+
+/// Words of one answer; of more, the first in order are kept.
+const WORDS_MAX: usize = 10_000;
+/// Bytes of a word that is listed. Longer ones complete nothing that a person types.
+const WORD_MAX: usize = 256;
+
+/// A question for words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordsQuery {
+    pub selection: Selection,
+    pub what: What,
+    /// Which words: those that begin so.
+    pub prefix: String,
+}
+
+/// Which words of a span are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Keys of its tags, and names of its target's labels, as a filter has them.
+    Keys,
+    /// Values of this.
+    Values(Field),
+}
+
+/// The answer, as far as traces have been added. Parts merge to the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    query: WordsQuery,
+    words_max: usize,
+    words: BTreeMap<String, Seen>,
+    is_cut: bool,
+}
+
+/// How often a word was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Spans that say it, once or often.
+    pub spans: u64,
+    /// When the first and the last of them started.
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+impl Words {
+    pub fn new(query: WordsQuery) -> Self {
+        Self { query, words_max: WORDS_MAX, words: BTreeMap::new(), is_cut: false }
+    }
+
+    /// In order.
+    pub fn words(&self) -> &BTreeMap<String, Seen> {
+        &self.words
+    }
+
+    /// There are more, later in order: a longer prefix shows them.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Adds one whole trace.
+    pub fn add(&mut self, trace: &[Span]) {
+        for span in self.query.selection.spans(trace) {
+            let Some(at) = span.timestamp else { continue };
+            let seen = Seen { spans: 1, first: at, last: at };
+            for word in said(span, &self.query.what) {
+                if word.len() <= WORD_MAX && word.starts_with(&self.query.prefix) {
+                    self.put(&word, seen);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, word: &str, seen: Seen) {
+        if let Some(known) = self.words.get_mut(word) {
+            known.merge(seen);
+            return;
+        }
+        if self.words.len() >= self.words_max {
+            self.is_cut = true;
+            match self.words.last_entry() {
+                Some(last) if word < last.key().as_str() => _ = last.remove(),
+                _ => return,
+            }
+        }
+        self.words.insert(word.to_owned(), seen);
+    }
+
+    /// Adds what was made of other spans by the same question.
+    pub fn merge(&mut self, other: Self) {
+        self.is_cut |= other.is_cut;
+        other.words.iter().for_each(|(word, seen)| self.put(word, *seen));
+    }
+}
+
+impl Seen {
+    fn merge(&mut self, other: Self) {
+        self.spans += other.spans;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// Words of one span, each once; none is empty.
+fn said<'a>(span: &'a Span, what: &What) -> Vec<Cow<'a, str>> {
+    let mut words: Vec<Cow<'a, str>> = match what {
+        What::Keys => {
+            let tags = span.zipkin_tags().into_keys();
+            let tags = tags.map(|key| Field::Tag(key.to_owned()));
+            let labels = span.target.iter().flat_map(|labels| labels.iter());
+            let labels = labels.map(|(name, _)| Field::Label(name.clone()));
+            tags.chain(labels).map(|field| Cow::Owned(field.to_string())).collect()
+        }
+        What::Values(Field::Annotation) => {
+            span.annotations.iter().map(|note| Cow::Borrowed(note.value.as_str())).collect()
+        }
+        What::Values(field) => field.of(span).into_iter().collect(),
+    };
+    words.retain(|word| !word.is_empty());
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Filter, SpanId, TraceId, arbitrary};
+
+    fn query(filter: &str, what: What, prefix: &str) -> WordsQuery {
+        let filter: Filter = filter.parse().unwrap();
+        let selection = Selection { filter, start_us: 0, end_us: 60 };
+        WordsQuery { selection, what, prefix: prefix.to_owned() }
+    }
+
+    #[test]
+    fn keys_are_what_a_filter_calls_them() {
+        let mut span = Span::new(TraceId::new(1).unwrap(), SpanId::new(1).unwrap());
+        span.timestamp = Timestamp::from_micros(7);
+        for key in ["http.method", "name", "two words", &"x".repeat(300)] {
+            span.set_tag(key, "1");
+        }
+        span.target = Some(Arc::new(vec![("zone".to_owned(), "a".to_owned())]));
+        let check = |prefix: &str, expected: &[&str]| {
+            let mut words = Words::new(query("", What::Keys, prefix));
+            words.add(&[span.clone()]);
+            assert_eq!(words.words().keys().collect::<Vec<_>>(), expected);
+            for word in words.words().keys() {
+                let filter: Filter = word.parse().unwrap();
+                assert!(filter.matches(&[span.clone()]), "{word}");
+            }
+        };
+        check("", &["\"name\"", "\"two words\"", "http.method", "target.zone"]);
+        check("t", &["target.zone"]);
+    }
+
+    fn any_traces() -> impl Strategy<Value = Vec<Vec<Span>>> {
+        let span = prop_oneof![arbitrary::plain_span(), arbitrary::span()];
+        prop::collection::vec(prop::collection::vec(span, 0..6), 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn every_span_counts_once_for_every_word(
+            traces in any_traces(),
+            what in prop::sample::select(vec![
+                What::Keys,
+                What::Values(Field::Name),
+                What::Values(Field::Annotation),
+                What::Values(Field::Status),
+            ]),
+            prefix in prop::sample::select(vec!["", "a", "e"]),
+            words_max in 1..6usize,
+        ) {
+            let query = query("not error", what, prefix);
+            let of = |traces: &[Vec<Span>]| {
+                let mut words = Words { words_max, ..Words::new(query.clone()) };
+                traces.iter().for_each(|trace| words.add(trace));
+                words
+            };
+            let words = of(&traces);
+            let spans: Vec<&Span> = traces.iter().flat_map(|t| query.selection.spans(t)).collect();
+            let says = |span: &Span, word: &str| said(span, &query.what).iter().any(|w| w == word);
+            let all: BTreeSet<String> = spans
+                .iter()
+                .flat_map(|span| said(span, &query.what))
+                .filter(|word| word.starts_with(prefix) && word.len() <= WORD_MAX)
+                .map(Cow::into_owned)
+                .collect();
+            prop_assert!(words.words.keys().eq(all.iter().take(words_max)));
+            prop_assert_eq!(words.is_cut, all.len() > words_max);
+            for (word, seen) in &words.words {
+                let times = spans.iter().filter(|span| says(span, word)).filter_map(|s| s.timestamp);
+                prop_assert_eq!(seen.spans, times.clone().count() as u64);
+                prop_assert_eq!(Some(seen.first), times.clone().min());
+                prop_assert_eq!(Some(seen.last), times.max());
+            }
+            let (first, second) = traces.split_at(traces.len() / 2);
+            let mut merged = of(second);
+            merged.merge(of(first));
+            prop_assert_eq!(merged, words);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `sigyn query differences`: what some traces have that the others have not.
+
+use super::style::Style;
+use super::table::{Align, Cell, Table};
+use super::{Server, list, number, question, text, time};
+use crate::cli::DifferencesFlags;
+
+pub(super) async fn run(
+    server: &Server,
+    flags: &DifferencesFlags,
+    json: bool,
+    style: Style,
+) -> anyhow::Result<String> {
+    let limit = flags.limit.to_string();
+    let of = if flags.spans { "spans" } else { "traces" };
+    let parameters = [
+        ("select", Some(flags.select.as_str())),
+        ("against", flags.against.as_deref()),
+        ("of", Some(of)),
+        ("limit", Some(limit.as_str())),
+    ];
+    let path = question("/api/v1/differences", &flags.about, &parameters)?;
+    if json {
+        return Ok(server.text(&path).await? + "\n");
+    }
+    let answer = &server.json(&path).await?["data"];
+    let (selected, others) = (number(&answer["selected"]), number(&answer["others"]));
+    let found = list(&answer["differences"]);
+    if selected == 0 || others == 0 {
+        return Ok(format!(
+            "{} {of} are selected in the last {}, and {} others: there is nothing to compare.\n",
+            time::count(selected),
+            flags.about.lookback,
+            time::count(others)
+        ));
+    }
+    let mut table = Table::new(&[
+        ("KEY", Align::Left),
+        ("VALUE", Align::Left),
+        ("SELECTED", Align::Right),
+        ("OTHERS", Align::Right),
+    ]);
+    for one in found {
+        let share = |name: &str| {
+            let share = one[name].as_f64().unwrap_or(0.0);
+            Cell::new(format!("{:.1} %", share * 100.0))
+        };
+        table.row(vec![
+            Cell::new(text(&one["key"])),
+            Cell::new(text(&one["value"])).paint(|text| style.bold(text)),
+            share("selectedShare").paint(|text| style.amber(text)),
+            share("othersShare"),
+        ]);
+    }
+    let counts = format!(
+        "{} {of} selected, against {} others.\n",
+        time::count(selected),
+        time::count(others)
+    );
+    Ok(table.render(style) + &style.faint(&counts))
+}
