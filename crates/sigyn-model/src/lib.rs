@@ -8,6 +8,7 @@ mod account;
 mod arbitrary;
 mod batch;
 pub mod codec;
+pub mod columns;
 mod differences;
 mod endpoint;
 mod filter;

@@ -76,7 +76,7 @@ struct Rows {
     parent_ids: Column<AtomicU64>,
     timestamps: Column<AtomicU64>,
     durations: Column<AtomicU64>,
-    /// Which of the above are there, and what needs a bit or two; see [`fact`](crate::columns::fact).
+    /// Which of the above are there, and what needs a bit or two; see [`fact`](sigyn_model::columns::fact).
     facts: Column<AtomicU16>,
     names: Column<AtomicU32>,
     local_endpoints: Column<AtomicU32>,

@@ -8,9 +8,9 @@ use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::codec::{EXPANDED_BYTES_MAX, Encoder, SHARED_BYTES_MAX};
-use crate::columns::Columns;
 use crate::error::AppendError;
 use crate::size::span_bytes;
+use sigyn_model::columns::Columns;
 
 /// A batch that takes more than about this is prepared on a thread that may block: whoever else runs on
 /// this one is not to wait for that.

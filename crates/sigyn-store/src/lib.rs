@@ -14,7 +14,6 @@ mod catalog;
 mod check;
 mod clock;
 mod codec;
-pub mod columns;
 mod commit;
 mod compaction;
 #[cfg(test)]

@@ -9,11 +9,11 @@ use crate::block::writer::{self, Origin, WriteError};
 use crate::block::{Block, DIR, QueryFailed};
 use crate::buried::Buried;
 use crate::catalog::BlockEntry;
-use crate::columns::Columns;
 use crate::disk::Disk;
 use crate::facts::TraceKey;
 use crate::head::HeadWriter;
 use crate::stop::Stop;
+use sigyn_model::columns::Columns;
 
 /// Spans that began so much before a block's first batch arrived would make its time range say little.
 const LATE_NS: u64 = 60 * 60 * 1_000_000_000;

@@ -1,7 +1,7 @@
 //! What taking spans in costs without a disk: for measurements.
 
-use crate::columns::Columns;
 use crate::head::{Chapter, HeadWriter, Replay};
+use sigyn_model::columns::Columns;
 
 /// Spans as the store takes them in, with nobody waiting and nothing written.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sigyn_model::codec::Format;
+use sigyn_model::columns::Columns;
 use sigyn_store::TakenIn;
-use sigyn_store::columns::Columns;
 
 use crate::work::Corpus;
 

@@ -11,8 +11,8 @@ use prost::Message as _;
 use serde::Deserialize;
 use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink};
 use sigyn_model::codec::{self, Format, Limits, OverLimit};
+use sigyn_model::columns::Columns;
 use sigyn_store::TakenIn;
-use sigyn_store::columns::Columns;
 
 pub(crate) use spans::Corpus;
 

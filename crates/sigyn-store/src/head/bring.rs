@@ -10,8 +10,8 @@ use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
 use super::row::endpoint_bytes;
 use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR};
 use crate::codec::{Encoder, VALUE_DEPTH_MAX};
-use crate::columns::{Codes, Columns, fact};
 use crate::wanted::has_error;
+use sigyn_model::columns::{Codes, Columns, fact};
 
 /// The head's numbers of what a batch has, as far as they were asked for.
 #[derive(Debug, Default)]

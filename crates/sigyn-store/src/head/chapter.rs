@@ -13,7 +13,7 @@ use super::rare::{Extra, List};
 use super::words::Words;
 use super::writer::HeadWriter;
 use crate::codec::Encoder;
-use crate::columns::fact;
+use sigyn_model::columns::fact;
 
 /// After so many bytes words are told anew: damage reaches no farther.
 const CHAPTER_BYTES: u64 = 8 << 20;

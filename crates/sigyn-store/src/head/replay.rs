@@ -9,7 +9,7 @@ use super::origins::Origin;
 use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
 use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR};
 use crate::codec::{Decoder, Malformed};
-use crate::columns::fact;
+use sigyn_model::columns::fact;
 
 /// What words are called in the head, by their numbers in the log.
 #[derive(Debug, Default)]

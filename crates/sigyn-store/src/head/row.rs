@@ -15,7 +15,7 @@ use sigyn_model::{
 use super::Head;
 use super::column::Column;
 use super::rare::{Extra, List};
-use crate::columns::{Codes, fact};
+use sigyn_model::columns::{Codes, fact};
 
 /// A span that stands in a head.
 #[derive(Clone, Copy, Debug)]

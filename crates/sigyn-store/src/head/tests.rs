@@ -7,8 +7,8 @@ use fastrand::Rng;
 use sigyn_model::{Span, SpanBatch, SpanId, Timestamp, TraceId, Value};
 
 use super::*;
-use crate::columns::Columns;
 use crate::testing;
+use sigyn_model::columns::Columns;
 
 impl HeadWriter {
     /// Spans of a batch that arrived then: there at once.

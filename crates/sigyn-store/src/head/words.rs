@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use sigyn_model::codec::same_bytes;
 
 use super::column::{Column, Shelf};
-use crate::columns::table::{Entry, Seed, Table};
+use sigyn_model::columns::table::{Entry, Seed, Table};
 
 /// Bytes, frozen once for each group of batches that is published.
 #[derive(Debug, Default)]

@@ -18,8 +18,8 @@ use super::row::Row;
 use super::traces::RowFacts;
 use super::words::{Interner, OpenSlab, Shelves, Words};
 use super::{Head, HeadView};
-use crate::columns::fact;
 use crate::wanted::has_error;
+use sigyn_model::columns::fact;
 
 /// Names of spans and services that are kept once; of more, each takes its own place.
 const NAMES_BYTES_MAX: usize = 16 << 20;

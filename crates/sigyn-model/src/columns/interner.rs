@@ -1,6 +1,6 @@
 //! Byte strings, each known by a number; those that are likely to come again are kept once.
 
-use sigyn_model::codec::same_bytes;
+use crate::codec::same_bytes;
 
 use super::table::{Entry, Seed, Table};
 

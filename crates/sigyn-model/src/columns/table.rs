@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 /// What stands in a table.
-pub(crate) trait Entry: Copy + Default {
+pub trait Entry: Copy + Default {
     /// The hash that it is found by.
     fn hash(&self) -> u32;
 
@@ -16,7 +16,7 @@ pub(crate) trait Entry: Copy + Default {
 /// Entries by their hashes. Each stands at the place that its hash says, or at the first free one behind
 /// that: what marks of their own would tell is seen in the entry itself, which is wanted anyway.
 #[derive(Debug)]
-pub(crate) struct Table<E> {
+pub struct Table<E> {
     /// A power of two, or none at all.
     places: Vec<E>,
     len: usize,
@@ -30,7 +30,7 @@ impl<E> Default for Table<E> {
 
 impl<E: Entry> Table<E> {
     #[inline]
-    pub(crate) fn find(&self, hash: u32, is_it: impl Fn(&E) -> bool) -> Option<&E> {
+    pub fn find(&self, hash: u32, is_it: impl Fn(&E) -> bool) -> Option<&E> {
         self.places.get(self.place_of(hash, is_it)?)
     }
 
@@ -57,7 +57,7 @@ impl<E: Entry> Table<E> {
     }
 
     /// Puts an entry that is not there yet.
-    pub(crate) fn put(&mut self, entry: E) {
+    pub fn put(&mut self, entry: E) {
         // Half of all places are free at least, so that a search ends soon.
         if (self.len + 1) * 2 > self.places.len() {
             self.grow();
@@ -85,7 +85,7 @@ impl<E: Entry> Table<E> {
         self.places[place] = entry;
     }
 
-    pub(crate) fn remove(&mut self, hash: u32, is_it: impl Fn(&E) -> bool) {
+    pub fn remove(&mut self, hash: u32, is_it: impl Fn(&E) -> bool) {
         let Some(mut gap) = self.place_of(hash, is_it) else { return };
         let mask = self.mask();
         let mut place = gap;
@@ -107,7 +107,7 @@ impl<E: Entry> Table<E> {
     }
 
     /// What it takes in memory.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.places.capacity() * size_of::<E>()
     }
 }
@@ -116,7 +116,7 @@ impl<E: Entry> Table<E> {
 /// collide. It makes no keyed hash: whoever works the seed out from how long we take can make each
 /// look-up go through all that is known, which is bounded.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seed([u64; 2]);
+pub struct Seed([u64; 2]);
 
 impl Default for Seed {
     fn default() -> Self {
@@ -128,7 +128,7 @@ impl Default for Seed {
 impl Seed {
     /// Sixteen bytes at a time, the last ones perhaps twice.
     #[inline]
-    pub(crate) fn hash(&self, bytes: &[u8]) -> u32 {
+    pub fn hash(&self, bytes: &[u8]) -> u32 {
         let Self([first, second]) = *self;
         // What one length changes, no bytes can change back: nobody knows what it is.
         let mut state = first.rotate_left(u32::try_from(bytes.len() & 63).unwrap_or(0));

@@ -1,8 +1,7 @@
-//! Spans into columns as they are read: nothing is made of them in between. The head does not take this
-//! way yet; see [`super`].
+//! Spans into columns as they are read: nothing is made of them in between.
 
-use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, Text};
-use sigyn_model::codec::{OverLimit, PROBLEMS_MAX};
+use crate::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink, Text};
+use crate::codec::{OverLimit, PROBLEMS_MAX};
 
 use super::interner::{Interner, grow};
 use super::{AnnotationRow, Columns, Extra, LinkRow, NewRow};

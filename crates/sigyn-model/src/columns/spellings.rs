@@ -1,6 +1,6 @@
 //! Tags as they were written, each with the number of what it says.
 
-use sigyn_model::codec::same_bytes;
+use crate::codec::same_bytes;
 
 use super::interner::{grow, room};
 use super::table::{Entry, Seed, Table};

@@ -1,7 +1,7 @@
 //! Tags by number: a key with its value is kept once, however many spans say it.
 
-use sigyn_model::Value;
-use sigyn_model::codec::sink::{Dialect, TagRef, Text};
+use crate::Value;
+use crate::codec::sink::{Dialect, TagRef, Text};
 
 use super::encoding::{as_text, put_value, put_value_ref, value};
 use super::interner::{Interner, room};

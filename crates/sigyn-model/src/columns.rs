@@ -3,10 +3,9 @@
 //! A span is a row of numbers of fixed width, and its tags are four bytes each. Whoever needs whole spans
 //! gets them made.
 //!
-//! There are two ways in. [`Columns::push`] takes an owned span: that is how the store fills its head, from
-//! the spans that it has written to the log. [`Columns::read`] takes a message as it arrives, and makes no
-//! span of it in between: that is what the benches measure and tests compare with the first way, and what
-//! nothing that serves requests does yet.
+//! There are two ways in. [`Columns::push`] takes an owned span. [`Columns::read`] takes a message as it
+//! arrives, and makes no span of it in between: that is how doors and scrapes fill a batch. Whoever takes a
+//! batch over into a dictionary of his own does so in numbers: see [`Codes`].
 
 mod codes;
 mod dictionary;
@@ -17,7 +16,7 @@ mod origins;
 mod row;
 mod sink;
 mod spellings;
-pub(crate) mod table;
+pub mod table;
 #[cfg(test)]
 mod tests;
 
@@ -25,9 +24,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::codec::sink::{BadSpan, EndpointRef};
-use sigyn_model::codec::{self, DecodeError, Format, Limits};
-use sigyn_model::{Endpoint, Kind, Labels, Span, SpanId, StatusCode, Timestamp, TraceId};
+use crate::codec::sink::{BadSpan, EndpointRef};
+use crate::codec::{self, DecodeError, Format, Limits};
+use crate::{Endpoint, Kind, Labels, Span, SpanId, StatusCode, Timestamp, TraceId};
 
 use dictionary::Dictionary;
 use interner::{Interner, grow, room};

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::codec::sink::EndpointRef;
-use sigyn_model::{Labels, Resource, Scope, SpanId, Timestamp, TraceId, Value};
+use crate::codec::sink::EndpointRef;
+use crate::{Labels, Resource, Scope, SpanId, Timestamp, TraceId, Value};
 
 use super::{Columns, Extra, Ids, Numbers, Row, Times, encoding};
 

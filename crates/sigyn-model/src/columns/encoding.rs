@@ -1,7 +1,7 @@
 //! Values of tags as bytes: equal bytes mean equal values, to the last bit of a double.
 
-use sigyn_model::codec::sink::{Text, ValueRef};
-use sigyn_model::{Tags, Value};
+use crate::codec::sink::{Text, ValueRef};
+use crate::{Tags, Value};
 
 /// The first byte of a value.
 mod kind {

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::codec::sink::EndpointRef;
-use sigyn_model::{
+use crate::codec::sink::EndpointRef;
+use crate::{
     Annotation, Kind, Labels, Link, Resource, Scope, Searched, Span, SpanId, Status, StatusCode,
     Tags, Timestamp, TraceId,
 };

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sigyn_model::codec::Format;
-use sigyn_model::codec::sink::{ResourceRef, ScopeRef, TagRef};
-use sigyn_model::{Labels, Resource, Scope, Tags};
+use crate::codec::Format;
+use crate::codec::sink::{ResourceRef, ScopeRef, TagRef};
+use crate::{Labels, Resource, Scope, Tags};
 
 use super::encoding::{put_tags, put_text};
 use super::interner::{Interner, grow, room};
