@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod command;
 mod conformance;
+mod crash;
 mod fuzz;
 mod repo;
 mod server;
@@ -27,6 +28,7 @@ Usage: cargo xtask <chore> [arguments]
               [--bin PATH]    .. against this binary instead of building one
   fuzz [filter]               readers of spans against those of others (needs a C++ compiler)
        [--seconds N]          .. each so long instead of ten minutes
+  crash [--runs N] [--seed N]  lives of a store on a disk that fails: 10000 of them, from seed 0
   bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
   bench store [filter]        what the store takes in, keeps and answers, beside others (Linux)
         [--spans N] [--rounds N] [--stored N]
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&arguments),
         "ui" => ui::run(&arguments),
         "conformance" => conformance::run(&arguments),
+        "crash" => crash::run(&arguments),
         "fuzz" => fuzz::run(&arguments),
         "bench" => bench::run(&arguments),
         "ci" => ci::run(&arguments),

@@ -19,6 +19,8 @@ mod compaction;
 #[cfg(test)]
 mod compaction_tests;
 #[cfg(test)]
+mod crash_runs;
+#[cfg(test)]
 mod crash_tests;
 mod damage;
 #[cfg(test)]

@@ -39,6 +39,9 @@ struct State {
     closed: bool,
     /// Why nothing is written any more.
     poison: Option<Arc<str>>,
+    /// Nothing is taken meanwhile.
+    #[cfg(test)]
+    is_held: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +124,16 @@ impl Drop for Claim<'_> {
 }
 
 impl State {
+    #[cfg(not(test))]
+    fn is_held(&self) -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     fn is_open(&self) -> Result<(), AppendError> {
         match &self.poison {
             Some(cause) => Err(AppendError::Poisoned { cause: cause.clone() }),
@@ -198,6 +211,18 @@ impl Queue {
         }
     }
 
+    /// Keeps all that wait from being taken, until it is told to go on.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.lock().is_held = is_held;
+        self.ready.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Takes no more batches. Those that wait are still written.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -224,8 +249,8 @@ impl Queue {
     /// What goes next: a group of batches, or one other item. `None` once closed and empty.
     pub(crate) fn take(&self) -> Option<Group> {
         let mut state = self.lock();
-        while state.items.is_empty() {
-            if state.closed {
+        while state.items.is_empty() || state.is_held() {
+            if state.closed && state.items.is_empty() {
                 return None;
             }
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);

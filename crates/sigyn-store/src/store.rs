@@ -154,6 +154,11 @@ impl Store {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn queue(&self) -> &crate::queue::Queue {
+        &self.0.shared.queue
+    }
+
     /// A reader's view, as of now.
     #[cfg(test)]
     pub(crate) fn parts(&self) -> crate::view::Parts {

@@ -209,7 +209,8 @@ fn encode_blocks<'a>(encoder: &mut Encoder<'a>, blocks: &'a [BlockEntry]) {
         encoder.string(&block.name);
         encoder.uint(block.bytes);
         encoder.uint(block.tail_bytes);
-        encoder.uint(u64::from(block.tail_crc));
+        // As wide whatever it is, so that a store does the same thing in as many bytes.
+        encoder.fixed_u64(u64::from(block.tail_crc));
         encoder.uint(block.first_seq);
         encoder.uint(block.last_seq);
         encoder.uint(block.spans);
@@ -230,7 +231,8 @@ fn decode_block(decoder: &mut Decoder<'_>) -> Result<BlockEntry, Malformed> {
         name: decoder.string()?,
         bytes: decoder.uint()?,
         tail_bytes: decoder.uint()?,
-        tail_crc: decoder.uint_as()?,
+        tail_crc: u32::try_from(decoder.fixed_u64()?)
+            .map_err(|_| Malformed { what: "a checksum out of its range" })?,
         first_seq: decoder.uint()?,
         last_seq: decoder.uint()?,
         spans: decoder.uint()?,

@@ -31,6 +31,8 @@ struct State {
     durable_dirs: BTreeSet<String>,
     /// The n-th change from now fails, and so does everything after it: the machine is off.
     changes_until_crash: Option<u64>,
+    /// The n-th change from now fails once, and is not made.
+    changes_until_failure: Option<u64>,
     /// The n-th sync from now fails once, and what it should have kept is lost.
     syncs_until_failure: Option<u64>,
     changes: u64,
@@ -63,6 +65,14 @@ impl State {
     /// Counts a change, and fails it if the machine is off or goes off now.
     fn change(&mut self) -> io::Result<()> {
         self.changes += 1;
+        match &mut self.changes_until_failure {
+            Some(0) => {
+                self.changes_until_failure = None;
+                return Err(io::Error::other("input/output error"));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         match &mut self.changes_until_crash {
             Some(0) => Err(io::Error::other("the machine is off")),
             Some(left) => {
@@ -98,6 +108,17 @@ impl FaultyDisk {
         self.state().changes_until_crash = Some(changes);
     }
 
+    pub(crate) fn fail_after(&self, changes: u64) {
+        self.state().changes_until_failure = Some(changes);
+    }
+
+    /// All that is there, for whoever compares.
+    pub(crate) fn files(&self) -> Vec<(String, usize)> {
+        let state = self.state();
+        let len = |file: &usize| state.files[*file].content.len();
+        state.names.iter().map(|(name, file)| (name.clone(), len(file))).collect()
+    }
+
     /// No file grows beyond what fits into so many bytes, all files taken together.
     pub(crate) fn limit(&self, capacity: Option<u64>) {
         self.state().capacity = capacity;
@@ -124,6 +145,7 @@ impl FaultyDisk {
     pub(crate) fn restart(&self, random: &mut fastrand::Rng) {
         let mut state = self.state();
         state.changes_until_crash = None;
+        state.changes_until_failure = None;
         state.syncs_until_failure = None;
         state.capacity = None;
         for file in &mut state.files {
@@ -274,7 +296,7 @@ impl FaultyAppender {
     pub(super) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.disk.state();
         if let Err(error) = state.change() {
-            // The write that the crash cuts may have got anywhere.
+            // The write that is cut may have got anywhere.
             state.files[self.file].content.extend_from_slice(bytes);
             return Err(error);
         }
