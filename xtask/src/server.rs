@@ -35,6 +35,11 @@ pub(crate) struct Doors {
     jaeger_binary: SocketAddr,
 }
 
+/// Where the server of a folder keeps its spans.
+pub(crate) fn data(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
 impl Doors {
     fn free() -> Result<Self> {
         Ok(Self {
@@ -80,7 +85,7 @@ impl Server {
             .arg("serve")
             .arg(format!("--config.file={}", config.display()))
             .args(doors.flags())
-            .arg(format!("--storage.path={}", folder.join("data").display()))
+            .arg(format!("--storage.path={}", data(folder).display()))
             .arg("--web.enable-admin-api")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -4,11 +4,15 @@ mod log;
 mod work;
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput};
 use rustix::time::{ClockId, clock_gettime};
+use sigyn_model::codec::Format;
+use sigyn_model::columns::Columns;
+use sigyn_store::TakenIn;
 use work::{Corpus, Work};
 
 const SPANS: usize = 100_000;
@@ -20,6 +24,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--once", name] => once(name),
+        ["--seal", directory] => seal(directory.as_ref()),
         ["--log"] => log::measure(&Corpus::new(SPANS)),
         _ => measure(),
     }
@@ -34,6 +39,34 @@ fn once(name: &str) {
         assert_eq!(work.run(&corpus), corpus.spans);
     }
     eprintln!("spans : {}", corpus.spans);
+}
+
+/// Makes blocks in this directory, and says what each span costs in them: bytes, and time to seal it.
+fn seal(directory: &Path) {
+    const SPANS_SEALED: usize = 400_000;
+    let corpus = Corpus::new(SPANS_SEALED);
+    for (number, format, bodies) in
+        [(1, Format::OtlpProto, &corpus.otlp), (2, Format::ZipkinJsonV2, &corpus.zipkin)]
+    {
+        let mut taken_in = TakenIn::default();
+        for body in bodies {
+            let mut columns = Columns::default();
+            columns.read(format, body).expect("spans of the corpus");
+            taken_in.take_in(&columns, &mut Vec::new());
+        }
+        let sealed = || {
+            let begin = now();
+            let bytes = taken_in.seal(directory, number).expect("a block");
+            (now().saturating_sub(begin), bytes)
+        };
+        let (took, bytes) = (0..3).map(|_| sealed()).min().expect("three rounds");
+        let spans = corpus.spans as u64;
+        eprintln!(
+            "{format:?}: {spans} spans, {:.2} bytes a span, {} ns of CPU a span",
+            bytes as f64 / spans as f64,
+            took.as_nanos() / u128::from(spans),
+        );
+    }
 }
 
 fn measure() {

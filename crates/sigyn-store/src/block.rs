@@ -1,14 +1,26 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
-mod column;
+mod bits;
+mod cache;
+mod chunk;
+mod delta;
 pub(crate) mod description;
 mod entry;
 mod ext;
 mod group_reader;
 mod group_writer;
+mod hybrid;
 pub(crate) mod index;
+mod json;
+mod order;
+mod page;
+mod page_reader;
+mod pages;
+mod plan;
+mod root;
 mod schema;
 mod section;
+pub(crate) mod source;
 pub(crate) mod tags;
 pub(crate) mod writer;
 
@@ -20,7 +32,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
 use crate::catalog::BlockEntry;
@@ -28,9 +39,13 @@ use crate::codec::Malformed;
 use crate::disk::Disk;
 use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
-use column::{GroupBytes, GroupReader};
+pub(crate) use cache::Cache;
+use group_reader::RowReader;
 use index::Index;
-use section::{Section, SectionError, Sections};
+use page_reader::PageReader;
+use pages::GroupPages;
+use root::Root;
+use section::{Section, SectionError};
 use tags::TagSummary;
 pub(crate) use tags::{KEYS_MAX, VALUES_MAX, is_listed};
 
@@ -64,9 +79,11 @@ pub(crate) struct Block {
     disk: Disk,
     path: String,
     entry: BlockEntry,
-    metadata: ParquetMetaData,
+    root: Root,
     index: Index,
-    tags: Section,
+    cache: Arc<Cache>,
+    /// In the cache.
+    number: u64,
     /// The file goes when the last reader does.
     is_doomed: AtomicBool,
 }
@@ -145,29 +162,50 @@ impl From<Stopped> for QueryFailed {
 
 impl Block {
     /// Reads a block's end: index and footer. The rows are read when they are asked for.
-    pub(crate) fn open(disk: &Disk, entry: &BlockEntry) -> Result<Self, BlockError> {
+    pub(crate) fn open(
+        disk: &Disk,
+        entry: &BlockEntry,
+        cache: &Arc<Cache>,
+    ) -> Result<Self, BlockError> {
         let path = format!("{DIR}/{}", entry.name);
         let tail = Self::read_tail(disk, &path, entry)?;
-        let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
-        if !schema::is_ours(metadata.file_metadata().schema_descr()) {
-            return Err(BlockError::Schema);
-        }
-        let Sections { tags, index } = description::sections(&metadata)?;
-        let packed = usize::try_from(index.bytes).ok().and_then(|len| tail.get(..len));
-        let index = Index::decode(&index.unpack(packed.ok_or(SectionError::Damaged)?)?)?;
-        if index.row_groups.len() != metadata.num_row_groups() {
-            return Err(BlockError::Schema);
-        }
-        let is_doomed = AtomicBool::new(false);
-        Ok(Self {
+        let mut block = Self {
             disk: disk.clone(),
             path,
             entry: entry.clone(),
-            metadata,
-            index,
-            tags,
-            is_doomed,
+            root: Root::decode(&tail)?,
+            index: Index::default(),
+            cache: cache.clone(),
+            number: cache.next_block(),
+            is_doomed: AtomicBool::new(false),
+        };
+        block.index = Index::decode(&block.section(&block.root.index)?)?;
+        Ok(block)
+    }
+
+    /// A section's bytes, checked and decompressed.
+    fn section(&self, section: &Section) -> Result<Vec<u8>, BlockError> {
+        let end = section.offset.checked_add(section.bytes);
+        let len = usize::try_from(section.bytes).ok();
+        let len = len.filter(|_| end.is_some_and(|end| end <= self.entry.bytes));
+        let packed =
+            self.disk.read_at(&self.path, section.offset, len.ok_or(BlockError::Entry)?)?;
+        Ok(section.unpack(&packed)?)
+    }
+
+    /// Where the pages of a row group are.
+    fn pages(&self, group: usize) -> Result<Arc<GroupPages>, BlockError> {
+        let group = self.root.groups.get(group).ok_or(BlockError::Schema)?;
+        self.cache.get((self.number, group.pages.offset), || {
+            let pages = GroupPages::decode(&self.section(&group.pages)?, group.offset)?;
+            let bytes = pages.bytes();
+            Ok((pages, bytes))
         })
+    }
+
+    /// What it takes in memory for as long as it is open.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.index.bytes + self.root.bytes() as u64
     }
 
     fn read_tail(disk: &Disk, path: &str, entry: &BlockEntry) -> Result<Bytes, BlockError> {
@@ -225,7 +263,7 @@ impl Block {
         // Which rows of which row group.
         let mut wanted: BTreeMap<usize, Vec<Range<usize>>> = BTreeMap::new();
         let mut first = 0;
-        for (number, group) in self.index.row_groups.iter().enumerate() {
+        for (number, group) in self.root.groups.iter().enumerate() {
             let end = first + u64::from(group.rows);
             let from = rows.partition_point(|range| range.end <= first);
             for range in rows[from..].iter().take_while(|range| range.start < end) {
@@ -236,40 +274,22 @@ impl Block {
             }
             first = end;
         }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let reader = PageReader::new(self).map_err(|error| self.failed(error))?;
+        let mut reader = RowReader::new(reader, &self.root.tag_columns);
         for (number, rows) in wanted {
             stop.check()?;
-            let mut read = || -> Result<(), BlockError> {
-                let group = self.group(number)?;
-                group_reader::read_group(GroupReader { rows: &rows, ..group }, each)
-            };
-            read().map_err(|error| self.failed(error))?;
+            let count = self.root.groups.get(number).map_or(0, |group| group.rows as usize);
+            reader.read(number, count, &rows, each).map_err(|error| self.failed(error))?;
         }
         Ok(())
     }
 
-    /// A row group's bytes, checked, so that no decoder ever sees others than those written.
-    fn group(&self, number: usize) -> Result<GroupReader<'_>, BlockError> {
-        let group = self.index.row_groups.get(number).ok_or(BlockError::Schema)?;
-        let len = usize::try_from(group.bytes).map_err(|_| BlockError::Entry)?;
-        let bytes = self.disk.read_at(&self.path, group.offset, len)?;
-        if crc32c::crc32c(&bytes) != group.crc {
-            return Err(BlockError::Checksum("rows"));
-        }
-        Ok(GroupReader {
-            metadata: self.metadata.row_group(number),
-            bytes: Arc::new(GroupBytes { offset: group.offset, bytes }),
-            rows: &[],
-            next_column: 0,
-        })
-    }
-
     /// Keys and values for completion, read from the disk.
     pub(crate) fn tags(&self) -> Result<TagSummary, QueryFailed> {
-        let read = || -> Result<TagSummary, BlockError> {
-            let len = usize::try_from(self.tags.bytes).map_err(|_| BlockError::Entry)?;
-            let packed = self.disk.read_at(&self.path, self.tags.offset, len)?;
-            Ok(TagSummary::decode(&self.tags.unpack(&packed)?)?)
-        };
+        let read = || Ok(TagSummary::decode(&self.section(&self.root.tags)?)?);
         read().map_err(|error| self.failed(error))
     }
 }
@@ -283,15 +303,6 @@ impl Drop for Block {
             tracing::warn!(path = self.path, %error, "cannot remove a retired block yet");
         }
     }
-}
-
-/// The footer's metadata in a file's last bytes: before its length and four letters.
-fn footer(tail: &[u8]) -> Result<&[u8], BlockError> {
-    let (rest, letters) = tail.split_last_chunk::<4>().ok_or(BlockError::Schema)?;
-    let (rest, len) = rest.split_last_chunk::<4>().ok_or(BlockError::Schema)?;
-    let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
-    let from = rest.len().checked_sub(len).filter(|_| letters == b"PAR1");
-    from.and_then(|from| rest.get(from..)).ok_or(BlockError::Schema)
 }
 
 #[cfg(test)]
@@ -313,6 +324,10 @@ mod tests {
         (disk, entry)
     }
 
+    fn open(disk: &FaultyDisk, entry: &BlockEntry) -> Result<Block, BlockError> {
+        Block::open(&Disk::Faulty(disk.clone()), entry, &Arc::default())
+    }
+
     fn read_all(block: &Block) -> Result<Vec<Span>, QueryFailed> {
         let keys: Vec<TraceKey> = block.index().traces.iter().map(|entry| entry.key).collect();
         let mut spans = Vec::new();
@@ -327,7 +342,7 @@ mod tests {
             let spans: Vec<Span> =
                 (0..random.usize(1..80)).map(|_| testing::span(&mut random)).collect();
             let (disk, entry) = sealed(spans.clone());
-            let block = Block::open(&Disk::Faulty(disk), &entry).unwrap();
+            let block = open(&disk, &entry).unwrap();
             assert_eq!(assemble(read_all(&block).unwrap()), assemble(spans.clone()), "seed {seed}");
             // One trace, without its neighbours.
             let id = spans[0].trace_id;
@@ -361,8 +376,8 @@ mod tests {
             spans.push(span);
         }
         let (disk, entry) = sealed(spans.clone());
-        let block = Block::open(&Disk::Faulty(disk), &entry).unwrap();
-        assert_eq!(block.index().row_groups.len(), 3);
+        let block = open(&disk, &entry).unwrap();
+        assert_eq!(block.root.groups.len(), 3);
         for low in [2, 4, 7] {
             let key = TraceKey { low, high: 0 };
             let mut read = Vec::new();
@@ -381,8 +396,8 @@ mod tests {
         let half = usize::try_from(schema::GROUP_BYTES / 2).unwrap();
         spans.iter_mut().for_each(|span| span.name = "x".repeat(half));
         let (disk, entry) = sealed(spans.clone());
-        let block = Block::open(&Disk::Faulty(disk), &entry).unwrap();
-        assert_eq!(block.index().row_groups.len(), 3);
+        let block = open(&disk, &entry).unwrap();
+        assert_eq!(block.root.groups.len(), 3);
         assert_eq!(assemble(read_all(&block).unwrap()), assemble(spans));
     }
 
@@ -395,7 +410,7 @@ mod tests {
         // The first four bytes are Parquet's letters, which nobody reads.
         for at in 4..good.len() {
             disk.corrupt(&path, |bytes| bytes[at] ^= 0x40);
-            let noticed = match Block::open(&Disk::Faulty(disk.clone()), &entry) {
+            let noticed = match open(&disk, &entry) {
                 Ok(block) => read_all(&block).is_err() || block.tags().is_err(),
                 Err(_) => true,
             };

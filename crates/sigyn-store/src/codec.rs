@@ -7,7 +7,7 @@ mod decode;
 mod encode;
 
 pub(crate) use decode::Decoder;
-pub(crate) use encode::{Encoder, rare_flags};
+pub(crate) use encode::Encoder;
 
 /// Values are nested no deeper than this; what lies below is kept as its text.
 pub(crate) const VALUE_DEPTH_MAX: usize = 64;

@@ -26,6 +26,29 @@ pub(crate) enum Appender {
     Faulty(faulty::FaultyAppender),
 }
 
+/// A file that pieces are read of.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Real(File),
+    #[cfg(test)]
+    Faulty(faulty::FaultyDisk, String),
+}
+
+impl Reader {
+    /// Exactly `len` bytes from `offset`. The caller knows that so many are there.
+    pub(crate) fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        match self {
+            Self::Real(file) => {
+                let mut bytes = vec![0; len];
+                file.read_exact_at(&mut bytes, offset)?;
+                Ok(bytes.into())
+            }
+            #[cfg(test)]
+            Self::Faulty(disk, path) => disk.read_at(path, offset, len),
+        }
+    }
+}
+
 /// Keeps other processes out for as long as it lives.
 #[derive(Debug)]
 pub(crate) enum Lock {
@@ -133,6 +156,15 @@ impl Disk {
             }
             #[cfg(test)]
             Self::Faulty(disk) => disk.read_at(path, offset, len),
+        }
+    }
+
+    /// Opens a file to read pieces of it.
+    pub(crate) fn open_reader(&self, path: &str) -> io::Result<Reader> {
+        match self {
+            Self::Real(root) => Ok(Reader::Real(File::open(root.join(path))?)),
+            #[cfg(test)]
+            Self::Faulty(disk) => Ok(Reader::Faulty(disk.clone(), path.to_owned())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an index must know of one trace's part: enough to tell that the trace is not wanted.
 
-use sigyn_model::{Span, Timestamp, TraceId};
+use sigyn_model::{Timestamp, TraceId};
 
 /// A trace's place in every index: by the low half of its id first, so that all spellings of an id
 /// that 64-bit and 128-bit tracers share stand together.
@@ -51,17 +51,25 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(spans: &[Span]) -> Self {
+    #[cfg(test)]
+    pub(crate) fn of(spans: &[sigyn_model::Span]) -> Self {
         let mut facts = Self::default();
-        spans.iter().for_each(|span| facts.add(span));
+        for span in spans {
+            facts.add_times(span.parent_id.is_none(), span.timestamp, span.duration_us());
+        }
         facts
     }
 
-    pub(crate) fn add(&mut self, span: &Span) {
-        self.longest_us = self.longest_us.max(span.duration_us().unwrap_or(0));
-        let Some(at) = span.timestamp else { return };
+    pub(crate) fn add_times(
+        &mut self,
+        is_root: bool,
+        timestamp: Option<Timestamp>,
+        duration_us: Option<u64>,
+    ) {
+        self.longest_us = self.longest_us.max(duration_us.unwrap_or(0));
+        let Some(at) = timestamp else { return };
         let earlier = |old: Option<Timestamp>| Some(old.map_or(at, |old| old.min(at)));
-        if span.parent_id.is_none() {
+        if is_root {
             self.root_start = earlier(self.root_start);
         }
         self.start = earlier(self.start);

@@ -13,6 +13,7 @@ mod origins;
 mod rare;
 mod replay;
 mod row;
+mod source;
 #[cfg(test)]
 mod tests;
 mod traces;

@@ -40,7 +40,12 @@ impl Default for ServiceNames {
 impl Names {
     /// Returns how many names are out: those of the span, or others for them.
     pub(crate) fn add(&mut self, span: &impl Searched) -> u64 {
-        let Some(service) = span.service_name() else { return 0 };
+        let remote = span.remote_service_name().unwrap_or("");
+        span.service_name().map_or(0, |service| self.add_names(service, span.name(), remote))
+    }
+
+    /// The same for the names themselves; the second and third may be empty.
+    pub(crate) fn add_names(&mut self, service: &str, name: &str, remote: &str) -> u64 {
         let mut left_out = 0;
         if !self.services.contains_key(service) {
             if service.len() > NAME_BYTES_MAX {
@@ -59,8 +64,7 @@ impl Names {
             self.insert(service.to_owned(), ServiceNames::default());
         }
         let Some(names) = self.services.get_mut(service) else { return left_out };
-        let remote = span.remote_service_name().unwrap_or("");
-        for (list, name) in [(&mut names.spans, span.name()), (&mut names.remotes, remote)] {
+        for (list, name) in [(&mut names.spans, name), (&mut names.remotes, remote)] {
             if name.is_empty() {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::adoption::Adoption;
 use crate::block::writer::{self, Origin};
-use crate::block::{self, Block};
+use crate::block::{self, Block, Cache};
 use crate::buried::Buried;
 use crate::catalog::{self, Catalog, CatalogError, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
@@ -55,12 +55,14 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     Adoption { disk: &disk, instance, counters: counters_of, catalog: &mut catalog, is_torn }
         .run()?;
     settle(&disk, &mut catalog, damaged, &counters);
+    let cache = Arc::default();
     let mut replay = Replay {
         disk: &disk,
+        cache: &cache,
         instance,
         counters: &counters,
         segments: Segments::default(),
-        blocks: open_blocks(&disk, catalog.state(), &counters),
+        blocks: open_blocks(&disk, &cache, catalog.state(), &counters),
         head: HeadWriter::new(),
         words: Words::default(),
         head_bytes_max: options.head_bytes_max,
@@ -79,7 +81,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     );
     let writer = Writer::new(disk.clone(), instance, options.durability, last_seq + 1);
     let buried = Buried::new(&catalog.state().tombstones);
-    let view = View::new(blocks, buried, head.head().clone(), progress);
+    let view = View::new(cache, blocks, buried, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
     Ok(Recovered { shared, writer, head, catalog, lock })
 }
@@ -181,10 +183,15 @@ fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
 }
 
 /// Opens the blocks that the catalog names.
-fn open_blocks(disk: &Disk, state: &State, counters: &Counters) -> Vec<Arc<Block>> {
+fn open_blocks(
+    disk: &Disk,
+    cache: &Arc<Cache>,
+    state: &State,
+    counters: &Counters,
+) -> Vec<Arc<Block>> {
     let mut blocks = Vec::new();
     for entry in &state.blocks {
-        match Block::open(disk, entry) {
+        match Block::open(disk, entry, cache) {
             Ok(block) => blocks.push(Arc::new(block)),
             Err(error) => {
                 counters.unreadable_blocks.add(1);
@@ -199,6 +206,7 @@ fn open_blocks(disk: &Disk, state: &State, counters: &Counters) -> Vec<Arc<Block
 /// Reads the log into a head, and into blocks where it is more than a head takes.
 struct Replay<'a> {
     disk: &'a Disk,
+    cache: &'a Arc<Cache>,
     instance: u64,
     counters: &'a Counters,
     segments: Segments,
@@ -242,7 +250,8 @@ impl Replay<'_> {
         let origin = Origin::sealed(self.instance, first_seq, self.last_seq);
         let made = writer::write(self.disk, origin, &self.head.view(), || false);
         let made = made.map_err(|error| error.to_string()).and_then(|entry| {
-            let opened = Block::open(self.disk, &entry).map_err(|error| error.to_string())?;
+            let opened = Block::open(self.disk, &entry, self.cache);
+            let opened = opened.map_err(|error| error.to_string())?;
             Ok((entry, opened))
         });
         let (entry, opened) = match made {

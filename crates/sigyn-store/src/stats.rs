@@ -97,7 +97,7 @@ impl Stats {
         for block in parts.blocks.iter() {
             stats.block_spans += block.entry().spans;
             stats.block_bytes += block.entry().bytes;
-            stats.index_bytes += block.index().bytes;
+            stats.index_bytes += block.index_bytes();
         }
         stats
     }

@@ -1,5 +1,11 @@
 //! What taking spans in costs without a disk: for measurements.
 
+use std::io;
+use std::path::Path;
+
+use crate::block;
+use crate::block::writer::{self, Origin};
+use crate::disk::Disk;
 use crate::head::{Chapter, HeadWriter, Replay};
 use sigyn_model::columns::Columns;
 
@@ -33,6 +39,15 @@ impl TakenIn {
     pub fn replay(&mut self, payload: &[u8]) -> bool {
         self.frames += 1;
         self.replay.read(self.frames, payload, &mut self.head).is_ok()
+    }
+
+    /// Makes a block of all that was taken in, below this directory. Returns how many bytes it has.
+    pub fn seal(&self, directory: &Path, number: u64) -> io::Result<u64> {
+        let disk = Disk::real(directory)?;
+        disk.create_dir(block::DIR)?;
+        let origin = Origin::sealed(0, 1, number);
+        let entry = writer::write(&disk, origin, &self.head.view(), || false);
+        entry.map(|entry| entry.bytes).map_err(io::Error::other)
     }
 
     /// How many spans were taken in.

@@ -54,7 +54,7 @@ fn order(span: &Span) -> (Timestamp, u64, bool, u128) {
 
 /// What spans say, in bytes.
 #[derive(Default)]
-struct Said {
+pub(crate) struct Said {
     /// Resources and scopes by number, equal ones by the same: a large one that many spans share
     /// is looked at once.
     resources: Numbers<Resource>,
@@ -88,7 +88,7 @@ impl<T> Numbers<T> {
 
 impl Said {
     /// All that a span says, without the target that it came from.
-    fn by(&mut self, span: &Span) -> Vec<u8> {
+    pub(crate) fn by(&mut self, span: &Span) -> Vec<u8> {
         let resource = self.resources.of(span.resource.as_ref(), |resource| {
             encoded(|encoder| encoder.resource_content(resource))
         });

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sigyn_model::TargetProgress;
 
-use crate::block::Block;
+use crate::block::{Block, Cache};
 use crate::buried::Buried;
 use crate::head::{Head, HeadView};
 use crate::progress::Progress;
@@ -14,6 +14,7 @@ use crate::progress::Progress;
 pub(crate) struct View {
     parts: RwLock<Kept>,
     progress: RwLock<Progress>,
+    cache: Arc<Cache>,
 }
 
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(crate) struct Parts {
 
 impl View {
     pub(crate) fn new(
+        cache: Arc<Cache>,
         blocks: Vec<Arc<Block>>,
         buried: Buried,
         head: Arc<Head>,
@@ -47,7 +49,13 @@ impl View {
         Self {
             parts: RwLock::new(Kept { blocks: Arc::new(blocks), buried: Arc::new(buried), heads }),
             progress: RwLock::new(progress),
+            cache,
         }
+    }
+
+    /// What was read of blocks.
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.cache
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Kept> {

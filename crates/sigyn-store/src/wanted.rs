@@ -1,8 +1,6 @@
 //! What a query needs of a trace, as far as an index can tell: enough to leave most traces unread.
 
-use std::sync::Arc;
-
-use sigyn_model::{Need, Resource, Searched, Span, Timestamp, TraceQuery};
+use sigyn_model::{Labels, Need, Resource, Searched, Timestamp, TraceQuery};
 
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
@@ -13,7 +11,7 @@ pub(crate) enum Word {
     Service(String),
     SpanName(String),
     RemoteService(String),
-    /// A tag or an annotation `error`.
+    /// A tag, an annotation or a label `error`.
     Error,
 }
 
@@ -130,11 +128,11 @@ impl Word {
         }
     }
 
-    /// All that a span says. Whether its resource says `error` is asked of the caller, who may know
-    /// already: many spans share a resource.
+    /// All that a span says.
+    #[cfg(test)]
     pub(crate) fn of(
-        span: &Span,
-        resource_says_error: impl FnOnce(&Arc<Resource>) -> bool,
+        span: &sigyn_model::Span,
+        resource_says_error: impl FnOnce(&std::sync::Arc<Resource>) -> bool,
     ) -> impl Iterator<Item = Self> {
         let says_error =
             || says_error(span) || span.resource.as_ref().is_some_and(resource_says_error);
@@ -150,9 +148,13 @@ impl Word {
     }
 }
 
-/// As a tag, as Zipkin shows them, or as an annotation.
+/// As a tag, as Zipkin shows them, as an annotation, or as a label of its target.
 fn says_error(span: &impl Searched) -> bool {
-    span.is_error() || span.has_annotation("error")
+    span.is_error() || span.has_annotation("error") || span.target().is_some_and(has_label_error)
+}
+
+pub(crate) fn has_label_error(labels: &Labels) -> bool {
+    labels.iter().any(|(name, _)| name == "error")
 }
 
 pub(crate) fn has_error(resource: &Resource) -> bool {

@@ -169,7 +169,7 @@ impl Worker<'_> {
             let origin = Origin::sealed(shared.instance, first_seq, rotated.last_seq);
             let entry = writer::write(&shared.disk, origin, &head, || shared.is_stopping())
                 .map_err(|error| failed("write the block", &error))?;
-            let opened = Block::open(&shared.disk, &entry);
+            let opened = Block::open(&shared.disk, &entry, shared.view.cache());
             block = Some(Arc::new(opened.map_err(|error| failed("read the block", &error))?));
             change.add.push(entry);
         }

@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     Check { name: "zipkin-traces", script: "zipkin_traces.py", client: Client::None },
     Check { name: "py-zipkin", script: "py_zipkin.py", client: Client::Python("py_zipkin") },
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
+    Check { name: "blocks", script: "blocks.py", client: Client::Python("blocks") },
     Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
     Check { name: "import", script: "import_zipkin.py", client: Client::Maven("zipkin_server") },
     Check { name: "contract", script: "contract/__main__.py", client: Client::None },
@@ -146,8 +147,8 @@ impl Check {
             return Ok(Outcome::Skipped(format!("its packages cannot be installed: {error:#}")));
         }
         self.client.build(scratch)?;
-        let server =
-            Server::start(binary, &scratch.join(format!("{}-{}", self.name, std::process::id())))?;
+        let folder = scratch.join(format!("{}-{}", self.name, std::process::id()));
+        let server = Server::start(binary, &folder)?;
         let script = root.join("conformance/checks").join(self.script);
         let checked = command::status(
             Command::new("python3")
@@ -156,6 +157,7 @@ impl Check {
                 .env("SIGYN_BIN", binary)
                 .env("SIGYN_PID", server.pid().to_string())
                 .env("SIGYN_SCRATCH", scratch)
+                .env("SIGYN_DATA", crate::server::data(&folder))
                 // Leaves no __pycache__ in the checkout, and reads and writes UTF-8 whatever the locale.
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("PYTHONUTF8", "1"),

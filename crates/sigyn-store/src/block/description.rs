@@ -1,10 +1,12 @@
 //! What a block says of itself: enough for a catalog that has lost it.
 
+use std::sync::Arc;
+
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
-use super::section::{METADATA_KEY, Section, SectionError, Sections};
-use super::{Block, BlockError, DIR, QueryFailed, footer};
+use super::section::{METADATA_KEY, SectionError, VERSION as BLOCK_VERSION};
+use super::{Block, BlockError, DIR, QueryFailed};
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
 use crate::stop::Stop;
@@ -78,16 +80,16 @@ pub(crate) fn examine(
     };
     let tail = read_end(bytes.checked_sub(footer_bytes).ok_or(BlockError::Schema)?)?;
     let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
-    let index = sections(&metadata)?.index;
+    let root = root_offset(&metadata)?;
     let description = value(&metadata, DESCRIPTION_KEY).and_then(|text| read(text, instance));
     let entry = BlockEntry {
         name: name.to_owned(),
         bytes,
-        tail_bytes: bytes.saturating_sub(index.offset),
-        tail_crc: crc32c::crc32c(&read_end(index.offset)?),
+        tail_bytes: bytes.saturating_sub(root),
+        tail_crc: crc32c::crc32c(&read_end(root)?),
         ..description.ok_or(BlockError::Stranger)?
     };
-    let block = Block::open(disk, &entry)?;
+    let block = Block::open(disk, &entry, &Arc::default())?;
     let mut part = 0;
     while block.check(part)?.is_some() {
         part += 1;
@@ -95,8 +97,24 @@ pub(crate) fn examine(
     Ok(block)
 }
 
-pub(super) fn sections(metadata: &ParquetMetaData) -> Result<Sections, SectionError> {
-    value(metadata, METADATA_KEY).ok_or(SectionError::Missing)?.parse()
+/// Where the root of our sections is: `<version> <offset>`.
+fn root_offset(metadata: &ParquetMetaData) -> Result<u64, SectionError> {
+    let place = value(metadata, METADATA_KEY).ok_or(SectionError::Missing)?;
+    let (version, offset) = place.split_once(' ').ok_or(SectionError::Damaged)?;
+    match version.parse() {
+        Ok(BLOCK_VERSION) => offset.parse().map_err(|_| SectionError::Damaged),
+        Ok(version) => Err(SectionError::Version(version)),
+        Err(_) => Err(SectionError::Damaged),
+    }
+}
+
+/// The footer's metadata in a file's last bytes: before its length and four letters.
+fn footer(tail: &[u8]) -> Result<&[u8], BlockError> {
+    let (rest, letters) = tail.split_last_chunk::<4>().ok_or(BlockError::Schema)?;
+    let (rest, len) = rest.split_last_chunk::<4>().ok_or(BlockError::Schema)?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+    let from = rest.len().checked_sub(len).filter(|_| letters == b"PAR1");
+    from.and_then(|from| rest.get(from..)).ok_or(BlockError::Schema)
 }
 
 fn value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
@@ -111,24 +129,28 @@ impl Block {
         stop: &Stop,
         each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
-        let rows = self.index.row_groups.iter().map(|group| u64::from(group.rows)).sum();
+        let rows = self.root.groups.iter().map(|group| u64::from(group.rows)).sum();
         self.read_rows(std::slice::from_ref(&(0..rows)), stop, each)
     }
 
     /// Reads one part of the file and compares checksums; returns how many bytes that were. `None` if
     /// there are no more parts.
     pub(crate) fn check(&self, part: usize) -> Result<Option<u64>, BlockError> {
-        let groups = self.index.row_groups.len();
-        if let Some(group) = self.index.row_groups.get(part) {
-            self.group(part)?;
-            return Ok(Some(group.bytes));
+        let groups = self.root.groups.len();
+        if let Some(group) = self.root.groups.get(part) {
+            let pages = self.pages(part)?;
+            let bytes = pages.file_bytes();
+            let len = usize::try_from(bytes).map_err(|_| BlockError::Entry)?;
+            if !pages.are_right(&self.disk.read_at(&self.path, group.offset, len)?) {
+                return Err(BlockError::Checksum("rows"));
+            }
+            return Ok(Some(bytes));
         }
         match part - groups {
             0 => {
-                let Section { offset, bytes, .. } = self.tags;
-                let len = usize::try_from(bytes).map_err(|_| BlockError::Entry)?;
-                self.tags.unpack(&self.disk.read_at(&self.path, offset, len)?)?;
-                Ok(Some(bytes))
+                let sections = [&self.root.tags, &self.root.index];
+                sections.iter().try_for_each(|section| self.section(section).map(drop))?;
+                Ok(Some(sections.iter().map(|section| section.bytes).sum()))
             }
             1 => {
                 Self::read_tail(&self.disk, &self.path, &self.entry)?;

@@ -1,313 +1,747 @@
-//! Spans to the columns of a row group.
+//! Spans to the columns of a row group, from numbers to numbers.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::io::Write;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
-    Int64Type,
-};
-use parquet::file::writer::SerializedRowGroupWriter;
-use sigyn_model::{Endpoint, Resource, Scope, Span, Status, Value};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::SchemaDescPtr;
+use sigyn_model::{Kind, StatusCode};
 
-use super::column::{Column, WriteColumn};
-use super::ext::{FEW, encoded, ext_of, keys_repeat};
-use super::tags::TagSummary;
+use super::chunk::{Chunk, ChunkEncoder, ListLevels, Present, Values, Words};
+use super::ext::Ext;
+use super::json;
+use super::pages::ColumnPages;
+use super::plan::{Plan, REST};
+use super::schema::{GROUP_BYTES, GROUP_ROWS, PAGE_ROWS, TagSort};
+use super::source::{Source, SourceRow, TagValue};
 use super::writer::WriteError;
 
-/// The columns of a row group that is being filled.
-#[derive(Default)]
-pub(crate) struct GroupBuilder<'a> {
-    trace_id: Column<FixedLenByteArrayType>,
-    span_id: Column<FixedLenByteArrayType>,
-    parent_id: Column<FixedLenByteArrayType>,
-    kind: Column<ByteArrayType>,
-    name: Column<ByteArrayType>,
-    start_ns: Column<Int64Type>,
-    duration_ns: Column<Int64Type>,
-    local: EndpointColumns,
-    remote: EndpointColumns,
-    shared: Column<BoolType>,
-    debug: Column<BoolType>,
-    tag_keys: Column<ByteArrayType>,
-    tag_values: Column<ByteArrayType>,
-    annotation_times: Column<Int64Type>,
-    annotation_values: Column<ByteArrayType>,
-    target_names: Column<ByteArrayType>,
-    target_values: Column<ByteArrayType>,
-    resource: Column<ByteArrayType>,
-    scope: Column<ByteArrayType>,
-    ext: Column<ByteArrayType>,
-    shared_bytes: SharedBytes<'a>,
+/// Values of those rows that have one.
+#[derive(Debug)]
+struct Sparse<T> {
+    rows: Vec<u32>,
+    values: Vec<T>,
 }
 
-#[derive(Default)]
+impl<T> Default for Sparse<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), values: Vec::new() }
+    }
+}
+
+impl<T> Sparse<T> {
+    fn push(&mut self, row: u32, value: T) {
+        self.rows.push(row);
+        self.values.push(value);
+    }
+
+    fn push_some(&mut self, row: u32, value: Option<T>) {
+        if let Some(value) = value {
+            self.push(row, value);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.values.clear();
+    }
+}
+
+/// Byte strings that are written as they are, by number.
+#[derive(Debug, Default)]
+struct Own {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Own {
+    fn push(&mut self, bytes: &[u8]) -> u32 {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len());
+        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+impl Words for Own {
+    fn are_bytes(&self) -> bool {
+        true
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        let at = number as usize;
+        let begin = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        out.extend_from_slice(&self.bytes[begin..self.ends[at]]);
+    }
+}
+
+/// What a span says that was added.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) span: SourceRow,
+    /// As a tag, as Zipkin shows them, as an annotation, or as a label of its target.
+    pub(super) says_error: bool,
+}
+
+impl Said {
+    /// See [`sigyn_model::Span::duration_us`].
+    pub(super) fn duration_us(&self) -> Option<u64> {
+        const MAX: u64 = u64::MAX / 1_000;
+        let micros = self.span.duration?.as_micros();
+        Some(u64::try_from(micros).unwrap_or(MAX).clamp(1, MAX))
+    }
+}
+
+/// A row group that is being filled.
+pub(super) struct GroupBuilder<'a> {
+    source: &'a dyn Source,
+    plan: &'a Plan,
+    bytes: u64,
+    trace_ids: Vec<[u8; 16]>,
+    span_ids: Vec<u64>,
+    parents: Sparse<u64>,
+    /// Where traces begin.
+    runs: Vec<u32>,
+    kinds: Sparse<u32>,
+    names: Sparse<u32>,
+    starts: Sparse<u64>,
+    durations: Sparse<u64>,
+    endpoints: [EndpointColumns; 2],
+    shared: Sparse<bool>,
+    debug: Sparse<bool>,
+    statuses: Sparse<u32>,
+    status_messages: Sparse<u32>,
+    trace_states: Sparse<u32>,
+    flags: Sparse<u32>,
+    /// Different flags, by number.
+    known_flags: Vec<u32>,
+    flag_numbers: HashMap<u32, u32>,
+    resources: Sparse<u32>,
+    scopes: Sparse<u32>,
+    targets: Sparse<u32>,
+    annotations: Annotations,
+    links: Sparse<u32>,
+    shapes: Sparse<u32>,
+    known_shapes: Own,
+    shape_numbers: HashMap<Vec<u8>, u32>,
+    rest: Sparse<u32>,
+    ext: Sparse<u32>,
+    tags: Vec<Sparse<u32>>,
+    /// Texts of this group alone.
+    own: Own,
+    /// Where a shape is put together, and which of the tags have no column.
+    shape: Vec<u8>,
+    of_rest: Vec<u32>,
+    own_tags: Vec<u32>,
+    text: String,
+}
+
+#[derive(Debug, Default)]
 struct EndpointColumns {
-    service: Column<ByteArrayType>,
-    ip: Column<ByteArrayType>,
-    port: Column<Int32Type>,
+    services: Sparse<u32>,
+    addresses: Sparse<u32>,
+    ports: Sparse<u32>,
 }
 
-/// Bytes of what repeats, made once.
-#[derive(Default)]
-struct SharedBytes<'a> {
-    strings: HashMap<&'a str, ByteArray>,
-    resources: HashMap<*const Resource, ByteArray>,
-    scopes: HashMap<*const Scope, ByteArray>,
-    /// Tags that a resource adds.
-    resource_tags: HashMap<*const Resource, ResourceTags>,
-    /// Tags that a scope adds to a span without status.
-    scope_tags: HashMap<*const Scope, Vec<AddedTag>>,
-    /// Tags that the summary has.
-    pairs: HashSet<(&'a str, &'a str)>,
-}
-
-/// How many tags a resource may add to each of its spans; all of them are in its own column.
-pub(crate) const RESOURCE_TAGS_MAX: usize = 128;
-
-/// Tags of a resource.
-#[derive(Default)]
-struct ResourceTags {
-    /// No more than a few: one large resource of many small spans would fill the disk with copies of
-    /// itself.
-    added: Vec<AddedTag>,
-    /// The others, as long as the summary does not have them.
-    unlisted: Vec<AddedTag>,
-}
-
-/// A tag that is not the span's own.
-#[derive(Clone)]
-struct AddedTag {
-    key: ByteArray,
-    value: ByteArray,
-    is_summarized: bool,
-}
-
-impl<'a> SharedBytes<'a> {
-    fn string(&mut self, text: &'a str) -> ByteArray {
-        self.strings.entry(text).or_insert_with(|| ByteArray::from(text)).clone()
-    }
-
-    /// What the span's resource adds to the tags of a span without any.
-    fn resource_tags(&mut self, resource: &Arc<Resource>, span: &Span) -> &mut ResourceTags {
-        self.resource_tags.entry(Arc::as_ptr(resource)).or_insert_with(|| {
-            let mut bare = Span::new(span.trace_id, span.id);
-            bare.resource = Some(resource.clone());
-            let mut added = AddedTag::all_of(&bare);
-            let unlisted = added.split_off(added.len().min(RESOURCE_TAGS_MAX));
-            ResourceTags { added, unlisted }
-        })
-    }
-
-    /// What scope and status add.
-    fn scope_tags(&mut self, span: &Span) -> Cow<'_, [AddedTag]> {
-        let add = || {
-            let mut bare = Span::new(span.trace_id, span.id);
-            (bare.scope, bare.status) = (span.scope.clone(), span.status.clone());
-            AddedTag::all_of(&bare)
-        };
-        if span.status != Status::default() {
-            return Cow::Owned(add());
-        }
-        let Some(scope) = &span.scope else { return Cow::Borrowed(&[]) };
-        Cow::Borrowed(self.scope_tags.entry(Arc::as_ptr(scope)).or_insert_with(add))
-    }
-}
-
-impl AddedTag {
-    fn all_of(bare: &Span) -> Vec<Self> {
-        let new = |(key, value): (&str, Cow<'_, str>)| Self {
-            key: key.into(),
-            value: value.as_ref().into(),
-            is_summarized: false,
-        };
-        bare.zipkin_tags().into_iter().map(new).collect()
-    }
-
-    fn summarize(&mut self, summary: &mut TagSummary) {
-        if let (false, Ok(key), Ok(value)) =
-            (self.is_summarized, self.key.as_utf8(), self.value.as_utf8())
-        {
-            summary.add(key, value);
-            self.is_summarized = true;
-        }
-    }
+#[derive(Debug, Default)]
+struct Annotations {
+    levels: ListLevels,
+    times: Vec<u64>,
+    values: Vec<u32>,
+    tag_levels: ListLevels,
+    tags: Vec<u32>,
 }
 
 impl<'a> GroupBuilder<'a> {
-    /// A row. Its tags go to the summary, too.
-    pub(crate) fn push(&mut self, span: &'a Span, summary: &mut TagSummary) {
-        let id = |bytes: &[u8]| FixedLenByteArray::from(bytes.to_vec());
-        self.trace_id.values.push(id(&span.trace_id.as_u128().to_be_bytes()));
-        self.span_id.values.push(id(&span.id.as_u64().to_be_bytes()));
-        let parent_id = span.parent_id.map(|parent| id(&parent.as_u64().to_be_bytes()));
-        self.parent_id.push_optional(parent_id);
-        let strings = &mut self.shared_bytes;
-        self.kind.push_optional(span.kind.map(|kind| strings.string(kind.as_str())));
-        self.name.values.push(strings.string(&span.name));
-        let start = span.timestamp.map(|at| at.nanos().cast_signed());
-        self.start_ns.push_optional(start);
-        self.duration_ns.push_optional(
-            span.duration.map(|duration| {
-                u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).cast_signed()
-            }),
-        );
-        self.local.push(span.local_endpoint.as_ref(), strings);
-        self.remote.push(span.remote_endpoint.as_ref(), strings);
-        self.shared.values.push(span.shared);
-        self.debug.values.push(span.debug);
-        let keys_repeat = keys_repeat(&span.tags);
-        let shown = self.push_tags(span, keys_repeat, summary);
-        let times = span.annotations.iter().map(|a| a.timestamp.nanos().cast_signed());
-        self.annotation_times.push_list(times, 1, 0);
-        let strings = &mut self.shared_bytes;
-        let values = span.annotations.iter().map(|a| strings.string(&a.value));
-        self.annotation_values.push_list(values, 1, 0);
-        let labels = span.target.as_deref().map_or(&[][..], Vec::as_slice);
-        let def_empty = i16::from(span.target.is_some());
-        let names = labels.iter().map(|(name, _)| strings.string(name));
-        self.target_names.push_list(names, 2, def_empty);
-        let values = labels.iter().map(|(_, value)| strings.string(value));
-        self.target_values.push_list(values, 2, def_empty);
-        self.resource.push_optional(span.resource.as_ref().map(|resource| {
-            let bytes = strings.resources.entry(Arc::as_ptr(resource));
-            bytes.or_insert_with(|| encoded(|encoder| encoder.resource_content(resource))).clone()
-        }));
-        self.scope.push_optional(span.scope.as_ref().map(|scope| {
-            let bytes = strings.scopes.entry(Arc::as_ptr(scope));
-            bytes.or_insert_with(|| encoded(|encoder| encoder.scope_content(scope))).clone()
-        }));
-        self.ext.push_optional(ext_of(span, shown, keys_repeat));
+    pub(super) fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
+        let tags = plan.tag_columns.iter().map(|_| Sparse::default()).collect();
+        Self {
+            source,
+            plan,
+            bytes: 0,
+            trace_ids: Vec::new(),
+            span_ids: Vec::new(),
+            parents: Sparse::default(),
+            runs: Vec::new(),
+            kinds: Sparse::default(),
+            names: Sparse::default(),
+            starts: Sparse::default(),
+            durations: Sparse::default(),
+            endpoints: Default::default(),
+            shared: Sparse::default(),
+            debug: Sparse::default(),
+            statuses: Sparse::default(),
+            status_messages: Sparse::default(),
+            trace_states: Sparse::default(),
+            flags: Sparse::default(),
+            known_flags: Vec::new(),
+            flag_numbers: HashMap::new(),
+            resources: Sparse::default(),
+            scopes: Sparse::default(),
+            targets: Sparse::default(),
+            annotations: Annotations::default(),
+            links: Sparse::default(),
+            shapes: Sparse::default(),
+            known_shapes: Own::default(),
+            shape_numbers: HashMap::new(),
+            rest: Sparse::default(),
+            ext: Sparse::default(),
+            tags,
+            own: Own::default(),
+            shape: Vec::new(),
+            of_rest: Vec::new(),
+            own_tags: Vec::new(),
+            text: String::new(),
+        }
     }
 
-    /// The tags as Zipkin shows them: the span's own first, in their order, then those that status
-    /// and scope add, then some of the resource's. Returns how many there are.
-    fn push_tags(&mut self, span: &'a Span, keys_repeat: bool, summary: &mut TagSummary) -> usize {
-        let shared = &mut self.shared_bytes;
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
-        let own: &[(String, Value)] = if keys_repeat { &[] } else { &span.tags };
-        for (key, value) in own {
-            let text = value.text();
-            match value {
-                Value::Str(text) if !shared.pairs.insert((key, text)) => {}
-                _ => summary.add(key, &text),
+    pub(super) fn rows(&self) -> usize {
+        self.span_ids.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+    }
+
+    /// Spans of another trace follow.
+    pub(super) fn begin_trace(&mut self) {
+        self.runs.push(next_row(self.rows()));
+    }
+
+    /// Adds a span; returns what it says.
+    pub(super) fn push(&mut self, from: u32) -> Said {
+        let row = next_row(self.rows());
+        let span = self.source.row(from);
+        if self.runs.is_empty() {
+            self.runs.push(0);
+        }
+        self.trace_ids.push(span.trace_id.as_u128().to_be_bytes());
+        self.span_ids.push(span.id.as_u64());
+        self.parents.push_some(row, span.parent_id.map(|parent| parent.as_u64()));
+        self.kinds.push_some(row, span.kind.map(|kind| kind as u32));
+        if span.name != 0 {
+            self.names.push(row, span.name);
+        }
+        self.starts.push_some(row, span.timestamp.map(|at| at.nanos()));
+        let nanos = span.duration.map(|duration| u64::try_from(duration.as_nanos()));
+        self.durations.push_some(row, nanos.map(|nanos| nanos.unwrap_or(u64::MAX)));
+        let mut has_odd_endpoint = false;
+        for (columns, endpoint) in
+            self.endpoints.iter_mut().zip([span.local_endpoint, span.remote_endpoint])
+        {
+            if endpoint == 0 {
+                continue;
             }
-            keys.push(shared.string(key));
-            values.push(match value {
-                Value::Str(text) => shared.string(text),
-                _ => ByteArray::from(text.as_bytes()),
+            let parts = self.plan.endpoint(endpoint);
+            columns.services.push_some(row, parts.service);
+            columns.addresses.push_some(row, parts.address);
+            columns.ports.push_some(row, parts.port);
+            has_odd_endpoint |= parts.is_odd;
+        }
+        self.shared.push_some(row, span.shared.then_some(true));
+        self.debug.push_some(row, span.debug.then_some(true));
+        if span.status_code != StatusCode::Unset {
+            self.statuses.push(row, span.status_code as u32);
+        }
+        for (column, number) in [
+            (&mut self.status_messages, span.status_message),
+            (&mut self.trace_states, span.trace_state),
+        ] {
+            if number != 0 {
+                self.bytes += self.source.text(number).len() as u64;
+                column.push(row, number);
+            }
+        }
+        if span.flags != 0 {
+            let known = &mut self.known_flags;
+            let number = *self.flag_numbers.entry(span.flags).or_insert_with(|| {
+                known.push(span.flags);
+                next_row(known.len() - 1)
             });
+            self.flags.push(row, number);
         }
-        let many: HashSet<&[u8]> = match own.len() {
-            0..=FEW => HashSet::new(),
-            _ => own.iter().map(|(key, _)| key.as_bytes()).collect(),
-        };
-        let is_own = |key: &[u8]| match own.len() {
-            0..=FEW => own.iter().any(|(other, _)| other.as_bytes() == key),
-            _ => many.contains(key),
-        };
-        let mut added: Vec<AddedTag> = Vec::new();
-        if keys_repeat {
-            // Only spans that came through none of our codecs.
-            let bare = Span { resource: None, ..span.clone() };
-            for (key, value) in bare.zipkin_tags() {
-                summary.add(key, &value);
-                if added.len() < RESOURCE_TAGS_MAX {
-                    let (key, value) = (key.into(), value.as_ref().into());
-                    added.push(AddedTag { key, value, is_summarized: true });
-                }
+        for (column, number) in [
+            (&mut self.resources, span.resource),
+            (&mut self.scopes, span.scope),
+            (&mut self.targets, span.target),
+        ] {
+            if number != 0 {
+                column.push(row, number);
             }
-        } else {
-            let tags = shared.scope_tags(span);
-            added.extend(tags.iter().filter(|added| !is_own(added.key.data())).cloned());
         }
-        added.iter_mut().for_each(|added| added.summarize(summary));
-        let few = added.len();
-        if let Some(resource) = &span.resource {
-            let is_there = |tag: &AddedTag, added: &[AddedTag]| {
-                is_own(tag.key.data()) || added.iter().any(|other| other.key == tag.key)
+        let mut ext = Ext { dropped: span.dropped, ..Ext::default() };
+        let mut says_error = self.push_annotations(from, &span, &mut ext);
+        if span.has_links {
+            self.text.clear();
+            json::put_links(&mut self.text, &self.source.links(from));
+            self.bytes += self.text.len() as u64;
+            let number = self.own.push(self.text.as_bytes());
+            self.links.push(row, number);
+        }
+        says_error |= self.push_tags(row, from);
+        ext.duration = span.duration.filter(|_| matches!(nanos, Some(Err(_))));
+        if has_odd_endpoint {
+            let odd = |endpoint: u32| {
+                let is_odd = endpoint != 0 && self.plan.endpoint(endpoint).is_odd;
+                self.source.endpoint(endpoint).filter(|_| is_odd).map(|odd| odd.to_owned())
             };
-            let tags = shared.resource_tags(resource, span);
-            for tag in &mut tags.added {
-                if !is_there(tag, &added[..few]) {
-                    tag.summarize(summary);
-                    added.push(tag.clone());
-                }
-            }
-            tags.unlisted.retain_mut(|tag| {
-                let is_hidden = is_there(tag, &added[..few]);
-                if !is_hidden {
-                    tag.summarize(summary);
-                }
-                is_hidden
-            });
+            ext.endpoints = [odd(span.local_endpoint), odd(span.remote_endpoint)];
         }
-        for AddedTag { key, value, .. } in added {
-            keys.push(key);
-            values.push(value);
+        if let Some(bytes) = ext.to_bytes() {
+            let number = self.own.push(&bytes);
+            self.ext.push(row, number);
         }
-        let shown = keys.len();
-        self.tag_keys.push_list(keys.into_iter(), 1, 0);
-        self.tag_values.push_list(values.into_iter(), 1, 0);
-        shown
+        self.bytes += 200 + self.source.name(span.name).len() as u64;
+        let says_error = says_error
+            || span.status_code == StatusCode::Error
+            || self.plan.resource_says_error(span.resource)
+            || self.plan.target_says_error(span.target);
+        Said { span, says_error }
     }
 
-    /// Writes the row group, its columns in the schema's order, and asks between two of them
-    /// whether to go on.
-    pub(crate) fn write<W: Write + Send>(
-        &self,
-        group: &mut SerializedRowGroupWriter<'_, W>,
-        go_on: impl Fn() -> Result<(), WriteError>,
-    ) -> Result<(), WriteError> {
-        let EndpointColumns { service: local, ip: local_ip, port: local_port } = &self.local;
-        let EndpointColumns { service: remote, ip: remote_ip, port: remote_port } = &self.remote;
-        let columns: [&dyn WriteColumn<W>; 24] = [
-            &self.trace_id,
-            &self.span_id,
-            &self.parent_id,
-            &self.kind,
-            &self.name,
-            &self.start_ns,
-            &self.duration_ns,
-            local,
-            local_ip,
-            local_port,
-            remote,
-            remote_ip,
-            remote_port,
-            &self.shared,
-            &self.debug,
-            &self.tag_keys,
-            &self.tag_values,
-            &self.annotation_times,
-            &self.annotation_values,
-            &self.target_names,
-            &self.target_values,
-            &self.resource,
-            &self.scope,
-            &self.ext,
-        ];
-        for column in columns {
-            go_on()?;
-            column.write(group)?;
+    /// Returns whether one of them says `error`.
+    fn push_annotations(&mut self, from: u32, span: &SourceRow, ext: &mut Ext) -> bool {
+        let Annotations { levels, times, values, tag_levels, tags } = &mut self.annotations;
+        for levels in [&mut *levels, &mut *tag_levels] {
+            levels.begins.push(levels.definition.len());
         }
-        Ok(())
+        if !span.has_annotations {
+            for levels in [levels, tag_levels] {
+                levels.repetition.push(0);
+                levels.definition.push(0);
+            }
+            return false;
+        }
+        let (source, own, text, bytes) =
+            (self.source, &mut self.own, &mut self.text, &mut self.bytes);
+        let mut repetition = 0;
+        let mut says_error = false;
+        source.annotations(from, &mut |annotation| {
+            let text_of_value = source.text(annotation.value);
+            *bytes += 16 + text_of_value.len() as u64;
+            says_error |= text_of_value == "error";
+            times.push(annotation.timestamp.nanos());
+            values.push(annotation.value);
+            levels.repetition.push(repetition);
+            levels.definition.push(1);
+            tag_levels.repetition.push(repetition);
+            repetition = 1;
+            if annotation.tags.is_empty() {
+                tag_levels.definition.push(1);
+            } else {
+                text.clear();
+                json::put_tags(text, &annotation.tags.to_tags());
+                *bytes += text.len() as u64;
+                tags.push(own.push(text.as_bytes()));
+                tag_levels.definition.push(2);
+            }
+            ext.dropped_of_annotations.push(annotation.dropped_tags);
+        });
+        says_error
+    }
+
+    /// Returns whether one of them says `error`.
+    fn push_tags(&mut self, row: u32, from: u32) -> bool {
+        self.own_tags.clear();
+        self.source.each_tag(from, &mut |tag| self.own_tags.push(tag));
+        if self.own_tags.is_empty() {
+            return false;
+        }
+        let mut says_error = false;
+        self.shape.clear();
+        self.of_rest.clear();
+        for tag in &self.own_tags {
+            let place = self.plan.tag(*tag);
+            self.bytes += u64::from(place.size) * 16;
+            says_error |= place.says_error;
+            let column = self.tags.get_mut(usize::from(place.column));
+            // A key that stands twice has one place in its column.
+            match column.filter(|column| column.rows.last() != Some(&row)) {
+                Some(column) if place.column != REST => {
+                    super::hybrid::put_uint(&mut self.shape, u64::from(place.column) + 1);
+                    column.push(row, *tag);
+                }
+                _ => {
+                    self.shape.push(0);
+                    self.of_rest.push(*tag);
+                }
+            }
+        }
+        let shape = match self.shape_numbers.get(&self.shape) {
+            Some(number) => *number,
+            None => {
+                let number = self.known_shapes.push(&self.shape);
+                self.shape_numbers.insert(self.shape.clone(), number);
+                number
+            }
+        };
+        self.shapes.push(row, shape);
+        if !self.of_rest.is_empty() {
+            self.text.clear();
+            let source = self.source;
+            let tags: Vec<(&str, sigyn_model::Value)> = self
+                .of_rest
+                .iter()
+                .map(|tag| (source.key(source.tag(*tag).0), source.tag_value(*tag)))
+                .collect();
+            json::put_members(&mut self.text, tags.iter().map(|(key, value)| (*key, value)));
+            self.bytes += self.text.len() as u64;
+            let number = self.own.push(self.text.as_bytes());
+            self.rest.push(row, number);
+        }
+        says_error
+    }
+
+    /// How far from its parent each row stands, if that is in the same trace and the same page, and
+    /// the parents of the others.
+    fn parents(&self) -> (Sparse<i32>, Sparse<u64>) {
+        let (mut near, mut others) = (Sparse::default(), Sparse::default());
+        let ids = &self.span_ids;
+        let mut runs = self.runs.iter().peekable();
+        let (mut begin, mut end) = (0, 0);
+        for (row, parent) in self.parents.rows.iter().zip(&self.parents.values) {
+            let at = *row as usize;
+            while at >= end {
+                begin = runs.next().map_or(0, |begin| *begin as usize);
+                end = runs.peek().map_or(ids.len(), |end| **end as usize);
+            }
+            let page = at - at % PAGE_ROWS;
+            let before = ids[begin.max(page)..at].iter().rposition(|id| id == parent);
+            let place = before.map(|place| begin.max(page) + place).or_else(|| {
+                let after = ids[at..end.min(page + PAGE_ROWS)].iter().position(|id| id == parent);
+                after.map(|place| at + place)
+            });
+            let number = |at: usize| i32::try_from(at).unwrap_or(i32::MAX);
+            match place {
+                Some(place) => near.push(*row, number(at) - number(place)),
+                None => others.push(*row, *parent),
+            }
+        }
+        (near, others)
+    }
+
+    /// Appends the group's chunks to `out`, which begins at `offset` in the file, asking between
+    /// two of them whether to go on, and starts anew.
+    pub(super) fn finish(
+        &mut self,
+        schema: &SchemaDescPtr,
+        encoder: &mut ChunkEncoder,
+        out: &mut Vec<u8>,
+        offset: u64,
+        go_on: impl Fn() -> Result<(), WriteError>,
+    ) -> Result<(RowGroupMetaData, Vec<ColumnPages>), WriteError> {
+        let mut finishing = Finishing {
+            schema,
+            encoder,
+            out,
+            offset,
+            rows: self.rows(),
+            chunks: Vec::new(),
+            go_on,
+        };
+        let (near, others) = self.parents();
+        finishing.dense(&Values::Ids(&self.trace_ids))?;
+        finishing.dense(&Values::SpanIds(&self.span_ids))?;
+        finishing.flat(&near.rows, &Values::Streams32(&near.values))?;
+        finishing.flat(&others.rows, &Values::SpanIds(&others.values))?;
+        finishing.codes(&self.kinds, &KindWords)?;
+        let of_source = |sort| OfSource { source: self.source, sort };
+        finishing.codes(&self.names, &of_source(Sort::Name))?;
+        finishing.range(&self.starts)?;
+        finishing.range(&self.durations)?;
+        for columns in &self.endpoints {
+            finishing.codes(&columns.services, &Listed(&self.plan.services))?;
+            finishing.codes(&columns.addresses, &Listed(&self.plan.addresses))?;
+            finishing.codes(&columns.ports, &PortWords)?;
+        }
+        finishing.flat(&self.shared.rows, &Values::Bools(&self.shared.values))?;
+        finishing.flat(&self.debug.rows, &Values::Bools(&self.debug.values))?;
+        finishing.codes(&self.statuses, &StatusWords)?;
+        finishing.codes(&self.status_messages, &of_source(Sort::Text))?;
+        finishing.codes(&self.trace_states, &of_source(Sort::Text))?;
+        finishing.codes(&self.flags, &FlagWords(&self.known_flags))?;
+        finishing.codes(&self.resources, &of_source(Sort::Resource))?;
+        finishing.codes(&self.scopes, &of_source(Sort::Scope))?;
+        finishing.codes(&self.targets, &of_source(Sort::Target))?;
+        let Annotations { levels, times, values, tag_levels, tags } = &mut self.annotations;
+        (levels.defined, tag_levels.defined) = (1, 2);
+        finishing.list(levels, &Values::Streams64(times))?;
+        finishing.list(levels, &Values::Codes(values, &of_source(Sort::Text)))?;
+        finishing.list(tag_levels, &Values::Codes(tags, &self.own))?;
+        finishing.codes(&self.links, &self.own)?;
+        finishing.codes(&self.shapes, &self.known_shapes)?;
+        finishing.codes(&self.rest, &self.own)?;
+        finishing.codes(&self.ext, &self.own)?;
+        for (column, of) in self.plan.tag_columns.iter().zip(&self.tags) {
+            if column.sort == TagSort::Bool {
+                let is_true = |tag: &u32| self.source.tag(*tag).1 == TagValue::Bool(true);
+                let bools: Vec<bool> = of.values.iter().map(is_true).collect();
+                finishing.flat(&of.rows, &Values::Bools(&bools))?;
+            } else {
+                finishing.codes(of, &TagWords { source: self.source, sort: column.sort })?;
+            }
+        }
+        debug_assert_eq!(finishing.chunks.len(), schema.num_columns());
+        let Finishing { chunks, rows, .. } = finishing;
+        let raw_bytes = chunks.iter().map(|chunk| chunk.metadata.uncompressed_size()).sum();
+        let (columns, pages) =
+            chunks.into_iter().map(|chunk| (chunk.metadata, chunk.pages)).unzip();
+        let group = RowGroupMetaData::builder(schema.clone())
+            .set_num_rows(i64::try_from(rows).unwrap_or(i64::MAX))
+            .set_total_byte_size(raw_bytes)
+            .set_column_metadata(columns)
+            .build()?;
+        self.clear();
+        Ok((group, pages))
+    }
+
+    fn clear(&mut self) {
+        self.bytes = 0;
+        self.trace_ids.clear();
+        self.span_ids.clear();
+        self.parents.clear();
+        self.runs.clear();
+        let [local, remote] = &mut self.endpoints;
+        for column in [
+            &mut self.kinds,
+            &mut self.names,
+            &mut local.services,
+            &mut local.addresses,
+            &mut local.ports,
+            &mut remote.services,
+            &mut remote.addresses,
+            &mut remote.ports,
+            &mut self.statuses,
+            &mut self.status_messages,
+            &mut self.trace_states,
+            &mut self.flags,
+            &mut self.resources,
+            &mut self.scopes,
+            &mut self.targets,
+            &mut self.links,
+            &mut self.shapes,
+            &mut self.rest,
+            &mut self.ext,
+        ]
+        .into_iter()
+        .chain(&mut self.tags)
+        {
+            column.clear();
+        }
+        self.starts.clear();
+        self.durations.clear();
+        self.shared.clear();
+        self.debug.clear();
+        self.known_flags.clear();
+        self.flag_numbers.clear();
+        self.annotations = Annotations::default();
+        self.known_shapes.clear();
+        self.shape_numbers.clear();
+        self.own.clear();
     }
 }
 
-impl EndpointColumns {
-    fn push<'a>(&mut self, endpoint: Option<&'a Endpoint>, strings: &mut SharedBytes<'a>) {
-        let name = endpoint.map(|e| e.service_name.as_str()).filter(|name| !name.is_empty());
-        self.service.push_optional(name.map(|name| strings.string(name)));
-        let ip = endpoint.and_then(|e| match (e.ipv4, e.ipv6) {
-            (Some(ip), _) => Some(IpAddr::V4(ip)),
-            (None, ip) => ip.map(IpAddr::V6),
-        });
-        self.ip.push_optional(ip.map(|ip| ByteArray::from(ip.to_string().into_bytes())));
-        let port = endpoint.map(|e| i32::from(e.port)).filter(|port| *port != 0);
-        self.port.push_optional(port);
+/// Chunks of a group, one after the other.
+struct Finishing<'a, F> {
+    schema: &'a SchemaDescPtr,
+    encoder: &'a mut ChunkEncoder,
+    out: &'a mut Vec<u8>,
+    offset: u64,
+    rows: usize,
+    chunks: Vec<Chunk>,
+    go_on: F,
+}
+
+impl<F: Fn() -> Result<(), WriteError>> Finishing<'_, F> {
+    fn put(
+        &mut self,
+        put: impl FnOnce(
+            &mut ChunkEncoder,
+            parquet::schema::types::ColumnDescPtr,
+            &mut Vec<u8>,
+            u64,
+        ) -> Result<Chunk, WriteError>,
+    ) -> Result<(), WriteError> {
+        (self.go_on)()?;
+        let descriptor = self.schema.column(self.chunks.len());
+        let offset = self.offset + self.out.len() as u64;
+        let chunk = put(self.encoder, descriptor, self.out, offset)?;
+        self.chunks.push(chunk);
+        Ok(())
     }
+
+    fn dense(&mut self, values: &Values<'_>) -> Result<(), WriteError> {
+        let rows = self.rows;
+        self.put(|encoder, descriptor, out, offset| {
+            encoder.flat(descriptor, rows, &Present::All, values, out, offset)
+        })
+    }
+
+    fn flat(&mut self, present: &[u32], values: &Values<'_>) -> Result<(), WriteError> {
+        let rows = self.rows;
+        let present = if present.len() == rows { Present::All } else { Present::Rows(present) };
+        self.put(|encoder, descriptor, out, offset| {
+            encoder.flat(descriptor, rows, &present, values, out, offset)
+        })
+    }
+
+    fn codes(&mut self, column: &Sparse<u32>, words: &dyn Words) -> Result<(), WriteError> {
+        self.flat(&column.rows, &Values::Codes(&column.values, words))
+    }
+
+    /// Numbers of which readers learn the least and the greatest.
+    fn range(&mut self, column: &Sparse<u64>) -> Result<(), WriteError> {
+        self.flat(&column.rows, &Values::Streams64(&column.values))?;
+        let range = column.values.iter().min().zip(column.values.iter().max());
+        if let Some((least, greatest)) = range
+            && let Some(chunk) = self.chunks.pop()
+        {
+            let nulls = (self.rows - column.values.len()) as u64;
+            self.chunks.push(chunk.with_range(*least, *greatest, nulls)?);
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, levels: &ListLevels, values: &Values<'_>) -> Result<(), WriteError> {
+        self.put(|encoder, descriptor, out, offset| {
+            encoder.list(descriptor, levels, values, out, offset)
+        })
+    }
+}
+
+/// Words that a source has.
+struct OfSource<'a> {
+    source: &'a dyn Source,
+    sort: Sort,
+}
+
+#[derive(Clone, Copy)]
+enum Sort {
+    Name,
+    Text,
+    Resource,
+    Scope,
+    Target,
+}
+
+impl Words for OfSource<'_> {
+    fn are_bytes(&self) -> bool {
+        true
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        let source = self.source;
+        let mut json = String::new();
+        match self.sort {
+            Sort::Name => return out.extend_from_slice(source.name(number).as_bytes()),
+            Sort::Text => return out.extend_from_slice(source.text(number).as_bytes()),
+            Sort::Resource => {
+                source
+                    .resource(number)
+                    .into_iter()
+                    .for_each(|of| json::put_resource(&mut json, of));
+            }
+            Sort::Scope => {
+                source.scope(number).into_iter().for_each(|of| json::put_scope(&mut json, of));
+            }
+            Sort::Target => {
+                source.target(number).into_iter().for_each(|of| json::put_labels(&mut json, of));
+            }
+        }
+        out.extend_from_slice(json.as_bytes());
+    }
+}
+
+/// Values of tags.
+struct TagWords<'a> {
+    source: &'a dyn Source,
+    sort: TagSort,
+}
+
+impl Words for TagWords<'_> {
+    fn are_bytes(&self) -> bool {
+        self.sort == TagSort::Text
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        match self.source.tag(number).1 {
+            TagValue::Text(text) => out.extend_from_slice(text.as_bytes()),
+            TagValue::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
+            TagValue::Double(value) => out.extend_from_slice(&value.to_bits().to_le_bytes()),
+            TagValue::Bool(_) | TagValue::Other => {}
+        }
+    }
+}
+
+struct Listed<'a>(&'a [String]);
+
+impl Words for Listed<'_> {
+    fn are_bytes(&self) -> bool {
+        true
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0[number as usize].as_bytes());
+    }
+}
+
+struct KindWords;
+
+impl Words for KindWords {
+    fn are_bytes(&self) -> bool {
+        true
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        let kinds = [Kind::Client, Kind::Server, Kind::Producer, Kind::Consumer];
+        let kind = kinds.into_iter().find(|kind| *kind as u32 == number);
+        out.extend_from_slice(kind.map_or("", Kind::as_str).as_bytes());
+    }
+}
+
+struct StatusWords;
+
+impl Words for StatusWords {
+    fn are_bytes(&self) -> bool {
+        true
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        let is_ok = number == StatusCode::Ok as u32;
+        let code = if is_ok { StatusCode::Ok } else { StatusCode::Error };
+        out.extend_from_slice(code.as_tag().unwrap_or_default().as_bytes());
+    }
+}
+
+/// Ports are their own numbers.
+struct PortWords;
+
+impl Words for PortWords {
+    fn are_bytes(&self) -> bool {
+        false
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+struct FlagWords<'a>(&'a [u32]);
+
+impl Words for FlagWords<'_> {
+    fn are_bytes(&self) -> bool {
+        false
+    }
+
+    fn put(&self, number: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0[number as usize].to_le_bytes());
+    }
+}
+
+/// The number of the next row. A group has far fewer than there are numbers.
+fn next_row(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }

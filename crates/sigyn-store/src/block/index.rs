@@ -1,16 +1,19 @@
 //! A block's index: which traces stand in which rows, when they start, and what is said in them.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
-use sigyn_model::{Resource, Span, Timestamp, TraceQuery};
+use foldhash::fast::RandomState;
+use sigyn_model::{Timestamp, TraceQuery};
 
 use super::entry::{Entry, TRACE_BYTES_MIN, TraceRows};
+use super::group_writer::Said;
+use super::plan::Plan;
+use super::source::{Source, SourceRow};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::least::Least;
 use crate::names::{NAMES_MAX, Names, ServiceNames};
-use crate::wanted::{Candidate, Met, Wanted, Word, has_error};
+use crate::wanted::{Candidate, Met, Wanted, Word};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
 const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
@@ -18,7 +21,6 @@ const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
 /// Kept in memory for as long as the block is open.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Index {
-    pub(crate) row_groups: Vec<RowGroup>,
     /// By key.
     pub(crate) traces: Vec<Entry>,
     /// What spans of this block say.
@@ -34,85 +36,139 @@ pub(crate) struct Index {
     pub(crate) bytes: u64,
 }
 
-/// Where a row group's bytes stand, and what they must add up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RowGroup {
-    pub(crate) rows: u32,
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
-    pub(crate) crc: u32,
-}
-
 /// Collects an index while its block is written.
-#[derive(Debug, Default)]
-pub(crate) struct IndexBuilder {
+pub(super) struct IndexBuilder<'a> {
+    source: &'a dyn Source,
+    plan: &'a Plan,
     traces: Vec<TraceRows>,
     words: Vec<Word>,
     shapes: Vec<Vec<u32>>,
     names: Names,
     word_numbers: HashMap<Word, u32>,
     shape_numbers: HashMap<Vec<u32>, u32>,
-    /// Resources, held so that their addresses stay theirs, and whether they say `error`.
-    errors: HashMap<*const Resource, (Arc<Resource>, bool)>,
+    /// Numbers of words by what they were in the source.
+    known_words: HashMap<(Sort, u32), u32, RandomState>,
+    /// Service, name and peer of spans that were looked at.
+    named: HashSet<[u32; 3], RandomState>,
     /// In all shapes together.
     shape_words: usize,
     rows: u32,
+    /// Where a shape is put together.
+    shape: Vec<u32>,
 }
 
-impl IndexBuilder {
-    /// Adds the next trace; its spans take the next rows.
-    pub(crate) fn add(&mut self, key: TraceKey, spans: &[Span]) {
-        let rows = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-        let shape = self.shape(spans);
-        let shape = shape.map_or(0, |shape| shape + 1);
-        let facts = Facts::of(spans);
-        self.traces.push(TraceRows { key, facts, first_row: self.rows, rows, shape });
-        self.rows = self.rows.saturating_add(rows);
-        spans.iter().for_each(|span| _ = self.names.add(span));
+/// What a word of an index is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Sort {
+    Error,
+    Service,
+    SpanName,
+    RemoteService,
+}
+
+/// Names of so many spans are remembered at a time.
+const NAMED_MAX: usize = 64 << 10;
+
+impl<'a> IndexBuilder<'a> {
+    pub(super) fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
+        Self {
+            source,
+            plan,
+            traces: Vec::new(),
+            words: Vec::new(),
+            shapes: Vec::new(),
+            names: Names::default(),
+            word_numbers: HashMap::new(),
+            shape_numbers: HashMap::new(),
+            known_words: HashMap::default(),
+            named: HashSet::default(),
+            shape_words: 0,
+            rows: 0,
+            shape: Vec::new(),
+        }
     }
 
-    fn shape(&mut self, spans: &[Span]) -> Option<u32> {
-        let errors = &mut self.errors;
-        let mut resource_says_error = |resource: &Arc<Resource>| {
-            let known = errors.entry(Arc::as_ptr(resource));
-            known.or_insert_with(|| (resource.clone(), has_error(resource))).1
-        };
-        let mut words: BTreeSet<Word> = BTreeSet::new();
-        for span in spans {
-            words.extend(Word::of(span, &mut resource_says_error));
+    /// Adds the next trace; its spans take the next rows.
+    pub(super) fn add(&mut self, key: TraceKey, spans: &[Said]) {
+        let rows = number(spans.len());
+        let mut facts = Facts::default();
+        self.shape.clear();
+        for said in spans {
+            let SourceRow { name, local_endpoint, remote_endpoint, .. } = said.span;
+            facts.add_times(said.span.parent_id.is_none(), said.span.timestamp, said.duration_us());
+            let (plan, source) = (self.plan, self.source);
+            let service = plan.endpoint(local_endpoint).service;
+            let remote = plan.endpoint(remote_endpoint).service;
+            let text = |service: u32| plan.services[service as usize].clone();
+            if let Some(number) = service {
+                self.word(Sort::Service, number, || Word::Service(text(number)));
+            }
+            if name != 0 {
+                self.word(Sort::SpanName, name, || Word::SpanName(source.name(name).to_owned()));
+            }
+            if let Some(number) = remote {
+                self.word(Sort::RemoteService, number, || Word::RemoteService(text(number)));
+            }
+            if said.says_error {
+                self.word(Sort::Error, 0, || Word::Error);
+            }
+            if self.named.len() >= NAMED_MAX {
+                self.named.clear();
+            }
+            if let (Some(service), true) =
+                (service, self.named.insert([name, local_endpoint, remote_endpoint]))
+            {
+                let remote = remote.map(text).unwrap_or_default();
+                self.names.add_names(&text(service), source.name(name), &remote);
+            }
         }
-        if self.shape_words + words.len() > SHAPE_WORDS_MAX {
-            return None;
-        }
-        let mut shape: Vec<u32> = Vec::with_capacity(words.len());
-        for word in words {
-            let words = &mut self.words;
-            shape.push(*self.word_numbers.entry(word).or_insert_with_key(|word| {
+        let shape = self.shape_number().map_or(0, |shape| shape + 1);
+        self.traces.push(TraceRows { key, facts, first_row: self.rows, rows, shape });
+        self.rows = self.rows.saturating_add(rows);
+    }
+
+    /// Adds a word to the shape that is put together.
+    fn word(&mut self, sort: Sort, of_source: u32, word: impl FnOnce() -> Word) {
+        let words = &mut self.words;
+        let word_numbers = &mut self.word_numbers;
+        let number = *self.known_words.entry((sort, of_source)).or_insert_with(|| {
+            *word_numbers.entry(word()).or_insert_with_key(|word| {
                 words.push(word.clone());
                 number(words.len() - 1)
-            }));
+            })
+        });
+        if !self.shape.contains(&number) {
+            self.shape.push(number);
         }
-        if let Some(number) = self.shape_numbers.get(&shape) {
+    }
+
+    fn shape_number(&mut self) -> Option<u32> {
+        self.shape.sort_unstable();
+        if let Some(number) = self.shape_numbers.get(&self.shape) {
             return Some(*number);
         }
-        self.shape_words += shape.len();
+        if self.shape_words + self.shape.len() > SHAPE_WORDS_MAX {
+            return None;
+        }
+        self.shape_words += self.shape.len();
         let new = number(self.shapes.len());
-        self.shapes.push(shape.clone());
-        self.shape_numbers.insert(shape, new);
+        self.shapes.push(self.shape.clone());
+        self.shape_numbers.insert(self.shape.clone(), new);
         Some(new)
     }
 
+    /// The earliest and the latest timestamp.
+    pub(super) fn starts_ns(&self) -> Option<(u64, u64)> {
+        let times = |at: fn(&Facts) -> Option<Timestamp>| {
+            self.traces.iter().filter_map(move |trace| at(&trace.facts).map(Timestamp::nanos))
+        };
+        times(|facts| facts.start).min().zip(times(|facts| facts.latest).max())
+    }
+
     /// The index's bytes.
-    pub(crate) fn finish(mut self, row_groups: &[RowGroup]) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.traces.sort_unstable_by_key(|entry| entry.key);
         let mut encoder = Encoder::default();
-        encoder.count(row_groups.len());
-        for group in row_groups {
-            encoder.uint(u64::from(group.rows));
-            encoder.uint(group.offset);
-            encoder.uint(group.bytes);
-            encoder.uint(u64::from(group.crc));
-        }
         encoder.count(self.words.len());
         for word in &self.words {
             encoder.byte(match word {
@@ -150,14 +206,6 @@ impl IndexBuilder {
 impl Index {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
-        let row_groups = decoder.list(|decoder| {
-            Ok(RowGroup {
-                rows: decoder.uint_as()?,
-                offset: decoder.uint()?,
-                bytes: decoder.uint()?,
-                crc: decoder.uint_as()?,
-            })
-        })?;
         let words = decoder.list(|decoder| {
             Ok(match (decoder.byte()?, decoder.string()?) {
                 (0, _) => Word::Error,
@@ -201,8 +249,7 @@ impl Index {
             traces.push(entry);
         }
         decoder.end()?;
-        let mut index =
-            Self { row_groups, traces, words, shapes, names, late_roots, starts, bytes: 0 };
+        let mut index = Self { traces, words, shapes, names, late_roots, starts, bytes: 0 };
         index.bytes = index.estimate();
         Ok(index)
     }
@@ -297,22 +344,30 @@ impl LookedUp<'_> {
 mod tests {
     use super::*;
 
+    use crate::block::order::Order;
+    use crate::head::HeadWriter;
     use crate::testing;
 
     #[test]
     fn an_index_reads_back_as_written() {
         for seed in 0..50 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut builder = IndexBuilder::default();
-            for low in 0..random.u64(0..40) {
-                let spans: Vec<Span> = (0..3).map(|_| testing::span(&mut random)).collect();
-                builder.add(TraceKey { low, high: random.u64(..) }, &spans);
+            let spans: Vec<_> =
+                (0..random.usize(0..90)).map(|_| testing::span(&mut random)).collect();
+            let mut head = HeadWriter::new();
+            head.insert(&spans, 1);
+            let view = head.view();
+            let order = Order::of(&view, &|| true).unwrap();
+            let plan = Plan::of(&view, &order);
+            let mut builder = IndexBuilder::new(&view, &plan);
+            for trace in &order.traces {
+                let first = trace.first as usize;
+                let rows = &order.rows[first..first + trace.rows as usize];
+                let said = |row: &u32| Said { span: view.row(*row), says_error: random.bool() };
+                builder.add(trace.key, &rows.iter().map(said).collect::<Vec<_>>());
             }
-            let group = RowGroup { rows: 120, offset: 4, bytes: 1 << 40, crc: u32::MAX };
-            let written = std::mem::take(&mut builder.traces);
-            builder.traces.clone_from(&written);
-            let index = Index::decode(&builder.finish(&[group, group])).unwrap();
-            assert_eq!(index.row_groups, [group, group]);
+            let written = builder.traces.clone();
+            let index = Index::decode(&builder.finish()).unwrap();
             assert_eq!(index.traces.len(), written.len(), "seed {seed}");
             for TraceRows { key, facts, first_row, rows, .. } in written {
                 let [entry] = index.group(key, Strictness::Strict) else { panic!("seed {seed}") };

@@ -1,16 +1,15 @@
 //! Our own sections of a block's file, between the last row group and Parquet's footer.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::codec::{Decoder, Encoder, Malformed};
 
-/// The key in the footer's metadata under which the sections' places stand.
+/// The key in the footer's metadata under which the version and the place of the root stand.
 pub(crate) const METADATA_KEY: &str = "sigyn.index";
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// No section is larger when it is decompressed.
 const RAW_BYTES_MAX: usize = 1 << 30;
 
 /// Where a section stands, and what its bytes must add up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Section {
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
@@ -18,21 +17,13 @@ pub(crate) struct Section {
     pub(crate) crc: u32,
 }
 
-/// Both sections, as the footer's metadata spells them:
-/// `<version> <offset> <bytes> <raw bytes> <crc32c> <offset> <bytes> <raw bytes> <crc32c>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sections {
-    pub(crate) tags: Section,
-    pub(crate) index: Section,
-}
-
 /// A section that is not what its place says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SectionError {
     #[error("the file has no index of ours")]
     Missing,
-    #[error("the index has another format than this program knows")]
-    Version,
+    #[error("its index has format {0}, and this program knows {VERSION}")]
+    Version(u32),
     #[error("a section's checksum is wrong")]
     Damaged,
 }
@@ -57,34 +48,19 @@ impl Section {
         }
         zstd::bulk::decompress(packed, raw_bytes).map_err(|_| SectionError::Damaged)
     }
-}
 
-impl fmt::Display for Sections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{VERSION}")?;
-        for Section { offset, bytes, raw_bytes, crc } in [self.tags, self.index] {
-            write!(f, " {offset} {bytes} {raw_bytes} {crc:08x}")?;
-        }
-        Ok(())
+    pub(super) fn encode(&self, encoder: &mut Encoder<'_>) {
+        let Self { offset, bytes, raw_bytes, crc } = *self;
+        [offset, bytes, raw_bytes, u64::from(crc)].iter().for_each(|number| encoder.uint(*number));
     }
-}
 
-impl FromStr for Sections {
-    type Err = SectionError;
-
-    fn from_str(text: &str) -> Result<Self, SectionError> {
-        let mut words = text.split(' ');
-        let mut word = || words.next().ok_or(SectionError::Damaged);
-        if word()?.parse() != Ok(VERSION) {
-            return Err(SectionError::Version);
-        }
-        let mut section = || {
-            let mut number = || word()?.parse().map_err(|_| SectionError::Damaged);
-            let (offset, bytes, raw_bytes) = (number()?, number()?, number()?);
-            let crc = u32::from_str_radix(word()?, 16).map_err(|_| SectionError::Damaged)?;
-            Ok(Section { offset, bytes, raw_bytes, crc })
-        };
-        Ok(Self { tags: section()?, index: section()? })
+    pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            offset: decoder.uint()?,
+            bytes: decoder.uint()?,
+            raw_bytes: decoder.uint()?,
+            crc: decoder.uint_as()?,
+        })
     }
 }
 
@@ -93,14 +69,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_read_back_as_written() {
-        let (tags, _) = Section::pack(b"tags", 4).unwrap();
-        let (index, packed) = Section::pack(b"index", 99).unwrap();
-        let sections = Sections { tags, index };
-        assert_eq!(sections.to_string().parse(), Ok(sections));
-        assert_eq!(index.unpack(&packed).unwrap(), b"index");
-        assert_eq!(tags.unpack(&packed), Err(SectionError::Damaged));
-        assert_eq!("1 1 1 1 1".parse::<Sections>(), Err(SectionError::Version));
-        assert_eq!("2 1 1".parse::<Sections>(), Err(SectionError::Damaged));
+    fn sections_read_back_as_written() {
+        let (section, packed) = Section::pack(b"index", 99).unwrap();
+        let mut encoder = Encoder::default();
+        section.encode(&mut encoder);
+        let bytes = encoder.into_bytes();
+        let read = Section::decode(&mut Decoder::new(&bytes)).unwrap();
+        assert_eq!(read, section);
+        assert_eq!(read.unpack(&packed).unwrap(), b"index");
+        assert_eq!(
+            Section::pack(b"tags", 4).unwrap().0.unpack(&packed),
+            Err(SectionError::Damaged)
+        );
     }
 }

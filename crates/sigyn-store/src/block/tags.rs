@@ -1,7 +1,12 @@
 //! Keys and values of a block's tags, for completion: a bounded part of them, read when asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use sigyn_model::{Span, StatusCode};
+
+use super::order::Order;
+use super::plan::at;
+use super::source::{Source, SourceRow};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::least::Least;
 
@@ -10,6 +15,8 @@ pub(crate) const KEYS_MAX: usize = 1_000;
 pub(crate) const VALUES_MAX: usize = 4_000;
 /// Longer texts are nothing that anyone would pick from a list.
 const TEXT_BYTES_MAX: usize = 256;
+/// Of so many keys, comparing each with each is quicker than a set of them.
+const FEW: usize = 16;
 
 /// Whether a key or a value is short enough for a list.
 pub(crate) fn is_listed(text: &str) -> bool {
@@ -21,6 +28,25 @@ pub(crate) fn is_listed(text: &str) -> bool {
 pub(crate) struct TagSummary(BTreeMap<String, Least>);
 
 impl TagSummary {
+    /// Of all spans of a block.
+    pub(super) fn of(source: &dyn Source, order: &Order) -> Self {
+        let mut summary = Self::default();
+        let mut is_used: Vec<bool> = Vec::new();
+        for row in &order.rows {
+            source.each_tag(*row, &mut |tag| *at(&mut is_used, tag) = true);
+        }
+        let mut own_keys: Vec<bool> = Vec::new();
+        for (tag, _) in (0..).zip(&is_used).filter(|(_, is_used)| **is_used) {
+            let key = source.tag(tag).0;
+            *at(&mut own_keys, key) = true;
+            summary.add(source.key(key), &source.tag_value(tag).text());
+        }
+        let own_keys = (0..).zip(&own_keys).filter(|(_, is_own)| **is_own);
+        let own_keys = own_keys.map(|(key, _)| source.key(key)).collect();
+        Others { source, own_keys, pending: HashMap::new() }.add(order, &mut summary);
+        summary
+    }
+
     pub(crate) fn add(&mut self, key: &str, value: &str) {
         if !is_listed(key) {
             return;
@@ -68,5 +94,107 @@ impl TagSummary {
         }
         decoder.end()?;
         Ok(Self(tags))
+    }
+}
+
+/// Tags that are not a span's own: what status, scope and resource add where its own leave room.
+struct Others<'a> {
+    source: &'a dyn Source,
+    /// Of all spans.
+    own_keys: HashSet<&'a str>,
+    /// By what adds them, those that no span has shown yet and that some span may hide.
+    pending: HashMap<Adds, Vec<(String, String)>>,
+}
+
+/// What adds tags: a status, a scope or a resource, by number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Adds {
+    Status(u8, u32),
+    Scope(u32),
+    Resource(u32),
+}
+
+impl Others<'_> {
+    fn add(&mut self, order: &Order, summary: &mut TagSummary) {
+        let mut last = None;
+        for row in &order.rows {
+            let span = self.source.row(*row);
+            let code = span.status_code;
+            let message = if code == StatusCode::Error { span.status_message } else { 0 };
+            let all = [
+                Adds::Status(code as u8, message),
+                Adds::Scope(span.scope),
+                Adds::Resource(span.resource),
+            ];
+            // Neighbours often come from one process; nothing new comes of that.
+            let is_known = last.replace(all) == Some(all);
+            for adds in all {
+                if !is_known && !self.pending.contains_key(&adds) {
+                    let pending = self.tags_of(&span, adds, summary);
+                    self.pending.insert(adds, pending);
+                }
+            }
+            if all.iter().any(|adds| self.pending.get(adds).is_some_and(|tags| !tags.is_empty())) {
+                self.show(*row, all, summary);
+            }
+        }
+    }
+
+    /// Tags that this adds. Those that nothing can hide are shown at once.
+    fn tags_of(
+        &self,
+        span: &SourceRow,
+        adds: Adds,
+        summary: &mut TagSummary,
+    ) -> Vec<(String, String)> {
+        let mut bare = Span::new(span.trace_id, span.id);
+        match adds {
+            Adds::Status(_, message) => {
+                bare.status.code = span.status_code;
+                self.source.text(message).clone_into(&mut bare.status.message);
+            }
+            Adds::Scope(scope) => bare.scope = self.source.scope(scope).cloned(),
+            Adds::Resource(resource) => bare.resource = self.source.resource(resource).cloned(),
+        }
+        let mut pending = Vec::new();
+        for (key, value) in bare.zipkin_tags() {
+            let is_of_ours = matches!(key, "error") || key.starts_with("otel.");
+            let may_be_hidden =
+                self.own_keys.contains(key) || (is_of_ours && !matches!(adds, Adds::Status(_, _)));
+            if may_be_hidden {
+                pending.push((key.to_owned(), value.into_owned()));
+            } else {
+                summary.add(key, &value);
+            }
+        }
+        pending
+    }
+
+    fn show(&mut self, row: u32, all: [Adds; 3], summary: &mut TagSummary) {
+        let mut own: Vec<&str> = Vec::new();
+        self.source.each_tag(row, &mut |tag| own.push(self.source.key(self.source.tag(tag).0)));
+        let many: HashSet<&str> =
+            if own.len() > FEW { own.iter().copied().collect() } else { HashSet::new() };
+        let is_own = |wanted: &str| match own.len() {
+            0..=FEW => own.contains(&wanted),
+            _ => many.contains(wanted),
+        };
+        let of = self.source.row(row);
+        let mut span = Span::new(of.trace_id, of.id);
+        span.status.code = of.status_code;
+        span.scope = self.source.scope(of.scope).cloned();
+        // What status and scope add hides what comes after them.
+        let before: Vec<String> = span.zipkin_tags().keys().map(|key| (*key).to_owned()).collect();
+        for adds in all {
+            let Some(pending) = self.pending.get_mut(&adds) else { continue };
+            pending.retain(|(key, value)| {
+                let is_hidden =
+                    is_own(key) || (matches!(adds, Adds::Resource(_)) && before.contains(key));
+                if !is_hidden {
+                    summary.add(key, value);
+                }
+                is_hidden
+            });
+        }
     }
 }

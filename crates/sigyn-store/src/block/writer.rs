@@ -1,26 +1,29 @@
-//! Makes a block of a head: one Parquet file, whole and durable before anyone hears of it.
+//! Makes a block of a source: one Parquet file, whole and durable before anyone hears of it.
 
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
 
+use parquet::basic::ColumnOrder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::writer::SerializedFileWriter;
-use sigyn_model::{Span, Timestamp};
+use parquet::file::metadata::{
+    FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
+};
+use parquet::schema::types::SchemaDescPtr;
 
+use super::chunk::ChunkEncoder;
 use super::description::{DESCRIPTION_KEY, describe};
-use super::group_writer::{GroupBuilder, RESOURCE_TAGS_MAX};
-use super::index::{IndexBuilder, RowGroup};
-use super::schema::{GROUP_BYTES, GROUP_ROWS, properties, schema};
-use super::section::{METADATA_KEY, Section, Sections};
+use super::group_writer::GroupBuilder;
+use super::index::IndexBuilder;
+use super::order::Order;
+use super::pages::{ColumnPages, GroupPages};
+use super::plan::Plan;
+use super::root::{Group, Root};
+use super::schema::schema;
+use super::section::{METADATA_KEY, Section, VERSION};
+use super::source::Source;
 use super::tags::TagSummary;
 use super::{DIR, name_of};
 use crate::catalog::BlockEntry;
 use crate::disk::{Appender, Disk, TEMPORARY};
-use crate::facts::{Facts, TraceKey};
-use crate::head::HeadView;
-use crate::size::span_bytes;
-use crate::trace::assemble;
 
 /// Why a block was not written. Nothing is lost by it: the log still has its spans.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,8 @@ pub(crate) enum WriteError {
     Io(#[from] io::Error),
     #[error("the encoder failed")]
     Parquet(#[from] ParquetError),
+    #[error("a page of more than {} bytes", i32::MAX)]
+    TooLarge,
     #[error("the store is being closed")]
     Stopped,
 }
@@ -53,18 +58,18 @@ impl Origin {
     }
 }
 
-/// Writes the head's spans to a block, named by the last of the frames. `stop` is asked often, and what takes long
+/// Writes spans to a block, named by the last of the frames. `stop` is asked often, and what takes long
 /// between two answers is bounded by the size of a row group, or of one trace.
 pub(crate) fn write(
     disk: &Disk,
     origin: Origin,
-    head: &HeadView,
+    source: &dyn Source,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
     let name = name_of(origin.last_seq, origin.merged);
     let path = format!("{DIR}/{name}");
     let temporary = format!("{path}{TEMPORARY}");
-    write_file(disk, name, origin, &temporary, head, stop)
+    write_file(disk, name, origin, &temporary, source, stop)
         .and_then(|entry| {
             disk.rename(&temporary, &path)?;
             disk.sync_dir(DIR)?;
@@ -81,61 +86,54 @@ fn write_file(
     name: String,
     origin: Origin,
     temporary: &str,
-    head: &HeadView,
+    source: &dyn Source,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
-    let mut file = BlockFile::create(disk, temporary)?;
-    // Rows in order of start: what a search reads together stands together.
-    let mut order: Vec<(Option<Timestamp>, TraceKey)> =
-        head.traces().map(|(key, trace)| (trace.facts().start, key)).collect();
-    order.sort_unstable();
-    let times = |at: fn(&Facts) -> Option<Timestamp>| {
-        head.traces().filter_map(move |(_, trace)| at(&trace.facts()).map(Timestamp::nanos))
-    };
-    let earliest = times(|facts| facts.start).min();
-    let starts_ns = earliest.zip(times(|facts| facts.latest).max());
-    let mut index = IndexBuilder::default();
-    let mut tags = TagSummary::default();
-    let mut group: Vec<Span> = Vec::with_capacity(GROUP_ROWS);
-    let mut group_bytes = 0;
-    let mut spans_written = 0;
-    let mut traces_written = 0;
-    for (_, key) in order {
-        go_on(&stop)?;
-        let Some(trace) = head.trace(key) else { continue };
-        let spans = assemble(trace.spans().collect());
-        index.add(key, &spans);
-        spans_written += spans.len() as u64;
-        traces_written += 1;
-        for span in spans {
-            group_bytes += span_bytes(&span) + shared_bytes(&span);
-            group.push(span);
-            if group.len() == GROUP_ROWS || group_bytes >= GROUP_BYTES {
-                file.write_group(&group, &mut tags, &stop)?;
-                group.clear();
-                group_bytes = 0;
+    let order = Order::of(source, &|| !stop()).ok_or(WriteError::Stopped)?;
+    let plan = Plan::of(source, &order);
+    go_on(&stop)?;
+    let mut file = BlockFile::create(disk, temporary, schema(&plan.tag_columns)?)?;
+    let mut index = IndexBuilder::new(source, &plan);
+    let mut group = GroupBuilder::new(source, &plan);
+    let mut said = Vec::new();
+    for (number, trace) in order.traces.iter().enumerate() {
+        if number % 64 == 0 {
+            go_on(&stop)?;
+        }
+        let first = trace.first as usize;
+        group.begin_trace();
+        said.clear();
+        for row in &order.rows[first..first + trace.rows as usize] {
+            said.push(group.push(*row));
+            if group.is_full() {
+                file.write_group(&mut group, &stop)?;
             }
         }
+        index.add(trace.key, &said);
     }
-    if !group.is_empty() {
-        file.write_group(&group, &mut tags, &stop)?;
+    if group.rows() > 0 {
+        file.write_group(&mut group, &stop)?;
     }
-    let (first_arrival_ms, last_arrival_ms) = head.arrivals_ms().unwrap_or_default();
+    let tags = TagSummary::of(source, &order);
+    go_on(&stop)?;
+    let (first_arrival_ms, last_arrival_ms) = source.arrivals_ms().unwrap_or_default();
     let entry = BlockEntry {
         name,
         first_seq: origin.first_seq,
         last_seq: origin.last_seq,
-        spans: spans_written,
-        traces: traces_written,
+        spans: order.rows.len() as u64,
+        traces: order.traces.len() as u64,
         first_arrival_ms,
         last_arrival_ms,
-        starts_ns,
+        starts_ns: index.starts_ns(),
         is_late: origin.is_late,
         errors: origin.errors,
         ..BlockEntry::default()
     };
+    let root = Root { tag_columns: plan.tag_columns.clone(), ..Root::default() };
+    let description = describe(origin.instance, &entry);
     let Finished { bytes, tail_bytes, tail_crc } =
-        file.finish(index, &tags, describe(origin.instance, &entry))?;
+        file.finish(root, index, &tags, entry.spans, description)?;
     Ok(BlockEntry { bytes, tail_bytes, tail_crc, ..entry })
 }
 
@@ -143,17 +141,15 @@ fn go_on(stop: &impl Fn() -> bool) -> Result<(), WriteError> {
     if stop() { Err(WriteError::Stopped) } else { Ok(()) }
 }
 
-/// Roughly what a span's columns say again that others say, too.
-fn shared_bytes(span: &Span) -> u64 {
-    const TAG_BYTES: u64 = 64;
-    let resource = span.resource.as_ref().map_or(0, |resource| resource.tags.len());
-    resource.min(RESOURCE_TAGS_MAX) as u64 * TAG_BYTES
-}
-
 /// A block's file while it grows.
 struct BlockFile {
-    writer: SerializedFileWriter<Summed>,
-    row_groups: Vec<RowGroup>,
+    file: Summed,
+    schema: SchemaDescPtr,
+    encoder: ChunkEncoder,
+    /// A group's bytes, before they are written.
+    out: Vec<u8>,
+    groups: Vec<RowGroupMetaData>,
+    pages: Vec<(u64, Vec<ColumnPages>)>,
 }
 
 struct Finished {
@@ -162,58 +158,87 @@ struct Finished {
     tail_crc: u32,
 }
 
+/// What Parquet files begin and end with.
+const MAGIC: &[u8] = b"PAR1";
+
 impl BlockFile {
-    fn create(disk: &Disk, path: &str) -> Result<Self, WriteError> {
-        let file = Summed { file: BufWriter::new(disk.create(path)?), bytes: 0, crc: 0 };
-        let mut writer = SerializedFileWriter::new(file, schema()?, Arc::new(properties()?))?;
-        writer.flush()?;
-        writer.inner_mut().crc = 0;
-        Ok(Self { writer, row_groups: Vec::new() })
+    fn create(disk: &Disk, path: &str, schema: SchemaDescPtr) -> Result<Self, WriteError> {
+        let mut file = Summed { file: BufWriter::new(disk.create(path)?), bytes: 0, crc: 0 };
+        file.write_all(MAGIC)?;
+        Ok(Self {
+            file,
+            schema,
+            encoder: ChunkEncoder::new()?,
+            out: Vec::new(),
+            groups: Vec::new(),
+            pages: Vec::new(),
+        })
     }
 
     fn write_group(
         &mut self,
-        spans: &[Span],
-        tags: &mut TagSummary,
+        group: &mut GroupBuilder<'_>,
         stop: &impl Fn() -> bool,
     ) -> Result<(), WriteError> {
-        let mut columns = GroupBuilder::default();
-        for span in spans {
-            go_on(stop)?;
-            columns.push(span, tags);
-        }
-        let offset = self.writer.inner().bytes;
-        let mut group = self.writer.next_row_group()?;
-        columns.write(&mut group, || go_on(stop))?;
-        group.close()?;
-        self.writer.flush()?;
-        let file = self.writer.inner_mut();
-        let rows = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-        let crc = std::mem::take(&mut file.crc);
-        self.row_groups.push(RowGroup { rows, offset, bytes: file.bytes - offset, crc });
+        self.out.clear();
+        let offset = self.file.bytes;
+        let encoder = &mut self.encoder;
+        let (group, pages) =
+            group.finish(&self.schema, encoder, &mut self.out, offset, || go_on(stop))?;
+        self.file.write_all(&self.out)?;
+        self.groups.push(group);
+        self.pages.push((offset, pages));
         Ok(())
+    }
+
+    fn section(&mut self, raw: &[u8]) -> Result<Section, WriteError> {
+        let (section, packed) = Section::pack(raw, self.file.bytes)?;
+        self.file.write_all(&packed)?;
+        Ok(section)
     }
 
     fn finish(
         mut self,
-        index: IndexBuilder,
+        mut root: Root,
+        index: IndexBuilder<'_>,
         tags: &TagSummary,
+        spans: u64,
         description: String,
     ) -> Result<Finished, WriteError> {
-        let index = index.finish(&self.row_groups);
-        let (tags, packed) = Section::pack(&tags.encode(), self.writer.inner().bytes)?;
-        self.writer.write_all(&packed)?;
-        self.writer.flush()?;
-        let file = self.writer.inner_mut();
-        file.crc = 0;
-        let tail_offset = file.bytes;
-        let (index, packed) = Section::pack(&index, tail_offset)?;
-        self.writer.write_all(&packed)?;
-        let places = Sections { tags, index }.to_string();
-        self.writer.append_key_value_metadata(KeyValue::new(METADATA_KEY.to_owned(), places));
-        let description = KeyValue::new(DESCRIPTION_KEY.to_owned(), description);
-        self.writer.append_key_value_metadata(description);
-        let Summed { file, bytes, crc } = self.writer.into_inner()?;
+        for (at, (offset, pages)) in std::mem::take(&mut self.pages).into_iter().enumerate() {
+            let rows = u32::try_from(self.groups[at].num_rows()).unwrap_or(u32::MAX);
+            let pages = self.section(&GroupPages::encode(&pages))?;
+            root.groups.push(Group { rows, offset, pages });
+        }
+        root.tags = self.section(&tags.encode())?;
+        root.index = self.section(&index.finish())?;
+        let tail_offset = self.file.bytes;
+        self.file.crc = 0;
+        self.file.write_all(&root.to_bytes()?)?;
+        let place = format!("{VERSION} {tail_offset}");
+        let pairs = [(METADATA_KEY, place), (DESCRIPTION_KEY, description)];
+        let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
+        let rows = i64::try_from(spans).unwrap_or(i64::MAX);
+        let orders = self.schema.columns().iter().map(|column| {
+            ColumnOrder::TYPE_DEFINED_ORDER(ColumnOrder::sort_order_for_type(
+                column.logical_type_ref(),
+                column.converted_type(),
+                column.physical_type(),
+            ))
+        });
+        let metadata = FileMetaData::new(
+            2,
+            rows,
+            Some("sigyn".to_owned()),
+            Some(pairs),
+            self.schema.clone(),
+            Some(orders.collect()),
+        );
+        let metadata = ParquetMetaData::new(metadata, self.groups);
+        let mut footer = Vec::new();
+        ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
+        self.file.write_all(&footer)?;
+        let Summed { file, bytes, crc } = self.file;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync()?;
         Ok(Finished { bytes, tail_bytes: bytes - tail_offset, tail_crc: crc })

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sigyn_model::pull::Cursor;
 use sigyn_model::{
-    Account, Endpoint, EpochAccount, Labels, Link, Losses, Resource, Scope, Span, SpanId, Status,
-    StatusCode, Tags, TargetProgress, TraceId, Value,
+    Account, Endpoint, EpochAccount, Labels, Losses, Resource, Scope, Tags, TargetProgress,
+    TraceId, Value,
 };
 
-use super::{EXPANDED_BYTES_MAX, Malformed, VALUE_DEPTH_MAX, flag, value_type};
+use super::{EXPANDED_BYTES_MAX, Malformed, VALUE_DEPTH_MAX, value_type};
 
 /// Reads one record, the mirror of [`Encoder`](super::Encoder).
 #[derive(Debug)]
@@ -144,34 +144,6 @@ impl<'a> Decoder<'a> {
         Ok(text.to_owned())
     }
 
-    /// The mirror of [`Encoder::rare`](super::Encoder::rare).
-    pub(crate) fn rare(&mut self, flags: u64, span: &mut Span) -> Result<()> {
-        if flags & flag::STATUS != 0 {
-            let code = match self.byte()? {
-                0 => StatusCode::Unset,
-                1 => StatusCode::Ok,
-                2 => StatusCode::Error,
-                _ => return Err(malformed("an unknown status")),
-            };
-            span.status = Status { code, message: self.string()? };
-        }
-        if flags & flag::LINKS != 0 {
-            span.links = self.list(Self::link)?;
-        }
-        if flags & flag::TRACE_STATE != 0 {
-            span.trace_state = self.string()?;
-        }
-        if flags & flag::DROPPED != 0 {
-            span.dropped_tags = self.uint_as()?;
-            span.dropped_annotations = self.uint_as()?;
-            span.dropped_links = self.uint_as()?;
-        }
-        if flags & flag::FLAGS != 0 {
-            span.flags = self.uint_as()?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn duration(&mut self) -> Result<Duration> {
         let (secs, nanos) = (self.uint()?, self.uint_as::<u32>()?);
         if nanos >= 1_000_000_000 {
@@ -193,17 +165,6 @@ impl<'a> Decoder<'a> {
             endpoint.port = self.uint_as()?;
         }
         Ok(endpoint)
-    }
-
-    fn link(&mut self) -> Result<Link> {
-        Ok(Link {
-            trace_id: self.trace_id()?,
-            span_id: SpanId::from_raw(self.fixed_u64()?),
-            trace_state: self.string()?,
-            tags: self.tags()?,
-            dropped_tags: self.uint_as()?,
-            flags: self.uint_as()?,
-        })
     }
 
     pub(crate) fn tags(&mut self) -> Result<Tags> {

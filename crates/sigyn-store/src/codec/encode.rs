@@ -342,7 +342,7 @@ fn flags_of(span: &Span, same_trace: bool) -> u64 {
 }
 
 /// The flags of what [`Encoder::rare`] writes.
-pub(crate) fn rare_flags(span: &Span) -> u64 {
+fn rare_flags(span: &Span) -> u64 {
     [
         (span.status != Status::default(), flag::STATUS),
         (!span.links.is_empty(), flag::LINKS),

@@ -10,7 +10,7 @@ use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
 use super::row::endpoint_bytes;
 use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR};
 use crate::codec::{Encoder, VALUE_DEPTH_MAX};
-use crate::wanted::has_error;
+use crate::wanted::{has_error, has_label_error};
 use sigyn_model::columns::{Codes, Columns, fact};
 
 /// The head's numbers of what a batch has, as far as they were asked for.
@@ -236,7 +236,10 @@ impl HeadWriter {
             scope: self.brought_scope(codes, number, scope),
             target: self.brought_target(codes, number, target),
         };
-        let says_error = || codes.resource(number).is_some_and(|resource| has_error(resource));
+        let says_error = || {
+            codes.resource(number).is_some_and(|resource| has_error(resource))
+                || codes.target(number).is_some_and(|labels| has_label_error(labels))
+        };
         let known = self.origin(origin, says_error);
         self.remap.origins.put(number, known)
     }

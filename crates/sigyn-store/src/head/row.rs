@@ -343,7 +343,7 @@ pub(super) fn endpoint_bytes(endpoint: EndpointRef<'_>) -> ([u8; ENDPOINT_BYTES_
 }
 
 /// `None` if there are no bytes.
-fn read_endpoint<'a>(bytes: &[u8], service_name: &'a str) -> Option<EndpointRef<'a>> {
+pub(super) fn read_endpoint<'a>(bytes: &[u8], service_name: &'a str) -> Option<EndpointRef<'a>> {
     let ([has, port @ ..], mut rest) = bytes.split_first_chunk::<3>()?;
     let port = u16::from_le_bytes(*port);
     let mut endpoint = EndpointRef { service_name, ipv4: None, ipv6: None, port };

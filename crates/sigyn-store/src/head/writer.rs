@@ -18,7 +18,7 @@ use super::row::Row;
 use super::traces::RowFacts;
 use super::words::{Interner, OpenSlab, Shelves, Words};
 use super::{Head, HeadView};
-use crate::wanted::has_error;
+use crate::wanted::{has_error, has_label_error};
 use sigyn_model::columns::fact;
 
 /// Names of spans and services that are kept once; of more, each takes its own place.
@@ -253,7 +253,9 @@ impl HeadWriter {
     /// The same for a resource of this head.
     pub(super) fn origin_of(&mut self, origin: Origin) -> u32 {
         let resource = self.resources.get(&self.head.origins.resources, origin.resource);
-        let says_error = resource.is_some_and(|resource| has_error(resource));
+        let target = self.targets.get(&self.head.origins.targets, origin.target);
+        let says_error = resource.is_some_and(|resource| has_error(resource))
+            || target.is_some_and(|labels| has_label_error(labels));
         self.origin(origin, || says_error)
     }
 

@@ -88,7 +88,7 @@ impl Worker<'_> {
         let made = merge.run(&|| self.is_wanted_elsewhere())?;
         let opened: Result<Vec<Arc<Block>>, _> = made
             .iter()
-            .map(|entry| match Block::open(&shared.disk, entry) {
+            .map(|entry| match Block::open(&shared.disk, entry, shared.view.cache()) {
                 Ok(block) => Ok(Arc::new(block)),
                 Err(error) => Err(crate::QueryFailed::block(&entry.name, error)),
             })

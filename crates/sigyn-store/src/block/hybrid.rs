@@ -1,0 +1,164 @@
+//! Parquet's hybrid of run lengths and packed bits: levels and codes of a dictionary.
+
+use super::bits::{Bits, pack, unpack};
+use crate::codec::Malformed;
+
+/// Shorter runs are packed with their neighbours.
+const RUN_MIN: usize = 24;
+
+/// Appends values of `width` bits each.
+pub(super) fn encode(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    let (mut at, mut packed_from) = (0, 0);
+    while let Some(value) = values.get(at) {
+        let run = values[at..].iter().take_while(|next| *next == value).count();
+        // Packed values come in eights.
+        let pad = (8 - (at - packed_from) % 8) % 8;
+        if run < pad + RUN_MIN {
+            at += run;
+            continue;
+        }
+        at += pad;
+        put_packed(&values[packed_from..at], width, out);
+        put_run(*value, run - pad, width, out);
+        at += run - pad;
+        packed_from = at;
+    }
+    put_packed(&values[packed_from..], width, out);
+}
+
+/// Appends one value, so many times.
+pub(super) fn put_run(value: u32, run: usize, width: u32, out: &mut Vec<u8>) {
+    put_uint(out, (run as u64) << 1);
+    out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8) as usize]);
+}
+
+fn put_packed(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    put_uint(out, (values.len().div_ceil(8) as u64) << 1 | 1);
+    pack(values.iter().map(|value| u64::from(*value)), width, out);
+    let missing = values.len().next_multiple_of(8) * width as usize / 8;
+    let there = (values.len() * width as usize).div_ceil(8);
+    out.resize(out.len() + missing - there, 0);
+}
+
+/// Reads `count` values, whatever the bytes.
+pub(super) fn decode(mut bytes: &[u8], width: u32, count: usize) -> Result<Vec<u32>, Malformed> {
+    let mut values = Vec::with_capacity(count);
+    while values.len() < count {
+        let left = count - values.len();
+        let header = take_uint(&mut bytes)?;
+        let run = usize::try_from(header >> 1).map_err(|_| TOO_LONG)?;
+        if header & 1 == 0 {
+            let value = take(&mut bytes, width.div_ceil(8) as usize)?;
+            let value = value.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+            values.resize(values.len() + run.min(left), value);
+            if run == 0 {
+                return Err(TOO_LONG);
+            }
+        } else {
+            let packed = take(&mut bytes, run.checked_mul(width as usize).ok_or(TOO_LONG)?)?;
+            let before = values.len();
+            unpack(packed, width, run.saturating_mul(8).min(left), &mut values);
+            if values.len() == before {
+                return Err(TOO_LONG);
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// Reads `count` values of one bit.
+pub(super) fn decode_bits(mut bytes: &[u8], count: usize) -> Result<Bits, Malformed> {
+    let mut bits = Bits::default();
+    while bits.len() < count {
+        let left = count - bits.len();
+        let header = take_uint(&mut bytes)?;
+        let run = usize::try_from(header >> 1).map_err(|_| TOO_LONG)?;
+        if run == 0 {
+            return Err(TOO_LONG);
+        }
+        if header & 1 == 0 {
+            let value = take(&mut bytes, 1)?;
+            bits.push_run(value != [0], run.min(left));
+        } else {
+            let packed = take(&mut bytes, run)?;
+            bits.push_packed(packed, run.saturating_mul(8).min(left));
+        }
+    }
+    Ok(bits)
+}
+
+const TOO_LONG: Malformed = Malformed { what: "a run of impossible length" };
+
+/// How many bits the largest of these takes.
+pub(super) fn width_of(max: u32) -> u32 {
+    u32::BITS - max.leading_zeros()
+}
+
+pub(super) fn put_uint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+pub(super) fn take_uint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let [byte] = take_array(bytes)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(Malformed { what: "a number of more than 64 bits" })
+}
+
+pub(super) fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], Malformed> {
+    let (taken, rest) = bytes.split_at_checked(len).ok_or(Malformed { what: "cut short" })?;
+    *bytes = rest;
+    Ok(taken)
+}
+
+pub(super) fn take_array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Malformed> {
+    let (taken, rest) = bytes.split_first_chunk().ok_or(Malformed { what: "cut short" })?;
+    *bytes = rest;
+    Ok(*taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_whatever_their_runs() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for round in 0..500 {
+            let width = random.u32(0..=32);
+            let mut values: Vec<u32> = Vec::new();
+            for _ in 0..random.usize(0..20) {
+                let mask = u32::MAX.checked_shr(32 - width).unwrap_or(0);
+                let value = random.u32(..) & mask;
+                let most = if random.bool() { 4 } else { 200 };
+                let run = random.usize(1..most);
+                values.resize(values.len() + run, value);
+            }
+            let mut bytes = Vec::new();
+            encode(&values, width, &mut bytes);
+            assert_eq!(decode(&bytes, width, values.len()).unwrap(), values, "round {round}");
+            if width == 1 {
+                let bits = decode_bits(&bytes, values.len()).unwrap();
+                assert!((0..values.len()).all(|at| bits.get(at) == (values[at] == 1)));
+            }
+            for _ in 0..20 {
+                // Any bytes: an error, or something.
+                let noise: Vec<u8> = (0..random.usize(0..20)).map(|_| random.u8(..)).collect();
+                let _ = decode(&noise, width, 100);
+                let _ = decode_bits(&noise, 100);
+            }
+        }
+    }
+}

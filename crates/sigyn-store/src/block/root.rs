@@ -1,0 +1,140 @@
+//! The root of a block's own sections: where everything else is.
+
+use super::BlockError;
+use super::schema::{TAG_SORTS, TagColumn};
+use super::section::{Section, SectionError, VERSION};
+use crate::codec::{Decoder, Encoder, Malformed};
+
+/// Before the root, uncompressed: letters, the version, how many bytes follow, and how many they become.
+const LETTERS: &[u8; 8] = b"SIGYNBLK";
+const HEADER_BYTES: usize = LETTERS.len() + 4 + 8 + 8;
+const RAW_BYTES_MAX: u64 = 1 << 30;
+
+/// What must be known of a block before anything of it is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Root {
+    pub(super) tag_columns: Vec<TagColumn>,
+    pub(super) groups: Vec<Group>,
+    pub(super) tags: Section,
+    pub(super) index: Section,
+}
+
+/// A row group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) rows: u32,
+    pub(super) offset: u64,
+    /// Where its pages are.
+    pub(super) pages: Section,
+}
+
+impl Root {
+    pub(super) fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut encoder = Encoder::default();
+        encoder.count(self.tag_columns.len());
+        for column in &self.tag_columns {
+            encoder.string(&column.key);
+            encoder.byte(column.sort as u8);
+            encoder.byte(u8::from(column.is_second));
+        }
+        encoder.count(self.groups.len());
+        for group in &self.groups {
+            encoder.uint(u64::from(group.rows));
+            encoder.uint(group.offset);
+            group.pages.encode(&mut encoder);
+        }
+        self.tags.encode(&mut encoder);
+        self.index.encode(&mut encoder);
+        let raw = encoder.into_bytes();
+        let packed = zstd::bulk::compress(&raw, 1)?;
+        let mut bytes = LETTERS.to_vec();
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(packed.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&(raw.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&packed);
+        Ok(bytes)
+    }
+
+    /// Reads the root at the beginning of these bytes, whose checksum is right.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
+        let damaged = SectionError::Damaged;
+        let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(damaged)?;
+        let (letters, numbers) = header.split_first_chunk::<8>().ok_or(damaged)?;
+        let (version, numbers) = numbers.split_first_chunk::<4>().ok_or(damaged)?;
+        let (sizes, _) = numbers.as_chunks::<8>();
+        let [packed, raw] = sizes else { return Err(damaged.into()) };
+        let (packed, raw) = (u64::from_le_bytes(*packed), u64::from_le_bytes(*raw));
+        let version = u32::from_le_bytes(*version);
+        // Before version 3 there were no letters.
+        if letters != LETTERS {
+            return Err(SectionError::Version(2).into());
+        }
+        if version != VERSION {
+            return Err(SectionError::Version(version).into());
+        }
+        let packed = usize::try_from(packed).ok().and_then(|len| rest.get(..len)).ok_or(damaged)?;
+        let raw = usize::try_from(raw.min(RAW_BYTES_MAX)).unwrap_or(0);
+        let raw = zstd::bulk::decompress(packed, raw).map_err(|_| damaged)?;
+        Ok(Self::decode_raw(&raw)?)
+    }
+
+    fn decode_raw(raw: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(raw);
+        let tag_columns = decoder.list(|decoder| {
+            let (key, sort) = (decoder.string()?, decoder.byte()?);
+            let sort = TAG_SORTS.into_iter().find(|known| *known as u8 == sort);
+            let sort = sort.ok_or(Malformed { what: "an unknown sort of column" })?;
+            Ok(TagColumn { key, sort, is_second: decoder.byte()? != 0 })
+        })?;
+        let groups = decoder.list(|decoder| {
+            Ok(Group {
+                rows: decoder.uint_as()?,
+                offset: decoder.uint()?,
+                pages: Section::decode(decoder)?,
+            })
+        })?;
+        let root = Self {
+            tag_columns,
+            groups,
+            tags: Section::decode(&mut decoder)?,
+            index: Section::decode(&mut decoder)?,
+        };
+        decoder.end()?;
+        Ok(root)
+    }
+
+    /// What it takes in memory, estimated.
+    pub(super) fn bytes(&self) -> usize {
+        let columns = self.tag_columns.iter().map(|column| 48 + column.key.len()).sum::<usize>();
+        size_of::<Self>() + columns + self.groups.capacity() * size_of::<Group>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::schema::TagSort;
+
+    #[test]
+    fn a_root_reads_back_as_written_and_others_are_refused() {
+        let section = Section { offset: 1 << 40, bytes: 2, raw_bytes: 3, crc: u32::MAX };
+        let column = |sort| TagColumn { key: "a".to_owned(), sort, is_second: true };
+        let root = Root {
+            tag_columns: vec![column(TagSort::Text), column(TagSort::Bool)],
+            groups: vec![Group { rows: 7, offset: 4, pages: section }; 2],
+            tags: section,
+            index: Section::default(),
+        };
+        let mut bytes = root.to_bytes().unwrap();
+        bytes.extend_from_slice(b"footer");
+        assert_eq!(Root::decode(&bytes).unwrap(), root);
+        assert!((0..bytes.len() - 6).all(|len| Root::decode(&bytes[..len]).is_err()));
+        bytes[8] = 4;
+        let error = Root::decode(&bytes).unwrap_err().to_string();
+        assert_eq!(error, "its index has format 4, and this program knows 3");
+        assert!(matches!(
+            Root::decode(&[0; 100]),
+            Err(BlockError::Section(SectionError::Version(2)))
+        ));
+    }
+}
