@@ -108,6 +108,12 @@ impl Heat {
         self.cells.iter().map(|((step, level), cell)| (*step, *level, cell))
     }
 
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        let cell = size_of::<(u32, Level, Cell)>() + TRACES_MAX * size_of::<(bool, TraceId)>();
+        (self.cells.len() * cell) as u64
+    }
+
     /// All stretches of durations from the shortest that there is to the longest.
     pub fn levels(&self) -> impl Iterator<Item = Level> {
         let used = || self.cells.keys().map(|(_, level)| *level);

@@ -43,6 +43,8 @@ pub struct Red {
     /// many, the first in order are kept, and the others are together in `rest`.
     series: BTreeMap<Vec<String>, Series>,
     rest: Option<Measure>,
+    /// About what the series take in memory.
+    bytes: u64,
 }
 
 /// One group of spans, by steps in which any of them started.
@@ -93,7 +95,7 @@ impl RedQuery {
 
 impl Red {
     pub fn new(query: RedQuery) -> Self {
-        Self { query, series: BTreeMap::new(), rest: None }
+        Self { query, series: BTreeMap::new(), rest: None, bytes: 0 }
     }
 
     pub fn query(&self) -> &RedQuery {
@@ -110,21 +112,33 @@ impl Red {
         self.rest.as_ref()
     }
 
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Adds one whole trace.
     pub fn add(&mut self, trace: &[Span]) {
         for span in self.query.selection.spans(trace) {
-            let Some(at) = span.timestamp else { continue };
-            let step = self.query.steps.of(at.micros());
-            let key: Vec<String> = self
-                .query
-                .by
-                .iter()
-                .map(|field| field.of(span).map_or_else(String::new, |text| cut(&text).to_owned()))
-                .collect();
-            match self.place(&key) {
-                Some(series) => series.steps.entry(step).or_default().add(span),
-                None => self.rest.get_or_insert_default().add(span),
+            self.add_span(span);
+        }
+    }
+
+    /// Adds a span that is meant, and in the window.
+    pub fn add_span(&mut self, span: &Span) {
+        let Some(at) = span.timestamp else { return };
+        let step = self.query.steps.of(at.micros());
+        let text =
+            |field: &Field| field.of(span).map_or_else(String::new, |text| cut(&text).to_owned());
+        let key: Vec<String> = self.query.by.iter().map(text).collect();
+        match self.place(&key) {
+            Some(series) => {
+                let measure = series.steps.entry(step).or_default();
+                let before = if measure.spans == 0 { 0 } else { measure.bytes() };
+                measure.add(span);
+                self.bytes += measure.bytes() - before;
             }
+            None => self.rest.get_or_insert_default().add(span),
         }
     }
 
@@ -138,13 +152,15 @@ impl Red {
                 }
                 self.drop_last();
             }
+            self.bytes += name_bytes(key);
             self.series.insert(key.to_vec(), Series::default());
         }
         self.series.get_mut(key)
     }
 
     fn drop_last(&mut self) {
-        if let Some((_, last)) = self.series.pop_last() {
+        if let Some((key, last)) = self.series.pop_last() {
+            self.bytes -= name_bytes(&key) + last.bytes();
             self.rest.get_or_insert_default().merge(&last.total());
         }
     }
@@ -160,13 +176,25 @@ impl Red {
         if let Some(theirs) = other.rest {
             self.rest.get_or_insert_default().merge(&theirs);
         }
+        let bytes = self.series.iter().map(|(key, series)| name_bytes(key) + series.bytes());
+        self.bytes = bytes.sum();
         while self.series.len() > self.query.series_max {
             self.drop_last();
         }
     }
 }
 
+/// About what the name of a series takes in memory, with the series' own place.
+fn name_bytes(key: &[String]) -> u64 {
+    let texts = key.iter().map(|text| size_of::<String>() + text.len());
+    (size_of::<Series>() + size_of::<Vec<String>>() + texts.sum::<usize>()) as u64
+}
+
 impl Series {
+    fn bytes(&self) -> u64 {
+        self.steps.values().map(Measure::bytes).sum()
+    }
+
     /// All steps together.
     pub fn total(&self) -> Measure {
         let mut total = Measure::default();
@@ -182,6 +210,11 @@ impl Measure {
         if let Some(nanos) = span_nanos(span) {
             self.durations.add(nanos);
         }
+    }
+
+    /// About what it takes in memory.
+    fn bytes(&self) -> u64 {
+        size_of::<(u32, Self)>() as u64 + self.durations.bytes()
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -296,6 +329,8 @@ mod tests {
                 prop_assert_eq!(measure.durations.max(), nanos.last().copied());
             }
             prop_assert_eq!(red.rest.as_ref().map_or(0, |rest| rest.spans), rest);
+            let bytes = red.series.iter().map(|(key, series)| name_bytes(key) + series.bytes());
+            prop_assert_eq!(red.bytes(), bytes.sum::<u64>());
         }
 
         #[test]

@@ -75,6 +75,11 @@ impl Sketch {
         self.sum += other.sum;
     }
 
+    /// What its buckets take in memory, but for room to grow.
+    pub(crate) fn bytes(&self) -> u64 {
+        size_of_val(self.counts.as_slice()) as u64
+    }
+
     /// How many values were added.
     pub fn count(&self) -> u64 {
         self.count

@@ -266,6 +266,14 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     assert_eq!((swept.too_large, swept_some.too_large), (0, 1));
     assert_eq!((swept_some.traces, swept_some.spans), (swept.traces - 1, swept.spans - 1));
     assert_ne!(all, some);
+    // What indexes tell is not read.
+    let nowhere = "service = nowhere".parse().unwrap();
+    let nowhere = Selection { filter: nowhere, ..query.selection().clone() };
+    let none = RedQuery::new(nowhere, vec![], 60_000_000).unwrap();
+    let (_, swept) = history.store.queries(Stop::default()).red(&none).unwrap();
+    assert_eq!(swept, crate::Swept::default());
+    let tiny = history.store.queries(Stop::default()).with_bytes_max(1).red(&query);
+    assert!(tiny.is_ok_and(|(_, swept)| swept.traces == 0 && swept.too_large > 0));
     let stop = Stop::default();
     stop.stop();
     let stopped = history.store.queries(stop).red(&query);

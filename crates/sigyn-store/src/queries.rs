@@ -16,6 +16,7 @@ use crate::size::Weight;
 use crate::stop::Stop;
 use crate::sweep::{Stretch, Swept};
 use crate::view::Parts;
+use crate::wanted::Wanted;
 
 /// Queries that end soon after they are told to, with [`QueryFailed::Stopped`].
 #[derive(Clone)]
@@ -139,17 +140,18 @@ impl Queries {
 
     /// Rate, errors and durations of the spans that are stored, and what was looked at for it.
     pub fn red(&self, query: &RedQuery) -> Result<(Red, Swept), QueryFailed> {
-        self.swept(query.selection(), || Red::new(query.clone()), Red::add)
+        self.swept(query.selection(), || Red::new(query.clone()), Red::add, Red::bytes)
     }
 
     /// Durations over time.
     pub fn heat(&self, query: &HeatQuery) -> Result<(Heat, Swept), QueryFailed> {
-        self.swept(query.selection(), || Heat::new(query.clone()), Heat::add)
+        self.swept(query.selection(), || Heat::new(query.clone()), Heat::add, Heat::bytes)
     }
 
     /// Keys, or values of one.
     pub fn words(&self, query: &WordsQuery) -> Result<(Words, Swept), QueryFailed> {
-        self.swept(&query.selection, || Words::new(query.clone()), Words::add)
+        // These are bounded by themselves.
+        self.swept(&query.selection, || Words::new(query.clone()), Words::add, |_| 0)
     }
 
     /// What sets some apart from others. Where values are too many to be counted at once it looks twice.
@@ -165,8 +167,10 @@ impl Queries {
         empty: &Differences,
         query: &DifferencesQuery,
     ) -> Result<(Differences, Swept), QueryFailed> {
-        let look =
-            |empty: &Differences| self.swept(&query.from, || empty.clone(), Differences::add);
+        let look = |empty: &Differences| {
+            // These are bounded by themselves, too.
+            self.swept(&query.from, || empty.clone(), Differences::add, |_| 0)
+        };
         let (first, swept) = look(empty)?;
         match first.again() {
             None => Ok((first, swept)),
@@ -174,22 +178,27 @@ impl Queries {
         }
     }
 
-    /// Adds all traces that a selection may mean to what answers a question.
+    /// Adds all traces that a selection may mean to what answers a question. An answer that becomes
+    /// too large is none.
     fn swept<T>(
         &self,
         selection: &Selection,
         new: impl Fn() -> T,
         add: impl Fn(&mut T, &[Span]),
+        bytes: impl Fn(&T) -> u64,
     ) -> Result<(T, Swept), QueryFailed> {
         let stretch = Stretch {
             start_ms: selection.start_us / 1_000,
             end_ms: selection.end_us / 1_000,
             strictness: self.strictness,
         };
+        let wanted = Wanted::of_filter(&selection.filter);
         self.ask(|parts| {
-            let mut answer = new();
-            let swept =
-                parts.sweep(stretch, self.bounds(), &mut |trace| add(&mut answer, trace))?;
+            let (mut answer, bounds) = (new(), self.bounds());
+            let swept = parts.sweep(stretch, &wanted, bounds, &mut |trace| {
+                add(&mut answer, trace);
+                bounds.check(bytes(&answer))
+            })?;
             Ok((answer, swept))
         })
     }

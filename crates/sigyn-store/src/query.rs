@@ -20,12 +20,12 @@ const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 32 };
 pub(crate) const READ_TRACES_MAX: usize = 2_048;
 /// Spans that are read at a time, except for a trace that has more: an answer may be small, and
 /// what must be read for it large.
-const READ_ROWS_MAX: u64 = if cfg!(test) { 20 } else { 64 * 1_024 };
+pub(crate) const READ_ROWS_MAX: u64 = if cfg!(test) { 20 } else { 64 * 1_024 };
 /// Traces of a head that are looked at between two questions whether to go on.
 pub(crate) const HEAD_TRACES: usize = 512;
 
 /// Spans of traces by the key of their group.
-pub(crate) type Spans = HashMap<TraceKey, Vec<Span>>;
+type Spans = HashMap<TraceKey, Vec<Span>>;
 
 /// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
 struct Found<T> {
@@ -63,7 +63,7 @@ pub(crate) struct Bounds<'a> {
 }
 
 impl Bounds<'_> {
-    fn check(self, bytes: u64) -> Result<(), QueryFailed> {
+    pub(crate) fn check(self, bytes: u64) -> Result<(), QueryFailed> {
         let Self { bytes_max, .. } = self;
         if bytes > bytes_max { Err(QueryFailed::TooLarge { bytes_max }) } else { Ok(()) }
     }
@@ -304,20 +304,22 @@ impl Parts {
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         let stretch = Stretch { start_ms, end_ms, strictness: Strictness::Lenient };
         let mut linker = Linker::default();
-        self.sweep(stretch, Bounds { stop, bytes_max: u64::MAX }, &mut |trace| {
+        let bounds = Bounds { stop, bytes_max: u64::MAX };
+        self.sweep(stretch, &Wanted::default(), bounds, &mut |trace| {
             let is_in_window = |span: &Span| {
                 span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
             };
             if trace.iter().any(is_in_window) {
                 linker.put_trace(trace);
             }
+            Ok(())
         })?;
         Ok(linker.links())
     }
 }
 
 /// How many of the traces with so many rows to read at a time: one at least.
-pub(crate) fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
+fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
     let mut sum = 0;
     let fits = rows.take(traces_max).take_while(|rows| {
         sum += u64::from(*rows);

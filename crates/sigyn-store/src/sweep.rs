@@ -1,18 +1,20 @@
 //! Every trace that has a span in a stretch of time: whole, once, and a few at a time.
 //!
 //! What cannot be looked up is answered so. A trace is read where the first of its parts is that has
-//! such a span, together with all its other parts.
+//! such a span, together with all its other parts; and not at all if indexes tell that it cannot match.
 
 use std::collections::HashSet;
 
 use sigyn_model::Span;
 
 use crate::block::QueryFailed;
+use crate::block::index::LookedUp;
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::head::HeadTrace;
-use crate::query::{Bounds, HEAD_TRACES, READ_TRACES_MAX, readable};
+use crate::query::{Bounds, HEAD_TRACES, READ_ROWS_MAX, READ_TRACES_MAX};
 use crate::trace::assemble;
 use crate::view::Parts;
+use crate::wanted::{Met, Wanted};
 
 /// What is held of many traces at a time; one that is larger is read alone.
 const READ_BYTES_MAX: u64 = if cfg!(test) { 8_000 } else { 64 << 20 };
@@ -44,126 +46,153 @@ impl Stretch {
 }
 
 impl Parts {
-    /// Calls `each` with every trace that has a span in the stretch; there may be others among them.
+    /// Calls `each` with every trace that has a span in the stretch and meets what is wanted; there
+    /// may be others among them.
     pub(crate) fn sweep(
         &self,
         stretch: Stretch,
+        wanted: &Wanted,
         bounds: Bounds<'_>,
-        each: &mut impl FnMut(&[Span]),
+        each: &mut impl FnMut(&[Span]) -> Result<(), QueryFailed>,
     ) -> Result<Swept, QueryFailed> {
-        let mut swept = Swept::default();
+        let looked_up = self.blocks.iter().map(|block| block.index().look_up(wanted)).collect();
+        let swept = Swept::default();
+        let mut sweep = Sweep { parts: self, stretch, wanted, looked_up, bounds, swept, each };
         for number in 0..self.blocks.len() {
-            self.sweep_block(number, stretch, bounds, &mut swept, each)?;
+            sweep.block(number)?;
         }
         for number in 0..self.heads.len() {
-            self.sweep_head(number, stretch, bounds, &mut swept, each)?;
+            sweep.head(number)?;
         }
-        Ok(swept)
+        Ok(sweep.swept)
     }
+}
 
-    fn sweep_block(
-        &self,
-        number: usize,
-        stretch: Stretch,
-        bounds: Bounds<'_>,
-        swept: &mut Swept,
-        each: &mut impl FnMut(&[Span]),
-    ) -> Result<(), QueryFailed> {
-        bounds.stop.check()?;
-        let Stretch { start_ms, end_ms, strictness } = stretch;
-        let entries = self.blocks[number].index().traces.iter();
+struct Sweep<'a, F> {
+    parts: &'a Parts,
+    stretch: Stretch,
+    wanted: &'a Wanted,
+    /// What is wanted, as each block knows it.
+    looked_up: Vec<LookedUp<'a>>,
+    bounds: Bounds<'a>,
+    swept: Swept,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
+    fn block(&mut self, number: usize) -> Result<(), QueryFailed> {
+        self.bounds.stop.check()?;
+        let Stretch { start_ms, end_ms, strictness } = self.stretch;
+        let entries = self.parts.blocks[number].index().traces.iter();
         let touching = entries.filter(|entry| entry.may_touch(start_ms, end_ms));
         let mut places: Vec<(u32, u32, TraceKey)> = touching
             .map(|entry| (entry.first_row, entry.rows, strictness.group(entry.key)))
             .collect();
         // Entries of a group stand together.
         places.dedup_by_key(|(_, _, group)| *group);
-        places.retain(|(_, _, group)| !self.touches_before(number, *group, stretch));
         // What is read together should stand together.
         places.sort_unstable();
-        let mut left = places.as_slice();
-        while !left.is_empty() {
-            let rows = left.iter().map(|(_, rows, _)| *rows);
-            let (now, later) = left.split_at(readable(rows, READ_TRACES_MAX));
-            left = later;
-            let groups: Vec<TraceKey> = now.iter().map(|(_, _, group)| *group).collect();
-            self.sweep_groups(&groups, stretch, bounds, swept, each)?;
+        let mut batch = Batch::default();
+        for (n, (_, rows, group)) in places.into_iter().enumerate() {
+            if n % HEAD_TRACES == 0 {
+                self.bounds.stop.check()?;
+            }
+            if !self.touches_before(number, group) && self.may_match(group, Some(number)) {
+                self.put(&mut batch, rows, group)?;
+            }
         }
-        Ok(())
+        self.read(&batch.groups)
     }
 
-    fn sweep_head(
-        &self,
-        number: usize,
-        stretch: Stretch,
-        bounds: Bounds<'_>,
-        swept: &mut Swept,
-        each: &mut impl FnMut(&[Span]),
-    ) -> Result<(), QueryFailed> {
-        let head = &self.heads[number];
-        let before = self.blocks.len() + number;
-        let mut places: Vec<(u32, TraceKey)> = Vec::new();
-        let touching = |trace: &HeadTrace<'_>| stretch.touches(&trace.facts());
+    fn head(&mut self, number: usize) -> Result<(), QueryFailed> {
+        let before = self.parts.blocks.len() + number;
+        let touching = |stretch: Stretch, trace: &HeadTrace<'_>| stretch.touches(&trace.facts());
         // Parts of a group may stand anywhere in a head.
         let mut seen: HashSet<TraceKey> = HashSet::new();
-        let is_alone = stretch.strictness == Strictness::Strict;
-        for (n, (key, trace)) in head.traces().enumerate() {
+        let is_alone = self.stretch.strictness == Strictness::Strict;
+        let mut batch = Batch::default();
+        for (n, (key, trace)) in self.parts.heads[number].traces().enumerate() {
             if n % HEAD_TRACES == 0 {
-                bounds.stop.check()?;
+                self.bounds.stop.check()?;
             }
-            let group = stretch.strictness.group(key);
-            if touching(&trace)
-                && !self.touches_before(before, group, stretch)
+            let group = self.stretch.strictness.group(key);
+            if touching(self.stretch, &trace)
                 && (is_alone || seen.insert(group))
+                && !self.touches_before(before, group)
+                && self.may_match(group, None)
             {
-                places.push((trace.len(), group));
+                self.put(&mut batch, trace.len(), group)?;
             }
         }
-        let mut left = places.as_slice();
-        while !left.is_empty() {
-            let rows = left.iter().map(|(rows, _)| *rows);
-            let (now, later) = left.split_at(readable(rows, READ_TRACES_MAX));
-            left = later;
-            let groups: Vec<TraceKey> = now.iter().map(|(_, group)| *group).collect();
-            self.sweep_groups(&groups, stretch, bounds, swept, each)?;
-        }
-        Ok(())
+        self.read(&batch.groups)
     }
 
     /// Whether one of the first parts, blocks and then heads, has a span of this group in the stretch.
-    fn touches_before(&self, parts: usize, group: TraceKey, stretch: Stretch) -> bool {
-        let Stretch { start_ms, end_ms, strictness } = stretch;
-        let (blocks, heads) =
-            (parts.min(self.blocks.len()), parts.saturating_sub(self.blocks.len()));
-        self.blocks[..blocks].iter().any(|block| {
+    fn touches_before(&self, parts: usize, group: TraceKey) -> bool {
+        let Stretch { start_ms, end_ms, strictness } = self.stretch;
+        let Parts { blocks, heads, .. } = self.parts;
+        let (first_blocks, first_heads) =
+            (parts.min(blocks.len()), parts.saturating_sub(blocks.len()));
+        blocks[..first_blocks].iter().any(|block| {
             let entries = block.index().group(group, strictness).iter();
             entries.into_iter().any(|entry| entry.may_touch(start_ms, end_ms))
-        }) || self.heads[..heads].iter().any(|head| {
-            head.group(group, strictness).any(|(_, trace)| stretch.touches(&trace.facts()))
+        }) || heads[..first_heads].iter().any(|head| {
+            let mut traces = head.group(group, strictness);
+            traces.any(|(_, trace)| self.stretch.touches(&trace.facts()))
         })
     }
 
-    fn sweep_groups(
-        &self,
-        groups: &[TraceKey],
-        stretch: Stretch,
-        bounds: Bounds<'_>,
-        swept: &mut Swept,
-        each: &mut impl FnMut(&[Span]),
-    ) -> Result<(), QueryFailed> {
+    /// Whether the parts of a group together meet what is wanted, as far as indexes tell. Most often
+    /// the block in which it was found tells already.
+    fn may_match(&self, group: TraceKey, found_in: Option<usize>) -> bool {
+        let all = self.wanted.all();
+        let mut met = Met::default();
+        let found_in = found_in.and_then(|number| self.looked_up.get(number));
+        for looked_up in found_in.into_iter().chain(&self.looked_up) {
+            if met == all {
+                return true;
+            }
+            met.add(looked_up.met_by(group, self.stretch.strictness));
+        }
+        for head in &self.parts.heads {
+            for (_, trace) in head.group(group, self.stretch.strictness) {
+                if met == all {
+                    return true;
+                }
+                met.add(self.wanted.met_by(trace));
+            }
+        }
+        met == all
+    }
+
+    /// Adds a group to those that are read next.
+    fn put(&mut self, batch: &mut Batch, rows: u32, group: TraceKey) -> Result<(), QueryFailed> {
+        let is_full = batch.groups.len() >= READ_TRACES_MAX
+            || batch.rows + u64::from(rows) > READ_ROWS_MAX && !batch.groups.is_empty();
+        if is_full {
+            self.read(&batch.groups)?;
+            *batch = Batch::default();
+        }
+        batch.rows += u64::from(rows);
+        batch.groups.push(group);
+        Ok(())
+    }
+
+    fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
+        let (bounds, strictness) = (self.bounds, self.stretch.strictness);
         let together = Bounds { bytes_max: bounds.bytes_max.min(READ_BYTES_MAX), ..bounds };
-        let mut read = self.read(groups, stretch.strictness, together);
+        let mut read = self.parts.read(groups, strictness, together);
         if let Err(QueryFailed::TooLarge { .. }) = read {
             if groups.len() > 1 {
                 let (first, second) = groups.split_at(groups.len() / 2);
-                self.sweep_groups(first, stretch, bounds, swept, each)?;
-                return self.sweep_groups(second, stretch, bounds, swept, each);
+                self.read(first)?;
+                return self.read(second);
             }
-            read = self.read(groups, stretch.strictness, bounds);
+            read = self.parts.read(groups, strictness, bounds);
         }
         let mut spans = match read {
             Err(QueryFailed::TooLarge { .. }) => {
-                swept.too_large += 1;
+                self.swept.too_large += 1;
                 return Ok(());
             }
             read => read?,
@@ -171,10 +200,18 @@ impl Parts {
         for group in groups {
             bounds.stop.check()?;
             let trace = spans.remove(group).map_or_else(Vec::new, assemble);
-            swept.traces += 1;
-            swept.spans += trace.len() as u64;
-            each(&trace);
+            self.swept.traces += 1;
+            self.swept.spans += trace.len() as u64;
+            (self.each)(&trace)?;
         }
         Ok(())
     }
+}
+
+/// Groups that are read together.
+#[derive(Default)]
+struct Batch {
+    /// About how many they have.
+    rows: u64,
+    groups: Vec<TraceKey>,
 }

@@ -1,6 +1,6 @@
 //! What a query needs of a trace, as far as an index can tell: enough to leave most traces unread.
 
-use sigyn_model::{Labels, Need, Resource, Searched, Timestamp, TraceQuery};
+use sigyn_model::{Filter, Labels, Need, Resource, Searched, Timestamp, TraceQuery};
 
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
@@ -16,7 +16,7 @@ pub(crate) enum Word {
 }
 
 /// Conditions that each must be met by some span of a trace. They are necessary, not sufficient.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) words: Vec<Word>,
     pub(crate) min_duration_us: Option<u64>,
@@ -66,6 +66,13 @@ impl Wanted {
             min_duration_us: query.min_duration_us(),
         };
         query.filter().each_need(&mut |need| wanted.add(need));
+        wanted
+    }
+
+    /// What whatever matches a filter needs.
+    pub(crate) fn of_filter(filter: &Filter) -> Self {
+        let mut wanted = Self::default();
+        filter.each_need(&mut |need| wanted.add(need));
         wanted
     }
 

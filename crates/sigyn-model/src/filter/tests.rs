@@ -1,3 +1,5 @@
+//! What a filter means, case by case, and what holds for any of them.
+
 use std::sync::Arc;
 use std::time::Duration;
 

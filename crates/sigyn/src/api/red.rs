@@ -15,7 +15,9 @@ use super::asked::{self, Asked, Looked, Refused, us};
 use crate::environment::Environment;
 use crate::reply::success;
 
+/// A step is so long, or as many times longer as it takes for no more than so many steps.
 const STEP_MS: u64 = 60_000;
+const STEPS: u64 = 1_500;
 /// No time is so far away, in milliseconds.
 const STEP_MS_MAX: u64 = 1 << 50;
 const LIMIT: u64 = 100;
@@ -88,7 +90,9 @@ async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
     let by = params.first("by").unwrap_or("service");
     let by: Vec<Field> =
         by.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Field::read).collect();
-    let step_ms = asked::number(params, "step", STEP_MS, STEP_MS_MAX)?;
+    let window_ms = (selection.end_us - selection.start_us) / 1_000;
+    let step_ms = window_ms.div_ceil(STEP_MS * STEPS).max(1) * STEP_MS;
+    let step_ms = asked::number(params, "step", step_ms, STEP_MS_MAX)?;
     let limit = asked::limit(params, LIMIT, LIMIT_MAX)?;
     let quantiles = quantiles(params.first("quantiles").unwrap_or(QUANTILES))?;
     let query = RedQuery::new(selection, by, step_ms * 1_000).map_err(Refused::bad)?;
