@@ -15,6 +15,8 @@ use crate::trace::assemble;
 use crate::view::Parts;
 use crate::wanted::{Candidate, Met, Wanted};
 
+/// How many spans are handed on together where all are.
+const SPANS_AT_ONCE: usize = 1_000;
 /// Traces that are read at a time, at first; a search that finds little reads more at once.
 const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 32 };
 pub(crate) const READ_TRACES_MAX: usize = 2_048;
@@ -70,6 +72,39 @@ impl Bounds<'_> {
 }
 
 impl Parts {
+    /// Calls `each` with all spans, some at a time, in the order of the parts.
+    pub(crate) fn each_spans(
+        &self,
+        stop: &Stop,
+        each: &mut impl FnMut(Vec<Span>),
+    ) -> Result<(), QueryFailed> {
+        let mut spans = Vec::new();
+        for block in self.blocks.iter() {
+            let last_seq = block.entry().last_seq;
+            block.read_all(stop, &mut |span: Span| {
+                if !self.buried.hides(last_seq, span.trace_id) {
+                    spans.push(span);
+                }
+                if spans.len() == SPANS_AT_ONCE {
+                    each(std::mem::take(&mut spans));
+                }
+            })?;
+        }
+        for head in &self.heads {
+            for (_, trace) in head.traces() {
+                stop.check()?;
+                spans.extend(trace.spans());
+                if spans.len() >= SPANS_AT_ONCE {
+                    each(std::mem::take(&mut spans));
+                }
+            }
+        }
+        if !spans.is_empty() {
+            each(spans);
+        }
+        Ok(())
+    }
+
     pub(crate) fn trace(
         &self,
         id: TraceId,

@@ -21,13 +21,13 @@ use crate::wal::frame::{self, HEADER_BYTES, Header, HeaderError};
 use crate::wal::reader;
 use crate::wal::writer::{Segment, Segments, Writer};
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 /// How many times a full head the log may hold before it is made a block while it is read, which
 /// takes seconds. What was killed while it sealed has hardly more than two; only what is killed
 /// again and again has more.
 const HEADS_REPLAYED_MAX: u64 = 3;
 /// Where damaged files go, for a person to look at.
-const QUARANTINE: &str = "quarantine";
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// A store ready to run.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ pub(crate) fn io_error<'a>(
     move |source| OpenError::Io { attempt, path: disk.locate(path), source }
 }
 
-fn unusable(disk: &Disk, path: &str, reason: impl Into<String>) -> OpenError {
+pub(crate) fn unusable(disk: &Disk, path: &str, reason: impl Into<String>) -> OpenError {
     OpenError::Unusable { path: disk.locate(path), reason: reason.into() }
 }
 

@@ -228,6 +228,16 @@ impl Store {
         self.whole_queries().tag_values(key)
     }
 
+    /// Calls `each` with all spans that are stored, some at a time, the oldest first. One that came twice
+    /// may come twice here, too, until its blocks are merged.
+    pub fn each_spans(
+        &self,
+        stop: &Stop,
+        mut each: impl FnMut(Vec<Span>),
+    ) -> Result<(), QueryFailed> {
+        self.0.shared.view.parts().each_spans(stop, &mut each)
+    }
+
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.shared)
     }

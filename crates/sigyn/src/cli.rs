@@ -1,8 +1,12 @@
 //! Flags and subcommands. Names are Prometheus', so that a hand that knows those knows these.
 
+mod store;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use store::{ExportFlags, ExportFormat, StoreCommand, StoreFlags};
 
 const LISTENING: &str = "Listening";
 const STORAGE: &str = "Storage";
@@ -33,6 +37,8 @@ pub(crate) enum Command {
     Query(QueryFlags),
     /// Move a Zipkin's traces, or those of files, into a running tracer
     Import(ImportFlags),
+    /// Look into, check, export or delete from a store that no server has open
+    Store(StoreFlags),
     /// Check files before a server reads them
     Check(CheckFlags),
 }

@@ -18,6 +18,7 @@ mod metrics;
 mod query;
 mod reply;
 mod server;
+mod store_command;
 mod unpack;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(flags)) => demo::run(&flags),
         Some(Command::Query(flags)) => query::run(&flags),
         Some(Command::Import(flags)) => import::run(&flags),
+        Some(Command::Store(flags)) => store_command::run(&flags),
         Some(Command::Check(flags)) => return check::run(&flags),
     };
     match outcome {

@@ -14,6 +14,8 @@ use crate::stop::Stop;
 /// The key in the footer's metadata under which it stands.
 pub(super) const DESCRIPTION_KEY: &str = "sigyn.block";
 const VERSION: u32 = 1;
+/// What is in a file beside columns, where these are named.
+const INDEX: &str = "(indexes)";
 
 /// `<version> <instance> <first frame> <last frame> <spans> <traces> <first arrival> <last arrival>
 /// <flags> [<earliest timestamp> <latest timestamp>]`.
@@ -131,6 +133,27 @@ impl Block {
     ) -> Result<(), QueryFailed> {
         let rows = self.root.groups.iter().map(|group| u64::from(group.rows)).sum();
         self.read_rows(std::slice::from_ref(&(0..rows)), stop, each)
+    }
+
+    /// What its columns take on the disk, and what is no column.
+    pub(crate) fn columns(&self) -> Result<Vec<(String, u64)>, BlockError> {
+        let tail = Self::read_tail(&self.disk, &self.path, &self.entry)?;
+        let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
+        let mut columns: Vec<(String, u64)> = Vec::new();
+        for group in metadata.row_groups() {
+            for column in group.columns() {
+                // Lists and maps have several; what stands first is the name that one asks for.
+                let name = column.column_path().parts().first().map_or("", String::as_str);
+                let bytes = u64::try_from(column.compressed_size()).unwrap_or_default();
+                match columns.iter_mut().find(|(other, _)| other == name) {
+                    Some((_, sum)) => *sum += bytes,
+                    None => columns.push((name.to_owned(), bytes)),
+                }
+            }
+        }
+        let in_columns: u64 = columns.iter().map(|(_, bytes)| bytes).sum();
+        columns.push((INDEX.to_owned(), self.entry.bytes.saturating_sub(in_columns)));
+        Ok(columns)
     }
 
     /// Reads one part of the file and compares checksums; returns how many bytes that were. `None` if

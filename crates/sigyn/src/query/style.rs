@@ -5,12 +5,12 @@ use std::io::IsTerminal as _;
 use crate::cli::ColorChoice;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(crate) struct Style {
     color: bool,
 }
 
 impl Style {
-    pub(super) fn new(choice: ColorChoice) -> Self {
+    pub(crate) fn new(choice: ColorChoice) -> Self {
         let auto = || std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let color = match choice {
             ColorChoice::Auto => auto(),
@@ -20,27 +20,27 @@ impl Style {
         Self { color }
     }
 
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    pub(super) fn faint(self, text: &str) -> String {
+    pub(crate) fn faint(self, text: &str) -> String {
         self.paint("2", text)
     }
 
-    pub(super) fn red(self, text: &str) -> String {
+    pub(crate) fn red(self, text: &str) -> String {
         self.paint("31", text)
     }
 
-    pub(super) fn amber(self, text: &str) -> String {
+    pub(crate) fn amber(self, text: &str) -> String {
         self.paint("33", text)
     }
 
-    pub(super) fn green(self, text: &str) -> String {
+    pub(crate) fn green(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    pub(super) fn blue(self, text: &str) -> String {
+    pub(crate) fn blue(self, text: &str) -> String {
         self.paint("36", text)
     }
 
@@ -54,6 +54,6 @@ impl Style {
 }
 
 /// A server's text without what could steer the terminal.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

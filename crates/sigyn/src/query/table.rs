@@ -2,47 +2,47 @@
 
 /// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// A cell: what is measured, and what is printed in its place.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     plain: String,
     painted: String,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         let plain = super::style::plain(&text.into());
         Self { painted: plain.clone(), plain }
     }
 
     /// The same cell in colour.
-    pub(super) fn paint(self, paint: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn paint(self, paint: impl Fn(&str) -> String) -> Self {
         Self { painted: paint(&self.plain), plain: self.plain }
     }
 }
 
 /// A header and rows.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[(&'static str, Align)]) -> Self {
+    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells);
     }
 
-    pub(super) fn render(&self, style: super::style::Style) -> String {
+    pub(crate) fn render(&self, style: super::style::Style) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             let cells = cells.map(|cell| cell.plain.chars().count());

@@ -16,5 +16,6 @@ mod lifecycle;
 mod program;
 mod scraping;
 mod service;
+mod store_command;
 mod zipkin_api;
 mod zipkin_traces;

@@ -1,0 +1,140 @@
+//! `sigyn store` on what a server left behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::http;
+use crate::program::{Tracer, command};
+
+/// A folder with the data of a server that is gone: trace 1 and 2 in a block, 3 in the log.
+fn stored(folder: &Path) {
+    let tracer = Tracer::start_with(folder, &["--web.enable-admin-api"]);
+    let post = |id: u32| {
+        let body = format!(
+            r#"[{{"traceId":"{id}","id":"1","name":"get","timestamp":{id}000000,"localEndpoint":{{"serviceName":"shop"}}}}]"#
+        );
+        assert_eq!(tracer.post_spans(body.as_bytes()).status, 202);
+    };
+    post(1);
+    post(2);
+    let seal = "/api/v1/admin/store/seal";
+    assert_eq!(http::request(tracer.address, "POST", seal, &[], b"").status, 204);
+    post(3);
+    tracer.stop();
+}
+
+fn store(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = command();
+    command.arg("store").args(arguments).current_dir(folder);
+    command.output().unwrap()
+}
+
+fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn block(folder: &Path) -> PathBuf {
+    let blocks = fs::read_dir(folder.join("data/blocks")).unwrap();
+    blocks.map(|file| file.unwrap().path()).next().unwrap()
+}
+
+#[test]
+fn a_store_is_shown_with_its_blocks_and_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let (status, out, _) = told(&store(folder.path(), &["inspect"]));
+    assert_eq!(status, 0);
+    assert!(out.contains("1 blocks, 2 spans") && out.contains("span_id"), "{out}");
+    let (status, out, _) = told(&store(folder.path(), &["inspect", "--format", "json"]));
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status, 0);
+    let block = &shown["blocks"][0];
+    assert_eq!((&block["spans"], &block["traces"]), (&2.into(), &2.into()));
+    assert_eq!(block["earliestNs"], 1_000_000_000u64);
+    let columns = shown["columns"].as_array().unwrap();
+    let sum: u64 = columns.iter().map(|column| column["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(block["bytes"].as_u64(), Some(sum));
+}
+
+#[test]
+fn damage_is_found_and_the_status_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let (status, out, _) = told(&store(folder.path(), &["verify"]));
+    assert_eq!((status, out.as_str()), (0, "everything is as it was written\n"));
+    let block = block(folder.path());
+    let mut bytes = fs::read(&block).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&block, bytes).unwrap();
+    let (status, out, err) = told(&store(folder.path(), &["verify", "--format", "json"]));
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, found["damaged"].as_array().unwrap().len()), (1, 1), "{out} {err}");
+    let file = found["damaged"][0]["file"].as_str().unwrap();
+    assert!(block.ends_with(file), "{file}");
+}
+
+#[test]
+fn everything_is_exported_and_can_be_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(elsewhere.path());
+    for (format, file) in [("zipkin-json", "spans.json"), ("otlp", "spans.pb")] {
+        let (status, _, err) = told(&store(folder.path(), &["export", file, "--format", format]));
+        assert_eq!(status, 0, "{err}");
+        let mut import = command();
+        import.arg("import").arg(file).arg("--to").arg(format!("http://{}", tracer.address));
+        let output = import.current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    for id in 1..=3 {
+        let spans = tracer.json(&format!("/api/v2/trace/{id}"));
+        assert_eq!(spans.as_array().unwrap().len(), 1, "{spans}");
+        assert_eq!(spans[0]["localEndpoint"]["serviceName"], "shop");
+    }
+    let again = told(&store(folder.path(), &["export", "spans.json"]));
+    assert!(again.0 == 1 && again.2.contains("cannot write spans.json"), "{again:?}");
+    let out = told(&store(folder.path(), &["export", "-"])).1;
+    assert_eq!(out, fs::read_to_string(folder.path().join("spans.json")).unwrap());
+    // The log becomes a block, too.
+    let parquet = store(folder.path(), &["export", "copies", "--format", "parquet"]);
+    assert_eq!(told(&parquet).0, 0);
+    let copies = fs::read_dir(folder.path().join("copies")).unwrap();
+    let mut sizes: Vec<u64> = copies.map(|file| file.unwrap().metadata().unwrap().len()).collect();
+    sizes.sort_unstable();
+    assert!(sizes.len() == 2 && sizes[0] > 1_000, "{sizes:?}");
+}
+
+#[test]
+fn traces_are_deleted_while_no_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let (status, out, err) = told(&store(folder.path(), &["delete", "1", "3", "9"]));
+    assert_eq!((status, out.as_str()), (0, "2 of 3 traces were there and are deleted\n"), "{err}");
+    assert_eq!(told(&store(folder.path(), &["delete", "no id"])).0, 2);
+    let (_, out, _) = told(&store(folder.path(), &["inspect", "--format", "json"]));
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    let blocks = shown["blocks"].as_array().unwrap();
+    let spans: u64 = blocks.iter().map(|block| block["spans"].as_u64().unwrap()).sum();
+    assert_eq!((spans, &shown["deletedTraces"]), (1, &0.into()), "{shown}");
+    let tracer = Tracer::start(folder.path());
+    let status = |id: u32| tracer.get(&format!("/api/v2/trace/{id}")).status;
+    assert_eq!((status(1), status(2), status(3)), (404, 200, 404));
+}
+
+#[test]
+fn a_store_that_is_open_or_not_there_is_refused_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, _, err) = told(&store(folder.path(), &["inspect"]));
+    assert!(status == 1 && err.contains("there is no store"), "{err}");
+    assert!(!folder.path().join("data").exists(), "none is made");
+    let _tracer = Tracer::start(folder.path());
+    for arguments in [&["inspect"][..], &["verify"], &["export", "-"], &["delete", "1"]] {
+        let (status, _, err) = told(&store(folder.path(), arguments));
+        assert!(status == 1 && err.contains("a running server has it open"), "{err}");
+    }
+}
