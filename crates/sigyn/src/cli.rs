@@ -200,6 +200,8 @@ pub(crate) enum QueryCommand {
     },
     /// What sets some traces apart from the others
     Differences(Box<DifferencesFlags>),
+    /// Who calls whom, how often, and how long callers wait
+    Links(AboutLinks),
     /// List services; with a name, its span names and remote services
     Services {
         /// One service
@@ -256,6 +258,17 @@ pub(crate) struct AboutFlags {
     /// A filter, such as '{ service = shop and duration > 100ms }' [default: everything]
     #[arg(long = "where", short = 'w', value_name = "FILTER")]
     pub(crate) filter: Option<String>,
+    /// How far to look back, such as 2h
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) lookback: String,
+    /// Until when: RFC 3339, or milliseconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end: Option<String>,
+}
+
+/// Which links are meant.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AboutLinks {
     /// How far to look back, such as 2h
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub(crate) lookback: String,

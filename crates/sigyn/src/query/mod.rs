@@ -2,6 +2,7 @@
 
 mod differences;
 mod heatmap;
+mod links;
 mod red;
 mod services;
 pub(crate) mod style;
@@ -19,6 +20,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::Failure;
+use crate::api::percent_decode;
 use crate::cli::{AboutFlags, OutputFormat, QueryCommand, QueryFlags};
 use crate::http_client::HttpClient;
 use style::Style;
@@ -43,6 +45,7 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
                 words::values(&server, key, flags, json, style).await
             }
             QueryCommand::Differences(flags) => differences::run(&server, flags, json, style).await,
+            QueryCommand::Links(about) => links::run(&server, about, json, style).await,
             QueryCommand::Services { name } => {
                 services::run(&server, name.as_deref(), json, style).await
             }
@@ -85,9 +88,10 @@ impl Server {
         if answer.status.is_success() {
             return Ok(body);
         }
-        let told = serde_json::from_str::<Value>(&body).ok();
-        let told = told.as_ref().and_then(|value| value["error"].as_str()).unwrap_or(body.trim());
-        anyhow::bail!("{} answers {}: {told}", self.base, answer.status)
+        let told = serde_json::from_str::<Value>(&body).unwrap_or(Value::Null);
+        let message = told["error"].as_str().unwrap_or(body.trim());
+        let shown = underlined(path, &told["at"]).unwrap_or_default();
+        anyhow::bail!("{} answers {}: {message}{shown}", self.base, answer.status)
     }
 
     async fn json(&self, path: &str) -> anyhow::Result<Value> {
@@ -95,6 +99,18 @@ impl Server {
         serde_json::from_str(&body)
             .with_context(|| format!("{}{path} does not answer in JSON", self.base))
     }
+}
+
+/// The filter that was asked with, and what is wrong in it, as far as an answer says so.
+fn underlined(path: &str, at: &Value) -> Option<String> {
+    let (_, query) = path.split_once('?')?;
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, encoded) = pairs.find(|(name, _)| Some(*name) == at["parameter"].as_str())?;
+    let text = style::plain(&percent_decode(encoded).ok()?);
+    let place = |name: &str| usize::try_from(at[name].as_u64()?).ok();
+    let (from, to) = (place("from")?, place("to")?);
+    let marks = "^".repeat(to.saturating_sub(from).clamp(1, text.chars().count().max(1)));
+    Some(format!("\n  {text}\n  {}{marks}", " ".repeat(from.min(text.chars().count()))))
 }
 
 /// The path of a question with its parameters; those that are not there are left out.
@@ -150,6 +166,20 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_in_a_filter_is_underlined() {
+        let check = |path: &str, at: Value, expected: Option<&str>| {
+            assert_eq!(underlined(path, &at).as_deref(), expected, "{path}");
+        };
+        let at = |from, to| serde_json::json!({"parameter": "q", "from": from, "to": to});
+        let path = format!("/api/v1/red?by=service&q={}", encode("größe > x"));
+        check(&path, at(8, 9), Some("\n  größe > x\n          ^"));
+        check(&path, at(9, 9), Some("\n  größe > x\n           ^"));
+        check(&path, at(0, 5), Some("\n  größe > x\n  ^^^^^"));
+        check(&path, Value::Null, None);
+        check("/api/v1/red", at(0, 1), None);
+    }
 
     #[test]
     fn an_address_is_completed_and_a_login_is_not_repeated() {

@@ -241,6 +241,17 @@ fn questions_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_terminal_shows_what_is_wrong_in_a_filter() {
+    let shop = Shop::open();
+    let server = shop.tracer.address.to_string();
+    let filter = ["query", "--server", &server, "keys", "-w", "kind = clint"];
+    let output = command().args(filter).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(told.contains("\n  kind = clint\n         ^^^^^"), "{told}");
+}
+
+#[test]
 fn a_terminal_shows_what_is_counted() {
     let shop = Shop::open();
     let red = shop.query(&["red", "--by", "service,name", "--lookback", "5m"]);
@@ -249,6 +260,10 @@ fn a_terminal_shows_what_is_counted() {
     assert!(map.contains("268 ms") && map.contains("5 s a column"), "{map}");
     let keys = shop.query(&["keys", "--prefix", "http"]);
     assert!(keys.contains("http.method") && !keys.contains("node"), "{keys}");
+    let links = shop.query(&["links"]);
+    let line = links.lines().nth(1).unwrap_or_default();
+    let cells: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(cells[..6], ["shop", "payment", "10", "20.0", "%", "42.2"], "{links}");
     let values = shop.query(&["values", "node"]);
     assert!(values.contains("b2"), "{values}");
     let differences = shop.query(&["differences", "error"]);
