@@ -7,6 +7,7 @@ mod delta;
 pub(crate) mod description;
 mod entry;
 mod ext;
+mod filter;
 mod group_reader;
 mod group_writer;
 mod hybrid;
@@ -40,8 +41,8 @@ use crate::disk::Disk;
 use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
+use filter::Filter;
 use group_reader::RowReader;
-use index::Index;
 use page_reader::PageReader;
 use pages::GroupPages;
 use root::Root;
@@ -80,7 +81,8 @@ pub(crate) struct Block {
     path: String,
     entry: BlockEntry,
     root: Root,
-    index: Index,
+    /// Ids of traces, the right halves of them.
+    filter: Filter,
     cache: Arc<Cache>,
     /// In the cache.
     number: u64,
@@ -174,12 +176,12 @@ impl Block {
             path,
             entry: entry.clone(),
             root: Root::decode(&tail)?,
-            index: Index::default(),
+            filter: Filter::default(),
             cache: cache.clone(),
             number: cache.next_block(),
             is_doomed: AtomicBool::new(false),
         };
-        block.index = Index::decode(&block.section(&block.root.index)?)?;
+        block.filter = Filter::decode(&block.section(&block.root.places.filter)?)?;
         Ok(block)
     }
 
@@ -205,7 +207,7 @@ impl Block {
 
     /// What it takes in memory for as long as it is open.
     pub(crate) fn index_bytes(&self) -> u64 {
-        self.index.bytes + self.root.bytes() as u64
+        (self.filter.bytes() + self.root.bytes()) as u64
     }
 
     fn read_tail(disk: &Disk, path: &str, entry: &BlockEntry) -> Result<Bytes, BlockError> {
@@ -222,10 +224,6 @@ impl Block {
         &self.entry
     }
 
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
-    }
-
     /// Lets the file go once nobody reads it any more.
     pub(crate) fn doom(&self) {
         self.is_doomed.store(true, Ordering::Release);
@@ -239,12 +237,13 @@ impl Block {
         stop: &Stop,
         each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
-        let mut rows: Vec<Range<u64>> = groups
-            .iter()
-            .flat_map(|group| self.index.group(*group, strictness))
-            .map(|entry| (u64::from(entry.first_row), u64::from(entry.rows)))
-            .map(|(first, count)| first..first + count)
-            .collect();
+        let mut rows: Vec<Range<u64>> = Vec::new();
+        for group in groups {
+            rows.extend(self.group(*group, strictness)?.iter().map(|entry| {
+                let first = u64::from(entry.first_row);
+                first..first + u64::from(entry.rows)
+            }));
+        }
         rows.sort_unstable_by_key(|range| range.start);
         self.read_rows(&rows, stop, each)
     }
@@ -329,7 +328,7 @@ mod tests {
     }
 
     fn read_all(block: &Block) -> Result<Vec<Span>, QueryFailed> {
-        let keys: Vec<TraceKey> = block.index().traces.iter().map(|entry| entry.key).collect();
+        let keys = block.keys().map_err(|error| block.failed(error))?;
         let mut spans = Vec::new();
         block.read(&keys, Strictness::Strict, &Stop::default(), &mut |span| spans.push(span))?;
         Ok(spans)
@@ -407,11 +406,17 @@ mod tests {
         let (disk, entry) = sealed((0..40).map(|_| testing::span(&mut random)).collect());
         let path = format!("{DIR}/{}", entry.name);
         let good = disk.read(&path).unwrap();
+        let wanted = crate::wanted::Wanted { words: Vec::new(), min_duration_us: None };
         // The first four bytes are Parquet's letters, which nobody reads.
         for at in 4..good.len() {
             disk.corrupt(&path, |bytes| bytes[at] ^= 0x40);
             let noticed = match open(&disk, &entry) {
-                Ok(block) => read_all(&block).is_err() || block.tags().is_err(),
+                Ok(block) => {
+                    read_all(&block).is_err()
+                        || block.tags().is_err()
+                        || block.names().is_err()
+                        || block.look_up(&wanted).is_err()
+                }
                 Err(_) => true,
             };
             assert!(noticed, "byte {at} of {}", good.len());

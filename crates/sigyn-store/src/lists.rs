@@ -53,7 +53,7 @@ impl Parts {
     fn each_names(&self, stop: &Stop, mut each: impl FnMut(&Names)) -> Result<(), QueryFailed> {
         for block in self.blocks.iter() {
             stop.check()?;
-            each(&block.index().names);
+            each(&*block.names()?);
         }
         for head in &self.heads {
             head.with_names(&mut each);

@@ -170,7 +170,9 @@ impl Parts {
         strictness: Strictness,
         stop: &Stop,
     ) -> Result<Vec<Candidate>, QueryFailed> {
-        if query.service_name().is_some_and(|service| !self.may_have_service(service)) {
+        if let Some(service) = query.service_name()
+            && !self.may_have_service(service)?
+        {
             return Ok(Vec::new());
         }
         let wanted = Wanted::of(query);
@@ -189,7 +191,7 @@ impl Parts {
         }
         for block in self.blocks.iter() {
             stop.check()?;
-            block.index().look_up(&wanted).candidates(query, &mut add);
+            block.look_up(&wanted)?.candidates(query, &mut add)?;
         }
         // What parts of a trace say, together.
         candidates.sort_unstable_by_key(|candidate| candidate.key);
@@ -229,18 +231,25 @@ impl Parts {
         }
         for block in self.blocks.iter() {
             stop.check()?;
-            let looked_up = block.index().look_up(wanted);
+            let looked_up = block.look_up(wanted)?;
             for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
-                candidate.met.add(looked_up.met_by(candidate.key, strictness));
+                candidate.met.add(looked_up.met_by(candidate.key, strictness)?);
             }
         }
         Ok(())
     }
 
-    fn may_have_service(&self, service: &str) -> bool {
+    fn may_have_service(&self, service: &str) -> Result<bool, QueryFailed> {
         let in_head = |head: &HeadView| head.with_names(|names| names.may_have_service(service));
-        self.heads.iter().any(in_head)
-            || self.blocks.iter().any(|block| block.index().names.may_have_service(service))
+        if self.heads.iter().any(in_head) {
+            return Ok(true);
+        }
+        for block in self.blocks.iter() {
+            if block.names()?.may_have_service(service) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Calls `each` with those of the candidates that match.
@@ -253,7 +262,12 @@ impl Parts {
         each: &mut impl FnMut(Vec<Span>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let mut groups: Vec<TraceKey> = candidates.iter().map(|candidate| candidate.key).collect();
-        groups.retain(|group| !self.surely_differs(*group, query, strictness));
+        let mut differs = Vec::with_capacity(groups.len());
+        for group in &groups {
+            differs.push(self.surely_differs(*group, query, strictness)?);
+        }
+        let mut differs = differs.into_iter();
+        groups.retain(|_| !differs.next().unwrap_or(false));
         let read = match self.read(&groups, strictness, bounds) {
             // What matches may be little, though what must be read for it is not.
             Err(QueryFailed::TooLarge { .. }) if candidates.len() > 1 => {
@@ -271,20 +285,27 @@ impl Parts {
     }
 
     /// Whether a trace that is in one head alone fails to match: then it need not be copied.
-    fn surely_differs(&self, group: TraceKey, query: &TraceQuery, strictness: Strictness) -> bool {
+    fn surely_differs(
+        &self,
+        group: TraceKey,
+        query: &TraceQuery,
+        strictness: Strictness,
+    ) -> Result<bool, QueryFailed> {
         if !query.bears_duplicates() {
-            return false;
+            return Ok(false);
         }
-        if self.blocks.iter().any(|block| !block.index().group(group, strictness).is_empty()) {
-            return false;
+        for block in self.blocks.iter() {
+            if !block.group(group, strictness)?.is_empty() {
+                return Ok(false);
+            }
         }
         let is_in = |head: &&HeadView| head.group(group, strictness).next().is_some();
         let mut holders = self.heads.iter().filter(is_in);
-        let (Some(head), None) = (holders.next(), holders.next()) else { return false };
+        let (Some(head), None) = (holders.next(), holders.next()) else { return Ok(false) };
         let mut parts = head.group(group, strictness);
-        let (Some((_, trace)), None) = (parts.next(), parts.next()) else { return false };
+        let (Some((_, trace)), None) = (parts.next(), parts.next()) else { return Ok(false) };
         // Duplicates may still be in there. They make nothing match that would not match without.
-        !query.matches(&trace.rows().collect::<Vec<_>>())
+        Ok(!query.matches(&trace.rows().collect::<Vec<_>>()))
     }
 
     /// All spans of these groups of traces, from every part, in the order of the parts.

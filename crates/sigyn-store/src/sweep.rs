@@ -55,7 +55,8 @@ impl Parts {
         bounds: Bounds<'_>,
         each: &mut impl FnMut(&[Span]) -> Result<(), QueryFailed>,
     ) -> Result<Swept, QueryFailed> {
-        let looked_up = self.blocks.iter().map(|block| block.index().look_up(wanted)).collect();
+        let looked_up = self.blocks.iter().map(|block| block.look_up(wanted));
+        let looked_up = looked_up.collect::<Result<_, _>>()?;
         let swept = Swept::default();
         let mut sweep = Sweep { parts: self, stretch, wanted, looked_up, bounds, swept, each };
         for number in 0..self.blocks.len() {
@@ -83,13 +84,14 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
     fn block(&mut self, number: usize) -> Result<(), QueryFailed> {
         self.bounds.stop.check()?;
         let Stretch { start_ms, end_ms, strictness } = self.stretch;
-        let entries = self.parts.blocks[number].index().traces.iter();
-        let touching = entries.filter(|entry| entry.may_touch(start_ms, end_ms));
-        let mut places: Vec<(u32, u32, TraceKey)> = touching
-            .map(|entry| (entry.first_row, entry.rows, strictness.group(entry.key)))
-            .collect();
-        // Entries of a group stand together.
-        places.dedup_by_key(|(_, _, group)| *group);
+        let mut found: Vec<(TraceKey, u32, u32)> = Vec::new();
+        self.parts.blocks[number].touching(start_ms, end_ms, &mut |entry| {
+            found.push((strictness.group(entry.key), entry.first_row, entry.rows));
+        })?;
+        found.sort_unstable();
+        found.dedup_by_key(|(group, _, _)| *group);
+        let mut places: Vec<(u32, u32, TraceKey)> =
+            found.into_iter().map(|(group, row, rows)| (row, rows, group)).collect();
         // What is read together should stand together.
         places.sort_unstable();
         let mut batch = Batch::default();
@@ -97,7 +99,7 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
             if n % HEAD_TRACES == 0 {
                 self.bounds.stop.check()?;
             }
-            if !self.touches_before(number, group) && self.may_match(group, Some(number)) {
+            if !self.touches_before(number, group)? && self.may_match(group, Some(number))? {
                 self.put(&mut batch, rows, group)?;
             }
         }
@@ -118,8 +120,8 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
             let group = self.stretch.strictness.group(key);
             if touching(self.stretch, &trace)
                 && (is_alone || seen.insert(group))
-                && !self.touches_before(before, group)
-                && self.may_match(group, None)
+                && !self.touches_before(before, group)?
+                && self.may_match(group, None)?
             {
                 self.put(&mut batch, trace.len(), group)?;
             }
@@ -128,41 +130,44 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
     }
 
     /// Whether one of the first parts, blocks and then heads, has a span of this group in the stretch.
-    fn touches_before(&self, parts: usize, group: TraceKey) -> bool {
+    fn touches_before(&self, parts: usize, group: TraceKey) -> Result<bool, QueryFailed> {
         let Stretch { start_ms, end_ms, strictness } = self.stretch;
         let Parts { blocks, heads, .. } = self.parts;
         let (first_blocks, first_heads) =
             (parts.min(blocks.len()), parts.saturating_sub(blocks.len()));
-        blocks[..first_blocks].iter().any(|block| {
-            let entries = block.index().group(group, strictness).iter();
-            entries.into_iter().any(|entry| entry.may_touch(start_ms, end_ms))
-        }) || heads[..first_heads].iter().any(|head| {
+        for block in &blocks[..first_blocks] {
+            let entries = block.group(group, strictness)?;
+            if entries.iter().any(|entry| entry.may_touch(start_ms, end_ms)) {
+                return Ok(true);
+            }
+        }
+        Ok(heads[..first_heads].iter().any(|head| {
             let mut traces = head.group(group, strictness);
             traces.any(|(_, trace)| self.stretch.touches(&trace.facts()))
-        })
+        }))
     }
 
     /// Whether the parts of a group together meet what is wanted, as far as indexes tell. Most often
     /// the block in which it was found tells already.
-    fn may_match(&self, group: TraceKey, found_in: Option<usize>) -> bool {
+    fn may_match(&self, group: TraceKey, found_in: Option<usize>) -> Result<bool, QueryFailed> {
         let all = self.wanted.all();
         let mut met = Met::default();
         let found_in = found_in.and_then(|number| self.looked_up.get(number));
         for looked_up in found_in.into_iter().chain(&self.looked_up) {
             if met == all {
-                return true;
+                return Ok(true);
             }
-            met.add(looked_up.met_by(group, self.stretch.strictness));
+            met.add(looked_up.met_by(group, self.stretch.strictness)?);
         }
         for head in &self.parts.heads {
             for (_, trace) in head.group(group, self.stretch.strictness) {
                 if met == all {
-                    return true;
+                    return Ok(true);
                 }
                 met.add(self.wanted.met_by(trace));
             }
         }
-        met == all
+        Ok(met == all)
     }
 
     /// Adds a group to those that are read next.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
-use super::section::{METADATA_KEY, SectionError, VERSION as BLOCK_VERSION};
-use super::{Block, BlockError, DIR, QueryFailed};
+use super::section::{METADATA_KEY, Section, SectionError, VERSION as BLOCK_VERSION};
+use super::{Block, BlockError, DIR, QueryFailed, index};
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
 use crate::stop::Stop;
@@ -171,7 +171,11 @@ impl Block {
         }
         match part - groups {
             0 => {
-                let sections = [&self.root.tags, &self.root.index];
+                let index::Places { words, names, filter, entries, ids } = &self.root.places;
+                let pages = entries.iter().map(|page| &page.section);
+                let sections = [&self.root.tags, words, names, filter].into_iter().chain(pages);
+                let sections: Vec<&Section> =
+                    sections.chain(ids.iter().map(|page| &page.section)).collect();
                 sections.iter().try_for_each(|section| self.section(section).map(drop))?;
                 Ok(Some(sections.iter().map(|section| section.bytes).sum()))
             }

@@ -1,14 +1,18 @@
 //! A block's index: which traces stand in which rows, when they start, and what is said in them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use sigyn_model::{Timestamp, TraceQuery};
 
-use super::entry::{Entry, TRACE_BYTES_MIN, TraceRows};
+use super::entry::{self, Entry, PAGE_ENTRIES};
+use super::filter::{Filter, mix};
 use super::group_writer::Said;
 use super::plan::Plan;
+use super::section::Section;
 use super::source::{Source, SourceRow};
+use super::{Block, BlockError, QueryFailed};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::least::Least;
@@ -17,30 +21,64 @@ use crate::wanted::{Candidate, Met, Wanted, Word};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
 const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
+/// Places of traces that are read together.
+const PAGE_PLACES: usize = if cfg!(test) { 8 } else { 1_024 };
 
-/// Kept in memory for as long as the block is open.
+/// What is said in a block, and where its traces are told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) words: Section,
+    pub(super) names: Section,
+    pub(super) filter: Section,
+    /// Entries of traces, the newest first.
+    pub(super) entries: Vec<EntryPage>,
+    /// Numbers of entries, by what ids are mixed to.
+    pub(super) ids: Vec<IdPage>,
+}
+
+/// A page of entries, and what all of them have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct EntryPage {
+    pub(super) section: Section,
+    /// The earliest start, the latest that a trace may start at, and the latest timestamp.
+    pub(super) times: Option<PageTimes>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PageTimes {
+    pub(super) oldest: u64,
+    pub(super) newest: u64,
+    pub(super) latest_ms: u64,
+}
+
+/// A page of numbers of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct IdPage {
+    /// What the first of its ids is mixed to.
+    pub(super) first: u32,
+    pub(super) section: Section,
+}
+
+/// What spans of a block say.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Index {
-    /// By key.
-    pub(crate) traces: Vec<Entry>,
-    /// What spans of this block say.
+pub(super) struct Words {
     words: Vec<Word>,
     /// Sets of words, each by the words' numbers. Traces that look alike share one.
     shapes: Vec<Vec<u32>>,
-    pub(crate) names: Names,
-    /// Of the few traces whose root is not their earliest span.
-    late_roots: HashMap<TraceKey, Timestamp>,
-    /// All times at which a trace of this block may start.
-    starts: Option<(Timestamp, Timestamp)>,
-    /// What it takes in memory, estimated.
-    pub(crate) bytes: u64,
+}
+
+/// Half of what an id is mixed to.
+fn mixed(low: u64) -> u32 {
+    u32::try_from(mix(low) >> 32).unwrap_or(0)
 }
 
 /// Collects an index while its block is written.
 pub(super) struct IndexBuilder<'a> {
     source: &'a dyn Source,
     plan: &'a Plan,
-    traces: Vec<TraceRows>,
+    traces: Vec<Entry>,
+    /// The earliest and the latest timestamp.
+    starts_ns: Option<(u64, u64)>,
     words: Vec<Word>,
     shapes: Vec<Vec<u32>>,
     names: Names,
@@ -75,6 +113,7 @@ impl<'a> IndexBuilder<'a> {
             source,
             plan,
             traces: Vec::new(),
+            starts_ns: None,
             words: Vec::new(),
             shapes: Vec::new(),
             names: Names::default(),
@@ -123,7 +162,12 @@ impl<'a> IndexBuilder<'a> {
             }
         }
         let shape = self.shape_number().map_or(0, |shape| shape + 1);
-        self.traces.push(TraceRows { key, facts, first_row: self.rows, rows, shape });
+        if let (Some(start), Some(latest)) = (facts.start, facts.latest) {
+            let (start, latest) = (start.nanos(), latest.nanos());
+            let (first, last) = self.starts_ns.unwrap_or((start, latest));
+            self.starts_ns = Some((first.min(start), last.max(latest)));
+        }
+        self.traces.push(Entry::new(key, &facts, self.rows, rows, shape));
         self.rows = self.rows.saturating_add(rows);
     }
 
@@ -159,15 +203,111 @@ impl<'a> IndexBuilder<'a> {
 
     /// The earliest and the latest timestamp.
     pub(super) fn starts_ns(&self) -> Option<(u64, u64)> {
-        let times = |at: fn(&Facts) -> Option<Timestamp>| {
-            self.traces.iter().filter_map(move |trace| at(&trace.facts).map(Timestamp::nanos))
-        };
-        times(|facts| facts.start).min().zip(times(|facts| facts.latest).max())
+        self.starts_ns
     }
 
-    /// The index's bytes.
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.traces.sort_unstable_by_key(|entry| entry.key);
+    /// Hands the index's sections to `put`, one after the other; returns where they are.
+    pub(super) fn finish<E>(
+        mut self,
+        mut put: impl FnMut(&[u8]) -> Result<Section, E>,
+    ) -> Result<Places, E> {
+        let words = Words { words: self.words, shapes: self.shapes };
+        let mut places = Places {
+            words: put(&words.encode())?,
+            names: put(&encode_names(&self.names))?,
+            ..Places::default()
+        };
+        let mut lows: Vec<u64> = self.traces.iter().map(|entry| entry.key.low).collect();
+        lows.sort_unstable();
+        lows.dedup();
+        places.filter = put(&Filter::of(&lows).encode())?;
+        let newest = |entry: &Entry| entry.start.max(entry.root_start);
+        self.traces.sort_unstable_by_key(|entry| (std::cmp::Reverse(newest(entry)), entry.key));
+        for entries in self.traces.chunks(PAGE_ENTRIES) {
+            let starts = entries.iter().filter_map(|entry| entry.start);
+            let latest_ms = entries.iter().filter_map(Entry::latest_ms).max();
+            let times = starts.min().zip(latest_ms).map(|(oldest, latest_ms)| PageTimes {
+                oldest: oldest.nanos(),
+                newest: entries.iter().filter_map(newest).max().map_or(0, Timestamp::nanos),
+                latest_ms,
+            });
+            places.entries.push(EntryPage { section: put(&entry::encode(entries))?, times });
+        }
+        let numbered = (0..).zip(&self.traces);
+        let mut ids: Vec<(u32, u32)> =
+            numbered.map(|(number, entry)| (mixed(entry.key.low), number)).collect();
+        ids.sort_unstable();
+        for ids in ids.chunks(PAGE_PLACES) {
+            let mut encoder = Encoder::default();
+            let first = ids.first().map_or(0, |(id, _)| *id);
+            let mut last = first;
+            encoder.count(ids.len());
+            for (id, _) in ids {
+                encoder.uint(u64::from(id - last));
+                last = *id;
+            }
+            ids.iter().for_each(|(_, number)| encoder.uint(u64::from(*number)));
+            places.ids.push(IdPage { first, section: put(&encoder.into_bytes())? });
+        }
+        Ok(places)
+    }
+}
+
+/// Numbers of entries, each behind what its id is mixed to.
+#[derive(Debug)]
+struct Ids(Vec<(u32, u32)>);
+
+impl Ids {
+    fn decode(bytes: &[u8], first: u32) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let count = decoder.count()?;
+        let mut ids = Vec::with_capacity(count);
+        let mut last = first;
+        for _ in 0..count {
+            let next = last.checked_add(decoder.uint_as()?);
+            last = next.ok_or(Malformed { what: "an id past the last one" })?;
+            ids.push((last, 0));
+        }
+        for (_, number) in &mut ids {
+            *number = decoder.uint_as()?;
+        }
+        decoder.end()?;
+        Ok(Self(ids))
+    }
+}
+
+fn encode_names(names: &Names) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    encoder.count(names.services().len());
+    for (service, names) in names.services() {
+        encoder.string(service);
+        for names in [&names.spans, &names.remotes] {
+            encoder.count(names.len());
+            names.iter().for_each(|name| encoder.string(name));
+        }
+    }
+    encoder.into_bytes()
+}
+
+fn decode_names(bytes: &[u8]) -> Result<Names, Malformed> {
+    let mut decoder = Decoder::new(bytes);
+    let mut names = Names::default();
+    for (service, spans, remotes) in decoder.list(|decoder| {
+        let service = decoder.string()?;
+        Ok((service, decoder.list(Decoder::string)?, decoder.list(Decoder::string)?))
+    })? {
+        let of_service = ServiceNames {
+            spans: Least::of(NAMES_MAX, spans),
+            remotes: Least::of(NAMES_MAX, remotes),
+        };
+        names.insert(service, of_service);
+    }
+    decoder.end()?;
+    Ok(names)
+}
+
+impl Words {
+    fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::default();
         encoder.count(self.words.len());
         for word in &self.words {
@@ -184,27 +324,10 @@ impl<'a> IndexBuilder<'a> {
             encoder.count(shape.len());
             shape.iter().for_each(|number| encoder.uint(u64::from(*number)));
         }
-        encoder.count(self.names.services().len());
-        for (service, names) in self.names.services() {
-            encoder.string(service);
-            for names in [&names.spans, &names.remotes] {
-                encoder.count(names.len());
-                names.iter().for_each(|name| encoder.string(name));
-            }
-        }
-        let starts = self.traces.iter().filter_map(|entry| entry.facts.start);
-        let base = starts.min().map_or(0, Timestamp::nanos);
-        encoder.uint(base);
-        encoder.count(self.traces.len());
-        for entry in &self.traces {
-            entry.encode(base, &mut encoder);
-        }
         encoder.into_bytes()
     }
-}
 
-impl Index {
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let words = decoder.list(|decoder| {
             Ok(match (decoder.byte()?, decoder.string()?) {
@@ -216,51 +339,17 @@ impl Index {
             })
         })?;
         let shapes = decoder.list(|decoder| decoder.list(Decoder::uint_as))?;
-        let mut names = Names::default();
-        for (service, spans, remotes) in decoder.list(|decoder| {
-            let service = decoder.string()?;
-            Ok((service, decoder.list(Decoder::string)?, decoder.list(Decoder::string)?))
-        })? {
-            let of_service = ServiceNames {
-                spans: Least::of(NAMES_MAX, spans),
-                remotes: Least::of(NAMES_MAX, remotes),
-            };
-            names.insert(service, of_service);
-        }
-        let base = decoder.uint()?;
-        let mut late_roots = HashMap::new();
-        let mut starts: Option<(Timestamp, Timestamp)> = None;
-        let count = decoder.count()?;
-        let mut traces: Vec<Entry> = Vec::with_capacity(count.min(bytes.len() / TRACE_BYTES_MIN));
-        for _ in 0..count {
-            let read = TraceRows::decode(base, &mut decoder)?;
-            let TraceRows { key, facts, .. } = read;
-            if traces.last().is_some_and(|last| last.key >= key) {
-                return Err(Malformed { what: "traces out of order" });
-            }
-            for at in [facts.start, facts.root_start].into_iter().flatten() {
-                let (first, last) = starts.unwrap_or((at, at));
-                starts = Some((first.min(at), last.max(at)));
-            }
-            let entry = Entry::of(&read);
-            if let (true, Some(at)) = (entry.is_root_late(), facts.root_start) {
-                late_roots.insert(key, at);
-            }
-            traces.push(entry);
-        }
         decoder.end()?;
-        let mut index = Self { traces, words, shapes, names, late_roots, starts, bytes: 0 };
-        index.bytes = index.estimate();
-        Ok(index)
+        Ok(Self { words, shapes })
     }
 
-    fn estimate(&self) -> u64 {
-        /// What a list, a text or an entry of a map takes beside its contents.
+    /// What they take in memory, estimated.
+    fn bytes(&self) -> usize {
+        /// What a list or a text takes beside its contents.
         const PLACE: usize = 48;
         let words: usize = self.words.iter().map(|word| PLACE + word.text().len()).sum();
         let shapes: usize = self.shapes.iter().map(|shape| PLACE + size_of_val(&shape[..])).sum();
-        let traces = self.traces.capacity() * size_of::<Entry>() + self.late_roots.len() * PLACE;
-        (words + shapes + self.names.bytes() + traces) as u64
+        words + shapes
     }
 }
 
@@ -269,44 +358,142 @@ fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-impl Index {
-    /// All parts of the traces of a group.
-    pub(crate) fn group(&self, group: TraceKey, strictness: Strictness) -> &[Entry] {
-        let first = self.traces.partition_point(|entry| entry.key < group);
-        let rest = self.traces.get(first..).unwrap_or_default();
-        let is_part = |entry: &&Entry| strictness.group(entry.key) == group;
-        rest.get(..rest.iter().take_while(is_part).count()).unwrap_or_default()
+impl Block {
+    /// Names of its services, their spans and their peers.
+    pub(crate) fn names(&self) -> Result<Arc<Names>, QueryFailed> {
+        let section = &self.root.places.names;
+        let names = self.cache.get((self.number, section.offset), || {
+            let names = decode_names(&self.section(section)?)?;
+            let bytes = names.bytes();
+            Ok((names, bytes))
+        });
+        names.map_err(|error| self.failed(error))
+    }
+
+    fn words(&self) -> Result<Arc<Words>, BlockError> {
+        let section = &self.root.places.words;
+        self.cache.get((self.number, section.offset), || {
+            let words = Words::decode(&self.section(section)?)?;
+            let bytes = words.bytes();
+            Ok((words, bytes))
+        })
+    }
+
+    fn entries(&self, page: &EntryPage) -> Result<Arc<Vec<Entry>>, BlockError> {
+        self.cache.get((self.number, page.section.offset), || {
+            let entries = entry::decode(&self.section(&page.section)?)?;
+            let bytes = size_of_val(&entries[..]);
+            Ok((entries, bytes))
+        })
+    }
+
+    fn ids(&self, page: &IdPage) -> Result<Arc<Ids>, BlockError> {
+        self.cache.get((self.number, page.section.offset), || {
+            let ids = Ids::decode(&self.section(&page.section)?, page.first)?;
+            let bytes = size_of_val(&ids.0[..]);
+            Ok((ids, bytes))
+        })
+    }
+
+    /// All parts of the traces of a group, in no order.
+    pub(crate) fn group(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> Result<Vec<Entry>, QueryFailed> {
+        self.find(group, strictness).map_err(|error| self.failed(error))
+    }
+
+    fn find(&self, group: TraceKey, strictness: Strictness) -> Result<Vec<Entry>, BlockError> {
+        let mut found = Vec::new();
+        if !self.filter.may_have(group.low) {
+            return Ok(found);
+        }
+        let (id, pages) = (mixed(group.low), &self.root.places.ids);
+        // Ids that are mixed to the same may stand in several pages.
+        let first = pages.partition_point(|page| page.first < id).saturating_sub(1);
+        for page in pages[first..].iter().take_while(|page| page.first <= id) {
+            let ids = self.ids(page)?;
+            let from = ids.0.partition_point(|(other, _)| *other < id);
+            for (_, number) in ids.0[from..].iter().take_while(|(other, _)| *other == id) {
+                let number = *number as usize;
+                let page = self.root.places.entries.get(number / PAGE_ENTRIES);
+                let entries = self.entries(page.ok_or(MISSING)?)?;
+                let entry = entries.get(number % PAGE_ENTRIES).ok_or(MISSING)?;
+                if strictness.group(entry.key) == group {
+                    found.push(*entry);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Calls `each` with all entries of which some span may start in these milliseconds.
+    pub(crate) fn touching(
+        &self,
+        start_ms: u64,
+        end_ms: u64,
+        each: &mut impl FnMut(&Entry),
+    ) -> Result<(), QueryFailed> {
+        for page in &self.root.places.entries {
+            let Some(times) = page.times else { continue };
+            if times.oldest / 1_000_000 > end_ms || times.latest_ms < start_ms {
+                continue;
+            }
+            let entries = self.entries(page).map_err(|error| self.failed(error))?;
+            entries.iter().filter(|entry| entry.may_touch(start_ms, end_ms)).for_each(&mut *each);
+        }
+        Ok(())
+    }
+
+    /// Keys of all traces.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> Result<Vec<TraceKey>, BlockError> {
+        let mut keys = Vec::new();
+        for page in &self.root.places.entries {
+            keys.extend(self.entries(page)?.iter().map(|entry| entry.key));
+        }
+        Ok(keys)
     }
 
     /// Looks the words of a query up, once.
-    pub(crate) fn look_up<'a>(&'a self, wanted: &'a Wanted) -> LookedUp<'a> {
-        let find = |word: &Word| self.words.iter().position(|other| other == word).map(number);
-        LookedUp { index: self, wanted, numbers: wanted.words.iter().map(find).collect() }
+    pub(crate) fn look_up<'a>(&'a self, wanted: &'a Wanted) -> Result<LookedUp<'a>, QueryFailed> {
+        let words = self.words().map_err(|error| self.failed(error))?;
+        let find = |word: &Word| words.words.iter().position(|other| other == word).map(number);
+        let numbers = wanted.words.iter().map(find).collect();
+        Ok(LookedUp { block: self, words, wanted, numbers })
     }
 }
+
+const MISSING: Malformed = Malformed { what: "a trace that nothing tells of" };
 
 /// A query's words as numbers of one index.
 #[derive(Debug)]
 pub(crate) struct LookedUp<'a> {
-    index: &'a Index,
+    block: &'a Block,
+    words: Arc<Words>,
     wanted: &'a Wanted,
     numbers: Vec<Option<u32>>,
 }
 
 impl LookedUp<'_> {
     /// Which conditions the traces of a group meet here, or may meet.
-    pub(crate) fn met_by(&self, group: TraceKey, strictness: Strictness) -> Met {
+    pub(crate) fn met_by(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> Result<Met, QueryFailed> {
         let mut met = Met::default();
-        for entry in self.index.group(group, strictness) {
-            met.add(self.met_by_entry(entry));
+        for entry in self.block.group(group, strictness)? {
+            met.add(self.met_by_entry(&entry));
         }
-        met
+        Ok(met)
     }
 
     fn met_by_entry(&self, entry: &Entry) -> Met {
         let mut met = Met::default();
         let shape = entry.shape.checked_sub(1);
-        let shape = shape.and_then(|shape| self.index.shapes.get(shape as usize));
+        let shape = shape.and_then(|shape| self.words.shapes.get(shape as usize));
         for (condition, number) in self.numbers.iter().enumerate() {
             let is_met = match (shape, number) {
                 (None, _) => true,
@@ -315,28 +502,32 @@ impl LookedUp<'_> {
             };
             met.set(condition, is_met);
         }
-        met.set(self.numbers.len(), self.wanted.is_long_enough(entry.longest_us_max()));
+        met.set(self.numbers.len(), self.wanted.is_long_enough(entry.longest_us));
         met
     }
 
     /// Calls `add` with each trace that may start in the query's window.
-    pub(crate) fn candidates(&self, query: &TraceQuery, add: &mut impl FnMut(Candidate)) {
+    pub(crate) fn candidates(
+        &self,
+        query: &TraceQuery,
+        add: &mut impl FnMut(Candidate),
+    ) -> Result<(), QueryFailed> {
         let (start_us, end_us) = query.window_us();
-        let may_overlap = self
-            .index
-            .starts
-            .is_some_and(|(first, last)| first.micros() <= end_us && last.micros() >= start_us);
-        if !may_overlap {
-            return;
-        }
-        for entry in &self.index.traces {
-            if let Some(start_max) =
-                entry.facts(&self.index.late_roots).start_within(|start| query.covers(start))
-            {
-                let Entry { key, rows, .. } = *entry;
-                add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
+        for page in &self.block.root.places.entries {
+            let Some(times) = page.times else { continue };
+            if times.oldest / 1_000 > end_us || times.newest / 1_000 < start_us {
+                continue;
+            }
+            let entries = self.block.entries(page).map_err(|error| self.block.failed(error))?;
+            for entry in entries.iter() {
+                let start_max = entry.facts().start_within(|start| query.covers(start));
+                if let Some(start_max) = start_max {
+                    let Entry { key, rows, .. } = *entry;
+                    add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -344,42 +535,17 @@ impl LookedUp<'_> {
 mod tests {
     use super::*;
 
-    use crate::block::order::Order;
-    use crate::head::HeadWriter;
-    use crate::testing;
-
     #[test]
-    fn an_index_reads_back_as_written() {
-        for seed in 0..50 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let spans: Vec<_> =
-                (0..random.usize(0..90)).map(|_| testing::span(&mut random)).collect();
-            let mut head = HeadWriter::new();
-            head.insert(&spans, 1);
-            let view = head.view();
-            let order = Order::of(&view, &|| true).unwrap();
-            let plan = Plan::of(&view, &order);
-            let mut builder = IndexBuilder::new(&view, &plan);
-            for trace in &order.traces {
-                let first = trace.first as usize;
-                let rows = &order.rows[first..first + trace.rows as usize];
-                let said = |row: &u32| Said { span: view.row(*row), says_error: random.bool() };
-                builder.add(trace.key, &rows.iter().map(said).collect::<Vec<_>>());
-            }
-            let written = builder.traces.clone();
-            let index = Index::decode(&builder.finish()).unwrap();
-            assert_eq!(index.traces.len(), written.len(), "seed {seed}");
-            for TraceRows { key, facts, first_row, rows, .. } in written {
-                let [entry] = index.group(key, Strictness::Strict) else { panic!("seed {seed}") };
-                assert_eq!((entry.first_row, entry.rows), (first_row, rows));
-                let read = entry.facts(&index.late_roots);
-                assert_eq!((read.start, read.root_start), (facts.start, facts.root_start));
-                assert!(entry.longest_us_max() >= facts.longest_us);
-                for at in [facts.start, facts.latest].into_iter().flatten() {
-                    assert!(entry.may_touch(at.millis(), at.millis()), "seed {seed}");
-                }
-                assert_eq!(entry.may_touch(0, u64::MAX), facts.start.is_some());
-            }
-        }
+    fn words_and_names_read_back_as_written() {
+        let words = Words {
+            words: vec![Word::Error, Word::Service("a".into()), Word::SpanName("a".into())],
+            shapes: vec![vec![0, 2], Vec::new()],
+        };
+        assert_eq!(Words::decode(&words.encode()), Ok(words));
+        let mut names = Names::default();
+        names.add_names("shop", "get", "");
+        names.add_names("shop", "put", "mysql");
+        assert_eq!(decode_names(&encode_names(&names)), Ok(names));
+        assert!(Words::decode(&[1, 9, 0, 0]).is_err() && decode_names(&[1]).is_err());
     }
 }

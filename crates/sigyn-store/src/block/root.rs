@@ -1,6 +1,7 @@
 //! The root of a block's own sections: where everything else is.
 
 use super::BlockError;
+use super::index::{EntryPage, IdPage, PageTimes, Places};
 use super::schema::{TAG_SORTS, TagColumn};
 use super::section::{Section, SectionError, VERSION};
 use crate::codec::{Decoder, Encoder, Malformed};
@@ -16,7 +17,8 @@ pub(super) struct Root {
     pub(super) tag_columns: Vec<TagColumn>,
     pub(super) groups: Vec<Group>,
     pub(super) tags: Section,
-    pub(super) index: Section,
+    /// Where the index is.
+    pub(super) places: Places,
 }
 
 /// A row group.
@@ -43,8 +45,23 @@ impl Root {
             encoder.uint(group.offset);
             group.pages.encode(&mut encoder);
         }
-        self.tags.encode(&mut encoder);
-        self.index.encode(&mut encoder);
+        let Places { words, names, filter, entries, ids } = &self.places;
+        for section in [&self.tags, words, names, filter] {
+            section.encode(&mut encoder);
+        }
+        encoder.count(entries.len());
+        for page in entries {
+            page.section.encode(&mut encoder);
+            encoder.optional(page.times, |encoder, times| {
+                let PageTimes { oldest, newest, latest_ms } = times;
+                [oldest, newest, latest_ms].into_iter().for_each(|time| encoder.uint(time));
+            });
+        }
+        encoder.count(ids.len());
+        for page in ids {
+            encoder.uint(u64::from(page.first));
+            page.section.encode(&mut encoder);
+        }
         let raw = encoder.into_bytes();
         let packed = zstd::bulk::compress(&raw, 1)?;
         let mut bytes = LETTERS.to_vec();
@@ -97,7 +114,26 @@ impl Root {
             tag_columns,
             groups,
             tags: Section::decode(&mut decoder)?,
-            index: Section::decode(&mut decoder)?,
+            places: Places {
+                words: Section::decode(&mut decoder)?,
+                names: Section::decode(&mut decoder)?,
+                filter: Section::decode(&mut decoder)?,
+                entries: decoder.list(|decoder| {
+                    Ok(EntryPage {
+                        section: Section::decode(decoder)?,
+                        times: decoder.optional(|decoder| {
+                            Ok(PageTimes {
+                                oldest: decoder.uint()?,
+                                newest: decoder.uint()?,
+                                latest_ms: decoder.uint()?,
+                            })
+                        })?,
+                    })
+                })?,
+                ids: decoder.list(|decoder| {
+                    Ok(IdPage { first: decoder.uint_as()?, section: Section::decode(decoder)? })
+                })?,
+            },
         };
         decoder.end()?;
         Ok(root)
@@ -106,7 +142,9 @@ impl Root {
     /// What it takes in memory, estimated.
     pub(super) fn bytes(&self) -> usize {
         let columns = self.tag_columns.iter().map(|column| 48 + column.key.len()).sum::<usize>();
-        size_of::<Self>() + columns + self.groups.capacity() * size_of::<Group>()
+        let pages = self.places.entries.capacity() * size_of::<EntryPage>()
+            + self.places.ids.capacity() * size_of::<IdPage>();
+        size_of::<Self>() + columns + self.groups.capacity() * size_of::<Group>() + pages
     }
 }
 
@@ -123,7 +161,18 @@ mod tests {
             tag_columns: vec![column(TagSort::Text), column(TagSort::Bool)],
             groups: vec![Group { rows: 7, offset: 4, pages: section }; 2],
             tags: section,
-            index: Section::default(),
+            places: Places {
+                words: section,
+                entries: vec![
+                    EntryPage { section, times: None },
+                    EntryPage {
+                        section,
+                        times: Some(PageTimes { oldest: 1, newest: u64::MAX, latest_ms: 2 }),
+                    },
+                ],
+                ids: vec![IdPage { first: u32::MAX, section }],
+                ..Places::default()
+            },
         };
         let mut bytes = root.to_bytes().unwrap();
         bytes.extend_from_slice(b"footer");

@@ -211,7 +211,7 @@ impl BlockFile {
             root.groups.push(Group { rows, offset, pages });
         }
         root.tags = self.section(&tags.encode())?;
-        root.index = self.section(&index.finish())?;
+        root.places = index.finish(|raw| self.section(raw))?;
         let tail_offset = self.file.bytes;
         self.file.crc = 0;
         self.file.write_all(&root.to_bytes()?)?;

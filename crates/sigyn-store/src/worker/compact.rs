@@ -51,7 +51,10 @@ impl Worker<'_> {
         // What was deleted goes first.
         let has_buried = |block: &&Arc<Block>| {
             let mut gone = parts.buried.of(block.entry().last_seq);
-            gone.any(|key| !block.index().group(key, Strictness::Strict).is_empty())
+            // One that cannot be read is found by others.
+            gone.any(|key| {
+                block.group(key, Strictness::Strict).is_ok_and(|found| !found.is_empty())
+            })
         };
         if let Some(block) = parts.blocks.iter().find(has_buried) {
             return Some((vec![block.clone()], false));
@@ -140,9 +143,9 @@ impl Worker<'_> {
         let is_needed = |id: TraceId, through: u64| {
             let old = state.blocks.iter().filter(|entry| entry.last_seq <= through);
             old.into_iter().any(|entry| {
-                open(&entry.name).is_none_or(|block| {
-                    !block.index().group(id.into(), Strictness::Strict).is_empty()
-                })
+                let found =
+                    open(&entry.name).map(|block| block.group(id.into(), Strictness::Strict));
+                found.is_none_or(|found| !found.is_ok_and(|found| found.is_empty()))
             })
         };
         let forget: Vec<TraceId> = state

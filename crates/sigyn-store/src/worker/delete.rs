@@ -29,7 +29,9 @@ impl Worker<'_> {
         let is_there = |id: TraceId| {
             parts.blocks.iter().any(|block| {
                 !parts.buried.hides(block.entry().last_seq, id)
-                    && !block.index().group(id.into(), Strictness::Strict).is_empty()
+                    && block
+                        .group(id.into(), Strictness::Strict)
+                        .is_ok_and(|found| !found.is_empty())
             })
         };
         let there: Vec<TraceId> = ids.iter().copied().filter(|id| is_there(*id)).collect();
