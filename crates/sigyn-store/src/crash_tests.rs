@@ -298,7 +298,7 @@ fn all_ids() -> impl Iterator<Item = TraceId> {
     ids.filter_map(TraceId::new)
 }
 
-fn all_spans(store: &Store) -> Vec<Span> {
+pub(crate) fn all_spans(store: &Store) -> Vec<Span> {
     all_ids().flat_map(|id| store.trace(id).unwrap()).collect()
 }
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use sigyn_model::{Span, TraceId};
 
 use crate::clock::Clock;
-use crate::crash_tests::{Model, open, open_with, options, run};
+use crate::crash_tests::{Model, all_spans, open, open_with, options, run};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::store::Store;
@@ -174,4 +175,78 @@ fn a_flipped_byte_is_found_though_nobody_asks_for_it() {
     assert!(damages(&store)[0].starts_with(&path), "{:?}", damages(&store));
     model.stored.pop();
     model.check(&store, "without the damaged one");
+}
+
+/// A store with some of everything: merged blocks, others, a log, traces that were deleted. All spans
+/// that were ever in it.
+fn lived(random: &mut Rng) -> (FaultyDisk, Model, Vec<Span>) {
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let store = open_with(&disk, options(), model.clock()).unwrap();
+    let mut ever = Vec::new();
+    for step in 0..random.usize(4..10) {
+        append(&store, &mut model, random);
+        ever.extend(model.stored.last().unwrap().spans.clone());
+        match random.u8(0..6) {
+            0 if step > 0 => {
+                let id: TraceId = ever[random.usize(..ever.len())].trace_id;
+                store.delete_traces(&[id]).unwrap();
+                model.delete(&[id]);
+            }
+            1 => {
+                model.wait_hours();
+                store.compact();
+            }
+            _ => store.seal().unwrap(),
+        }
+    }
+    append(&store, &mut model, random);
+    ever.extend(model.stored.last().unwrap().spans.clone());
+    store.close().unwrap();
+    drop(store);
+    (disk, model, ever)
+}
+
+#[test]
+fn whatever_byte_is_flipped_what_it_costs_is_told() {
+    let (mut refusals, mut losses) = (0, 0);
+    for seed in 0..12 {
+        let mut random = Rng::with_seed(seed);
+        let (disk, model, ever) = lived(&mut random);
+        let stored: Vec<Span> = model.traces().concat();
+        let files = disk.files();
+        for _ in 0..25 {
+            let (path, len) = files[random.usize(..files.len())].clone();
+            let at = random.usize(..len);
+            let context = format!("seed {seed}, byte {at} of {len} of {path}");
+            let disk = disk.copy();
+            disk.corrupt(&path, |bytes| bytes[at] ^= 1 << random.u8(0..8));
+            let store = match open_with(&disk, options(), model.clock()) {
+                Ok(store) => store,
+                Err(error) => {
+                    let is_vital = path == "IDENTITY" || path.ends_with("checkpoint");
+                    assert!(is_vital, "{context}: {error}");
+                    refusals += 1;
+                    continue;
+                }
+            };
+            let served = all_spans(&store);
+            let is_among = |span: &Span, all: &[Span]| all.iter().any(|other| other.same_as(span));
+            assert!(served.iter().all(|span| is_among(span, &ever)), "{context}");
+            let is_lost = stored.iter().any(|span| !is_among(span, &served));
+            let is_back = served.iter().any(|span| !is_among(span, &stored));
+            // At its end the log may be torn by a crash, and this looks like it.
+            let is_log = path.ends_with(".wal");
+            let is_told = store.stats().damaged_files > 0 || is_log;
+            assert!(is_told || !(is_lost || is_back), "{context}: lost {is_lost}, back {is_back}");
+            losses += u32::from(is_lost);
+            // And life goes on.
+            let mut model = Model::default();
+            append(&store, &mut model, &mut random);
+            store.seal().unwrap();
+            let span = &model.stored[0].spans[0];
+            let there = store.trace(span.trace_id).unwrap();
+            assert!(is_among(span, &there), "{context}");
+        }
+    }
+    assert!(refusals > 0 && losses > 20, "{refusals} {losses}");
 }

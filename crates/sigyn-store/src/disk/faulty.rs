@@ -20,7 +20,7 @@ pub(crate) struct FaultyDisk {
     links_twice: Arc<AtomicBool>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     files: Vec<Inode>,
     /// What programs see.
@@ -40,7 +40,7 @@ struct State {
     capacity: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     content: Vec<u8>,
     durable: Vec<u8>,
@@ -97,6 +97,11 @@ impl State {
 impl FaultyDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Another disk with the same on it.
+    pub(crate) fn copy(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.state().clone())), ..Self::default() }
     }
 
     /// How many changes were made so far.
