@@ -1,5 +1,6 @@
 //! What the store commits in one record: spans, and how far their target has been read.
 
+use crate::columns::Columns;
 use crate::pull::Cursor;
 use crate::{Account, Span};
 
@@ -10,11 +11,20 @@ pub type Labels = Vec<(String, String)>;
 ///
 /// A cursor must never be durable before its spans, nor the spans without it: that is what makes
 /// pulling exactly-once, and why both travel in one value.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct SpanBatch {
-    pub spans: Vec<Span>,
+    pub spans: Box<Columns>,
     /// `None` for spans that were pushed.
     pub progress: Option<TargetProgress>,
+}
+
+impl SpanBatch {
+    /// Of owned spans.
+    pub fn of(spans: &[Span], progress: Option<TargetProgress>) -> Self {
+        let mut columns = Box::<Columns>::default();
+        spans.iter().for_each(|span| _ = columns.push(span));
+        Self { spans: columns, progress }
+    }
 }
 
 /// How far one target has been read, and what became of all its spans.

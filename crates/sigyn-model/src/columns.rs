@@ -262,10 +262,15 @@ impl Columns {
         self.origins.set_target(target);
     }
 
+    /// A message of this format is read next. Its spans come from nowhere until it tells.
+    pub fn begin(&mut self, format: Format) {
+        self.origins.begin(format);
+    }
+
     /// Reads a whole message: all of it, or after an error nothing.
     pub fn read(&mut self, format: Format, body: &[u8]) -> Result<(), DecodeError> {
         let mark = self.mark();
-        self.origins.begin(format);
+        self.begin(format);
         codec::read(format, body, self).inspect_err(|_| self.truncate(mark))
     }
 

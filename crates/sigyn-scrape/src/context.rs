@@ -9,7 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sigyn_model::{Kind, Span};
+use sigyn_model::Kind;
+use sigyn_model::columns::Columns;
 use tokio::time::Instant;
 
 /// Trace ids remembered, over all targets: about 2 MiB.
@@ -66,7 +67,7 @@ impl Context {
         }
     }
 
-    pub(crate) fn observe(&self, member: Member, spans: &[Span], now: Instant) {
+    pub(crate) fn observe(&self, member: Member, spans: &Columns, now: Instant) {
         if !spans.is_empty() {
             self.lock().observe(member, spans, now);
         }
@@ -88,12 +89,12 @@ impl Context {
 }
 
 impl Sketch {
-    fn observe(&mut self, member: Member, spans: &[Span], now: Instant) {
+    fn observe(&mut self, member: Member, spans: &Columns, now: Instant) {
         let mut linked = false;
-        for span in spans {
-            let receives = matches!(span.kind, Some(Kind::Server | Kind::Consumer));
-            linked |= span.shared || receives && span.parent_id.is_some();
-            let trace = span.trace_id.low();
+        for span in spans.rows() {
+            let receives = matches!(span.kind(), Some(Kind::Server | Kind::Consumer));
+            linked |= span.shared() || receives && span.parent_id().is_some();
+            let trace = span.trace_id().low();
             match self.first_seen_at.get(&trace) {
                 Some(first) if *first != member => {
                     linked = true;
@@ -130,7 +131,11 @@ impl Sketch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sigyn_model::{SpanId, TraceId};
+    use sigyn_model::{Span, SpanBatch, SpanId, TraceId};
+
+    fn columns(spans: &[Span]) -> Box<Columns> {
+        SpanBatch::of(spans, None).spans
+    }
 
     const WINDOW: Duration = Duration::from_secs(100);
 
@@ -143,11 +148,11 @@ mod tests {
         let context = Context::default();
         let now = Instant::now();
         let (a, b, c) = (context.join("a"), context.join("b"), context.join("c"));
-        context.observe(a, &[span(1)], now);
+        context.observe(a, &columns(&[span(1)]), now);
         assert!(!context.is_alone(a, WINDOW, now), "no other target has spans");
-        context.observe(b, &[span(2)], now);
+        context.observe(b, &columns(&[span(2)]), now);
         assert!(context.is_alone(a, WINDOW, now));
-        context.observe(c, &[span(2)], now);
+        context.observe(c, &columns(&[span(2)]), now);
         assert!(context.is_alone(a, WINDOW, now));
         assert!(!context.is_alone(b, WINDOW, now) && !context.is_alone(c, WINDOW, now));
         assert!(context.is_alone(b, WINDOW, now + 2 * WINDOW), "what was shared is long ago");
@@ -158,13 +163,13 @@ mod tests {
         let context = Context::default();
         let now = Instant::now();
         let (a, b, replica) = (context.join("a"), context.join("b"), context.join("a"));
-        context.observe(replica, &[span(9)], now);
-        context.observe(a, &[span(1)], now);
+        context.observe(replica, &columns(&[span(9)]), now);
+        context.observe(a, &columns(&[span(1)]), now);
         assert!(!context.is_alone(a, WINDOW, now), "only replicas have spans");
         let mut received = span(3);
         received.kind = Some(Kind::Server);
         received.parent_id = SpanId::new(7);
-        context.observe(b, &[received], now);
+        context.observe(b, &columns(&[received]), now);
         assert!(context.is_alone(a, WINDOW, now));
         assert!(!context.is_alone(b, WINDOW, now));
         context.leave(b);
@@ -176,7 +181,7 @@ mod tests {
         let context = Context::default();
         let member = context.join("a");
         let spans: Vec<_> = (1..=TRACES_MAX as u64 + 10).map(span).collect();
-        context.observe(member, &spans, Instant::now());
+        context.observe(member, &columns(&spans), Instant::now());
         let sketch = context.lock();
         assert_eq!(sketch.first_seen_at.len(), TRACES_MAX);
         assert_eq!(sketch.order.len(), TRACES_MAX);

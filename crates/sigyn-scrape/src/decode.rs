@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use sigyn_model::codec::{self, DecodeError, Decoded, Limits};
+use sigyn_model::codec::sink::{BadSpan, EndpointRef, ResourceRef, ScopeRef, SpanRef, SpanSink};
+use sigyn_model::codec::{self, DecodeError, Limits, OverLimit};
+use sigyn_model::columns::Columns;
 use sigyn_model::pull::media;
-use sigyn_model::{Endpoint, Labels, Span};
+use sigyn_model::{Endpoint, Labels};
 
 /// The formats we ask for, best first.
 pub(crate) fn accept() -> String {
@@ -72,7 +74,13 @@ impl Format {
         self != Self::NotSpans
     }
 
-    pub(crate) fn decode(self, body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
+    /// The spans of a body, as those of their target.
+    pub(crate) fn read(
+        self,
+        body: &[u8],
+        limits: Limits,
+        origin: &Origin,
+    ) -> Result<Box<Columns>, DecodeError> {
         let format = match self {
             Self::Named(format) => format,
             Self::Protobuf => codec::Format::OtlpProto,
@@ -85,7 +93,10 @@ impl Format {
                 return Err(DecodeError::new("the content type is not one of spans"));
             }
         };
-        codec::decode(format, body, limits)
+        let mut reading = origin.reading(limits);
+        reading.spans.begin(format);
+        codec::read(format, body, &mut reading)?;
+        Ok(reading.spans)
     }
 
     /// Whether a body that cannot be decoded was meant to be spans, where nothing else says so: many a
@@ -127,15 +138,46 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Puts the target's labels beside each span. What a span says of itself, and of its peers, stays.
-    pub(crate) fn mark(&self, spans: &mut [Span]) {
-        for span in spans {
-            span.target = Some(Arc::clone(&self.labels));
-            if span.service_name().is_none() && !self.service_name.is_empty() {
-                let named = Endpoint::named(&self.service_name);
-                span.local_endpoint.get_or_insert_default().service_name = named.service_name;
-            }
+    fn reading(&self, limits: Limits) -> Reading {
+        let mut spans = Box::new(Columns::within(limits));
+        spans.set_target(Some(&self.labels));
+        Reading { spans, service_name: Endpoint::named(&self.service_name).service_name }
+    }
+}
+
+/// Puts the target's labels beside each span. What a span says of itself, and of its peers, stays.
+#[derive(Debug)]
+struct Reading {
+    spans: Box<Columns>,
+    service_name: String,
+}
+
+impl SpanSink for Reading {
+    fn resource(&mut self, resource: Option<&ResourceRef<'_>>) -> Result<(), OverLimit> {
+        self.spans.resource(resource)
+    }
+
+    fn scope(&mut self, scope: Option<&ScopeRef<'_>>) -> Result<(), OverLimit> {
+        self.spans.scope(scope)
+    }
+
+    fn span(&mut self, span: &SpanRef<'_>) -> Result<(), OverLimit> {
+        let local = span.local_endpoint;
+        if self.service_name.is_empty() || local.is_some_and(|own| !own.service_name.is_empty()) {
+            return self.spans.span(span);
         }
+        let nowhere = EndpointRef { service_name: "", ipv4: None, ipv6: None, port: 0 };
+        let local = local.unwrap_or(nowhere);
+        let named = EndpointRef { service_name: &self.service_name, ..local };
+        self.spans.span(&SpanRef { local_endpoint: Some(named), ..span.clone() })
+    }
+
+    fn problem(&mut self, problem: BadSpan) -> Result<(), OverLimit> {
+        self.spans.problem(problem)
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        self.spans.hold(bytes)
     }
 }
 
@@ -143,7 +185,7 @@ impl Origin {
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use sigyn_model::{SpanId, TraceId};
+    use sigyn_model::{Span, SpanId, TraceId};
 
     #[test]
     fn a_content_type_names_a_format() {
@@ -200,8 +242,9 @@ mod tests {
         let check = |content_type: &'static str, body: &[u8]| {
             let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
             let format = Format::of(&HeaderMap::from_iter(headers));
-            let decoded = format.decode(body, Limits::default()).map(|decoded| decoded.spans.len());
-            assert_eq!(decoded, Ok(1), "{content_type}");
+            let origin = Origin { labels: Arc::default(), service_name: String::new() };
+            let read = format.read(body, Limits::default(), &origin).map(|spans| spans.len());
+            assert_eq!(read, Ok(1), "{content_type}");
         };
         check(media::OTLP, &codec::otlp::encode(&spans));
         check("application/x-protobuf", &codec::otlp::encode(&spans));
@@ -230,8 +273,9 @@ mod tests {
         let mut addressed = span();
         addressed.local_endpoint = Some(Endpoint { port: 80, ..Endpoint::default() });
         addressed.remote_endpoint = Some(Endpoint::named("db"));
-        let mut spans = [span(), named, addressed];
-        origin.mark(&mut spans);
+        let body = codec::json_v2::encode_list(&[span(), named, addressed]);
+        let read = Format::ZIPKIN_JSON.read(body.as_bytes(), Limits::default(), &origin).unwrap();
+        let spans: Vec<Span> = read.rows().map(Span::from).collect();
         let names: Vec<_> = spans.iter().map(|span| span.service_name().unwrap()).collect();
         assert_eq!(names, ["api", "own", "api"]);
         assert_eq!(spans[2].local_endpoint.as_ref().unwrap().port, 80);

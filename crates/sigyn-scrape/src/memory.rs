@@ -6,14 +6,11 @@
 
 use std::sync::Arc;
 
-use sigyn_model::{Endpoint, Span, Tags, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Shares are counted in pieces of this many bytes.
 const PIECE: u64 = 1 << 10;
-/// What an allocator takes for a text or a list beside its bytes.
-const ALLOCATION: u64 = 16;
 
 /// The bounds. Bodies on the wire have a part of their own: spans that wait for the store must not
 /// keep those that are there from being read to their end. So have large bodies: whoever waits for
@@ -97,61 +94,9 @@ fn pieces(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
 }
 
-/// About how much memory spans take. What they share with others is not in it.
-pub(crate) fn weight(spans: &[Span]) -> u64 {
-    spans.iter().map(span_weight).sum()
-}
-
-fn span_weight(span: &Span) -> u64 {
-    let endpoint = |endpoint: &Option<Endpoint>| {
-        endpoint.as_ref().map_or(0, |endpoint| text_weight(&endpoint.service_name))
-    };
-    let annotations = span.annotations.iter().map(|annotation| {
-        size_of_val(annotation) as u64
-            + text_weight(&annotation.value)
-            + tags_weight(&annotation.tags)
-    });
-    let links = span.links.iter().map(|link| {
-        size_of_val(link) as u64 + text_weight(&link.trace_state) + tags_weight(&link.tags)
-    });
-    size_of::<Span>() as u64
-        + text_weight(&span.name)
-        + text_weight(&span.trace_state)
-        + text_weight(&span.status.message)
-        + endpoint(&span.local_endpoint)
-        + endpoint(&span.remote_endpoint)
-        + annotations.sum::<u64>()
-        + links.sum::<u64>()
-        + tags_weight(&span.tags)
-}
-
-fn tags_weight(tags: &Tags) -> u64 {
-    let tag = |(key, value): &(String, Value)| text_weight(key) + value_weight(value);
-    tags.iter().map(tag).sum::<u64>() + (size_of::<(String, Value)>() * tags.capacity()) as u64
-}
-
-fn value_weight(value: &Value) -> u64 {
-    match value {
-        Value::Str(text) => text_weight(text),
-        Value::Bytes(bytes) => bytes.capacity() as u64 + ALLOCATION,
-        Value::List(values) => {
-            let inner: u64 = values.iter().map(value_weight).sum();
-            inner + (size_of::<Value>() * values.capacity()) as u64 + ALLOCATION
-        }
-        Value::Map(entries) => tags_weight(entries) + ALLOCATION,
-        Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Empty => 0,
-    }
-}
-
-fn text_weight(text: &String) -> u64 {
-    if text.capacity() == 0 { 0 } else { text.capacity() as u64 + ALLOCATION }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use sigyn_model::{SpanId, TraceId};
 
     use super::*;
 
@@ -184,15 +129,5 @@ mod tests {
         let mut waiting = std::pin::pin!(memory.part_for(300 << 10).take(300 << 10, soon));
         assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err());
         assert!(memory.part_for(100 << 10).take(100 << 10, soon).await.is_some());
-    }
-
-    #[test]
-    fn a_span_weighs_what_it_holds() {
-        let bare = Span::new(TraceId::new(1).unwrap(), SpanId::new(1).unwrap());
-        let mut tagged = bare.clone();
-        tagged.set_tag("key", "x".repeat(5000));
-        let (bare, tagged) = (weight(&[bare]), weight(&[tagged]));
-        assert!((size_of::<Span>() as u64..1000).contains(&bare), "{bare}");
-        assert!((bare + 5000..bare + 5500).contains(&tagged), "{tagged}");
     }
 }

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use sigyn_model::Span;
+use sigyn_model::columns::Columns;
 use sigyn_model::pull::Cursor;
 use tokio::time::Instant as Deadline;
 
@@ -79,11 +79,8 @@ pub(crate) struct Scraped {
     pub(crate) status: StatusCode,
     /// `None` from a foreign target.
     pub(crate) answer: Option<Answer>,
-    pub(crate) spans: Vec<Span>,
-    /// What is wrong with the first spans that the decoder refused.
-    pub(crate) problems: Vec<String>,
-    /// How many it refused.
-    pub(crate) rejected: usize,
+    /// With what is wrong with those that could not be kept.
+    pub(crate) spans: Box<Columns>,
     /// Body bytes, unpacked.
     pub(crate) bytes: u64,
     pub(crate) clock: Option<ClockSample>,
@@ -122,9 +119,7 @@ impl Fetcher {
             Received::Empty { status, answer, clock } => Ok(Outcome::Spans(Box::new(Scraped {
                 status,
                 answer,
-                spans: Vec::new(),
-                problems: Vec::new(),
-                rejected: 0,
+                spans: Box::default(),
                 bytes: 0,
                 clock,
                 share: None,
@@ -134,18 +129,9 @@ impl Fetcher {
                 let Question { body_limit, patience, origin, .. } = question;
                 let unpacked = self.unpacker.unpack(&packed, body_limit, patience, origin).await;
                 let outcome = unpacked.map(|unpacked| match unpacked {
-                    Some(Unpacked { spans, problems, rejected, bytes, share }) => {
+                    Some(Unpacked { spans, bytes, share }) => {
                         let share = Some(share);
-                        let scraped = Scraped {
-                            status,
-                            answer,
-                            spans,
-                            problems,
-                            rejected,
-                            bytes,
-                            clock,
-                            share,
-                        };
+                        let scraped = Scraped { status, answer, spans, bytes, clock, share };
                         Outcome::Spans(Box::new(scraped))
                     }
                     None => {

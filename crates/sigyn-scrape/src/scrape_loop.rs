@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sigyn_model::{Span, SpanBatch, TargetProgress};
+use sigyn_model::codec::sink::BadSpan;
+use sigyn_model::columns::Columns;
+use sigyn_model::{SpanBatch, TargetProgress};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -248,7 +250,7 @@ impl ScrapeLoop {
         asked_at: SystemTime,
     ) -> Next {
         let settled = account::settle(&ledger.progress, ledger.uncounted, answer, arrived);
-        let batch = SpanBatch { spans: Vec::new(), progress: Some(settled.progress.clone()) };
+        let batch = SpanBatch { spans: Box::default(), progress: Some(settled.progress.clone()) };
         if let Err(error) = self.commit(batch).await {
             return not_stored(&error);
         }
@@ -265,14 +267,15 @@ impl ScrapeLoop {
         tick: &mut Tick,
         asked_at: SystemTime,
     ) -> Next {
-        let Scraped { status, answer, spans, problems, rejected, bytes, clock, share } = scraped;
+        let Scraped { status, answer, spans, bytes, clock, share } = scraped;
         tick.status = status.to_string();
         tick.bytes += bytes;
         if let Some(sample) = clock {
             self.target.measured(sample);
         }
         // Told once; how many they are is in the books.
-        if let Some(problem) = problems.first()
+        let rejected = spans.rejected();
+        if let Some(problem) = spans.problems().first().map(BadSpan::to_string)
             && self.target.note(Problem::RefusedSpans, problem.clone())
         {
             warn!(target = %self.target.key, count = rejected, %problem, "target sent spans that cannot be kept");
@@ -301,7 +304,7 @@ impl ScrapeLoop {
 
     async fn commit_if_new(
         &self,
-        spans: Vec<Span>,
+        spans: Box<Columns>,
         after: &TargetProgress,
         before: &TargetProgress,
     ) -> Result<(), NotCommitted> {
@@ -324,7 +327,8 @@ impl ScrapeLoop {
         let Some(answer) = answer else {
             // A foreign target does not give them again.
             let settled = account::settle_foreign(&ledger.progress, ledger.uncounted, all);
-            let batch = SpanBatch { spans: Vec::new(), progress: Some(settled.progress.clone()) };
+            let batch =
+                SpanBatch { spans: Box::default(), progress: Some(settled.progress.clone()) };
             if let Err(error) = self.commit(batch).await {
                 return not_stored(&error);
             }

@@ -134,7 +134,7 @@ impl Tracked {
         &self.public_labels
     }
 
-    pub(crate) fn observe(&self, spans: &[sigyn_model::Span]) {
+    pub(crate) fn observe(&self, spans: &sigyn_model::columns::Columns) {
         self.context.observe(self.member, spans, Instant::now());
     }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sigyn_model::Span;
-use sigyn_model::codec::{Decoded, Limits};
+use sigyn_model::codec::Limits;
+use sigyn_model::columns::Columns;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::body::{self, Encoding};
 use crate::decode::{Format, Origin};
-use crate::memory::{self, Memory, Share};
+use crate::memory::{Memory, Share};
 use crate::scrape_error::ScrapeError;
 use crate::status::FailureCause;
 
@@ -40,11 +40,7 @@ pub(crate) struct Packed {
 
 #[derive(Debug)]
 pub(crate) struct Unpacked {
-    pub(crate) spans: Vec<Span>,
-    /// What is wrong with the first spans that the decoder refused.
-    pub(crate) problems: Vec<String>,
-    /// How many it refused.
-    pub(crate) rejected: usize,
+    pub(crate) spans: Box<Columns>,
     /// Body bytes, unpacked.
     pub(crate) bytes: u64,
     /// The memory that the spans take. To be held until they are committed.
@@ -79,9 +75,9 @@ impl Unpacker {
             let mut share = part.take(room.weight(), until).await.ok_or(ScrapeError::Crowded)?;
             let work = Work { format, encoding, packed: bytes.clone(), room, is_foreign };
             match self.attempt(work, origin).await {
-                Ok(Some((Decoded { spans, problems, rejected }, bytes))) => {
-                    share.true_up(memory::weight(&spans));
-                    return Ok(Some(Unpacked { spans, problems, rejected, bytes, share }));
+                Ok(Some((spans, bytes))) => {
+                    share.true_up(spans.bytes() as u64);
+                    return Ok(Some(Unpacked { spans, bytes, share }));
                 }
                 Ok(None) => return Ok(None),
                 // More than was guessed. The share is given back before a larger one is taken.
@@ -97,7 +93,7 @@ impl Unpacker {
         &self,
         work: Work,
         origin: &Origin,
-    ) -> Result<Option<(Decoded, u64)>, ScrapeError> {
+    ) -> Result<Option<(Box<Columns>, u64)>, ScrapeError> {
         if work.room.unpacked <= DECODE_INLINE_MAX {
             return work.run(origin);
         }
@@ -158,15 +154,12 @@ struct Work {
 
 impl Work {
     /// `None` for a foreign body that does not even look like spans.
-    fn run(self, origin: &Origin) -> Result<Option<(Decoded, u64)>, ScrapeError> {
+    fn run(self, origin: &Origin) -> Result<Option<(Box<Columns>, u64)>, ScrapeError> {
         let Self { format, encoding, packed, room, is_foreign } = self;
         let bytes = body::unpack(encoding, packed, room.unpacked)?;
         let limits = Limits { bytes_max: usize::try_from(room.spans).unwrap_or(usize::MAX) };
-        match format.decode(&bytes, limits) {
-            Ok(mut decoded) => {
-                origin.mark(&mut decoded.spans);
-                Ok(Some((decoded, bytes.len() as u64)))
-            }
+        match format.read(&bytes, limits, origin) {
+            Ok(spans) => Ok(Some((spans, bytes.len() as u64))),
             Err(error) if error.over_limit => Err(ScrapeError::TooHeavy { limit: room.spans }),
             Err(_) if is_foreign && !format.claims_spans(&bytes) => Ok(None),
             Err(error) => Err(error.into()),
@@ -180,7 +173,7 @@ mod tests {
     use std::time::Duration;
 
     use sigyn_model::codec::{json_v2, otlp};
-    use sigyn_model::{SpanId, TraceId};
+    use sigyn_model::{Span, SpanBatch, SpanId, TraceId};
 
     use super::*;
 
@@ -232,7 +225,7 @@ mod tests {
     async fn spans_hold_what_they_take_and_no_more() {
         for (count, tags) in [(1, 0), (100, 5), (5000, 3)] {
             let spans = spans(count, tags);
-            let weight = memory::weight(&spans);
+            let weight = SpanBatch::of(&spans, None).spans.bytes() as u64;
             for (format, body) in [
                 (Format::OTLP, otlp::encode(&spans)),
                 (Format::ZIPKIN_JSON, json_v2::encode_list(&spans).into_bytes()),
@@ -242,8 +235,8 @@ mod tests {
                     let body = packed(format, encoding, body);
                     let (kept, held) = unpacked(512 << 20, &body).await.unwrap();
                     assert_eq!(kept as u64, count);
-                    // What is decoded has no room to spare; what the test made has.
-                    let about = weight * 7 / 10..weight * 2 + 2048;
+                    // What is read knows beside it how tags were written.
+                    let about = weight * 7 / 10..weight * 3 + 2048;
                     assert!(about.contains(&held), "{held} of {weight}: {format:?} {encoding:?}");
                 }
             }

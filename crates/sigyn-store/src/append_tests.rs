@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sigyn_model::SpanBatch;
-
 use crate::clock::Clock;
 use crate::crash_tests::{open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
@@ -12,12 +10,12 @@ use crate::error::AppendError;
 use crate::incoming::Incoming;
 use crate::options::Options;
 use crate::queue::QUEUE_BYTES_MAX;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 
-fn batch(bytes: usize) -> SpanBatch {
+fn batch(bytes: usize) -> OwnedBatch {
     let mut span = testing::span(&mut fastrand::Rng::with_seed(1));
     span.set_tag("filler", "x".repeat(bytes));
-    SpanBatch { spans: vec![span], progress: None }
+    OwnedBatch { spans: vec![span], progress: None }
 }
 
 #[test]
@@ -25,7 +23,7 @@ fn a_batch_larger_than_the_queue_gets_its_turn_among_many_small_ones_and_they_ge
     let options = Options { append_timeout: Duration::from_secs(60), ..options() };
     let store = open_with(&FaultyDisk::default(), options, Clock::System).unwrap();
     let large = batch(usize::try_from(QUEUE_BYTES_MAX).unwrap());
-    assert!(Incoming::of(large.clone(), &Clock::System).unwrap().bytes > QUEUE_BYTES_MAX);
+    assert!(Incoming::of(large.clone().into(), &Clock::System).unwrap().bytes > QUEUE_BYTES_MAX);
     let small = batch(1_000);
     let (is_done, stored) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {

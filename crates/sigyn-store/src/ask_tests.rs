@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use sigyn_model::{
     Differences, DifferencesQuery, Field, Filter, Heat, HeatQuery, QueryParams, Red, RedQuery,
-    Selection, Span, SpanBatch, TraceId, TracePlace, TraceQuery, Unit, What, Words, WordsQuery,
+    Selection, Span, TraceId, TracePlace, TraceQuery, Unit, What, Words, WordsQuery,
 };
 
 use crate::crash_tests::{naive_assemble, open, run};
@@ -13,7 +13,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::facts::Strictness;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 
 /// A store with some past, and the traces that it must hold.
 struct History {
@@ -54,7 +54,7 @@ impl History {
 
     fn put(&mut self, spans: Vec<Span>) {
         self.stored.extend(spans.iter().cloned());
-        run(self.store.append(SpanBatch { spans, progress: None })).unwrap();
+        run(self.store.append(OwnedBatch { spans, progress: None })).unwrap();
     }
 
     fn traces(&self, strictness: Strictness) -> Vec<Vec<Span>> {

@@ -82,7 +82,7 @@ impl Committer<'_> {
         shared.counters.unique_tags.add(self.head.take_unique_tags());
         shared.note_head_bytes(self.head.head().bytes());
         for Waiting { batch, done } in group {
-            shared.counters.appended_spans.add(batch.columns.len() as u64);
+            shared.counters.appended_spans.add(batch.spans.len() as u64);
             if let Some(one) = batch.progress {
                 shared.view.put_progress(one, batch.arrival_ms);
             }
@@ -102,7 +102,7 @@ impl Committer<'_> {
                 self.chapter.end();
             }
             for Waiting { batch, .. } in group {
-                let rows = self.head.bring(&batch.columns);
+                let rows = self.head.bring(&batch.spans);
                 let (head, chapter) = (&self.head, &mut self.chapter);
                 self.writer.put(|out, seq| {
                     let progress = batch.progress.as_ref();

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use sigyn_model::{Span, SpanBatch, Timestamp, TraceId};
+use sigyn_model::{Span, Timestamp, TraceId};
 
 use crate::crash_tests::{Model, open_with, options, run};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::options::Options;
 use crate::store::Store;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 
 fn open(disk: &FaultyDisk, model: &Model) -> Store {
     open_with(disk, options(), model.clock()).unwrap()
@@ -234,7 +234,7 @@ fn traces_with_errors_outlive_others() {
     let mut beside = span(1, testing::EPOCH_MS);
     beside.id = sigyn_model::SpanId::new(2).unwrap();
     for spans in [vec![span(2, testing::EPOCH_MS), beside], vec![failed, span(3, 1)]] {
-        run(store.append(SpanBatch { spans, progress: None })).unwrap();
+        run(store.append(OwnedBatch { spans, progress: None })).unwrap();
         store.seal().unwrap();
     }
     model.wait_hours();
@@ -257,7 +257,7 @@ fn spans_that_came_late_do_not_widen_a_blocks_time() {
     let now_ms = testing::EPOCH_MS;
     let old_ms = now_ms - 90 * 60 * 1_000;
     for spans in [vec![span(1, now_ms), span(2, old_ms)], vec![span(3, now_ms - 50 * 60 * 1_000)]] {
-        run(store.append(SpanBatch { spans, progress: None })).unwrap();
+        run(store.append(OwnedBatch { spans, progress: None })).unwrap();
         store.seal().unwrap();
     }
     model.wait_hours();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use sigyn_model::{SpanBatch, TraceId};
+use sigyn_model::TraceId;
 
 use crate::crash_tests::{Model, append_all, open_with, options};
 use crate::damage::Damage;
@@ -14,7 +14,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::error::AppendError;
 use crate::options::Options;
 use crate::store::Store;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 
 /// How many lives there are without being told: each ends as the disk wants, or as the program does.
 const RUNS: u64 = 500;
@@ -74,7 +74,7 @@ fn step(model: &mut Model, store: &Store, random: &mut Rng, context: &str) {
             store.compact();
         }
         _ => {
-            let batches: Vec<SpanBatch> =
+            let batches: Vec<OwnedBatch> =
                 (0..random.usize(1..4)).map(|_| model.new_batch(random)).collect();
             let results = append_all(store, &batches);
             for (batch, result) in batches.into_iter().zip(results) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use sigyn_model::{Linker, QueryParams, Span, SpanBatch, TargetProgress, TraceId, TraceQuery};
+use sigyn_model::{Linker, QueryParams, Span, TargetProgress, TraceId, TraceQuery};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::query::Bounds;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 
 /// Which batch a span came with.
 const MARK: &str = "test.batch";
@@ -44,7 +44,7 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 
 /// Appends batches that wait together, in order. They are taken together, too: what a seed does must not
 /// depend on who is faster.
-pub(crate) fn append_all(store: &Store, batches: &[SpanBatch]) -> Vec<Result<(), AppendError>> {
+pub(crate) fn append_all(store: &Store, batches: &[OwnedBatch]) -> Vec<Result<(), AppendError>> {
     let answered = Arc::new(AtomicU64::new(0));
     let queue = store.queue();
     queue.hold(true);
@@ -72,9 +72,9 @@ pub(crate) fn append_all(store: &Store, batches: &[SpanBatch]) -> Vec<Result<(),
 pub(crate) struct Model {
     batches: u64,
     /// In the order of their frames.
-    pub(crate) stored: Vec<SpanBatch>,
+    pub(crate) stored: Vec<OwnedBatch>,
     /// Refused, or never answered: each is there whole or not at all.
-    pub(crate) unknown: Vec<SpanBatch>,
+    pub(crate) unknown: Vec<OwnedBatch>,
     /// Traces of which it is unknown whether they were deleted, all of them together.
     pub(crate) maybe_deleted: Vec<TraceId>,
     /// Spans that were deleted: they may still be on the disk.
@@ -97,7 +97,7 @@ impl Default for Model {
 }
 
 impl Model {
-    pub(crate) fn new_batch(&mut self, random: &mut Rng) -> SpanBatch {
+    pub(crate) fn new_batch(&mut self, random: &mut Rng) -> OwnedBatch {
         self.batches += 1;
         let mut batch = testing::batch(random, 5);
         for span in &mut batch.spans {
@@ -331,7 +331,7 @@ fn a_crash_at_every_step_of_a_seal_is_harmless() {
         let disk = FaultyDisk::default();
         let mut model = Model::default();
         let store = open(&disk);
-        let batches: Vec<SpanBatch> = (0..3).map(|_| model.new_batch(&mut random)).collect();
+        let batches: Vec<OwnedBatch> = (0..3).map(|_| model.new_batch(&mut random)).collect();
         assert!(append_all(&store, &batches).iter().all(Result::is_ok));
         model.stored = batches;
         let before = disk.changes();
@@ -656,7 +656,7 @@ fn a_clock_that_jumps_costs_no_cursor() {
     let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
     let store = open_with(&disk, options(), Clock::Manual(now.clone())).unwrap();
     let progress = testing::progress(&mut random);
-    let batch = SpanBatch { spans: Vec::new(), progress: Some(progress.clone()) };
+    let batch = OwnedBatch { spans: Vec::new(), progress: Some(progress.clone()) };
     run(store.append(batch)).unwrap();
     now.fetch_add(400 * 24 * 60 * 60 * 1_000, Ordering::SeqCst);
     store.seal().unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sigyn_model::{Span, SpanBatch};
+use sigyn_model::Span;
 
 use crate::clock::Clock;
 use crate::crash_tests::{open, open_with, options, run};
@@ -12,7 +12,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, CloseError, SealError};
 use crate::options::Options;
 use crate::store::Store;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 
 /// A span that takes about so many bytes of any disk.
 fn large(random: &mut fastrand::Rng, bytes: usize) -> Span {
@@ -23,7 +23,7 @@ fn large(random: &mut fastrand::Rng, bytes: usize) -> Span {
 }
 
 fn append(store: &Store, span: &Span) -> Result<(), AppendError> {
-    run(store.append(SpanBatch { spans: vec![span.clone()], progress: None }))
+    run(store.append(OwnedBatch { spans: vec![span.clone()], progress: None }))
 }
 
 /// Each of these is found, and nothing beside them.

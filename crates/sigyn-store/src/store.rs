@@ -85,7 +85,8 @@ impl Store {
     ///
     /// Where there is no room it waits its turn, however large the batch is, and refuses after
     /// [`Options::append_timeout`]: for spans whose sender can come again.
-    pub async fn append(&self, batch: SpanBatch) -> Result<(), AppendError> {
+    pub async fn append(&self, batch: impl Into<SpanBatch>) -> Result<(), AppendError> {
+        let batch = batch.into();
         let deadline = Instant::now().checked_add(self.0.shared.options.append_timeout);
         let appended = self.append_until(batch, Patience { deadline, is_first_come: false }).await;
         if appended == Err(AppendError::Overloaded) {
@@ -98,7 +99,8 @@ impl Store {
     /// sender is held back by it. Whoever came first goes first.
     ///
     /// A caller that stops waiting before there is room has appended nothing.
-    pub async fn append_waiting(&self, batch: SpanBatch) -> Result<(), AppendError> {
+    pub async fn append_waiting(&self, batch: impl Into<SpanBatch>) -> Result<(), AppendError> {
+        let batch = batch.into();
         self.append_until(batch, Patience { deadline: None, is_first_come: true }).await
     }
 
@@ -120,7 +122,7 @@ impl Store {
             Ok(_) | Err(AppendError::Overloaded) => Some(patience.wait(shared.queue.turn()).await?),
             Err(error) => return Err(error),
         };
-        let batch = Incoming::elsewhere(batch, &shared.clock).await?;
+        let batch = Incoming::of(batch, &shared.clock)?;
         let at_once = match turn {
             None => shared.room_for(batch.bytes),
             Some(_) => Err(AppendError::Overloaded),
@@ -147,10 +149,7 @@ impl Store {
         // The turn ends after that: who came first is first in the queue.
         match room {
             Ok(room) => room.put(batch),
-            Err(error) => {
-                batch.discard();
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 

@@ -11,6 +11,19 @@ use sigyn_model::{
     Status, StatusCode, Tags, TargetProgress, Timestamp, TraceId, Value,
 };
 
+/// A batch that can be looked into, and stored twice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct OwnedBatch {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) progress: Option<TargetProgress>,
+}
+
+impl From<OwnedBatch> for SpanBatch {
+    fn from(batch: OwnedBatch) -> Self {
+        Self::of(&batch.spans, batch.progress)
+    }
+}
+
 /// Where random spans start: within a minute after this.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 
@@ -167,7 +180,7 @@ pub(crate) fn progress(random: &mut Rng) -> TargetProgress {
 }
 
 /// Up to `spans_max` spans, some of them sharing what spans of one process share, and maybe progress.
-pub(crate) fn batch(random: &mut Rng, spans_max: usize) -> SpanBatch {
+pub(crate) fn batch(random: &mut Rng, spans_max: usize) -> OwnedBatch {
     let mut spans: Vec<Span> = (0..random.usize(0..=spans_max)).map(|_| span(random)).collect();
     if let (true, [first, rest @ ..]) = (random.bool(), spans.as_mut_slice()) {
         for span in rest {
@@ -176,5 +189,5 @@ pub(crate) fn batch(random: &mut Rng, spans_max: usize) -> SpanBatch {
             span.target = first.target.clone();
         }
     }
-    SpanBatch { spans, progress: random.bool().then(|| progress(random)) }
+    OwnedBatch { spans, progress: random.bool().then(|| progress(random)) }
 }

@@ -190,6 +190,11 @@ impl<'a> Codes<'a> {
         self.0.origins.numbers_of(number)
     }
 
+    /// All resources and all scopes, each once.
+    pub fn shared(self) -> (impl Iterator<Item = &'a Resource>, impl Iterator<Item = &'a Scope>) {
+        self.0.origins.shared()
+    }
+
     pub fn resource(self, origin: u32) -> Option<&'a Arc<Resource>> {
         self.0.origins.resource_of(origin)
     }

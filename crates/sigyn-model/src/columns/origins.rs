@@ -181,6 +181,11 @@ impl Origins {
         [resource, scope, target]
     }
 
+    pub(super) fn shared(&self) -> (impl Iterator<Item = &Resource>, impl Iterator<Item = &Scope>) {
+        let resources = self.resources.values.iter().flatten().map(Arc::as_ref);
+        (resources, self.scopes.values.iter().flatten().map(Arc::as_ref))
+    }
+
     pub(super) fn resource_of(&self, number: u32) -> Option<&Arc<Resource>> {
         self.resources.get(self.get(number).resource)
     }

@@ -90,9 +90,10 @@ async fn context_is_lost_only_where_enough_spans_say_so() {
     let context = Arc::new(Context::default());
     let (target, other) = (tracked("a", &context), tracked("b", &context));
     let span = |id: u64| Span::new(TraceId::new(u128::from(id)).unwrap(), SpanId::new(1).unwrap());
-    other.observe(&[span(1)]);
+    let spans = |id: u64| sigyn_model::SpanBatch::of(&[span(id)], None).spans;
+    other.observe(&spans(1));
     let state = || target.status(Instant::now()).state;
-    target.observe(&[span(2)]);
+    target.observe(&spans(2));
     target.scraped(tick(CONTEXT_SPANS_MIN - 1, End::Done));
     assert_eq!(state(), State::Up);
     target.scraped(tick(1, End::Done));

@@ -10,7 +10,7 @@ use sigyn_discovery::config::Job;
 use sigyn_discovery::{Groups, Labels, TargetGroup};
 use sigyn_model::codec::json_v2;
 use sigyn_model::pull::{Cursor, Range};
-use sigyn_model::{Span, SpanBatch, SpanId, TargetProgress, TraceId};
+use sigyn_model::{Span, SpanId, TargetProgress, TraceId};
 use sigyn_scrape::{Commit, CommitError, Manager, Options, ScrapeJob, Status, TargetStatus};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -273,10 +273,17 @@ pub(crate) async fn logging_target(log: Log) -> (Target, Arc<Mutex<Log>>) {
     (target, log)
 }
 
+/// A batch as the store has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) progress: Option<TargetProgress>,
+}
+
 /// What the store was given. Refuses as many commits as it is told to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
-    kept: Arc<Mutex<Vec<SpanBatch>>>,
+    kept: Arc<Mutex<Vec<Kept>>>,
     refuse: Arc<Mutex<u32>>,
     /// Spans that it takes at once.
     spans_max: Arc<Mutex<Option<usize>>>,
@@ -313,7 +320,8 @@ impl Store {
             } else if refused {
                 let _ = done.send(Err(CommitError::Failed("disk full".to_owned())));
             } else {
-                self.kept.lock().unwrap().push(batch);
+                let spans = batch.spans.rows().map(Span::from).collect();
+                self.kept.lock().unwrap().push(Kept { spans, progress: batch.progress });
                 let _ = done.send(Ok(()));
             }
         }
@@ -323,7 +331,7 @@ impl Store {
         self.kept.lock().unwrap().len()
     }
 
-    pub(crate) fn batches(&self) -> Vec<SpanBatch> {
+    pub(crate) fn batches(&self) -> Vec<Kept> {
         self.kept.lock().unwrap().clone()
     }
 

@@ -26,17 +26,17 @@ fn with_memory(bytes: u64, targets: &[Target], store: Store) -> Scraper {
 
 #[tokio::test]
 async fn spans_that_would_take_too_much_memory_come_in_smaller_pages() {
-    // A seventh of this for one page: less than 200 spans, where four segments hold 400.
+    // A seventh of this for one page: less than 800 spans, where four segments hold 1600.
     let mut log = Log::new(7);
     log.page = 4;
-    for first in [1, 101, 201, 301] {
-        log.seal(spans(first..first + 100));
+    for first in [1, 401, 801, 1201] {
+        log.seal(spans(first..first + 400));
     }
     let (target, _) = logging_target(log).await;
     let targets = [target];
     let scraper = with_memory(600 << 10, &targets, Store::default());
-    let status = scraper.target("all", |target| target.account.received == 400).await;
-    assert_eq!(scraper.store.ids(), (1..=400).collect::<Vec<_>>());
+    let status = scraper.target("all", |target| target.account.received == 1600).await;
+    assert_eq!(scraper.store.ids(), (1..=1600).collect::<Vec<_>>());
     assert!(scraper.store.commits() >= 4, "one segment at a time");
     assert_eq!((status.failures.total(), status.account.lost), (0, Losses::default()));
     scraper.stop().await;

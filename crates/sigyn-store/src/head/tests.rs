@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
-use sigyn_model::{Span, SpanBatch, SpanId, Timestamp, TraceId, Value};
+use sigyn_model::{Span, SpanId, Timestamp, TraceId, Value};
 
 use super::*;
-use crate::testing;
+use crate::testing::{self, OwnedBatch};
 use sigyn_model::columns::Columns;
 
 impl HeadWriter {
@@ -210,7 +210,7 @@ fn readers_beside_a_writer_see_whole_groups() {
 }
 
 /// Batches as frames of the log, with the number of each.
-fn frames(random: &mut Rng, count: u64) -> Vec<(u64, SpanBatch, Vec<u8>)> {
+fn frames(random: &mut Rng, count: u64) -> Vec<(u64, OwnedBatch, Vec<u8>)> {
     let (mut writer, mut chapter) = (HeadWriter::new(), Chapter::default());
     let mut seq = 10;
     let mut frames = Vec::new();
@@ -237,7 +237,7 @@ fn frames(random: &mut Rng, count: u64) -> Vec<(u64, SpanBatch, Vec<u8>)> {
     frames
 }
 
-fn replayed(batches: &[(u64, SpanBatch, Vec<u8>)]) -> (HeadWriter, Vec<u64>) {
+fn replayed(batches: &[(u64, OwnedBatch, Vec<u8>)]) -> (HeadWriter, Vec<u64>) {
     let (mut writer, mut replay) = (HeadWriter::new(), Replay::default());
     let mut unread = Vec::new();
     for (seq, batch, payload) in batches {
@@ -251,7 +251,7 @@ fn replayed(batches: &[(u64, SpanBatch, Vec<u8>)]) -> (HeadWriter, Vec<u64>) {
     (writer, unread)
 }
 
-fn spans_of(batches: &[(u64, SpanBatch, Vec<u8>)]) -> Vec<Span> {
+fn spans_of(batches: &[(u64, OwnedBatch, Vec<u8>)]) -> Vec<Span> {
     batches.iter().flat_map(|(_, batch, _)| batch.spans.clone()).collect()
 }
 

@@ -37,7 +37,7 @@ fn span(trace: u128, id: u64, service: &str, at_ms: u64) -> Span {
 }
 
 fn pushed(spans: Vec<Span>) -> SpanBatch {
-    SpanBatch { spans, progress: None }
+    SpanBatch::of(&spans, None)
 }
 
 fn everything() -> QueryParams {
@@ -99,7 +99,7 @@ async fn progress_is_kept_with_its_spans() {
     let expected = [progress("a", 2), progress("b", 1)];
     let store = open(dir.path());
     for progress in [progress("a", 1), progress("b", 1), progress("a", 2)] {
-        let batch = SpanBatch { spans: vec![span(1, 1, "a", 0)], progress: Some(progress) };
+        let batch = SpanBatch::of(&[span(1, 1, "a", 0)], Some(progress));
         store.append(batch).await.unwrap();
     }
     assert_eq!(store.progress(), expected);
@@ -260,7 +260,7 @@ async fn what_is_killed_before_it_seals_does_not_grow_from_start_to_start() {
                 ..TargetProgress::default()
             };
             let spans = vec![span(u128::from(id), id, "a", id)];
-            store.append(SpanBatch { spans, progress: Some(progress) }).await.unwrap();
+            store.append(SpanBatch::of(&spans, Some(progress))).await.unwrap();
         }
         store.close().unwrap();
     }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Extensions, HeaderMap};
-use sigyn_model::codec::{DecodeError, Decoded, Limits};
-use sigyn_model::{Span, SpanBatch};
+use sigyn_model::SpanBatch;
+use sigyn_model::codec::sink::BadSpan;
+use sigyn_model::codec::{DecodeError, Limits};
+use sigyn_model::columns::Columns;
 use sigyn_store::{AppendError, Store};
 
 use super::body::{Arrived, Arriving, Memory, too_large};
 use super::counters::Door;
+use super::reading::Reading;
 use super::refusal::Refusal;
 use super::sampler::Sampler;
 use super::workbench::{Place, Workbench, most_room_for_spans, room_for_spans};
@@ -173,25 +176,25 @@ impl Intake {
         &self,
         transport: Transport,
         body: Arrived,
-        decode: impl Fn(&[u8], Limits) -> Result<Decoded, DecodeError> + Clone + Send + 'static,
+        decode: impl Fn(&[u8], &mut Reading) -> Result<(), DecodeError> + Clone + Send + 'static,
     ) -> Result<Kept, Refusal> {
         let door = self.door(transport);
         door.count_body(body.bytes.len());
-        let (Decoded { mut spans, problems, rejected }, _place) = self.decode(body, decode).await?;
-        door.count_spans(spans.len());
+        let (Reading { spans, unsampled, .. }, _place) = self.decode(body, decode).await?;
+        let problems: Vec<String> = spans.problems().iter().map(BadSpan::to_string).collect();
+        let rejected = spans.rejected();
+        door.count_spans(spans.len() + unsampled);
         door.count_loss(Loss::Malformed, rejected);
         if let Some(first) = problems.first() {
             let transport = transport.as_str();
             tracing::debug!(transport, count = rejected, first, "refused spans of a message");
         }
-        let decoded = spans.len();
-        spans.retain(|span| self.sampler.keeps(span));
-        door.count_loss(Loss::Unsampled, decoded - spans.len());
+        door.count_loss(Loss::Unsampled, unsampled);
         self.append(door, spans).await?;
         Ok(Kept { problems, rejected })
     }
 
-    async fn append(&self, door: &Door, spans: Vec<Span>) -> Result<(), Refusal> {
+    async fn append(&self, door: &Door, spans: Box<Columns>) -> Result<(), Refusal> {
         if spans.is_empty() {
             return Ok(());
         }
@@ -211,8 +214,8 @@ impl Intake {
     async fn decode(
         &self,
         mut body: Arrived,
-        decode: impl Fn(&[u8], Limits) -> Result<Decoded, DecodeError> + Clone + Send + 'static,
-    ) -> Result<(Decoded, Place), Refusal> {
+        decode: impl Fn(&[u8], &mut Reading) -> Result<(), DecodeError> + Clone + Send + 'static,
+    ) -> Result<(Reading, Place), Refusal> {
         let size = body.bytes.len();
         let (mut bytes_max, largest) = (room_for_spans(size), most_room_for_spans(size));
         let mut room = body.room.take();
@@ -226,13 +229,13 @@ impl Intake {
                 }
                 None => bench.hold(bytes_max, body.connection.as_ref()).await?,
             };
-            let limits = Limits { bytes_max };
+            let mut reading = Reading::within(Limits { bytes_max }, self.sampler);
             let work = {
                 let (body, decode) = (Arc::clone(&body), decode.clone());
-                move || (decode(&body.bytes, limits), place)
+                move || (decode(&body.bytes, &mut reading).map(|()| reading), place)
             };
             match bench.run(size, bytes_max, work).await? {
-                (Ok(decoded), place) => return Ok((decoded, place)),
+                (Ok(reading), place) => return Ok((reading, place)),
                 // More than was guessed. The memory is given back before more is asked for.
                 (Err(error), _) if error.over_limit && bytes_max < largest => bytes_max = largest,
                 (Err(error), _) if error.over_limit => {

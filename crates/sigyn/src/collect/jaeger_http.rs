@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
-use sigyn_model::codec::{self, Format};
+use sigyn_model::codec::Format;
 
 use super::head::{encoding, media_type};
 use super::refusal::Refusal;
@@ -25,9 +25,7 @@ async fn save(intake: Intake, request: Request) -> Response {
         let body = intake.receive(body, &parts.headers, &parts.extensions).await?;
         let body = intake.unpack(encoding, body).await?;
         intake
-            .keep(Transport::JaegerHttp, body, move |body, limits| {
-                codec::decode(format, body, limits)
-            })
+            .keep(Transport::JaegerHttp, body, move |body, reading| reading.read(format, body))
             .await
     };
     match intake.message(Transport::JaegerHttp, taking).await {

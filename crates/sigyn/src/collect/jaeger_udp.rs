@@ -5,13 +5,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sigyn_model::codec::{DecodeError, Decoded, Limits, SpanVec, jaeger_thrift};
+use sigyn_model::codec::{DecodeError, jaeger_thrift};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::body::Arrived;
+use super::reading::Reading;
 use super::{Cause, Intake, Transport};
 
 /// No datagram is larger.
@@ -76,7 +77,7 @@ async fn store(intake: Intake, mut arrived: mpsc::Receiver<Arrived>) {
         }
         let intake = intake.clone();
         storing.spawn(async move {
-            let keeping = intake.keep(Transport::JaegerUdp, datagram, decode);
+            let keeping = intake.keep(Transport::JaegerUdp, datagram, read);
             // Whatever comes of it is counted.
             let _ = intake.message(Transport::JaegerUdp, keeping).await;
         });
@@ -84,9 +85,6 @@ async fn store(intake: Intake, mut arrived: mpsc::Receiver<Arrived>) {
     while storing.join_next().await.is_some() {}
 }
 
-fn decode(datagram: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
-    let mut spans = SpanVec::within(limits, datagram.len())
-        .map_err(|over| DecodeError::new(over.to_string()))?;
-    jaeger_thrift::read_agent_message(datagram, &mut spans)?;
-    Ok(spans.into_decoded())
+fn read(datagram: &[u8], reading: &mut Reading) -> Result<(), DecodeError> {
+    jaeger_thrift::read_agent_message(datagram, reading)
 }

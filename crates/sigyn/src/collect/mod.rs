@@ -11,6 +11,7 @@ mod jaeger_udp;
 mod otlp_grpc;
 mod otlp_http;
 mod push_grpc;
+mod reading;
 mod refusal;
 mod sampler;
 mod workbench;

@@ -6,10 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sigyn_model::codec::{self, Format};
+use sigyn_model::codec::Format;
 
 use super::head::{encoding, media_type};
 use super::intake::Kept;
+use super::reading::Reading;
 use super::refusal::Refusal;
 use super::{Cause, Intake, Transport};
 use crate::grpc::{Code, put_bytes, put_varint};
@@ -34,8 +35,8 @@ async fn export(intake: Intake, request: Request) -> Response {
         let encoding = encoding(&parts.headers)?;
         let body = intake.receive(body, &parts.headers, &parts.extensions).await?;
         let body = intake.unpack(encoding, body).await?;
-        let decode = move |body: &[u8], limits| codec::decode(format, body, limits);
-        intake.keep(Transport::OtlpHttp, body, decode).await
+        let read = move |body: &[u8], reading: &mut Reading| reading.read(format, body);
+        intake.keep(Transport::OtlpHttp, body, read).await
     };
     match (intake.message(Transport::OtlpHttp, taking).await, format) {
         (Ok(kept), Some(Format::OtlpJson)) => {

@@ -1,6 +1,6 @@
 //! What the doors over gRPC share: one message in, on the books of its door.
 
-use sigyn_model::codec::{self, Format};
+use sigyn_model::codec::Format;
 
 use super::intake::{Intake, Kept};
 use super::refusal::Refusal;
@@ -21,7 +21,7 @@ pub(super) async fn push(
         let (encoding, message) = head.packed_message(body.bytes).map_err(refusal)?;
         body.bytes = message;
         let body = intake.unpack(encoding, body).await?;
-        intake.keep(transport, body, move |body, limits| codec::decode(format, body, limits)).await
+        intake.keep(transport, body, move |body, reading| reading.read(format, body)).await
     };
     intake.message(transport, taking).await.map_err(|refusal| refusal.into_status(malformed))
 }

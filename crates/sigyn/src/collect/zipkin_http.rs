@@ -7,10 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
-use sigyn_model::codec::{self, DecodeError, Decoded, Format, Limits};
+use sigyn_model::codec::{self, DecodeError, Format};
 
 use super::body::Arrived;
 use super::head::media_type;
+use super::reading::Reading;
 use super::refusal::Refusal;
 use super::{Cause, Intake, Transport};
 use crate::reply;
@@ -53,7 +54,7 @@ async fn take(intake: &Intake, request: Request, format: Format) -> Result<(), R
     if body.bytes.is_empty() || body.bytes[..] == *b"[]" {
         return Ok(());
     }
-    intake.keep(Transport::Http, body, move |body, limits| decode(format, body, limits)).await?;
+    intake.keep(Transport::Http, body, move |body, reading| read(format, body, reading)).await?;
     Ok(())
 }
 
@@ -84,7 +85,7 @@ async fn unpack(intake: &Intake, encoding: Encoding, packed: Arrived) -> Result<
 }
 
 /// Contract order: what it looks like, then what it says.
-fn decode(format: Format, body: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
+fn read(format: Format, body: &[u8], reading: &mut Reading) -> Result<(), DecodeError> {
     codec::check_list(format, body)?;
-    codec::decode(format, body, limits)
+    reading.read(format, body)
 }
