@@ -136,7 +136,7 @@ impl Dictionary {
 
     /// The number of a tag's key.
     pub(super) fn key_of(&self, number: u32) -> u32 {
-        self.tags.get(number).first_chunk().copied().map_or(0, u32::from_le_bytes)
+        key_in(self.tags.get(number))
     }
 
     /// The key's own bytes.
@@ -164,8 +164,14 @@ impl Dictionary {
 
     pub(super) fn truncate(&mut self, mark: Mark) {
         self.keys.truncate(mark.keys);
+        let values = &mut self.values;
+        self.tags.take_back(mark.tags, |tag| {
+            // What could be found was counted.
+            if let Some(count) = values.get_mut(key_in(tag) as usize) {
+                *count = count.saturating_sub(1);
+            }
+        });
         self.values.truncate(mark.keys);
-        self.tags.truncate(mark.tags);
         for (spellings, len) in self.spellings.iter_mut().zip(mark.spellings) {
             spellings.truncate(len);
         }
@@ -178,4 +184,9 @@ impl Dictionary {
             + self.spellings.iter().map(Spellings::bytes).sum::<usize>()
             + self.scratch.capacity()
     }
+}
+
+/// The number of the key with which a tag's bytes begin.
+fn key_in(tag: &[u8]) -> u32 {
+    tag.first_chunk().copied().map_or(0, u32::from_le_bytes)
 }

@@ -117,10 +117,17 @@ impl Interner {
 
     /// Forgets all numbers from this one on.
     pub(super) fn truncate(&mut self, len: usize) {
+        self.take_back(len, |_| {});
+    }
+
+    /// The same; calls `each` with those that could be found.
+    pub(super) fn take_back(&mut self, len: usize, mut each: impl FnMut(&[u8])) {
         let first = u32::try_from(len).unwrap_or(u32::MAX);
         for number in first..u32::try_from(self.len()).unwrap_or(u32::MAX) {
             let hash = self.hash(self.get(number));
-            self.known.remove(hash, |known| known.number == number);
+            if self.known.remove(hash, |known| known.number == number) {
+                each(self.get(number));
+            }
         }
         self.ends.truncate(len);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));

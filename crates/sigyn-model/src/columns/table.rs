@@ -85,8 +85,8 @@ impl<E: Entry> Table<E> {
         self.places[place] = entry;
     }
 
-    pub fn remove(&mut self, hash: u32, is_it: impl Fn(&E) -> bool) {
-        let Some(mut gap) = self.place_of(hash, is_it) else { return };
+    pub fn remove(&mut self, hash: u32, is_it: impl Fn(&E) -> bool) -> bool {
+        let Some(mut gap) = self.place_of(hash, is_it) else { return false };
         let mask = self.mask();
         let mut place = gap;
         loop {
@@ -104,6 +104,7 @@ impl<E: Entry> Table<E> {
         }
         self.places[gap] = E::default();
         self.len -= 1;
+        true
     }
 
     /// What it takes in memory.

@@ -345,3 +345,17 @@ fn real_spans_take_little_memory() {
     let each = columns.bytes() / spans.len();
     assert!(each < 150, "{each} bytes a span");
 }
+
+#[test]
+fn values_that_are_taken_back_take_no_room_from_others() {
+    let mut columns = Columns::default();
+    columns.push(&tagged("first"));
+    for taken_back in 0..3 {
+        let mark = columns.mark();
+        (0..2_000).for_each(|n| _ = columns.push(&tagged(format!("{taken_back}-{n}"))));
+        columns.truncate(mark);
+    }
+    let tags = columns.mark().dictionary.tags();
+    (0..10).for_each(|_| _ = columns.push(&tagged("again")));
+    assert_eq!(columns.mark().dictionary.tags(), tags + 1);
+}

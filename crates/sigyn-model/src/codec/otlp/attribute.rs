@@ -161,7 +161,9 @@ pub(super) fn usual(message: &[u8]) -> Option<(&[u8], Usual<'_>)> {
             Usual::Text(text)
         }
         [0x18, number @ ..0x80] => Usual::Int(i64::from(*number)),
-        [0x18, low, high @ ..0x80] => Usual::Int(i64::from(*low & 0x7f) | i64::from(*high) << 7),
+        [0x18, low @ 0x80..=0xff, high @ ..0x80] => {
+            Usual::Int(i64::from(*low & 0x7f) | i64::from(*high) << 7)
+        }
         _ => return None,
     };
     Some((key, value))

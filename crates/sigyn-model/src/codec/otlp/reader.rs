@@ -88,11 +88,12 @@ impl<S: SpanSink> Reader<'_, S> {
             schema_url: Text::Bytes(schema_url),
         });
         self.sink.resource(resource.as_ref())?;
-        let mut span =
-            SpanReader { origin: &origin, draft: Draft::default(), peers: Peers::default() };
+        // Not made for a resource without spans: millions of those fit into a body.
+        let mut span: Option<SpanReader<'_>> = None;
         for field in Fields::new(message) {
             if let (2, Wire::Bytes(message)) = field? {
-                self.scope_spans(message, &mut span)?;
+                let span = span.get_or_insert_with(|| SpanReader::of(&origin));
+                self.scope_spans(message, span)?;
             }
         }
         Ok(())
@@ -252,6 +253,10 @@ struct SpanReader<'a> {
 }
 
 impl<'a> SpanReader<'a> {
+    fn of(origin: &'a Origin<'a>) -> Self {
+        Self { origin, draft: Draft::default(), peers: Peers::default() }
+    }
+
     fn read(&mut self, message: &'a [u8], sink: &mut impl SpanSink) -> Result<(), Flaw> {
         let draft = &mut self.draft;
         draft.clear();

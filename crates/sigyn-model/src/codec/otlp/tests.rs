@@ -147,6 +147,14 @@ fn a_bad_span_is_a_problem_and_takes_no_other_with_it() {
         },
         "Truncated: length 9 > bytes available 0",
     );
+    // A number that has ended, and a byte that begins nothing.
+    check(
+        &|out| {
+            ids(out);
+            put_bytes_field(out, 9, b"\x0a\x01a\x12\x03\x18\x05\x01");
+        },
+        "Malformed: field 0 of wire type 1",
+    );
     // Values nested deeper than any sender nests them.
     let mut value = Vec::new();
     for _ in 0..70 {
