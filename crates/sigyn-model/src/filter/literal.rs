@@ -131,7 +131,7 @@ impl Pattern {
     /// Names are lower case, so that the pattern's case says nothing.
     pub(super) fn new(text: &str, is_name: bool) -> Result<Self, String> {
         /// What a compiled expression may take.
-        const BYTES_MAX: usize = 1 << 20;
+        const BYTES_MAX: usize = 256 << 10;
         // As it is first: brackets that close too early must not be completed by ours.
         let build = |text: &str| {
             RegexBuilder::new(text).case_insensitive(is_name).size_limit(BYTES_MAX).build()

@@ -10,6 +10,8 @@ use super::{Field, Filter, FilterError, Outer, Relation, Test, TextTest, TraceTe
 /// Bytes of a text that a person may have written.
 const TEXT_MAX: usize = 8 << 10;
 const TESTS_MAX: usize = 64;
+/// To make one ready takes a millisecond at worst, and whoever reads a filter keeps others waiting.
+const PATTERNS_MAX: usize = 16;
 /// Brackets and `not` within each other.
 const DEPTH_MAX: usize = 32;
 
@@ -22,7 +24,7 @@ impl FromStr for Filter {
             let message = format!("a filter has at most {TEXT_MAX} bytes");
             return Err(FilterError { from: 0, to: chars, message });
         }
-        let mut parser = Parser { pieces: lex(text)?, at: 0, end: chars, tests: 0 };
+        let mut parser = Parser { pieces: lex(text)?, at: 0, end: chars, tests: 0, patterns: 0 };
         let root = match parser.pieces.is_empty() {
             true => Tree::default(),
             false => {
@@ -92,6 +94,7 @@ struct Parser {
     /// How many characters the text has.
     end: usize,
     tests: usize,
+    patterns: usize,
 }
 
 impl Parser {
@@ -256,6 +259,12 @@ impl Parser {
             Some(Token::Like | Token::Unlike) => {
                 self.at += 1;
                 let not = operator == Some(Token::Unlike);
+                self.patterns += 1;
+                if self.patterns > PATTERNS_MAX {
+                    let message =
+                        format!("a filter has at most {PATTERNS_MAX} regular expressions");
+                    return Err(self.wrong(message));
+                }
                 let (text, _) = self.value("a regular expression")?;
                 return match Pattern::new(&text, name.is_some()) {
                     Ok(pattern) => Ok(TextTest::Like { not, pattern }),

@@ -173,6 +173,7 @@ fn what_is_no_filter_is_refused_where_it_is_wrong() {
     check("and", 0, 3, "expected a key");
     check(&"(".repeat(40), 33, 34, "too deep");
     check(&"not ".repeat(40), 132, 135, "too deep");
+    check(&"a=~b ".repeat(17), 83, 84, "at most 16 regular expressions");
     check(&"a ".repeat(70), 128, 129, "at most 64 conditions");
     check(&"a".repeat(9_000), 0, 9_000, "at most 8192 bytes");
 }
