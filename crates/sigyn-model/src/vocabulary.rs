@@ -109,11 +109,9 @@ impl Seen {
 fn said<'a>(span: &'a Span, what: &What) -> Vec<Cow<'a, str>> {
     let mut words: Vec<Cow<'a, str>> = match what {
         What::Keys => {
-            let tags = span.zipkin_tags().into_keys();
-            let tags = tags.map(|key| Field::Tag(key.to_owned()));
+            let tags = shown_keys(span).into_iter().map(Field::write_tag);
             let labels = span.target.iter().flat_map(|labels| labels.iter());
-            let labels = labels.map(|(name, _)| Field::Label(name.clone()));
-            tags.chain(labels).map(|field| Cow::Owned(field.to_string())).collect()
+            tags.chain(labels.map(|(name, _)| Cow::Owned(format!("target.{name}")))).collect()
         }
         What::Values(Field::Annotation) => {
             span.annotations.iter().map(|note| Cow::Borrowed(note.value.as_str())).collect()
@@ -124,6 +122,15 @@ fn said<'a>(span: &'a Span, what: &What) -> Vec<Cow<'a, str>> {
     words.sort_unstable();
     words.dedup();
     words
+}
+
+/// Keys of the tags that Zipkin shows.
+fn shown_keys(span: &Span) -> Vec<&str> {
+    let derived = ["otel.status_code", "error", "otel.scope.name", "otel.scope.version"];
+    let derived = derived.into_iter().filter(|key| span.zipkin_tag(key).is_some());
+    let resource = span.resource.iter().flat_map(|resource| resource.tags.iter());
+    let resource = resource.map(|(key, _)| key.as_str()).filter(|key| *key != "service.name");
+    span.tags.iter().map(|(key, _)| key.as_str()).chain(derived).chain(resource).collect()
 }
 
 #[cfg(test)]
@@ -169,6 +176,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shown_keys_are_those_of_the_view(span in arbitrary::span()) {
+            let mut keys = shown_keys(&span);
+            keys.sort_unstable();
+            keys.dedup();
+            prop_assert!(keys.into_iter().eq(span.zipkin_tags().into_keys()));
+        }
+
         #[test]
         fn every_span_counts_once_for_every_word(
             traces in any_traces(),

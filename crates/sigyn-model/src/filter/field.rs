@@ -5,6 +5,22 @@ use std::fmt;
 
 use crate::{Kind, Searched, StatusCode};
 
+/// What means no tag if it stands without quotes.
+const NAMES: [&str; 12] = [
+    "service",
+    "name",
+    "remote",
+    "kind",
+    "status",
+    "annotation",
+    "duration",
+    "trace.duration",
+    "trace.spans",
+    "trace.errors",
+    "root.service",
+    "root.name",
+];
+
 /// A name that stands for some text of every span.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Field {
@@ -42,6 +58,21 @@ impl Field {
                 .or_else(|| after(".").map(Self::Tag))
                 .unwrap_or_else(|| Self::Tag(text.to_owned())),
         }
+    }
+
+    /// A tag's key as it is written in a filter: in quotes where it would mean something else.
+    pub(crate) fn write_tag(key: &str) -> Cow<'_, str> {
+        let is_prefixed = |prefix: &str| key.len() > prefix.len() && key.starts_with(prefix);
+        let is_plain = super::lex::is_word(key)
+            && !NAMES.contains(&key)
+            && !["resource.", "target.", "."].into_iter().any(is_prefixed);
+        if is_plain {
+            return Cow::Borrowed(key);
+        }
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = super::lex::write_quoted(&mut out, key);
+        Cow::Owned(out)
     }
 
     /// The text, if the span has one. A span may have many annotations: this is none of them.
@@ -93,10 +124,7 @@ impl fmt::Display for Field {
             Self::Kind => f.write_str("kind"),
             Self::Status => f.write_str("status"),
             Self::Annotation => f.write_str("annotation"),
-            Self::Tag(key) if Self::read(key) == *self && super::lex::is_word(key) => {
-                f.write_str(key)
-            }
-            Self::Tag(key) => super::lex::write_quoted(f, key),
+            Self::Tag(key) => f.write_str(&Self::write_tag(key)),
             Self::Resource(key) => write!(f, "resource.{key}"),
             Self::Label(key) => write!(f, "target.{key}"),
         }

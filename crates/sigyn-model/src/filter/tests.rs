@@ -276,6 +276,21 @@ proptest! {
     }
 
     #[test]
+    fn any_tags_key_can_be_written(key in prop_oneof![
+        any::<String>(),
+        prop::sample::select(vec!["duration", "trace.spans", "root.name", "kind", ".", "target.a", "or"])
+            .prop_map(str::to_owned),
+    ]) {
+        let written = Field::Tag(key.clone()).to_string();
+        match &*filter(&written).root {
+            Tree::Leaf(Outer::Some(Tree::Leaf(Test::Text(Field::Tag(read), TextTest::Exists)))) => {
+                prop_assert_eq!(read, &key);
+            }
+            other => prop_assert!(false, "{}: {:?}", written, other),
+        }
+    }
+
+    #[test]
     fn not_is_the_opposite_and_order_says_nothing(text in any_filter(), mut trace in any_trace()) {
         let (one, not) = (filter(&text), filter(&format!("not ({text})")));
         let matches = one.matches(&trace);
