@@ -10,7 +10,7 @@ use super::chunk::{Chunk, ChunkEncoder, ListLevels, Present, Values, Words};
 use super::ext::Ext;
 use super::json;
 use super::pages::ColumnPages;
-use super::plan::{Plan, REST};
+use super::plan::{Known, Plan, REST};
 use super::schema::{GROUP_BYTES, GROUP_ROWS, PAGE_ROWS, TagSort};
 use super::source::{Source, SourceRow, TagValue};
 use super::writer::WriteError;
@@ -82,6 +82,8 @@ impl Words for Own {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
     pub(super) span: SourceRow,
+    /// Its own, and its peer's; see [`GroupBuilder::service`].
+    pub(super) services: [Option<u32>; 2],
     /// As a tag, as Zipkin shows them, as an annotation, or as a label of its target.
     pub(super) says_error: bool,
 }
@@ -99,6 +101,7 @@ impl Said {
 pub(super) struct GroupBuilder<'a> {
     source: &'a dyn Source,
     plan: &'a Plan,
+    known: Known,
     bytes: u64,
     trace_ids: Vec<[u8; 16]>,
     span_ids: Vec<u64>,
@@ -161,6 +164,7 @@ impl<'a> GroupBuilder<'a> {
         Self {
             source,
             plan,
+            known: Known::default(),
             bytes: 0,
             trace_ids: Vec::new(),
             span_ids: Vec::new(),
@@ -202,6 +206,11 @@ impl<'a> GroupBuilder<'a> {
         self.span_ids.len()
     }
 
+    /// The name of a service.
+    pub(super) fn service(&self, number: u32) -> &str {
+        &self.known.services[number as usize]
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.rows() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
     }
@@ -212,9 +221,8 @@ impl<'a> GroupBuilder<'a> {
     }
 
     /// Adds a span; returns what it says.
-    pub(super) fn push(&mut self, from: u32) -> Said {
+    pub(super) fn push(&mut self, from: u32, span: SourceRow) -> Said {
         let row = next_row(self.rows());
-        let span = self.source.row(from);
         if self.runs.is_empty() {
             self.runs.push(0);
         }
@@ -235,7 +243,7 @@ impl<'a> GroupBuilder<'a> {
             if endpoint == 0 {
                 continue;
             }
-            let parts = self.plan.endpoint(endpoint);
+            let parts = self.known.endpoint(self.source, endpoint);
             columns.services.push_some(row, parts.service);
             columns.addresses.push_some(row, parts.address);
             columns.ports.push_some(row, parts.port);
@@ -284,8 +292,9 @@ impl<'a> GroupBuilder<'a> {
         says_error |= self.push_tags(row, from);
         ext.duration = span.duration.filter(|_| matches!(nanos, Some(Err(_))));
         if has_odd_endpoint {
-            let odd = |endpoint: u32| {
-                let is_odd = endpoint != 0 && self.plan.endpoint(endpoint).is_odd;
+            let mut odd = |endpoint: u32| {
+                let parts = self.known.endpoint(self.source, endpoint);
+                let is_odd = endpoint != 0 && parts.is_odd;
                 self.source.endpoint(endpoint).filter(|_| is_odd).map(|odd| odd.to_owned())
             };
             ext.endpoints = [odd(span.local_endpoint), odd(span.remote_endpoint)];
@@ -297,9 +306,11 @@ impl<'a> GroupBuilder<'a> {
         self.bytes += 200 + self.source.name(span.name).len() as u64;
         let says_error = says_error
             || span.status_code == StatusCode::Error
-            || self.plan.resource_says_error(span.resource)
-            || self.plan.target_says_error(span.target);
-        Said { span, says_error }
+            || self.known.resource_says_error(self.source, span.resource)
+            || self.known.target_says_error(self.source, span.target);
+        let services = [span.local_endpoint, span.remote_endpoint]
+            .map(|endpoint| self.known.endpoint(self.source, endpoint).service);
+        Said { span, services, says_error }
     }
 
     /// Returns whether one of them says `error`.
@@ -346,7 +357,7 @@ impl<'a> GroupBuilder<'a> {
     /// Returns whether one of them says `error`.
     fn push_tags(&mut self, row: u32, from: u32) -> bool {
         self.own_tags.clear();
-        self.source.each_tag(from, &mut |tag| self.own_tags.push(tag));
+        self.source.tags_into(from, &mut self.own_tags);
         if self.own_tags.is_empty() {
             return false;
         }
@@ -453,8 +464,8 @@ impl<'a> GroupBuilder<'a> {
         finishing.range(&self.starts)?;
         finishing.range(&self.durations)?;
         for columns in &self.endpoints {
-            finishing.codes(&columns.services, &Listed(&self.plan.services))?;
-            finishing.codes(&columns.addresses, &Listed(&self.plan.addresses))?;
+            finishing.codes(&columns.services, &Listed(&self.known.services))?;
+            finishing.codes(&columns.addresses, &Listed(&self.known.addresses))?;
             finishing.codes(&columns.ports, &PortWords)?;
         }
         finishing.flat(&self.shared.rows, &Values::Bools(&self.shared.values))?;

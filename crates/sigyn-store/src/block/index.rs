@@ -8,8 +8,7 @@ use sigyn_model::{Timestamp, TraceQuery};
 
 use super::entry::{self, Entry, PAGE_ENTRIES};
 use super::filter::{Filter, mix};
-use super::group_writer::Said;
-use super::plan::Plan;
+use super::group_writer::{GroupBuilder, Said};
 use super::section::Section;
 use super::source::{Source, SourceRow};
 use super::{Block, BlockError, QueryFailed};
@@ -75,7 +74,6 @@ fn mixed(low: u64) -> u32 {
 /// Collects an index while its block is written.
 pub(super) struct IndexBuilder<'a> {
     source: &'a dyn Source,
-    plan: &'a Plan,
     traces: Vec<Entry>,
     /// The earliest and the latest timestamp.
     starts_ns: Option<(u64, u64)>,
@@ -108,10 +106,9 @@ enum Sort {
 const NAMED_MAX: usize = 64 << 10;
 
 impl<'a> IndexBuilder<'a> {
-    pub(super) fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
+    pub(super) fn new(source: &'a dyn Source) -> Self {
         Self {
             source,
-            plan,
             traces: Vec::new(),
             starts_ns: None,
             words: Vec::new(),
@@ -128,17 +125,16 @@ impl<'a> IndexBuilder<'a> {
     }
 
     /// Adds the next trace; its spans take the next rows.
-    pub(super) fn add(&mut self, key: TraceKey, spans: &[Said]) {
+    pub(super) fn add(&mut self, key: TraceKey, spans: &[Said], group: &GroupBuilder<'_>) {
         let rows = number(spans.len());
         let mut facts = Facts::default();
         self.shape.clear();
         for said in spans {
             let SourceRow { name, local_endpoint, remote_endpoint, .. } = said.span;
             facts.add_times(said.span.parent_id.is_none(), said.span.timestamp, said.duration_us());
-            let (plan, source) = (self.plan, self.source);
-            let service = plan.endpoint(local_endpoint).service;
-            let remote = plan.endpoint(remote_endpoint).service;
-            let text = |service: u32| plan.services[service as usize].clone();
+            let source = self.source;
+            let [service, remote] = said.services;
+            let text = |service: u32| group.service(service).to_owned();
             if let Some(number) = service {
                 self.word(Sort::Service, number, || Word::Service(text(number)));
             }

@@ -5,25 +5,31 @@ use std::net::IpAddr;
 
 use sigyn_model::codec::sink::EndpointRef;
 
-use super::order::Order;
 use super::schema::{TAG_COLUMNS_MAX, TAG_SORTS, TagColumn, TagSort};
-use super::source::{Source, SourceRow, TagValue};
+use super::source::{Source, TagValue};
 use crate::wanted::{has_error, has_label_error};
 
 /// A column that fewer of a block's rows use, one in so many, is not worth its place.
 const ROWS_PER_USE: usize = 2_000;
 
-/// Where values go.
+/// Which tags get columns.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) tag_columns: Vec<TagColumn>,
     /// By number of a tag.
     tags: Vec<TagPlace>,
+}
+
+/// What shared things say, worked out when they are met.
+#[derive(Debug, Default)]
+pub(super) struct Known {
     /// By number of an endpoint.
-    endpoints: Vec<EndpointParts>,
+    endpoints: Vec<Option<EndpointParts>>,
     /// Names of services, and addresses, each once.
     pub(super) services: Vec<String>,
     pub(super) addresses: Vec<String>,
+    service_numbers: HashMap<String, u32>,
+    address_numbers: HashMap<IpAddr, u32>,
     /// By number, whether they say `error`.
     resources: Vec<Option<bool>>,
     targets: Vec<Option<bool>>,
@@ -38,6 +44,7 @@ pub(super) struct TagPlace {
     pub(super) size: u16,
     /// Whether its key is `error`.
     pub(super) says_error: bool,
+    is_used: bool,
 }
 
 /// The column of tags that have none.
@@ -54,34 +61,25 @@ pub(super) struct EndpointParts {
 }
 
 impl Plan {
-    pub(super) fn of(source: &dyn Source, order: &Order) -> Self {
+    pub(super) fn of(source: &dyn Source) -> Self {
         let mut plan = Self::default();
-        plan.place_tags(source, order);
-        plan.look_at_rows(source, order);
+        plan.place_tags(source);
         plan
-    }
-
-    pub(super) fn resource_says_error(&self, resource: u32) -> bool {
-        self.resources[resource as usize].unwrap_or(false)
-    }
-
-    pub(super) fn target_says_error(&self, target: u32) -> bool {
-        self.targets[target as usize].unwrap_or(false)
     }
 
     pub(super) fn tag(&self, tag: u32) -> TagPlace {
         self.tags[tag as usize]
     }
 
-    pub(super) fn endpoint(&self, endpoint: u32) -> EndpointParts {
-        self.endpoints[endpoint as usize]
+    /// Numbers of the tags that spans have.
+    pub(super) fn used_tags(&self) -> impl Iterator<Item = u32> {
+        let numbered = (0..).zip(&self.tags);
+        numbered.filter(|(_, place)| place.is_used).map(|(tag, _)| tag)
     }
 
-    fn place_tags(&mut self, source: &dyn Source, order: &Order) {
+    fn place_tags(&mut self, source: &dyn Source) {
         let mut uses: Vec<u32> = Vec::new();
-        for row in &order.rows {
-            source.each_tag(*row, &mut |tag| *at(&mut uses, tag) += 1);
-        }
+        source.each_tags(&mut |tags| tags.iter().for_each(|tag| *at(&mut uses, *tag) += 1));
         // By key and type: how often.
         let mut counts: Vec<[u64; TAG_SORTS.len()]> = Vec::new();
         let tags = (0..).zip(&uses).filter(|(_, uses)| **uses > 0);
@@ -91,7 +89,7 @@ impl Plan {
                 at(&mut counts, key)[sort as usize] += u64::from(*uses);
             }
         }
-        let least = (order.rows.len() / ROWS_PER_USE).max(1) as u64;
+        let least = (source.rows() as usize / ROWS_PER_USE).max(1) as u64;
         let mut often: Vec<(u64, &str, TagSort, u32)> = Vec::new();
         for (key, counts) in (0..).zip(&counts) {
             let counts = TAG_SORTS.into_iter().zip(counts);
@@ -113,68 +111,67 @@ impl Plan {
                 self.tag_columns.push(column);
             }
         }
-        let none = TagPlace { column: REST, size: 0, says_error: false };
+        let none = TagPlace { column: REST, size: 0, says_error: false, is_used: false };
         self.tags.resize(uses.len(), none);
         for (tag, _) in tags {
             let (key, value) = source.tag(tag);
             let column = sort_of(value).and_then(|sort| columns.get(&(key, sort)).copied());
             let size = u16::try_from(source.tag_bytes(tag).div_ceil(16)).unwrap_or(u16::MAX);
             let says_error = source.key(key) == "error";
-            self.tags[tag as usize] = TagPlace { column: column.unwrap_or(REST), size, says_error };
+            self.tags[tag as usize] =
+                TagPlace { column: column.unwrap_or(REST), size, says_error, is_used: true };
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn endpoint(&mut self, source: &dyn Source, endpoint: u32) -> EndpointParts {
+        if let Some(Some(parts)) = self.endpoints.get(endpoint as usize) {
+            return *parts;
+        }
+        let parts = self.take_apart(source.endpoint(endpoint));
+        *at(&mut self.endpoints, endpoint) = Some(parts);
+        parts
+    }
+
+    fn take_apart(&mut self, endpoint: Option<EndpointRef<'_>>) -> EndpointParts {
+        let Some(endpoint) = endpoint else { return EndpointParts::default() };
+        let EndpointRef { service_name, ipv4, ipv6, port } = endpoint;
+        let address = ipv4.map(IpAddr::V4).or(ipv6.map(IpAddr::V6));
+        let next = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let service = (!service_name.is_empty()).then(|| {
+            let services = &mut self.services;
+            *self.service_numbers.entry(service_name.to_owned()).or_insert_with(|| {
+                services.push(service_name.to_owned());
+                next(services.len() - 1)
+            })
+        });
+        let known = address.map(|address| {
+            let addresses = &mut self.addresses;
+            *self.address_numbers.entry(address).or_insert_with(|| {
+                addresses.push(address.to_string());
+                next(addresses.len() - 1)
+            })
+        });
+        EndpointParts {
+            service,
+            address: known,
+            port: (port != 0).then_some(u32::from(port)),
+            is_odd: (ipv4.is_some() && ipv6.is_some())
+                || (service.is_none() && address.is_none() && port == 0),
         }
     }
 
-    /// What rows say that many of them share.
-    fn look_at_rows(&mut self, source: &dyn Source, order: &Order) {
-        let mut endpoints: Vec<bool> = vec![false];
-        for row in &order.rows {
-            let SourceRow { local_endpoint, remote_endpoint, resource, target, .. } =
-                source.row(*row);
-            *at(&mut endpoints, local_endpoint) = true;
-            *at(&mut endpoints, remote_endpoint) = true;
-            at(&mut self.resources, resource).get_or_insert_with(|| {
-                source.resource(resource).is_some_and(|resource| has_error(resource))
-            });
-            at(&mut self.targets, target).get_or_insert_with(|| {
-                source.target(target).is_some_and(|labels| has_label_error(labels))
-            });
-        }
-        self.take_apart_endpoints(source, &endpoints);
+    pub(super) fn resource_says_error(&mut self, source: &dyn Source, resource: u32) -> bool {
+        *at(&mut self.resources, resource).get_or_insert_with(|| {
+            source.resource(resource).is_some_and(|resource| has_error(resource))
+        })
     }
 
-    fn take_apart_endpoints(&mut self, source: &dyn Source, are_used: &[bool]) {
-        let mut services: HashMap<String, u32> = HashMap::new();
-        let mut addresses: HashMap<IpAddr, u32> = HashMap::new();
-        for (endpoint, is_used) in (0..).zip(are_used) {
-            let endpoint = source.endpoint(endpoint).filter(|_| *is_used);
-            let Some(endpoint) = endpoint else {
-                self.endpoints.push(EndpointParts::default());
-                continue;
-            };
-            let EndpointRef { service_name, ipv4, ipv6, port } = endpoint;
-            let address = ipv4.map(IpAddr::V4).or(ipv6.map(IpAddr::V6));
-            let service = (!service_name.is_empty()).then(|| {
-                let next = u32::try_from(services.len()).unwrap_or(u32::MAX);
-                *services.entry(service_name.to_owned()).or_insert_with(|| {
-                    self.services.push(service_name.to_owned());
-                    next
-                })
-            });
-            let known = address.map(|address| {
-                let next = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-                *addresses.entry(address).or_insert_with(|| {
-                    self.addresses.push(address.to_string());
-                    next
-                })
-            });
-            self.endpoints.push(EndpointParts {
-                service,
-                address: known,
-                port: (port != 0).then_some(u32::from(port)),
-                is_odd: (ipv4.is_some() && ipv6.is_some())
-                    || (service.is_none() && address.is_none() && port == 0),
-            });
-        }
+    pub(super) fn target_says_error(&mut self, source: &dyn Source, target: u32) -> bool {
+        *at(&mut self.targets, target).get_or_insert_with(|| {
+            source.target(target).is_some_and(|labels| has_label_error(labels))
+        })
     }
 }
 

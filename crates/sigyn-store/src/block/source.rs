@@ -18,14 +18,18 @@ pub(crate) trait Source {
     /// When the first and the last batch of them arrived.
     fn arrivals_ms(&self) -> Option<(u64, u64)>;
     fn row(&self, row: u32) -> SourceRow;
+    /// The same for many, in place of what `out` had.
+    fn rows_into(&self, rows: &[u32], out: &mut Vec<SourceRow>);
     /// Spans of one trace have the same number; some traces may have no spans.
     fn trace(&self, row: u32) -> u32;
     fn trace_count(&self) -> u32;
     fn trace_id(&self, trace: u32) -> TraceId;
     /// Where the span stands in its trace: by time, those without one last, then by id.
     fn place(&self, row: u32) -> (Timestamp, SpanId, bool);
-    /// Calls `each` with the numbers of a span's own tags, in their order.
-    fn each_tag(&self, row: u32, each: &mut dyn FnMut(u32));
+    /// Appends the numbers of a span's own tags, in their order.
+    fn tags_into(&self, row: u32, out: &mut Vec<u32>);
+    /// Calls `each` with numbers of tags: those of all spans.
+    fn each_tags(&self, each: &mut dyn FnMut(&[u32]));
     /// Calls `each` with the annotations, in their order.
     fn annotations(&self, row: u32, each: &mut dyn FnMut(SourceAnnotation<'_>));
     fn links(&self, row: u32) -> Vec<Link>;
@@ -54,7 +58,7 @@ pub(crate) trait Source {
 }
 
 /// What a span says, without its lists.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SourceRow {
     pub(crate) trace_id: TraceId,
     pub(crate) id: SpanId,

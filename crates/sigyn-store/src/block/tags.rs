@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sigyn_model::{Span, StatusCode};
 
-use super::order::Order;
-use super::plan::at;
+use super::plan::{Plan, at};
 use super::source::{Source, SourceRow};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::least::Least;
@@ -28,25 +27,6 @@ pub(crate) fn is_listed(text: &str) -> bool {
 pub(crate) struct TagSummary(BTreeMap<String, Least>);
 
 impl TagSummary {
-    /// Of all spans of a block.
-    pub(super) fn of(source: &dyn Source, order: &Order) -> Self {
-        let mut summary = Self::default();
-        let mut is_used: Vec<bool> = Vec::new();
-        for row in &order.rows {
-            source.each_tag(*row, &mut |tag| *at(&mut is_used, tag) = true);
-        }
-        let mut own_keys: Vec<bool> = Vec::new();
-        for (tag, _) in (0..).zip(&is_used).filter(|(_, is_used)| **is_used) {
-            let key = source.tag(tag).0;
-            *at(&mut own_keys, key) = true;
-            summary.add(source.key(key), &source.tag_value(tag).text());
-        }
-        let own_keys = (0..).zip(&own_keys).filter(|(_, is_own)| **is_own);
-        let own_keys = own_keys.map(|(key, _)| source.key(key)).collect();
-        Others { source, own_keys, pending: HashMap::new() }.add(order, &mut summary);
-        summary
-    }
-
     pub(crate) fn add(&mut self, key: &str, value: &str) {
         if !is_listed(key) {
             return;
@@ -97,13 +77,17 @@ impl TagSummary {
     }
 }
 
-/// Tags that are not a span's own: what status, scope and resource add where its own leave room.
-struct Others<'a> {
+/// Collects a summary while its block is written: of own tags, and of those that status, scope and
+/// resource add where a span's own leave room.
+pub(super) struct TagSummaryBuilder<'a> {
     source: &'a dyn Source,
+    summary: TagSummary,
     /// Of all spans.
     own_keys: HashSet<&'a str>,
     /// By what adds them, those that no span has shown yet and that some span may hide.
     pending: HashMap<Adds, Vec<(String, String)>>,
+    /// Of the last span.
+    last: Option<[Adds; 3]>,
 }
 
 /// What adds tags: a status, a scope or a resource, by number.
@@ -114,39 +98,49 @@ enum Adds {
     Resource(u32),
 }
 
-impl Others<'_> {
-    fn add(&mut self, order: &Order, summary: &mut TagSummary) {
-        let mut last = None;
-        for row in &order.rows {
-            let span = self.source.row(*row);
-            let code = span.status_code;
-            let message = if code == StatusCode::Error { span.status_message } else { 0 };
-            let all = [
-                Adds::Status(code as u8, message),
-                Adds::Scope(span.scope),
-                Adds::Resource(span.resource),
-            ];
-            // Neighbours often come from one process; nothing new comes of that.
-            let is_known = last.replace(all) == Some(all);
-            for adds in all {
-                if !is_known && !self.pending.contains_key(&adds) {
-                    let pending = self.tags_of(&span, adds, summary);
-                    self.pending.insert(adds, pending);
-                }
+impl<'a> TagSummaryBuilder<'a> {
+    pub(super) fn new(source: &'a dyn Source, plan: &Plan) -> Self {
+        let mut summary = TagSummary::default();
+        let mut own_keys: Vec<bool> = Vec::new();
+        for tag in plan.used_tags() {
+            let key = source.tag(tag).0;
+            *at(&mut own_keys, key) = true;
+            summary.add(source.key(key), &source.tag_value(tag).text());
+        }
+        let own_keys = (0..).zip(&own_keys).filter(|(_, is_own)| **is_own);
+        let own_keys = own_keys.map(|(key, _)| source.key(key)).collect();
+        Self { source, summary, own_keys, pending: HashMap::new(), last: None }
+    }
+
+    pub(super) fn finish(self) -> TagSummary {
+        self.summary
+    }
+
+    /// Adds a span, without its own tags.
+    pub(super) fn see(&mut self, row: u32, span: &SourceRow) {
+        let code = span.status_code;
+        let message = if code == StatusCode::Error { span.status_message } else { 0 };
+        let all = [
+            Adds::Status(code as u8, message),
+            Adds::Scope(span.scope),
+            Adds::Resource(span.resource),
+        ];
+        // Neighbours often come from one process; nothing new comes of that, but for what is hidden.
+        let is_known = self.last.replace(all) == Some(all);
+        for adds in all {
+            if !is_known && !self.pending.contains_key(&adds) {
+                let pending = self.tags_of(span, adds);
+                self.pending.insert(adds, pending);
             }
-            if all.iter().any(|adds| self.pending.get(adds).is_some_and(|tags| !tags.is_empty())) {
-                self.show(*row, all, summary);
-            }
+        }
+        let is_hidden = |adds: &Adds| self.pending.get(adds).is_some_and(|tags| !tags.is_empty());
+        if all.iter().any(is_hidden) {
+            self.show(row, span, all);
         }
     }
 
     /// Tags that this adds. Those that nothing can hide are shown at once.
-    fn tags_of(
-        &self,
-        span: &SourceRow,
-        adds: Adds,
-        summary: &mut TagSummary,
-    ) -> Vec<(String, String)> {
+    fn tags_of(&mut self, span: &SourceRow, adds: Adds) -> Vec<(String, String)> {
         let mut bare = Span::new(span.trace_id, span.id);
         match adds {
             Adds::Status(_, message) => {
@@ -164,22 +158,23 @@ impl Others<'_> {
             if may_be_hidden {
                 pending.push((key.to_owned(), value.into_owned()));
             } else {
-                summary.add(key, &value);
+                self.summary.add(key, &value);
             }
         }
         pending
     }
 
-    fn show(&mut self, row: u32, all: [Adds; 3], summary: &mut TagSummary) {
-        let mut own: Vec<&str> = Vec::new();
-        self.source.each_tag(row, &mut |tag| own.push(self.source.key(self.source.tag(tag).0)));
+    fn show(&mut self, row: u32, of: &SourceRow, all: [Adds; 3]) {
+        let mut tags = Vec::new();
+        self.source.tags_into(row, &mut tags);
+        let own: Vec<&str> =
+            tags.iter().map(|tag| self.source.key(self.source.tag(*tag).0)).collect();
         let many: HashSet<&str> =
             if own.len() > FEW { own.iter().copied().collect() } else { HashSet::new() };
         let is_own = |wanted: &str| match own.len() {
             0..=FEW => own.contains(&wanted),
             _ => many.contains(wanted),
         };
-        let of = self.source.row(row);
         let mut span = Span::new(of.trace_id, of.id);
         span.status.code = of.status_code;
         span.scope = self.source.scope(of.scope).cloned();
@@ -191,7 +186,7 @@ impl Others<'_> {
                 let is_hidden =
                     is_own(key) || (matches!(adds, Adds::Resource(_)) && before.contains(key));
                 if !is_hidden {
-                    summary.add(key, value);
+                    self.summary.add(key, value);
                 }
                 is_hidden
             });

@@ -13,14 +13,14 @@ use super::chunk::ChunkEncoder;
 use super::description::{DESCRIPTION_KEY, describe};
 use super::group_writer::GroupBuilder;
 use super::index::IndexBuilder;
-use super::order::Order;
+use super::order::{Order, Trace};
 use super::pages::{ColumnPages, GroupPages};
 use super::plan::Plan;
 use super::root::{Group, Root};
 use super::schema::schema;
 use super::section::{METADATA_KEY, Section, VERSION};
 use super::source::Source;
-use super::tags::TagSummary;
+use super::tags::{TagSummary, TagSummaryBuilder};
 use super::{DIR, name_of};
 use crate::catalog::BlockEntry;
 use crate::disk::{Appender, Disk, TEMPORARY};
@@ -81,6 +81,9 @@ pub(crate) fn write(
         })
 }
 
+/// Rows that are looked up together.
+const ROWS_AT_ONCE: usize = 512;
+
 fn write_file(
     disk: &Disk,
     name: String,
@@ -90,31 +93,41 @@ fn write_file(
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
     let order = Order::of(source, &|| !stop()).ok_or(WriteError::Stopped)?;
-    let plan = Plan::of(source, &order);
+    go_on(&stop)?;
+    let plan = Plan::of(source);
     go_on(&stop)?;
     let mut file = BlockFile::create(disk, temporary, schema(&plan.tag_columns)?)?;
-    let mut index = IndexBuilder::new(source, &plan);
+    let mut index = IndexBuilder::new(source);
+    let mut tags = TagSummaryBuilder::new(source, &plan);
     let mut group = GroupBuilder::new(source, &plan);
-    let mut said = Vec::new();
-    for (number, trace) in order.traces.iter().enumerate() {
-        if number % 64 == 0 {
-            go_on(&stop)?;
-        }
-        let first = trace.first as usize;
-        group.begin_trace();
-        said.clear();
-        for row in &order.rows[first..first + trace.rows as usize] {
-            said.push(group.push(*row));
+    let mut traces = order.traces.iter().peekable();
+    let (mut spans, mut said) = (Vec::new(), Vec::new());
+    let mut trace = None;
+    for (first, rows) in (0..).step_by(ROWS_AT_ONCE).zip(order.rows.chunks(ROWS_AT_ONCE)) {
+        go_on(&stop)?;
+        source.rows_into(rows, &mut spans);
+        for (row, (from, span)) in (first..).zip(rows.iter().zip(&spans)) {
+            if traces.peek().is_some_and(|next| next.first == row) {
+                trace = traces.next();
+                group.begin_trace();
+                said.clear();
+            }
+            tags.see(*from, span);
+            said.push(group.push(*from, *span));
             if group.is_full() {
                 file.write_group(&mut group, &stop)?;
             }
+            if let Some(Trace { key, first, rows }) = trace
+                && row + 1 == first + rows
+            {
+                index.add(*key, &said, &group);
+            }
         }
-        index.add(trace.key, &said);
     }
     if group.rows() > 0 {
         file.write_group(&mut group, &stop)?;
     }
-    let tags = TagSummary::of(source, &order);
+    let tags = tags.finish();
     go_on(&stop)?;
     let (first_arrival_ms, last_arrival_ms) = source.arrivals_ms().unwrap_or_default();
     let entry = BlockEntry {

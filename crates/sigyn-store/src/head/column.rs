@@ -105,6 +105,19 @@ impl<C: Cell> Column<C> {
         chunk[place.offset].set(value);
     }
 
+    /// Calls `each` with the elements of a range, those of a chunk together.
+    pub(super) fn each_cells(&self, range: std::ops::Range<u32>, mut each: impl FnMut(&[C])) {
+        let mut at = range.start;
+        while at < range.end {
+            let place = Place::of(at);
+            let left = (range.end - at) as usize;
+            let len = left.min(place.chunk_len - place.offset);
+            let chunk = self.chunks[place.chunk].get().map_or(&[][..], |chunk| chunk);
+            each(chunk.get(place.offset..place.offset + len).unwrap_or_default());
+            at = at.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        }
+    }
+
     #[cold]
     fn grow(&self, place: Place) -> &[C] {
         self.chunks[place.chunk].get_or_init(|| {
@@ -183,6 +196,9 @@ mod tests {
         (0..5_000).for_each(|at| column.set(at, at * 3));
         assert!((0..5_000).all(|at| column.get(at) == at * 3));
         assert!(column.bytes() - size_of_val(&column) < 5_000 * 4 * 5 / 4 + 64 * 4);
+        let mut cells = Vec::new();
+        column.each_cells(300..4_000, |some| cells.extend(some.iter().map(Cell::get)));
+        assert!(cells.into_iter().eq((300..4_000).map(|at| at * 3)));
         let shelf = Shelf::default();
         assert_eq!(shelf.get(7), None);
         shelf.put(7, "first");

@@ -11,7 +11,7 @@ use sigyn_model::{
 };
 
 use super::HeadView;
-use super::column::{Column, Place};
+use super::column::{Cell, Column, Place};
 use super::rare::{Extra, List};
 use super::row::Row;
 use crate::block::source::{Source, SourceAnnotation, SourceRow, TagValue, TagsOf};
@@ -56,6 +56,33 @@ impl HeadView {
     }
 }
 
+/// What stands in a list before it is known.
+fn no_row(trace_id: TraceId) -> SourceRow {
+    SourceRow {
+        trace_id,
+        id: SpanId::from_raw(0),
+        parent_id: None,
+        timestamp: None,
+        duration: None,
+        kind: None,
+        debug: false,
+        shared: false,
+        status_code: StatusCode::Unset,
+        has_annotations: false,
+        has_links: false,
+        name: 0,
+        local_endpoint: 0,
+        remote_endpoint: 0,
+        resource: 0,
+        scope: 0,
+        target: 0,
+        status_message: 0,
+        trace_state: 0,
+        dropped: [0; 3],
+        flags: 0,
+    }
+}
+
 fn trace_id(key: TraceKey) -> TraceId {
     match TraceId::new(u128::from(key.high) << 64 | u128::from(key.low)) {
         Some(id) => id,
@@ -73,53 +100,81 @@ impl Source for HeadView {
     }
 
     fn row(&self, row: u32) -> SourceRow {
-        let (head, place) = (&*self.head, Place::of(row));
-        let rows = &head.rows;
-        let facts = rows.facts.get_at(place);
-        let has = |bit: u16| facts & bit != 0;
-        let rare = rows.rares.get_at(place);
-        let extra = match head.rares.extras.get(rare) {
-            0 => Extra::default(),
-            number => Extra::from_bytes(head.extras.get(&head.slabs, number)),
-        };
-        let origin = head.origins.get(rows.origins.get_at(place));
-        let long =
-            || Duration::new(head.rares.long_secs.get(rare), head.rares.long_nanos.get(rare));
-        let duration = match has(fact::LONG_DURATION) {
-            true => Some(long()),
-            false => {
-                has(fact::DURATION).then(|| Duration::from_nanos(rows.durations.get_at(place)))
+        let mut out = Vec::with_capacity(1);
+        self.rows_into(&[row], &mut out);
+        out[0]
+    }
+
+    /// Column by column: rows that are wanted together stand anywhere, and what is far away comes
+    /// sooner if much is asked for at once.
+    fn rows_into(&self, numbers: &[u32], out: &mut Vec<SourceRow>) {
+        let (head, rows) = (&*self.head, &self.head.rows);
+        let places: Vec<Place> = numbers.iter().map(|row| Place::of(*row)).collect();
+        out.clear();
+        out.extend(
+            places
+                .iter()
+                .map(|place| no_row(trace_id(head.traces.key(rows.traces.get_at(*place))))),
+        );
+        let facts: Vec<u16> = places.iter().map(|place| rows.facts.get_at(*place)).collect();
+        let has = |facts: u16, bit: u16| facts & bit != 0;
+        let all = || places.iter().zip(&facts);
+        for ((place, _), row) in all().zip(&mut *out) {
+            row.id = SpanId::from_raw(rows.ids.get_at(*place));
+        }
+        for ((place, facts), row) in all().zip(&mut *out) {
+            let parent = SpanId::from_raw(rows.parent_ids.get_at(*place));
+            row.parent_id = has(*facts, fact::PARENT).then_some(parent);
+        }
+        for ((place, facts), row) in all().zip(&mut *out) {
+            let at = Timestamp::from_nanos(rows.timestamps.get_at(*place));
+            row.timestamp = has(*facts, fact::TIMESTAMP).then_some(at);
+        }
+        for ((place, facts), row) in all().zip(&mut *out) {
+            let duration = Duration::from_nanos(rows.durations.get_at(*place));
+            row.duration = has(*facts, fact::DURATION).then_some(duration);
+        }
+        for ((place, _), row) in all().zip(&mut *out) {
+            row.name = rows.names.get_at(*place);
+        }
+        for ((place, _), row) in all().zip(&mut *out) {
+            row.local_endpoint = rows.local_endpoints.get_at(*place);
+        }
+        for ((place, _), row) in all().zip(&mut *out) {
+            row.remote_endpoint = rows.remote_endpoints.get_at(*place);
+        }
+        for ((place, _), row) in all().zip(&mut *out) {
+            let origin = head.origins.get(rows.origins.get_at(*place));
+            (row.resource, row.scope, row.target) = (origin.resource, origin.scope, origin.target);
+        }
+        for ((place, facts), row) in all().zip(&mut *out) {
+            let rare = rows.rares.get_at(*place);
+            if has(*facts, fact::LONG_DURATION) {
+                let rares = &head.rares;
+                let long = Duration::new(rares.long_secs.get(rare), rares.long_nanos.get(rare));
+                row.duration = Some(long);
             }
-        };
-        SourceRow {
-            trace_id: trace_id(head.traces.key(rows.traces.get_at(place))),
-            id: SpanId::from_raw(rows.ids.get_at(place)),
-            parent_id: has(fact::PARENT).then(|| SpanId::from_raw(rows.parent_ids.get_at(place))),
-            timestamp: has(fact::TIMESTAMP)
-                .then(|| Timestamp::from_nanos(rows.timestamps.get_at(place))),
-            duration,
-            kind: usize::from(facts & fact::KIND)
-                .checked_sub(1)
-                .and_then(|at| KINDS.get(at).copied()),
-            debug: has(fact::DEBUG),
-            shared: has(fact::SHARED),
-            status_code: match facts >> fact::STATUS_SHIFT & 3 {
+            let extra = match head.rares.extras.get(rare) {
+                0 => continue,
+                number => Extra::from_bytes(head.extras.get(&head.slabs, number)),
+            };
+            row.status_message = extra.status_message;
+            row.trace_state = extra.trace_state;
+            row.dropped = [extra.dropped_tags, extra.dropped_annotations, extra.dropped_links];
+            row.flags = extra.flags;
+        }
+        for (facts, row) in facts.iter().zip(out) {
+            let kind = usize::from(facts & fact::KIND).checked_sub(1);
+            row.kind = kind.and_then(|at| KINDS.get(at).copied());
+            row.debug = has(*facts, fact::DEBUG);
+            row.shared = has(*facts, fact::SHARED);
+            row.status_code = match facts >> fact::STATUS_SHIFT & 3 {
                 0 => StatusCode::Unset,
                 1 => StatusCode::Ok,
                 _ => StatusCode::Error,
-            },
-            has_annotations: has(fact::ANNOTATIONS),
-            has_links: has(fact::LINKS),
-            name: rows.names.get_at(place),
-            local_endpoint: rows.local_endpoints.get_at(place),
-            remote_endpoint: rows.remote_endpoints.get_at(place),
-            resource: origin.resource,
-            scope: origin.scope,
-            target: origin.target,
-            status_message: extra.status_message,
-            trace_state: extra.trace_state,
-            dropped: [extra.dropped_tags, extra.dropped_annotations, extra.dropped_links],
-            flags: extra.flags,
+            };
+            row.has_annotations = has(*facts, fact::ANNOTATIONS);
+            row.has_links = has(*facts, fact::LINKS);
         }
     }
 
@@ -145,10 +200,20 @@ impl Source for HeadView {
         (at, SpanId::from_raw(rows.ids.get_at(place)), facts & fact::SHARED != 0)
     }
 
-    fn each_tag(&self, row: u32, each: &mut dyn FnMut(u32)) {
+    fn tags_into(&self, row: u32, out: &mut Vec<u32>) {
         let rows = &self.head.rows;
         let first = row.checked_sub(1).map_or(0, |before| rows.tag_ends.get(before));
-        (first..rows.tag_ends.get(row)).for_each(|at| each(rows.tags.get(at)));
+        rows.tags.each_cells(first..rows.tag_ends.get(row), |cells| {
+            out.extend(cells.iter().map(Cell::get));
+        });
+    }
+
+    fn each_tags(&self, each: &mut dyn FnMut(&[u32])) {
+        let rows = &self.head.rows;
+        let end = self.rows.checked_sub(1).map_or(0, |last| rows.tag_ends.get(last));
+        rows.tags.each_cells(0..end, |cells| {
+            each(&cells.iter().map(Cell::get).collect::<Vec<_>>());
+        });
     }
 
     fn annotations(&self, row: u32, each: &mut dyn FnMut(SourceAnnotation<'_>)) {
