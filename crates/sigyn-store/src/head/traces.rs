@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use sigyn_model::Timestamp;
 
-use super::column::{Column, Place};
+use super::column::Column;
 use crate::facts::{Facts, TraceKey};
 
 /// Traces by number, in the order of their first rows.
@@ -15,22 +15,30 @@ use crate::facts::{Facts, TraceKey};
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     count: AtomicU32,
-    lows: Column<AtomicU64>,
-    highs: Column<AtomicU64>,
-    first_rows: Column<AtomicU32>,
-    rows: Column<AtomicU32>,
-    has: Column<AtomicU32>,
-    root_starts: Column<AtomicU64>,
-    starts: Column<AtomicU64>,
-    latests: Column<AtomicU64>,
-    longests_us: Column<AtomicU64>,
-    /// A bit for each word that a row may say; see [`super::hint`].
-    words: Column<AtomicU64>,
+    /// Eight numbers of each trace, which stand together: a row changes most of them.
+    numbers: Column<AtomicU64>,
     table: Table,
 }
 
-const HAS_ROOT_START: u32 = 1;
-const HAS_START: u32 = 2;
+/// Which of a trace's numbers.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Low,
+    High,
+    /// The first row in the upper half; how many there are in 30 bits; which times there are.
+    Rows,
+    RootStart,
+    Start,
+    Latest,
+    LongestUs,
+    /// A bit for each word that a row may say; see [`super::hint`].
+    Words,
+}
+
+const NUMBERS: u32 = 8;
+const HAS_ROOT_START: u64 = 1;
+const HAS_START: u64 = 2;
+const ONE_ROW: u64 = 4;
 
 /// What a row says that traces are judged by.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +52,24 @@ pub(super) struct RowFacts {
 impl Traces {
     /// The trace with this id, if it is among those that begin before this row.
     pub(super) fn find(&self, key: TraceKey, rows: u32) -> Option<u32> {
-        self.group(key.low, rows).find(|trace| self.highs.get(*trace) == key.high)
+        self.group(key.low, rows).find(|trace| self.get(*trace, Number::High) == key.high)
     }
 
     /// Traces whose ids end in these 64 bits, among those that begin before this row.
     pub(super) fn group(&self, low: u64, rows: u32) -> impl Iterator<Item = u32> {
-        let is_it = move |trace: &u32| self.lows.get(*trace) == low && self.is_in(*trace, rows);
+        let is_it =
+            move |trace: &u32| self.get(*trace, Number::Low) == low && self.is_in(*trace, rows);
         self.table.all_at(low).filter(is_it)
+    }
+
+    #[inline]
+    fn get(&self, trace: u32, number: Number) -> u64 {
+        self.numbers.get(trace * NUMBERS + number as u32)
+    }
+
+    #[inline]
+    fn set(&self, trace: u32, number: Number, value: u64) {
+        self.numbers.set(trace * NUMBERS + number as u32, value);
     }
 
     /// How many there are, some of which may begin after what a reader sees.
@@ -59,37 +78,36 @@ impl Traces {
     }
 
     pub(super) fn is_in(&self, trace: u32, rows: u32) -> bool {
-        self.first_rows.get(trace) < rows
+        self.first_row(trace) < rows
     }
 
     pub(super) fn key(&self, trace: u32) -> TraceKey {
-        let place = Place::of(trace);
-        TraceKey { low: self.lows.get_at(place), high: self.highs.get_at(place) }
+        TraceKey { low: self.get(trace, Number::Low), high: self.get(trace, Number::High) }
     }
 
     pub(super) fn first_row(&self, trace: u32) -> u32 {
-        self.first_rows.get(trace)
+        (self.get(trace, Number::Rows) >> 32) as u32
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
     pub(super) fn rows(&self, trace: u32) -> u32 {
-        self.rows.get(trace)
+        self.get(trace, Number::Rows) as u32 >> 2
     }
 
     pub(super) fn words(&self, trace: u32) -> u64 {
-        self.words.get(trace)
+        self.get(trace, Number::Words)
     }
 
     pub(super) fn facts(&self, trace: u32) -> Facts {
-        let place = Place::of(trace);
-        let has = self.has.get_at(place);
-        let time = |bit: u32, times: &Column<AtomicU64>| {
-            (has & bit != 0).then(|| Timestamp::from_nanos(times.get_at(place)))
+        let has = self.get(trace, Number::Rows);
+        let time = |bit: u64, number: Number| {
+            (has & bit != 0).then(|| Timestamp::from_nanos(self.get(trace, number)))
         };
         Facts {
-            root_start: time(HAS_ROOT_START, &self.root_starts),
-            start: time(HAS_START, &self.starts),
-            latest: time(HAS_START, &self.latests),
-            longest_us: self.longests_us.get_at(place),
+            root_start: time(HAS_ROOT_START, Number::RootStart),
+            start: time(HAS_START, Number::Start),
+            latest: time(HAS_START, Number::Latest),
+            longest_us: self.get(trace, Number::LongestUs),
         }
     }
 
@@ -99,61 +117,46 @@ impl Traces {
             return (trace, false);
         }
         let trace = self.count.load(Ordering::Relaxed);
-        let place = Place::of(trace);
-        self.lows.set_at(place, key.low);
-        self.highs.set_at(place, key.high);
-        self.first_rows.set_at(place, row);
+        self.set(trace, Number::Low, key.low);
+        self.set(trace, Number::High, key.high);
+        self.set(trace, Number::Rows, u64::from(row) << 32);
         self.count.store(trace + 1, Ordering::Release);
-        self.table.put(trace, |trace| self.lows.get(trace));
+        self.table.put(trace, |trace| self.get(trace, Number::Low));
         (trace, true)
     }
 
     /// The writer's: one more row of a trace.
     pub(super) fn add(&self, trace: u32, row: RowFacts) {
-        let place = Place::of(trace);
-        self.rows.set_at(place, self.rows.get_at(place) + 1);
-        let longest = self.longests_us.get_at(place);
-        if row.duration_us > longest {
-            self.longests_us.set_at(place, row.duration_us);
+        let has = self.get(trace, Number::Rows);
+        let mut now = has + ONE_ROW;
+        if row.duration_us > self.get(trace, Number::LongestUs) {
+            self.set(trace, Number::LongestUs, row.duration_us);
         }
-        let words = self.words.get_at(place);
+        let words = self.get(trace, Number::Words);
         if words | row.words != words {
-            self.words.set_at(place, words | row.words);
+            self.set(trace, Number::Words, words | row.words);
         }
-        let Some(at) = row.timestamp else { return };
-        let has = self.has.get_at(place);
-        let earliest = |bit: u32, times: &Column<AtomicU64>| {
-            if has & bit == 0 || at < times.get_at(place) {
-                times.set_at(place, at);
+        if let Some(at) = row.timestamp {
+            let earliest = |bit: u64, number: Number| {
+                if has & bit == 0 || at < self.get(trace, number) {
+                    self.set(trace, number, at);
+                }
+            };
+            if row.is_root {
+                earliest(HAS_ROOT_START, Number::RootStart);
+                now |= HAS_ROOT_START;
             }
-        };
-        if row.is_root {
-            earliest(HAS_ROOT_START, &self.root_starts);
+            earliest(HAS_START, Number::Start);
+            if has & HAS_START == 0 || at > self.get(trace, Number::Latest) {
+                self.set(trace, Number::Latest, at);
+            }
+            now |= HAS_START;
         }
-        earliest(HAS_START, &self.starts);
-        if has & HAS_START == 0 || at > self.latests.get_at(place) {
-            self.latests.set_at(place, at);
-        }
-        let now = has | HAS_START | if row.is_root { HAS_ROOT_START } else { 0 };
-        if now != has {
-            self.has.set_at(place, now);
-        }
+        self.set(trace, Number::Rows, now);
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let wide = [
-            &self.lows,
-            &self.highs,
-            &self.root_starts,
-            &self.starts,
-            &self.latests,
-            &self.longests_us,
-            &self.words,
-        ];
-        let narrow = [&self.first_rows, &self.rows, &self.has];
-        wide.map(Column::bytes).iter().sum::<usize>()
-            + narrow.map(Column::bytes).iter().sum::<usize>()
-            + self.table.bytes.load(Ordering::Relaxed)
+        self.numbers.bytes() + self.table.bytes.load(Ordering::Relaxed)
     }
 }
 

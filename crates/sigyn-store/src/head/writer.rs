@@ -47,8 +47,8 @@ pub(crate) struct HeadWriter {
     origins_say_error: Vec<bool>,
     /// Rares without lists, by what else they say.
     rares: HashMap<u32, u32, RandomState>,
-    /// How many values of each key have been new.
-    values: Vec<u16>,
+    /// By key.
+    values: Vec<Values>,
     /// Of staged rows.
     staged: Vec<TraceId>,
     ends: Ends,
@@ -82,6 +82,36 @@ struct Ends {
     nested_tags: u32,
     rares: u32,
     origins: u32,
+}
+
+/// The values of one key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Values {
+    /// How many have been new.
+    new: u16,
+    /// Of those that came since, how many were looked for in this round, and found.
+    asked: u8,
+    found: u8,
+    /// So many more are not looked for.
+    skipped: u16,
+}
+
+impl Values {
+    /// Looking for what hardly ever is there costs more than keeping what is there twice.
+    fn are_looked_for(&mut self) -> bool {
+        let is_so = self.skipped == 0;
+        self.skipped = self.skipped.saturating_sub(1);
+        is_so
+    }
+
+    fn note(&mut self, is_found: bool) {
+        self.asked += 1;
+        self.found += u8::from(is_found);
+        if self.asked == 64 {
+            self.skipped = if self.found < 8 { 1_024 } else { 0 };
+            (self.asked, self.found) = (0, 0);
+        }
+    }
 }
 
 /// A row in numbers of this head. Its tags were put before it.
@@ -127,7 +157,7 @@ impl HeadWriter {
             origins: HashMap::default(),
             origins_say_error: vec![false],
             rares: HashMap::default(),
-            values: vec![0],
+            values: vec![Values::default()],
             staged: Vec::new(),
             ends: Ends { rares: 1, origins: 1, ..Ends::default() },
             published: Ends::default(),
@@ -175,7 +205,7 @@ impl HeadWriter {
         let mut shelves = shelves(&self.head.keys, &self.head, &mut self.open);
         let number = self.words.keys.intern_text(&mut shelves, text);
         if self.values.len() <= number as usize {
-            self.values.resize(number as usize + 1, 0);
+            self.values.resize(number as usize + 1, Values::default());
         }
         number
     }
@@ -184,13 +214,17 @@ impl HeadWriter {
     pub(super) fn tag(&mut self, key: u32, value: &[u8]) -> u32 {
         let mut shelves = shelves(&self.head.tags, &self.head, &mut self.open);
         let values = &mut self.values[key as usize];
-        if *values < VALUES_MAX {
+        if values.new < VALUES_MAX {
             let (number, is_new) = self.words.tags.intern(&mut shelves, key, value);
-            *values += u16::from(is_new);
+            values.new += u16::from(is_new);
             return number;
         }
-        if let Some(number) = self.words.tags.known(&shelves, key, value) {
-            return number;
+        if values.are_looked_for() {
+            let known = self.words.tags.known(&shelves, key, value);
+            values.note(known.is_some());
+            if let Some(number) = known {
+                return number;
+            }
         }
         self.unique_tag(key, value)
     }
@@ -455,7 +489,7 @@ impl HeadWriter {
             + self.targets.bytes()
             + self.origins.capacity() * size_of::<(Origin, u32)>()
             + self.rares.capacity() * size_of::<(u32, u32)>()
-            + self.values.capacity() * size_of::<u16>()
+            + self.values.capacity() * size_of::<Values>()
             + self.staged.capacity() * size_of::<TraceId>()
             + self.last_rows.capacity() * size_of::<u32>()
             + size_of_val(self.named.0.as_slice())
