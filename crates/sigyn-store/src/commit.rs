@@ -41,12 +41,17 @@ pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
     let _ended = Ended(&shared.queue);
     let chapter = Chapter::default();
     let mut committer = Committer { writer, head, chapter, is_failing: false, shared };
-    while let Some(group) = shared.queue.take() {
+    while let Some(group) = shared.queue.take(committer.writer.sync_due()) {
         match group {
             Group::Append(group) => committer.append(group),
             Group::Rotate(done) => {
                 // Nobody may listen any more; then the head waits for the next seal.
                 let _ = done.send(committer.rotate());
+            }
+            Group::Due => {
+                if let Err(error) = committer.writer.sync() {
+                    poison(shared, "cannot make the log durable", &error);
+                }
             }
         }
     }

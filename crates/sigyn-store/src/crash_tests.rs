@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, OpenError, SealError};
 use crate::facts::Strictness;
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::query::Bounds;
 use crate::stop::Stop;
 use crate::store::Store;
@@ -419,6 +419,39 @@ fn a_flipped_bit_costs_its_batch_alone_and_is_told() {
     let store = open(&disk);
     model.check(&store, "opened again");
     assert_eq!(store.stats().damaged_spots, 0);
+}
+
+#[test]
+fn what_is_acknowledged_is_synced_within_the_interval() {
+    let mut random = Rng::with_seed(12);
+    let disk = FaultyDisk::default();
+    let interval = |interval| Options { durability: Durability::Interval(interval), ..options() };
+    let mut model = Model::default();
+    let hours = Duration::from_secs(1 << 20);
+    for (durability, syncs) in [(hours, false), (Duration::from_millis(20), true)] {
+        let store = open_with(&disk, interval(durability), Clock::System).unwrap();
+        model.settle(&store, "opened again");
+        let batch = model.new_batch(&mut random);
+        run(store.append(batch.clone())).unwrap();
+        let acknowledged = disk.changes();
+        if syncs {
+            model.stored.push(batch);
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            while disk.changes() == acknowledged {
+                assert!(std::time::Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+        } else {
+            // It may be there, whole, or not.
+            model.unknown.push(batch);
+            assert_eq!(disk.changes(), acknowledged);
+        }
+        // Nothing is synced when it is closed: the machine is off.
+        disk.crash_after(0);
+        drop(store);
+        disk.restart(&mut random);
+    }
+    model.settle(&open(&disk), "after a loss of power");
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub enum Durability {
     /// On the disk: it survives a loss of power.
     #[default]
     Fsync,
+    /// With the operating system, and on the disk so long after that at most: a loss of power takes what
+    /// came since.
+    Interval(Duration),
     /// With the operating system: it survives an end of the process.
     Os,
 }

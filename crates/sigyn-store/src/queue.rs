@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
@@ -147,6 +148,8 @@ impl State {
 pub(crate) enum Group {
     Append(Vec<Waiting>),
     Rotate(SyncSender<Result<Rotated, Arc<str>>>),
+    /// There is none, and the time has come for something else.
+    Due,
 }
 
 /// A head that gets no more spans, for a block to be made of it.
@@ -246,14 +249,22 @@ impl Queue {
         self.lock().poison.clone()
     }
 
-    /// What goes next: a group of batches, or one other item. `None` once closed and empty.
-    pub(crate) fn take(&self) -> Option<Group> {
+    /// What goes next: a group of batches, or one other item. `None` once closed and empty. Waits for it
+    /// until then at most.
+    pub(crate) fn take(&self, until: Option<Instant>) -> Option<Group> {
         let mut state = self.lock();
         while state.items.is_empty() || state.is_held() {
             if state.closed && state.items.is_empty() {
                 return None;
             }
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Some(Group::Due),
+                Some(left) => {
+                    let waited = self.ready.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         let mut group: Vec<Waiting> = Vec::new();
         let mut group_bytes = 0;
@@ -304,7 +315,7 @@ mod tests {
     }
 
     fn sizes(queue: &Queue) -> Vec<u64> {
-        let Some(Group::Append(group)) = queue.take() else { panic!("no batches") };
+        let Some(Group::Append(group)) = queue.take(None) else { panic!("no batches") };
         group.iter().map(|waiting| waiting.batch.bytes).collect()
     }
 

@@ -332,7 +332,14 @@ impl Section for StorageSection {
                 let read = |text: &str| match text {
                     "fsync" => Ok(Durability::Fsync),
                     "os" => Ok(Durability::Os),
-                    other => Err(format!("unknown durability {other:?}: expected fsync or os")),
+                    other => match other.strip_prefix("interval:") {
+                        Some(interval) => parse_duration(interval)
+                            .map(Durability::Interval)
+                            .map_err(|error| error.to_string()),
+                        None => Err(format!(
+                            "unknown durability {other:?}: expected fsync, interval:100ms or os"
+                        )),
+                    },
                 };
                 self.durability = entry.parsed(read)?.unwrap_or_default();
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::frame::{self, Header};
 use crate::disk::{Appender, Disk, parent};
@@ -22,6 +23,8 @@ pub(crate) struct Writer {
     /// Frames that are written next, and how many they are.
     buffer: Vec<u8>,
     buffered: u64,
+    /// When the first of the frames was written that are not synced yet.
+    unsynced: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,7 @@ impl Writer {
             current: None,
             buffer: Vec::new(),
             buffered: 0,
+            unsynced: None,
         }
     }
 
@@ -122,9 +126,16 @@ impl Writer {
             self.current = Some(current);
             return Err(WriteError::Refused(error));
         }
-        if self.durability == Durability::Fsync {
+        let first_unsynced = self.unsynced.unwrap_or_else(Instant::now);
+        let is_due = match self.durability {
+            Durability::Fsync => true,
+            Durability::Interval(interval) => first_unsynced.elapsed() >= interval,
+            Durability::Os => false,
+        };
+        if is_due {
             current.file.sync().map_err(WriteError::Unknown)?;
         }
+        self.unsynced = (!is_due).then_some(first_unsynced);
         self.next_seq += self.buffered;
         current.bytes += self.buffer.len() as u64;
         let segment =
@@ -156,8 +167,21 @@ impl Writer {
         Ok(current)
     }
 
+    /// When what was written has to be synced, if it has to be.
+    pub(crate) fn sync_due(&self) -> Option<Instant> {
+        let Durability::Interval(interval) = self.durability else { return None };
+        self.unsynced?.checked_add(interval)
+    }
+
+    /// Makes what was written durable. After an error nothing is known of it.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = None;
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync())
+    }
+
     /// Makes the current segment durable in any mode; the next frame starts a new one.
     pub(crate) fn end_segment(&mut self) -> io::Result<()> {
+        self.unsynced = None;
         self.current.take().map_or(Ok(()), |current| current.file.sync())
     }
 }
