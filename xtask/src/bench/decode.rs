@@ -10,15 +10,15 @@ use crate::command;
 
 /// What is measured, as the bench names it; then what it is.
 const WORKS: [(&str, &str); 10] = [
-    ("otlp/columns", "OTLP into the head's columns"),
+    ("otlp/columns", "OTLP into a batch's columns"),
     ("otlp/count", "OTLP, reading alone"),
     ("otlp/owned", "OTLP into owned spans"),
-    ("otlp/today", "OTLP as the server takes it in today: owned spans, log record, head"),
+    ("otlp/taken_in", "OTLP as the server takes it in: columns, frame of the log, head"),
     ("otlp/prost", "prost, decoding alone"),
-    ("zipkin_json/columns", "Zipkin v2 JSON into the head's columns"),
+    ("zipkin_json/columns", "Zipkin v2 JSON into a batch's columns"),
     ("zipkin_json/count", "Zipkin v2 JSON, reading alone"),
     ("zipkin_json/owned", "Zipkin v2 JSON into owned spans"),
-    ("zipkin_json/today", "Zipkin v2 JSON as the server takes it in today"),
+    ("zipkin_json/taken_in", "Zipkin v2 JSON as the server takes it in"),
     ("zipkin_json/serde_json", "serde_json into owned spans"),
 ];
 

@@ -30,12 +30,12 @@ impl Work {
         Self::new(Format::OtlpProto, "columns", into_columns),
         Self::new(Format::OtlpProto, "count", into_count),
         Self::new(Format::OtlpProto, "owned", into_owned),
-        Self::new(Format::OtlpProto, "today", taken_in),
+        Self::new(Format::OtlpProto, "taken_in", taken_in),
         Self::new(Format::OtlpProto, "prost", by_prost),
         Self::new(Format::ZipkinJsonV2, "columns", into_columns),
         Self::new(Format::ZipkinJsonV2, "count", into_count),
         Self::new(Format::ZipkinJsonV2, "owned", into_owned),
-        Self::new(Format::ZipkinJsonV2, "today", taken_in),
+        Self::new(Format::ZipkinJsonV2, "taken_in", taken_in),
         Self::new(Format::ZipkinJsonV2, "serde_json", by_serde_json),
     ];
 
@@ -60,7 +60,7 @@ impl Work {
     }
 }
 
-/// What the store does: read, and keep in the columns of a new head.
+/// What doors do: read into the columns of a batch.
 fn into_columns(format: Format, bodies: &[Vec<u8>]) -> usize {
     let mut columns = Columns::default();
     for body in bodies {
