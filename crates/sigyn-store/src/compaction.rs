@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::catalog::BlockEntry;
 
-/// Blocks of one stretch of so much arrival time become one. Shorter where the retention is short, for a
-/// block goes as a whole.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60 * 60);
 /// How long after its end a stretch of time counts as over.
 const GRACE: Duration = Duration::from_secs(5 * 60);
 /// No block becomes larger, if it is merged.
@@ -16,6 +13,7 @@ const BYTES_MAX: u64 = 256 << 20;
 /// What is merged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
+    /// Blocks of one stretch of so much arrival time become one.
     pub(crate) window: Duration,
     /// How many spans are merged at a time: they are in memory meanwhile.
     pub(crate) spans_max: u64,
@@ -75,7 +73,8 @@ mod tests {
             ..BlockEntry::default()
         };
         let entries: Vec<BlockEntry> = blocks.iter().map(entry).collect();
-        let rules = Rules { window: WINDOW, spans_max: 100, splits_errors };
+        let window = Duration::from_secs(60 * 60);
+        let rules = Rules { window, spans_max: 100, splits_errors };
         let due = due(&entries, |block| block.name.is_empty(), rules, now * MINUTE_MS);
         assert_eq!(due, expected, "{blocks:?} at {now}");
     }

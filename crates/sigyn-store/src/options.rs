@@ -18,6 +18,8 @@ pub struct Options {
     pub head_bytes_max: u64,
     /// A head whose first batch arrived longer ago is sealed.
     pub seal_after: Duration,
+    /// Blocks that arrived in one stretch of so much time become one, once it is over.
+    pub merge_window: Duration,
     /// How long [`Store::append`](crate::Store::append) waits for room before it refuses.
     pub append_timeout: Duration,
 }
@@ -45,6 +47,7 @@ impl Options {
             retention_bytes: None,
             head_bytes_max: 128 << 20,
             seal_after: Duration::from_secs(15 * 60),
+            merge_window: Duration::from_secs(60 * 60),
             append_timeout: Duration::from_secs(2),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         unsealed: None,
         seal_wait_ticks: 0,
         retire_wait_ticks: 0,
-        compact_wait_ticks: RETRY_TICKS,
+        compact_wait_ticks: compact::pause_ticks(shared.options.merge_window),
         check: Check::default(),
     };
     // A crash may have come between the last commit and the trim.

@@ -167,6 +167,8 @@ impl Settings {
         options.durability = storage.durability;
         options.seal_after =
             storage.seal_after.filter(|t| !t.is_zero()).unwrap_or(options.seal_after);
+        options.merge_window =
+            storage.merge_window.filter(|t| !t.is_zero()).unwrap_or(options.merge_window);
         options.retention_time = Some(time).filter(|time| !time.is_zero());
         let errors = self.retention_errors.or(storage.retention_errors);
         options.retention_errors = errors.filter(|errors| !errors.is_zero());
@@ -318,6 +320,8 @@ struct StorageSection {
     durability: Durability,
     /// How long spans stay in memory, and in the log, before they are sealed into a block.
     seal_after: Option<Duration>,
+    /// Blocks that arrived in one stretch of so much time become one.
+    merge_window: Option<Duration>,
     retention_time: Option<Duration>,
     retention_errors: Option<Duration>,
     retention_bytes: Option<u64>,
@@ -343,6 +347,7 @@ impl Section for StorageSection {
                 };
                 self.durability = entry.parsed(read)?.unwrap_or_default();
             }
+            "merge_window" => self.merge_window = entry.parsed(parse_duration)?,
             "seal_after" => self.seal_after = entry.parsed(parse_duration)?,
             "retention" => {
                 let retention: RetentionSection = entry.section()?;

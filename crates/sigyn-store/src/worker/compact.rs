@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sigyn_model::TraceId;
 
-use super::{RETRY_TICKS, Worker};
+use super::{RETRY_TICKS, TICK, Worker};
 use crate::block::Block;
 use crate::buried::Buried;
 use crate::catalog::Change;
@@ -17,6 +17,12 @@ use crate::merge::{Merge, MergeError};
 /// What a span takes in memory while it is merged; most take less.
 const SPAN_BYTES: u64 = 160;
 
+/// Until it is looked again whether anything is due: not long after a stretch of time is over.
+pub(super) fn pause_ticks(window: Duration) -> u32 {
+    let ticks = window.as_millis() / 4 / TICK.as_millis();
+    u32::try_from(ticks).unwrap_or(u32::MAX).clamp(1, RETRY_TICKS)
+}
+
 impl Worker<'_> {
     /// Merges what is due, a step at a time; says whether there was anything.
     pub(super) fn compact(&mut self) -> bool {
@@ -25,7 +31,7 @@ impl Worker<'_> {
         }
         let Some((blocks, splits_errors)) = self.due() else {
             self.forget();
-            self.compact_wait_ticks = RETRY_TICKS;
+            self.compact_wait_ticks = pause_ticks(self.merge_window());
             return false;
         };
         if let Err(error) = self.merge(&blocks, splits_errors) {
@@ -60,10 +66,8 @@ impl Worker<'_> {
             return Some((vec![block.clone()], false));
         }
         let options = &shared.options;
-        let longest = compaction::WINDOW;
-        let window = options.retention_time.map_or(longest, |time| (time / 4).min(longest));
         let rules = Rules {
-            window: window.max(Duration::from_secs(1)),
+            window: self.merge_window(),
             spans_max: options.head_bytes_max / SPAN_BYTES,
             splits_errors: options.retention_errors.is_some(),
         };
@@ -73,6 +77,13 @@ impl Worker<'_> {
         let due = compaction::due(&state.blocks, is_readable, rules, now_ms)?;
         let blocks = state.blocks[due].iter().filter_map(|entry| open(&entry.name).cloned());
         Some((blocks.collect(), rules.splits_errors))
+    }
+
+    /// Shorter where the retention is short, for a block goes as a whole.
+    fn merge_window(&self) -> Duration {
+        let options = &self.shared.options;
+        let longest = options.merge_window;
+        options.retention_time.map_or(longest, |time| (time / 4).min(longest)).max(TICK)
     }
 
     /// The order is what makes a crash harmless at any point: the new files are durable, then one commit

@@ -25,16 +25,20 @@ impl Worker<'_> {
         let state = self.catalog.state();
         let parts = self.shared.view.parts();
         // Of what cannot be read nobody knows.
-        let is_all_readable = parts.blocks.len() == state.blocks.len();
-        let is_there = |id: TraceId| {
-            parts.blocks.iter().any(|block| {
-                !parts.buried.hides(block.entry().last_seq, id)
-                    && block
-                        .group(id.into(), Strictness::Strict)
-                        .is_ok_and(|found| !found.is_empty())
-            })
-        };
-        let there: Vec<TraceId> = ids.iter().copied().filter(|id| is_there(*id)).collect();
+        let mut is_all_readable = parts.blocks.len() == state.blocks.len();
+        let mut there: Vec<TraceId> = Vec::new();
+        for id in ids {
+            let seen = parts.blocks.iter();
+            let mut seen = seen.filter(|block| !parts.buried.hides(block.entry().last_seq, *id));
+            let is_there = seen.any(|block| {
+                let found = block.group((*id).into(), Strictness::Strict);
+                is_all_readable &= found.is_ok();
+                found.is_ok_and(|found| !found.is_empty())
+            });
+            if is_there && !there.contains(id) {
+                there.push(*id);
+            }
+        }
         let bury: Vec<TraceId> = if is_all_readable { there.clone() } else { ids.to_vec() };
         let through = state.sealed_through;
         let tombstone = |trace_id| Tombstone { trace_id, through };
