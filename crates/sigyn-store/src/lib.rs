@@ -10,6 +10,7 @@ mod append_tests;
 mod ask_tests;
 mod block;
 mod buried;
+mod candidates;
 mod catalog;
 mod check;
 mod clock;

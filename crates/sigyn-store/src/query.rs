@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, HashMap};
 use sigyn_model::{DependencyLink, Linker, Span, TraceId, TracePlace, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
+use crate::candidates::Candidates;
 use crate::facts::{Strictness, TraceKey};
 use crate::head::{HeadTrace, HeadView};
 use crate::size::Weight;
@@ -13,7 +14,7 @@ use crate::stop::Stop;
 use crate::sweep::Stretch;
 use crate::trace::assemble;
 use crate::view::Parts;
-use crate::wanted::{Candidate, Met, Wanted};
+use crate::wanted::{Candidate, Wanted};
 
 /// How many spans are handed on together where all are.
 const SPANS_AT_ONCE: usize = 1_000;
@@ -125,20 +126,33 @@ impl Parts {
         keep: impl Fn(Vec<Span>) -> (T, u64),
     ) -> Result<Vec<T>, QueryFailed> {
         let stop = bounds.stop;
-        let mut candidates = self.candidates(query, strictness, stop)?;
-        candidates.sort_unstable_by_key(|candidate| (Reverse(candidate.start_max), candidate.key));
+        if let Some(service) = query.service_name()
+            && !self.may_have_service(service)?
+        {
+            return Ok(Vec::new());
+        }
+        let wanted = Wanted::of(query);
+        let mut candidates = Candidates::new(self, query, &wanted, strictness, stop)?;
         // No more than the limit, the worst of them on top.
         let mut found: BinaryHeap<Found<T>> = BinaryHeap::new();
         let mut bytes = 0u64;
         let mut at_once = query.limit().clamp(READ_TRACES_MIN, READ_TRACES_MAX);
-        let mut left = candidates.as_slice();
-        while let Some(newest) = left.first() {
+        let mut ready: Vec<Candidate> = Vec::new();
+        let mut left = ready.as_slice();
+        loop {
             stop.check()?;
+            let newest = left.first().map(|candidate| candidate.start_max);
+            let Some(newest) = newest.or_else(|| candidates.newest()) else { break };
             // Strictly later: of two that start together the ids decide, and both must be here.
             if found.len() == query.limit()
-                && found.peek().is_some_and(|worst| worst.place.start.0 > newest.start_max)
+                && found.peek().is_some_and(|worst| worst.place.start.0 > newest)
             {
                 break;
+            }
+            if left.is_empty() {
+                ready = candidates.next()?;
+                left = ready.as_slice();
+                continue;
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
@@ -161,82 +175,6 @@ impl Parts {
             at_once = (at_once * 2).min(READ_TRACES_MAX);
         }
         Ok(found.into_sorted_vec().into_iter().map(|found| found.kept).collect())
-    }
-
-    /// Traces that may start in the window and meet what indexes can tell of, by key.
-    fn candidates(
-        &self,
-        query: &TraceQuery,
-        strictness: Strictness,
-        stop: &Stop,
-    ) -> Result<Vec<Candidate>, QueryFailed> {
-        if let Some(service) = query.service_name()
-            && !self.may_have_service(service)?
-        {
-            return Ok(Vec::new());
-        }
-        let wanted = Wanted::of(query);
-        let mut candidates: Vec<Candidate> = Vec::new();
-        let mut add = |candidate: Candidate| {
-            candidates.push(Candidate { key: strictness.group(candidate.key), ..candidate });
-        };
-        let covers = |start| query.covers(start);
-        for head in &self.heads {
-            each_trace(head, stop, |key, trace| {
-                if let Some(start_max) = trace.facts().start_within(covers) {
-                    let (met, rows) = (wanted.met_by(trace), trace.len());
-                    add(Candidate { key, start_max, met, rows });
-                }
-            })?;
-        }
-        for block in self.blocks.iter() {
-            stop.check()?;
-            block.look_up(&wanted)?.candidates(query, &mut add)?;
-        }
-        // What parts of a trace say, together.
-        candidates.sort_unstable_by_key(|candidate| candidate.key);
-        candidates.dedup_by(|next, first| {
-            let is_same = next.key == first.key;
-            if is_same {
-                first.start_max = first.start_max.max(next.start_max);
-                first.met.add(next.met);
-                first.rows = first.rows.saturating_add(next.rows);
-            }
-            is_same
-        });
-        let all = wanted.all();
-        self.meet_elsewhere(&wanted, all, &mut candidates, strictness, stop)?;
-        candidates.retain(|candidate| candidate.met == all);
-        Ok(candidates)
-    }
-
-    /// What is missing may be in a piece of the trace that does not decide its start.
-    fn meet_elsewhere(
-        &self,
-        wanted: &Wanted,
-        all: Met,
-        candidates: &mut [Candidate],
-        strictness: Strictness,
-        stop: &Stop,
-    ) -> Result<(), QueryFailed> {
-        for candidates in candidates.chunks_mut(HEAD_TRACES) {
-            stop.check()?;
-            for head in &self.heads {
-                for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
-                    for (_, trace) in head.group(candidate.key, strictness) {
-                        candidate.met.add(wanted.met_by(trace));
-                    }
-                }
-            }
-        }
-        for block in self.blocks.iter() {
-            stop.check()?;
-            let looked_up = block.look_up(wanted)?;
-            for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
-                candidate.met.add(looked_up.met_by(candidate.key, strictness)?);
-            }
-        }
-        Ok(())
     }
 
     fn may_have_service(&self, service: &str) -> Result<bool, QueryFailed> {

@@ -502,25 +502,31 @@ impl LookedUp<'_> {
         met
     }
 
-    /// Calls `add` with each trace that may start in the query's window.
+    /// Pages with traces that may start in the query's window, and before which time these do.
+    pub(crate) fn pages(&self, query: &TraceQuery) -> impl Iterator<Item = (Timestamp, usize)> {
+        let (start_us, end_us) = query.window_us();
+        let pages = self.block.root.places.entries.iter().enumerate();
+        pages.filter_map(move |(number, page)| {
+            let times = page.times?;
+            let is_in = times.oldest / 1_000 <= end_us && times.newest / 1_000 >= start_us;
+            is_in.then_some((Timestamp::from_nanos(times.newest), number))
+        })
+    }
+
+    /// Calls `add` with each trace of a page that may start in the query's window.
     pub(crate) fn candidates(
         &self,
+        page: usize,
         query: &TraceQuery,
         add: &mut impl FnMut(Candidate),
     ) -> Result<(), QueryFailed> {
-        let (start_us, end_us) = query.window_us();
-        for page in &self.block.root.places.entries {
-            let Some(times) = page.times else { continue };
-            if times.oldest / 1_000 > end_us || times.newest / 1_000 < start_us {
-                continue;
-            }
-            let entries = self.block.entries(page).map_err(|error| self.block.failed(error))?;
-            for entry in entries.iter() {
-                let start_max = entry.facts().start_within(|start| query.covers(start));
-                if let Some(start_max) = start_max {
-                    let Entry { key, rows, .. } = *entry;
-                    add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
-                }
+        let Some(page) = self.block.root.places.entries.get(page) else { return Ok(()) };
+        let entries = self.block.entries(page).map_err(|error| self.block.failed(error))?;
+        for entry in entries.iter() {
+            let start_max = entry.facts().start_within(|start| query.covers(start));
+            if let Some(start_max) = start_max {
+                let Entry { key, rows, .. } = *entry;
+                add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
             }
         }
         Ok(())

@@ -1,0 +1,139 @@
+//! Traces that may answer a search, the newest first: of what blocks tell no more is looked at than is
+//! asked for.
+
+use std::collections::HashSet;
+
+use sigyn_model::{Timestamp, TraceQuery};
+
+use crate::block::QueryFailed;
+use crate::block::index::LookedUp;
+use crate::facts::{Strictness, TraceKey};
+use crate::query::{HEAD_TRACES, each_trace};
+use crate::stop::Stop;
+use crate::view::Parts;
+use crate::wanted::{Candidate, Met, Wanted};
+
+/// Pages of blocks that are looked at together, at first; a search that finds little looks at more.
+const PAGES_MIN: usize = if cfg!(test) { 1 } else { 4 };
+const PAGES_MAX: usize = if cfg!(test) { 3 } else { 256 };
+
+/// What a search may still find.
+pub(crate) struct Candidates<'a> {
+    parts: &'a Parts,
+    query: &'a TraceQuery,
+    wanted: &'a Wanted,
+    strictness: Strictness,
+    stop: &'a Stop,
+    looked_up: Vec<LookedUp<'a>>,
+    /// The next one last: before which time its traces start, the block, and which page of it.
+    pages: Vec<(Timestamp, usize, usize)>,
+    pages_at_once: usize,
+    /// Looked at, but others may start later.
+    held: Vec<Candidate>,
+    /// Parts of a trace may be found one after the other.
+    done: HashSet<TraceKey>,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(
+        parts: &'a Parts,
+        query: &'a TraceQuery,
+        wanted: &'a Wanted,
+        strictness: Strictness,
+        stop: &'a Stop,
+    ) -> Result<Self, QueryFailed> {
+        let mut held = Vec::new();
+        for head in &parts.heads {
+            each_trace(head, stop, |key, trace| {
+                let start_max = trace.facts().start_within(|start| query.covers(start));
+                if let Some(start_max) = start_max {
+                    let (met, rows) = (wanted.met_by(trace), trace.len());
+                    held.push(Candidate { key: strictness.group(key), start_max, met, rows });
+                }
+            })?;
+        }
+        let (mut looked_up, mut pages) = (Vec::new(), Vec::new());
+        for (number, block) in parts.blocks.iter().enumerate() {
+            stop.check()?;
+            let known = block.look_up(wanted)?;
+            pages.extend(known.pages(query).map(|(newest, page)| (newest, number, page)));
+            looked_up.push(known);
+        }
+        pages.sort_unstable();
+        Ok(Self {
+            parts,
+            query,
+            wanted,
+            strictness,
+            stop,
+            looked_up,
+            pages,
+            pages_at_once: PAGES_MIN,
+            held,
+            done: HashSet::new(),
+        })
+    }
+
+    /// The latest time at which any of those that are left may start.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        let held = self.held.iter().map(|candidate| candidate.start_max).max();
+        held.max(self.pages.last().map(|(newest, _, _)| *newest))
+    }
+
+    /// Some of them, the newest first; all others start no later. None of them may be among these.
+    pub(crate) fn next(&mut self) -> Result<Vec<Candidate>, QueryFailed> {
+        self.stop.check()?;
+        let rest = self.pages.len().saturating_sub(self.pages_at_once);
+        for (_, number, page) in self.pages.split_off(rest) {
+            let (held, strictness) = (&mut self.held, self.strictness);
+            self.looked_up[number].candidates(page, self.query, &mut |candidate| {
+                held.push(Candidate { key: strictness.group(candidate.key), ..candidate });
+            })?;
+        }
+        self.pages_at_once = (self.pages_at_once * 2).min(PAGES_MAX);
+        let later = self.pages.last().map(|(newest, _, _)| *newest);
+        let is_ready =
+            |candidate: &mut Candidate| later.is_none_or(|later| candidate.start_max > later);
+        let mut ready: Vec<Candidate> = self.held.extract_if(.., is_ready).collect();
+        ready.retain(|candidate| !self.done.contains(&candidate.key));
+        // What parts of a trace say, together.
+        ready.sort_unstable_by_key(|candidate| candidate.key);
+        ready.dedup_by(|next, first| {
+            let is_same = next.key == first.key;
+            if is_same {
+                first.start_max = first.start_max.max(next.start_max);
+                first.met.add(next.met);
+                first.rows = first.rows.saturating_add(next.rows);
+            }
+            is_same
+        });
+        let all = self.wanted.all();
+        self.meet_elsewhere(all, &mut ready)?;
+        ready.retain(|candidate| candidate.met == all);
+        self.done.extend(ready.iter().map(|candidate| candidate.key));
+        ready.sort_unstable_by_key(|candidate| {
+            (std::cmp::Reverse(candidate.start_max), candidate.key)
+        });
+        Ok(ready)
+    }
+
+    /// What is missing may be in a piece of the trace that does not decide its start.
+    fn meet_elsewhere(&self, all: Met, candidates: &mut [Candidate]) -> Result<(), QueryFailed> {
+        for candidates in candidates.chunks_mut(HEAD_TRACES) {
+            self.stop.check()?;
+            for head in &self.parts.heads {
+                for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
+                    for (_, trace) in head.group(candidate.key, self.strictness) {
+                        candidate.met.add(self.wanted.met_by(trace));
+                    }
+                }
+            }
+            for looked_up in &self.looked_up {
+                for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
+                    candidate.met.add(looked_up.met_by(candidate.key, self.strictness)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
