@@ -222,7 +222,11 @@ impl ChunkEncoder {
             self.codes.push(self.met[at].1);
         }
         chunk.dictionary(self, count)?;
-        Ok(Some(width_of(count.saturating_sub(1))))
+        Ok(Some(match width_of(count.saturating_sub(1)) {
+            // Of whole bytes the compressor makes fewer.
+            5..=7 => 8,
+            width => width,
+        }))
     }
 
     /// Appends values to the page; returns how they are written.
