@@ -1,5 +1,7 @@
 //! Blocks that the catalog does not name: what a crash left, and what a damaged catalog has forgotten.
 
+use std::cmp::Ordering;
+
 use crate::block::Block;
 use crate::block::{self, description};
 use crate::catalog::{self, BlockEntry, Catalog, Change};
@@ -29,23 +31,36 @@ impl Adoption<'_> {
     /// and what might be something is set aside.
     pub(crate) fn run(mut self) -> Result<(), OpenError> {
         let files = self.disk.list(block::DIR);
-        for (name, bytes) in files.map_err(io_error(self.disk, "list", block::DIR))? {
-            if self.catalog.state().blocks.iter().any(|block| block.name == name) {
+        let files = files.map_err(io_error(self.disk, "list", block::DIR))?;
+        let is_missing = |entry: &&BlockEntry| {
+            files.binary_search_by(|(name, _)| name.cmp(&entry.name)).is_err()
+        };
+        let named = self.catalog.state().blocks.iter();
+        // A copy of the directory may be of more than one moment, and so may what a repaired file
+        // system has: then others have what is in these.
+        let missing: Vec<BlockEntry> = named.filter(is_missing).cloned().collect();
+        for (name, bytes) in &files {
+            if self.catalog.state().blocks.iter().any(|block| block.name == *name) {
                 continue;
             }
             let path = format!("{}/{name}", block::DIR);
             let finished = name.strip_suffix(TEMPORARY);
-            let Some((last_seq, _)) = block::origin_of(finished.unwrap_or(&name)) else {
+            let Some((last_seq, _)) = block::origin_of(finished.unwrap_or(name)) else {
                 tracing::warn!(path, "a file among the blocks is none of ours; it stays");
                 continue;
             };
             let is_retired = last_seq <= self.catalog.state().sealed_through && !self.is_torn;
-            if finished.is_some() || is_retired {
+            if finished.is_some() || (is_retired && missing.is_empty()) {
                 // Never finished, or retired while somebody read it.
-                self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
+                self.remove(&path)?;
                 continue;
             }
-            match description::examine(self.disk, &name, bytes, self.instance) {
+            match description::examine(self.disk, name, *bytes, self.instance) {
+                Ok(block)
+                    if is_retired && !missing.iter().any(|other| overlap(block.entry(), other)) =>
+                {
+                    self.remove(&path)?;
+                }
                 Ok(block) => match self.place_of(block.entry())? {
                     Some(replaced) => self.take_in(&path, &block, replaced)?,
                     None => self.set_aside(&path, "others have what is in it")?,
@@ -65,8 +80,8 @@ impl Adoption<'_> {
         Ok(())
     }
 
-    /// Which blocks a block stands for, if nobody else has what is in it, or the log alone and nothing
-    /// before it.
+    /// Which blocks a block stands for, if no block that is there has what is in it, or the log alone and
+    /// nothing before it.
     fn place_of(&self, found: &BlockEntry) -> Result<Option<Vec<String>>, OpenError> {
         let state = self.catalog.state();
         if found.last_seq > state.sealed_through {
@@ -75,24 +90,33 @@ impl Adoption<'_> {
                 found.first_seq > state.sealed_through && self.log_begins()? >= found.first_seq;
             return Ok((is_next || is_first).then(Vec::new));
         }
-        // Those made by the same commit share its spans, and none has those of another.
-        let is_sibling = |other: &BlockEntry| match block::origin_of(&found.name) {
-            Some((_, Some((commit, _)))) => matches!(
-                block::origin_of(&other.name),
-                Some((_, Some((other, _)))) if other == commit
-            ),
-            _ => false,
-        };
-        let overlaps = |other: &&BlockEntry| {
-            other.first_seq <= found.last_seq && found.first_seq <= other.last_seq
-        };
-        let others = state.blocks.iter().filter(overlaps).filter(|other| !is_sibling(other));
-        let others: Vec<String> = others.map(|other| other.name.clone()).collect();
-        // It was made of them, and they are gone; or they are there, and it may go.
-        let is_there = |name: &String| self.disk.exists(&format!("{}/{name}", block::DIR));
-        let there: Result<Vec<bool>, _> = others.iter().map(is_there).collect();
-        let there = there.map_err(io_error(self.disk, "look into", block::DIR))?;
-        Ok((others.is_empty() || there.contains(&false)).then_some(others))
+        let mut replaced = Vec::new();
+        let (mut has_kin, mut is_kin_missing) = (false, false);
+        for other in &state.blocks {
+            let age = commit_of(found).cmp(&commit_of(other));
+            let is_kin = match age {
+                // Those made by the same commit share its spans, and none has those of another.
+                Ordering::Equal if commit_of(found).is_some() => false,
+                Ordering::Greater => may_have(found, other),
+                Ordering::Equal | Ordering::Less => may_have(other, found),
+            };
+            if !is_kin {
+                continue;
+            }
+            let path = format!("{}/{}", block::DIR, other.name);
+            let is_there = self.disk.exists(&path);
+            let is_there = is_there.map_err(io_error(self.disk, "look for", &path))?;
+            has_kin = true;
+            is_kin_missing |= !is_there;
+            let is_inside = found.first_seq <= other.first_seq && other.last_seq <= found.last_seq;
+            // Blocks that stand together are merged, and of those all that are whole.
+            let is_merged = age == Ordering::Greater && other.is_whole();
+            if is_inside && (!is_there || is_merged) {
+                replaced.push(other.name.clone());
+            }
+        }
+        // It was made of them, or they of it, and they are gone; or they are there, and it may go.
+        Ok((!has_kin || is_kin_missing).then_some(replaced))
     }
 
     fn take_in(&mut self, path: &str, block: &Block, remove: Vec<String>) -> Result<(), OpenError> {
@@ -116,6 +140,10 @@ impl Adoption<'_> {
             }
         }
         Ok(())
+    }
+
+    fn remove(&self, path: &str) -> Result<(), OpenError> {
+        self.disk.remove(path).map_err(io_error(self.disk, "remove", path))
     }
 
     fn set_aside(&self, path: &str, cause: &str) -> Result<(), OpenError> {
@@ -161,4 +189,20 @@ impl Adoption<'_> {
         }
         Ok(progress)
     }
+}
+
+/// Of which commit a merged block is.
+fn commit_of(entry: &BlockEntry) -> Option<u64> {
+    block::origin_of(&entry.name).and_then(|(_, merged)| merged).map(|(commit, _)| commit)
+}
+
+fn overlap(one: &BlockEntry, other: &BlockEntry) -> bool {
+    other.first_seq <= one.last_seq && one.first_seq <= other.last_seq
+}
+
+/// Whether spans of an older block may be in a newer one. What was parted once stays so.
+fn may_have(newer: &BlockEntry, older: &BlockEntry) -> bool {
+    overlap(newer, older)
+        && (newer.is_late || !older.is_late)
+        && older.errors.is_none_or(|errors| newer.errors == Some(errors))
 }

@@ -46,8 +46,9 @@ pub(crate) fn due(
             is_fit(block) && window_of(block) == window_of(first) && is_small
         });
         let count = run.count();
-        // One alone is split, too, however large it is.
-        let is_split_due = rules.splits_errors && is_fit(first);
+        // One alone is split, too, however large it is, and where only what came late is in it.
+        let is_unsplit = first.errors.is_none() && is_over(first) && is_readable(first);
+        let is_split_due = rules.splits_errors && is_unsplit;
         if count > 1 || is_split_due {
             return Some(start..start + count.max(1));
         }
@@ -98,6 +99,7 @@ mod tests {
     fn one_alone_is_due_where_traces_with_errors_go_elsewhere() {
         check(&[(1, 500)], 65, true, Some(0..1));
         check(&[(1, 500)], 64, true, None);
-        check(&[(1, 13), (2, 17)], 65, true, None);
+        check(&[(1, 13), (2, 17)], 65, true, Some(1..2));
+        check(&[(1, 13), (2, 17)], 65, false, None);
     }
 }

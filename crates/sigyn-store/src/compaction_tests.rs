@@ -100,9 +100,22 @@ fn a_crash_at_every_step_of_a_merge_is_harmless() {
     }
 }
 
+fn last_commit(disk: &FaultyDisk) -> String {
+    let mut names = disk.list("cat").unwrap().into_iter().map(|(name, _)| name);
+    format!("cat/{}", names.rfind(|name| name.ends_with("commit")).unwrap())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loss {
+    Damaged,
+    DamagedAndSealedAfter,
+    /// As in a copy whose catalog is older than its blocks. Nothing tells that it was ever there.
+    Gone,
+}
+
 #[test]
-fn a_merge_whose_commit_is_damaged_is_found_all_the_same() {
-    for is_sealed_after in [false, true] {
+fn a_merge_whose_commit_is_lost_is_found_all_the_same() {
+    for loss in [Loss::Damaged, Loss::DamagedAndSealedAfter, Loss::Gone] {
         let mut random = Rng::with_seed(3);
         let (disk, mut model) = (FaultyDisk::default(), Model::default());
         let options = Options { retention_errors: Some(Duration::from_secs(1)), ..options() };
@@ -113,22 +126,94 @@ fn a_merge_whose_commit_is_damaged_is_found_all_the_same() {
         store.compact();
         model.wait_hours();
         store.compact();
-        let mut paths =
-            disk.list("cat").unwrap().into_iter().map(|(name, _)| format!("cat/{name}"));
-        let path = paths.rfind(|name| name.ends_with("commit")).unwrap();
-        if is_sealed_after {
+        let path = last_commit(&disk);
+        if loss == Loss::DamagedAndSealedAfter {
             seal_blocks(&store, &mut model, &mut random, 1);
         }
         let blocks = store.stats().blocks;
         drop(store);
-        disk.corrupt(&path, |bytes| bytes[30] ^= 1);
+        match loss {
+            Loss::Gone => Disk::Faulty(disk.clone()).remove(&path).unwrap(),
+            _ => disk.corrupt(&path, |bytes| bytes[30] ^= 1),
+        }
         for _ in 0..2 {
             let store = open(&model);
             model.check(&store, "the merged blocks are taken in");
-            assert_eq!(store.stats().blocks, blocks);
-            assert_eq!(disk.list("quarantine").unwrap().len(), 1);
+            assert_eq!(store.stats().blocks, blocks, "{loss:?}");
+            let set_aside = disk.list("quarantine").unwrap().len();
+            assert_eq!(set_aside, usize::from(loss != Loss::Gone), "{loss:?}");
         }
     }
+}
+
+#[test]
+fn a_block_without_what_was_deleted_stands_for_that_one_alone() {
+    for is_torn in [false, true] {
+        let (disk, model) = (FaultyDisk::default(), Model::default());
+        let options = Options { retention_errors: hours(24), ..options() };
+        let open = || open_with(&disk, options.clone(), model.clock()).unwrap();
+        let store = open();
+        let at_ms = testing::EPOCH_MS;
+        let late_ms = at_ms - 2 * 60 * 60 * 1_000;
+        let failed = [1, 2].map(|id| with_error(span(id, at_ms)));
+        let spans = [&failed[..], &[span(3, at_ms), span(4, late_ms)]].concat();
+        run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+        store.seal().unwrap();
+        model.wait_hours();
+        store.compact();
+        assert_eq!(store.stats().blocks, 3);
+        store.delete_traces(&[TraceId::new(1).unwrap()]).unwrap();
+        store.compact();
+        drop(store);
+        // What forgets the tombstone, and what has the new block in the place of the old one.
+        let faulty = Disk::Faulty(disk.clone());
+        let forgets = last_commit(&disk);
+        faulty.remove(&forgets).unwrap();
+        let replaces = last_commit(&disk);
+        if is_torn {
+            disk.corrupt(&replaces, |bytes| bytes[30] ^= 1);
+        } else {
+            faulty.remove(&replaces).unwrap();
+        }
+        for _ in 0..2 {
+            let store = open();
+            assert_eq!([1, 2, 3, 4].map(|id| count(&store, id)), [0, 1, 1, 1], "{is_torn}");
+            assert_eq!(store.stats().blocks, 3, "{is_torn}");
+            assert_eq!(store.stats().unreadable_blocks, 0, "{is_torn}");
+        }
+    }
+}
+
+#[test]
+fn a_block_that_is_lost_is_replaced_by_those_it_was_made_of() {
+    let mut random = Rng::with_seed(4);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let store = open(&disk, &model);
+    seal_blocks(&store, &mut model, &mut random, 3);
+    let before = disk.list("blocks").unwrap();
+    model.wait_hours();
+    let reader = store.parts();
+    store.compact();
+    let blocks = store.stats().blocks;
+    // The machine goes off while somebody reads, and then the new files are gone.
+    disk.crash_after(0);
+    drop(reader);
+    drop(store);
+    disk.restart(&mut random);
+    let faulty = Disk::Faulty(disk.clone());
+    for (name, _) in disk.list("blocks").unwrap() {
+        if !before.iter().any(|(other, _)| *other == name) {
+            faulty.remove(&format!("blocks/{name}")).unwrap();
+        }
+    }
+    assert!(blocks > 0 && block_files(&disk) == 3);
+    let spans = |store: &Store| store.stats().block_spans;
+    let store = open(&disk, &model);
+    model.check(&store, "the old ones are taken in");
+    let stored: usize = model.stored.iter().map(|batch| batch.spans.len()).sum();
+    assert_eq!(spans(&store), stored as u64);
+    drop(store);
+    model.check(&open(&disk, &model), "opened again");
 }
 
 #[test]
@@ -226,11 +311,9 @@ fn span(id: u128, at_ms: u64) -> Span {
 #[test]
 fn traces_with_errors_outlive_others() {
     let (disk, model) = (FaultyDisk::default(), Model::default());
-    let hours = |n: u64| Some(Duration::from_secs(n * 60 * 60));
     let options = Options { retention_time: hours(4), retention_errors: hours(24), ..options() };
     let store = open_with(&disk, options, model.clock()).unwrap();
-    let mut failed = span(1, testing::EPOCH_MS);
-    failed.set_tag("error", "boom");
+    let failed = with_error(span(1, testing::EPOCH_MS));
     let mut beside = span(1, testing::EPOCH_MS);
     beside.id = sigyn_model::SpanId::new(2).unwrap();
     for spans in [vec![span(2, testing::EPOCH_MS), beside], vec![failed, span(3, 1)]] {
@@ -239,7 +322,7 @@ fn traces_with_errors_outlive_others() {
     }
     model.wait_hours();
     store.compact();
-    let count = |id: u128| store.trace(TraceId::new(id).unwrap()).unwrap().len();
+    let count = |id: u128| count(&store, id);
     assert_eq!((count(1), count(2), count(3)), (2, 1, 1));
     model.wait_hours();
     model.wait_hours();
@@ -248,6 +331,100 @@ fn traces_with_errors_outlive_others() {
     (0..12).for_each(|_| model.wait_hours());
     store.seal().unwrap();
     assert_eq!((count(1), block_files(&disk)), (0, 0));
+}
+
+fn with_error(mut span: Span) -> Span {
+    span.set_tag("error", "boom");
+    span
+}
+
+fn hours(n: u64) -> Option<Duration> {
+    Some(Duration::from_secs(n * 60 * 60))
+}
+
+fn count(store: &Store, id: u128) -> usize {
+    store.trace(TraceId::new(id).unwrap()).unwrap().len()
+}
+
+#[test]
+fn what_is_left_of_a_block_after_a_deletion_is_kept_for_as_long_as_before() {
+    let (disk, model) = (FaultyDisk::default(), Model::default());
+    let options = Options { retention_time: hours(4), retention_errors: hours(24), ..options() };
+    let store = open_with(&disk, options, model.clock()).unwrap();
+    let (now_ms, late_ms) = (testing::EPOCH_MS, testing::EPOCH_MS - 2 * 60 * 60 * 1_000);
+    let spans = [(1, now_ms), (2, now_ms), (3, late_ms), (4, late_ms)];
+    let spans = spans.map(|(id, at_ms)| with_error(span(id, at_ms))).to_vec();
+    run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+    store.seal().unwrap();
+    model.wait_hours();
+    store.compact();
+    let kinds = || -> Vec<_> {
+        let blocks = store.parts().blocks;
+        let entries = blocks.iter().map(|block| block.entry());
+        let mut kinds: Vec<_> =
+            entries.map(|entry| (entry.is_late, entry.errors, entry.spans)).collect();
+        kinds.sort_unstable();
+        kinds
+    };
+    assert_eq!(kinds(), [(false, Some(true), 2), (true, Some(true), 2)]);
+    (0..4).for_each(|_| model.wait_hours());
+    let deleted = [1, 3].map(|id| TraceId::new(id).unwrap());
+    assert_eq!(store.delete_traces(&deleted), Ok(2));
+    store.compact();
+    assert_eq!(kinds(), [(false, Some(true), 1), (true, Some(true), 1)]);
+    // Retention comes after it.
+    store.seal().unwrap();
+    assert_eq!([1, 2, 3, 4].map(|id| count(&store, id)), [0, 1, 0, 1]);
+    (0..8).for_each(|_| model.wait_hours());
+    store.seal().unwrap();
+    assert_eq!((count(&store, 2), count(&store, 4), block_files(&disk)), (0, 0, 0));
+}
+
+#[test]
+fn a_store_that_was_closed_for_long_looks_for_errors_before_it_deletes() {
+    let (disk, model) = (FaultyDisk::default(), Model::default());
+    let options = Options { retention_time: hours(4), retention_errors: hours(24), ..options() };
+    let open = || open_with(&disk, options.clone(), model.clock()).unwrap();
+    let store = open();
+    let at_ms = testing::EPOCH_MS;
+    // One in a block, one in the log.
+    for id in [1, 3] {
+        let spans = vec![with_error(span(id, at_ms)), span(id + 1, at_ms)];
+        run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+        if id == 1 {
+            store.seal().unwrap();
+        }
+    }
+    drop(store);
+    (0..4).for_each(|_| model.wait_hours());
+    let store = open();
+    store.seal().unwrap();
+    assert_eq!([1, 3].map(|id| count(&store, id)), [1, 1]);
+    store.compact();
+    store.seal().unwrap();
+    assert_eq!([1, 2, 3, 4].map(|id| count(&store, id)), [1, 0, 1, 0]);
+}
+
+#[test]
+fn what_came_late_is_searched_for_errors_too() {
+    let (disk, model) = (FaultyDisk::default(), Model::default());
+    let store = open_with(&disk, options(), model.clock()).unwrap();
+    let late_ms = testing::EPOCH_MS - 2 * 60 * 60 * 1_000;
+    for spans in [vec![with_error(span(1, late_ms))], vec![span(2, late_ms)]] {
+        run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+        store.seal().unwrap();
+    }
+    model.wait_hours();
+    store.compact();
+    assert_eq!(store.stats().blocks, 1);
+    drop(store);
+    // As if errors were of no account until now.
+    let options = Options { retention_time: hours(4), retention_errors: hours(24), ..options() };
+    let store = open_with(&disk, options, model.clock()).unwrap();
+    store.compact();
+    (0..2).for_each(|_| model.wait_hours());
+    store.seal().unwrap();
+    assert_eq!([1, 2].map(|id| count(&store, id)), [1, 0]);
 }
 
 #[test]

@@ -30,7 +30,18 @@ pub(crate) struct Merge<'a> {
     /// At least one, in the order of their frames.
     pub(crate) blocks: &'a [Arc<Block>],
     pub(crate) buried: &'a Buried,
-    pub(crate) splits_errors: bool,
+    pub(crate) parting: Parting,
+}
+
+/// Which spans get blocks of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// None: one block is made anew, and stays what it was.
+    No,
+    /// Those that came late.
+    Late,
+    /// Those that came late, and traces with errors.
+    LateAndErrors,
 }
 
 /// Why nothing was made.
@@ -46,7 +57,7 @@ pub(crate) enum MergeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     is_late: bool,
-    has_errors: bool,
+    errors: Option<bool>,
 }
 
 impl Merge<'_> {
@@ -64,11 +75,20 @@ impl Merge<'_> {
         for block in self.blocks {
             let entry = block.entry();
             let arrivals = (entry.first_arrival_ms, entry.last_arrival_ms);
+            // What was parted once stays so: retention goes by it.
+            let before = Part { is_late: entry.is_late, errors: entry.errors };
             let mut waiting: Vec<(Part, Vec<Span>)> = Vec::new();
             self.each_span(block, stop, &mut |span| {
                 let is_late = span.timestamp.is_some_and(|at| at.nanos() < late_before_ns);
-                let has_errors = with_errors.contains(&span.trace_id.into());
-                let part = Part { is_late, has_errors };
+                let has_errors = || with_errors.contains(&span.trace_id.into());
+                let part = match self.parting {
+                    Parting::No => before,
+                    Parting::Late => Part { is_late: is_late || before.is_late, ..before },
+                    Parting::LateAndErrors => Part {
+                        is_late: is_late || before.is_late,
+                        errors: before.errors.or_else(|| Some(has_errors())),
+                    },
+                };
                 let at = waiting.iter().position(|(other, _)| *other == part);
                 let at = at.unwrap_or_else(|| {
                     waiting.push((part, Vec::new()));
@@ -92,7 +112,7 @@ impl Merge<'_> {
                 last_seq: last.entry().last_seq,
                 merged: Some((self.number, number)),
                 is_late: part.is_late,
-                errors: self.splits_errors.then_some(part.has_errors),
+                errors: part.errors,
             };
             match writer::write(self.disk, origin, &head.view(), stop) {
                 Ok(entry) => made.push(entry),
@@ -118,7 +138,7 @@ impl Merge<'_> {
     /// Which traces have an error, if that matters.
     fn with_errors(&self, stop: &dyn Fn() -> bool) -> Result<HashSet<TraceKey>, MergeError> {
         let mut with_errors = HashSet::new();
-        if self.splits_errors {
+        if self.parting == Parting::LateAndErrors {
             for block in self.blocks {
                 self.each_span(block, stop, &mut |span| {
                     if span.zipkin_tag("error").is_some() {

@@ -12,7 +12,7 @@ use crate::catalog::Change;
 use crate::compaction::{self, Rules};
 use crate::damage::sentence;
 use crate::facts::Strictness;
-use crate::merge::{Merge, MergeError};
+use crate::merge::{Merge, MergeError, Parting};
 
 /// What a span takes in memory while it is merged; most take less.
 const SPAN_BYTES: u64 = 160;
@@ -29,12 +29,12 @@ impl Worker<'_> {
         if self.compact_wait_ticks > 0 || self.shared.queue.poison_cause().is_some() {
             return false;
         }
-        let Some((blocks, splits_errors)) = self.due() else {
+        let Some((blocks, parting)) = self.due() else {
             self.forget();
             self.compact_wait_ticks = pause_ticks(self.merge_window());
             return false;
         };
-        if let Err(error) = self.merge(&blocks, splits_errors) {
+        if let Err(error) = self.merge(&blocks, parting) {
             self.compact_wait_ticks = RETRY_TICKS;
             if let MergeError::Read(crate::QueryFailed::Block { block, source }) = &error
                 && source.is_damage()
@@ -49,8 +49,8 @@ impl Worker<'_> {
         true
     }
 
-    /// Which blocks are to be read and replaced, and whether by those with errors and others.
-    fn due(&self) -> Option<(Vec<Arc<Block>>, bool)> {
+    /// Which blocks are to be read and replaced, and what is parted meanwhile.
+    fn due(&self) -> Option<(Vec<Arc<Block>>, Parting)> {
         let shared = self.shared;
         let state = self.catalog.state();
         let parts = shared.view.parts();
@@ -63,7 +63,7 @@ impl Worker<'_> {
             })
         };
         if let Some(block) = parts.blocks.iter().find(has_buried) {
-            return Some((vec![block.clone()], false));
+            return Some((vec![block.clone()], Parting::No));
         }
         let options = &shared.options;
         let rules = Rules {
@@ -76,7 +76,8 @@ impl Worker<'_> {
         let now_ms = shared.clock.now_ms();
         let due = compaction::due(&state.blocks, is_readable, rules, now_ms)?;
         let blocks = state.blocks[due].iter().filter_map(|entry| open(&entry.name).cloned());
-        Some((blocks.collect(), rules.splits_errors))
+        let parting = if rules.splits_errors { Parting::LateAndErrors } else { Parting::Late };
+        Some((blocks.collect(), parting))
     }
 
     /// Shorter where the retention is short, for a block goes as a whole.
@@ -88,7 +89,7 @@ impl Worker<'_> {
 
     /// The order is what makes a crash harmless at any point: the new files are durable, then one commit
     /// names them and no longer the old ones, and only then do those go, each after its last reader.
-    fn merge(&mut self, blocks: &[Arc<Block>], splits_errors: bool) -> Result<(), MergeError> {
+    fn merge(&mut self, blocks: &[Arc<Block>], parting: Parting) -> Result<(), MergeError> {
         let shared = self.shared;
         let buried = shared.view.parts().buried;
         let merge = Merge {
@@ -97,7 +98,7 @@ impl Worker<'_> {
             number: self.catalog.next_number(),
             blocks,
             buried: &buried,
-            splits_errors,
+            parting,
         };
         let made = merge.run(&|| self.is_wanted_elsewhere())?;
         let opened: Result<Vec<Arc<Block>>, _> = made
