@@ -490,3 +490,25 @@ fn a_block_that_cannot_be_read_is_not_merged_and_keeps_nobody_from_it() {
     drop(damaged);
     assert!(Disk::Faulty(disk.clone()).exists(&path).unwrap());
 }
+
+#[test]
+fn a_block_that_cannot_be_merged_keeps_no_other_from_it() {
+    let mut random = Rng::with_seed(7);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let store = open(&disk, &model);
+    seal_blocks(&store, &mut model, &mut random, 4);
+    let path = format!("blocks/{}", disk.list("blocks").unwrap()[1].0);
+    disk.refuse_to_read(Some(&path));
+    model.wait_hours();
+    store.compact();
+    let stats = store.stats();
+    assert_eq!((stats.compaction_failures_total, stats.damaged_files), (1, 0));
+    assert_eq!((stats.compactions_total, stats.merged_blocks_total), (1, 2));
+    disk.refuse_to_read(None);
+    model.check(&store, "the cable is not loose any more");
+    store.compact();
+    let stats = store.stats();
+    assert_eq!((stats.compaction_failures_total, stats.compactions_total), (1, 2));
+    model.check(&store, "merged after all");
+    model.check_queries(&store, &mut random, "merged after all");
+}

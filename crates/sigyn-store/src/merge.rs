@@ -53,6 +53,13 @@ pub(crate) enum MergeError {
     Write(#[from] WriteError),
 }
 
+impl MergeError {
+    /// Whether somebody wanted an end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self, Self::Read(QueryFailed::Stopped) | Self::Write(WriteError::Stopped))
+    }
+}
+
 /// Where a span goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {

@@ -2,6 +2,7 @@
 
 mod compact;
 mod delete;
+mod put_off;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -21,6 +22,8 @@ use crate::recovery::quarantine;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
 use crate::wal::frame;
+use compact::Step;
+use put_off::PutOff;
 
 /// Callers that wait for a seal; more wait for their turn to ask.
 pub(crate) const EVENTS_MAX: usize = 16;
@@ -47,6 +50,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         seal_wait_ticks: 0,
         retire_wait_ticks: 0,
         compact_wait_ticks: compact::pause_ticks(shared.options.merge_window),
+        put_off: PutOff::default(),
         check: Check::default(),
     };
     // A crash may have come between the last commit and the trim.
@@ -60,9 +64,16 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
                 let _ = done.send(sealed);
             }
             Ok(Event::Compact(done)) => {
-                worker.compact_wait_ticks = 0;
-                // What is asked for meanwhile has its turn at the next tick at the latest.
-                while worker.compact() {}
+                worker.put_off.clear();
+                // What is asked for meanwhile has its turn at the next tick at the latest. What fails is put
+                // off, so there is an end.
+                loop {
+                    worker.compact_wait_ticks = 0;
+                    match worker.compact() {
+                        Step::Done | Step::Failed => {}
+                        Step::Idle | Step::Stopped => break,
+                    }
+                }
                 let _ = done.send(());
             }
             Ok(Event::Delete(ids, done)) => {
@@ -92,6 +103,7 @@ struct Worker<'a> {
     seal_wait_ticks: u32,
     retire_wait_ticks: u32,
     compact_wait_ticks: u32,
+    put_off: PutOff,
     check: Check,
 }
 
@@ -106,6 +118,7 @@ impl Worker<'_> {
         }
         self.retire();
         self.compact_wait_ticks = self.compact_wait_ticks.saturating_sub(1);
+        self.put_off.tick();
         self.compact();
         self.check.step(self.shared, TICK);
     }

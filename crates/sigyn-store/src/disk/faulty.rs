@@ -35,6 +35,8 @@ struct State {
     changes_until_failure: Option<u64>,
     /// The n-th sync from now fails once, and what it should have kept is lost.
     syncs_until_failure: Option<u64>,
+    /// Pieces of this file cannot be read, for now.
+    unreadable: Option<String>,
     changes: u64,
     /// What all files together may take.
     capacity: Option<u64>,
@@ -131,6 +133,10 @@ impl FaultyDisk {
 
     pub(crate) fn used(&self) -> u64 {
         self.state().used()
+    }
+
+    pub(crate) fn refuse_to_read(&self, path: Option<&str>) {
+        self.state().unreadable = path.map(str::to_owned);
     }
 
     pub(crate) fn panic_once(&self) {
@@ -236,6 +242,9 @@ impl FaultyDisk {
 
     pub(super) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
         let state = self.state();
+        if state.unreadable.as_deref() == Some(path) {
+            return Err(io::Error::other("the cable is loose"));
+        }
         let content = &state.files[state.file(path)?].content;
         let start = usize::try_from(offset).unwrap();
         let bytes = content.get(start..start + len).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -23,30 +23,52 @@ pub(super) fn pause_ticks(window: Duration) -> u32 {
     u32::try_from(ticks).unwrap_or(u32::MAX).clamp(1, RETRY_TICKS)
 }
 
+/// What became of one step of merging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Done,
+    /// These blocks are not tried again for now.
+    Failed,
+    /// Something else is more urgent.
+    Stopped,
+    /// Nothing is due.
+    Idle,
+}
+
 impl Worker<'_> {
-    /// Merges what is due, a step at a time; says whether there was anything.
-    pub(super) fn compact(&mut self) -> bool {
+    /// Merges what is due, a step at a time.
+    pub(super) fn compact(&mut self) -> Step {
         if self.compact_wait_ticks > 0 || self.shared.queue.poison_cause().is_some() {
-            return false;
+            return Step::Idle;
         }
         let Some((blocks, parting)) = self.due() else {
             self.forget();
             self.compact_wait_ticks = pause_ticks(self.merge_window());
-            return false;
+            return Step::Idle;
         };
-        if let Err(error) = self.merge(&blocks, parting) {
-            self.compact_wait_ticks = RETRY_TICKS;
-            if let MergeError::Read(crate::QueryFailed::Block { block, source }) = &error
-                && source.is_damage()
-            {
-                self.shared.set_aside(block, source);
-            } else if !self.is_wanted_elsewhere() {
-                self.shared.counters.compaction_failures.add(1);
-                tracing::error!(error = sentence(&error), "cannot merge blocks yet");
-            }
-            return false;
+        let Err(error) = self.merge(&blocks, parting) else { return Step::Done };
+        self.compact_wait_ticks = RETRY_TICKS;
+        if error.is_stopped() {
+            return Step::Stopped;
         }
-        true
+        match &error {
+            MergeError::Read(crate::QueryFailed::Block { block, source })
+                if blocks.iter().any(|other| other.entry().name == *block) =>
+            {
+                if source.is_damage() {
+                    self.shared.set_aside(block, source);
+                    return Step::Failed;
+                }
+                self.put_off.put(block);
+            }
+            // Which of them is at fault nobody knows.
+            _ => blocks.iter().for_each(|block| self.put_off.put(&block.entry().name)),
+        }
+        let state = self.catalog.state();
+        self.put_off.retain(|name| state.blocks.iter().any(|entry| entry.name == name));
+        self.shared.counters.compaction_failures.add(1);
+        tracing::error!(error = sentence(&error), "cannot merge blocks yet");
+        Step::Failed
     }
 
     /// Which blocks are to be read and replaced, and what is parted meanwhile.
@@ -56,6 +78,9 @@ impl Worker<'_> {
         let parts = shared.view.parts();
         // What was deleted goes first.
         let has_buried = |block: &&Arc<Block>| {
+            if self.put_off.has(&block.entry().name) {
+                return false;
+            }
             let mut gone = parts.buried.of(block.entry().last_seq);
             // One that cannot be read is found by others.
             gone.any(|key| {
@@ -72,7 +97,9 @@ impl Worker<'_> {
             splits_errors: options.retention_errors.is_some(),
         };
         let open = |name: &str| parts.blocks.iter().find(|block| block.entry().name == name);
-        let is_readable = |entry: &crate::catalog::BlockEntry| open(&entry.name).is_some();
+        let is_readable = |entry: &crate::catalog::BlockEntry| {
+            open(&entry.name).is_some() && !self.put_off.has(&entry.name)
+        };
         let now_ms = shared.clock.now_ms();
         let due = compaction::due(&state.blocks, is_readable, rules, now_ms)?;
         let blocks = state.blocks[due].iter().filter_map(|entry| open(&entry.name).cloned());
