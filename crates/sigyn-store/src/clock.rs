@@ -2,9 +2,10 @@
 
 #[cfg(test)]
 use std::sync::Arc;
+use std::sync::LazyLock;
 #[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Wall time in milliseconds: the system's, or (in tests) what the test says.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,16 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }
+            #[cfg(test)]
+            Self::Manual(now) => now.load(Ordering::SeqCst),
+        }
+    }
+    /// Milliseconds that count evenly, whoever sets the wall clock; from whenever.
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Self::System => u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX),
+            // Nobody sets it but by waiting.
             #[cfg(test)]
             Self::Manual(now) => now.load(Ordering::SeqCst),
         }

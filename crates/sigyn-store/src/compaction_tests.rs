@@ -399,6 +399,9 @@ fn a_store_that_was_closed_for_long_looks_for_errors_before_it_deletes() {
     (0..4).for_each(|_| model.wait_hours());
     let store = open();
     store.seal().unwrap();
+    // By now it is believed that it was so long.
+    model.wait_hours();
+    store.seal().unwrap();
     assert_eq!([1, 3].map(|id| count(&store, id)), [1, 1]);
     store.compact();
     store.seal().unwrap();
@@ -422,6 +425,7 @@ fn what_came_late_is_searched_for_errors_too() {
     let options = Options { retention_time: hours(4), retention_errors: hours(24), ..options() };
     let store = open_with(&disk, options, model.clock()).unwrap();
     store.compact();
+    store.seal().unwrap();
     (0..2).for_each(|_| model.wait_hours());
     store.seal().unwrap();
     assert_eq!([1, 2].map(|id| count(&store, id)), [1, 0]);

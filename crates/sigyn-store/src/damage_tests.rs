@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::crash_tests::{Model, all_spans, open, open_with, options, run};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::options::Options;
 use crate::store::Store;
 use crate::testing;
 
@@ -249,4 +250,34 @@ fn whatever_byte_is_flipped_what_it_costs_is_told() {
         }
     }
     assert!(refusals > 0 && losses > 20, "{refusals} {losses}");
+}
+
+#[test]
+fn a_damaged_block_goes_with_the_retention_whenever_it_was_found() {
+    let mut random = Rng::with_seed(7);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let hour = Duration::from_secs(60 * 60);
+    let options = Options { retention_time: Some(4 * hour), ..options() };
+    let open = |model: &Model| open_with(&disk, options.clone(), model.clock()).unwrap();
+    let store = open(&model);
+    for _ in 0..3 {
+        append(&store, &mut model, &mut random);
+        store.seal().unwrap();
+    }
+    drop(store);
+    let paths = files(&disk, "blocks", "parquet");
+    disk.corrupt(&paths[0], |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let store = open(&model);
+    disk.corrupt(&paths[1], |bytes| bytes[40] ^= 1);
+    for span in &model.stored[1].spans {
+        store.trace(span.trace_id).unwrap();
+    }
+    assert_eq!(store.stats().unreadable_blocks, 2);
+    assert_eq!(files(&disk, "blocks", "parquet").len(), 3);
+    for _ in 0..3 {
+        model.wait_hours();
+        store.seal().unwrap();
+    }
+    assert_eq!(files(&disk, "blocks", "parquet"), Vec::<String>::new());
+    assert_eq!(store.stats().retired_blocks_total, 3);
 }

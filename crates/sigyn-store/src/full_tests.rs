@@ -113,6 +113,59 @@ fn retention_makes_room_on_a_full_disk() {
 }
 
 #[test]
+fn a_full_disk_keeps_nobody_from_opening_a_long_log() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let disk = FaultyDisk::default();
+    let store = open(&disk);
+    let spans = [large(&mut random, 100), large(&mut random, 100)];
+    spans.iter().for_each(|span| append(&store, span).unwrap());
+    drop(store);
+    // So that the log is made a block at open, if it can be.
+    let options = Options { head_bytes_max: 1, ..options() };
+    let used = disk.used();
+    let mut blocks = Vec::new();
+    for room in (0..100_000).step_by(50) {
+        disk.limit(Some(used + room));
+        let store = open_with(&disk, options.clone(), Clock::System).unwrap();
+        check(&store, &spans);
+        blocks.push(store.stats().blocks);
+        if blocks.last() == Some(&1) {
+            break;
+        }
+    }
+    assert!(blocks.starts_with(&[0]) && blocks.ends_with(&[1]), "{blocks:?}");
+}
+
+#[test]
+fn a_clock_that_is_wrong_at_boot_deletes_nothing_until_it_stays_so() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+    let hour = Duration::from_secs(60 * 60);
+    let open = || {
+        let options = Options { retention_time: Some(24 * hour), ..options() };
+        open_with(&disk, options, Clock::Manual(now.clone())).unwrap()
+    };
+    let store = open();
+    let spans = [large(&mut random, 10), large(&mut random, 10)];
+    for span in &spans {
+        append(&store, span).unwrap();
+        store.seal().unwrap();
+    }
+    drop(store);
+    now.fetch_add(365 * 24 * 3_600_000, Ordering::SeqCst);
+    let store = open();
+    store.seal().unwrap();
+    check(&store, &spans);
+    now.fetch_add(3_600_000 - 1, Ordering::SeqCst);
+    store.seal().unwrap();
+    check(&store, &spans);
+    now.fetch_add(1, Ordering::SeqCst);
+    store.seal().unwrap();
+    check(&store, &[]);
+}
+
+#[test]
 fn a_thread_that_panics_poisons_the_store() {
     let mut random = fastrand::Rng::with_seed(3);
     let span = large(&mut random, 10);

@@ -40,6 +40,7 @@ mod merge;
 mod names;
 mod offline;
 mod options;
+mod present;
 mod progress;
 mod queries;
 mod query;

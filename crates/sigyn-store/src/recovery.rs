@@ -267,8 +267,16 @@ impl Replay<'_> {
             progress: self.progress.since(&self.catalog.state().progress),
             ..Change::default()
         };
-        let committed = self.catalog.commit(change).map_err(std::io::Error::from);
-        committed.map_err(io_error(self.disk, "write", catalog::DIR))?;
+        if let Err(error) = self.catalog.commit(change) {
+            if error.is_final() {
+                return Err(io_error(self.disk, "write", catalog::DIR)(error.into()));
+            }
+            let error = sentence(&error);
+            tracing::warn!(error, "cannot seal while opening; the spans stay in memory");
+            // It is made again, and until then the disk may need the room.
+            opened.doom();
+            return Ok(());
+        }
         self.counters.seals.add(1);
         self.blocks.push(Arc::new(opened));
         self.head = HeadWriter::new();

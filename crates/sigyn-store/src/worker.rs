@@ -4,19 +4,21 @@ mod compact;
 mod delete;
 mod put_off;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use sigyn_model::TraceId;
 
-use crate::block::Block;
 use crate::block::writer::{self, Origin};
+use crate::block::{self, Block};
 use crate::catalog::{BlockEntry, Catalog, Change};
 use crate::check::Check;
 use crate::commit::poison_if_panicking;
 use crate::damage::sentence;
 use crate::error::{DeleteError, SealError};
+use crate::present::Present;
 use crate::queue::{Queue, Rotated};
 use crate::recovery::quarantine;
 use crate::retention::{self, Limits};
@@ -43,7 +45,13 @@ pub(crate) enum Event {
 /// Runs until nobody can send events any more.
 pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
     let _ended = Ended(&shared.queue);
+    let arrivals = shared.view.active_head().arrivals_ms().map(|(_, last_ms)| last_ms);
+    let arrivals =
+        arrivals.into_iter().chain(catalog.state().blocks.iter().map(|b| b.last_arrival_ms));
+    // Where nothing is stored no clock does harm.
+    let last_arrival_ms = arrivals.max().unwrap_or_else(|| shared.clock.now_ms());
     let mut worker = Worker {
+        present: Present::since(last_arrival_ms, shared.clock.uptime_ms()),
         catalog,
         shared,
         unsealed: None,
@@ -104,6 +112,7 @@ struct Worker<'a> {
     retire_wait_ticks: u32,
     compact_wait_ticks: u32,
     put_off: PutOff,
+    present: Present,
     check: Check,
 }
 
@@ -259,9 +268,10 @@ impl Worker<'_> {
                 return;
             }
         }
-        let entries: Vec<&BlockEntry> = self.catalog.state().blocks.iter().collect();
         let log_bytes = self.shared.segments.bytes();
-        let now_ms = self.shared.clock.now_ms();
+        let (clock, time) = (&self.shared.clock, limits.time.unwrap_or(Duration::MAX));
+        let now_ms = self.present.now_ms(clock.now_ms(), clock.uptime_ms(), time);
+        let entries: Vec<&BlockEntry> = self.catalog.state().blocks.iter().collect();
         let expired = retention::expired(&entries, limits, log_bytes, now_ms);
         if expired.is_empty() {
             return;
@@ -281,8 +291,18 @@ impl Worker<'_> {
             block.doom();
             self.shared.counters.retired_spans.add(block.entry().spans);
         }
-        // A block that could not be opened has no reader that would remove its file; the next open
-        // does, as it does with every file that the catalog does not name.
+        // One that cannot be read is not among them, and nobody asks for it any more.
+        let is_in_view = |name: &&String| retired.iter().any(|block| block.entry().name == **name);
+        for name in names.iter().filter(|name| !is_in_view(name)) {
+            let path = format!("{}/{name}", block::DIR);
+            match self.shared.disk.remove(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    // The next open does, as with every file that the catalog does not name.
+                    tracing::warn!(path, %error, "cannot remove a damaged block yet");
+                }
+                _ => {}
+            }
+        }
         self.shared.counters.retired_blocks.add(names.len() as u64);
         tracing::info!(blocks = names.len(), "retired blocks");
     }
