@@ -26,7 +26,8 @@ pub(crate) struct Malformed {
     pub(crate) what: &'static str,
 }
 
-/// Which optional parts of a span follow; the bits of its first field.
+/// Which optional parts of a span follow; the bits of its first field. No file has them: spans are compared
+/// so.
 mod flag {
     pub(super) const PARENT: u64 = 1;
     /// Three bits: zero for no kind, else the kind's number plus one.
@@ -39,8 +40,6 @@ mod flag {
     pub(super) const SHARED: u64 = 1 << 9;
     pub(super) const TAGS: u64 = 1 << 10;
     pub(super) const ANNOTATIONS: u64 = 1 << 11;
-    pub(super) const SAME_TRACE: u64 = 1 << 12;
-    pub(super) const TARGET: u64 = 1 << 13;
     pub(super) const RESOURCE: u64 = 1 << 14;
     pub(super) const SCOPE: u64 = 1 << 15;
     pub(super) const STATUS: u64 = 1 << 16;

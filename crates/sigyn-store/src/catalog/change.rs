@@ -64,8 +64,6 @@ pub(crate) struct BlockEntry {
     pub(crate) is_late: bool,
     /// Whether it has the traces with errors, or those without; nothing if it has both.
     pub(crate) errors: Option<bool>,
-    /// Left for what else blocks want to be known of them.
-    pub(crate) summary: Vec<u8>,
 }
 
 /// Bits of a block's flags.
@@ -222,7 +220,8 @@ fn encode_blocks<'a>(encoder: &mut Encoder<'a>, blocks: &'a [BlockEntry]) {
             encoder.uint(latest);
         });
         encoder.uint(block.flags());
-        encoder.bytes(&block.summary);
+        // Left for what else blocks want to be known of them.
+        encoder.bytes(&[]);
     }
 }
 
@@ -243,7 +242,7 @@ fn decode_block(decoder: &mut Decoder<'_>) -> Result<BlockEntry, Malformed> {
         ..BlockEntry::default()
     };
     block.set_flags(decoder.uint()?);
-    block.summary = decoder.bytes()?.to_vec();
+    decoder.bytes()?;
     Ok(block)
 }
 
@@ -276,7 +275,6 @@ pub(super) mod tests {
                 starts_ns: random.bool().then(|| (random.u64(..), random.u64(..))),
                 is_late: random.bool(),
                 errors: *random.choice([None, Some(false), Some(true)]).as_ref().unwrap(),
-                summary: (0..random.usize(0..3)).map(|_| random.u8(..)).collect(),
                 ..BlockEntry::default()
             });
             change.sealed_through = change.sealed_through.max(last_seq);

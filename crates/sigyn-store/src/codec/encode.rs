@@ -17,7 +17,6 @@ pub(crate) struct Encoder<'a> {
     strings: HashMap<&'a str, u64>,
     /// Strings so far, those included that cannot come again.
     string_count: u64,
-    trace_id: Option<TraceId>,
     expanded: u64,
 }
 
@@ -97,17 +96,14 @@ impl<'a> Encoder<'a> {
     /// What a span says itself, to be compared and never to be read: without its target, and of
     /// resource and scope that they are there.
     pub(crate) fn own(&mut self, span: &'a Span) {
-        self.first_part(span, flags_of(span, false) & !flag::TARGET);
+        self.first_part(span);
         self.rare(span);
     }
 
-    fn first_part(&mut self, span: &'a Span, flags: u64) {
+    fn first_part(&mut self, span: &'a Span) {
         self.expanded += size_of::<Span>() as u64;
-        self.uint(flags);
-        if flags & flag::SAME_TRACE == 0 {
-            self.trace_id = Some(span.trace_id);
-            self.trace_id(span.trace_id);
-        }
+        self.uint(flags_of(span));
+        self.trace_id(span.trace_id);
         self.fixed_u64(span.id.as_u64());
         if let Some(parent) = span.parent_id {
             self.fixed_u64(parent.as_u64());
@@ -135,7 +131,7 @@ impl<'a> Encoder<'a> {
 
     /// What few spans have: status, links, trace state, counts of what was dropped, OTLP's flags.
     /// Which of them follow, the first number of the span says.
-    pub(crate) fn rare(&mut self, span: &'a Span) {
+    fn rare(&mut self, span: &'a Span) {
         if span.status != Status::default() {
             self.byte(match span.status.code {
                 StatusCode::Unset => 0,
@@ -313,7 +309,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-fn flags_of(span: &Span, same_trace: bool) -> u64 {
+fn flags_of(span: &Span) -> u64 {
     let kind = match span.kind {
         None => 0,
         Some(Kind::Client) => 1,
@@ -331,8 +327,6 @@ fn flags_of(span: &Span, same_trace: bool) -> u64 {
         (span.shared, flag::SHARED),
         (!span.tags.is_empty(), flag::TAGS),
         (!span.annotations.is_empty(), flag::ANNOTATIONS),
-        (same_trace, flag::SAME_TRACE),
-        (span.target.is_some(), flag::TARGET),
         (span.resource.is_some(), flag::RESOURCE),
         (span.scope.is_some(), flag::SCOPE),
     ]
