@@ -9,6 +9,7 @@ use sigyn_model::{Timestamp, TraceQuery};
 use super::entry::{self, Entry, PAGE_ENTRIES};
 use super::filter::{Filter, mix};
 use super::group_writer::{GroupBuilder, Said};
+use super::plan::at;
 use super::section::Section;
 use super::source::{Source, SourceRow};
 use super::{Block, BlockError, QueryFailed};
@@ -91,6 +92,8 @@ pub(super) struct IndexBuilder<'a> {
     rows: u32,
     /// Where a shape is put together.
     shape: Vec<u32>,
+    /// By number of a word, how many traces there were before the last one that has it, and one.
+    met_in: Vec<u32>,
 }
 
 /// What a word of an index is.
@@ -121,6 +124,7 @@ impl<'a> IndexBuilder<'a> {
             shape_words: 0,
             rows: 0,
             shape: Vec::new(),
+            met_in: Vec::new(),
         }
     }
 
@@ -177,7 +181,11 @@ impl<'a> IndexBuilder<'a> {
                 number(words.len() - 1)
             })
         });
-        if !self.shape.contains(&number) {
+        // A trace may say as many words as it has spans.
+        let trace = self::number(self.traces.len() + 1);
+        let met_in = at(&mut self.met_in, number);
+        if *met_in != trace {
+            *met_in = trace;
             self.shape.push(number);
         }
     }
