@@ -1,8 +1,10 @@
 //! Which traces there are: a table that is read while it grows, and what searches prune with.
 
+use std::hash::BuildHasher;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use foldhash::fast::RandomState;
 use sigyn_model::Timestamp;
 
 use super::column::Column;
@@ -17,7 +19,12 @@ pub(super) struct Traces {
     count: AtomicU32,
     /// Eight numbers of each trace, which stand together: a row changes most of them.
     numbers: Column<AtomicU64>,
-    table: Table,
+    /// The trace before that has the same low half of its id, plus one.
+    before: Column<AtomicU32>,
+    /// By whole ids.
+    by_id: Table,
+    /// The last trace with each low half.
+    by_low: Table,
 }
 
 /// Which of a trace's numbers.
@@ -52,14 +59,19 @@ pub(super) struct RowFacts {
 impl Traces {
     /// The trace with this id, if it is among those that begin before this row.
     pub(super) fn find(&self, key: TraceKey, rows: u32) -> Option<u32> {
-        self.group(key.low, rows).find(|trace| self.get(*trace, Number::High) == key.high)
+        self.by_id.all_at(key).find(|trace| self.key(*trace) == key && self.is_in(*trace, rows))
     }
 
-    /// Traces whose ids end in these 64 bits, among those that begin before this row.
+    /// Traces whose ids end in these 64 bits, among those that begin before this row, the last ones
+    /// first.
     pub(super) fn group(&self, low: u64, rows: u32) -> impl Iterator<Item = u32> {
-        let is_it =
-            move |trace: &u32| self.get(*trace, Number::Low) == low && self.is_in(*trace, rows);
-        self.table.all_at(low).filter(is_it)
+        let last = self.last_with(low);
+        let all = std::iter::successors(last, |trace| self.before.get(*trace).checked_sub(1));
+        all.filter(move |trace| self.is_in(*trace, rows))
+    }
+
+    fn last_with(&self, low: u64) -> Option<u32> {
+        self.by_low.all_at(low_key(low)).find(|trace| self.get(*trace, Number::Low) == low)
     }
 
     #[inline]
@@ -120,8 +132,15 @@ impl Traces {
         self.set(trace, Number::Low, key.low);
         self.set(trace, Number::High, key.high);
         self.set(trace, Number::Rows, u64::from(row) << 32);
+        let before = self.last_with(key.low);
+        self.before.set(trace, before.map_or(0, |before| before + 1));
         self.count.store(trace + 1, Ordering::Release);
-        self.table.put(trace, |trace| self.get(trace, Number::Low));
+        self.by_id.put(trace, |trace| self.key(trace));
+        let low_of = |trace| low_key(self.get(trace, Number::Low));
+        match before {
+            Some(before) => self.by_low.replace(before, trace, low_of),
+            None => self.by_low.put(trace, low_of),
+        }
         (trace, true)
     }
 
@@ -156,12 +175,17 @@ impl Traces {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.numbers.bytes() + self.table.bytes.load(Ordering::Relaxed)
+        let tables = [&self.by_id, &self.by_low].map(|table| table.bytes.load(Ordering::Relaxed));
+        self.numbers.bytes() + self.before.bytes() + tables.iter().sum::<usize>()
     }
 }
 
-/// Numbers of traces by the low halves of their ids. Ids are mostly random, but nobody is bound to make
-/// them so: they are mixed with a seed.
+fn low_key(low: u64) -> TraceKey {
+    TraceKey { low, high: 0 }
+}
+
+/// Numbers of traces by their keys. Ids are mostly random, but nobody is bound to make them so: they are
+/// mixed with a seed.
 ///
 /// When it is full, a larger one is filled and takes its place; readers of the old one go on with that,
 /// in which is all that they can see.
@@ -169,8 +193,10 @@ impl Traces {
 struct Table {
     generations: [OnceLock<Box<[AtomicU32]>>; GENERATIONS],
     current: AtomicUsize,
+    /// How many it holds; the writer's.
+    count: AtomicUsize,
     bytes: AtomicUsize,
-    seed: u64,
+    seed: RandomState,
 }
 
 /// Of the first generation; each has twice as many as the one before.
@@ -179,29 +205,27 @@ const GENERATIONS: usize = 28;
 
 impl Default for Table {
     fn default() -> Self {
-        use std::hash::{BuildHasher, RandomState};
         Self {
             generations: [const { OnceLock::new() }; GENERATIONS],
             current: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            seed: RandomState::new().hash_one(0) | 1,
+            seed: RandomState::default(),
         }
     }
 }
 
 impl Table {
-    fn slot(&self, low: u64, slots: usize) -> usize {
-        let mixed = (low ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ mixed >> 32).wrapping_mul(self.seed);
-        // From the top, where every bit of the id counts.
-        usize::try_from(mixed >> 32).unwrap_or(0) & (slots - 1)
+    fn slot(&self, key: TraceKey, slots: usize) -> usize {
+        // No more slots than 32 bits can tell.
+        usize::try_from(self.seed.hash_one(key) >> 32).unwrap_or(0) & (slots - 1)
     }
 
     /// Traces that stand where such an id would, and some others.
-    fn all_at(&self, low: u64) -> impl Iterator<Item = u32> {
+    fn all_at(&self, key: TraceKey) -> impl Iterator<Item = u32> {
         let slots = self.generations[self.current.load(Ordering::Acquire)].get();
         let slots = slots.map_or(&[][..], |slots| slots);
-        let mut at = if slots.is_empty() { 0 } else { self.slot(low, slots.len()) };
+        let mut at = if slots.is_empty() { 0 } else { self.slot(key, slots.len()) };
         std::iter::from_fn(move || {
             let number = slots.get(at)?.load(Ordering::Acquire);
             at = (at + 1) & (slots.len() - 1);
@@ -209,18 +233,35 @@ impl Table {
         })
     }
 
-    /// The trace must be the next one, and known by its id already.
-    fn put(&self, trace: u32, low_of: impl Fn(u32) -> u64) {
+    /// What readers must know of the trace must be there already.
+    fn put(&self, trace: u32, key_of: impl Fn(u32) -> TraceKey) {
         let current = self.current.load(Ordering::Relaxed);
         let slots = self.generation(current);
+        let count = self.count.load(Ordering::Relaxed) + 1;
+        self.count.store(count, Ordering::Relaxed);
         // Never full: a search ends at an empty slot.
-        if (trace as usize + 1) * 4 <= slots.len() * 3 {
-            self.put_into(slots, trace, low_of(trace));
+        if count * 4 <= slots.len() * 3 {
+            self.put_into(slots, trace, key_of(trace));
             return;
         }
-        let slots = self.generation(current + 1);
-        (0..=trace).for_each(|trace| self.put_into(slots, trace, low_of(trace)));
+        let larger = self.generation(current + 1);
+        let all = slots.iter().filter_map(|slot| slot.load(Ordering::Relaxed).checked_sub(1));
+        all.chain([trace]).for_each(|trace| self.put_into(larger, trace, key_of(trace)));
         self.current.store(current + 1, Ordering::Release);
+    }
+
+    /// Puts a trace where another one of the same key is.
+    fn replace(&self, old: u32, trace: u32, key_of: impl Fn(u32) -> TraceKey) {
+        let slots = self.generation(self.current.load(Ordering::Relaxed));
+        let mut at = self.slot(key_of(old), slots.len());
+        loop {
+            match slots[at].load(Ordering::Relaxed) {
+                0 => return,
+                number if number == old + 1 => break,
+                _ => at = (at + 1) & (slots.len() - 1),
+            }
+        }
+        slots[at].store(trace + 1, Ordering::Release);
     }
 
     fn generation(&self, number: usize) -> &[AtomicU32] {
@@ -233,8 +274,8 @@ impl Table {
         })
     }
 
-    fn put_into(&self, slots: &[AtomicU32], trace: u32, low: u64) {
-        let mut at = self.slot(low, slots.len());
+    fn put_into(&self, slots: &[AtomicU32], trace: u32, key: TraceKey) {
+        let mut at = self.slot(key, slots.len());
         while slots[at].load(Ordering::Relaxed) != 0 {
             at = (at + 1) & (slots.len() - 1);
         }
@@ -260,8 +301,25 @@ mod tests {
             assert_eq!(traces.key(n), key(n));
         }
         let group: Vec<u32> = traces.group(7, u32::MAX).collect();
-        assert_eq!(group, [14, 15]);
-        assert_eq!(traces.group(7, 15).count(), 1);
+        assert_eq!(group, [15, 14]);
+        assert!(traces.group(7, 15).eq([14]));
+    }
+
+    #[test]
+    fn a_trace_is_found_at_once_however_many_others_end_like_it() {
+        let traces = Traces::default();
+        let key = |n: u32| TraceKey { low: 7, high: u64::from(n) };
+        let count = 40_000;
+        (0..count).for_each(|n| assert_eq!(traces.put(key(n), n), (n, true)));
+        assert!(traces.group(7, u32::MAX).eq((0..count).rev()));
+        assert!(traces.group(7, 5).eq((0..5).rev()));
+        assert_eq!(traces.by_low.count.load(Ordering::Relaxed), 1);
+        let steps = |n: u32| {
+            let mut all = traces.by_id.all_at(key(n));
+            all.position(|trace| trace == n).expect("a trace that was put")
+        };
+        let steps: usize = (0..count).map(steps).sum();
+        assert!(steps < count as usize * 10, "{steps} steps for {count} traces");
     }
 
     #[test]
