@@ -73,8 +73,10 @@ impl Queries {
     ) -> Result<T, QueryFailed> {
         loop {
             match question(&self.shared.view.parts()) {
-                Err(QueryFailed::Block { block, source })
-                    if source.is_damage() && self.shared.set_aside(&block, &source) => {}
+                // The next view is without it, even if another question set it aside first.
+                Err(QueryFailed::Block { block, source }) if source.is_damage() => {
+                    self.shared.set_aside(&block, &source);
+                }
                 answer => return answer,
             }
         }
@@ -201,5 +203,37 @@ impl Queries {
             })?;
             Ok((answer, swept))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use sigyn_model::SpanBatch;
+
+    use super::*;
+    use crate::block::{BlockError, BlockFailed};
+    use crate::crash_tests::{open, run};
+    use crate::disk::faulty::FaultyDisk;
+    use crate::testing;
+
+    #[test]
+    fn a_question_is_put_again_though_another_one_set_the_block_aside_first() {
+        let store = open(&FaultyDisk::default());
+        let span = testing::span(&mut fastrand::Rng::with_seed(1));
+        run(store.append(SpanBatch::of(&[span], None))).unwrap();
+        store.seal().unwrap();
+        let queries = store.queries(Stop::default());
+        let asked = Cell::new(0);
+        let answer = queries.ask(|parts| {
+            asked.set(asked.get() + 1);
+            let Some(block) = parts.blocks.first() else { return Ok("the rest") };
+            let (block, source) =
+                (block.entry().name.clone(), BlockFailed::from(BlockError::Schema));
+            queries.shared.set_aside(&block, &source);
+            Err(QueryFailed::Block { block, source })
+        });
+        assert_eq!((answer.unwrap(), asked.get()), ("the rest", 2));
     }
 }

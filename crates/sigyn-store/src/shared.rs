@@ -121,17 +121,16 @@ impl Shared {
         (at.elapsed() < REFUSAL_COUNTS).then(|| cause.clone())
     }
 
-    /// Leaves a damaged block out of answers from now on. False if it is out already.
-    pub(crate) fn set_aside(&self, name: &str, error: &BlockFailed) -> bool {
+    /// Leaves a damaged block out of answers from now on, if it is not out already.
+    pub(crate) fn set_aside(&self, name: &str, error: &BlockFailed) {
         let blocks = self.view.blocks();
         let Some(block) = blocks.iter().find(|block| block.entry().name == name) else {
-            return false;
+            return;
         };
         self.view.remove_blocks(std::slice::from_ref(block));
         self.counters.unreadable_blocks.add(1);
         let cause = format!("{}; its spans are missing from answers", sentence(error));
         self.counters.damages.add(&format!("{}/{name}", block::DIR), &cause);
-        true
     }
 
     pub(crate) fn note_head_bytes(&self, bytes: u64) {
