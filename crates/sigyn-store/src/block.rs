@@ -306,6 +306,9 @@ impl Drop for Block {
 
 #[cfg(test)]
 mod tests {
+    use parquet::file::metadata::ParquetMetaDataReader;
+    use sigyn_model::{Endpoint, Resource, Scope};
+
     use super::*;
     use crate::disk::faulty::FaultyDisk;
     use crate::head::HeadWriter;
@@ -391,13 +394,53 @@ mod tests {
     #[test]
     fn row_groups_are_bounded_by_bytes_too() {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut spans: Vec<Span> = (0..5).map(|_| testing::span(&mut random)).collect();
-        let half = usize::try_from(schema::GROUP_BYTES / 2).unwrap();
-        spans.iter_mut().for_each(|span| span.name = "x".repeat(half));
+        let mut check = |what: &str, say: fn(&mut Span, String)| {
+            let mut spans: Vec<Span> = (0..5).map(|_| testing::span(&mut random)).collect();
+            let half = usize::try_from(schema::GROUP_BYTES / 2).unwrap();
+            for (n, span) in spans.iter_mut().enumerate() {
+                say(span, n.to_string().repeat(half));
+            }
+            let (disk, entry) = sealed(spans.clone());
+            let block = open(&disk, &entry).unwrap();
+            assert_eq!(block.root.groups.len(), 3, "{what}");
+            assert!(assemble(read_all(&block).unwrap()) == assemble(spans), "{what}");
+        };
+        check("names", |span, text| span.name = text);
+        check("tags", |span, text| span.set_tag("key", text));
+        check("services", |span, text| {
+            span.local_endpoint = Some(Endpoint::named(&text));
+        });
+        check("resources", |span, text| {
+            span.resource = Some(Arc::new(Resource { schema_url: text, ..Resource::default() }));
+        });
+        check("scopes", |span, text| {
+            span.scope = Some(Arc::new(Scope { name: text, ..Scope::default() }));
+        });
+    }
+
+    #[test]
+    fn what_spans_share_is_written_once_however_many_share_it() {
+        let resources: Vec<_> = (0..40)
+            .map(|n| Resource {
+                schema_url: format!("{n}").repeat(16 << 10),
+                ..Resource::default()
+            })
+            .map(Arc::new)
+            .collect();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut spans: Vec<Span> = (0..900).map(|_| testing::span(&mut random)).collect();
+        for (n, span) in spans.iter_mut().enumerate() {
+            span.resource = Some(resources[n % resources.len()].clone());
+        }
         let (disk, entry) = sealed(spans.clone());
-        let block = open(&disk, &entry).unwrap();
-        assert_eq!(block.root.groups.len(), 3);
-        assert_eq!(assemble(read_all(&block).unwrap()), assemble(spans));
+        let file = Bytes::from(disk.read(&format!("{DIR}/{}", entry.name)).unwrap());
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+        let [group] = metadata.row_groups() else { panic!("groups of one block") };
+        let column = group.column(schema::place::RESOURCE);
+        let once: usize = resources.iter().map(|resource| resource.schema_url.len()).sum();
+        let raw = usize::try_from(column.uncompressed_size()).unwrap();
+        assert!((once..once * 11 / 10).contains(&raw), "{raw} bytes for {once}");
+        assert_eq!(assemble(read_all(&open(&disk, &entry).unwrap()).unwrap()), assemble(spans));
     }
 
     #[test]

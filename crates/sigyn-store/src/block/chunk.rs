@@ -31,6 +31,9 @@ pub(super) enum Values<'a> {
     Bools(&'a [bool]),
     /// Numbers of things, and how each is written.
     Codes(&'a [u32], &'a dyn Words),
+    /// The same, but always with a dictionary, however little it is used: what many rows say may be so
+    /// large that it cannot be written once for each of them.
+    Shared(&'a [u32], &'a dyn Words),
 }
 
 /// What numbers stand for.
@@ -195,7 +198,11 @@ impl ChunkEncoder {
         values: &Values<'_>,
         chunk: &mut Writing<'_>,
     ) -> Result<Option<u32>, WriteError> {
-        let Values::Codes(numbers, words) = values else { return Ok(None) };
+        let (numbers, words, is_shared) = match values {
+            Values::Codes(numbers, words) => (*numbers, *words, false),
+            Values::Shared(numbers, words) => (*numbers, *words, true),
+            _ => return Ok(None),
+        };
         if numbers.is_empty() {
             return Ok(None);
         }
@@ -204,7 +211,7 @@ impl ChunkEncoder {
         self.codes.clear();
         let many = (numbers.len() / USES_MIN).max(WORDS_FEW);
         let mut count = 0u32;
-        for number in *numbers {
+        for number in numbers {
             let at = *number as usize;
             if self.met.len() <= at {
                 self.met.resize(at + 1, (0, 0));
@@ -212,10 +219,10 @@ impl ChunkEncoder {
             if self.met[at].0 != self.chunk {
                 self.met[at] = (self.chunk, count);
                 count += 1;
-                put_word(*words, *number, &mut self.raw);
+                put_word(words, *number, &mut self.raw);
                 let is_large = self.raw.len() > DICTIONARY_BYTES
                     && count as usize > numbers.len() / USES_MIN_OF_MANY_BYTES;
-                if count as usize > many || is_large {
+                if !is_shared && (count as usize > many || is_large) {
                     return Ok(None);
                 }
             }
@@ -258,7 +265,7 @@ impl ChunkEncoder {
                 super::bits::pack(bools[range].iter().map(|is_so| u64::from(*is_so)), 1, raw);
                 Encoding::Plain
             }
-            Values::Codes(numbers, words) => {
+            Values::Codes(numbers, words) | Values::Shared(numbers, words) => {
                 if let Some(width) = width {
                     raw.push(width.to_le_bytes()[0]);
                     hybrid::encode(&self.codes[range], width, raw);

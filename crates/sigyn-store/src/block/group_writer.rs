@@ -1,7 +1,8 @@
 //! Spans to the columns of a row group, from numbers to numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescPtr;
 use sigyn_model::{Kind, StatusCode};
@@ -43,6 +44,27 @@ impl<T> Sparse<T> {
     fn clear(&mut self) {
         self.rows.clear();
         self.values.clear();
+    }
+}
+
+/// Numbers of what many rows say: each is written once in a group.
+#[derive(Debug, Default)]
+struct Shared {
+    numbers: Sparse<u32>,
+    met: HashSet<u32, RandomState>,
+}
+
+impl Shared {
+    /// Returns whether this is the first row that says it.
+    fn push(&mut self, row: u32, number: u32) -> bool {
+        let is_new = self.numbers.values.last() != Some(&number) && self.met.insert(number);
+        self.numbers.push(row, number);
+        is_new
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.met.clear();
     }
 }
 
@@ -102,6 +124,7 @@ pub(super) struct GroupBuilder<'a> {
     source: &'a dyn Source,
     plan: &'a Plan,
     known: Known,
+    /// About what its columns take before they are compressed.
     bytes: u64,
     trace_ids: Vec<[u8; 16]>,
     span_ids: Vec<u64>,
@@ -122,9 +145,9 @@ pub(super) struct GroupBuilder<'a> {
     /// Different flags, by number.
     known_flags: Vec<u32>,
     flag_numbers: HashMap<u32, u32>,
-    resources: Sparse<u32>,
-    scopes: Sparse<u32>,
-    targets: Sparse<u32>,
+    resources: Shared,
+    scopes: Shared,
+    targets: Shared,
     annotations: Annotations,
     links: Sparse<u32>,
     shapes: Sparse<u32>,
@@ -144,7 +167,7 @@ pub(super) struct GroupBuilder<'a> {
 
 #[derive(Debug, Default)]
 struct EndpointColumns {
-    services: Sparse<u32>,
+    services: Shared,
     addresses: Sparse<u32>,
     ports: Sparse<u32>,
 }
@@ -183,9 +206,9 @@ impl<'a> GroupBuilder<'a> {
             flags: Sparse::default(),
             known_flags: Vec::new(),
             flag_numbers: HashMap::new(),
-            resources: Sparse::default(),
-            scopes: Sparse::default(),
-            targets: Sparse::default(),
+            resources: Shared::default(),
+            scopes: Shared::default(),
+            targets: Shared::default(),
             annotations: Annotations::default(),
             links: Sparse::default(),
             shapes: Sparse::default(),
@@ -244,7 +267,11 @@ impl<'a> GroupBuilder<'a> {
                 continue;
             }
             let parts = self.known.endpoint(self.source, endpoint);
-            columns.services.push_some(row, parts.service);
+            if let Some(service) = parts.service
+                && columns.services.push(row, service)
+            {
+                self.bytes += self.known.services[service as usize].len() as u64;
+            }
             columns.addresses.push_some(row, parts.address);
             columns.ports.push_some(row, parts.port);
             has_odd_endpoint |= parts.is_odd;
@@ -271,13 +298,15 @@ impl<'a> GroupBuilder<'a> {
             });
             self.flags.push(row, number);
         }
-        for (column, number) in [
-            (&mut self.resources, span.resource),
-            (&mut self.scopes, span.scope),
-            (&mut self.targets, span.target),
+        for (column, sort, number) in [
+            (&mut self.resources, Sort::Resource, span.resource),
+            (&mut self.scopes, Sort::Scope, span.scope),
+            (&mut self.targets, Sort::Target, span.target),
         ] {
-            if number != 0 {
-                column.push(row, number);
+            if number != 0 && column.push(row, number) {
+                let mut word = Vec::new();
+                OfSource { source: self.source, sort }.put(number, &mut word);
+                self.bytes += word.len() as u64;
             }
         }
         let mut ext = Ext { dropped: span.dropped, ..Ext::default() };
@@ -300,6 +329,7 @@ impl<'a> GroupBuilder<'a> {
             ext.endpoints = [odd(span.local_endpoint), odd(span.remote_endpoint)];
         }
         if let Some(bytes) = ext.to_bytes() {
+            self.bytes += bytes.len() as u64;
             let number = self.own.push(&bytes);
             self.ext.push(row, number);
         }
@@ -366,7 +396,11 @@ impl<'a> GroupBuilder<'a> {
         self.of_rest.clear();
         for tag in &self.own_tags {
             let place = self.plan.tag(*tag);
-            self.bytes += u64::from(place.size) * 16;
+            self.bytes += match place.size {
+                // It may take more than can be said there.
+                u16::MAX => self.source.tag_bytes(*tag) as u64,
+                size => u64::from(size) * 16,
+            };
             says_error |= place.says_error;
             let column = self.tags.get_mut(usize::from(place.column));
             // A key that stands twice has one place in its column.
@@ -464,7 +498,7 @@ impl<'a> GroupBuilder<'a> {
         finishing.range(&self.starts)?;
         finishing.range(&self.durations)?;
         for columns in &self.endpoints {
-            finishing.codes(&columns.services, &Listed(&self.known.services))?;
+            finishing.shared(&columns.services, &Listed(&self.known.services))?;
             finishing.codes(&columns.addresses, &Listed(&self.known.addresses))?;
             finishing.codes(&columns.ports, &PortWords)?;
         }
@@ -474,9 +508,9 @@ impl<'a> GroupBuilder<'a> {
         finishing.codes(&self.status_messages, &of_source(Sort::Text))?;
         finishing.codes(&self.trace_states, &of_source(Sort::Text))?;
         finishing.codes(&self.flags, &FlagWords(&self.known_flags))?;
-        finishing.codes(&self.resources, &of_source(Sort::Resource))?;
-        finishing.codes(&self.scopes, &of_source(Sort::Scope))?;
-        finishing.codes(&self.targets, &of_source(Sort::Target))?;
+        finishing.shared(&self.resources, &of_source(Sort::Resource))?;
+        finishing.shared(&self.scopes, &of_source(Sort::Scope))?;
+        finishing.shared(&self.targets, &of_source(Sort::Target))?;
         let Annotations { levels, times, values, tag_levels, tags } = &mut self.annotations;
         (levels.defined, tag_levels.defined) = (1, 2);
         finishing.list(levels, &Values::Streams64(times))?;
@@ -519,19 +553,14 @@ impl<'a> GroupBuilder<'a> {
         for column in [
             &mut self.kinds,
             &mut self.names,
-            &mut local.services,
             &mut local.addresses,
             &mut local.ports,
-            &mut remote.services,
             &mut remote.addresses,
             &mut remote.ports,
             &mut self.statuses,
             &mut self.status_messages,
             &mut self.trace_states,
             &mut self.flags,
-            &mut self.resources,
-            &mut self.scopes,
-            &mut self.targets,
             &mut self.links,
             &mut self.shapes,
             &mut self.rest,
@@ -540,6 +569,15 @@ impl<'a> GroupBuilder<'a> {
         .into_iter()
         .chain(&mut self.tags)
         {
+            column.clear();
+        }
+        for column in [
+            &mut local.services,
+            &mut remote.services,
+            &mut self.resources,
+            &mut self.scopes,
+            &mut self.targets,
+        ] {
             column.clear();
         }
         self.starts.clear();
@@ -601,6 +639,11 @@ impl<F: Fn() -> Result<(), WriteError>> Finishing<'_, F> {
 
     fn codes(&mut self, column: &Sparse<u32>, words: &dyn Words) -> Result<(), WriteError> {
         self.flat(&column.rows, &Values::Codes(&column.values, words))
+    }
+
+    /// What is counted once for a group is written once, too.
+    fn shared(&mut self, column: &Shared, words: &dyn Words) -> Result<(), WriteError> {
+        self.flat(&column.numbers.rows, &Values::Shared(&column.numbers.values, words))
     }
 
     /// Numbers of which readers learn the least and the greatest.

@@ -140,7 +140,7 @@ pub(super) fn schema(tags: &[TagColumn]) -> Result<SchemaDescPtr> {
 /// Rows that have dictionaries of their own.
 pub(crate) const GROUP_ROWS: usize = if cfg!(test) { 1_000 } else { 128 * 1_024 };
 /// A group that takes more memory than this is written, however few rows it has.
-pub(crate) const GROUP_BYTES: u64 = 64 << 20;
+pub(crate) const GROUP_BYTES: u64 = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 /// Rows that are decompressed together.
 pub(crate) const PAGE_ROWS: usize = if cfg!(test) { 64 } else { 8 * 1_024 };
 /// Keys of tags that get a column of their own.
