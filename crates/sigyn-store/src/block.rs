@@ -37,7 +37,7 @@ use sigyn_model::Span;
 
 use crate::catalog::BlockEntry;
 use crate::codec::Malformed;
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
@@ -138,6 +138,7 @@ impl BlockFailed {
             // Its file goes after its last reader, so one that is gone was taken away.
             BlockError::Io(error) => {
                 matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+                    || disk::is_lost(error)
             }
             _ => true,
         }

@@ -161,6 +161,23 @@ fn a_missing_block_is_named_at_open_and_later() {
 }
 
 #[test]
+fn a_block_on_a_bad_sector_is_set_aside_unless_it_can_be_read_again() {
+    let mut random = Rng::with_seed(4);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 2);
+    let path = &files(&disk, "blocks", "parquet")[0];
+    let store = open(&disk);
+    disk.fail_reads(path, 2);
+    model.check(&store, "read again");
+    assert_eq!(damages(&store), Vec::<String>::new());
+    disk.fail_reads(path, u64::MAX);
+    model.stored.remove(0);
+    model.check(&store, "without the first");
+    assert!(damages(&store)[0].starts_with(path), "{:?}", damages(&store));
+    assert_eq!((store.stats().unreadable_blocks, store.stats().blocks), (1, 1));
+}
+
+#[test]
 fn a_flipped_byte_is_found_though_nobody_asks_for_it() {
     let mut random = Rng::with_seed(5);
     let (disk, mut model) = (FaultyDisk::default(), Model::default());

@@ -37,7 +37,7 @@ pub(crate) enum Reader {
 impl Reader {
     /// Exactly `len` bytes from `offset`. The caller knows that so many are there.
     pub(crate) fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
-        match self {
+        again(|| match self {
             Self::Real(file) => {
                 let mut bytes = vec![0; len];
                 file.read_exact_at(&mut bytes, offset)?;
@@ -45,6 +45,27 @@ impl Reader {
             }
             #[cfg(test)]
             Self::Faulty(disk, path) => disk.read_at(path, offset, len),
+        })
+    }
+}
+
+/// How often a disk is asked for what it cannot read.
+const READS: usize = 3;
+
+/// Whether the disk, or its file system, has lost what it was asked for.
+pub(crate) fn is_lost(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    const EUCLEAN: i32 = 117;
+    matches!(error.raw_os_error(), Some(EIO | EUCLEAN))
+}
+
+/// A weak sector may be readable at the second try.
+fn again(read: impl Fn() -> io::Result<Bytes>) -> io::Result<Bytes> {
+    let mut tries = 1..READS;
+    loop {
+        match read() {
+            Err(error) if is_lost(&error) && tries.next().is_some() => {}
+            done => return done,
         }
     }
 }
@@ -148,7 +169,7 @@ impl Disk {
 
     /// Exactly `len` bytes from `offset`. The caller has checked `len` against the file's length.
     pub(crate) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
-        match self {
+        again(|| match self {
             Self::Real(root) => {
                 let mut bytes = vec![0; len];
                 File::open(root.join(path))?.read_exact_at(&mut bytes, offset)?;
@@ -156,7 +177,7 @@ impl Disk {
             }
             #[cfg(test)]
             Self::Faulty(disk) => disk.read_at(path, offset, len),
-        }
+        })
     }
 
     /// Opens a file to read pieces of it.

@@ -38,6 +38,8 @@ struct State {
     /// Pieces of this file cannot be read, for now.
     unreadable: Option<String>,
     changes: u64,
+    /// Files of which so many more reads of pieces fail.
+    bad_reads: BTreeMap<String, u64>,
     /// What all files together may take.
     capacity: Option<u64>,
 }
@@ -203,6 +205,11 @@ impl FaultyDisk {
         state.files[file].durable = state.files[file].content.clone();
     }
 
+    /// Fails reads of a file's pieces, so many of them.
+    pub(crate) fn fail_reads(&self, path: &str, count: u64) {
+        self.state().bad_reads.insert(path.to_owned(), count);
+    }
+
     pub(crate) fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
         let state = self.state();
         let files = state.names.iter().filter(|(path, _)| parent(path) == dir);
@@ -241,9 +248,13 @@ impl FaultyDisk {
     }
 
     pub(super) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
-        let state = self.state();
+        let mut state = self.state();
         if state.unreadable.as_deref() == Some(path) {
             return Err(io::Error::other("the cable is loose"));
+        }
+        if let Some(left) = state.bad_reads.get_mut(path).filter(|left| **left > 0) {
+            *left -= 1;
+            return Err(io::Error::from_raw_os_error(5));
         }
         let content = &state.files[state.file(path)?].content;
         let start = usize::try_from(offset).unwrap();
