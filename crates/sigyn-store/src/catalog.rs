@@ -11,8 +11,8 @@ use std::io;
 use crate::codec::Malformed;
 use crate::disk::{Disk, PutError, TEMPORARY};
 pub(crate) use change::{BlockEntry, Change, State, Tombstone};
-pub(crate) use file::VERSION;
 use file::{FileError, Kind};
+pub(crate) use file::{OLDEST_VERSION, VERSION};
 
 /// The directory of commits and checkpoints.
 pub(crate) const DIR: &str = "cat";
@@ -51,7 +51,7 @@ pub(crate) struct Opened {
 pub(crate) enum CatalogError {
     #[error("input or output failed")]
     Io(#[from] io::Error),
-    #[error("format {found}, and this program knows {VERSION}")]
+    #[error("format {found}, and this program knows {OLDEST_VERSION} to {VERSION}")]
     Version { found: u32 },
     #[error("it belongs to another store")]
     Foreign,

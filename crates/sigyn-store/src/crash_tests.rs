@@ -549,7 +549,7 @@ fn foreign_and_newer_files_are_refused_in_a_sentence() {
         bytes.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
     };
     let first = "cat/00000000000000000000.checkpoint";
-    check(first, &older_catalog, "format 1, and this program knows 3");
+    check(first, &older_catalog, "format 1, and this program knows 3 to 4");
     let newer = |bytes: &mut Vec<u8>| *bytes = b"sigyn-store version 7\n".to_vec();
     check("IDENTITY", &newer, "format 7, and this program knows 1");
     let other = |bytes: &mut Vec<u8>| {
@@ -569,7 +569,8 @@ fn a_catalog_in_one_file_is_refused_in_a_sentence() {
     bytes.extend_from_slice(&2u32.to_le_bytes());
     Disk::Faulty(disk.clone()).replace("CATALOG", &bytes).unwrap();
     let error = open_with(&disk, options(), Clock::System).unwrap_err().to_string();
-    let expected = "cannot use /faulty/CATALOG: the catalog has format 2, and this program knows 3";
+    let expected =
+        "cannot use /faulty/CATALOG: the catalog has format 2, and this program knows 3 to 4";
     assert!(error.starts_with(expected), "{error}");
 }
 

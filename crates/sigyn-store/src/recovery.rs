@@ -175,9 +175,9 @@ fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
     let Some(old) = old else { return Ok(()) };
     let version = old.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     let version = version.unwrap_or(0);
-    let known = catalog::VERSION;
+    let (oldest, newest) = (catalog::OLDEST_VERSION, catalog::VERSION);
     let reason = format!(
-        "the catalog has format {version}, and this program knows {known}: begin a new store elsewhere, or use the program that made this one"
+        "the catalog has format {version}, and this program knows {oldest} to {newest}: begin a new store elsewhere, or use the program that made this one"
     );
     Err(unusable(disk, catalog::OLD_PATH, reason))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
-use super::section::{METADATA_KEY, Section, SectionError, VERSION as BLOCK_VERSION};
+use super::section::{
+    METADATA_KEY, OLDEST_VERSION, Section, SectionError, VERSION as BLOCK_VERSION,
+};
 use super::{Block, BlockError, DIR, QueryFailed, index};
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
@@ -104,7 +106,7 @@ fn root_offset(metadata: &ParquetMetaData) -> Result<u64, SectionError> {
     let place = value(metadata, METADATA_KEY).ok_or(SectionError::Missing)?;
     let (version, offset) = place.split_once(' ').ok_or(SectionError::Damaged)?;
     match version.parse() {
-        Ok(BLOCK_VERSION) => offset.parse().map_err(|_| SectionError::Damaged),
+        Ok(OLDEST_VERSION..=BLOCK_VERSION) => offset.parse().map_err(|_| SectionError::Damaged),
         Ok(version) => Err(SectionError::Version(version)),
         Err(_) => Err(SectionError::Damaged),
     }

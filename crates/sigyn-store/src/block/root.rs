@@ -3,7 +3,7 @@
 use super::BlockError;
 use super::index::{EntryPage, IdPage, PageTimes, Places};
 use super::schema::{TAG_SORTS, TagColumn};
-use super::section::{Section, SectionError, VERSION};
+use super::section::{OLDEST_VERSION, Section, SectionError, VERSION};
 use crate::codec::{Decoder, Encoder, Malformed};
 
 /// Before the root, uncompressed: letters, the version, how many bytes follow, and how many they become.
@@ -19,6 +19,15 @@ pub(super) struct Root {
     pub(super) tags: Section,
     /// Where the index is.
     pub(super) places: Places,
+    /// What only answers sooner, and what blocks of version 3 do not have.
+    pub(super) extras: Vec<Extra>,
+}
+
+/// A section that a reader may do without. Who does not know its kind passes over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extra {
+    pub(super) kind: u8,
+    pub(super) section: Section,
 }
 
 /// A row group.
@@ -62,6 +71,11 @@ impl Root {
             encoder.uint(u64::from(page.first));
             page.section.encode(&mut encoder);
         }
+        encoder.count(self.extras.len());
+        for extra in &self.extras {
+            encoder.byte(extra.kind);
+            extra.section.encode(&mut encoder);
+        }
         let raw = encoder.into_bytes();
         let packed = zstd::bulk::compress(&raw, 1)?;
         let mut bytes = LETTERS.to_vec();
@@ -86,16 +100,16 @@ impl Root {
         if letters != LETTERS {
             return Err(SectionError::Version(2).into());
         }
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(SectionError::Version(version).into());
         }
         let packed = usize::try_from(packed).ok().and_then(|len| rest.get(..len)).ok_or(damaged)?;
         let raw = usize::try_from(raw.min(RAW_BYTES_MAX)).unwrap_or(0);
         let raw = zstd::bulk::decompress(packed, raw).map_err(|_| damaged)?;
-        Ok(Self::decode_raw(&raw)?)
+        Ok(Self::decode_raw(&raw, version)?)
     }
 
-    fn decode_raw(raw: &[u8]) -> Result<Self, Malformed> {
+    fn decode_raw(raw: &[u8], version: u32) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(raw);
         let tag_columns = decoder.list(|decoder| {
             let (key, sort) = (decoder.string()?, decoder.byte()?);
@@ -110,7 +124,7 @@ impl Root {
                 pages: Section::decode(decoder)?,
             })
         })?;
-        let root = Self {
+        let mut root = Self {
             tag_columns,
             groups,
             tags: Section::decode(&mut decoder)?,
@@ -134,7 +148,13 @@ impl Root {
                     Ok(IdPage { first: decoder.uint_as()?, section: Section::decode(decoder)? })
                 })?,
             },
+            extras: Vec::new(),
         };
+        if version > 3 {
+            root.extras = decoder.list(|decoder| {
+                Ok(Extra { kind: decoder.byte()?, section: Section::decode(decoder)? })
+            })?;
+        }
         decoder.end()?;
         Ok(root)
     }
@@ -143,7 +163,8 @@ impl Root {
     pub(super) fn bytes(&self) -> usize {
         let columns = self.tag_columns.iter().map(|column| 48 + column.key.len()).sum::<usize>();
         let pages = self.places.entries.capacity() * size_of::<EntryPage>()
-            + self.places.ids.capacity() * size_of::<IdPage>();
+            + self.places.ids.capacity() * size_of::<IdPage>()
+            + self.extras.capacity() * size_of::<Extra>();
         size_of::<Self>() + columns + self.groups.capacity() * size_of::<Group>() + pages
     }
 }
@@ -173,14 +194,18 @@ mod tests {
                 ids: vec![IdPage { first: u32::MAX, section }],
                 ..Places::default()
             },
+            extras: vec![Extra { kind: 200, section }],
         };
         let mut bytes = root.to_bytes().unwrap();
         bytes.extend_from_slice(b"footer");
         assert_eq!(Root::decode(&bytes).unwrap(), root);
         assert!((0..bytes.len() - 6).all(|len| Root::decode(&bytes[..len]).is_err()));
-        bytes[8] = 4;
-        let error = Root::decode(&bytes).unwrap_err().to_string();
-        assert_eq!(error, "its index has format 4, and this program knows 3");
+        for version in [2, 5] {
+            bytes[8] = version;
+            let error = Root::decode(&bytes).unwrap_err().to_string();
+            let expected = format!("its index has format {version}, and this program knows 3 to 4");
+            assert_eq!(error, expected);
+        }
         assert!(matches!(
             Root::decode(&[0; 100]),
             Err(BlockError::Section(SectionError::Version(2)))

@@ -4,7 +4,9 @@ use crate::codec::{Decoder, Encoder, Malformed};
 
 /// The key in the footer's metadata under which the version and the place of the root stand.
 pub(crate) const METADATA_KEY: &str = "sigyn.index";
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
+/// What older programs wrote, and this one still reads.
+pub(crate) const OLDEST_VERSION: u32 = 3;
 /// No section is larger when it is decompressed.
 const RAW_BYTES_MAX: usize = 1 << 30;
 
@@ -22,7 +24,7 @@ pub(crate) struct Section {
 pub(crate) enum SectionError {
     #[error("the file has no index of ours")]
     Missing,
-    #[error("its index has format {0}, and this program knows {VERSION}")]
+    #[error("its index has format {0}, and this program knows {OLDEST_VERSION} to {VERSION}")]
     Version(u32),
     #[error("a section's checksum is wrong")]
     Damaged,

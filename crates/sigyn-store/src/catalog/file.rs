@@ -2,7 +2,9 @@
 
 const MAGIC: &[u8; 8] = b"SIGYNCAT";
 /// Goes up with that of the blocks, too: a program must not serve less than it stores.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
+/// Files of the versions since differ in that of the blocks that they name.
+pub(crate) const OLDEST_VERSION: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -83,7 +85,7 @@ pub(super) fn unframe(
     let rest = content.strip_prefix(MAGIC).ok_or(FileError::Name)?;
     let (version, rest) = rest.split_first_chunk().ok_or(FileError::Name)?;
     let found = u32::from_le_bytes(*version);
-    if found != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&found) {
         return Err(FileError::Version { found });
     }
     let (kind_found, rest) = rest.split_first().ok_or(FileError::Name)?;
