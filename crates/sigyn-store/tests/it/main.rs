@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod answers;
 mod lists;
+mod old_formats;
 mod speed;
 mod waiting;
 
