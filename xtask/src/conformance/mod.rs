@@ -26,6 +26,8 @@ const CHECKS: &[Check] = &[
     Check { name: "zipkin-js", script: "zipkin_js.py", client: Client::Npm("zipkin_js") },
     Check { name: "blocks", script: "blocks.py", client: Client::Python("blocks") },
     Check { name: "openapi", script: "openapi.py", client: Client::Python("schemathesis") },
+    Check { name: "kills", script: "kills.py", client: Client::None },
+    Check { name: "disk-full", script: "disk_full.py", client: Client::None },
     Check { name: "import", script: "import_zipkin.py", client: Client::Maven("zipkin_server") },
     Check { name: "contract", script: "contract/__main__.py", client: Client::None },
     Check {
