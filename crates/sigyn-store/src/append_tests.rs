@@ -8,8 +8,8 @@ use crate::crash_tests::{open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
 use crate::error::AppendError;
 use crate::incoming::Incoming;
+use crate::memory::Memory;
 use crate::options::Options;
-use crate::queue::QUEUE_BYTES_MAX;
 use crate::testing::{self, OwnedBatch};
 
 fn batch(bytes: usize) -> OwnedBatch {
@@ -20,10 +20,12 @@ fn batch(bytes: usize) -> OwnedBatch {
 
 #[test]
 fn a_batch_larger_than_the_queue_gets_its_turn_among_many_small_ones_and_they_get_theirs() {
-    let options = Options { append_timeout: Duration::from_secs(60), ..options() };
+    const QUEUE: u64 = 1 << 20;
+    let memory = Memory { queue: QUEUE, ..Memory::default() };
+    let options = Options { memory, append_timeout: Duration::from_secs(60), ..options() };
     let store = open_with(&FaultyDisk::default(), options, Clock::System).unwrap();
-    let large = batch(usize::try_from(QUEUE_BYTES_MAX).unwrap());
-    assert!(Incoming::of(large.clone().into(), &Clock::System).unwrap().bytes > QUEUE_BYTES_MAX);
+    let large = batch(usize::try_from(QUEUE).unwrap());
+    assert!(Incoming::of(large.clone().into(), &Clock::System).unwrap().bytes > QUEUE);
     let small = batch(1_000);
     let (is_done, stored) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -62,7 +64,8 @@ fn a_batch_larger_than_the_queue_gets_its_turn_among_many_small_ones_and_they_ge
 fn an_append_that_finds_no_room_in_time_is_refused_and_counted() {
     let append_timeout = Duration::from_millis(20);
     // Nothing ever fits.
-    let options = Options { append_timeout, head_bytes_max: 0, ..options() };
+    let memory = Memory { head: 0, ..Memory::default() };
+    let options = Options { memory, append_timeout, ..options() };
     let store = open_with(&FaultyDisk::default(), options, Clock::System).unwrap();
     for count in 1..=2 {
         let start = Instant::now();

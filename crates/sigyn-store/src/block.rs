@@ -124,6 +124,9 @@ pub enum QueryFailed {
     /// There is more than may be held for one answer.
     #[error("the answer is larger than {} MiB", bytes_max >> 20)]
     TooLarge { bytes_max: u64 },
+    /// It may be asked again when others are answered.
+    #[error("other answers take the memory that there is for them")]
+    NoRoom,
 }
 
 /// Why a block that should answer cannot.

@@ -146,6 +146,7 @@ impl Committer<'_> {
         self.chapter = Chapter::default();
         let head = shared.view.rotate(self.head.head().clone());
         let progress = shared.view.remembered_progress();
+        shared.note_sealing_bytes(shared.head_bytes());
         shared.note_head_bytes(0);
         Ok(Rotated { head, last_seq: self.writer.last_seq(), progress })
     }

@@ -13,8 +13,10 @@ use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, OpenError, SealError};
 use crate::facts::Strictness;
+use crate::memory::Memory;
 use crate::options::{Durability, Options};
 use crate::query::Bounds;
+use crate::room::Rooms;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
@@ -23,7 +25,8 @@ use crate::testing::{self, OwnedBatch};
 const MARK: &str = "test.batch";
 
 pub(crate) fn options() -> Options {
-    Options { seal_after: Duration::from_secs(1 << 40), ..Options::new("/faulty") }
+    let memory = Memory { queue: 1 << 20, ..Memory::default() };
+    Options { memory, seal_after: Duration::from_secs(1 << 40), ..Options::new("/faulty") }
 }
 
 pub(crate) fn open_with(
@@ -624,13 +627,14 @@ fn blocks_are_retired_by_arrival_and_not_by_the_age_of_their_spans() {
     assert_eq!(store.progress().len(), targets.len());
     // A reader that came before still reads, and then the file goes.
     assert_eq!(disk.list("blocks").unwrap().len(), 2);
+    let (stop, room) = (Stop::default(), Rooms::new(u64::MAX).room());
     for span in &oldest.spans {
         assert!(
             parts
                 .trace(
                     span.trace_id,
                     Strictness::Strict,
-                    Bounds { stop: &Stop::default(), bytes_max: u64::MAX }
+                    Bounds { stop: &stop, room: &room, bytes_max: u64::MAX }
                 )
                 .unwrap()
                 .iter()

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::crash_tests::{open, open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, CloseError, SealError};
+use crate::memory::Memory;
 use crate::options::Options;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
@@ -121,7 +122,8 @@ fn a_full_disk_keeps_nobody_from_opening_a_long_log() {
     spans.iter().for_each(|span| append(&store, span).unwrap());
     drop(store);
     // So that the log is made a block at open, if it can be.
-    let options = Options { head_bytes_max: 1, ..options() };
+    let memory = Memory { head: 1, ..Memory::default() };
+    let options = Options { memory, ..options() };
     let used = disk.used();
     let mut blocks = Vec::new();
     for room in (0..100_000).step_by(50) {

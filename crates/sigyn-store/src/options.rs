@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::memory::Memory;
+
 /// How a store is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -14,8 +16,7 @@ pub struct Options {
     pub retention_errors: Option<Duration>,
     /// Blocks are deleted, the oldest first, while log and blocks together take more.
     pub retention_bytes: Option<u64>,
-    /// A head that takes more memory is sealed.
-    pub head_bytes_max: u64,
+    pub memory: Memory,
     /// A head whose first batch arrived longer ago is sealed.
     pub seal_after: Duration,
     /// Blocks that arrived in one stretch of so much time become one, once it is over.
@@ -45,7 +46,7 @@ impl Options {
             retention_time: None,
             retention_errors: None,
             retention_bytes: None,
-            head_bytes_max: 128 << 20,
+            memory: Memory::default(),
             seal_after: Duration::from_secs(15 * 60),
             merge_window: Duration::from_secs(60 * 60),
             append_timeout: Duration::from_secs(2),

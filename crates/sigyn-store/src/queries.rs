@@ -11,6 +11,7 @@ use sigyn_model::{
 use crate::block::QueryFailed;
 use crate::facts::Strictness;
 use crate::query::Bounds;
+use crate::room::Room;
 use crate::shared::Shared;
 use crate::size::Weight;
 use crate::stop::Stop;
@@ -24,6 +25,7 @@ pub struct Queries {
     shared: Arc<Shared>,
     strictness: Strictness,
     stop: Stop,
+    room: Arc<Room>,
     bytes_max: u64,
 }
 
@@ -39,7 +41,8 @@ impl fmt::Debug for Queries {
 
 impl Queries {
     pub(crate) fn new(shared: Arc<Shared>, stop: Stop) -> Self {
-        Self { shared, strictness: Strictness::default(), stop, bytes_max: u64::MAX }
+        let (room, bytes_max) = (shared.rooms.room().into(), shared.options.memory.answer());
+        Self { shared, strictness: Strictness::default(), stop, room, bytes_max }
     }
 
     /// The same, with another notion of which ids are one trace's. Dependencies are always lenient.
@@ -48,11 +51,11 @@ impl Queries {
         Self { strictness, ..self }
     }
 
-    /// The same, with a bound on the spans of an answer, by what they take in memory: a larger one is
-    /// [`QueryFailed::TooLarge`].
+    /// The same, with a lower bound on the spans of an answer, by what they take in memory: a larger one
+    /// is [`QueryFailed::TooLarge`].
     #[must_use]
     pub fn with_bytes_max(self, bytes_max: u64) -> Self {
-        Self { bytes_max, ..self }
+        Self { bytes_max: bytes_max.min(self.bytes_max), ..self }
     }
 
     /// What these queries end by.
@@ -61,7 +64,7 @@ impl Queries {
     }
 
     fn bounds(&self) -> Bounds<'_> {
-        Bounds { stop: &self.stop, bytes_max: self.bytes_max }
+        Bounds { stop: &self.stop, room: &self.room, bytes_max: self.bytes_max }
     }
 
     /// Every question is answered from one moment's view, which it does not keep for the next. A
@@ -127,7 +130,8 @@ impl Queries {
         end_ms: u64,
         lookback_ms: u64,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
-        self.ask(|parts| parts.dependencies(end_ms.saturating_sub(lookback_ms), end_ms, &self.stop))
+        let start_ms = end_ms.saturating_sub(lookback_ms);
+        self.ask(|parts| parts.dependencies(start_ms, end_ms, self.bounds()))
     }
 
     /// Keys of tags, for completion: sorted and bounded.

@@ -9,6 +9,7 @@ use crate::block::QueryFailed;
 use crate::candidates::Candidates;
 use crate::facts::{Strictness, TraceKey};
 use crate::head::{HeadTrace, HeadView};
+use crate::room::Room;
 use crate::size::Weight;
 use crate::stop::Stop;
 use crate::sweep::Stretch;
@@ -61,6 +62,7 @@ impl<T> Ord for Found<T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds<'a> {
     pub(crate) stop: &'a Stop,
+    pub(crate) room: &'a Room,
     /// Of spans, or what is kept of them, that are held at a time.
     pub(crate) bytes_max: u64,
 }
@@ -68,7 +70,10 @@ pub(crate) struct Bounds<'a> {
 impl Bounds<'_> {
     pub(crate) fn check(self, bytes: u64) -> Result<(), QueryFailed> {
         let Self { bytes_max, .. } = self;
-        if bytes > bytes_max { Err(QueryFailed::TooLarge { bytes_max }) } else { Ok(()) }
+        if bytes > bytes_max {
+            return Err(QueryFailed::TooLarge { bytes_max });
+        }
+        if self.room.hold(bytes) { Ok(()) } else { Err(QueryFailed::NoRoom) }
     }
 }
 
@@ -208,7 +213,7 @@ impl Parts {
         groups.retain(|_| !differs.next().unwrap_or(false));
         let read = match self.read(&groups, strictness, bounds) {
             // What matches may be little, though what must be read for it is not.
-            Err(QueryFailed::TooLarge { .. }) if candidates.len() > 1 => {
+            Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) if candidates.len() > 1 => {
                 let (first, second) = candidates.split_at(candidates.len() / 2);
                 self.each_match(query, first, strictness, bounds, each)?;
                 return self.each_match(query, second, strictness, bounds, each);
@@ -264,7 +269,7 @@ impl Parts {
                     return;
                 }
                 weight.add(&span);
-                if weight.bytes <= bounds.bytes_max {
+                if bounds.check(weight.bytes).is_ok() {
                     let group = strictness.group(span.trace_id.into());
                     spans.entry(group).or_default().push(span);
                 }
@@ -294,11 +299,10 @@ impl Parts {
         &self,
         start_ms: u64,
         end_ms: u64,
-        stop: &Stop,
+        bounds: Bounds<'_>,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         let stretch = Stretch { start_ms, end_ms, strictness: Strictness::Lenient };
         let mut linker = Linker::default();
-        let bounds = Bounds { stop, bytes_max: u64::MAX };
         self.sweep(stretch, &Wanted::default(), bounds, &mut |trace| {
             let is_in_window = |span: &Span| {
                 span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))

@@ -12,15 +12,15 @@ use crate::head::Head;
 use crate::incoming::Incoming;
 use crate::progress::Progress;
 
-/// Batches that wait take no more memory than this, except for a single one that is larger: that one
-/// has the queue to itself. Whoever comes then waits for room.
-pub(crate) const QUEUE_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 /// Batches that are written at once take no more memory than this, except for a single one that is larger.
 const GROUP_BYTES_MAX: u64 = 8 << 20;
 
 /// Batches on their way to the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
+    /// Batches that wait take no more memory than this, except for a single one that is larger: that
+    /// one has the queue to itself. Whoever comes then waits for room.
+    bytes_max: u64,
     state: Mutex<State>,
     /// There is something to take.
     ready: Condvar,
@@ -163,6 +163,21 @@ pub(crate) struct Rotated {
 }
 
 impl Queue {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            state: Mutex::default(),
+            ready: Condvar::default(),
+            turn: tokio::sync::Mutex::default(),
+            changed: Notify::default(),
+        }
+    }
+
+    /// What those take that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,7 +203,7 @@ impl Queue {
         state.is_open()?;
         let taken = state.bytes + claimed;
         // A batch that is larger than the whole budget passes when it is alone.
-        if taken > 0 && taken + bytes > QUEUE_BYTES_MAX {
+        if taken > 0 && taken + bytes > self.bytes_max {
             return Err(AppendError::Overloaded);
         }
         state.bytes += bytes;
@@ -298,6 +313,8 @@ mod tests {
 
     use super::*;
 
+    const MAX: u64 = 1 << 20;
+
     fn incoming(bytes: u64) -> Incoming {
         Incoming { bytes, ..Incoming::default() }
     }
@@ -330,8 +347,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_goes_first_and_nobody_slips_in() {
-        const MAX: u64 = QUEUE_BYTES_MAX;
-        let queue = Queue::default();
+        let queue = Queue::new(MAX);
         queue.room_for(MAX).unwrap().put(incoming(MAX)).unwrap();
         let (mut large, mut small) = (pin!(put(&queue, MAX - 1)), pin!(put(&queue, 2)));
         let mut given_up = Box::pin(put(&queue, 5));
@@ -353,16 +369,16 @@ mod tests {
 
     #[test]
     fn whoever_stops_waiting_has_put_nothing_and_holds_nobody_back() {
-        let queue = Queue::default();
+        let queue = Queue::new(MAX);
         queue.room_for(7).unwrap().put(incoming(7)).unwrap();
-        let mut first = Box::pin(put(&queue, QUEUE_BYTES_MAX));
+        let mut first = Box::pin(put(&queue, MAX));
         assert!(poll(first.as_mut()).is_pending());
         let mut second = pin!(put(&queue, 9));
         assert!(poll(second.as_mut()).is_pending());
         drop(first);
         assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
         // Room that was made and not used is given back.
-        drop(queue.room_for(QUEUE_BYTES_MAX - 16).unwrap());
+        drop(queue.room_for(MAX - 16).unwrap());
         assert_eq!(sizes(&queue), [7, 9]);
         assert_eq!(taken(&queue), (0, 0));
     }
@@ -371,9 +387,9 @@ mod tests {
     fn waiting_ends_when_there_will_never_be_room() {
         let cause: Arc<str> = "gone".into();
         for expected in [AppendError::Closed, AppendError::Poisoned { cause: cause.clone() }] {
-            let queue = Queue::default();
+            let queue = Queue::new(MAX);
             queue.room_for(7).unwrap().put(incoming(7)).unwrap();
-            let mut waiting = pin!(put(&queue, QUEUE_BYTES_MAX));
+            let mut waiting = pin!(put(&queue, MAX));
             let mut behind = pin!(put(&queue, 1));
             assert!(poll(waiting.as_mut()).is_pending());
             assert!(poll(behind.as_mut()).is_pending());

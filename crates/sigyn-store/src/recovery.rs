@@ -55,7 +55,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     Adoption { disk: &disk, instance, counters: counters_of, catalog: &mut catalog, is_torn }
         .run()?;
     settle(&disk, &mut catalog, damaged, &counters);
-    let cache = Arc::default();
+    let cache = Arc::new(Cache::new(options.memory.cache));
     let mut replay = Replay {
         disk: &disk,
         cache: &cache,
@@ -65,7 +65,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         blocks: open_blocks(&disk, &cache, catalog.state(), &counters),
         head: HeadWriter::new(),
         words: Words::default(),
-        head_bytes_max: options.head_bytes_max,
+        head_bytes_max: options.memory.head,
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
         catalog,

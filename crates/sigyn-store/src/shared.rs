@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::error::AppendError;
 use crate::options::Options;
 use crate::queue::{Claim, Queue, Room};
+use crate::room::Rooms;
 use crate::view::View;
 use crate::wal::writer::Segments;
 
@@ -21,10 +22,14 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) instance: u64,
     pub(crate) queue: Queue,
+    /// For answers.
+    pub(crate) rooms: Arc<Rooms>,
     pub(crate) segments: Segments,
     pub(crate) view: View,
     pub(crate) counters: Counters,
     head_bytes: AtomicU64,
+    /// Of heads that blocks are made of.
+    sealing_bytes: AtomicU64,
     stopping: AtomicBool,
     /// How many wait for the thread that makes blocks.
     asking: AtomicU32,
@@ -94,15 +99,17 @@ impl Shared {
     ) -> Self {
         let head_bytes = AtomicU64::new(view.active_head_bytes());
         Self {
+            queue: Queue::new(options.memory.queue),
+            rooms: Rooms::new(options.memory.answers),
             options,
             disk,
             clock,
             instance,
-            queue: Queue::default(),
             segments,
             view,
             counters,
             head_bytes,
+            sealing_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             asking: AtomicU32::new(0),
             refusal: Mutex::new(None),
@@ -139,6 +146,17 @@ impl Shared {
         }
     }
 
+    /// What the heads take that blocks are made of.
+    pub(crate) fn sealing_bytes(&self) -> u64 {
+        self.sealing_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_sealing_bytes(&self, bytes: u64) {
+        if self.sealing_bytes.swap(bytes, Ordering::Relaxed) > bytes {
+            self.queue.tell_changed();
+        }
+    }
+
     /// Room for a batch on its way to the log, now or not at all.
     pub(crate) fn room_for(&self, bytes: u64) -> Result<Room<'_>, AppendError> {
         self.head_has_room()?;
@@ -155,7 +173,8 @@ impl Shared {
     fn head_has_room(&self) -> Result<(), AppendError> {
         // A store that is closed says so, however full it is.
         self.queue.is_open()?;
-        let is_full = self.head_bytes() >= self.options.head_bytes_max.saturating_mul(2);
+        let bytes = self.head_bytes().saturating_add(self.sealing_bytes());
+        let is_full = bytes >= self.options.memory.heads();
         if is_full { Err(AppendError::Overloaded) } else { Ok(()) }
     }
 

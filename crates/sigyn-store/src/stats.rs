@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::damage::Damage;
+use crate::memory::{Memory, Share};
 use crate::shared::Shared;
 
 /// Sizes now, and counts since the store was opened.
@@ -13,6 +14,13 @@ pub struct Stats {
     pub head_traces: u64,
     /// Memory of spans that are in no block yet, estimated.
     pub head_bytes: u64,
+    /// What memory is shared by, as it was set.
+    pub memory: Memory,
+    /// Memory of batches that wait for the log, of what was read of blocks, and of answers that are being
+    /// given, estimated.
+    pub queue_bytes: u64,
+    pub cache_bytes: u64,
+    pub answer_bytes: u64,
     pub blocks: u64,
     pub block_spans: u64,
     pub block_bytes: u64,
@@ -59,10 +67,25 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Shares of memory, as far as it is known what is used of them.
+    pub fn shares(&self) -> [Share; 4] {
+        let share = |name, max, used| Share { name, max, used };
+        [
+            share("heads", self.memory.heads(), self.head_bytes),
+            share("queue", self.memory.queue, self.queue_bytes),
+            share("cache", self.memory.cache, self.cache_bytes),
+            share("answers", self.memory.answers, self.answer_bytes),
+        ]
+    }
+
     pub(crate) fn of(shared: &Shared) -> Self {
         let counters = &shared.counters;
         let (damaged_files, damages) = counters.damages.all();
         let mut stats = Self {
+            memory: shared.options.memory,
+            queue_bytes: shared.queue.bytes(),
+            cache_bytes: shared.view.cache().bytes(),
+            answer_bytes: shared.rooms.taken(),
             wal_bytes: shared.segments.bytes(),
             appended_spans_total: counters.appended_spans.get(),
             commits_total: counters.commits.get(),

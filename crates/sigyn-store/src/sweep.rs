@@ -185,9 +185,10 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
 
     fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
         let (bounds, strictness) = (self.bounds, self.stretch.strictness);
-        let together = Bounds { bytes_max: bounds.bytes_max.min(READ_BYTES_MAX), ..bounds };
+        // As many as may ask at once find room for that.
+        let together = Bounds { bytes_max: (bounds.bytes_max / 4).min(READ_BYTES_MAX), ..bounds };
         let mut read = self.parts.read(groups, strictness, together);
-        if let Err(QueryFailed::TooLarge { .. }) = read {
+        if let Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) = read {
             if groups.len() > 1 {
                 let (first, second) = groups.split_at(groups.len() / 2);
                 self.read(first)?;

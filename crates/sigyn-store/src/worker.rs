@@ -137,7 +137,7 @@ impl Worker<'_> {
             return false;
         }
         let options = &self.shared.options;
-        if self.unsealed.is_some() || self.shared.head_bytes() >= options.head_bytes_max {
+        if self.unsealed.is_some() || self.shared.head_bytes() >= options.memory.head {
             return true;
         }
         // A head that outlives the retention would be kept too long: its block goes as a whole.
@@ -208,6 +208,7 @@ impl Worker<'_> {
             shared.counters.seals.add(1);
         }
         shared.view.replace_head(&rotated.head, block);
+        shared.note_sealing_bytes(0);
         Ok(())
     }
 

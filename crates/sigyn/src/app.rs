@@ -159,7 +159,7 @@ impl App {
         let ui_folder = ui_folder(&settings)?;
         let listeners = Listeners::bind(&settings).await?;
         let options = settings.store_options(&config);
-        let (path, durability) = (options.path.clone(), options.durability);
+        let (path, durability, memory) = (options.path.clone(), options.durability, options.memory);
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await?;
         let store =
             store.with_context(|| format!("cannot open the store in {}", path.display()))?;
@@ -172,7 +172,7 @@ impl App {
 
         let discovery = sigyn_discovery::Manager::new(jobs, groups_tx);
         let sd_metrics = discovery.metrics();
-        let options = config.scrape_options(store.instance_id());
+        let options = config.scrape_options(store.instance_id(), &memory);
         let progress = store.progress();
         let (scraping, status) =
             sigyn_scrape::Manager::new(options, scrape_jobs, groups, progress, commits_tx);
@@ -229,7 +229,8 @@ impl App {
         });
         let known = Known::new(status.clone());
         let asker = asker(&settings.environment, &store);
-        let intake = Intake::new(store.clone(), counters, settings.environment.sample_rate);
+        let intake =
+            Intake::new(store.clone(), counters, settings.environment.sample_rate, &memory);
         let router = Router::new()
             .merge(answers(&settings, &asker, known, ui_folder))
             .merge(collect::http_router(&intake, &settings.environment))
@@ -304,6 +305,7 @@ impl App {
             block_spans = stats.block_spans,
             head_spans = stats.head_spans,
             durability = ?self.durability,
+            memory_mib = stats.memory.bytes >> 20,
             "the store is open"
         );
         match &self.reloader.config_file {

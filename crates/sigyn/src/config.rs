@@ -10,10 +10,11 @@ use sigyn_discovery::config::{ConfigError as Mistake, File, Job, parse_duration,
 use sigyn_discovery::yaml::{self, Entry, Place, Section};
 use sigyn_discovery::{config as prometheus, target};
 use sigyn_scrape::ScrapeJob;
-use sigyn_store::Durability;
+use sigyn_store::{Durability, Memory};
 
 use crate::cli::ServeFlags;
 use crate::environment::Environment;
+use crate::memory;
 
 /// Read from the working directory if it is there and no file is named.
 const DEFAULT_FILE: &str = "sigyn.yml";
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) lifecycle: bool,
     pub(crate) admin_api: bool,
     pub(crate) storage_path: PathBuf,
+    pub(crate) storage_memory: Option<u64>,
     pub(crate) retention_time: Option<Duration>,
     pub(crate) retention_errors: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
@@ -103,6 +105,10 @@ impl Settings {
         let retention_bytes = flags.retention_size.as_deref().map(|text| {
             parse_size(text).with_context(|| format!("--storage.retention.size={text}"))
         });
+        let memory = flags
+            .storage_memory
+            .as_deref()
+            .map(|text| parse_size(text).with_context(|| format!("--storage.memory={text}")));
         let listen = listen_addresses(flags.listen, environment.query_port);
         let main = listen.first().map_or("", String::as_str);
         let otlp_grpc = Listen::or_beside(
@@ -130,6 +136,7 @@ impl Settings {
             lifecycle: flags.enable_lifecycle,
             admin_api: flags.enable_admin_api,
             storage_path: flags.storage_path,
+            storage_memory: memory.transpose()?,
             retention_time: retention_time.transpose()?,
             retention_errors: retention_errors.transpose()?,
             retention_bytes: retention_bytes.transpose()?,
@@ -165,6 +172,8 @@ impl Settings {
         let bytes = self.retention_bytes.or(storage.retention_bytes);
         let mut options = sigyn_store::Options::new(&self.storage_path);
         options.durability = storage.durability;
+        let memory = self.storage_memory.or(storage.memory).filter(|bytes| *bytes > 0);
+        options.memory = Memory::within(memory.unwrap_or_else(memory::default_bytes));
         options.seal_after =
             storage.seal_after.filter(|t| !t.is_zero()).unwrap_or(options.seal_after);
         options.merge_window =
@@ -251,15 +260,18 @@ impl Config {
     }
 
     /// `instance` is the random number that is kept with the data: two tracers never share a name.
-    pub(crate) fn scrape_options(&self, instance: u64) -> sigyn_scrape::Options {
+    pub(crate) fn scrape_options(&self, instance: u64, memory: &Memory) -> sigyn_scrape::Options {
         let name = match self.sigyn.scraper_name.as_str() {
             "" => format!("sigyn-{instance:016x}"),
             name => name.to_owned(),
         };
+        let defaults = sigyn_scrape::Options::default();
         sigyn_scrape::Options {
             scraper_name: name,
             seed: instance,
-            ..sigyn_scrape::Options::default()
+            memory_bytes_max: memory.scraped,
+            body_bytes_max: defaults.body_bytes_max.min(memory.scraped / 3),
+            ..defaults
         }
     }
 }
@@ -318,6 +330,7 @@ fn scraper_name(text: &str) -> Result<String, String> {
 #[derive(Clone, Debug, Default)]
 struct StorageSection {
     durability: Durability,
+    memory: Option<u64>,
     /// How long spans stay in memory, and in the log, before they are sealed into a block.
     seal_after: Option<Duration>,
     /// Blocks that arrived in one stretch of so much time become one.
@@ -347,6 +360,7 @@ impl Section for StorageSection {
                 };
                 self.durability = entry.parsed(read)?.unwrap_or_default();
             }
+            "memory" => self.memory = entry.parsed(parse_size)?,
             "merge_window" => self.merge_window = entry.parsed(parse_duration)?,
             "seal_after" => self.seal_after = entry.parsed(parse_duration)?,
             "retention" => {

@@ -14,6 +14,7 @@ mod http_client;
 mod import;
 mod listeners;
 mod logging;
+mod memory;
 mod metrics;
 mod query;
 mod reply;

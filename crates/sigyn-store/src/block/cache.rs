@@ -11,7 +11,7 @@ pub(super) type Key = (u64, u64);
 
 /// Decoded pieces of blocks. What was not asked for since half of it was replaced is forgotten.
 pub(crate) struct Cache {
-    bytes_max: usize,
+    bytes_max: u64,
     generations: Mutex<Generations>,
     blocks: AtomicU64,
 }
@@ -19,15 +19,15 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Generations {
     young: HashMap<Key, Held>,
-    young_bytes: usize,
+    young_bytes: u64,
     old: HashMap<Key, Held>,
-    old_bytes: usize,
+    old_bytes: u64,
 }
 
 #[derive(Clone)]
 struct Held {
     value: Arc<dyn Any + Send + Sync>,
-    bytes: usize,
+    bytes: u64,
 }
 
 impl fmt::Debug for Cache {
@@ -39,13 +39,13 @@ impl fmt::Debug for Cache {
 impl Default for Cache {
     fn default() -> Self {
         /// Enough for the dictionaries of what is asked for again and again.
-        const BYTES_MAX: usize = 32 << 20;
+        const BYTES_MAX: u64 = 32 << 20;
         Self::new(BYTES_MAX)
     }
 }
 
 impl Cache {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: u64) -> Self {
         Self { bytes_max, generations: Mutex::default(), blocks: AtomicU64::new(0) }
     }
 
@@ -64,7 +64,7 @@ impl Cache {
         let value = Arc::new(value);
         /// A place in a table, and the counts of who holds it.
         const PLACE_BYTES: usize = 64;
-        let held = Held { value: value.clone(), bytes: bytes + PLACE_BYTES };
+        let held = Held { value: value.clone(), bytes: (bytes + PLACE_BYTES) as u64 };
         self.lock().put(key, held, self.bytes_max);
         Ok(value)
     }
@@ -75,8 +75,7 @@ impl Cache {
     }
 
     /// What it holds at present.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> u64 {
         let generations = self.lock();
         generations.young_bytes + generations.old_bytes
     }
@@ -87,7 +86,7 @@ impl Cache {
 }
 
 impl Generations {
-    fn get(&mut self, key: Key, bytes_max: usize) -> Option<Arc<dyn Any + Send + Sync>> {
+    fn get(&mut self, key: Key, bytes_max: u64) -> Option<Arc<dyn Any + Send + Sync>> {
         if let Some(held) = self.young.get(&key) {
             return Some(held.value.clone());
         }
@@ -98,7 +97,7 @@ impl Generations {
         Some(value)
     }
 
-    fn put(&mut self, key: Key, held: Held, bytes_max: usize) {
+    fn put(&mut self, key: Key, held: Held, bytes_max: u64) {
         let half = bytes_max / 2;
         if held.bytes > half {
             return;

@@ -93,7 +93,7 @@ impl Worker<'_> {
         let options = &shared.options;
         let rules = Rules {
             window: self.merge_window(),
-            spans_max: options.head_bytes_max / SPAN_BYTES,
+            spans_max: options.memory.head / SPAN_BYTES,
             splits_errors: options.retention_errors.is_some(),
         };
         let open = |name: &str| parts.blocks.iter().find(|block| block.entry().name == name);
@@ -168,7 +168,7 @@ impl Worker<'_> {
     fn is_wanted_elsewhere(&self) -> bool {
         self.shared.is_stopping()
             || self.shared.is_asked_for()
-            || self.shared.head_bytes() >= self.shared.options.head_bytes_max
+            || self.shared.head_bytes() >= self.shared.options.memory.head
     }
 
     /// Tombstones go when nothing is left under them, and nothing that cannot be read may be.

@@ -18,7 +18,7 @@ use sigyn_model::pull::Cursor;
 use sigyn_model::{
     Endpoint, QueryParams, Span, SpanBatch, SpanId, TargetProgress, Timestamp, TraceId, TraceQuery,
 };
-use sigyn_store::{AppendError, OpenError, Options, SealError, Store};
+use sigyn_store::{AppendError, Memory, OpenError, Options, SealError, Store};
 
 /// When the spans of these tests start.
 const START_MS: i64 = 1_700_000_000_000;
@@ -208,8 +208,11 @@ async fn queries_see_every_span_exactly_once_while_heads_become_blocks() {
 #[tokio::test]
 async fn a_full_head_refuses_until_it_is_sealed_which_happens_by_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let options =
-        Options { head_bytes_max: 1, append_timeout: Duration::ZERO, ..Options::new(dir.path()) };
+    let options = Options {
+        memory: Memory { head: 1, ..Memory::default() },
+        append_timeout: Duration::ZERO,
+        ..Options::new(dir.path())
+    };
     let store = Store::open(options).unwrap();
     store.append(pushed(vec![span(1, 1, "a", 0)])).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -252,7 +255,10 @@ async fn what_is_killed_before_it_seals_does_not_grow_from_start_to_start() {
     let cursor = |seq| Some(Cursor { epoch: 7, seq });
     for round in 0..4u64 {
         // Each life leaves a segment of the log, and none lives long enough to seal.
-        let options = Options { head_bytes_max: u64::MAX, ..Options::new(dir.path()) };
+        let options = Options {
+            memory: Memory { head: u64::MAX, ..Memory::default() },
+            ..Options::new(dir.path())
+        };
         let store = Store::open(options).unwrap();
         for n in 0..50 {
             let id = round * 50 + n + 1;
@@ -266,7 +272,10 @@ async fn what_is_killed_before_it_seals_does_not_grow_from_start_to_start() {
         }
         store.close().unwrap();
     }
-    let options = Options { head_bytes_max: 10_000, ..Options::new(dir.path()) };
+    let options = Options {
+        memory: Memory { head: 10_000, ..Memory::default() },
+        ..Options::new(dir.path())
+    };
     let store = Store::open(options).unwrap();
     let stats = store.stats();
     assert!(stats.head_bytes < 30_000, "{stats:?}");

@@ -10,7 +10,7 @@ use sigyn_model::{
     Annotation, QueryParams, Resource, Scope, Span, Status, StatusCode, Tags, Timestamp,
     TraceQuery, Value,
 };
-use sigyn_store::{AppendError, Options, Store};
+use sigyn_store::{AppendError, Memory, Options, Store};
 
 use crate::{everything, open, pushed, span};
 
@@ -104,7 +104,10 @@ async fn a_resource_that_is_too_large_to_share_is_refused() {
 #[tokio::test]
 async fn closing_does_not_wait_for_a_full_head_to_be_sealed() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { head_bytes_max: u64::MAX, ..Options::new(dir.path()) };
+    let options = Options {
+        memory: Memory { head: u64::MAX, ..Memory::default() },
+        ..Options::new(dir.path())
+    };
     let store = Store::open(options).unwrap();
     let mut n = 0;
     while store.stats().head_bytes < 128 << 20 {

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use sigyn_model::{QueryParams, TraceId, TraceQuery};
-use sigyn_store::{AppendError, Options, QueryFailed, Stop, Store};
+use sigyn_store::{AppendError, Memory, Options, QueryFailed, Stop, Store};
 
 use crate::{everything, ids_found, open, pushed, span};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_waits_is_never_refused_however_full_the_head() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { head_bytes_max: 1, ..Options::new(dir.path()) };
+    let options =
+        Options { memory: Memory { head: 1, ..Memory::default() }, ..Options::new(dir.path()) };
     let store = Store::open(options).unwrap();
     let mut appenders = tokio::task::JoinSet::new();
     for task in 0..4u64 {
@@ -32,7 +33,8 @@ async fn an_append_that_waits_is_never_refused_however_full_the_head() {
 async fn an_append_that_waits_ends_with_the_store() {
     let dir = tempfile::tempdir().unwrap();
     // No bytes at all: nothing ever fits, whatever is sealed.
-    let options = Options { head_bytes_max: 0, ..Options::new(dir.path()) };
+    let options =
+        Options { memory: Memory { head: 0, ..Memory::default() }, ..Options::new(dir.path()) };
     let store = Store::open(options).unwrap();
     let mut waiting = tokio::task::JoinSet::new();
     for n in 1..=3 {

@@ -16,6 +16,8 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 256 << 20;
 pub(crate) enum AnswerError {
     #[error("the answer is larger than {} MiB: ask for fewer traces, or for a shorter time", bytes_max >> 20)]
     TooLarge { bytes_max: u64 },
+    #[error("{0}: ask again")]
+    NoRoom(QueryFailed),
     #[error(transparent)]
     Query(QueryFailed),
     #[error("cannot write the answer")]
@@ -26,6 +28,7 @@ impl From<QueryFailed> for AnswerError {
     fn from(error: QueryFailed) -> Self {
         match error {
             QueryFailed::TooLarge { bytes_max } => Self::TooLarge { bytes_max },
+            error @ QueryFailed::NoRoom => Self::NoRoom(error),
             error => Self::Query(error),
         }
     }
@@ -37,6 +40,9 @@ impl From<AnswerError> for ApiError {
             // The server is well, and will say the same to the same question.
             AnswerError::TooLarge { .. } => {
                 Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: error.to_string() }
+            }
+            AnswerError::NoRoom(_) => {
+                Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
             }
             AnswerError::Query(error) => Self::failed(error),
             error => Self::failed(error),

@@ -8,7 +8,7 @@ use sigyn_model::TraceId;
 use sigyn_store::{Queries, Stop, Store, Strictness};
 use tokio::sync::Semaphore;
 
-use super::answer::{ANSWER_BYTES_MAX, AnswerError};
+use super::answer::AnswerError;
 use crate::reply::ApiError;
 
 /// Queries that run at once. More would only slow each other down, and hold the threads that
@@ -52,11 +52,7 @@ impl Asker {
         let failed =
             |message: String| ApiError { status: StatusCode::INTERNAL_SERVER_ERROR, message };
         let stop = StopOnDrop(Stop::default());
-        let queries = self
-            .store
-            .queries(stop.0.clone())
-            .with_strictness(self.strictness)
-            .with_bytes_max(ANSWER_BYTES_MAX as u64);
+        let queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
         let places = Arc::clone(&self.places);
         let run = async {
             let place = places.acquire_owned().await;

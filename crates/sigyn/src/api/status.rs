@@ -1,5 +1,7 @@
 //! Prometheus' `/api/v1/status/*`, as far as it makes sense for a tracer.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -32,8 +34,24 @@ struct StoreStatus {
     blocks: u64,
     block_bytes: u64,
     wal_bytes: u64,
+    memory: Memory,
     /// The first hundred files that turned out to be damaged.
     damaged: Vec<DamagedFile>,
+}
+
+/// What spans may take, and what shares of that are used.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    max_bytes: u64,
+    shares: BTreeMap<&'static str, Share>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Share {
+    max_bytes: u64,
+    used_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -44,6 +62,10 @@ struct DamagedFile {
 
 async fn store_status(State(store): State<Store>) -> Response {
     let stats = store.stats();
+    let share =
+        |one: sigyn_store::Share| (one.name, Share { max_bytes: one.max, used_bytes: one.used });
+    let shares = stats.shares().map(share).into();
+    let memory = Memory { max_bytes: stats.memory.bytes, shares };
     let damaged = stats.damages.into_iter();
     success(&StoreStatus {
         spans: stats.head_spans + stats.block_spans,
@@ -52,6 +74,7 @@ async fn store_status(State(store): State<Store>) -> Response {
         blocks: stats.blocks,
         block_bytes: stats.block_bytes,
         wal_bytes: stats.wal_bytes,
+        memory,
         damaged: damaged.map(|Damage { file, cause }| DamagedFile { file, cause }).collect(),
     })
 }

@@ -51,6 +51,8 @@ pub(super) enum Memory {
 #[derive(Clone, Debug)]
 pub(super) struct Arriving {
     bodies: Lanes<Budget>,
+    /// What one body may have, so that it finds a place.
+    body_max: usize,
     datagrams: Budget,
 }
 
@@ -64,7 +66,8 @@ impl Arriving {
             large: budget(bytes - small),
             small_max: SMALL_BYTES_MAX,
         };
-        Self { bodies, datagrams: budget(datagram_bytes) }
+        let body_max = BODY_BYTES_MAX.min(bytes - small);
+        Self { bodies, body_max, datagrams: budget(datagram_bytes) }
     }
 
     /// The whole body. It takes memory as it arrives, so that an idle connection holds none.
@@ -86,8 +89,8 @@ impl Arriving {
         // Before a client that asks first is told to go on.
         let told = http_body::Body::size_hint(body).lower();
         let told = usize::try_from(told).unwrap_or(usize::MAX);
-        if told > BODY_BYTES_MAX {
-            return Err(too_large(BODY_BYTES_MAX));
+        if told > self.body_max {
+            return Err(too_large(self.body_max));
         }
         // A request that came by none is alone on its own.
         let connection = extensions.get::<Connection>().cloned().unwrap_or_else(Connection::new);
@@ -113,15 +116,15 @@ impl Arriving {
             })?;
             let Ok(data) = frame.into_data() else { continue };
             let size = bytes.len() + data.len();
-            if size > BODY_BYTES_MAX {
-                return Err(too_large(BODY_BYTES_MAX));
+            if size > self.body_max {
+                return Err(too_large(self.body_max));
             }
             if size > bytes.capacity() {
                 // Twice as much each time, however small the pieces. What a client says of the size
                 // is believed once a part of it is here.
                 let told = if size > SMALL_BYTES_MAX { told } else { 0 };
                 let capacity = size.max(2 * bytes.capacity()).max(told);
-                let capacity = capacity.clamp(FIRST_BYTES, BODY_BYTES_MAX);
+                let capacity = capacity.max(FIRST_BYTES).min(self.body_max);
                 let more = self.bodies.of(capacity.max(told)).hold(capacity).await?;
                 bytes.reserve_exact(capacity - bytes.len());
                 held = Some(more);

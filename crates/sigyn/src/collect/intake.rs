@@ -16,19 +16,36 @@ use super::counters::Door;
 use super::reading::Reading;
 use super::refusal::Refusal;
 use super::sampler::Sampler;
-use super::workbench::{Place, Workbench, most_room_for_spans, room_for_spans};
+use super::workbench::{Place, Workbench};
 use super::{Cause, Counters, Loss, Transport};
 use crate::unpack::{self, Attempt, Encoding};
 
-/// What a body may unpack to.
+/// What a body may unpack to, where there is enough memory for that.
 const UNPACKED_BYTES_MAX: usize = 100 << 20;
-/// What all bodies that are still arriving may take together.
-const ARRIVING_BYTES_MAX: usize = 192 << 20;
-/// What all messages that are being unpacked, decoded and stored may take together.
-const WORKING_BYTES_MAX: usize = 1 << 30;
-/// The same for datagrams, which share nothing with the others: their senders are not known.
-const DATAGRAMS_ARRIVING_BYTES_MAX: usize = 16 << 20;
-const DATAGRAMS_WORKING_BYTES_MAX: usize = 64 << 20;
+
+/// Memory for what is pushed, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shares {
+    /// All bodies that are still arriving.
+    pub(super) arriving: usize,
+    /// All messages that are being unpacked, decoded and stored.
+    pub(super) working: usize,
+    /// The same for datagrams, which share nothing with the others: their senders are not known.
+    pub(super) datagrams_arriving: usize,
+    pub(super) datagrams_working: usize,
+}
+
+impl Shares {
+    fn of(bytes: u64) -> Self {
+        let share = |of_32: u64| usize::try_from(bytes / 32 * of_32).unwrap_or(usize::MAX);
+        Self {
+            arriving: share(5),
+            working: share(25),
+            datagrams_arriving: share(1) / 4,
+            datagrams_working: share(1),
+        }
+    }
+}
 
 /// Takes the messages of all doors. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,8 +70,13 @@ pub(crate) struct Kept {
 
 impl Intake {
     /// `sample_rate` is from 0 to 1.
-    pub(crate) fn new(store: Store, counters: Arc<Counters>, sample_rate: f32) -> Self {
-        Self::within(store, counters, sample_rate, ARRIVING_BYTES_MAX, WORKING_BYTES_MAX)
+    pub(crate) fn new(
+        store: Store,
+        counters: Arc<Counters>,
+        sample_rate: f32,
+        memory: &sigyn_store::Memory,
+    ) -> Self {
+        Self::within(store, counters, sample_rate, Shares::of(memory.pushed))
     }
 
     /// The same with other budgets.
@@ -62,16 +84,15 @@ impl Intake {
         store: Store,
         counters: Arc<Counters>,
         sample_rate: f32,
-        arriving_bytes_max: usize,
-        working_bytes_max: usize,
+        shares: Shares,
     ) -> Self {
         Self {
             store,
             counters,
             sampler: Sampler::new(sample_rate),
-            arriving: Arriving::new(arriving_bytes_max, DATAGRAMS_ARRIVING_BYTES_MAX),
-            messages: Workbench::new(working_bytes_max),
-            datagrams: Workbench::new(DATAGRAMS_WORKING_BYTES_MAX),
+            arriving: Arriving::new(shares.arriving, shares.datagrams_arriving),
+            messages: Workbench::new(shares.working),
+            datagrams: Workbench::new(shares.datagrams_working),
         }
     }
 
@@ -141,10 +162,11 @@ impl Intake {
         }
         let packed = Arc::new(packed);
         let bench = self.bench(&packed);
-        let mut size = unpack::first_size(encoding, &packed.bytes, UNPACKED_BYTES_MAX);
+        let limit = self.bench(&packed).unpacked_max().min(UNPACKED_BYTES_MAX);
+        let mut size = unpack::first_size(encoding, &packed.bytes, limit);
         loop {
             // For the spans as well: who holds one and waits for the other may wait for ever.
-            let room = room_for_spans(size);
+            let room = bench.room_for_spans(size);
             let mut place = bench.hold(size + room, packed.connection.as_ref()).await?;
             let work = {
                 let packed = Arc::clone(&packed);
@@ -164,8 +186,7 @@ impl Intake {
                 }
                 // The smaller buffer is given back before a larger one is asked for.
                 (Err(Attempt::TooSmall), ..) => {
-                    size = unpack::next_size(size, UNPACKED_BYTES_MAX)
-                        .ok_or_else(|| too_large(UNPACKED_BYTES_MAX))?;
+                    size = unpack::next_size(size, limit).ok_or_else(|| too_large(limit))?;
                 }
             }
         }
@@ -217,10 +238,11 @@ impl Intake {
         decode: impl Fn(&[u8], &mut Reading) -> Result<(), DecodeError> + Clone + Send + 'static,
     ) -> Result<(Reading, Place), Refusal> {
         let size = body.bytes.len();
-        let (mut bytes_max, largest) = (room_for_spans(size), most_room_for_spans(size));
         let mut room = body.room.take();
         let body = Arc::new(body);
         let bench = self.bench(&body);
+        let (mut bytes_max, largest) =
+            (bench.room_for_spans(size), bench.most_room_for_spans(size));
         loop {
             let place = match room.take() {
                 Some((place, bytes)) => {

@@ -11,6 +11,7 @@ use sigyn_model::{Span, SpanId, TraceId};
 use sigyn_store::{Options, Store};
 use tower::ServiceExt as _;
 
+use super::intake::Shares;
 use super::*;
 
 /// Doors onto a store in a folder of its own, with so much memory for work.
@@ -27,7 +28,13 @@ impl Doors {
         let store = Store::open(Options::new(folder.path())).unwrap();
         let counters = Arc::new(Counters::default());
         let (kept, counted) = (store.clone(), Arc::clone(&counters));
-        let intake = Intake::within(kept, counted, 1.0, 1 << 20, working_bytes_max);
+        let shares = Shares {
+            arriving: 1 << 20,
+            working: working_bytes_max,
+            datagrams_arriving: 16 << 20,
+            datagrams_working: 64 << 20,
+        };
+        let intake = Intake::within(kept, counted, 1.0, shares);
         let environment = Environment::default();
         let router = http_router(&intake, &environment).merge(grpc_router(&intake, &environment));
         Self { _folder: folder, store, counters, router }

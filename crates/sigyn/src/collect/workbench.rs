@@ -15,7 +15,7 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 const SMALL_AT_ONCE: usize = 8;
 const LARGE_AT_ONCE: usize = 4;
 
-/// What the spans of one message may take in memory.
+/// What the spans of one message may take in memory, where there is enough.
 const DECODED_BYTES_MAX: usize = 256 << 20;
 const DECODED_BYTES_MIN: usize = 64 << 10;
 /// Spans in memory are so many times their bodies, nearly always.
@@ -29,6 +29,9 @@ const DECODED_FACTOR_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Workbench {
     lanes: Lanes<Lane>,
+    /// What the largest message may unpack to, and its spans may take: both have a place at once.
+    unpacked_max: usize,
+    decoded_max: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -66,16 +69,38 @@ impl Place {
 }
 
 impl Workbench {
-    /// With so many bytes in all, a quarter of them for small messages.
+    /// With so many bytes in all, an eighth of them for small messages.
     pub(super) fn new(bytes: usize) -> Self {
-        let small_bytes = bytes / 4;
+        let small_bytes = bytes / 8;
+        let large_bytes = bytes - small_bytes;
+        let unpacked_max = large_bytes / 32 * 9;
         let lanes = Lanes {
             small: Lane::new(small_bytes, SMALL_AT_ONCE),
-            large: Lane::new(bytes - small_bytes, LARGE_AT_ONCE),
+            large: Lane::new(large_bytes, LARGE_AT_ONCE),
             // What unpacks to a small body, and its spans.
             small_max: (1 + DECODED_FACTOR) * body::SMALL_BYTES_MAX,
         };
-        Self { lanes }
+        let decoded_max = DECODED_BYTES_MAX.min(large_bytes - unpacked_max);
+        Self { lanes, unpacked_max, decoded_max }
+    }
+
+    /// What a body may unpack to.
+    pub(super) fn unpacked_max(&self) -> usize {
+        self.unpacked_max
+    }
+
+    /// What the spans of a body of `size` take, nearly always.
+    pub(super) fn room_for_spans(&self, size: usize) -> usize {
+        self.room(size, DECODED_FACTOR)
+    }
+
+    /// What they may take at most.
+    pub(super) fn most_room_for_spans(&self, size: usize) -> usize {
+        self.room(size, DECODED_FACTOR_MAX)
+    }
+
+    fn room(&self, size: usize, factor: usize) -> usize {
+        size.saturating_mul(factor).max(DECODED_BYTES_MIN).min(self.decoded_max)
     }
 
     /// Waits for memory, within reason.
@@ -113,20 +138,6 @@ impl Workbench {
             Refusal::new(Cause::Internal, format!("the message cannot be read: {error}"))
         })
     }
-}
-
-/// What the spans of a body of `size` take, nearly always.
-pub(super) fn room_for_spans(size: usize) -> usize {
-    room(size, DECODED_FACTOR)
-}
-
-/// What they may take at most.
-pub(super) fn most_room_for_spans(size: usize) -> usize {
-    room(size, DECODED_FACTOR_MAX)
-}
-
-fn room(size: usize, factor: usize) -> usize {
-    size.saturating_mul(factor).clamp(DECODED_BYTES_MIN, DECODED_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -187,11 +198,15 @@ mod tests {
 
     #[test]
     fn spans_have_room_by_the_size_of_their_body() {
-        let check = |size, expected, most| {
-            assert_eq!((room_for_spans(size), most_room_for_spans(size)), (expected, most));
+        let check = |bytes, size, expected, most| {
+            let bench = Workbench::new(bytes);
+            let room = (bench.room_for_spans(size), bench.most_room_for_spans(size));
+            assert_eq!(room, (expected, most));
         };
-        check(0, DECODED_BYTES_MIN, DECODED_BYTES_MIN);
-        check(100 << 10, 800 << 10, 6400 << 10);
-        check(LARGE, DECODED_BYTES_MAX, DECODED_BYTES_MAX);
+        check(1 << 30, 0, DECODED_BYTES_MIN, DECODED_BYTES_MIN);
+        check(1 << 30, 100 << 10, 800 << 10, 6400 << 10);
+        check(1 << 30, LARGE, DECODED_BYTES_MAX, DECODED_BYTES_MAX);
+        // Where there is little, the largest body and its spans find a place together.
+        check(128 << 20, LARGE, (112 << 20) / 32 * 23, (112 << 20) / 32 * 23);
     }
 }

@@ -95,6 +95,7 @@ async fn tracer(
         ui_dir: None,
         lifecycle: false,
         admin_api: false,
+        storage_memory: None,
         storage_path: folder.join("data"),
         retention_errors: None,
         retention_time: None,

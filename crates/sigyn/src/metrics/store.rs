@@ -1,8 +1,8 @@
 //! Figures of the store.
 
-use sigyn_store::Stats;
+use sigyn_store::{Share, Stats};
 
-use super::{Family, counter, gauge};
+use super::{Family, Series, counter, gauge};
 
 pub(crate) fn families(stats: &Stats) -> Vec<Family> {
     let number = |n: u64| n as f64;
@@ -10,6 +10,15 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
         gauge("sigyn_store_head_spans", "Spans that are in no block yet", number(stats.head_spans)),
         gauge("sigyn_store_head_traces", "Traces with such spans", number(stats.head_traces)),
         gauge("sigyn_store_head_bytes", "Memory that they take", number(stats.head_bytes)),
+        gauge(
+            "sigyn_store_memory_bytes",
+            "Memory that spans may take in all: --storage.memory",
+            number(stats.memory.bytes),
+        ),
+        shares("sigyn_store_share_bytes", "Memory in shares of it", &stats.shares(), |one| one.max),
+        shares("sigyn_store_share_used_bytes", "What of it is used", &stats.shares(), |one| {
+            one.used
+        }),
         gauge("sigyn_store_blocks", "Sealed blocks", number(stats.blocks)),
         gauge("sigyn_store_block_spans", "Spans in them", number(stats.block_spans)),
         gauge("sigyn_store_block_bytes", "Their size on disk", number(stats.block_bytes)),
@@ -106,4 +115,15 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             stats.quarantined_files,
         ),
     ]
+}
+
+/// One series a share.
+fn shares(
+    name: &'static str,
+    help: &'static str,
+    shares: &[Share],
+    bytes: impl Fn(&Share) -> u64,
+) -> Family {
+    let series = shares.iter().map(|one| (vec![("share", one.name.to_owned())], bytes(one) as f64));
+    Family { name, help, series: Series::Gauge(series.collect()) }
 }

@@ -109,6 +109,7 @@ fn written<'a>(
 fn status(error: ApiError) -> Status {
     let code = match error.status.as_u16() {
         413 => Code::ResourceExhausted,
+        503 => Code::Unavailable,
         400..500 => Code::InvalidArgument,
         _ => Code::Internal,
     };

@@ -1,0 +1,91 @@
+//! How much memory there is for spans, and who gets which share of it.
+
+/// One bound on memory, in shares. What is left of it is for all that is small: indexes of blocks, threads,
+/// and what allocators lose.
+///
+/// Shares are estimates of what is held on purpose, so that what a process takes in all stays within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub bytes: u64,
+    /// A head that takes more is sealed. While that is done, or cannot be done, the next one grows: no more
+    /// spans are taken once both take three times as much.
+    pub head: u64,
+    /// Batches that wait for the log.
+    pub queue: u64,
+    /// What blocks are made with: of a head, or of each other.
+    pub making: u64,
+    /// What was read of blocks, and may be wanted again.
+    pub cache: u64,
+    /// Answers that are being given, all together; one alone has half of it.
+    pub answers: u64,
+    /// Messages that are pushed, until they are stored.
+    pub pushed: u64,
+    /// What is scraped, until it is stored.
+    pub scraped: u64,
+}
+
+/// A part of the memory that one sort of thing takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// `heads`, `queue`, `cache` or `answers`.
+    pub name: &'static str,
+    pub max: u64,
+    /// Estimated.
+    pub used: u64,
+}
+
+/// Enough for all of the others; more is not needed, and less will do.
+const DEFAULT_BYTES: u64 = 2 << 30;
+/// With less than this even small batches do not find their place.
+const BYTES_MIN: u64 = 64 << 20;
+
+impl Memory {
+    /// Shares of so much; of 64 MiB where it is less.
+    pub fn within(bytes: u64) -> Self {
+        let bytes = bytes.max(BYTES_MIN);
+        let share = |of_64: u64| bytes / 64 * of_64;
+        Self {
+            bytes,
+            // Three of them: 12.
+            head: share(4),
+            queue: share(2),
+            making: share(6),
+            cache: share(3),
+            answers: share(16),
+            pushed: share(17),
+            scraped: share(6),
+        }
+    }
+
+    /// What all heads may take together.
+    pub(crate) fn heads(&self) -> u64 {
+        self.head.saturating_mul(3)
+    }
+
+    /// What one answer may take.
+    pub fn answer(&self) -> u64 {
+        self.answers / 2
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::within(DEFAULT_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_together_leave_something() {
+        for bytes in [0, 64 << 20, 256 << 20, (1 << 30) + 12_345, 2 << 30, 1 << 40] {
+            let memory = Memory::within(bytes);
+            let Memory { bytes: all, queue, making, cache, answers, pushed, scraped, .. } = memory;
+            let shares = memory.heads() + queue + making + cache + answers + pushed + scraped;
+            assert!(all == bytes.max(64 << 20) && shares <= all / 64 * 62, "{memory:?}");
+        }
+    }
+}
