@@ -1,13 +1,20 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
+mod annotations;
+mod beside;
 mod bits;
+mod block_file;
 mod cache;
 mod chunk;
 mod delta;
 pub(crate) mod description;
+mod dictionary;
+mod endpoints;
 mod entry;
 mod ext;
 mod filter;
+mod fixed_words;
+mod group_chunks;
 mod group_reader;
 mod group_writer;
 mod hybrid;
@@ -17,11 +24,14 @@ mod order;
 mod page;
 mod page_reader;
 mod pages;
+mod per_source;
 mod plan;
 mod root;
 mod schema;
 mod section;
 pub(crate) mod source;
+mod sparse;
+mod tag_columns;
 pub(crate) mod tags;
 pub(crate) mod writer;
 
@@ -313,6 +323,7 @@ mod tests {
     use parquet::file::metadata::ParquetMetaDataReader;
     use sigyn_model::{Endpoint, Resource, Scope};
 
+    use super::writer::BlockWriter;
     use super::*;
     use crate::disk::faulty::FaultyDisk;
     use crate::head::HeadWriter;
@@ -365,6 +376,59 @@ mod tests {
             assert!(
                 all.iter().all(|s| s.zipkin_tags().keys().all(|k| keys.iter().any(|o| o == k)))
             );
+        }
+    }
+
+    #[test]
+    fn many_small_sources_make_the_block_that_a_large_one_makes() {
+        for seed in 0..60 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let spans: Vec<Span> =
+                (0..random.usize(1..400)).map(|_| testing::span(&mut random)).collect();
+            let mut traces: Vec<Span> = assemble(spans.clone());
+            traces.sort_by_key(|span| span.trace_id);
+            let (disk, entry) = sealed(spans);
+            let whole = open(&disk, &entry).unwrap();
+            let head_of = |spans: &[Span]| {
+                let mut head = HeadWriter::new();
+                head.insert(spans, 1);
+                head
+            };
+            let (origin, plan) = (writer::Origin::sealed(1, 1, 2), head_of(&traces));
+            let (disk, plan) = (Disk::Faulty(disk), plan::Plan::of(&plan.view()));
+            let mut writer = BlockWriter::create(&disk, origin, plan).unwrap();
+            let mut waiting: Vec<Span> = Vec::new();
+            for trace in traces.chunk_by(|a, b| a.trace_id == b.trace_id) {
+                let (many, few) = (random.u8(0..3) == 0, random.usize(1..=trace.len()));
+                if !many {
+                    waiting.extend_from_slice(trace);
+                    continue;
+                }
+                // Those before it, and then this one, which goes on from one source to the next.
+                for spans in [&waiting[..]].into_iter().chain(trace.chunks(few)) {
+                    writer.add(&head_of(spans).view(), &|| false).unwrap();
+                }
+                waiting.clear();
+            }
+            writer.add(&head_of(&waiting).view(), &|| false).unwrap();
+            let entry = writer.finish(&|| false).unwrap();
+            let many = Block::open(&disk, &entry, &Arc::default()).unwrap();
+            assert_eq!(entry.traces, whole.entry().traces, "seed {seed}");
+            assert_eq!(entry.starts_ns, whole.entry().starts_ns, "seed {seed}");
+            let mut read = assemble(read_all(&many).unwrap());
+            read.sort_by_key(|span| span.trace_id);
+            assert!(read == traces, "seed {seed}");
+            assert_eq!(many.tags().unwrap(), whole.tags().unwrap(), "seed {seed}");
+            assert_eq!(many.names().unwrap(), whole.names().unwrap(), "seed {seed}");
+            for trace in traces.chunk_by(|a, b| a.trace_id == b.trace_id) {
+                let key = trace[0].trace_id.into();
+                let [one, other] = [&whole, &many].map(|block| {
+                    let found = block.group(key, Strictness::Strict).unwrap();
+                    let [found] = found[..] else { panic!("{found:?}") };
+                    (found.facts(), found.longest_us, found.rows)
+                });
+                assert_eq!(one, other, "seed {seed}");
+            }
         }
     }
 

@@ -1,116 +1,42 @@
-//! Spans to the columns of a row group, from numbers to numbers.
+//! Spans to the columns of a row group, from numbers to numbers: a source's to those of the group.
 
-use std::collections::{HashMap, HashSet};
-
-use foldhash::fast::RandomState;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescPtr;
-use sigyn_model::{Kind, StatusCode};
+use sigyn_model::StatusCode;
 
-use super::chunk::{Chunk, ChunkEncoder, ListLevels, Present, Values, Words};
+use super::annotations::Annotations;
+use super::chunk::{ChunkEncoder, Values};
+use super::dictionary::{Dictionary, Vocabulary};
+use super::endpoints::Endpoints;
 use super::ext::Ext;
+use super::fixed_words::{KindWords, PortWords, StatusWords};
+use super::group_chunks::GroupChunks;
 use super::json;
 use super::pages::ColumnPages;
-use super::plan::{Known, Plan, REST};
+use super::per_source::PerSource;
+use super::plan::Plan;
 use super::schema::{GROUP_BYTES, GROUP_ROWS, PAGE_ROWS, TagSort};
-use super::source::{Source, SourceRow, TagValue};
+use super::source::{Source, SourceRow};
+use super::sparse::Sparse;
+use super::tag_columns::TagColumns;
 use super::writer::WriteError;
+use crate::wanted::{has_error, has_label_error};
 
-/// Values of those rows that have one.
-#[derive(Debug)]
-struct Sparse<T> {
-    rows: Vec<u32>,
-    values: Vec<T>,
-}
-
-impl<T> Default for Sparse<T> {
-    fn default() -> Self {
-        Self { rows: Vec::new(), values: Vec::new() }
-    }
-}
-
-impl<T> Sparse<T> {
-    fn push(&mut self, row: u32, value: T) {
-        self.rows.push(row);
-        self.values.push(value);
-    }
-
-    fn push_some(&mut self, row: u32, value: Option<T>) {
-        if let Some(value) = value {
-            self.push(row, value);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.rows.clear();
-        self.values.clear();
-    }
-}
-
-/// Numbers of what many rows say: each is written once in a group.
-#[derive(Debug, Default)]
-struct Shared {
-    numbers: Sparse<u32>,
-    met: HashSet<u32, RandomState>,
-}
-
-impl Shared {
-    /// Returns whether this is the first row that says it.
-    fn push(&mut self, row: u32, number: u32) -> bool {
-        let is_new = self.numbers.values.last() != Some(&number) && self.met.insert(number);
-        self.numbers.push(row, number);
-        is_new
-    }
-
-    fn clear(&mut self) {
-        self.numbers.clear();
-        self.met.clear();
-    }
-}
-
-/// Byte strings that are written as they are, by number.
-#[derive(Debug, Default)]
-struct Own {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Own {
-    fn push(&mut self, bytes: &[u8]) -> u32 {
-        self.bytes.extend_from_slice(bytes);
-        self.ends.push(self.bytes.len());
-        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-}
-
-impl Words for Own {
-    fn are_bytes(&self) -> bool {
-        true
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        let at = number as usize;
-        let begin = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        out.extend_from_slice(&self.bytes[begin..self.ends[at]]);
-    }
-}
-
-/// What a span says that was added.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
-    pub(super) span: SourceRow,
-    /// Its own, and its peer's; see [`GroupBuilder::service`].
-    pub(super) services: [Option<u32>; 2],
+/// A span that was added, as those hear of it who collect something beside the columns. All numbers are
+/// those of its source.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) span: &'a SourceRow,
+    /// Its own tags, in their order.
+    pub(super) tags: &'a [u32],
+    /// Those of them that the source has not shown before, or not in this row group.
+    pub(super) new_tags: &'a [u32],
     /// As a tag, as Zipkin shows them, as an annotation, or as a label of its target.
     pub(super) says_error: bool,
 }
 
-impl Said {
+impl Row<'_> {
     /// See [`sigyn_model::Span::duration_us`].
     pub(super) fn duration_us(&self) -> Option<u64> {
         const MAX: u64 = u64::MAX / 1_000;
@@ -119,11 +45,9 @@ impl Said {
     }
 }
 
-/// A row group that is being filled.
-pub(super) struct GroupBuilder<'a> {
-    source: &'a dyn Source,
-    plan: &'a Plan,
-    known: Known,
+/// A row group that is being filled, from one source after another.
+#[derive(Debug)]
+pub(super) struct GroupBuilder {
     /// About what its columns take before they are compressed.
     bytes: u64,
     trace_ids: Vec<[u8; 16]>,
@@ -133,61 +57,64 @@ pub(super) struct GroupBuilder<'a> {
     runs: Vec<u32>,
     kinds: Sparse<u32>,
     names: Sparse<u32>,
+    known_names: Vocabulary,
     starts: Sparse<u64>,
     durations: Sparse<u64>,
-    endpoints: [EndpointColumns; 2],
+    endpoints: Endpoints,
     shared: Sparse<bool>,
     debug: Sparse<bool>,
     statuses: Sparse<u32>,
     status_messages: Sparse<u32>,
     trace_states: Sparse<u32>,
+    /// What statuses, trace states and annotations say.
+    texts: Vocabulary,
     flags: Sparse<u32>,
-    /// Different flags, by number.
-    known_flags: Vec<u32>,
-    flag_numbers: HashMap<u32, u32>,
-    resources: Shared,
-    scopes: Shared,
-    targets: Shared,
+    known_flags: Dictionary,
+    resources: Origins,
+    scopes: Origins,
+    targets: Origins,
     annotations: Annotations,
     links: Sparse<u32>,
-    shapes: Sparse<u32>,
-    known_shapes: Own,
-    shape_numbers: HashMap<Vec<u8>, u32>,
-    rest: Sparse<u32>,
+    tags: TagColumns,
     ext: Sparse<u32>,
-    tags: Vec<Sparse<u32>>,
-    /// Texts of this group alone.
-    own: Own,
-    /// Where a shape is put together, and which of the tags have no column.
-    shape: Vec<u8>,
-    of_rest: Vec<u32>,
-    own_tags: Vec<u32>,
-    text: String,
+    /// Texts of one row each.
+    own: Dictionary,
 }
 
+/// What many rows come from: each is written once in a group.
 #[derive(Debug, Default)]
-struct EndpointColumns {
-    services: Shared,
-    addresses: Sparse<u32>,
-    ports: Sparse<u32>,
+struct Origins {
+    numbers: Sparse<u32>,
+    known: Vocabulary,
+    say_error: PerSource<bool>,
 }
 
-#[derive(Debug, Default)]
-struct Annotations {
-    levels: ListLevels,
-    times: Vec<u64>,
-    values: Vec<u32>,
-    tag_levels: ListLevels,
-    tags: Vec<u32>,
+impl Origins {
+    fn begin_source(&mut self) {
+        self.known.begin_source();
+        self.say_error.clear();
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.known.clear();
+    }
+
+    fn push(&mut self, row: u32, of_source: u32, put: impl FnOnce(&mut String)) {
+        if of_source != 0 {
+            let number = self.known.number(of_source, |out| {
+                let mut json = String::new();
+                put(&mut json);
+                out.extend_from_slice(json.as_bytes());
+            });
+            self.numbers.push(row, number);
+        }
+    }
 }
 
-impl<'a> GroupBuilder<'a> {
-    pub(super) fn new(source: &'a dyn Source, plan: &'a Plan) -> Self {
-        let tags = plan.tag_columns.iter().map(|_| Sparse::default()).collect();
+impl GroupBuilder {
+    pub(super) fn new(plan: Plan) -> Self {
         Self {
-            source,
-            plan,
-            known: Known::default(),
             bytes: 0,
             trace_ids: Vec::new(),
             span_ids: Vec::new(),
@@ -195,47 +122,54 @@ impl<'a> GroupBuilder<'a> {
             runs: Vec::new(),
             kinds: Sparse::default(),
             names: Sparse::default(),
+            known_names: Vocabulary::default(),
             starts: Sparse::default(),
             durations: Sparse::default(),
-            endpoints: Default::default(),
+            endpoints: Endpoints::default(),
             shared: Sparse::default(),
             debug: Sparse::default(),
             statuses: Sparse::default(),
             status_messages: Sparse::default(),
             trace_states: Sparse::default(),
+            texts: Vocabulary::default(),
             flags: Sparse::default(),
-            known_flags: Vec::new(),
-            flag_numbers: HashMap::new(),
-            resources: Shared::default(),
-            scopes: Shared::default(),
-            targets: Shared::default(),
+            known_flags: Dictionary::of_numbers(),
+            resources: Origins::default(),
+            scopes: Origins::default(),
+            targets: Origins::default(),
             annotations: Annotations::default(),
             links: Sparse::default(),
-            shapes: Sparse::default(),
-            known_shapes: Own::default(),
-            shape_numbers: HashMap::new(),
-            rest: Sparse::default(),
+            tags: TagColumns::new(plan),
             ext: Sparse::default(),
-            tags,
-            own: Own::default(),
-            shape: Vec::new(),
-            of_rest: Vec::new(),
-            own_tags: Vec::new(),
-            text: String::new(),
+            own: Dictionary::default(),
         }
+    }
+
+    /// Rows are those of another source from here on.
+    pub(super) fn begin_source(&mut self) {
+        self.known_names.begin_source();
+        self.texts.begin_source();
+        self.endpoints.begin_source();
+        for origins in [&mut self.resources, &mut self.scopes, &mut self.targets] {
+            origins.begin_source();
+        }
+        self.tags.begin_source();
     }
 
     pub(super) fn rows(&self) -> usize {
         self.span_ids.len()
     }
 
-    /// The name of a service.
-    pub(super) fn service(&self, number: u32) -> &str {
-        &self.known.services[number as usize]
+    pub(super) fn is_full(&self) -> bool {
+        self.rows() >= GROUP_ROWS || self.bytes() >= GROUP_BYTES
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.rows() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+    fn bytes(&self) -> u64 {
+        let shared = self.resources.known.words.bytes()
+            + self.scopes.known.words.bytes()
+            + self.targets.known.words.bytes()
+            + self.endpoints.services.bytes();
+        self.bytes + shared as u64
     }
 
     /// Spans of another trace follow.
@@ -243,8 +177,13 @@ impl<'a> GroupBuilder<'a> {
         self.runs.push(next_row(self.rows()));
     }
 
-    /// Adds a span; returns what it says.
-    pub(super) fn push(&mut self, from: u32, span: SourceRow) -> Said {
+    /// Adds a span of the source.
+    pub(super) fn push<'a>(
+        &'a mut self,
+        source: &'a dyn Source,
+        from: u32,
+        span: &'a SourceRow,
+    ) -> Row<'a> {
         let row = next_row(self.rows());
         if self.runs.is_empty() {
             self.runs.push(0);
@@ -254,28 +193,14 @@ impl<'a> GroupBuilder<'a> {
         self.parents.push_some(row, span.parent_id.map(|parent| parent.as_u64()));
         self.kinds.push_some(row, span.kind.map(|kind| kind as u32));
         if span.name != 0 {
-            self.names.push(row, span.name);
+            let put = |out: &mut Vec<u8>| out.extend_from_slice(source.name(span.name).as_bytes());
+            let name = self.known_names.number(span.name, put);
+            self.bytes += self.known_names.words.word(name).len() as u64;
+            self.names.push(row, name);
         }
         self.starts.push_some(row, span.timestamp.map(|at| at.nanos()));
         let nanos = span.duration.map(|duration| u64::try_from(duration.as_nanos()));
         self.durations.push_some(row, nanos.map(|nanos| nanos.unwrap_or(u64::MAX)));
-        let mut has_odd_endpoint = false;
-        for (columns, endpoint) in
-            self.endpoints.iter_mut().zip([span.local_endpoint, span.remote_endpoint])
-        {
-            if endpoint == 0 {
-                continue;
-            }
-            let parts = self.known.endpoint(self.source, endpoint);
-            if let Some(service) = parts.service
-                && columns.services.push(row, service)
-            {
-                self.bytes += self.known.services[service as usize].len() as u64;
-            }
-            columns.addresses.push_some(row, parts.address);
-            columns.ports.push_some(row, parts.port);
-            has_odd_endpoint |= parts.is_odd;
-        }
         self.shared.push_some(row, span.shared.then_some(true));
         self.debug.push_some(row, span.debug.then_some(true));
         if span.status_code != StatusCode::Unset {
@@ -286,158 +211,79 @@ impl<'a> GroupBuilder<'a> {
             (&mut self.trace_states, span.trace_state),
         ] {
             if number != 0 {
-                self.bytes += self.source.text(number).len() as u64;
-                column.push(row, number);
+                let put = |out: &mut Vec<u8>| out.extend_from_slice(source.text(number).as_bytes());
+                let text = self.texts.number(number, put);
+                self.bytes += self.texts.words.word(text).len() as u64;
+                column.push(row, text);
             }
         }
         if span.flags != 0 {
-            let known = &mut self.known_flags;
-            let number = *self.flag_numbers.entry(span.flags).or_insert_with(|| {
-                known.push(span.flags);
-                next_row(known.len() - 1)
-            });
-            self.flags.push(row, number);
+            let put = |out: &mut Vec<u8>| out.extend_from_slice(&span.flags.to_le_bytes());
+            self.flags.push(row, self.known_flags.find_or_push(put));
         }
-        for (column, sort, number) in [
-            (&mut self.resources, Sort::Resource, span.resource),
-            (&mut self.scopes, Sort::Scope, span.scope),
-            (&mut self.targets, Sort::Target, span.target),
-        ] {
-            if number != 0 && column.push(row, number) {
-                let mut word = Vec::new();
-                OfSource { source: self.source, sort }.put(number, &mut word);
-                self.bytes += word.len() as u64;
+        self.push_origins(row, source, span);
+        let mut ext = Ext {
+            dropped: span.dropped,
+            duration: span.duration.filter(|_| matches!(nanos, Some(Err(_)))),
+            ..Ext::default()
+        };
+        let numbers = [span.local_endpoint, span.remote_endpoint];
+        let parts = self.endpoints.push(row, source, numbers[0], numbers[1]);
+        for ((number, parts), odd) in numbers.into_iter().zip(parts).zip(&mut ext.endpoints) {
+            if parts.is_odd {
+                *odd = source.endpoint(number).map(|endpoint| endpoint.to_owned());
             }
         }
-        let mut ext = Ext { dropped: span.dropped, ..Ext::default() };
-        let mut says_error = self.push_annotations(from, &span, &mut ext);
+        let mut says_error = span.status_code == StatusCode::Error;
+        if span.has_annotations {
+            let (bytes, of_annotations) = self.annotations.push(
+                source,
+                from,
+                &mut self.texts,
+                &mut self.own,
+                &mut ext.dropped_of_annotations,
+            );
+            self.bytes += bytes;
+            says_error |= of_annotations;
+        } else {
+            self.annotations.push_none();
+        }
         if span.has_links {
-            self.text.clear();
-            json::put_links(&mut self.text, &self.source.links(from));
-            self.bytes += self.text.len() as u64;
-            let number = self.own.push(self.text.as_bytes());
-            self.links.push(row, number);
+            let mut text = String::new();
+            json::put_links(&mut text, &source.links(from));
+            self.bytes += text.len() as u64;
+            self.links.push(row, self.own.push(|out| out.extend_from_slice(text.as_bytes())));
         }
-        says_error |= self.push_tags(row, from);
-        ext.duration = span.duration.filter(|_| matches!(nanos, Some(Err(_))));
-        if has_odd_endpoint {
-            let mut odd = |endpoint: u32| {
-                let parts = self.known.endpoint(self.source, endpoint);
-                let is_odd = endpoint != 0 && parts.is_odd;
-                self.source.endpoint(endpoint).filter(|_| is_odd).map(|odd| odd.to_owned())
-            };
-            ext.endpoints = [odd(span.local_endpoint), odd(span.remote_endpoint)];
-        }
+        let tags = self.tags.push(row, source, from, &mut self.own);
         if let Some(bytes) = ext.to_bytes() {
             self.bytes += bytes.len() as u64;
-            let number = self.own.push(&bytes);
-            self.ext.push(row, number);
+            self.ext.push(row, self.own.push(|out| out.extend_from_slice(&bytes)));
         }
-        self.bytes += 200 + self.source.name(span.name).len() as u64;
-        let says_error = says_error
-            || span.status_code == StatusCode::Error
-            || self.known.resource_says_error(self.source, span.resource)
-            || self.known.target_says_error(self.source, span.target);
-        let services = [span.local_endpoint, span.remote_endpoint]
-            .map(|endpoint| self.known.endpoint(self.source, endpoint).service);
-        Said { span, services, says_error }
+        self.bytes += 200 + tags.bytes;
+        let says_error = says_error || tags.error || self.origins_say_error(source, span);
+        let (tags, new_tags) = self.tags.of_last_row();
+        Row { source, span, tags, new_tags, says_error }
     }
 
-    /// Returns whether one of them says `error`.
-    fn push_annotations(&mut self, from: u32, span: &SourceRow, ext: &mut Ext) -> bool {
-        let Annotations { levels, times, values, tag_levels, tags } = &mut self.annotations;
-        for levels in [&mut *levels, &mut *tag_levels] {
-            levels.begins.push(levels.definition.len());
-        }
-        if !span.has_annotations {
-            for levels in [levels, tag_levels] {
-                levels.repetition.push(0);
-                levels.definition.push(0);
-            }
-            return false;
-        }
-        let (source, own, text, bytes) =
-            (self.source, &mut self.own, &mut self.text, &mut self.bytes);
-        let mut repetition = 0;
-        let mut says_error = false;
-        source.annotations(from, &mut |annotation| {
-            let text_of_value = source.text(annotation.value);
-            *bytes += 16 + text_of_value.len() as u64;
-            says_error |= text_of_value == "error";
-            times.push(annotation.timestamp.nanos());
-            values.push(annotation.value);
-            levels.repetition.push(repetition);
-            levels.definition.push(1);
-            tag_levels.repetition.push(repetition);
-            repetition = 1;
-            if annotation.tags.is_empty() {
-                tag_levels.definition.push(1);
-            } else {
-                text.clear();
-                json::put_tags(text, &annotation.tags.to_tags());
-                *bytes += text.len() as u64;
-                tags.push(own.push(text.as_bytes()));
-                tag_levels.definition.push(2);
-            }
-            ext.dropped_of_annotations.push(annotation.dropped_tags);
+    fn push_origins(&mut self, row: u32, source: &dyn Source, span: &SourceRow) {
+        self.resources.push(row, span.resource, |json| {
+            source.resource(span.resource).into_iter().for_each(|of| json::put_resource(json, of));
         });
-        says_error
+        self.scopes.push(row, span.scope, |json| {
+            source.scope(span.scope).into_iter().for_each(|of| json::put_scope(json, of));
+        });
+        self.targets.push(row, span.target, |json| {
+            source.target(span.target).into_iter().for_each(|of| json::put_labels(json, of));
+        });
     }
 
-    /// Returns whether one of them says `error`.
-    fn push_tags(&mut self, row: u32, from: u32) -> bool {
-        self.own_tags.clear();
-        self.source.tags_into(from, &mut self.own_tags);
-        if self.own_tags.is_empty() {
-            return false;
-        }
-        let mut says_error = false;
-        self.shape.clear();
-        self.of_rest.clear();
-        for tag in &self.own_tags {
-            let place = self.plan.tag(*tag);
-            self.bytes += match place.size {
-                // It may take more than can be said there.
-                u16::MAX => self.source.tag_bytes(*tag) as u64,
-                size => u64::from(size) * 16,
-            };
-            says_error |= place.says_error;
-            let column = self.tags.get_mut(usize::from(place.column));
-            // A key that stands twice has one place in its column.
-            match column.filter(|column| column.rows.last() != Some(&row)) {
-                Some(column) if place.column != REST => {
-                    super::hybrid::put_uint(&mut self.shape, u64::from(place.column) + 1);
-                    column.push(row, *tag);
-                }
-                _ => {
-                    self.shape.push(0);
-                    self.of_rest.push(*tag);
-                }
-            }
-        }
-        let shape = match self.shape_numbers.get(&self.shape) {
-            Some(number) => *number,
-            None => {
-                let number = self.known_shapes.push(&self.shape);
-                self.shape_numbers.insert(self.shape.clone(), number);
-                number
-            }
-        };
-        self.shapes.push(row, shape);
-        if !self.of_rest.is_empty() {
-            self.text.clear();
-            let source = self.source;
-            let tags: Vec<(&str, sigyn_model::Value)> = self
-                .of_rest
-                .iter()
-                .map(|tag| (source.key(source.tag(*tag).0), source.tag_value(*tag)))
-                .collect();
-            json::put_members(&mut self.text, tags.iter().map(|(key, value)| (*key, value)));
-            self.bytes += self.text.len() as u64;
-            let number = self.own.push(self.text.as_bytes());
-            self.rest.push(row, number);
-        }
-        says_error
+    fn origins_say_error(&mut self, source: &dyn Source, span: &SourceRow) -> bool {
+        let (resource, target) = (span.resource, span.target);
+        self.resources.say_error.get_or_insert_with(resource, || {
+            source.resource(resource).is_some_and(|resource| has_error(resource))
+        }) || self.targets.say_error.get_or_insert_with(target, || {
+            source.target(target).is_some_and(|labels| has_label_error(labels))
+        })
     }
 
     /// How far from its parent each row stands, if that is in the same trace and the same page, and
@@ -478,59 +324,53 @@ impl<'a> GroupBuilder<'a> {
         offset: u64,
         go_on: impl Fn() -> Result<(), WriteError>,
     ) -> Result<(RowGroupMetaData, Vec<ColumnPages>), WriteError> {
-        let mut finishing = Finishing {
-            schema,
-            encoder,
-            out,
-            offset,
-            rows: self.rows(),
-            chunks: Vec::new(),
-            go_on,
-        };
+        let rows = self.rows();
+        let mut group =
+            GroupChunks { schema, encoder, out, offset, rows, chunks: Vec::new(), go_on };
         let (near, others) = self.parents();
-        finishing.dense(&Values::Ids(&self.trace_ids))?;
-        finishing.dense(&Values::SpanIds(&self.span_ids))?;
-        finishing.flat(&near.rows, &Values::Streams32(&near.values))?;
-        finishing.flat(&others.rows, &Values::SpanIds(&others.values))?;
-        finishing.codes(&self.kinds, &KindWords)?;
-        let of_source = |sort| OfSource { source: self.source, sort };
-        finishing.codes(&self.names, &of_source(Sort::Name))?;
-        finishing.range(&self.starts)?;
-        finishing.range(&self.durations)?;
-        for columns in &self.endpoints {
-            finishing.shared(&columns.services, &Listed(&self.known.services))?;
-            finishing.codes(&columns.addresses, &Listed(&self.known.addresses))?;
-            finishing.codes(&columns.ports, &PortWords)?;
+        group.dense(&Values::Ids(&self.trace_ids))?;
+        group.dense(&Values::SpanIds(&self.span_ids))?;
+        group.flat(&near.rows, &Values::Streams32(&near.values))?;
+        group.flat(&others.rows, &Values::SpanIds(&others.values))?;
+        group.codes(&self.kinds, &KindWords)?;
+        group.codes(&self.names, &self.known_names.words)?;
+        group.range(&self.starts)?;
+        group.range(&self.durations)?;
+        for columns in [&self.endpoints.local, &self.endpoints.remote] {
+            group.shared(&columns.services, &self.endpoints.services)?;
+            group.codes(&columns.addresses, &self.endpoints.addresses)?;
+            group.codes(&columns.ports, &PortWords)?;
         }
-        finishing.flat(&self.shared.rows, &Values::Bools(&self.shared.values))?;
-        finishing.flat(&self.debug.rows, &Values::Bools(&self.debug.values))?;
-        finishing.codes(&self.statuses, &StatusWords)?;
-        finishing.codes(&self.status_messages, &of_source(Sort::Text))?;
-        finishing.codes(&self.trace_states, &of_source(Sort::Text))?;
-        finishing.codes(&self.flags, &FlagWords(&self.known_flags))?;
-        finishing.shared(&self.resources, &of_source(Sort::Resource))?;
-        finishing.shared(&self.scopes, &of_source(Sort::Scope))?;
-        finishing.shared(&self.targets, &of_source(Sort::Target))?;
+        group.flat(&self.shared.rows, &Values::Bools(&self.shared.values))?;
+        group.flat(&self.debug.rows, &Values::Bools(&self.debug.values))?;
+        group.codes(&self.statuses, &StatusWords)?;
+        group.codes(&self.status_messages, &self.texts.words)?;
+        group.codes(&self.trace_states, &self.texts.words)?;
+        group.codes(&self.flags, &self.known_flags)?;
+        for origins in [&self.resources, &self.scopes, &self.targets] {
+            group.shared(&origins.numbers, &origins.known.words)?;
+        }
         let Annotations { levels, times, values, tag_levels, tags } = &mut self.annotations;
         (levels.defined, tag_levels.defined) = (1, 2);
-        finishing.list(levels, &Values::Streams64(times))?;
-        finishing.list(levels, &Values::Codes(values, &of_source(Sort::Text)))?;
-        finishing.list(tag_levels, &Values::Codes(tags, &self.own))?;
-        finishing.codes(&self.links, &self.own)?;
-        finishing.codes(&self.shapes, &self.known_shapes)?;
-        finishing.codes(&self.rest, &self.own)?;
-        finishing.codes(&self.ext, &self.own)?;
-        for (column, of) in self.plan.tag_columns.iter().zip(&self.tags) {
+        group.list(levels, &Values::Streams64(times))?;
+        group.list(levels, &Values::Codes(values, &self.texts.words))?;
+        group.list(tag_levels, &Values::Codes(tags, &self.own))?;
+        group.codes(&self.links, &self.own)?;
+        group.codes(&self.tags.shapes, &self.tags.known_shapes)?;
+        group.codes(&self.tags.rest, &self.own)?;
+        group.codes(&self.ext, &self.own)?;
+        for column in &self.tags.columns {
             if column.sort == TagSort::Bool {
-                let is_true = |tag: &u32| self.source.tag(*tag).1 == TagValue::Bool(true);
-                let bools: Vec<bool> = of.values.iter().map(is_true).collect();
-                finishing.flat(&of.rows, &Values::Bools(&bools))?;
+                let numbers = column.numbers.values.iter();
+                let bools: Vec<bool> =
+                    numbers.map(|number| column.words.word(*number) == [1]).collect();
+                group.flat(&column.numbers.rows, &Values::Bools(&bools))?;
             } else {
-                finishing.codes(of, &TagWords { source: self.source, sort: column.sort })?;
+                group.codes(&column.numbers, &column.words)?;
             }
         }
-        debug_assert_eq!(finishing.chunks.len(), schema.num_columns());
-        let Finishing { chunks, rows, .. } = finishing;
+        debug_assert_eq!(group.chunks.len(), schema.num_columns());
+        let chunks = group.chunks;
         let raw_bytes = chunks.iter().map(|chunk| chunk.metadata.uncompressed_size()).sum();
         let (columns, pages) =
             chunks.into_iter().map(|chunk| (chunk.metadata, chunk.pages)).unzip();
@@ -549,249 +389,32 @@ impl<'a> GroupBuilder<'a> {
         self.span_ids.clear();
         self.parents.clear();
         self.runs.clear();
-        let [local, remote] = &mut self.endpoints;
         for column in [
             &mut self.kinds,
             &mut self.names,
-            &mut local.addresses,
-            &mut local.ports,
-            &mut remote.addresses,
-            &mut remote.ports,
             &mut self.statuses,
             &mut self.status_messages,
             &mut self.trace_states,
             &mut self.flags,
             &mut self.links,
-            &mut self.shapes,
-            &mut self.rest,
             &mut self.ext,
-        ]
-        .into_iter()
-        .chain(&mut self.tags)
-        {
-            column.clear();
-        }
-        for column in [
-            &mut local.services,
-            &mut remote.services,
-            &mut self.resources,
-            &mut self.scopes,
-            &mut self.targets,
         ] {
             column.clear();
         }
+        self.known_names.clear();
         self.starts.clear();
         self.durations.clear();
+        self.endpoints.clear();
         self.shared.clear();
         self.debug.clear();
+        self.texts.clear();
         self.known_flags.clear();
-        self.flag_numbers.clear();
-        self.annotations = Annotations::default();
-        self.known_shapes.clear();
-        self.shape_numbers.clear();
+        for origins in [&mut self.resources, &mut self.scopes, &mut self.targets] {
+            origins.clear();
+        }
+        self.annotations.clear();
+        self.tags.clear();
         self.own.clear();
-    }
-}
-
-/// Chunks of a group, one after the other.
-struct Finishing<'a, F> {
-    schema: &'a SchemaDescPtr,
-    encoder: &'a mut ChunkEncoder,
-    out: &'a mut Vec<u8>,
-    offset: u64,
-    rows: usize,
-    chunks: Vec<Chunk>,
-    go_on: F,
-}
-
-impl<F: Fn() -> Result<(), WriteError>> Finishing<'_, F> {
-    fn put(
-        &mut self,
-        put: impl FnOnce(
-            &mut ChunkEncoder,
-            parquet::schema::types::ColumnDescPtr,
-            &mut Vec<u8>,
-            u64,
-        ) -> Result<Chunk, WriteError>,
-    ) -> Result<(), WriteError> {
-        (self.go_on)()?;
-        let descriptor = self.schema.column(self.chunks.len());
-        let offset = self.offset + self.out.len() as u64;
-        let chunk = put(self.encoder, descriptor, self.out, offset)?;
-        self.chunks.push(chunk);
-        Ok(())
-    }
-
-    fn dense(&mut self, values: &Values<'_>) -> Result<(), WriteError> {
-        let rows = self.rows;
-        self.put(|encoder, descriptor, out, offset| {
-            encoder.flat(descriptor, rows, &Present::All, values, out, offset)
-        })
-    }
-
-    fn flat(&mut self, present: &[u32], values: &Values<'_>) -> Result<(), WriteError> {
-        let rows = self.rows;
-        let present = if present.len() == rows { Present::All } else { Present::Rows(present) };
-        self.put(|encoder, descriptor, out, offset| {
-            encoder.flat(descriptor, rows, &present, values, out, offset)
-        })
-    }
-
-    fn codes(&mut self, column: &Sparse<u32>, words: &dyn Words) -> Result<(), WriteError> {
-        self.flat(&column.rows, &Values::Codes(&column.values, words))
-    }
-
-    /// What is counted once for a group is written once, too.
-    fn shared(&mut self, column: &Shared, words: &dyn Words) -> Result<(), WriteError> {
-        self.flat(&column.numbers.rows, &Values::Shared(&column.numbers.values, words))
-    }
-
-    /// Numbers of which readers learn the least and the greatest.
-    fn range(&mut self, column: &Sparse<u64>) -> Result<(), WriteError> {
-        self.flat(&column.rows, &Values::Streams64(&column.values))?;
-        let range = column.values.iter().min().zip(column.values.iter().max());
-        if let Some((least, greatest)) = range
-            && let Some(chunk) = self.chunks.pop()
-        {
-            let nulls = (self.rows - column.values.len()) as u64;
-            self.chunks.push(chunk.with_range(*least, *greatest, nulls)?);
-        }
-        Ok(())
-    }
-
-    fn list(&mut self, levels: &ListLevels, values: &Values<'_>) -> Result<(), WriteError> {
-        self.put(|encoder, descriptor, out, offset| {
-            encoder.list(descriptor, levels, values, out, offset)
-        })
-    }
-}
-
-/// Words that a source has.
-struct OfSource<'a> {
-    source: &'a dyn Source,
-    sort: Sort,
-}
-
-#[derive(Clone, Copy)]
-enum Sort {
-    Name,
-    Text,
-    Resource,
-    Scope,
-    Target,
-}
-
-impl Words for OfSource<'_> {
-    fn are_bytes(&self) -> bool {
-        true
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        let source = self.source;
-        let mut json = String::new();
-        match self.sort {
-            Sort::Name => return out.extend_from_slice(source.name(number).as_bytes()),
-            Sort::Text => return out.extend_from_slice(source.text(number).as_bytes()),
-            Sort::Resource => {
-                source
-                    .resource(number)
-                    .into_iter()
-                    .for_each(|of| json::put_resource(&mut json, of));
-            }
-            Sort::Scope => {
-                source.scope(number).into_iter().for_each(|of| json::put_scope(&mut json, of));
-            }
-            Sort::Target => {
-                source.target(number).into_iter().for_each(|of| json::put_labels(&mut json, of));
-            }
-        }
-        out.extend_from_slice(json.as_bytes());
-    }
-}
-
-/// Values of tags.
-struct TagWords<'a> {
-    source: &'a dyn Source,
-    sort: TagSort,
-}
-
-impl Words for TagWords<'_> {
-    fn are_bytes(&self) -> bool {
-        self.sort == TagSort::Text
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        match self.source.tag(number).1 {
-            TagValue::Text(text) => out.extend_from_slice(text.as_bytes()),
-            TagValue::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
-            TagValue::Double(value) => out.extend_from_slice(&value.to_bits().to_le_bytes()),
-            TagValue::Bool(_) | TagValue::Other => {}
-        }
-    }
-}
-
-struct Listed<'a>(&'a [String]);
-
-impl Words for Listed<'_> {
-    fn are_bytes(&self) -> bool {
-        true
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0[number as usize].as_bytes());
-    }
-}
-
-struct KindWords;
-
-impl Words for KindWords {
-    fn are_bytes(&self) -> bool {
-        true
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        let kinds = [Kind::Client, Kind::Server, Kind::Producer, Kind::Consumer];
-        let kind = kinds.into_iter().find(|kind| *kind as u32 == number);
-        out.extend_from_slice(kind.map_or("", Kind::as_str).as_bytes());
-    }
-}
-
-struct StatusWords;
-
-impl Words for StatusWords {
-    fn are_bytes(&self) -> bool {
-        true
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        let is_ok = number == StatusCode::Ok as u32;
-        let code = if is_ok { StatusCode::Ok } else { StatusCode::Error };
-        out.extend_from_slice(code.as_tag().unwrap_or_default().as_bytes());
-    }
-}
-
-/// Ports are their own numbers.
-struct PortWords;
-
-impl Words for PortWords {
-    fn are_bytes(&self) -> bool {
-        false
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-}
-
-struct FlagWords<'a>(&'a [u32]);
-
-impl Words for FlagWords<'_> {
-    fn are_bytes(&self) -> bool {
-        false
-    }
-
-    fn put(&self, number: u32, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0[number as usize].to_le_bytes());
     }
 }
 

@@ -8,10 +8,10 @@ use sigyn_model::{Timestamp, TraceQuery};
 
 use super::entry::{self, Entry, PAGE_ENTRIES};
 use super::filter::{Filter, mix};
-use super::group_writer::{GroupBuilder, Said};
-use super::plan::at;
+use super::group_writer::Row;
+use super::per_source::{PerSource, at};
 use super::section::Section;
-use super::source::{Source, SourceRow};
+use super::source::SourceRow;
 use super::{Block, BlockError, QueryFailed};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, Strictness, TraceKey};
@@ -73,8 +73,8 @@ fn mixed(low: u64) -> u32 {
 }
 
 /// Collects an index while its block is written.
-pub(super) struct IndexBuilder<'a> {
-    source: &'a dyn Source,
+#[derive(Default)]
+pub(super) struct IndexBuilder {
     traces: Vec<Entry>,
     /// The earliest and the latest timestamp.
     starts_ns: Option<(u64, u64)>,
@@ -83,85 +83,78 @@ pub(super) struct IndexBuilder<'a> {
     names: Names,
     word_numbers: HashMap<Word, u32>,
     shape_numbers: HashMap<Vec<u32>, u32>,
-    /// Numbers of words by what they were in the source.
-    known_words: HashMap<(Sort, u32), u32, RandomState>,
-    /// Service, name and peer of spans that were looked at.
+    known: KnownWords,
+    /// Name, service and peer of spans that were looked at, by their numbers in the source.
     named: HashSet<[u32; 3], RandomState>,
     /// In all shapes together.
     shape_words: usize,
+    /// Rows before the trace, and those of it.
     rows: u32,
-    /// Where a shape is put together.
+    rows_of_trace: u32,
+    facts: Facts,
+    /// Where the trace's shape is put together.
     shape: Vec<u32>,
     /// By number of a word, how many traces there were before the last one that has it, and one.
     met_in: Vec<u32>,
 }
 
-/// What a word of an index is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Sort {
-    Error,
-    Service,
-    SpanName,
-    RemoteService,
+/// Numbers of words by what they are in the source; none for those that say nothing.
+#[derive(Debug, Default)]
+struct KnownWords {
+    services: PerSource<Option<u32>>,
+    names: PerSource<Option<u32>>,
+    remotes: PerSource<Option<u32>>,
 }
 
 /// Names of so many spans are remembered at a time.
 const NAMED_MAX: usize = 64 << 10;
 
-impl<'a> IndexBuilder<'a> {
-    pub(super) fn new(source: &'a dyn Source) -> Self {
-        Self {
-            source,
-            traces: Vec::new(),
-            starts_ns: None,
-            words: Vec::new(),
-            shapes: Vec::new(),
-            names: Names::default(),
-            word_numbers: HashMap::new(),
-            shape_numbers: HashMap::new(),
-            known_words: HashMap::default(),
-            named: HashSet::default(),
-            shape_words: 0,
-            rows: 0,
-            shape: Vec::new(),
-            met_in: Vec::new(),
+impl IndexBuilder {
+    /// Rows are those of another source from here on. A trace may go on in it.
+    pub(super) fn begin_source(&mut self) {
+        self.known = KnownWords::default();
+        self.named.clear();
+    }
+
+    /// The next row of the block.
+    pub(super) fn row(&mut self, row: &Row<'_>) {
+        let source = row.source;
+        let SourceRow { name, local_endpoint, remote_endpoint, .. } = *row.span;
+        self.rows_of_trace = self.rows_of_trace.saturating_add(1);
+        let span = row.span;
+        self.facts.add_times(span.parent_id.is_none(), span.timestamp, row.duration_us());
+        let service_of = |endpoint: u32| {
+            let name = source.endpoint(endpoint).map(|endpoint| endpoint.service_name);
+            name.filter(|name| !name.is_empty())
+        };
+        let words = &mut (&mut self.word_numbers, &mut self.words);
+        let service = self.known.services.get_or_insert_with(local_endpoint, || {
+            service_of(local_endpoint).map(|name| number_of(words, Word::Service(name.to_owned())))
+        });
+        let span_name = self.known.names.get_or_insert_with(name, || {
+            (name != 0).then(|| number_of(words, Word::SpanName(source.name(name).to_owned())))
+        });
+        let remote = self.known.remotes.get_or_insert_with(remote_endpoint, || {
+            let name = service_of(remote_endpoint);
+            name.map(|name| number_of(words, Word::RemoteService(name.to_owned())))
+        });
+        let error = row.says_error.then(|| number_of(words, Word::Error));
+        [service, span_name, remote, error].into_iter().flatten().for_each(|word| self.word(word));
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        if service.is_some() && self.named.insert([name, local_endpoint, remote_endpoint]) {
+            let text = |endpoint| service_of(endpoint).unwrap_or_default();
+            self.names.add_names(text(local_endpoint), source.name(name), text(remote_endpoint));
         }
     }
 
-    /// Adds the next trace; its spans take the next rows.
-    pub(super) fn add(&mut self, key: TraceKey, spans: &[Said], group: &GroupBuilder<'_>) {
-        let rows = number(spans.len());
-        let mut facts = Facts::default();
-        self.shape.clear();
-        for said in spans {
-            let SourceRow { name, local_endpoint, remote_endpoint, .. } = said.span;
-            facts.add_times(said.span.parent_id.is_none(), said.span.timestamp, said.duration_us());
-            let source = self.source;
-            let [service, remote] = said.services;
-            let text = |service: u32| group.service(service).to_owned();
-            if let Some(number) = service {
-                self.word(Sort::Service, number, || Word::Service(text(number)));
-            }
-            if name != 0 {
-                self.word(Sort::SpanName, name, || Word::SpanName(source.name(name).to_owned()));
-            }
-            if let Some(number) = remote {
-                self.word(Sort::RemoteService, number, || Word::RemoteService(text(number)));
-            }
-            if said.says_error {
-                self.word(Sort::Error, 0, || Word::Error);
-            }
-            if self.named.len() >= NAMED_MAX {
-                self.named.clear();
-            }
-            if let (Some(service), true) =
-                (service, self.named.insert([name, local_endpoint, remote_endpoint]))
-            {
-                let remote = remote.map(text).unwrap_or_default();
-                self.names.add_names(&text(service), source.name(name), &remote);
-            }
-        }
+    /// All rows since the last trace ended were of this one.
+    pub(super) fn end_trace(&mut self, key: TraceKey) {
+        let rows = std::mem::take(&mut self.rows_of_trace);
+        let facts = std::mem::take(&mut self.facts);
         let shape = self.shape_number().map_or(0, |shape| shape + 1);
+        self.shape.clear();
         if let (Some(start), Some(latest)) = (facts.start, facts.latest) {
             let (start, latest) = (start.nanos(), latest.nanos());
             let (first, last) = self.starts_ns.unwrap_or((start, latest));
@@ -172,21 +165,13 @@ impl<'a> IndexBuilder<'a> {
     }
 
     /// Adds a word to the shape that is put together.
-    fn word(&mut self, sort: Sort, of_source: u32, word: impl FnOnce() -> Word) {
-        let words = &mut self.words;
-        let word_numbers = &mut self.word_numbers;
-        let number = *self.known_words.entry((sort, of_source)).or_insert_with(|| {
-            *word_numbers.entry(word()).or_insert_with_key(|word| {
-                words.push(word.clone());
-                number(words.len() - 1)
-            })
-        });
+    fn word(&mut self, word: u32) {
         // A trace may say as many words as it has spans.
-        let trace = self::number(self.traces.len() + 1);
-        let met_in = at(&mut self.met_in, number);
+        let trace = number(self.traces.len() + 1);
+        let met_in = at(&mut self.met_in, word);
         if *met_in != trace {
             *met_in = trace;
-            self.shape.push(number);
+            self.shape.push(word);
         }
     }
 
@@ -255,6 +240,15 @@ impl<'a> IndexBuilder<'a> {
         }
         Ok(places)
     }
+}
+
+/// The number of a word, by which it is known from here on.
+fn number_of(words: &mut (&mut HashMap<Word, u32>, &mut Vec<Word>), word: Word) -> u32 {
+    let (numbers, words) = words;
+    *numbers.entry(word).or_insert_with_key(|word| {
+        words.push(word.clone());
+        number(words.len() - 1)
+    })
 }
 
 /// Numbers of entries, each behind what its id is mixed to.

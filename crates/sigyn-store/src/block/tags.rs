@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use sigyn_model::{Span, StatusCode};
 
-use super::plan::{Plan, at};
-use super::source::{Source, SourceRow};
+use super::group_writer::Row;
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::least::Least;
 
@@ -79,13 +79,11 @@ impl TagSummary {
 
 /// Collects a summary while its block is written: of own tags, and of those that status, scope and
 /// resource add where a span's own leave room.
-pub(super) struct TagSummaryBuilder<'a> {
-    source: &'a dyn Source,
+#[derive(Default)]
+pub(super) struct TagSummaryBuilder {
     summary: TagSummary,
-    /// Of all spans.
-    own_keys: HashSet<&'a str>,
-    /// By what adds them, those that no span has shown yet and that some span may hide.
-    pending: HashMap<Adds, Vec<(String, String)>>,
+    /// By what adds them in this source, those that no span has shown yet: all that were there hid them.
+    pending: HashMap<Adds, Vec<(String, String)>, RandomState>,
     /// Of the last span.
     last: Option<[Adds; 3]>,
 }
@@ -98,26 +96,24 @@ enum Adds {
     Resource(u32),
 }
 
-impl<'a> TagSummaryBuilder<'a> {
-    pub(super) fn new(source: &'a dyn Source, plan: &Plan) -> Self {
-        let mut summary = TagSummary::default();
-        let mut own_keys: Vec<bool> = Vec::new();
-        for tag in plan.used_tags() {
-            let key = source.tag(tag).0;
-            *at(&mut own_keys, key) = true;
-            summary.add(source.key(key), &source.tag_value(tag).text());
-        }
-        let own_keys = (0..).zip(&own_keys).filter(|(_, is_own)| **is_own);
-        let own_keys = own_keys.map(|(key, _)| source.key(key)).collect();
-        Self { source, summary, own_keys, pending: HashMap::new(), last: None }
+impl TagSummaryBuilder {
+    /// Rows are those of another source from here on.
+    pub(super) fn begin_source(&mut self) {
+        self.pending.clear();
+        self.last = None;
     }
 
     pub(super) fn finish(self) -> TagSummary {
         self.summary
     }
 
-    /// Adds a span, without its own tags.
-    pub(super) fn see(&mut self, row: u32, span: &SourceRow) {
+    /// The next row of the block.
+    pub(super) fn row(&mut self, row: &Row<'_>) {
+        let (source, span) = (row.source, row.span);
+        for tag in row.new_tags {
+            let key = source.key(source.tag(*tag).0);
+            self.summary.add(key, &source.tag_value(*tag).text());
+        }
         let code = span.status_code;
         let message = if code == StatusCode::Error { span.status_message } else { 0 };
         let all = [
@@ -129,46 +125,18 @@ impl<'a> TagSummaryBuilder<'a> {
         let is_known = self.last.replace(all) == Some(all);
         for adds in all {
             if !is_known && !self.pending.contains_key(&adds) {
-                let pending = self.tags_of(span, adds);
-                self.pending.insert(adds, pending);
+                self.pending.insert(adds, tags_of(row, adds));
             }
         }
         let is_hidden = |adds: &Adds| self.pending.get(adds).is_some_and(|tags| !tags.is_empty());
         if all.iter().any(is_hidden) {
-            self.show(row, span, all);
+            self.show(row, all);
         }
     }
 
-    /// Tags that this adds. Those that nothing can hide are shown at once.
-    fn tags_of(&mut self, span: &SourceRow, adds: Adds) -> Vec<(String, String)> {
-        let mut bare = Span::new(span.trace_id, span.id);
-        match adds {
-            Adds::Status(_, message) => {
-                bare.status.code = span.status_code;
-                self.source.text(message).clone_into(&mut bare.status.message);
-            }
-            Adds::Scope(scope) => bare.scope = self.source.scope(scope).cloned(),
-            Adds::Resource(resource) => bare.resource = self.source.resource(resource).cloned(),
-        }
-        let mut pending = Vec::new();
-        for (key, value) in bare.zipkin_tags() {
-            let is_of_ours = matches!(key, "error") || key.starts_with("otel.");
-            let may_be_hidden =
-                self.own_keys.contains(key) || (is_of_ours && !matches!(adds, Adds::Status(_, _)));
-            if may_be_hidden {
-                pending.push((key.to_owned(), value.into_owned()));
-            } else {
-                self.summary.add(key, &value);
-            }
-        }
-        pending
-    }
-
-    fn show(&mut self, row: u32, of: &SourceRow, all: [Adds; 3]) {
-        let mut tags = Vec::new();
-        self.source.tags_into(row, &mut tags);
-        let own: Vec<&str> =
-            tags.iter().map(|tag| self.source.key(self.source.tag(*tag).0)).collect();
+    fn show(&mut self, row: &Row<'_>, all: [Adds; 3]) {
+        let (source, of) = (row.source, row.span);
+        let own: Vec<&str> = row.tags.iter().map(|tag| source.key(source.tag(*tag).0)).collect();
         let many: HashSet<&str> =
             if own.len() > FEW { own.iter().copied().collect() } else { HashSet::new() };
         let is_own = |wanted: &str| match own.len() {
@@ -177,14 +145,22 @@ impl<'a> TagSummaryBuilder<'a> {
         };
         let mut span = Span::new(of.trace_id, of.id);
         span.status.code = of.status_code;
-        span.scope = self.source.scope(of.scope).cloned();
-        // What status and scope add hides what comes after them.
-        let before: Vec<String> = span.zipkin_tags().keys().map(|key| (*key).to_owned()).collect();
+        // What a status adds hides what comes after it, and what a scope adds what a resource does.
+        let keys = |span: &Span| -> Vec<String> {
+            span.zipkin_tags().keys().map(|key| (*key).to_owned()).collect()
+        };
+        let by_status = keys(&span);
+        span.scope = source.scope(of.scope).cloned();
+        let by_scope = keys(&span);
         for adds in all {
             let Some(pending) = self.pending.get_mut(&adds) else { continue };
             pending.retain(|(key, value)| {
-                let is_hidden =
-                    is_own(key) || (matches!(adds, Adds::Resource(_)) && before.contains(key));
+                let is_hidden = is_own(key)
+                    || match adds {
+                        Adds::Status(..) => false,
+                        Adds::Scope(_) => by_status.contains(key),
+                        Adds::Resource(_) => by_scope.contains(key),
+                    };
                 if !is_hidden {
                     self.summary.add(key, value);
                 }
@@ -192,4 +168,20 @@ impl<'a> TagSummaryBuilder<'a> {
             });
         }
     }
+}
+
+/// Tags that this adds.
+fn tags_of(row: &Row<'_>, adds: Adds) -> Vec<(String, String)> {
+    let (source, span) = (row.source, row.span);
+    let mut bare = Span::new(span.trace_id, span.id);
+    match adds {
+        Adds::Status(_, message) => {
+            bare.status.code = span.status_code;
+            source.text(message).clone_into(&mut bare.status.message);
+        }
+        Adds::Scope(scope) => bare.scope = source.scope(scope).cloned(),
+        Adds::Resource(resource) => bare.resource = source.resource(resource).cloned(),
+    }
+    let tags = bare.zipkin_tags();
+    tags.into_iter().map(|(key, value)| (key.to_owned(), value.into_owned())).collect()
 }

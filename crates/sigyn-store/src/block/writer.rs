@@ -1,29 +1,22 @@
-//! Makes a block of a source: one Parquet file, whole and durable before anyone hears of it.
+//! Makes a block of one source after another: one Parquet file, whole and durable before anyone hears of it.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 
-use parquet::basic::ColumnOrder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
-};
-use parquet::schema::types::SchemaDescPtr;
 
-use super::chunk::ChunkEncoder;
-use super::description::{DESCRIPTION_KEY, describe};
+use super::beside::Beside;
+use super::block_file::{BlockFile, Finished};
+use super::description::describe;
 use super::group_writer::GroupBuilder;
-use super::index::IndexBuilder;
-use super::order::{Order, Trace};
-use super::pages::{ColumnPages, GroupPages};
+use super::order::Order;
 use super::plan::Plan;
-use super::root::{Group, Root};
+use super::root::Root;
 use super::schema::schema;
-use super::section::{METADATA_KEY, Section, VERSION};
 use super::source::Source;
-use super::tags::{TagSummary, TagSummaryBuilder};
 use super::{DIR, name_of};
 use crate::catalog::BlockEntry;
-use crate::disk::{Appender, Disk, TEMPORARY};
+use crate::disk::{Disk, TEMPORARY};
+use crate::facts::TraceKey;
 
 /// Why a block was not written. Nothing is lost by it: the log still has its spans.
 #[derive(Debug, thiserror::Error)]
@@ -58,224 +51,173 @@ impl Origin {
     }
 }
 
-/// Writes spans to a block, named by the last of the frames. `stop` is asked often, and what takes long
-/// between two answers is bounded by the size of a row group, or of one trace.
+/// Writes the spans of one source to a block, named by the last of the frames. `stop` is asked often, and
+/// what takes long between two answers is bounded by the size of a column of a row group, or of one trace.
 pub(crate) fn write(
     disk: &Disk,
     origin: Origin,
     source: &dyn Source,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
-    let name = name_of(origin.last_seq, origin.merged);
-    let path = format!("{DIR}/{name}");
-    let temporary = format!("{path}{TEMPORARY}");
-    write_file(disk, name, origin, &temporary, source, stop)
-        .and_then(|entry| {
-            disk.rename(&temporary, &path)?;
-            disk.sync_dir(DIR)?;
-            Ok(entry)
-        })
-        .inspect_err(|_| {
-            // If that fails, too, the next open removes it. On a full disk it is most of the trouble.
-            let _ = disk.remove(&temporary);
-        })
+    let mut writer = BlockWriter::create(disk, origin, Plan::of(source))?;
+    writer.add(source, &stop)?;
+    writer.finish(&stop)
 }
 
 /// Rows that are looked up together.
 const ROWS_AT_ONCE: usize = 512;
 
-fn write_file(
-    disk: &Disk,
-    name: String,
+/// A block that is being written. Dropped before it is finished, it leaves nothing behind.
+pub(crate) struct BlockWriter<'a> {
     origin: Origin,
-    temporary: &str,
-    source: &dyn Source,
-    stop: impl Fn() -> bool,
-) -> Result<BlockEntry, WriteError> {
-    let order = Order::of(source, &|| !stop()).ok_or(WriteError::Stopped)?;
-    go_on(&stop)?;
-    let plan = Plan::of(source);
-    go_on(&stop)?;
-    let mut file = BlockFile::create(disk, temporary, schema(&plan.tag_columns)?)?;
-    let mut index = IndexBuilder::new(source);
-    let mut tags = TagSummaryBuilder::new(source, &plan);
-    let mut group = GroupBuilder::new(source, &plan);
-    let mut traces = order.traces.iter().peekable();
-    let (mut spans, mut said) = (Vec::new(), Vec::new());
-    let mut trace = None;
-    for (first, rows) in (0..).step_by(ROWS_AT_ONCE).zip(order.rows.chunks(ROWS_AT_ONCE)) {
-        go_on(&stop)?;
-        source.rows_into(rows, &mut spans);
-        for (row, (from, span)) in (first..).zip(rows.iter().zip(&spans)) {
-            if traces.peek().is_some_and(|next| next.first == row) {
-                trace = traces.next();
-                group.begin_trace();
-                said.clear();
-            }
-            tags.see(*from, span);
-            said.push(group.push(*from, *span));
-            if group.is_full() {
-                file.write_group(&mut group, &stop)?;
-            }
-            if let Some(Trace { key, first, rows }) = trace
-                && row + 1 == first + rows
-            {
-                index.add(*key, &said, &group);
-            }
-        }
-    }
-    if group.rows() > 0 {
-        file.write_group(&mut group, &stop)?;
-    }
-    let tags = tags.finish();
-    go_on(&stop)?;
-    let (first_arrival_ms, last_arrival_ms) = source.arrivals_ms().unwrap_or_default();
-    let entry = BlockEntry {
-        name,
-        first_seq: origin.first_seq,
-        last_seq: origin.last_seq,
-        spans: order.rows.len() as u64,
-        traces: order.traces.len() as u64,
-        first_arrival_ms,
-        last_arrival_ms,
-        starts_ns: index.starts_ns(),
-        is_late: origin.is_late,
-        errors: origin.errors,
-        ..BlockEntry::default()
-    };
-    let root = Root { tag_columns: plan.tag_columns.clone(), ..Root::default() };
-    let description = describe(origin.instance, &entry);
-    let Finished { bytes, tail_bytes, tail_crc } =
-        file.finish(root, index, &tags, entry.spans, description)?;
-    Ok(BlockEntry { bytes, tail_bytes, tail_crc, ..entry })
+    temporary: Temporary<'a>,
+    file: BlockFile,
+    root: Root,
+    group: GroupBuilder,
+    beside: Beside,
+    /// That of the last row, and its rows may go on.
+    trace: Option<TraceKey>,
+    spans: u64,
+    traces: u64,
+    arrivals_ms: Option<(u64, u64)>,
 }
 
-fn go_on(stop: &impl Fn() -> bool) -> Result<(), WriteError> {
-    if stop() { Err(WriteError::Stopped) } else { Ok(()) }
-}
-
-/// A block's file while it grows.
-struct BlockFile {
-    file: Summed,
-    schema: SchemaDescPtr,
-    encoder: ChunkEncoder,
-    /// A group's bytes, before they are written.
-    out: Vec<u8>,
-    groups: Vec<RowGroupMetaData>,
-    pages: Vec<(u64, Vec<ColumnPages>)>,
-}
-
-struct Finished {
-    bytes: u64,
-    tail_bytes: u64,
-    tail_crc: u32,
-}
-
-/// What Parquet files begin and end with.
-const MAGIC: &[u8] = b"PAR1";
-
-impl BlockFile {
-    fn create(disk: &Disk, path: &str, schema: SchemaDescPtr) -> Result<Self, WriteError> {
-        let mut file = Summed { file: BufWriter::new(disk.create(path)?), bytes: 0, crc: 0 };
-        file.write_all(MAGIC)?;
+impl<'a> BlockWriter<'a> {
+    pub(crate) fn create(disk: &'a Disk, origin: Origin, plan: Plan) -> Result<Self, WriteError> {
+        let schema = schema(&plan.tag_columns)?;
+        let path = format!("{DIR}/{}", name_of(origin.last_seq, origin.merged));
+        // Some of a file may be there even if it could not be begun.
+        let temporary = Temporary { disk, path };
         Ok(Self {
-            file,
-            schema,
-            encoder: ChunkEncoder::new()?,
-            out: Vec::new(),
-            groups: Vec::new(),
-            pages: Vec::new(),
+            origin,
+            file: BlockFile::create(disk, &temporary.name(), schema)?,
+            temporary,
+            root: Root { tag_columns: plan.tag_columns.clone(), ..Root::default() },
+            group: GroupBuilder::new(plan),
+            beside: Beside::default(),
+            trace: None,
+            spans: 0,
+            traces: 0,
+            arrivals_ms: None,
         })
     }
 
-    fn write_group(
+    /// Adds all spans of a source, each once. Traces of one source stand together in the block; so it is
+    /// small if neighbours come to it together, in the order that [`Order`] has. Each trace stands in
+    /// one source, or in several that follow one another, last in each and first in the next one, with
+    /// different spans in order.
+    pub(crate) fn add(
         &mut self,
-        group: &mut GroupBuilder<'_>,
-        stop: &impl Fn() -> bool,
+        source: &dyn Source,
+        stop: &dyn Fn() -> bool,
     ) -> Result<(), WriteError> {
-        self.out.clear();
-        let offset = self.file.bytes;
-        let encoder = &mut self.encoder;
-        let (group, pages) =
-            group.finish(&self.schema, encoder, &mut self.out, offset, || go_on(stop))?;
-        self.file.write_all(&self.out)?;
-        self.groups.push(group);
-        self.pages.push((offset, pages));
-        Ok(())
-    }
-
-    fn section(&mut self, raw: &[u8]) -> Result<Section, WriteError> {
-        let (section, packed) = Section::pack(raw, self.file.bytes)?;
-        self.file.write_all(&packed)?;
-        Ok(section)
-    }
-
-    fn finish(
-        mut self,
-        mut root: Root,
-        index: IndexBuilder<'_>,
-        tags: &TagSummary,
-        spans: u64,
-        description: String,
-    ) -> Result<Finished, WriteError> {
-        for (at, (offset, pages)) in std::mem::take(&mut self.pages).into_iter().enumerate() {
-            let rows = u32::try_from(self.groups[at].num_rows()).unwrap_or(u32::MAX);
-            let pages = self.section(&GroupPages::encode(&pages))?;
-            root.groups.push(Group { rows, offset, pages });
+        let order = Order::of(source, &|| !stop()).ok_or(WriteError::Stopped)?;
+        self.arrivals_ms = match (self.arrivals_ms, source.arrivals_ms()) {
+            (Some((first, last)), Some((other_first, other_last))) => {
+                Some((first.min(other_first), last.max(other_last)))
+            }
+            (one, other) => one.or(other),
+        };
+        self.group.begin_source();
+        self.beside.begin_source();
+        let mut traces = order.traces.iter().peekable();
+        let mut spans = Vec::new();
+        for (first, rows) in (0..).step_by(ROWS_AT_ONCE).zip(order.rows.chunks(ROWS_AT_ONCE)) {
+            go_on(stop)?;
+            source.rows_into(rows, &mut spans);
+            for (row, (from, span)) in (first..).zip(rows.iter().zip(&spans)) {
+                if let Some(trace) = traces.next_if(|next| next.first == row) {
+                    self.begin_trace(trace.key);
+                }
+                self.beside.row(&self.group.push(source, *from, span));
+                if self.group.is_full() {
+                    self.write_group(stop)?;
+                }
+            }
         }
-        root.tags = self.section(&tags.encode())?;
-        root.places = index.finish(|raw| self.section(raw))?;
-        let tail_offset = self.file.bytes;
-        self.file.crc = 0;
-        self.file.write_all(&root.to_bytes()?)?;
-        let place = format!("{VERSION} {tail_offset}");
-        let pairs = [(METADATA_KEY, place), (DESCRIPTION_KEY, description)];
-        let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
-        let rows = i64::try_from(spans).unwrap_or(i64::MAX);
-        let orders = self.schema.columns().iter().map(|column| {
-            ColumnOrder::TYPE_DEFINED_ORDER(ColumnOrder::sort_order_for_type(
-                column.logical_type_ref(),
-                column.converted_type(),
-                column.physical_type(),
-            ))
-        });
-        let metadata = FileMetaData::new(
-            2,
-            rows,
-            Some("sigyn".to_owned()),
-            Some(pairs),
-            self.schema.clone(),
-            Some(orders.collect()),
-        );
-        let metadata = ParquetMetaData::new(metadata, self.groups);
-        let mut footer = Vec::new();
-        ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
-        self.file.write_all(&footer)?;
-        let Summed { file, bytes, crc } = self.file;
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync()?;
-        Ok(Finished { bytes, tail_bytes: bytes - tail_offset, tail_crc: crc })
-    }
-}
-
-/// Counts and sums what is written.
-struct Summed {
-    file: BufWriter<Appender>,
-    bytes: u64,
-    /// Since it was last set to zero.
-    crc: u32,
-}
-
-impl Write for Summed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.bytes += written as u64;
-        self.crc = crc32c::crc32c_append(self.crc, &bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        // Into the buffer is enough: only `bytes` and `crc` must be up to date.
+        self.spans += order.rows.len() as u64;
         Ok(())
+    }
+
+    /// Unless it goes on.
+    fn begin_trace(&mut self, key: TraceKey) {
+        if self.trace == Some(key) {
+            return;
+        }
+        self.end_trace();
+        self.trace = Some(key);
+        self.traces += 1;
+        self.group.begin_trace();
+    }
+
+    fn end_trace(&mut self) {
+        if let Some(key) = self.trace.take() {
+            self.beside.end_trace(key);
+        }
+    }
+
+    fn write_group(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WriteError> {
+        self.file.write_group(&mut self.group, || go_on(stop))
+    }
+
+    /// Makes the block durable, and says what it is.
+    pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> Result<BlockEntry, WriteError> {
+        self.end_trace();
+        if self.group.rows() > 0 {
+            self.write_group(stop)?;
+        }
+        go_on(stop)?;
+        let Self {
+            origin, temporary, mut file, mut root, beside, spans, traces, arrivals_ms, ..
+        } = self;
+        let (first_arrival_ms, last_arrival_ms) = arrivals_ms.unwrap_or_default();
+        let entry = BlockEntry {
+            name: name_of(origin.last_seq, origin.merged),
+            first_seq: origin.first_seq,
+            last_seq: origin.last_seq,
+            spans,
+            traces,
+            first_arrival_ms,
+            last_arrival_ms,
+            starts_ns: beside.starts_ns(),
+            is_late: origin.is_late,
+            errors: origin.errors,
+            ..BlockEntry::default()
+        };
+        beside.finish(&mut root, |raw| file.section(raw))?;
+        let description = describe(origin.instance, &entry);
+        let Finished { bytes, tail_bytes, tail_crc } = file.finish(root, spans, description)?;
+        temporary.keep()?;
+        Ok(BlockEntry { bytes, tail_bytes, tail_crc, ..entry })
+    }
+}
+
+fn go_on(stop: &dyn Fn() -> bool) -> Result<(), WriteError> {
+    if stop() { Err(WriteError::Stopped) } else { Ok(()) }
+}
+
+/// A file that nobody knows of yet, and nobody will if it is not kept.
+#[derive(Debug)]
+struct Temporary<'a> {
+    disk: &'a Disk,
+    path: String,
+}
+
+impl Temporary<'_> {
+    fn name(&self) -> String {
+        format!("{}{TEMPORARY}", self.path)
+    }
+
+    /// Gives it the name that it is known by.
+    fn keep(self) -> io::Result<()> {
+        self.disk.rename(&self.name(), &self.path)?;
+        self.disk.sync_dir(DIR)
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // If that fails, the next open removes it. On a full disk it is most of the trouble.
+        let _ = self.disk.remove(&self.name());
     }
 }

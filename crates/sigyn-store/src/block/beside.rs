@@ -1,0 +1,51 @@
+//! What is collected beside the columns while a block is written, row by row.
+
+use super::group_writer::Row;
+use super::index::IndexBuilder;
+use super::root::Root;
+use super::section::Section;
+use super::tags::TagSummaryBuilder;
+use crate::facts::TraceKey;
+
+/// Everyone who collects something. Each has numbers of its own, and forgets with every source what that
+/// one's numbers are: so many small sources make the same block as a large one.
+#[derive(Default)]
+pub(super) struct Beside {
+    index: IndexBuilder,
+    tags: TagSummaryBuilder,
+}
+
+impl Beside {
+    /// Rows are those of another source from here on. A trace may go on in it.
+    pub(super) fn begin_source(&mut self) {
+        self.index.begin_source();
+        self.tags.begin_source();
+    }
+
+    /// The next row of the block.
+    pub(super) fn row(&mut self, row: &Row<'_>) {
+        self.index.row(row);
+        self.tags.row(row);
+    }
+
+    /// All rows since the last trace ended were of this one.
+    pub(super) fn end_trace(&mut self, key: TraceKey) {
+        self.index.end_trace(key);
+    }
+
+    /// The earliest and the latest timestamp.
+    pub(super) fn starts_ns(&self) -> Option<(u64, u64)> {
+        self.index.starts_ns()
+    }
+
+    /// Hands all sections to `put`, one after the other, and tells the root where they are.
+    pub(super) fn finish<E>(
+        self,
+        root: &mut Root,
+        mut put: impl FnMut(&[u8]) -> Result<Section, E>,
+    ) -> Result<(), E> {
+        root.tags = put(&self.tags.finish().encode())?;
+        root.places = self.index.finish(put)?;
+        Ok(())
+    }
+}

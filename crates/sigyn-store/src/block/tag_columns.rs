@@ -1,0 +1,227 @@
+//! The columns of tags: one for each of the frequent keys, which of them a row has, and the rest.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use sigyn_model::Value;
+
+use super::dictionary::Dictionary;
+use super::hybrid::put_uint;
+use super::json;
+use super::per_source::{PerSource, at};
+use super::plan::{Plan, REST, sort_of};
+use super::schema::{TAG_SORTS, TagSort};
+use super::source::{Source, TagValue};
+use super::sparse::Sparse;
+
+/// Those of a row group.
+#[derive(Debug)]
+pub(super) struct TagColumns {
+    plan: Plan,
+    pub(super) columns: Vec<TagValues>,
+    /// By number of a tag in the source.
+    places: Vec<Place>,
+    /// By number of a key in the source.
+    keys: PerSource<KeyPlace>,
+    /// Anew for every source in every group.
+    now: u32,
+    is_shared: bool,
+    pub(super) shapes: Sparse<u32>,
+    pub(super) known_shapes: Dictionary,
+    shape_numbers: HashMap<Vec<u8>, u32, RandomState>,
+    pub(super) rest: Sparse<u32>,
+    /// The tags of the row that was added last, by their numbers in the source.
+    own: Vec<u32>,
+    /// Those of them that the source has not shown in this group before.
+    new: Vec<u32>,
+    /// Where a shape is put together, and which of the tags have no column.
+    shape: Vec<u8>,
+    of_rest: Vec<u32>,
+}
+
+/// Values of one column.
+#[derive(Debug)]
+pub(super) struct TagValues {
+    pub(super) sort: TagSort,
+    pub(super) numbers: Sparse<u32>,
+    pub(super) words: Dictionary,
+}
+
+/// Where one tag goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    when: u32,
+    /// Its value's number in its column.
+    number: u32,
+    /// Its column, or [`REST`].
+    column: u16,
+    /// About how many times 16 bytes it takes.
+    size: u16,
+    /// Whether its key is `error`.
+    says_error: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct KeyPlace {
+    columns: [u16; TAG_SORTS.len()],
+    says_error: bool,
+}
+
+/// What is to be known of a row's tags.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TagsSay {
+    /// About how many bytes they take.
+    pub(super) bytes: u64,
+    /// Whether one of them has the key `error`.
+    pub(super) error: bool,
+}
+
+impl TagColumns {
+    pub(super) fn new(plan: Plan) -> Self {
+        let columns = plan.tag_columns.iter().map(|column| TagValues {
+            sort: column.sort,
+            numbers: Sparse::default(),
+            words: match column.sort {
+                TagSort::Text => Dictionary::default(),
+                TagSort::Int | TagSort::Double | TagSort::Bool => Dictionary::of_numbers(),
+            },
+        });
+        Self {
+            columns: columns.collect(),
+            plan,
+            places: Vec::new(),
+            keys: PerSource::default(),
+            now: 0,
+            is_shared: false,
+            shapes: Sparse::default(),
+            known_shapes: Dictionary::default(),
+            shape_numbers: HashMap::default(),
+            rest: Sparse::default(),
+            own: Vec::new(),
+            new: Vec::new(),
+            shape: Vec::new(),
+            of_rest: Vec::new(),
+        }
+    }
+
+    /// Tags are those of another source from here on.
+    pub(super) fn begin_source(&mut self) {
+        self.now += 1;
+        self.keys.clear();
+        self.is_shared = !self.shapes.rows.is_empty();
+    }
+
+    /// The tags of the row that was added last, by their numbers in the source; and those of them that it has
+    /// not shown before, or not in this group.
+    pub(super) fn of_last_row(&self) -> (&[u32], &[u32]) {
+        (&self.own, &self.new)
+    }
+
+    /// Adds those of a row; `own` gets the texts of those that have no column.
+    pub(super) fn push(
+        &mut self,
+        row: u32,
+        source: &dyn Source,
+        from: u32,
+        own: &mut Dictionary,
+    ) -> TagsSay {
+        self.own.clear();
+        self.new.clear();
+        source.tags_into(from, &mut self.own);
+        let mut say = TagsSay::default();
+        if self.own.is_empty() {
+            return say;
+        }
+        self.shape.clear();
+        self.of_rest.clear();
+        for at in 0..self.own.len() {
+            let tag = self.own[at];
+            let place = match self.places.get(tag as usize) {
+                Some(place) if place.when == self.now => *place,
+                _ => self.meet(source, tag),
+            };
+            say.bytes += match place.size {
+                // It may take more than can be said there.
+                u16::MAX => source.tag_bytes(tag) as u64,
+                size => u64::from(size) * 16,
+            };
+            say.error |= place.says_error;
+            let column = self.columns.get_mut(usize::from(place.column));
+            // A key that stands twice has one place in its column.
+            match column.filter(|column| column.numbers.rows.last() != Some(&row)) {
+                Some(column) => {
+                    put_uint(&mut self.shape, u64::from(place.column) + 1);
+                    column.numbers.push(row, place.number);
+                }
+                None => {
+                    self.shape.push(0);
+                    self.of_rest.push(tag);
+                }
+            }
+        }
+        let shape = match self.shape_numbers.get(&self.shape) {
+            Some(number) => *number,
+            None => {
+                let number = self.known_shapes.push(|out| out.extend_from_slice(&self.shape));
+                self.shape_numbers.insert(self.shape.clone(), number);
+                number
+            }
+        };
+        self.shapes.push(row, shape);
+        if !self.of_rest.is_empty() {
+            let mut text = String::new();
+            let tags = self.of_rest.iter();
+            let tags: Vec<(&str, Value)> =
+                tags.map(|tag| (source.key(source.tag(*tag).0), source.tag_value(*tag))).collect();
+            json::put_members(&mut text, tags.iter().map(|(key, value)| (*key, value)));
+            say.bytes += text.len() as u64;
+            self.rest.push(row, own.push(|out| out.extend_from_slice(text.as_bytes())));
+        }
+        say
+    }
+
+    #[cold]
+    fn meet(&mut self, source: &dyn Source, tag: u32) -> Place {
+        self.new.push(tag);
+        let (key, value) = source.tag(tag);
+        let of_key = self.keys.get_or_insert_with(key, || {
+            let key = source.key(key);
+            KeyPlace { columns: self.plan.columns_of(key), says_error: key == "error" }
+        });
+        let column = sort_of(value).map_or(REST, |sort| of_key.columns[sort as usize]);
+        let words = self.columns.get_mut(usize::from(column)).map(|column| &mut column.words);
+        let number = words.map_or(0, |words| {
+            let put = |out: &mut Vec<u8>| put_value(out, value);
+            if self.is_shared { words.find_or_push(put) } else { words.push(put) }
+        });
+        let size = u16::try_from(source.tag_bytes(tag).div_ceil(16)).unwrap_or(u16::MAX);
+        let says_error = of_key.says_error;
+        let place = Place { when: self.now, number, column, size, says_error };
+        *at(&mut self.places, tag) = place;
+        place
+    }
+
+    /// Starts another group.
+    pub(super) fn clear(&mut self) {
+        for column in &mut self.columns {
+            column.numbers.clear();
+            column.words.clear();
+        }
+        self.shapes.clear();
+        self.known_shapes.clear();
+        self.shape_numbers.clear();
+        self.rest.clear();
+        self.now += 1;
+        self.is_shared = false;
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, value: TagValue<'_>) {
+    match value {
+        TagValue::Text(text) => out.extend_from_slice(text.as_bytes()),
+        TagValue::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
+        TagValue::Double(value) => out.extend_from_slice(&value.to_bits().to_le_bytes()),
+        TagValue::Bool(value) => out.push(u8::from(value)),
+        TagValue::Other => {}
+    }
+}
