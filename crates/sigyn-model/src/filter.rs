@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Searched, Timestamp, trace_root};
-pub use field::Field;
+pub use field::{Field, status_word};
 use literal::{Literal, Number, Pattern};
 
 /// A text that was read as a filter. The default is the empty text, which everything matches.
@@ -36,6 +36,12 @@ pub struct FilterError {
     pub from: usize,
     pub to: usize,
     pub message: String,
+}
+
+/// A filter that looks at one span at a time: whatever else stands in a trace, it means the same spans.
+#[derive(Clone, Debug)]
+pub struct SpanFilter {
+    root: Arc<Tree<Outer>>,
 }
 
 /// Something that some span of every matching trace says: what an index can look up.
@@ -146,6 +152,26 @@ impl Filter {
         trace.iter().filter(is_meant).collect()
     }
 
+    /// The same for single spans, if it asks nothing of traces: it is empty, or one pair of braces, or
+    /// such pairs with `or` between them.
+    pub fn of_spans(&self) -> Option<SpanFilter> {
+        let is_one_span = |inner: &Tree<Test>| {
+            let mut is_one_span = true;
+            inner.each_leaf(true, &mut |test, _| is_one_span &= !matches!(test, Test::Trace(_)));
+            is_one_span
+        };
+        let is_braces = |tree: &Tree<Outer>| match tree {
+            Tree::Leaf(Outer::Some(inner)) => is_one_span(inner),
+            _ => false,
+        };
+        let is_of_spans = match &*self.root {
+            Tree::All(all) => all.is_empty(),
+            Tree::Any(any) => any.iter().all(is_braces),
+            one => is_braces(one),
+        };
+        is_of_spans.then(|| SpanFilter { root: self.root.clone() })
+    }
+
     /// Whether spans that stand in a trace twice, or without their target a second time, make no
     /// trace fail that would match without them.
     pub fn bears_duplicates(&self) -> bool {
@@ -174,6 +200,32 @@ impl Filter {
                 });
             }
         });
+    }
+}
+
+impl SpanFilter {
+    /// Whether this span is meant.
+    pub fn means(&self, span: &impl Searched) -> bool {
+        self.root.holds(&|outer| match outer {
+            Outer::Some(inner) => inner.holds(&|test| test.holds(span)),
+            Outer::Trace(_) => false,
+        })
+    }
+
+    /// Whether it looks at nothing but these fields, and at whether a span failed.
+    pub fn asks_only(&self, fields: &[Field]) -> bool {
+        let mut asks_only = true;
+        self.root.each_leaf(true, &mut |outer, _| {
+            let Outer::Some(inner) = outer else { return };
+            inner.each_leaf(true, &mut |test, _| {
+                asks_only &= match test {
+                    Test::Text(Field::Tag(key), TextTest::Exists) if key == "error" => true,
+                    Test::Text(field, _) => fields.contains(field),
+                    Test::Duration(_) | Test::Trace(_) => false,
+                };
+            });
+        });
+        asks_only
     }
 }
 
@@ -229,13 +281,8 @@ impl<'a, S: Searched> Whole<'a, S> {
 
     fn meets(&self, span: &S, tree: &Tree<Test>) -> bool {
         tree.holds(&|test| match test {
-            Test::Text(Field::Annotation, test) => test.any(span),
-            Test::Text(field, test) => test.holds(field.of(span).as_deref()),
-            Test::Duration(None) => span.duration().is_some(),
-            Test::Duration(Some((relation, bound))) => {
-                relation.holds(span.duration().map(|duration| duration.cmp(bound)))
-            }
             Test::Trace(test) => self.passes(test),
+            test => test.holds(span),
         })
     }
 
@@ -314,6 +361,19 @@ impl TextTest {
 }
 
 impl Test {
+    /// Whether a span alone passes; what asks for its trace it does not.
+    fn holds(&self, span: &impl Searched) -> bool {
+        match self {
+            Self::Text(Field::Annotation, test) => test.any(span),
+            Self::Text(field, test) => test.holds(field.of(span).as_deref()),
+            Self::Duration(None) => span.duration().is_some(),
+            Self::Duration(Some((relation, bound))) => {
+                relation.holds(span.duration().map(|duration| duration.cmp(bound)))
+            }
+            Self::Trace(_) => false,
+        }
+    }
+
     fn need(&self) -> Option<Need<'_>> {
         match self {
             Self::Text(Field::Service, test) => test.exact().map(Need::Service),

@@ -31,7 +31,7 @@ pub use account::{Account, EpochAccount, LossReason, Losses};
 pub use batch::{Labels, SpanBatch, TargetProgress};
 pub use differences::{Difference, Differences, DifferencesQuery};
 pub use endpoint::Endpoint;
-pub use filter::{Field, Filter, FilterError, Need, trace_duration};
+pub use filter::{Field, Filter, FilterError, Need, SpanFilter, status_word, trace_duration};
 pub use heat::{Cell, Heat, HeatError, HeatQuery, Level};
 pub use id::{IdError, SpanId, TraceId};
 pub use link::{DependencyLink, Linker};
@@ -40,7 +40,7 @@ pub use query::{
 };
 pub use red::{Measure, Red, RedError, RedQuery, Series};
 pub use selection::{Selection, Steps, StepsError, Unit};
-pub use sketch::{RELATIVE_ERROR, Sketch};
+pub use sketch::{RELATIVE_ERROR, Sketch, bounds_of, bucket_of};
 pub use span::{Annotation, Kind, Link, Resource, Scope, Span, Status, StatusCode};
 pub use time::Timestamp;
 pub use tree::{Row, SpanNode, SpanTree};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::selection::span_nanos;
-use crate::{Field, Selection, Sketch, Span, Steps, StepsError};
+use crate::{Field, Searched, Selection, Sketch, Span, Steps, StepsError};
 
 /// Of one answer.
 const STEPS_MAX: u32 = 10_000;
@@ -11,6 +11,7 @@ const SERIES_MAX: usize = 1_000;
 /// Series times steps: each may have a sketch of its own.
 const CELLS_MAX: usize = 100_000;
 const FIELDS_MAX: usize = 6;
+const MINUTE_US: u64 = 60_000_000;
 /// Bytes of a value that names a group; a longer one is cut.
 const VALUE_MAX: usize = 256;
 
@@ -62,6 +63,8 @@ pub struct Measure {
 }
 
 impl RedQuery {
+    /// Where steps are whole minutes the window becomes so, too, at both ends: spans are counted ahead by
+    /// the minute.
     pub fn new(selection: Selection, by: Vec<Field>, step_us: u64) -> Result<Self, RedError> {
         if by.len() > FIELDS_MAX {
             return Err(RedError::TooManyFields);
@@ -69,6 +72,14 @@ impl RedQuery {
         if by.contains(&Field::Annotation) {
             return Err(RedError::Annotation);
         }
+        let selection = if step_us > 0 && step_us.is_multiple_of(MINUTE_US) {
+            let start_us = selection.start_us - selection.start_us % MINUTE_US;
+            let end_us = selection.end_us - selection.end_us % MINUTE_US;
+            let end_us = end_us.saturating_add(MINUTE_US - 1);
+            Selection { start_us, end_us, ..selection }
+        } else {
+            selection
+        };
         let steps = Steps::new(&selection, step_us, STEPS_MAX)?;
         let series_max = (CELLS_MAX / steps.count() as usize).clamp(1, SERIES_MAX);
         Ok(Self { selection, by, steps, series_max })
@@ -90,6 +101,13 @@ impl RedQuery {
 
     pub fn steps(&self) -> &Steps {
         &self.steps
+    }
+
+    /// The name of the group in which a span is.
+    pub fn key(&self, span: &impl Searched) -> Vec<String> {
+        let text =
+            |field: &Field| field.of(span).map_or_else(String::new, |text| cut(&text).to_owned());
+        self.by.iter().map(text).collect()
     }
 }
 
@@ -126,19 +144,36 @@ impl Red {
 
     /// Adds a span that is meant, and in the window.
     pub fn add_span(&mut self, span: &Span) {
-        let Some(at) = span.timestamp else { return };
-        let step = self.query.steps.of(at.micros());
-        let text =
-            |field: &Field| field.of(span).map_or_else(String::new, |text| cut(&text).to_owned());
-        let key: Vec<String> = self.query.by.iter().map(text).collect();
-        match self.place(&key) {
+        self.change(span, |measure| measure.add(span));
+    }
+
+    /// Takes out a span that was added more than once, and stays at least once.
+    pub fn remove_span(&mut self, span: &Span) {
+        self.change(span, |measure| measure.remove(span));
+    }
+
+    fn change(&mut self, span: &Span, change: impl FnOnce(&mut Measure)) {
+        if let Some(at) = span.timestamp {
+            self.change_at(&self.query.key(span), at.micros(), change);
+        }
+    }
+
+    /// Adds spans that are meant, and in one step of the window, by the key that [`RedQuery::key`] gives them.
+    pub fn add_measure(&mut self, key: &[String], at_us: u64, theirs: &Measure) {
+        self.change_at(key, at_us, |measure| measure.merge(theirs));
+    }
+
+    fn change_at(&mut self, key: &[String], at_us: u64, change: impl FnOnce(&mut Measure)) {
+        let step = self.query.steps.of(at_us);
+        match self.place(key) {
             Some(series) => {
                 let measure = series.steps.entry(step).or_default();
                 let before = if measure.spans == 0 { 0 } else { measure.bytes() };
-                measure.add(span);
-                self.bytes += measure.bytes() - before;
+                change(measure);
+                let after = measure.bytes();
+                self.bytes = self.bytes + after - before;
             }
-            None => self.rest.get_or_insert_default().add(span),
+            None => change(self.rest.get_or_insert_default()),
         }
     }
 
@@ -205,10 +240,24 @@ impl Series {
 
 impl Measure {
     fn add(&mut self, span: &Span) {
+        self.add_one(span.is_error(), span_nanos(span));
+    }
+
+    /// Adds a span: whether it failed, and how long it took if it says so.
+    pub fn add_one(&mut self, is_error: bool, nanos: Option<u64>) {
         self.spans += 1;
-        self.errors += u64::from(span.is_error());
-        if let Some(nanos) = span_nanos(span) {
+        self.errors += u64::from(is_error);
+        if let Some(nanos) = nanos {
             self.durations.add(nanos);
+        }
+    }
+
+    /// See [`Red::remove_span`].
+    fn remove(&mut self, span: &Span) {
+        self.spans -= 1;
+        self.errors -= u64::from(span.is_error());
+        if let Some(nanos) = span_nanos(span) {
+            self.durations.remove(nanos);
         }
     }
 
@@ -331,6 +380,31 @@ mod tests {
             prop_assert_eq!(red.rest.as_ref().map_or(0, |rest| rest.spans), rest);
             let bytes = red.series.iter().map(|(key, series)| name_bytes(key) + series.bytes());
             prop_assert_eq!(red.bytes(), bytes.sum::<u64>());
+        }
+
+        #[test]
+        fn what_was_counted_ahead_and_twice_makes_no_difference(
+            query in any_query(), traces in any_traces(), at in any::<prop::sample::Index>(),
+        ) {
+            let meant = traces.iter().flat_map(|trace| query.selection.spans(trace));
+            let meant: Vec<&Span> = meant.collect();
+            let (mut expected, mut red) = (Red::new(query.clone()), Red::new(query.clone()));
+            traces.iter().for_each(|trace| expected.add(trace));
+            let mut cells: BTreeMap<(Vec<String>, u64), Measure> = BTreeMap::new();
+            for span in &meant {
+                let at_us = span.timestamp.unwrap().micros();
+                let place = (query.key(*span), at_us / query.steps.len_us() * query.steps.len_us());
+                cells.entry(place).or_default().add(span);
+            }
+            for ((key, at_us), measure) in &cells {
+                red.add_measure(key, (*at_us).max(10), measure);
+            }
+            if !meant.is_empty() {
+                let twin = at.get(&meant);
+                red.add_span(twin);
+                red.remove_span(twin);
+            }
+            prop_assert_eq!(red, expected);
         }
 
         #[test]

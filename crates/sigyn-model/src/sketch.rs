@@ -5,6 +5,8 @@
 //! machine, and every value up to 64 bits has its bucket: none is ever collapsed. The sketch of a
 //! union is the sum of the sketches.
 
+use std::cmp::Ordering;
+
 /// Of a quantile, at most: what is told lies this far from a value that was added, as a share of that value.
 pub const RELATIVE_ERROR: f64 = 1.0 / 129.0;
 
@@ -23,7 +25,7 @@ pub struct Sketch {
 }
 
 /// The bucket of a value: values below 64 have one each.
-pub(crate) fn bucket_of(value: u64) -> u16 {
+pub fn bucket_of(value: u64) -> u16 {
     let highest = 63 - value.max(1).leading_zeros();
     let bucket = match highest.checked_sub(BITS) {
         None => value,
@@ -33,8 +35,8 @@ pub(crate) fn bucket_of(value: u64) -> u16 {
     u16::try_from(bucket).unwrap_or(u16::MAX)
 }
 
-/// The least and the greatest value of a bucket.
-pub(crate) fn bounds_of(bucket: u16) -> (u64, u64) {
+/// The least and the greatest value of a bucket that a value has.
+pub fn bounds_of(bucket: u16) -> (u64, u64) {
     let bucket = u64::from(bucket);
     match (bucket >> BITS).checked_sub(1) {
         None | Some(0) => (bucket, bucket),
@@ -43,6 +45,30 @@ pub(crate) fn bounds_of(bucket: u16) -> (u64, u64) {
             (least, least + ((1 << shift) - 1))
         }
     }
+}
+
+/// Counts of two, each in order.
+fn merged(mut a: &[(u16, u64)], mut b: &[(u16, u64)]) -> Vec<(u16, u64)> {
+    let mut both = Vec::with_capacity(a.len().max(b.len()));
+    while let ([first_a, rest_a @ ..], [first_b, rest_b @ ..]) = (a, b) {
+        match first_a.0.cmp(&first_b.0) {
+            Ordering::Less => {
+                both.push(*first_a);
+                a = rest_a;
+            }
+            Ordering::Greater => {
+                both.push(*first_b);
+                b = rest_b;
+            }
+            Ordering::Equal => {
+                both.push((first_a.0, first_a.1 + first_b.1));
+                (a, b) = (rest_a, rest_b);
+            }
+        }
+    }
+    both.extend_from_slice(a);
+    both.extend_from_slice(b);
+    both
 }
 
 impl Sketch {
@@ -66,13 +92,46 @@ impl Sketch {
         if other.count == 0 {
             return;
         }
-        for (bucket, count) in &other.counts {
-            self.add_many(*bucket, *count);
-        }
+        self.counts = merged(&self.counts, &other.counts);
         self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
         self.max = self.max.max(other.max);
         self.count += other.count;
         self.sum += other.sum;
+    }
+
+    /// Takes out one of several equal values that were added: another one must stay.
+    pub fn remove(&mut self, value: u64) {
+        let bucket = bucket_of(value);
+        let found = self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket);
+        if let Ok(at) = found
+            && self.counts[at].1 > 1
+        {
+            self.counts[at].1 -= 1;
+            self.count -= 1;
+            self.sum -= u128::from(value);
+        }
+    }
+
+    /// What was counted elsewhere: by bucket, in order and none of them zero. `None` if these values
+    /// cannot have such a sum, least and greatest one.
+    pub fn of_counts(counts: Vec<(u16, u64)>, sum: u128, min: u64, max: u64) -> Option<Self> {
+        let (Some(first), Some(last)) = (counts.first(), counts.last()) else {
+            return (sum == 0 && min == 0 && max == 0).then(Self::default);
+        };
+        let is_in_order = counts.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let count = counts.iter().try_fold(0u64, |sum, (_, count)| sum.checked_add(*count))?;
+        let is_right = is_in_order
+            && counts.iter().all(|(_, count)| *count > 0)
+            && (bucket_of(min), bucket_of(max)) == (first.0, last.0)
+            && (min <= max)
+            && u128::from(min) * u128::from(count) <= sum
+            && sum <= u128::from(max) * u128::from(count);
+        is_right.then_some(Self { counts, count, sum, min, max })
+    }
+
+    /// How many values are in each bucket: what [`Sketch::of_counts`] takes.
+    pub fn counts(&self) -> &[(u16, u64)] {
+        &self.counts
     }
 
     /// What its buckets take in memory, but for room to grow.
@@ -186,6 +245,24 @@ mod tests {
         assert_eq!(some.buckets().map(|(_, _, count)| count).sum::<u64>(), some.count());
     }
 
+    #[test]
+    fn counts_that_no_values_have_are_no_sketch() {
+        let check = |counts: &[(u16, u64)], sum, min, max, expected: bool| {
+            let sketch = Sketch::of_counts(counts.to_vec(), sum, min, max);
+            assert_eq!(sketch.is_some(), expected, "{counts:?} {sum} {min} {max}");
+        };
+        check(&[], 0, 0, 0, true);
+        check(&[], 1, 0, 0, false);
+        check(&[(5, 2)], 10, 5, 5, true);
+        check(&[(5, 2)], 11, 5, 5, false);
+        check(&[(5, 2)], 10, 5, 6, false);
+        check(&[(5, 0)], 0, 5, 5, false);
+        check(&[(6, 1), (5, 1)], 11, 5, 6, false);
+        check(&[(5, 1), (6, 1)], 11, 5, 6, true);
+        check(&[(5, u64::MAX), (6, 1)], 11, 5, 6, false);
+        check(&[(9_999, 1)], 11, 11, 11, false);
+    }
+
     fn values() -> impl Strategy<Value = Vec<u64>> {
         let value = prop_oneof![
             0..100u64,
@@ -210,6 +287,21 @@ mod tests {
                 let error = told.abs_diff(expected) as f64;
                 // Half a unit for what whole numbers leave out.
                 prop_assert!(error <= expected as f64 * RELATIVE_ERROR + 0.5, "{} {}", told, expected);
+            }
+        }
+
+        #[test]
+        fn what_was_counted_comes_back_and_twins_go(values in values(), at in any::<prop::sample::Index>()) {
+            let whole = sketch(&values);
+            let (min, max) = (whole.min().unwrap_or(0), whole.max().unwrap_or(0));
+            let again = Sketch::of_counts(whole.counts().to_vec(), whole.sum(), min, max);
+            prop_assert_eq!(again.as_ref(), Some(&whole));
+            if !values.is_empty() {
+                let twin = *at.get(&values);
+                let mut more = whole.clone();
+                more.add(twin);
+                more.remove(twin);
+                prop_assert_eq!(more, whole);
             }
         }
 

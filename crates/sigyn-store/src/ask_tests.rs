@@ -224,6 +224,48 @@ fn what_is_counted_is_what_the_reference_counts() {
     });
 }
 
+/// A question about rates that is answered from counts.
+pub(crate) fn random_counting(random: &mut Rng) -> RedQuery {
+    const FILTERS: [&str; 6] = [
+        "",
+        "service = frontend",
+        "error",
+        "{ name = get and not kind = client } or { status = error }",
+        "not status = ok",
+        "name != get",
+    ];
+    let mut selection = random_selection(random);
+    selection.filter = random.choice(FILTERS).unwrap().parse().unwrap();
+    if random.u8(0..4) == 0 {
+        (selection.start_us, selection.end_us) = (0, u64::MAX);
+    }
+    let by = ["service", "name", "kind", "status"].into_iter().filter(|_| random.bool());
+    let by = by.map(Field::read).collect();
+    let step_us = match selection.end_us {
+        u64::MAX => u64::MAX / 5_000 / 60_000_000 * 60_000_000,
+        _ => 60_000_000 * random.u64(1..3),
+    };
+    RedQuery::new(selection, by, step_us).unwrap().with_series_max(random.usize(1..9))
+}
+
+#[test]
+fn what_was_counted_ahead_is_what_the_reference_counts() {
+    each_history(80, |history, strictness, random, context| {
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        for _ in 0..6 {
+            let traces = history.traces(strictness);
+            let query = random_counting(random);
+            let mut expected = Red::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            let (found, _) = queries.red(&query).unwrap();
+            assert_eq!(found, expected, "{query:?} {context}");
+            if random.u8(0..3) == 0 {
+                history.append(random);
+            }
+        }
+    });
+}
+
 #[test]
 fn differences_are_those_of_the_reference_however_little_room_there_is() {
     each_history(60, |history, strictness, random, context| {
@@ -259,7 +301,8 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     history.put(vec![large]);
     let window = (testing::EPOCH_MS * 1_000, testing::EPOCH_MS * 1_000 + 60_000_000);
     let selection = Selection { filter: Filter::default(), start_us: window.0, end_us: window.1 };
-    let query = RedQuery::new(selection, vec![Field::Service], 60_000_000).unwrap();
+    // Not of whole minutes, so that spans are looked at.
+    let query = RedQuery::new(selection, vec![Field::Service], 30_000_000).unwrap();
     let (all, swept) = history.store.queries(Stop::default()).red(&query).unwrap();
     let bounded = history.store.queries(Stop::default()).with_bytes_max(50_000);
     let (some, swept_some) = bounded.red(&query).unwrap();
@@ -269,7 +312,7 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     // What indexes tell is not read.
     let nowhere = "service = nowhere".parse().unwrap();
     let nowhere = Selection { filter: nowhere, ..query.selection().clone() };
-    let none = RedQuery::new(nowhere, vec![], 60_000_000).unwrap();
+    let none = RedQuery::new(nowhere, vec![], 30_000_000).unwrap();
     let (_, swept) = history.store.queries(Stop::default()).red(&none).unwrap();
     assert_eq!(swept, crate::Swept::default());
     let tiny = history.store.queries(Stop::default()).with_bytes_max(1).red(&query);

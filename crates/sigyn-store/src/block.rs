@@ -26,6 +26,7 @@ mod page_reader;
 mod pages;
 mod per_source;
 mod plan;
+pub(crate) mod rollup;
 mod root;
 mod schema;
 mod section;
@@ -238,6 +239,18 @@ impl Block {
         &self.entry
     }
 
+    /// No other block has it for as long as this program runs.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// In which milliseconds, both ends included, spans of both start; `None` if in none.
+    pub(crate) fn common_ms(&self, other: &Self) -> Option<(u64, u64)> {
+        let (ours, theirs) = (self.entry.starts_ns?, other.entry.starts_ns?);
+        let (start, end) = (ours.0.max(theirs.0), ours.1.min(theirs.1));
+        (start <= end).then_some((start / 1_000_000, end / 1_000_000))
+    }
+
     /// Lets the file go once nobody reads it any more.
     pub(crate) fn doom(&self) {
         self.is_doomed.store(true, Ordering::Release);
@@ -267,7 +280,7 @@ impl Block {
     }
 
     /// Reads rows, given in order; ranges may not overlap.
-    fn read_rows(
+    pub(crate) fn read_rows(
         &self,
         rows: &[Range<u64>],
         stop: &Stop,
@@ -527,6 +540,7 @@ mod tests {
                         || block.tags().is_err()
                         || block.names().is_err()
                         || block.look_up(&wanted).is_err()
+                        || block.of_counts(None, |_| Ok(((), 0))).is_err()
                 }
                 Err(_) => true,
             };

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use sigyn_model::{Linker, QueryParams, Span, TargetProgress, TraceId, TraceQuery};
+use sigyn_model::{Linker, QueryParams, Red, Span, TargetProgress, TraceId, TraceQuery};
 
+use crate::ask_tests::random_counting;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
@@ -239,6 +240,13 @@ impl Model {
             assert_eq!(lenient.trace(id).unwrap(), expected, "lenient {context}");
         }
         self.check_dependencies(store, random, context);
+        for _ in 0..3 {
+            let query = random_counting(random);
+            let mut expected = Red::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            let (found, _) = store.queries(Stop::default()).red(&query).unwrap();
+            assert_eq!(found, expected, "{query:?} {context}");
+        }
         if !store.parts().buried.is_empty() {
             // Lists of names may still have what only deleted spans said.
             return;

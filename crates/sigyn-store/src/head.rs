@@ -8,6 +8,7 @@
 mod bring;
 mod chapter;
 mod column;
+mod counts;
 mod hint;
 mod origins;
 mod rare;
@@ -21,12 +22,13 @@ mod words;
 mod writer;
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use sigyn_model::Span;
 
 pub(crate) use chapter::Chapter;
 use column::Column;
+pub(crate) use counts::Counts;
 use hint::Sort;
 use origins::Origins;
 use rare::Rares;
@@ -60,13 +62,16 @@ pub(crate) struct Head {
     endpoints: Words,
     extras: Words,
     origins: Origins,
-    /// The only lock. The writer takes it for names that are new, readers for lists of names.
+    /// The only lock of the writer's, which takes it for names that are new, readers for lists of names.
     listed: RwLock<Names>,
     /// When the first and the last batch arrived. None did while the first is after the last.
     first_arrival_ms: AtomicU64,
     last_arrival_ms: AtomicU64,
     /// What the writer takes beside.
     writer_bytes: AtomicUsize,
+    /// For questions alone: the writer does not know of it.
+    counts: Mutex<Counts>,
+    counts_bytes: AtomicUsize,
 }
 
 /// A row's columns of fixed width.
@@ -142,7 +147,8 @@ impl Head {
             + words.map(Words::bytes).iter().sum::<usize>()
             + self.origins.bytes()
             + self.listed().bytes()
-            + self.writer_bytes.load(Ordering::Relaxed);
+            + self.writer_bytes.load(Ordering::Relaxed)
+            + self.counts_bytes.load(Ordering::Relaxed);
         bytes as u64
     }
 

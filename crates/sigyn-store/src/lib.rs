@@ -19,6 +19,7 @@ mod commit;
 mod compaction;
 #[cfg(test)]
 mod compaction_tests;
+mod counted;
 #[cfg(test)]
 mod crash_runs;
 #[cfg(test)]
@@ -59,6 +60,7 @@ mod taken_in;
 #[cfg(test)]
 mod testing;
 mod trace;
+mod twins;
 mod view;
 mod wal;
 mod wanted;

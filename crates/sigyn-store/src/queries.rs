@@ -9,6 +9,7 @@ use sigyn_model::{
 };
 
 use crate::block::QueryFailed;
+use crate::counted::Counting;
 use crate::facts::Strictness;
 use crate::query::Bounds;
 use crate::room::Room;
@@ -146,6 +147,10 @@ impl Queries {
 
     /// Rate, errors and durations of the spans that are stored, and what was looked at for it.
     pub fn red(&self, query: &RedQuery) -> Result<(Red, Swept), QueryFailed> {
+        if let Some(counting) = Counting::of(query) {
+            let twins = self.shared.view.twins();
+            return self.ask(|parts| parts.red(&counting, twins, self.bounds()));
+        }
         self.swept(query.selection(), || Red::new(query.clone()), Red::add, Red::bytes)
     }
 

@@ -17,7 +17,7 @@ use crate::view::Parts;
 use crate::wanted::{Met, Wanted};
 
 /// What is held of many traces at a time; one that is larger is read alone.
-const READ_BYTES_MAX: u64 = if cfg!(test) { 8_000 } else { 64 << 20 };
+pub(crate) const READ_BYTES_MAX: u64 = if cfg!(test) { 8_000 } else { 64 << 20 };
 
 /// What an answer was made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Swept {
     pub traces: u64,
     /// Their spans.
     pub spans: u64,
+    /// Spans that had been counted before, and were not looked at.
+    pub counted: u64,
     /// Traces that were left out, each alone larger than one answer may hold.
     pub too_large: u64,
 }

@@ -8,6 +8,7 @@ use crate::block::{Block, Cache};
 use crate::buried::Buried;
 use crate::head::{Head, HeadView};
 use crate::progress::Progress;
+use crate::twins::Twins;
 
 /// The store's contents. Its lock is held for a few pointers at a time.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct View {
     parts: RwLock<Kept>,
     progress: RwLock<Progress>,
     cache: Arc<Cache>,
+    twins: Twins,
 }
 
 #[derive(Debug)]
@@ -50,12 +52,18 @@ impl View {
             parts: RwLock::new(Kept { blocks: Arc::new(blocks), buried: Arc::new(buried), heads }),
             progress: RwLock::new(progress),
             cache,
+            twins: Twins::default(),
         }
     }
 
     /// What was read of blocks.
     pub(crate) fn cache(&self) -> &Arc<Cache> {
         &self.cache
+    }
+
+    /// What is known of spans that several blocks have.
+    pub(crate) fn twins(&self) -> &Twins {
+        &self.twins
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Kept> {

@@ -140,8 +140,8 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
     }
 }
 
-/// A tag `error` is an error, whoever set it.
-pub(crate) fn status_word(span: &impl Searched) -> &'static str {
+/// What [`Field::Status`] is: a tag `error` is an error, whoever set it.
+pub fn status_word(span: &impl Searched) -> &'static str {
     match span.status_code() {
         _ if span.is_error() => "error",
         StatusCode::Ok => "ok",

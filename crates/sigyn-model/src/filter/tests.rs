@@ -267,6 +267,24 @@ fn any_trace() -> impl Strategy<Value = Vec<Span>> {
     prop::collection::vec(prop_oneof![arbitrary::plain_span(), arbitrary::span()], 1..6)
 }
 
+#[test]
+fn filters_of_single_spans_are_told_from_others() {
+    let check = |text: &str, expected: Option<bool>| {
+        let spans = filter(text).of_spans();
+        let asks_only = spans.map(|spans| spans.asks_only(&[Field::Service, Field::Status]));
+        assert_eq!(asks_only, expected, "{text}");
+    };
+    check("", Some(true));
+    check("service = shop and not status = ok", Some(true));
+    check("{ service = shop } or { error }", Some(true));
+    check("error = true", Some(false));
+    check("{ duration > 1s }", Some(false));
+    check("{ service = shop } and { error }", None);
+    check("not { error }", None);
+    check("{ error and trace.spans > 3 }", None);
+    check("trace.duration > 1s", None);
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_filter_or_wrong_somewhere(text in any::<String>()) {
@@ -298,6 +316,17 @@ proptest! {
         prop_assert!(matches || one.selected(&trace).is_empty());
         trace.reverse();
         prop_assert_eq!(one.matches(&trace), matches);
+    }
+
+    #[test]
+    fn a_filter_of_single_spans_means_the_same_in_any_trace(
+        text in any_filter(), trace in any_trace(),
+    ) {
+        let one = filter(&text);
+        if let Some(spans) = one.of_spans() {
+            let meant: Vec<&Span> = trace.iter().filter(|span| spans.means(*span)).collect();
+            prop_assert_eq!(meant, one.selected(&trace), "{}", text);
+        }
     }
 
     #[test]

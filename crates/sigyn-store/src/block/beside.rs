@@ -2,7 +2,8 @@
 
 use super::group_writer::Row;
 use super::index::IndexBuilder;
-use super::root::Root;
+use super::rollup::{self, RollupBuilder};
+use super::root::{Extra, Root};
 use super::section::Section;
 use super::tags::TagSummaryBuilder;
 use crate::facts::TraceKey;
@@ -13,6 +14,7 @@ use crate::facts::TraceKey;
 pub(super) struct Beside {
     index: IndexBuilder,
     tags: TagSummaryBuilder,
+    rollup: RollupBuilder,
 }
 
 impl Beside {
@@ -20,12 +22,14 @@ impl Beside {
     pub(super) fn begin_source(&mut self) {
         self.index.begin_source();
         self.tags.begin_source();
+        self.rollup.begin_source();
     }
 
     /// The next row of the block.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         self.index.row(row);
         self.tags.row(row);
+        self.rollup.row(row);
     }
 
     /// All rows since the last trace ended were of this one.
@@ -45,7 +49,10 @@ impl Beside {
         mut put: impl FnMut(&[u8]) -> Result<Section, E>,
     ) -> Result<(), E> {
         root.tags = put(&self.tags.finish().encode())?;
-        root.places = self.index.finish(put)?;
+        root.places = self.index.finish(&mut put)?;
+        if let Some(raw) = self.rollup.encode() {
+            root.extras.push(Extra { kind: rollup::KIND, section: put(&raw)? });
+        }
         Ok(())
     }
 }

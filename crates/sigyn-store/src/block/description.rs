@@ -176,8 +176,9 @@ impl Block {
                 let index::Places { words, names, filter, entries, ids } = &self.root.places;
                 let pages = entries.iter().map(|page| &page.section);
                 let sections = [&self.root.tags, words, names, filter].into_iter().chain(pages);
-                let sections: Vec<&Section> =
-                    sections.chain(ids.iter().map(|page| &page.section)).collect();
+                let sections = sections.chain(ids.iter().map(|page| &page.section));
+                let extras = self.root.extras.iter().map(|extra| &extra.section);
+                let sections: Vec<&Section> = sections.chain(extras).collect();
                 sections.iter().try_for_each(|section| self.section(section).map(drop))?;
                 Ok(Some(sections.iter().map(|section| section.bytes).sum()))
             }

@@ -18,6 +18,11 @@ impl<T: Copy> PerSource<T> {
         }
     }
 
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<T> {
+        self.0.get(number as usize).copied().flatten()
+    }
+
     /// Its numbers mean something else from here on.
     pub(super) fn clear(&mut self) {
         self.0.clear();

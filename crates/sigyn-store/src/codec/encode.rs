@@ -32,6 +32,10 @@ impl<'a> Encoder<'a> {
         self.out
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
     pub(crate) fn byte(&mut self, byte: u8) {
         self.out.push(byte);
     }

@@ -1,0 +1,253 @@
+//! Spans counted ahead: how many there were, how many failed and how long they took, minute by minute,
+//! those together that no question about rates tells apart.
+
+mod coded;
+mod errors;
+mod sort;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use sigyn_model::{Field, Kind, Measure, Timestamp};
+
+use super::group_writer::Row;
+use super::per_source::{PerSource, at};
+use super::root::Extra;
+use super::source::{Source, SourceRow};
+use super::{Block, BlockError, QueryFailed};
+use crate::codec::Malformed;
+pub(crate) use coded::{Cells, Rollup, Sums};
+use errors::Errors;
+pub(crate) use sort::{Sort, Status};
+
+/// The kind of the section among a block's extras.
+pub(super) const KIND: u8 = 2;
+pub(crate) const MINUTE_US: u64 = 60_000_000;
+/// What spans are counted by, and so all that may be asked of them.
+pub(crate) const FIELDS: [Field; 4] = [Field::Service, Field::Name, Field::Kind, Field::Status];
+/// What counting may take in memory, about. Who needs more has few spans of a sort in a minute, and
+/// counting them gains little.
+const BYTES_MAX: usize = if cfg!(test) { 20_000 } else { 48 << 20 };
+/// A cell with its place, and each of its buckets.
+const CELL_BYTES: usize = 128;
+const BUCKET_BYTES: usize = 16;
+
+/// Counts spans one by one.
+#[derive(Debug, Default)]
+pub(crate) struct RollupBuilder {
+    /// Names of services and spans; the first is the empty one.
+    texts: Vec<String>,
+    text_numbers: HashMap<String, u32>,
+    /// Numbers of texts.
+    services: PerSource<u32>,
+    names: PerSource<u32>,
+    errors: Errors,
+    sorts: Vec<Numbered>,
+    sort_numbers: HashMap<Numbered, u32, RandomState>,
+    /// By number of a sort, and minute.
+    cells: HashMap<(u32, u32), Measure, RandomState>,
+    bytes: usize,
+    room: Room,
+}
+
+/// What is told apart, for there is only so much room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Room {
+    #[default]
+    ForAll,
+    NotForNames,
+    None,
+}
+
+/// A sort of spans, its texts by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Numbered {
+    service: u32,
+    name: u32,
+    kind: Option<Kind>,
+    status: Status,
+}
+
+/// The minute in which a span starts.
+pub(crate) fn minute_of(at: Timestamp) -> u32 {
+    u32::try_from(at.micros() / MINUTE_US).unwrap_or(u32::MAX)
+}
+
+impl RollupBuilder {
+    /// What follows is of another source, whose numbers mean something else.
+    pub(super) fn begin_source(&mut self) {
+        self.services.clear();
+        self.names.clear();
+        self.errors.begin_source();
+    }
+
+    /// Adds a row of a block.
+    pub(super) fn row(&mut self, row: &Row<'_>) {
+        // A block's index takes more for an error.
+        let is_error = row.says_error && self.errors.has(row.source, row.span, row.tags);
+        self.put(row.source, row.span, is_error);
+    }
+
+    /// Adds a span with these tags.
+    pub(crate) fn add(&mut self, source: &dyn Source, row: &SourceRow, tags: &[u32]) {
+        let is_error = self.errors.has(source, row, tags);
+        self.put(source, row, is_error);
+    }
+
+    fn put(&mut self, source: &dyn Source, row: &SourceRow, is_error: bool) {
+        let Some(start) = row.timestamp else { return };
+        let (service, name) = match self.room {
+            Room::ForAll => (self.service(source, row), self.name(source, row.name)),
+            Room::NotForNames => (self.service(source, row), 0),
+            Room::None => return,
+        };
+        let status = Status::of(row.status_code, is_error);
+        let sort = self.sort(Numbered { service, name, kind: row.kind, status });
+        let measure = self.cells.entry((sort, minute_of(start))).or_insert_with(|| {
+            self.bytes += CELL_BYTES;
+            Measure::default()
+        });
+        let before = measure.durations.counts().len();
+        let nanos = row.duration.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        measure.add_one(is_error, nanos);
+        self.bytes += (measure.durations.counts().len() - before) * BUCKET_BYTES;
+        if self.bytes > BYTES_MAX {
+            self.make_room();
+        }
+    }
+
+    fn service(&mut self, source: &dyn Source, row: &SourceRow) -> u32 {
+        let endpoint = row.local_endpoint;
+        if let Some(known) = self.services.get(endpoint) {
+            return known;
+        }
+        let name = source.endpoint(endpoint).map_or("", |known| known.service_name);
+        let number = self.text(name);
+        self.services.get_or_insert_with(endpoint, || number)
+    }
+
+    fn name(&mut self, source: &dyn Source, name: u32) -> u32 {
+        if let Some(known) = self.names.get(name) {
+            return known;
+        }
+        let number = self.text(source.name(name));
+        self.names.get_or_insert_with(name, || number)
+    }
+
+    fn text(&mut self, text: &str) -> u32 {
+        if self.texts.is_empty() {
+            self.texts.push(String::new());
+            self.text_numbers.insert(String::new(), 0);
+        }
+        if let Some(number) = self.text_numbers.get(text) {
+            return *number;
+        }
+        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.bytes += CELL_BYTES + 2 * text.len();
+        self.texts.push(text.to_owned());
+        self.text_numbers.insert(text.to_owned(), number);
+        number
+    }
+
+    fn sort(&mut self, sort: Numbered) -> u32 {
+        *self.sort_numbers.entry(sort).or_insert_with(|| {
+            self.bytes += CELL_BYTES;
+            self.sorts.push(sort);
+            u32::try_from(self.sorts.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Counts spans together that have different names; where that is not enough, none any more.
+    #[cold]
+    fn make_room(&mut self) {
+        let before = std::mem::take(self);
+        if before.room != Room::ForAll {
+            self.room = Room::None;
+            return;
+        }
+        *self = before.without_names();
+        if self.bytes > BYTES_MAX {
+            *self = Self { room: Room::None, ..Self::default() };
+        }
+    }
+
+    fn without_names(self) -> Self {
+        let mut other = Self { room: Room::NotForNames, ..Self::default() };
+        let mut services: Vec<u32> = Vec::new();
+        for ((sort, minute), theirs) in self.cells {
+            let sort = self.sorts[sort as usize];
+            let known = at(&mut services, sort.service);
+            if *known == 0 {
+                *known = other.text(&self.texts[sort.service as usize]) + 1;
+            }
+            let sort = other.sort(Numbered { service: *known - 1, name: 0, ..sort });
+            let ours = other.cells.entry((sort, minute)).or_insert_with(|| {
+                other.bytes += CELL_BYTES;
+                Measure::default()
+            });
+            let before = ours.durations.counts().len();
+            ours.merge(&theirs);
+            other.bytes += (ours.durations.counts().len() - before) * BUCKET_BYTES;
+        }
+        // What they are in the source is as it was, but for their numbers here.
+        other
+    }
+
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether names of spans are told apart; `None` if nothing is counted.
+    pub(crate) fn has_names(&self) -> Option<bool> {
+        match self.room {
+            Room::ForAll => Some(true),
+            Room::NotForNames => Some(false),
+            Room::None => None,
+        }
+    }
+
+    /// Calls `each` with every sort of spans, by number.
+    pub(crate) fn sorts(&self) -> impl Iterator<Item = Sort<'_>> {
+        self.sorts.iter().map(|sort| self.sort_of(*sort))
+    }
+
+    fn sort_of(&self, Numbered { service, name, kind, status }: Numbered) -> Sort<'_> {
+        let text = |number: u32| self.texts.get(number as usize).map_or("", String::as_str);
+        Sort { service: text(service), name: text(name), kind, status }
+    }
+
+    /// By number of a sort, and minute; in no order.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, u32, &Measure)> {
+        self.cells.iter().map(|((sort, minute), measure)| (*sort, *minute, measure))
+    }
+}
+
+impl Block {
+    /// What `work_out` makes of all that was counted, and in how many bytes; kept under `key` if there is
+    /// one. `None` if nothing was counted.
+    pub(crate) fn of_counts<T: Send + Sync + 'static>(
+        &self,
+        key: Option<u64>,
+        work_out: impl FnOnce(&Rollup) -> Result<(T, usize), Malformed>,
+    ) -> Result<Option<Arc<T>>, QueryFailed> {
+        let place = self.root.extras.iter().find(|extra| extra.kind == KIND);
+        let Some(Extra { section, .. }) = place else { return Ok(None) };
+        let read = || -> Result<(T, usize), BlockError> {
+            Ok(work_out(&Rollup::decode(&self.section(section)?)?)?)
+        };
+        let made = match key {
+            // No section stands so far back.
+            Some(key) => self.cache.get((self.number, key | 1 << 63), read),
+            None => read().map(|(made, _)| Arc::new(made)),
+        };
+        made.map(Some).map_err(|error| self.failed(error))
+    }
+
+    /// The first and the last minute in which a span starts.
+    pub(crate) fn minutes(&self) -> Option<(u32, u32)> {
+        let minute = |nanos: u64| minute_of(Timestamp::from_nanos(nanos));
+        self.entry.starts_ns.map(|(first, last)| (minute(first), minute(last)))
+    }
+}

@@ -1,0 +1,319 @@
+//! Rates, errors and durations from what blocks and heads counted ahead, where that tells all that is asked.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use sigyn_model::{Field, Measure, Red, RedQuery, Span, SpanFilter};
+
+use crate::block::rollup::{Cells, FIELDS, MINUTE_US, Rollup, Sort, Sums};
+use crate::block::{Block, QueryFailed};
+use crate::codec::Malformed;
+use crate::facts::{Strictness, TraceKey};
+use crate::head::{Counts, HeadView};
+use crate::query::{Bounds, READ_TRACES_MAX, each_trace};
+use crate::sweep::{READ_BYTES_MAX, Swept};
+use crate::trace::assemble;
+use crate::twins::Twins;
+use crate::view::Parts;
+
+/// A question that counts answer: it tells apart no spans that are counted together.
+#[derive(Debug)]
+pub(crate) struct Counting<'a> {
+    query: &'a RedQuery,
+    filter: SpanFilter,
+    needs_names: bool,
+}
+
+/// Spans of a block in the groups of a question, by step: the least microsecond of it that was asked for.
+#[derive(Debug)]
+struct Projected {
+    asked: (String, Vec<Field>, u64),
+    has_names: bool,
+    groups: Vec<Group>,
+}
+
+/// The name of a group, and its steps.
+type Group = (Vec<String>, Vec<(u64, Measure)>);
+
+impl<'a> Counting<'a> {
+    /// `None` if spans must be looked at one by one.
+    pub(crate) fn of(query: &'a RedQuery) -> Option<Self> {
+        let selection = query.selection();
+        let is_whole = query.steps().len_us().is_multiple_of(MINUTE_US)
+            && selection.start_us.is_multiple_of(MINUTE_US)
+            && selection.end_us.checked_add(1).is_none_or(|end| end.is_multiple_of(MINUTE_US));
+        let filter = selection.filter.of_spans()?;
+        let is_counted_by = |fields: &[Field]| {
+            filter.asks_only(fields) && query.by().iter().all(|field| fields.contains(field))
+        };
+        let nameless =
+            FIELDS.map(|field| if field == Field::Name { Field::Service } else { field });
+        let needs_names = !is_counted_by(&nameless);
+        (is_whole && is_counted_by(&FIELDS)).then_some(Self { query, filter, needs_names })
+    }
+
+    fn minutes(&self) -> RangeInclusive<u32> {
+        let minute = |us: u64| u32::try_from(us / MINUTE_US).unwrap_or(u32::MAX);
+        let selection = self.query.selection();
+        minute(selection.start_us)..=minute(selection.end_us)
+    }
+
+    fn covers(&self, span: &Span) -> bool {
+        let selection = self.query.selection();
+        let window = selection.start_us..=selection.end_us;
+        span.timestamp.is_some_and(|at| window.contains(&at.micros())) && self.filter.means(span)
+    }
+
+    /// The name of the group in which spans are that are counted together, if they are meant.
+    fn key(&self, sort: &Sort<'_>) -> Option<Vec<String>> {
+        self.filter.means(sort).then(|| self.query.key(sort))
+    }
+
+    /// What is asked of a block, wherever the window is.
+    fn asked(&self) -> (String, Vec<Field>, u64) {
+        let filter = self.query.selection().filter.text().to_owned();
+        (filter, self.query.by().to_vec(), self.query.steps().len_us())
+    }
+}
+
+/// An answer that is being put together.
+struct Count<'a> {
+    counting: &'a Counting<'a>,
+    bounds: Bounds<'a>,
+    red: Red,
+    swept: Swept,
+    /// Traces of which no span was counted twice.
+    once: Vec<TraceKey>,
+}
+
+impl Parts {
+    /// What [`Red::add`] makes of all traces, without looking at most of them. Each part is counted by itself,
+    /// and what stands in several of them, or in a head several times, is taken out again.
+    pub(crate) fn red(
+        &self,
+        counting: &Counting<'_>,
+        twins: &Twins,
+        bounds: Bounds<'_>,
+    ) -> Result<(Red, Swept), QueryFailed> {
+        let red = Red::new(counting.query.clone());
+        let mut count = Count { counting, bounds, red, swept: Swept::default(), once: Vec::new() };
+        for block in self.blocks.iter() {
+            bounds.stop.check()?;
+            count.block(self, block)?;
+            bounds.check(count.red.bytes())?;
+        }
+        let mut twice = twins.of(&self.blocks, bounds)?;
+        // Held until all is counted: what comes meanwhile is for another question.
+        let (mut views, mut held) = (Vec::new(), Vec::new());
+        for (number, head) in self.heads.iter().enumerate() {
+            let (mut counts, view) = head.counts(bounds.stop)?;
+            self.look_for_others(number, &view, &mut counts, bounds.stop)?;
+            views.push(view);
+            held.push(counts);
+        }
+        let parts = Self { heads: views, ..self.clone() };
+        for (counts, view) in held.iter().zip(&parts.heads) {
+            count.head(counts, view)?;
+            bounds.check(count.red.bytes())?;
+            // Where nothing came since, what was found out about a trace still holds.
+            let shared = counts.shared.iter().filter(|(key, rows)| **rows != rows_of(view, **key));
+            twice.extend(shared.map(|(key, _)| key));
+        }
+        twice.sort_unstable();
+        twice.dedup();
+        for keys in twice.chunks(READ_TRACES_MAX) {
+            count.take_out(&parts, keys)?;
+        }
+        for key in count.once {
+            for (counts, view) in held.iter_mut().zip(&parts.heads) {
+                if let Some(rows) = counts.shared.get_mut(&key) {
+                    *rows = rows_of(view, key);
+                }
+            }
+        }
+        Ok((count.red, count.swept))
+    }
+}
+
+impl Count<'_> {
+    fn block(&mut self, parts: &Parts, block: &Block) -> Result<(), QueryFailed> {
+        let Self { counting, bounds, red, swept, .. } = self;
+        let selection = counting.query.selection();
+        let (start_ms, end_ms) = (selection.start_us / 1_000, selection.end_us / 1_000);
+        let last_seq = block.entry().last_seq;
+        let mut has_buried = false;
+        for key in parts.buried.of(last_seq) {
+            has_buried |= !block.group(key, Strictness::Strict)?.is_empty();
+        }
+        if !has_buried && let Some(projected) = block.projected(counting)? {
+            for (key, steps) in &projected.groups {
+                for (at_us, measure) in steps {
+                    swept.counted += measure.spans;
+                    red.add_measure(key, (*at_us).max(selection.start_us), measure);
+                }
+            }
+            return Ok(());
+        }
+        let mut rows = Vec::new();
+        block.touching(start_ms, end_ms, &mut |entry| {
+            let first = u64::from(entry.first_row);
+            rows.push(first..first + u64::from(entry.rows));
+        })?;
+        rows.sort_unstable_by_key(|range| range.start);
+        block.read_rows(&rows, bounds.stop, &mut |span| {
+            swept.spans += 1;
+            if counting.covers(&span) && !parts.buried.hides(last_seq, span.trace_id) {
+                red.add_span(&span);
+            }
+        })
+    }
+
+    fn head(&mut self, counts: &Counts, view: &HeadView) -> Result<(), QueryFailed> {
+        let Self { counting, bounds, red, swept, .. } = self;
+        if counts.rollup.has_names().is_none_or(|names| counting.needs_names && !names) {
+            return each_trace(view, bounds.stop, |_, trace| {
+                for span in trace.spans() {
+                    swept.spans += 1;
+                    if counting.covers(&span) {
+                        red.add_span(&span);
+                    }
+                }
+            });
+        }
+        let keys: Vec<Option<Vec<String>>> =
+            counts.rollup.sorts().map(|sort| counting.key(&sort)).collect();
+        let minutes = counting.minutes();
+        for (sort, minute, measure) in counts.rollup.cells() {
+            if let Some(key) = &keys[sort as usize]
+                && minutes.contains(&minute)
+            {
+                swept.counted += measure.spans;
+                red.add_measure(key, u64::from(minute) * MINUTE_US, measure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of spans that were counted several times leaves each once.
+    fn take_out(&mut self, parts: &Parts, keys: &[TraceKey]) -> Result<(), QueryFailed> {
+        let bytes_max = match keys {
+            [_] => self.bounds.bytes_max,
+            _ => self.bounds.bytes_max.min(READ_BYTES_MAX),
+        };
+        let read = match parts.read(keys, Strictness::Strict, Bounds { bytes_max, ..self.bounds }) {
+            Err(QueryFailed::TooLarge { .. }) if keys.len() > 1 => {
+                let (first, second) = keys.split_at(keys.len() / 2);
+                self.take_out(parts, first)?;
+                return self.take_out(parts, second);
+            }
+            Err(QueryFailed::TooLarge { .. }) => {
+                self.swept.too_large += 1;
+                return Ok(());
+            }
+            read => read?,
+        };
+        for (key, spans) in read {
+            self.swept.traces += 1;
+            self.swept.spans += spans.len() as u64;
+            let covers = |span: &&Span| self.counting.covers(span);
+            let (count, all) = (spans.len(), spans.iter().filter(covers).cloned());
+            let all: Vec<Span> = all.collect();
+            let whole = assemble(spans);
+            if whole.len() == count {
+                self.once.push(key);
+                continue;
+            }
+            // First each once more, so that none goes altogether.
+            whole.iter().filter(covers).for_each(|span| self.red.add_span(span));
+            all.iter().for_each(|span| self.red.remove_span(span));
+        }
+        Ok(())
+    }
+}
+
+/// How many spans of a trace a head has.
+fn rows_of(view: &HeadView, key: TraceKey) -> u32 {
+    let rows = view.trace(key).map_or(0, |trace| trace.rows().count());
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+impl Block {
+    /// What was counted ahead, in the groups of a question; `None` if that does not tell them apart.
+    fn projected(&self, counting: &Counting<'_>) -> Result<Option<Arc<Projected>>, QueryFailed> {
+        let Some((first, last)) = self.minutes() else { return Ok(None) };
+        let window = counting.minutes();
+        let work_out = |rollup: &Rollup| {
+            let projected = Projected::of(rollup, counting, &window)?;
+            let bytes = projected.bytes();
+            Ok((projected, bytes))
+        };
+        let is_told = |projected: &Arc<Projected>| projected.has_names || !counting.needs_names;
+        if window.contains(&first) && window.contains(&last) {
+            let asked = counting.asked();
+            let mut hasher = DefaultHasher::new();
+            asked.hash(&mut hasher);
+            let projected = self.of_counts(Some(hasher.finish()), work_out)?;
+            // Two questions may hash to the same.
+            if projected.as_ref().is_none_or(|projected| projected.asked == asked) {
+                return Ok(projected.filter(is_told));
+            }
+        }
+        Ok(self.of_counts(None, work_out)?.filter(is_told))
+    }
+}
+
+impl Projected {
+    fn of(
+        rollup: &Rollup,
+        counting: &Counting<'_>,
+        minutes: &RangeInclusive<u32>,
+    ) -> Result<Self, Malformed> {
+        let mut sorts: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
+        for (number, sort) in rollup.sorts().enumerate() {
+            if let Some(key) = counting.key(&sort) {
+                sorts.entry(key).or_default().push(number);
+            }
+        }
+        let step_us = counting.query.steps().len_us();
+        let (mut cells, mut sums) = (Cells::default(), Sums::default());
+        let mut groups = Vec::with_capacity(sorts.len());
+        for (key, sorts) in sorts {
+            cells.clear();
+            let mut steps: Vec<(u64, usize, bool)> = Vec::new();
+            for sort in sorts {
+                rollup.read(sort, minutes, &mut cells)?;
+                for (at, cell) in cells.cells.iter().enumerate().skip(steps.len()) {
+                    let at_us = u64::from(cell.minute) * MINUTE_US;
+                    steps.push((at_us / step_us * step_us, at, rollup.is_error(sort)));
+                }
+            }
+            steps.sort_unstable();
+            let mut measures = Vec::new();
+            let mut of_step: Vec<usize> = Vec::new();
+            for step in steps.chunk_by(|a, b| a.0 == b.0) {
+                of_step.clear();
+                of_step.extend(step.iter().map(|(_, at, _)| *at));
+                let (spans, durations) = cells.total(&of_step, &mut sums)?;
+                let failed = step.iter().filter(|(_, _, is_error)| *is_error);
+                let errors = failed.map(|(_, at, _)| cells.cells[*at].spans).sum();
+                measures.push((step[0].0, Measure { spans, errors, durations }));
+            }
+            groups.push((key, measures));
+        }
+        Ok(Self { asked: counting.asked(), has_names: rollup.has_names, groups })
+    }
+
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        let measure = |(_, measure): &(u64, Measure)| {
+            size_of::<(u64, Measure)>() + size_of_val(measure.durations.counts())
+        };
+        let group = |(key, steps): &Group| {
+            let key: usize = key.iter().map(|text| size_of::<String>() + text.len()).sum();
+            key + steps.iter().map(measure).sum::<usize>()
+        };
+        self.groups.iter().map(group).sum()
+    }
+}

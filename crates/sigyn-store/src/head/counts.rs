@@ -1,0 +1,93 @@
+//! What was counted of a head for those who ask about rates: the next question goes on from there.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
+
+use super::HeadView;
+use crate::block::rollup::RollupBuilder;
+use crate::block::source::{Source, SourceRow};
+use crate::facts::TraceKey;
+use crate::stop::{Stop, Stopped};
+
+/// Rows that are counted together.
+const ROWS_AT_ONCE: u32 = 512;
+/// What a row's place takes among those that were seen.
+const SEEN_BYTES: usize = 6;
+const TRACE_BYTES: usize = 48;
+
+/// A head's spans, as far as they were counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) rollup: RollupBuilder,
+    rows: u32,
+    /// Of one row.
+    tags: Vec<u32>,
+    /// What tells most spans of a head apart, in 32 bits.
+    seen: HashSet<u32, RandomState>,
+    hasher: RandomState,
+    /// Traces of which a span may stand here twice, or elsewhere as well, and how many rows they had when
+    /// it turned out that none does; zero if that is not known.
+    pub(crate) shared: HashMap<TraceKey, u32, RandomState>,
+    /// Traces that were looked for elsewhere, and in which blocks.
+    pub(crate) looked_for: u32,
+    pub(crate) blocks: Vec<u64>,
+}
+
+impl Counts {
+    /// Goes on to the end of what the view has.
+    fn extend(&mut self, view: &HeadView, stop: &Stop) -> Result<(), Stopped> {
+        let (mut numbers, mut rows): (Vec<u32>, Vec<SourceRow>) = (Vec::new(), Vec::new());
+        while self.rows < view.rows {
+            stop.check()?;
+            let end = view.rows.min(self.rows.saturating_add(ROWS_AT_ONCE));
+            numbers.clear();
+            numbers.extend(self.rows..end);
+            view.rows_into(&numbers, &mut rows);
+            for (number, row) in numbers.iter().zip(&rows) {
+                self.tags.clear();
+                view.tags_into(*number, &mut self.tags);
+                self.rollup.add(view, row, &self.tags);
+                let place = (Source::trace(view, *number), row.id, row.timestamp, row.shared);
+                #[expect(clippy::cast_possible_truncation, reason = "so many bits are kept")]
+                let hash = self.hasher.hash_one(place) as u32;
+                if !self.seen.insert(hash) {
+                    self.shared.insert(row.trace_id.into(), 0);
+                }
+            }
+            self.rows = end;
+        }
+        let bytes = self.rollup.bytes()
+            + self.seen.capacity() * SEEN_BYTES
+            + self.shared.capacity() * TRACE_BYTES;
+        view.head.counts_bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl HeadView {
+    /// What is counted of all that is in the head by now, and a view of just that. It does not change for as
+    /// long as it is held.
+    pub(crate) fn counts(
+        &self,
+        stop: &Stop,
+    ) -> Result<(MutexGuard<'_, Counts>, HeadView), Stopped> {
+        let mut counts = self.head.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.head.view();
+        counts.extend(&view, stop)?;
+        Ok((counts, view))
+    }
+
+    /// Traces from this one on, in the order of their first spans, and one more than the last one's number.
+    pub(crate) fn traces_from(&self, first: u32) -> (Vec<TraceKey>, u32) {
+        let traces = &self.head.traces;
+        let is_in = |trace: &u32| traces.is_in(*trace, self.rows);
+        let keys: Vec<TraceKey> =
+            (first..self.traces).take_while(is_in).map(|trace| traces.key(trace)).collect();
+        let end = first.saturating_add(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+        (keys, end)
+    }
+}
