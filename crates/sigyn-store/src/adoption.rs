@@ -1,8 +1,8 @@
 //! Blocks that the catalog does not name: what a crash left, and what a damaged catalog has forgotten.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use crate::block::Block;
 use crate::block::{self, description};
 use crate::catalog::{self, BlockEntry, Catalog, Change};
 use crate::damage::sentence;
@@ -26,30 +26,85 @@ pub(crate) struct Adoption<'a> {
     pub(crate) is_torn: bool,
 }
 
+/// Blocks that one commit would have named: all of a merge that can be read, or one that was sealed.
+#[derive(Debug)]
+struct Found {
+    first_seq: u64,
+    last_seq: u64,
+    parts: Vec<BlockEntry>,
+}
+
+/// What becomes of such blocks.
+#[derive(Debug)]
+enum Place {
+    /// They are taken in, instead of these.
+    In(Vec<String>),
+    /// Frames before them are nowhere, unless in blocks that are not taken in yet.
+    AfterGap,
+    /// Others have what is in them.
+    Out,
+}
+
 impl Adoption<'_> {
     /// Only what surely is nothing goes for good. What has spans that nobody else has is taken in,
     /// and what might be something is set aside.
     pub(crate) fn run(mut self) -> Result<(), OpenError> {
+        let found = self.find()?;
+        let mut after_gaps = Vec::new();
+        for found in found {
+            match self.place_of(&found)? {
+                Place::In(replaced) => self.take_in(&found, replaced)?,
+                Place::AfterGap => after_gaps.push(found),
+                Place::Out => self.set_aside_all(&found)?,
+            }
+        }
+        after_gaps.sort_by_key(|found| (found.first_seq, found.last_seq));
+        for found in after_gaps {
+            match self.place_of(&found)? {
+                Place::In(replaced) => self.take_in(&found, replaced)?,
+                // The log has them, and what is before them.
+                Place::AfterGap if self.log_begins()? < found.first_seq => {
+                    self.set_aside_all(&found)?;
+                }
+                Place::AfterGap => {
+                    self.tell_gap(found.first_seq);
+                    self.take_in(&found, Vec::new())?;
+                }
+                Place::Out => self.set_aside_all(&found)?,
+            }
+        }
+        let begins = self.log_begins()?;
+        if begins != u64::MAX {
+            self.tell_gap(begins);
+        }
+        Ok(())
+    }
+
+    /// Blocks that may have spans that nobody else has: those that were sealed, then those that were
+    /// merged, each in the order in which they were made. What has none goes.
+    fn find(&self) -> Result<Vec<Found>, OpenError> {
         let files = self.disk.list(block::DIR);
         let files = files.map_err(io_error(self.disk, "list", block::DIR))?;
+        let state = self.catalog.state();
         let is_missing = |entry: &&BlockEntry| {
             files.binary_search_by(|(name, _)| name.cmp(&entry.name)).is_err()
         };
-        let named = self.catalog.state().blocks.iter();
         // A copy of the directory may be of more than one moment, and so may what a repaired file
         // system has: then others have what is in these.
-        let missing: Vec<BlockEntry> = named.filter(is_missing).cloned().collect();
+        let missing: Vec<&BlockEntry> = state.blocks.iter().filter(is_missing).collect();
+        let is_log_whole = self.log_begins()? <= state.sealed_through + 1;
+        let mut found: BTreeMap<(Option<u64>, u64), Vec<BlockEntry>> = BTreeMap::new();
         for (name, bytes) in &files {
-            if self.catalog.state().blocks.iter().any(|block| block.name == *name) {
+            if state.blocks.iter().any(|block| block.name == *name) {
                 continue;
             }
-            let path = format!("{}/{name}", block::DIR);
+            let path = path_of(name);
             let finished = name.strip_suffix(TEMPORARY);
-            let Some((last_seq, _)) = block::origin_of(finished.unwrap_or(name)) else {
+            let Some((last_seq, merged)) = block::origin_of(finished.unwrap_or(name)) else {
                 tracing::warn!(path, "a file among the blocks is none of ours; it stays");
                 continue;
             };
-            let is_retired = last_seq <= self.catalog.state().sealed_through && !self.is_torn;
+            let is_retired = last_seq <= state.sealed_through && !self.is_torn;
             if finished.is_some() || (is_retired && missing.is_empty()) {
                 // Never finished, or retired while somebody read it.
                 self.remove(&path)?;
@@ -61,85 +116,123 @@ impl Adoption<'_> {
                 {
                     self.remove(&path)?;
                 }
-                Ok(block) => match self.place_of(block.entry())? {
-                    Some(replaced) => self.take_in(&path, &block, replaced)?,
-                    None => self.set_aside(&path, "others have what is in it")?,
-                },
-                Err(error) => self.set_aside(&path, &sentence(&error))?,
+                Ok(block) => {
+                    let key = (merged.map(|(commit, _)| commit), last_seq);
+                    found.entry(key).or_default().push(block.entry().clone());
+                }
+                Err(error) => {
+                    let cause = sentence(&error);
+                    if last_seq > state.sealed_through && !is_log_whole {
+                        let cause = format!("{cause}; its spans may be nowhere else");
+                        self.counters.damages.add(&path, &cause);
+                    }
+                    self.set_aside(&path, &cause)?;
+                }
             }
         }
-        let (sealed, begins) = (self.catalog.state().sealed_through, self.log_begins()?);
-        if begins != u64::MAX && begins > sealed + 1 {
-            let cause = format!(
-                "frames {} to {} are neither in the log nor in a block; their spans are missing",
-                sealed + 1,
-                begins - 1
-            );
-            self.counters.damages.add(frame::DIR, &cause);
-        }
-        Ok(())
+        let found = found.into_iter().map(|((_, last_seq), parts)| Found {
+            first_seq: parts.iter().map(|part| part.first_seq).min().unwrap_or(last_seq),
+            last_seq,
+            parts,
+        });
+        Ok(found.collect())
     }
 
-    /// Which blocks a block stands for, if no block that is there has what is in it, or the log alone and
-    /// nothing before it.
-    fn place_of(&self, found: &BlockEntry) -> Result<Option<Vec<String>>, OpenError> {
+    /// What becomes of blocks, by those that are named. What is there stays, unless the found ones
+    /// surely have all of it; what is not goes if they may have it.
+    fn place_of(&self, found: &Found) -> Result<Place, OpenError> {
         let state = self.catalog.state();
-        if found.last_seq > state.sealed_through {
-            let is_next = found.first_seq == state.sealed_through + 1;
-            let is_first =
-                found.first_seq > state.sealed_through && self.log_begins()? >= found.first_seq;
-            return Ok((is_next || is_first).then(Vec::new));
+        if found.first_seq > state.sealed_through + 1 {
+            return Ok(Place::AfterGap);
         }
-        let mut replaced = Vec::new();
+        let mut inside = Vec::new();
         let (mut has_kin, mut is_kin_missing) = (false, false);
         for other in &state.blocks {
-            let age = commit_of(found).cmp(&commit_of(other));
-            let is_kin = match age {
-                // Those made by the same commit share its spans, and none has those of another.
-                Ordering::Equal if commit_of(found).is_some() => false,
-                Ordering::Greater => may_have(found, other),
-                Ordering::Equal | Ordering::Less => may_have(other, found),
-            };
-            if !is_kin {
+            if !found.parts.iter().any(|part| are_kin(part, other)) {
                 continue;
             }
-            let path = format!("{}/{}", block::DIR, other.name);
+            let path = path_of(&other.name);
             let is_there = self.disk.exists(&path);
             let is_there = is_there.map_err(io_error(self.disk, "look for", &path))?;
             has_kin = true;
             is_kin_missing |= !is_there;
-            let is_inside = found.first_seq <= other.first_seq && other.last_seq <= found.last_seq;
-            // Blocks that stand together are merged, and of those all that are whole.
-            let is_merged = age == Ordering::Greater && other.is_whole();
-            if is_inside && (!is_there || is_merged) {
-                replaced.push(other.name.clone());
+            if found.first_seq <= other.first_seq && other.last_seq <= found.last_seq {
+                inside.push((other, is_there));
             }
         }
-        // It was made of them, or they of it, and they are gone; or they are there, and it may go.
-        Ok((!has_kin || is_kin_missing).then_some(replaced))
+        // Of what is newer than the last block that is named the log may have nothing any more.
+        let is_only =
+            found.last_seq > state.sealed_through && self.log_begins()? > state.sealed_through + 1;
+        if has_kin && !is_kin_missing && !is_only {
+            return Ok(Place::Out);
+        }
+        // A merge adds nothing: if those inside are all that it was made of, as many spans are the
+        // same ones.
+        let spans: u64 = found.parts.iter().map(|part| part.spans).sum();
+        let through =
+            inside.iter().fold(found.first_seq.saturating_sub(1), |through, (other, _)| {
+                if other.first_seq <= through + 1 { through.max(other.last_seq) } else { through }
+            });
+        let is_all =
+            through == found.last_seq && spans >= inside.iter().map(|(other, _)| other.spans).sum();
+        let stands_for = |other: &BlockEntry| {
+            // Whoever is newer has what was late apart: a part of it may be all that is left.
+            let has_rest = |part: &BlockEntry| {
+                are_kin(part, other) && (!is_newer(part, other) || part.is_late == other.is_late)
+            };
+            found.parts.iter().any(has_rest)
+        };
+        let replaced = inside.into_iter();
+        let replaced =
+            replaced.filter(|(other, is_there)| is_all || (!is_there && stands_for(other)));
+        Ok(Place::In(replaced.map(|(other, _)| other.name.clone()).collect()))
     }
 
-    fn take_in(&mut self, path: &str, block: &Block, remove: Vec<String>) -> Result<(), OpenError> {
-        let entry = block.entry().clone();
-        let progress = self.progress_through(entry.last_seq)?;
+    fn take_in(&mut self, found: &Found, remove: Vec<String>) -> Result<(), OpenError> {
+        let progress = self.progress_through(found.last_seq)?;
         let change = Change {
-            sealed_through: entry.last_seq,
+            sealed_through: found.last_seq,
             progress: progress.since(&self.catalog.state().progress),
-            add: vec![entry],
+            add: found.parts.clone(),
             remove,
             ..Change::default()
         };
+        let names = || found.parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>();
         match self.catalog.commit(change) {
-            Ok(()) => tracing::warn!(path, "took in a block that the catalog did not know"),
-            // As on a full disk. Where the log has it all, that will do.
-            Err(error) if !error.is_final() && self.log_begins()? <= block.entry().first_seq => {
-                tracing::warn!(path, error = %sentence(&error), "cannot take in a block yet");
+            Ok(()) => {
+                tracing::warn!(blocks = ?names(), "took in blocks that the catalog did not know");
+            }
+            // As on a full disk. Where the log has it all that will do, and so it will if no frame of the
+            // log gets a number that is in them.
+            Err(error)
+                if !error.is_final()
+                    && (found.last_seq <= self.catalog.state().sealed_through
+                        || self.log_begins()? <= found.first_seq) =>
+            {
+                tracing::warn!(blocks = ?names(), error = %sentence(&error), "cannot take in blocks yet");
             }
             Err(error) => {
                 return Err(io_error(self.disk, "write", catalog::DIR)(error.into()));
             }
         }
         Ok(())
+    }
+
+    /// Says which frames before this one are lost, if any are.
+    fn tell_gap(&self, next_seq: u64) {
+        let first_seq = self.catalog.state().sealed_through + 1;
+        if first_seq < next_seq {
+            let cause = format!(
+                "frames {first_seq} to {} are neither in the log nor in a block; their spans are missing",
+                next_seq - 1
+            );
+            self.counters.damages.add(frame::DIR, &cause);
+        }
+    }
+
+    fn set_aside_all(&self, found: &Found) -> Result<(), OpenError> {
+        let mut parts = found.parts.iter();
+        parts.try_for_each(|part| self.set_aside(&path_of(&part.name), "others have what is in it"))
     }
 
     fn remove(&self, path: &str) -> Result<(), OpenError> {
@@ -191,13 +284,31 @@ impl Adoption<'_> {
     }
 }
 
+fn path_of(name: &str) -> String {
+    format!("{}/{name}", block::DIR)
+}
+
 /// Of which commit a merged block is.
 fn commit_of(entry: &BlockEntry) -> Option<u64> {
     block::origin_of(&entry.name).and_then(|(_, merged)| merged).map(|(commit, _)| commit)
 }
 
+fn is_newer(one: &BlockEntry, other: &BlockEntry) -> bool {
+    commit_of(one) > commit_of(other)
+}
+
 fn overlap(one: &BlockEntry, other: &BlockEntry) -> bool {
     other.first_seq <= one.last_seq && one.first_seq <= other.last_seq
+}
+
+/// Whether one may have been made of the other.
+fn are_kin(one: &BlockEntry, other: &BlockEntry) -> bool {
+    match commit_of(one).cmp(&commit_of(other)) {
+        // Those made by the same commit share its spans, and none has those of another.
+        Ordering::Equal if commit_of(one).is_some() => false,
+        Ordering::Greater => may_have(one, other),
+        Ordering::Equal | Ordering::Less => may_have(other, one),
+    }
 }
 
 /// Whether spans of an older block may be in a newer one. What was parted once stays so.

@@ -185,6 +185,130 @@ fn a_block_without_what_was_deleted_stands_for_that_one_alone() {
 }
 
 #[test]
+fn a_late_block_without_what_was_deleted_keeps_the_one_beside_it() {
+    for is_torn in [false, true] {
+        let (disk, model) = (FaultyDisk::default(), Model::default());
+        let store = open(&disk, &model);
+        let at_ms = testing::EPOCH_MS;
+        let late_ms = at_ms - 2 * 60 * 60 * 1_000;
+        for spans in [vec![span(1, late_ms), span(2, late_ms)], vec![span(3, at_ms)]] {
+            run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+            store.seal().unwrap();
+        }
+        model.wait_hours();
+        store.compact();
+        assert_eq!(store.stats().blocks, 2);
+        store.delete_traces(&[TraceId::new(1).unwrap()]).unwrap();
+        store.compact();
+        drop(store);
+        let faulty = Disk::Faulty(disk.clone());
+        faulty.remove(&last_commit(&disk)).unwrap();
+        let replaces = last_commit(&disk);
+        if is_torn {
+            disk.corrupt(&replaces, |bytes| bytes[30] ^= 1);
+        } else {
+            faulty.remove(&replaces).unwrap();
+        }
+        for _ in 0..3 {
+            let store = open(&disk, &model);
+            assert_eq!([1, 2, 3].map(|id| count(&store, id)), [0, 1, 1], "{is_torn}");
+            assert_eq!((store.stats().blocks, store.stats().unreadable_blocks), (2, 0));
+        }
+    }
+}
+
+/// Removes all commits but the first so many, as in a copy that was made of them then.
+fn forget_commits(disk: &FaultyDisk, count: usize) {
+    let names = disk.list("cat").unwrap().into_iter().map(|(name, _)| name);
+    for name in names.filter(|name| name.ends_with("commit")).skip(count) {
+        Disk::Faulty(disk.clone()).remove(&format!("cat/{name}")).unwrap();
+    }
+}
+
+/// Seals a block of each of these, an hour after the one before it where it says so; all with one that is
+/// late and one with an error.
+fn seal_of_many_sorts(store: &Store, model: &Model, ids: &[(bool, u128)]) {
+    for (is_later, id) in ids {
+        if *is_later {
+            model.wait_hours();
+        }
+        let at_ms = model.clock().now_ms();
+        let late = span(id + 1, at_ms - 2 * 60 * 60 * 1_000);
+        let spans = vec![span(*id, at_ms), late, with_error(span(id + 2, at_ms))];
+        run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+        store.seal().unwrap();
+    }
+}
+
+#[test]
+fn all_parts_of_a_merge_are_found_that_an_older_catalog_knows_nothing_of() {
+    for retention_errors in [None, hours(24)] {
+        // The first block is named, and was merged with the others or not.
+        for is_first_apart in [true, false] {
+            let (disk, model) = (FaultyDisk::default(), Model::default());
+            let options = Options { retention_errors, ..options() };
+            let open = || open_with(&disk, options.clone(), model.clock()).unwrap();
+            let store = open();
+            seal_of_many_sorts(&store, &model, &[(false, 10)]);
+            if is_first_apart {
+                model.wait_hours();
+                store.compact();
+            }
+            let named = disk.list("cat").unwrap().len() - 1;
+            seal_of_many_sorts(&store, &model, &[(false, 20), (false, 30)]);
+            model.wait_hours();
+            store.compact();
+            let blocks = store.stats().blocks;
+            drop(store);
+            forget_commits(&disk, named);
+            for _ in 0..3 {
+                let store = open();
+                let ids: Vec<u128> = (1..4).flat_map(|n| n * 10..n * 10 + 3).collect();
+                let counts: Vec<usize> = ids.iter().map(|id| count(&store, *id)).collect();
+                assert_eq!(counts, [1; 9], "{is_first_apart} {retention_errors:?}");
+                let stats = store.stats();
+                assert_eq!((stats.blocks, stats.block_spans), (blocks, 9), "{stats:?}");
+                assert_eq!((stats.damages, stats.quarantined_files), (Vec::new(), 0));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_merge_does_not_stand_for_the_rest_of_it() {
+    for is_late_lost in [false, true] {
+        let (disk, model) = (FaultyDisk::default(), Model::default());
+        let store = open(&disk, &model);
+        seal_of_many_sorts(&store, &model, &[(false, 10), (false, 20)]);
+        let named = disk.list("cat").unwrap().len() - 1;
+        model.wait_hours();
+        store.compact();
+        let blocks = store.parts().blocks;
+        let lost = blocks.iter().find(|block| block.entry().is_late == is_late_lost).unwrap();
+        let path = format!("blocks/{}", lost.entry().name);
+        drop((blocks.clone(), store));
+        forget_commits(&disk, named);
+        let bytes = disk.read(&path).unwrap();
+        Disk::Faulty(disk.clone()).remove(&path).unwrap();
+        for _ in 0..2 {
+            let store = open(&disk, &model);
+            let there = [10, 11, 20, 21].map(|id| count(&store, id));
+            let rest = usize::from(is_late_lost);
+            assert_eq!(there, [rest, 1 - rest, rest, 1 - rest]);
+            // What is not there is told for as long as that is known.
+            let missing = if is_late_lost { 0 } else { 2 };
+            assert_eq!(store.stats().unreadable_blocks, missing);
+        }
+        if !is_late_lost {
+            Disk::Faulty(disk.clone()).replace(&path, &bytes).unwrap();
+            let store = open(&disk, &model);
+            assert_eq!([10, 11, 20, 21].map(|id| count(&store, id)), [1; 4]);
+            assert_eq!((store.stats().blocks, store.stats().unreadable_blocks), (2, 0));
+        }
+    }
+}
+
+#[test]
 fn a_block_that_is_lost_is_replaced_by_those_it_was_made_of() {
     let mut random = Rng::with_seed(4);
     let (disk, mut model) = (FaultyDisk::default(), Model::default());

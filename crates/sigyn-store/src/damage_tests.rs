@@ -142,6 +142,39 @@ fn a_block_that_the_catalog_and_the_log_have_lost_is_named() {
 }
 
 #[test]
+fn what_a_copy_with_an_older_catalog_lacks_is_named() {
+    for is_missing in [false, true] {
+        let mut random = Rng::with_seed(3);
+        let (disk, mut model) = (FaultyDisk::default(), Model::default());
+        blocks(&disk, &mut model, &mut random, 3);
+        let faulty = Disk::Faulty(disk.clone());
+        for path in &files(&disk, "cat", "commit")[1..] {
+            faulty.remove(path).unwrap();
+        }
+        let path = files(&disk, "blocks", "parquet")[1].clone();
+        if is_missing {
+            faulty.remove(&path).unwrap();
+        } else {
+            disk.corrupt(&path, |bytes| bytes[40] ^= 1);
+        }
+        model.stored.remove(1);
+        let store = open(&disk);
+        model.check(&store, "without the second");
+        assert_eq!(store.stats().blocks, 2);
+        let mut told = damages(&store);
+        let gap =
+            "wal: frames 2 to 2 are neither in the log nor in a block; their spans are missing";
+        assert_eq!(told.pop().unwrap(), gap);
+        assert_eq!(told.iter().filter(|damage| damage.starts_with(&path)).count(), told.len());
+        assert_eq!(told.len(), usize::from(!is_missing), "{told:?}");
+        drop(store);
+        let store = open(&disk);
+        model.check(&store, "opened again");
+        assert_eq!(damages(&store), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_missing_block_is_named_at_open_and_later() {
     let mut random = Rng::with_seed(4);
     let (disk, mut model) = (FaultyDisk::default(), Model::default());
