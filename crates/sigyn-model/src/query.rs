@@ -193,9 +193,11 @@ impl TraceQuery {
     /// further condition must hold for *any* of them; different spans may satisfy different ones.
     /// The filter goes by rules of its own, and considers all spans.
     pub fn matches<S: Searched>(&self, trace: &[S]) -> bool {
-        if !trace_start(trace).is_some_and(|start| self.covers(start)) {
-            return false;
-        }
+        trace_start(trace).is_some_and(|start| self.covers(start)) && self.says(trace)
+    }
+
+    /// Whether a trace that starts in the window matches, given whole.
+    pub fn says<S: Searched>(&self, trace: &[S]) -> bool {
         let considered: Vec<&S> = trace
             .iter()
             .filter(|span| {

@@ -153,6 +153,20 @@ fn filters_find_what_the_reference_finds() {
 }
 
 #[test]
+fn many_traces_are_read_at_once_as_each_of_them_is() {
+    each_history(30, |history, strictness, random, context| {
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        let traces = history.traces(strictness);
+        let mut ids: Vec<TraceId> = traces.iter().map(|trace| trace[0].trace_id).collect();
+        // One that nobody knows.
+        ids.insert(random.usize(0..=ids.len()), TraceId::new(u128::from(u64::MAX)).unwrap());
+        let read: Result<Vec<_>, _> = queries.traces_by_id(&ids).collect();
+        let expected: Vec<_> = ids.iter().map(|id| queries.trace(*id).unwrap()).collect();
+        assert_eq!(read.unwrap(), expected, "{context}");
+    });
+}
+
+#[test]
 fn pages_are_the_whole_list_in_pieces_whatever_arrives_meanwhile() {
     each_history(40, |history, strictness, random, context| {
         let queries = history.store.queries(Stop::default()).with_strictness(strictness);

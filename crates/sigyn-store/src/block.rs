@@ -10,7 +10,7 @@ mod delta;
 pub(crate) mod description;
 mod dictionary;
 mod endpoints;
-mod entry;
+pub(crate) mod entry;
 mod ext;
 mod filter;
 mod fixed_words;
@@ -23,6 +23,7 @@ mod json;
 mod order;
 mod page;
 mod page_reader;
+pub(crate) mod page_row;
 mod pages;
 mod per_source;
 mod plan;
@@ -36,6 +37,7 @@ mod tag_columns;
 pub(crate) mod tags;
 pub(crate) mod writer;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -44,7 +46,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use sigyn_model::Span;
+use sigyn_model::{Span, TraceId};
 
 use crate::catalog::BlockEntry;
 use crate::codec::Malformed;
@@ -53,8 +55,10 @@ use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
 use filter::Filter;
-use group_reader::RowReader;
+use entry::Entry;
+use group_reader::{PageSet, RowReader, Rows};
 use page_reader::PageReader;
+use page_row::PageRow;
 use pages::GroupPages;
 use root::Root;
 use section::{Section, SectionError};
@@ -264,14 +268,14 @@ impl Block {
         stop: &Stop,
         each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
-        let mut rows: Vec<Range<u64>> = Vec::new();
+        let mut rows: Vec<(Range<u64>, Option<TraceId>)> = Vec::new();
         for group in groups {
             rows.extend(self.group(*group, strictness)?.iter().map(|entry| {
                 let first = u64::from(entry.first_row);
-                first..first + u64::from(entry.rows)
+                (first..first + u64::from(entry.rows), entry.key.trace_id())
             }));
         }
-        rows.sort_unstable_by_key(|range| range.start);
+        rows.sort_unstable_by_key(|(range, _)| range.start);
         self.read_rows(&rows, stop, each)
     }
 
@@ -279,23 +283,24 @@ impl Block {
         QueryFailed::block(&self.entry.name, error)
     }
 
-    /// Reads rows, given in order; ranges may not overlap.
+    /// Reads rows, given in order, and of which trace they are if that is known; ranges may not overlap.
     pub(crate) fn read_rows(
         &self,
-        rows: &[Range<u64>],
+        rows: &[(Range<u64>, Option<TraceId>)],
         stop: &Stop,
         each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
         // Which rows of which row group.
-        let mut wanted: BTreeMap<usize, Vec<Range<usize>>> = BTreeMap::new();
+        let mut wanted: BTreeMap<usize, Vec<Rows>> = BTreeMap::new();
         let mut first = 0;
         for (number, group) in self.root.groups.iter().enumerate() {
             let end = first + u64::from(group.rows);
-            let from = rows.partition_point(|range| range.end <= first);
-            for range in rows[from..].iter().take_while(|range| range.start < end) {
+            let from = rows.partition_point(|(range, _)| range.end <= first);
+            for (range, trace_id) in rows[from..].iter().take_while(|(range, _)| range.start < end) {
                 let in_group = |row: u64| usize::try_from(row.clamp(first, end) - first);
                 if let (Ok(start), Ok(end)) = (in_group(range.start), in_group(range.end)) {
-                    wanted.entry(number).or_default().push(start..end);
+                    let rows = Rows { rows: start..end, trace_id: *trace_id };
+                    wanted.entry(number).or_default().push(rows);
                 }
             }
             first = end;
@@ -304,13 +309,89 @@ impl Block {
             return Ok(());
         }
         let reader = PageReader::new(self).map_err(|error| self.failed(error))?;
-        let mut reader = RowReader::new(reader, &self.root.tag_columns);
+        let reader = RowReader::new(reader, &self.root.tag_columns);
         for (number, rows) in wanted {
             stop.check()?;
             let count = self.root.groups.get(number).map_or(0, |group| group.rows as usize);
             reader.read(number, count, &rows, each).map_err(|error| self.failed(error))?;
         }
         Ok(())
+    }
+
+    /// Calls `each` with the spans of traces, given in the order of their rows: of those whose rows pass.
+    pub(crate) fn read_those(
+        &self,
+        traces: &[Entry],
+        stop: &Stop,
+        passes: &dyn Fn(&[PageRow<'_, '_>]) -> bool,
+        each: &mut dyn FnMut(Vec<Span>) -> Result<(), QueryFailed>,
+    ) -> Result<(), QueryFailed> {
+        let pages = PageReader::new(self).map_err(|error| self.failed(error))?;
+        let reader = RowReader::new(pages, &self.root.tag_columns);
+        // Pages are kept from one trace to the next.
+        let mut sets: Vec<PageSet> = Vec::new();
+        for trace in traces {
+            stop.check()?;
+            let read = self.read_one(trace, &reader, &mut sets, passes);
+            if let Some(spans) = read.map_err(|error| self.failed(error))? {
+                each(spans)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_one(
+        &self,
+        trace: &Entry,
+        reader: &RowReader<'_>,
+        sets: &mut Vec<PageSet>,
+        passes: &dyn Fn(&[PageRow<'_, '_>]) -> bool,
+    ) -> Result<Option<Vec<Span>>, BlockError> {
+        let trace_id = trace.key.trace_id().ok_or(BlockError::Row("a trace without id"))?;
+        let places = self.pages_of(trace);
+        sets.retain(|set| places.iter().any(|(group, _, page, _)| set.is_at(*group, *page)));
+        for (group, count, page, _) in &places {
+            if !sets.iter().any(|set| set.is_at(*group, *page)) {
+                sets.push(reader.page_set(*group, *count, *page));
+            }
+        }
+        let failed = RefCell::new(None);
+        let mut rows = Vec::with_capacity(trace.rows as usize);
+        for (group, _, page, in_page) in places {
+            let set = sets.iter().find(|set| set.is_at(group, page)).ok_or(BlockError::Schema)?;
+            rows.extend(in_page.map(|row| PageRow::new(reader, set, row, trace_id, &failed)));
+        }
+        let has_passed = passes(&rows);
+        if let Some(error) = failed.take() {
+            return Err(error);
+        }
+        let spans = match has_passed {
+            true => Some(rows.iter().map(PageRow::span).collect::<Result<_, _>>()?),
+            false => None,
+        };
+        drop(rows);
+        sets.iter().try_for_each(PageSet::check)?;
+        Ok(spans)
+    }
+
+    /// Where a trace's rows are: group, how many rows that has, page, and which rows of the page.
+    fn pages_of(&self, trace: &Entry) -> Vec<(usize, usize, usize, Range<usize>)> {
+        let (begin, end) = (trace.first_row as usize, trace.first_row as usize + trace.rows as usize);
+        let mut places = Vec::new();
+        let mut first = 0;
+        for (number, group) in self.root.groups.iter().enumerate() {
+            let count = group.rows as usize;
+            let mut row = begin.max(first);
+            while row < end.min(first + count) {
+                let page = (row - first) / schema::PAGE_ROWS;
+                let page_begin = first + page * schema::PAGE_ROWS;
+                let page_end = end.min(first + count).min(page_begin + schema::PAGE_ROWS);
+                places.push((number, count, page, row - page_begin..page_end - page_begin));
+                row = page_end;
+            }
+            first += count;
+        }
+        places
     }
 
     /// Keys and values for completion, read from the disk.

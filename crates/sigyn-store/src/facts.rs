@@ -10,6 +10,13 @@ pub(crate) struct TraceKey {
     pub(crate) high: u64,
 }
 
+impl TraceKey {
+    /// The id; of a group of several, the one without a left half.
+    pub(crate) fn trace_id(self) -> Option<TraceId> {
+        TraceId::new(u128::from(self.high) << 64 | u128::from(self.low))
+    }
+}
+
 impl From<TraceId> for TraceKey {
     fn from(id: TraceId) -> Self {
         Self { low: id.low(), high: id.high() }

@@ -1,11 +1,13 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use sigyn_model::{DependencyLink, Linker, Span, TraceId, TracePlace, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
+use crate::block::entry::Entry;
+use crate::block::page_row::PageRow;
 use crate::candidates::Candidates;
 use crate::facts::{Strictness, TraceKey};
 use crate::head::{HeadTrace, HeadView};
@@ -30,6 +32,16 @@ pub(crate) const HEAD_TRACES: usize = 512;
 
 /// Spans of traces by the key of their group.
 type Spans = HashMap<TraceKey, Vec<Span>>;
+
+/// Where the parts of a group of traces are that somebody may see.
+enum Holder<'a> {
+    None,
+    /// In this block alone, and there in one place.
+    Block(usize, Entry),
+    /// In one head alone.
+    Head(HeadTrace<'a>),
+    Several,
+}
 
 /// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
 struct Found<T> {
@@ -121,6 +133,19 @@ impl Parts {
         Ok(self.read(&[group], strictness, bounds)?.remove(&group).map_or_else(Vec::new, assemble))
     }
 
+    /// The same for several, in their order.
+    pub(crate) fn traces_of(
+        &self,
+        ids: &[TraceId],
+        strictness: Strictness,
+        bounds: Bounds<'_>,
+    ) -> Result<Vec<Vec<Span>>, QueryFailed> {
+        let groups: Vec<TraceKey> = ids.iter().map(|id| strictness.group((*id).into())).collect();
+        let mut read = self.read(&groups, strictness, bounds)?;
+        let trace = |group: &TraceKey| read.remove(group).map_or_else(Vec::new, assemble);
+        Ok(groups.iter().map(trace).collect())
+    }
+
     /// What `keep` keeps of the traces that [`TraceQuery::run`] gives for all that are stored, and in
     /// about how many bytes.
     pub(crate) fn traces<T>(
@@ -204,51 +229,101 @@ impl Parts {
         bounds: Bounds<'_>,
         each: &mut impl FnMut(Vec<Span>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
-        let mut groups: Vec<TraceKey> = candidates.iter().map(|candidate| candidate.key).collect();
-        let mut differs = Vec::with_capacity(groups.len());
-        for group in &groups {
-            differs.push(self.surely_differs(*group, query, strictness)?);
-        }
-        let mut differs = differs.into_iter();
-        groups.retain(|_| !differs.next().unwrap_or(false));
-        let read = match self.read(&groups, strictness, bounds) {
+        let mut traces = match self.matching(query, candidates, strictness, bounds) {
             // What matches may be little, though what must be read for it is not.
             Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) if candidates.len() > 1 => {
                 let (first, second) = candidates.split_at(candidates.len() / 2);
                 self.each_match(query, first, strictness, bounds, each)?;
                 return self.each_match(query, second, strictness, bounds, each);
             }
-            read => read?,
+            matching => matching?,
         };
-        let traces = read.into_values().map(assemble);
-        let mut traces: Vec<_> = traces.filter(|trace| query.matches(trace)).collect();
         // Newest first, so that nothing is held meanwhile that the answer then leaves out.
         traces.sort_by_cached_key(|trace| Reverse(trace_start(trace)));
         traces.into_iter().try_for_each(each)
     }
 
-    /// Whether a trace that is in one head alone fails to match: then it need not be copied.
-    fn surely_differs(
+    /// Those of the candidates that match, in no order.
+    fn matching(
         &self,
-        group: TraceKey,
         query: &TraceQuery,
+        candidates: &[Candidate],
         strictness: Strictness,
-    ) -> Result<bool, QueryFailed> {
-        if !query.bears_duplicates() {
-            return Ok(false);
-        }
-        for block in self.blocks.iter() {
-            if !block.group(group, strictness)?.is_empty() {
-                return Ok(false);
+        bounds: Bounds<'_>,
+    ) -> Result<Vec<Vec<Span>>, QueryFailed> {
+        let mut groups: Vec<TraceKey> = Vec::new();
+        // What one part alone has is judged there, and read only if it matches.
+        let mut lone: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+        for candidate in candidates {
+            match self.holder(candidate.key, strictness)? {
+                Holder::Block(number, entry) if query.bears_duplicates() => {
+                    let start = entry.start_alone().is_some_and(|start| query.covers(start));
+                    if start && u64::from(entry.rows) <= READ_ROWS_MAX {
+                        lone.entry(number).or_default().push(entry);
+                    } else if start {
+                        groups.push(candidate.key);
+                    }
+                }
+                // Duplicates may still be in there. They make nothing match that would not match without.
+                Holder::Head(trace)
+                    if query.bears_duplicates()
+                        && !query.matches(&trace.rows().collect::<Vec<_>>()) => {}
+                Holder::None => {}
+                Holder::Block(..) | Holder::Head(_) | Holder::Several => groups.push(candidate.key),
             }
         }
-        let is_in = |head: &&HeadView| head.group(group, strictness).next().is_some();
-        let mut holders = self.heads.iter().filter(is_in);
-        let (Some(head), None) = (holders.next(), holders.next()) else { return Ok(false) };
-        let mut parts = head.group(group, strictness);
-        let (Some((_, trace)), None) = (parts.next(), parts.next()) else { return Ok(false) };
-        // Duplicates may still be in there. They make nothing match that would not match without.
-        Ok(!query.matches(&trace.rows().collect::<Vec<_>>()))
+        let mut traces = Vec::new();
+        let mut weight = Weight::default();
+        for (number, mut entries) in lone {
+            entries.sort_unstable_by_key(|entry| entry.first_row);
+            let Some(block) = self.blocks.get(number) else { continue };
+            let passes = |rows: &[PageRow<'_, '_>]| query.says(rows);
+            block.read_those(&entries, bounds.stop, &passes, &mut |spans| {
+                spans.iter().for_each(|span| weight.add(span));
+                traces.push(assemble(spans));
+                bounds.check(weight.bytes)
+            })?;
+        }
+        let left = bounds.bytes_max - weight.bytes.min(bounds.bytes_max);
+        let read = self.read(&groups, strictness, Bounds { bytes_max: left, ..bounds });
+        let read = read.map_err(|error| match error {
+            QueryFailed::TooLarge { .. } => QueryFailed::TooLarge { bytes_max: bounds.bytes_max },
+            error => error,
+        });
+        let read = read?.into_values().map(assemble);
+        traces.extend(read.filter(|trace| query.matches(trace)));
+        Ok(traces)
+    }
+
+    /// Where the parts of a group of traces are.
+    fn holder(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> Result<Holder<'_>, QueryFailed> {
+        let mut holder = Holder::None;
+        for (number, block) in self.blocks.iter().enumerate() {
+            let last_seq = block.entry().last_seq;
+            for entry in block.group(group, strictness)? {
+                let id = entry.key.trace_id();
+                if id.is_some_and(|id| self.buried.hides(last_seq, id)) {
+                    continue;
+                }
+                match holder {
+                    Holder::None => holder = Holder::Block(number, entry),
+                    _ => return Ok(Holder::Several),
+                }
+            }
+        }
+        for head in &self.heads {
+            for (_, trace) in head.group(group, strictness) {
+                match holder {
+                    Holder::None => holder = Holder::Head(trace),
+                    _ => return Ok(Holder::Several),
+                }
+            }
+        }
+        Ok(holder)
     }
 
     /// All spans of these groups of traces, from every part, in the order of the parts.

@@ -38,24 +38,37 @@ pub(super) fn unpack(bytes: &[u8], width: u32, count: usize, out: &mut Vec<u32>)
     }
 }
 
+/// One of the numbers, of up to 32 bits.
+pub(super) fn number_at(bytes: &[u8], width: u32, at: usize) -> Option<u32> {
+    let bit = at.checked_mul(width as usize)?;
+    let there = bytes.get(bit / 8..(bit + width as usize).div_ceil(8))?;
+    let held = there.iter().rev().fold(0u64, |held, byte| held << 8 | u64::from(*byte));
+    let mask = (1u64 << width) - 1;
+    u32::try_from(held >> (bit % 8) & mask).ok()
+}
+
 /// `count` numbers of up to 64 bits; fewer if there are fewer.
 pub(super) fn unpack_wide(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) {
     if width == 0 {
         (0..count).for_each(|_| each(0));
         return;
     }
-    let mask = (1u128 << width) - 1;
-    let (mut held, mut bits) = (0u128, 0);
-    let mut bytes = bytes.iter();
-    for _ in 0..count {
-        while bits < width {
-            let Some(byte) = bytes.next() else { return };
-            held |= u128::from(*byte) << bits;
-            bits += 8;
-        }
-        each(u64::try_from(held & mask).unwrap_or(u64::MAX));
-        held >>= width;
-        bits -= width;
+    let mask = u64::MAX >> (u64::BITS - width);
+    let there = bytes.len() * 8 / width as usize;
+    for at in 0..count.min(there) {
+        let bit = at * width as usize;
+        let (byte, shift) = (bit / 8, bit % 8);
+        let low = match bytes.get(byte..).and_then(|bytes| bytes.first_chunk()) {
+            Some(chunk) => u64::from_le_bytes(*chunk),
+            None => {
+                let mut chunk = [0; 8];
+                chunk[..bytes.len() - byte].copy_from_slice(&bytes[byte..]);
+                u64::from_le_bytes(chunk)
+            }
+        };
+        // What eight bytes do not hold is in the ninth.
+        let high = bytes.get(byte + 8).copied().filter(|_| shift > 0).map_or(0, u64::from);
+        each((low >> shift | high.wrapping_shl(64 - u32::try_from(shift).unwrap_or(0))) & mask);
     }
 }
 

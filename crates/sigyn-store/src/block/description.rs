@@ -134,7 +134,7 @@ impl Block {
         each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
         let rows = self.root.groups.iter().map(|group| u64::from(group.rows)).sum();
-        self.read_rows(std::slice::from_ref(&(0..rows)), stop, each)
+        self.read_rows(&[(0..rows, None)], stop, each)
     }
 
     /// What its columns take on the disk, and what is no column.

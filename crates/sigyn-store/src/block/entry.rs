@@ -53,6 +53,11 @@ impl Entry {
         Facts { root_start: self.root_start, start: self.start, ..Facts::default() }
     }
 
+    /// When the trace starts, if all of it is here.
+    pub(crate) fn start_alone(&self) -> Option<Timestamp> {
+        self.root_start.or(self.start)
+    }
+
     /// No span of it has a later timestamp.
     pub(super) fn latest_ms(&self) -> Option<u64> {
         let start = self.start?;

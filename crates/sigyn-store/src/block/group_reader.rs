@@ -1,11 +1,13 @@
 //! Rows of a block back to spans.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use sigyn_model::{
     Annotation, Endpoint, Kind, Labels, Resource, Scope, Span, SpanId, StatusCode, Tags, Timestamp,
     TraceId, Value,
@@ -19,181 +21,281 @@ use super::page_reader::{Page, PageReader};
 use super::schema::{PAGE_ROWS, TagColumn, TagSort, place};
 use crate::codec::Malformed;
 
-/// Reads rows of one block.
-pub(super) struct RowReader<'a> {
-    pages: PageReader<'a>,
-    tag_columns: &'a [TagColumn],
-    known: Known,
+/// Rows of one trace, or of any where it is not known of which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub(super) rows: Range<usize>,
+    pub(super) trace_id: Option<TraceId>,
 }
 
-/// Pages of the same rows. Those of tags are read when a span has such a tag.
-struct PageSet {
+/// Reads rows of one block: of pages those that are asked for.
+pub(super) struct RowReader<'a> {
+    pages: RefCell<PageReader<'a>>,
+    tag_columns: &'a [TagColumn],
+    known: RefCell<Known>,
+}
+
+/// Pages of the same rows, each read when it is asked for.
+pub(super) struct PageSet {
     group: usize,
     page: usize,
     rows: Range<usize>,
-    columns: Vec<Option<Page>>,
-    tags: HashMap<usize, Page>,
+    columns: Vec<OnceCell<Option<Page>>>,
+}
+
+impl PageSet {
+    pub(super) fn is_at(&self, group: usize, page: usize) -> bool {
+        (self.group, self.page) == (group, page)
+    }
+
+    /// Errors if anything that was read was not as it should be.
+    pub(super) fn check(&self) -> Result<(), Malformed> {
+        self.columns.iter().filter_map(OnceCell::get).flatten().try_for_each(Page::check)
+    }
 }
 
 impl<'a> RowReader<'a> {
     pub(super) fn new(pages: PageReader<'a>, tag_columns: &'a [TagColumn]) -> Self {
-        Self { pages, tag_columns, known: Known::default() }
+        Self { pages: RefCell::new(pages), tag_columns, known: RefCell::default() }
     }
 
     /// Reads rows of a group of `count` rows; ranges are in order and do not overlap.
     pub(super) fn read(
-        &mut self,
+        &self,
         group: usize,
         count: usize,
-        ranges: &[Range<usize>],
+        wanted: &[Rows],
         each: &mut impl FnMut(Span),
     ) -> Result<(), BlockError> {
-        let mut pieces: Vec<Range<usize>> = Vec::new();
-        for range in ranges {
-            let mut begin = range.start;
-            while begin < range.end {
-                let end = range.end.min((begin / PAGE_ROWS + 1) * PAGE_ROWS);
-                pieces.push(begin..end);
-                begin = end;
+        let pieces: Vec<Rows> = wanted.iter().flat_map(Rows::by_page).collect();
+        for pieces in pieces.chunk_by(|a, b| a.page() == b.page()) {
+            let set = self.page_set(group, count, pieces[0].page());
+            for piece in pieces {
+                for row in piece.rows.clone() {
+                    each(self.span(&set, row - set.rows.start, piece.trace_id)?);
+                }
             }
-        }
-        for pieces in pieces.chunk_by(|a, b| a.start / PAGE_ROWS == b.start / PAGE_ROWS) {
-            let page = pieces[0].start / PAGE_ROWS;
-            let begin = page * PAGE_ROWS;
-            let mut set = self.page_set(group, page, begin..count.min(begin + PAGE_ROWS))?;
-            for row in pieces.iter().cloned().flatten() {
-                each(self.span(&mut set, row - begin)?);
-            }
+            set.check()?;
         }
         Ok(())
     }
 
-    fn page_set(
-        &mut self,
-        group: usize,
-        page: usize,
-        rows: Range<usize>,
-    ) -> Result<PageSet, BlockError> {
-        let columns = (0..place::TAGS)
-            .map(|column| self.pages.page(group, column, page, rows.clone()))
-            .collect::<Result<_, _>>()?;
-        Ok(PageSet { group, page, rows, columns, tags: HashMap::new() })
+    /// The rows of one page of a group of `count` rows.
+    pub(super) fn page_set(&self, group: usize, count: usize, page: usize) -> PageSet {
+        let begin = page * PAGE_ROWS;
+        let columns = place::TAGS + self.tag_columns.len();
+        let columns = (0..columns).map(|_| OnceCell::new()).collect();
+        PageSet { group, page, rows: begin..count.min(begin + PAGE_ROWS), columns }
     }
 
-    fn span(&mut self, set: &mut PageSet, row: usize) -> Result<Span, BlockError> {
-        let tags = self.tags(set, row)?;
-        let known = &mut self.known;
-        let column = |at: usize| set.columns[at].as_ref();
-        let text = |at: usize| column(at).and_then(|page| page.text(row));
-        let word64 = |at: usize| column(at).and_then(|page| page.word64(row));
-        let word32 = |at: usize| column(at).and_then(|page| page.word32(row));
-        let is_true = |at: usize| column(at).and_then(|page| page.is_true(row)).unwrap_or(false);
-        let trace_id = column(place::TRACE_ID).and_then(|page| page.id(row));
-        let trace_id = trace_id.and_then(|id| TraceId::new(u128::from_be_bytes(id)));
-        let ids = trace_id.zip(word64(place::SPAN_ID));
+    /// A column's page; `None` if no row of the group has a value.
+    pub(super) fn column<'s>(
+        &self,
+        set: &'s PageSet,
+        column: usize,
+    ) -> Result<Option<&'s Page>, BlockError> {
+        let cell = set.columns.get(column).ok_or(BlockError::Schema)?;
+        if let Some(page) = cell.get() {
+            return Ok(page.as_ref());
+        }
+        let page =
+            self.pages.borrow_mut().page(set.group, column, set.page, set.rows.clone())?;
+        Ok(cell.get_or_init(|| page).as_ref())
+    }
+
+    /// What a row's resource is.
+    pub(super) fn resource(
+        &self,
+        set: &PageSet,
+        row: usize,
+    ) -> Result<Option<Arc<Resource>>, BlockError> {
+        let Some(page) = self.column(set, place::RESOURCE)? else { return Ok(None) };
+        self.known.borrow_mut().resources.at(set.group, page, row, json::resource)
+    }
+
+    pub(super) fn scope(
+        &self,
+        set: &PageSet,
+        row: usize,
+    ) -> Result<Option<Arc<Scope>>, BlockError> {
+        let Some(page) = self.column(set, place::SCOPE)? else { return Ok(None) };
+        self.known.borrow_mut().scopes.at(set.group, page, row, json::scope)
+    }
+
+    pub(super) fn target(
+        &self,
+        set: &PageSet,
+        row: usize,
+    ) -> Result<Option<Arc<Labels>>, BlockError> {
+        let Some(page) = self.column(set, place::TARGET)? else { return Ok(None) };
+        self.known.borrow_mut().targets.at(set.group, page, row, json::labels)
+    }
+
+    /// A row of a page as a span, of this trace if that is known.
+    pub(super) fn span(
+        &self,
+        set: &PageSet,
+        row: usize,
+        trace_id: Option<TraceId>,
+    ) -> Result<Span, BlockError> {
+        let text = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.text(row)));
+        let word64 = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.word64(row)));
+        let word32 = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.word32(row)));
+        let is_true = |at: usize| -> Result<bool, BlockError> {
+            Ok(self.column(set, at)?.and_then(|page| page.is_true(row)).unwrap_or(false))
+        };
+        let trace_id = match trace_id {
+            Some(trace_id) => Some(trace_id),
+            None => {
+                let id = self.column(set, place::TRACE_ID)?.and_then(|page| page.id(row));
+                id.and_then(|id| TraceId::new(u128::from_be_bytes(id)))
+            }
+        };
+        let ids = trace_id.zip(word64(place::SPAN_ID)?);
         let (trace_id, id) = ids.ok_or(BlockError::Row("a span without ids"))?;
         let mut span = Span::new(trace_id, SpanId::from_raw(id));
-        span.parent_id = match word32(place::PARENT_DELTA) {
+        span.parent_id = match word32(place::PARENT_DELTA)? {
             Some(delta) => {
                 let rows = i64::try_from(row).unwrap_or(i64::MAX) - i64::from(delta.cast_signed());
                 let parent = usize::try_from(rows).ok().filter(|row| *row < set.rows.len());
-                let parent = parent.and_then(|row| column(place::SPAN_ID)?.word64(row));
+                let ids = self.column(set, place::SPAN_ID)?;
+                let parent = parent.and_then(|row| ids?.word64(row));
                 Some(parent.ok_or(BlockError::Row("a parent outside its page"))?)
             }
-            None => word64(place::PARENT_ID),
+            None => word64(place::PARENT_ID)?,
         }
         .map(SpanId::from_raw);
-        span.kind = text(place::KIND).map(parse_kind).transpose()?;
-        span.name = own(text(place::NAME).unwrap_or_default())?;
-        span.timestamp = word64(place::START).map(Timestamp::from_nanos);
-        span.duration = word64(place::DURATION).map(Duration::from_nanos);
-        let endpoint =
-            |at: usize| endpoint(text(at), text(at + 1), word32(at + 2)).map(Endpoint::into_option);
+        span.kind = text(place::KIND)?.map(parse_kind).transpose()?;
+        span.name = own(text(place::NAME)?.unwrap_or_default())?;
+        span.timestamp = word64(place::START)?.map(Timestamp::from_nanos);
+        span.duration = word64(place::DURATION)?.map(Duration::from_nanos);
+        let endpoint = |at: usize| {
+            endpoint(text(at)?, text(at + 1)?, word32(at + 2)?).map(Endpoint::into_option)
+        };
         span.local_endpoint = endpoint(place::LOCAL)?;
         span.remote_endpoint = endpoint(place::REMOTE)?;
-        span.shared = is_true(place::SHARED);
-        span.debug = is_true(place::DEBUG);
-        span.status.code = text(place::STATUS).map_or(Ok(StatusCode::Unset), parse_status)?;
-        span.status.message = own(text(place::STATUS_MESSAGE).unwrap_or_default())?;
-        span.trace_state = own(text(place::TRACE_STATE).unwrap_or_default())?;
-        span.flags = word32(place::FLAGS).unwrap_or(0);
-        span.resource = text(place::RESOURCE)
-            .map(|bytes| shared(&mut known.resources, bytes, json::resource))
-            .transpose()?;
-        span.scope = text(place::SCOPE)
-            .map(|bytes| shared(&mut known.scopes, bytes, json::scope))
-            .transpose()?;
-        span.target = text(place::TARGET)
-            .map(|bytes| shared(&mut known.targets, bytes, json::labels))
-            .transpose()?;
-        if let Some(links) = text(place::LINKS) {
+        span.shared = is_true(place::SHARED)?;
+        span.debug = is_true(place::DEBUG)?;
+        span.status.code = text(place::STATUS)?.map_or(Ok(StatusCode::Unset), parse_status)?;
+        span.status.message = own(text(place::STATUS_MESSAGE)?.unwrap_or_default())?;
+        span.trace_state = own(text(place::TRACE_STATE)?.unwrap_or_default())?;
+        span.flags = word32(place::FLAGS)?.unwrap_or(0);
+        span.resource = self.resource(set, row)?;
+        span.scope = self.scope(set, row)?;
+        span.target = self.target(set, row)?;
+        if let Some(links) = text(place::LINKS)? {
             span.links = json::links(str_of(links)?)?;
         }
-        span.annotations = annotations(&set.columns, row)?;
-        span.tags = tags;
-        if let Some(ext) = text(place::EXT) {
+        span.annotations = self.annotations(set, row)?;
+        self.each_tag(set, row, &mut |key, value| {
+            span.tags.push((key.to_owned(), value.own()?));
+            Ok(true)
+        })?;
+        if let Some(ext) = text(place::EXT)? {
             Ext::apply(ext, &mut span)?;
         }
         Ok(span)
     }
 
-    /// The span's own tags, in their order.
-    fn tags(&mut self, set: &mut PageSet, row: usize) -> Result<Tags, BlockError> {
-        let columns = &set.columns;
-        let shape = columns[place::TAG_SHAPE].as_ref().and_then(|page| page.text(row));
-        let Some(mut shape) = shape else { return Ok(Tags::new()) };
-        let rest = columns[place::TAGS_REST].as_ref().and_then(|page| page.text(row));
-        let rest = rest.map_or(Ok(Tags::new()), read_tags);
-        let mut rest = rest?.into_iter();
-        let mut tags = Tags::new();
+    /// Calls `each` with a row's own tags, in their order, for as long as it says so.
+    pub(super) fn each_tag(
+        &self,
+        set: &PageSet,
+        row: usize,
+        each: &mut dyn FnMut(&str, Told<'_, '_>) -> Result<bool, BlockError>,
+    ) -> Result<(), BlockError> {
+        const MISSING: BlockError = BlockError::Row("a tag that is missing");
+        let text = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|p| p.text(row)));
+        let Some(mut shape) = text(place::TAG_SHAPE)? else { return Ok(()) };
+        let mut rest: Option<std::vec::IntoIter<(String, Value)>> = None;
         while !shape.is_empty() {
             let number = usize::try_from(take_uint(&mut shape)?).unwrap_or(usize::MAX);
-            let missing = BlockError::Row("a tag that is missing");
             let Some(at) = number.checked_sub(1) else {
-                tags.push(rest.next().ok_or(missing)?);
+                if rest.is_none() {
+                    let tags = text(place::TAGS_REST)?.map_or(Ok(Tags::new()), read_tags)?;
+                    rest = Some(tags.into_iter());
+                }
+                let next = rest.as_mut().and_then(Iterator::next);
+                let (key, value) = next.ok_or(MISSING)?;
+                if !each(&key, Told::Value(value))? {
+                    return Ok(());
+                }
                 continue;
             };
-            let Some(column) = self.tag_columns.get(at) else { return Err(missing) };
-            if !set.tags.contains_key(&at) {
-                let PageSet { group, page, ref rows, .. } = *set;
-                let read = self.pages.page(group, place::TAGS + at, page, rows.clone())?;
-                set.tags.insert(at, read.ok_or(missing)?);
+            let Some(column) = self.tag_columns.get(at) else { return Err(MISSING) };
+            let told = Told::Column { reader: self, set, row, at, sort: column.sort };
+            if !each(&column.key, told)? {
+                return Ok(());
             }
-            let page = &set.tags[&at];
-            let value = match column.sort {
-                TagSort::Text => page.text(row).map(own).transpose()?.map(Value::Str),
-                TagSort::Int => page.word64(row).map(|word| Value::Int(word.cast_signed())),
-                TagSort::Double => page.word64(row).map(|bits| Value::Double(f64::from_bits(bits))),
-                TagSort::Bool => page.is_true(row).map(Value::Bool),
-            };
-            let missing = BlockError::Row("a tag that is missing");
-            tags.push((column.key.clone(), value.ok_or(missing)?));
         }
-        Ok(tags)
+        Ok(())
+    }
+
+    fn annotations(&self, set: &PageSet, row: usize) -> Result<Vec<Annotation>, BlockError> {
+        let times = self.column(set, place::ANNOTATION_TIME)?;
+        let (Some(times), Some(values)) = (times, self.column(set, place::ANNOTATION_VALUE)?)
+        else {
+            return Ok(Vec::new());
+        };
+        let tags = self.column(set, place::ANNOTATION_TAGS)?;
+        let missing = || BlockError::Row("half of an annotation");
+        let mut of_tags = tags.map(|tags| tags.elements(row));
+        let mut annotations = Vec::new();
+        for (time, value) in times.elements(row).zip(values.elements(row)) {
+            let time = time.and_then(|at| times.word64_at(at)).ok_or_else(missing)?;
+            let value = value.and_then(|at| values.text_at(at)).ok_or_else(missing)?;
+            let at = of_tags.as_mut().and_then(|tags| tags.next()).flatten();
+            let tags = at.zip(tags).and_then(|(at, tags)| tags.text_at(at));
+            annotations.push(Annotation {
+                timestamp: Timestamp::from_nanos(time),
+                value: own(value)?,
+                tags: tags.map_or(Ok(Tags::new()), read_tags)?,
+                dropped_tags: 0,
+            });
+        }
+        Ok(annotations)
     }
 }
 
-fn annotations(columns: &[Option<Page>], row: usize) -> Result<Vec<Annotation>, BlockError> {
-    let [times, values, tags] =
-        [place::ANNOTATION_TIME, place::ANNOTATION_VALUE, place::ANNOTATION_TAGS]
-            .map(|at| columns[at].as_ref());
-    let (Some(times), Some(values)) = (times, values) else { return Ok(Vec::new()) };
-    let missing = || BlockError::Row("half of an annotation");
-    let mut of_tags = tags.map(|tags| tags.elements(row));
-    let mut annotations = Vec::new();
-    for (time, value) in times.elements(row).zip(values.elements(row)) {
-        let time = time.and_then(|at| times.word64_at(at)).ok_or_else(missing)?;
-        let value = value.and_then(|at| values.text_at(at)).ok_or_else(missing)?;
-        let at = of_tags.as_mut().and_then(|tags| tags.next()).flatten();
-        let tags = at.zip(tags).and_then(|(at, tags)| tags.text_at(at));
-        annotations.push(Annotation {
-            timestamp: Timestamp::from_nanos(time),
-            value: own(value)?,
-            tags: tags.map_or(Ok(Tags::new()), read_tags)?,
-            dropped_tags: 0,
+/// What a tag says, read when it is asked for.
+pub(super) enum Told<'r, 'a> {
+    Value(Value),
+    Column { reader: &'r RowReader<'a>, set: &'r PageSet, row: usize, at: usize, sort: TagSort },
+}
+
+impl Told<'_, '_> {
+    pub(super) fn own(self) -> Result<Value, BlockError> {
+        let (reader, set, row, at, sort) = match self {
+            Self::Value(value) => return Ok(value),
+            Self::Column { reader, set, row, at, sort } => (reader, set, row, at, sort),
+        };
+        let page = reader.column(set, place::TAGS + at)?;
+        let value = page.and_then(|page| match sort {
+            TagSort::Text => page.text(row).map(|text| own(text).map(Value::Str)),
+            TagSort::Int => page.word64(row).map(|word| Ok(Value::Int(word.cast_signed()))),
+            TagSort::Double => page.word64(row).map(|bits| Ok(Value::Double(f64::from_bits(bits)))),
+            TagSort::Bool => page.is_true(row).map(|bool| Ok(Value::Bool(bool))),
         });
+        value.ok_or(BlockError::Row("a tag that is missing"))?
     }
-    Ok(annotations)
+}
+
+impl Rows {
+    fn page(&self) -> usize {
+        self.rows.start / PAGE_ROWS
+    }
+
+    /// The same rows, those of each page by themselves.
+    fn by_page(&self) -> impl Iterator<Item = Self> {
+        let mut left = self.rows.clone();
+        let trace_id = self.trace_id;
+        std::iter::from_fn(move || {
+            let end = left.end.min((left.start / PAGE_ROWS + 1) * PAGE_ROWS);
+            let rows = left.start..end;
+            left.start = end;
+            (!rows.is_empty()).then_some(Self { rows, trace_id })
+        })
+    }
 }
 
 fn endpoint(
@@ -217,31 +319,59 @@ fn endpoint(
 /// What rows share, read once.
 #[derive(Default)]
 struct Known {
-    targets: HashMap<Vec<u8>, Arc<Labels>>,
-    resources: HashMap<Vec<u8>, Arc<Resource>>,
-    scopes: HashMap<Vec<u8>, Arc<Scope>>,
+    targets: Shared<Labels>,
+    resources: Shared<Resource>,
+    scopes: Shared<Scope>,
 }
 
-fn shared<T>(
-    known: &mut HashMap<Vec<u8>, Arc<T>>,
-    bytes: &[u8],
-    read: impl FnOnce(&str) -> Result<T, Malformed>,
-) -> Result<Arc<T>, BlockError> {
-    if let Some(value) = known.get(bytes) {
-        return Ok(value.clone());
+/// Things that many rows say.
+struct Shared<T> {
+    /// By row group, and code in its dictionary.
+    by_code: HashMap<(usize, u32), Arc<T>, RandomState>,
+    by_text: HashMap<Vec<u8>, Arc<T>, RandomState>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { by_code: HashMap::default(), by_text: HashMap::default() }
     }
-    let value = Arc::new(read(str_of(bytes)?)?);
-    known.insert(bytes.to_vec(), value.clone());
-    Ok(value)
 }
 
-fn parse_kind(kind: &[u8]) -> Result<Kind, BlockError> {
+impl<T> Shared<T> {
+    fn at(
+        &mut self,
+        group: usize,
+        page: &Page,
+        row: usize,
+        read: impl FnOnce(&str) -> Result<T, Malformed>,
+    ) -> Result<Option<Arc<T>>, BlockError> {
+        let code = page.code(row);
+        if let Some(value) = code.and_then(|code| self.by_code.get(&(group, code))) {
+            return Ok(Some(value.clone()));
+        }
+        let Some(text) = page.text(row) else { return Ok(None) };
+        let value = match self.by_text.get(text) {
+            Some(value) => value.clone(),
+            None => {
+                let value = Arc::new(read(str_of(text)?)?);
+                self.by_text.insert(text.to_vec(), value.clone());
+                value
+            }
+        };
+        if let Some(code) = code {
+            self.by_code.insert((group, code), value.clone());
+        }
+        Ok(Some(value))
+    }
+}
+
+pub(super) fn parse_kind(kind: &[u8]) -> Result<Kind, BlockError> {
     let kinds = [Kind::Client, Kind::Server, Kind::Producer, Kind::Consumer];
     let found = kinds.into_iter().find(|known| known.as_str().as_bytes() == kind);
     found.ok_or(BlockError::Row("an unknown kind"))
 }
 
-fn parse_status(status: &[u8]) -> Result<StatusCode, BlockError> {
+pub(super) fn parse_status(status: &[u8]) -> Result<StatusCode, BlockError> {
     let known = [StatusCode::Ok, StatusCode::Error];
     let found =
         known.into_iter().find(|code| code.as_tag().is_some_and(|tag| tag.as_bytes() == status));
@@ -252,7 +382,7 @@ fn read_tags(bytes: &[u8]) -> Result<Tags, BlockError> {
     Ok(json::tags(str_of(bytes)?)?)
 }
 
-fn str_of(bytes: &[u8]) -> Result<&str, BlockError> {
+pub(super) fn str_of(bytes: &[u8]) -> Result<&str, BlockError> {
     std::str::from_utf8(bytes).map_err(|_| BlockError::Row("a text that is no UTF-8"))
 }
 

@@ -1,6 +1,10 @@
 //! Parquet's hybrid of run lengths and packed bits: levels and codes of a dictionary.
 
-use super::bits::{Bits, pack, unpack};
+use std::cell::Cell;
+
+use bytes::Bytes;
+
+use super::bits::{Bits, number_at, pack, unpack};
 use crate::codec::Malformed;
 
 /// Shorter runs are packed with their neighbours.
@@ -67,6 +71,74 @@ pub(super) fn decode(mut bytes: &[u8], width: u32, count: usize) -> Result<Vec<u
         }
     }
     Ok(values)
+}
+
+/// Codes of a dictionary in a page, decoded where they are asked for: runs before that are passed over.
+#[derive(Debug)]
+pub(super) struct Codes {
+    bytes: Bytes,
+    width: u32,
+    /// Where the last one was found.
+    run: Cell<Run>,
+}
+
+/// Some of the codes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    /// Their places, from the first to before the last.
+    first: usize,
+    end: usize,
+    /// Where the next run is.
+    next: usize,
+    is_packed: bool,
+    /// What all of them are, or where they are.
+    value: usize,
+}
+
+impl Codes {
+    /// Of a page's values: a byte says how wide each is.
+    pub(super) fn new(bytes: Bytes) -> Result<Self, Malformed> {
+        const WIDE: Malformed = Malformed { what: "codes of more than 32 bits" };
+        let width = bytes.first().copied().map(u32::from).filter(|width| *width <= 32);
+        let width = width.ok_or(WIDE)?;
+        Ok(Self { bytes: bytes.slice(1..), width, run: Cell::default() })
+    }
+
+    /// The code in this place. Places should be asked for in their order.
+    pub(super) fn get(&self, at: usize) -> Option<u32> {
+        let mut run = self.run.get();
+        if at < run.first {
+            run = Run::default();
+        }
+        while at >= run.end {
+            run = self.after(&run)?;
+        }
+        self.run.set(run);
+        if run.is_packed {
+            number_at(self.bytes.get(run.value..run.next)?, self.width, at - run.first)
+        } else {
+            u32::try_from(run.value).ok()
+        }
+    }
+
+    fn after(&self, run: &Run) -> Option<Run> {
+        let mut rest = self.bytes.get(run.next..)?;
+        let header = take_uint(&mut rest).ok()?;
+        let len = usize::try_from(header >> 1).ok()?;
+        let is_packed = header & 1 == 1;
+        let begin = self.bytes.len() - rest.len();
+        let (len, bytes) = match is_packed {
+            true => (len.checked_mul(8)?, len.checked_mul(self.width as usize)?),
+            false => (len, self.width.div_ceil(8) as usize),
+        };
+        let there = take(&mut rest, bytes).ok()?;
+        let value = match is_packed {
+            true => begin,
+            false => there.iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte)),
+        };
+        let end = run.end.checked_add(len)?;
+        Some(Run { first: run.end, end, next: begin + bytes, is_packed, value })
+    }
 }
 
 /// Reads `count` values of one bit.
@@ -149,6 +221,13 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&values, width, &mut bytes);
             assert_eq!(decode(&bytes, width, values.len()).unwrap(), values, "round {round}");
+            let width_byte = u8::try_from(width).unwrap();
+            let page = std::iter::once(width_byte).chain(bytes.iter().copied()).collect();
+            let codes = Codes::new(page).unwrap();
+            for at in (0..values.len()).chain((0..20).map(|_| random.usize(0..=values.len()))) {
+                let padded = codes.get(at).filter(|_| at < values.len());
+                assert_eq!(padded, values.get(at).copied(), "round {round}");
+            }
             if width == 1 {
                 let bits = decode_bits(&bytes, values.len()).unwrap();
                 assert!((0..values.len()).all(|at| bits.get(at) == (values[at] == 1)));
@@ -158,6 +237,9 @@ mod tests {
                 let noise: Vec<u8> = (0..random.usize(0..20)).map(|_| random.u8(..)).collect();
                 let _ = decode(&noise, width, 100);
                 let _ = decode_bits(&noise, 100);
+                if let Ok(codes) = Codes::new(noise.into()) {
+                    let _ = (codes.get(3), codes.get(100));
+                }
             }
         }
     }

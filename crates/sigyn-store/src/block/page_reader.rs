@@ -1,11 +1,14 @@
 //! Pages back to values: each is read by itself, and decoded only after its checksum is right.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::bits::Bits;
 use super::delta;
-use super::hybrid::{decode, decode_bits, take, take_array, width_of};
+use super::hybrid::{Codes, decode, decode_bits, take, take_array, width_of};
 use super::page::{Encoding, PageHeader};
 use super::pages::PagePlace;
 use super::schema::{TagColumn, TagSort, place};
@@ -37,7 +40,8 @@ enum Shape {
 /// The most that any page may become.
 const RAW_BYTES_MAX: u32 = i32::MAX.unsigned_abs();
 
-/// Values of some rows of one column.
+/// Values of some rows of one column. Those that are asked for are decoded, so rows should be asked for in
+/// their order.
 #[derive(Debug)]
 pub(super) struct Page {
     /// None if all rows have a value.
@@ -46,6 +50,8 @@ pub(super) struct Page {
     /// more, how many values stand before it.
     elements: Option<(Vec<u32>, Vec<u32>)>,
     values: Content,
+    /// Whether something was asked for that should be there and is not.
+    is_wrong: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -53,52 +59,136 @@ enum Content {
     Ids(Vec<[u8; 16]>),
     Bools(Bits),
     Plain(Words),
-    Codes(Vec<u32>, Arc<Words>),
+    Codes(Codes, Arc<Words>),
 }
 
 /// Values, or the words of a dictionary.
 #[derive(Debug)]
 pub(super) enum Words {
-    Words64(Vec<u64>),
-    Words32(Vec<u32>),
+    Numbers(Numbers),
     Texts(Texts),
+}
+
+/// Numbers of a fixed width, as they are written.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    bytes: Bytes,
+    count: usize,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Big64,
+    Little64,
+    Little32,
+    /// The first bytes of all numbers, then the second ones.
+    Streams64,
+    Streams32,
+}
+
+impl Numbers {
+    fn new(bytes: Bytes, count: usize, form: Form) -> Result<Self, Malformed> {
+        let width = match form {
+            Form::Big64 | Form::Little64 | Form::Streams64 => 8,
+            Form::Little32 | Form::Streams32 => 4,
+        };
+        let is_right = count.checked_mul(width) == Some(bytes.len());
+        if is_right { Ok(Self { bytes, count, form }) } else { Err(WRONG) }
+    }
+
+    fn word64(&self, at: usize) -> Option<u64> {
+        let whole = |read: fn([u8; 8]) -> u64| self.bytes.as_chunks().0.get(at).copied().map(read);
+        match self.form {
+            Form::Big64 => whole(u64::from_be_bytes),
+            Form::Little64 => whole(u64::from_le_bytes),
+            Form::Streams64 => self.streamed(at).map(u64::from_le_bytes),
+            Form::Little32 | Form::Streams32 => None,
+        }
+    }
+
+    fn word32(&self, at: usize) -> Option<u32> {
+        match self.form {
+            Form::Little32 => self.bytes.as_chunks().0.get(at).copied().map(u32::from_le_bytes),
+            Form::Streams32 => self.streamed(at).map(u32::from_le_bytes),
+            Form::Big64 | Form::Little64 | Form::Streams64 => None,
+        }
+    }
+
+    fn streamed<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let byte = |stream: usize| self.bytes[stream * self.count + at];
+        (at < self.count).then(|| std::array::from_fn(byte))
+    }
 }
 
 /// Byte strings behind one another.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
+    bytes: Bytes,
+    /// Where each of them begins, and ends.
+    places: Vec<(u32, u32)>,
 }
 
 impl Texts {
-    pub(super) fn get(&self, at: usize) -> Option<&[u8]> {
-        let begin = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
-        self.bytes.get(begin as usize..*self.ends.get(at)? as usize)
+    /// Byte strings of these lengths, from `begin` on.
+    fn of_lengths(bytes: Bytes, begin: usize, lengths: &[u32]) -> Result<Self, Malformed> {
+        let mut end = u32::try_from(begin).map_err(|_| WRONG)?;
+        let mut places = Vec::with_capacity(lengths.len());
+        for length in lengths {
+            let next = end.checked_add(*length).ok_or(WRONG)?;
+            places.push((end, next));
+            end = next;
+        }
+        if end as usize > bytes.len() { Err(WRONG) } else { Ok(Self { bytes, places }) }
     }
 
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.bytes.extend_from_slice(bytes);
-        self.ends.push(u32::try_from(self.bytes.len()).map_err(|_| WRONG)?);
-        Ok(())
+    /// Byte strings that each have their length in front.
+    fn prefixed(bytes: Bytes, count: usize) -> Result<Self, Malformed> {
+        let mut rest = &bytes[..];
+        let mut places = Vec::with_capacity(count.min(rest.len() / 4));
+        for _ in 0..count {
+            let len = u32::from_le_bytes(take_array(&mut rest)?);
+            let begin = u32::try_from(bytes.len() - rest.len()).map_err(|_| WRONG)?;
+            take(&mut rest, len as usize)?;
+            places.push((begin, begin + len));
+        }
+        Ok(Self { bytes, places })
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&[u8]> {
+        let (begin, end) = *self.places.get(at)?;
+        self.bytes.get(begin as usize..end as usize)
     }
 }
 
 impl Words {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
-            Self::Words64(words) => words.len(),
-            Self::Words32(words) => words.len(),
-            Self::Texts(texts) => texts.ends.len(),
+            Self::Numbers(numbers) => numbers.count,
+            Self::Texts(texts) => texts.places.len(),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Words64(words) => words.capacity() * 8,
-            Self::Words32(words) => words.capacity() * 4,
-            Self::Texts(texts) => texts.bytes.capacity() + texts.ends.capacity() * 4,
+            Self::Numbers(numbers) => numbers.bytes.len(),
+            Self::Texts(texts) => texts.bytes.len() + size_of_val(&texts.places[..]),
         }
+    }
+
+    fn word64(&self, at: usize) -> Option<u64> {
+        let Self::Numbers(numbers) = self else { return None };
+        numbers.word64(at)
+    }
+
+    fn word32(&self, at: usize) -> Option<u32> {
+        let Self::Numbers(numbers) = self else { return None };
+        numbers.word32(at)
+    }
+
+    fn text(&self, at: usize) -> Option<&[u8]> {
+        let Self::Texts(texts) = self else { return None };
+        texts.get(at)
     }
 }
 
@@ -111,9 +201,32 @@ impl Page {
         }
     }
 
+    /// A value that must be there, or the page is not what it says.
+    fn there<T>(&self, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.is_wrong.set(true);
+        }
+        value
+    }
+
+    /// Errors if anything that was asked for was not as it should be.
+    pub(super) fn check(&self) -> Result<(), Malformed> {
+        if self.is_wrong.get() { Err(WRONG) } else { Ok(()) }
+    }
+
     pub(super) fn id(&self, row: usize) -> Option<[u8; 16]> {
-        let Content::Ids(ids) = &self.values else { return None };
-        ids.get(self.place(row)?).copied()
+        let at = self.place(row)?;
+        let Content::Ids(ids) = &self.values else { return self.there(None) };
+        self.there(ids.get(at).copied())
+    }
+
+    /// The place of a value among words, and these.
+    fn word(&self, at: usize) -> Option<(usize, &Words)> {
+        match &self.values {
+            Content::Plain(words) => Some((at, words)),
+            Content::Codes(codes, words) => Some((codes.get(at)? as usize, words)),
+            Content::Ids(_) | Content::Bools(_) => None,
+        }
     }
 
     pub(super) fn word64(&self, row: usize) -> Option<u64> {
@@ -121,31 +234,29 @@ impl Page {
     }
 
     pub(super) fn word64_at(&self, at: usize) -> Option<u64> {
-        match &self.values {
-            Content::Plain(Words::Words64(words)) => words.get(at).copied(),
-            Content::Codes(codes, words) => match &**words {
-                Words::Words64(words) => words.get(*codes.get(at)? as usize).copied(),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.there(self.word(at).and_then(|(at, words)| words.word64(at)))
     }
 
     pub(super) fn word32(&self, row: usize) -> Option<u32> {
         let at = self.place(row)?;
-        match &self.values {
-            Content::Plain(Words::Words32(words)) => words.get(at).copied(),
-            Content::Codes(codes, words) => match &**words {
-                Words::Words32(words) => words.get(*codes.get(at)? as usize).copied(),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.there(self.word(at).and_then(|(at, words)| words.word32(at)))
+    }
+
+    /// Whether a row has a value.
+    pub(super) fn has(&self, row: usize) -> bool {
+        self.place(row).is_some()
+    }
+
+    /// Which word of its dictionary a row has, if there is one.
+    pub(super) fn code(&self, row: usize) -> Option<u32> {
+        let Content::Codes(codes, _) = &self.values else { return None };
+        codes.get(self.place(row)?)
     }
 
     pub(super) fn is_true(&self, row: usize) -> Option<bool> {
-        let Content::Bools(bools) = &self.values else { return None };
-        self.place(row).map(|at| bools.get(at))
+        let at = self.place(row)?;
+        let Content::Bools(bools) = &self.values else { return self.there(None) };
+        Some(bools.get(at))
     }
 
     pub(super) fn text(&self, row: usize) -> Option<&[u8]> {
@@ -153,14 +264,7 @@ impl Page {
     }
 
     pub(super) fn text_at(&self, at: usize) -> Option<&[u8]> {
-        match &self.values {
-            Content::Plain(Words::Texts(texts)) => texts.get(at),
-            Content::Codes(codes, words) => match &**words {
-                Words::Texts(texts) => texts.get(*codes.get(at)? as usize),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.there(self.word(at).and_then(|(at, words)| words.text(at)))
     }
 
     /// Elements of a row that is a list, each with the place of its value if it has one.
@@ -232,7 +336,7 @@ impl<'a> PageReader<'a> {
         };
         let (offset, place) = pages.page(column_at, page).ok_or(BlockError::Schema)?;
         let (header, raw) = self.read(sort, offset, place)?;
-        Ok(Some(decode_page(&header, &raw, sort, shape, rows.len(), dictionary)?))
+        Ok(Some(decode_page(&header, raw, sort, shape, rows.len(), dictionary)?))
     }
 
     /// Words of a column, which many pages share.
@@ -245,7 +349,7 @@ impl<'a> PageReader<'a> {
         let block = self.block;
         block.cache.get((block.number, offset), || {
             let (header, raw) = self.read(sort, offset, place)?;
-            let words = decode_words(sort, &raw, header.values as usize)?;
+            let words = decode_words(sort, raw, header.values as usize)?;
             let bytes = words.bytes();
             Ok((words, bytes))
         })
@@ -256,7 +360,7 @@ impl<'a> PageReader<'a> {
         sort: Sort,
         offset: u64,
         place: PagePlace,
-    ) -> Result<(PageHeader, Vec<u8>), BlockError> {
+    ) -> Result<(PageHeader, Bytes), BlockError> {
         let bytes = self.file.read_at(offset, place.bytes as usize)?;
         if crc32c::crc32c(&bytes) != place.crc {
             return Err(BlockError::Checksum("a page"));
@@ -267,8 +371,11 @@ impl<'a> PageReader<'a> {
             return Err(WRONG.into());
         }
         let raw = match sort {
-            Sort::SpanIds => rest.to_vec(),
-            _ => self.zstd.decompress(rest, header.raw_bytes as usize).map_err(|_| WRONG)?,
+            Sort::SpanIds => bytes.slice_ref(rest),
+            _ => {
+                let raw = self.zstd.decompress(rest, header.raw_bytes as usize);
+                raw.map_err(|_| WRONG)?.into()
+            }
         };
         Ok((header, raw))
     }
@@ -278,16 +385,17 @@ const WRONG: Malformed = Malformed { what: "a page that is not what it says" };
 
 fn decode_page(
     header: &PageHeader,
-    mut raw: &[u8],
+    raw: Bytes,
     sort: Sort,
     shape: Shape,
     rows: usize,
     dictionary: Option<Arc<Words>>,
 ) -> Result<Page, Malformed> {
     let entries = header.values as usize;
+    let mut rest = &raw[..];
     let mut levels = || -> Result<&[u8], Malformed> {
-        let len = u32::from_le_bytes(take_array(&mut raw)?);
-        take(&mut raw, len as usize)
+        let len = u32::from_le_bytes(take_array(&mut rest)?);
+        take(&mut rest, len as usize)
     };
     let (mut present, mut elements) = (None, None);
     let mut count = entries;
@@ -310,96 +418,54 @@ fn decode_page(
     if rows_there != rows {
         return Err(WRONG);
     }
+    let raw = raw.slice_ref(rest);
+    let numbers = |form| Numbers::new(raw.clone(), count, form).map(Words::Numbers);
     let values = match (header.encoding, sort) {
-        (Encoding::DeltaBytes, Sort::Ids) => Content::Ids(delta::decode_ids(raw, count)?),
+        (Encoding::DeltaBytes, Sort::Ids) => Content::Ids(delta::decode_ids(&raw, count)?),
         (Encoding::Plain, Sort::Bools) => {
             let mut bits = Bits::default();
-            bits.push_packed(raw, count);
+            bits.push_packed(&raw, count);
             Content::Bools(bits)
         }
         (Encoding::Dictionary, _) => {
-            let words = dictionary.ok_or(WRONG)?;
-            let [width] = take_array(&mut raw)?;
-            if width > 32 {
-                return Err(WRONG);
-            }
-            let codes = decode(raw, u32::from(width), count)?;
-            if codes.iter().any(|code| *code as usize >= words.len()) {
-                return Err(WRONG);
-            }
-            Content::Codes(codes, words)
+            Content::Codes(Codes::new(raw)?, dictionary.ok_or(WRONG)?)
         }
-        (Encoding::ByteStreams, Sort::Words64) => {
-            let word = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
-            Content::Plain(Words::Words64(streams(raw, count, word)?))
-        }
-        (Encoding::ByteStreams, Sort::Words32) => {
-            let word = |bytes: [u8; 4]| u32::from_le_bytes(bytes);
-            Content::Plain(Words::Words32(streams(raw, count, word)?))
-        }
+        (Encoding::ByteStreams, Sort::Words64) => Content::Plain(numbers(Form::Streams64)?),
+        (Encoding::ByteStreams, Sort::Words32) => Content::Plain(numbers(Form::Streams32)?),
         (Encoding::DeltaLengths, Sort::Texts) => {
-            let mut texts = Texts::default();
-            for length in delta::decode_lengths(&mut raw, count)? {
-                texts.push(take(&mut raw, length as usize)?)?;
-            }
-            Content::Plain(Words::Texts(texts))
+            let mut rest = &raw[..];
+            let lengths = delta::decode_lengths(&mut rest, count)?;
+            let begin = raw.len() - rest.len();
+            Content::Plain(Words::Texts(Texts::of_lengths(raw, begin, &lengths)?))
         }
         (Encoding::Plain, Sort::SpanIds | Sort::Words64 | Sort::Words32) => {
             Content::Plain(decode_words(sort, raw, count)?)
         }
         _ => return Err(WRONG),
     };
+    // Codes are counted as far as they are asked for.
     let there = match &values {
         Content::Ids(ids) => ids.len(),
         Content::Bools(bools) => bools.len(),
         Content::Plain(words) => words.len(),
-        Content::Codes(codes, _) => codes.len(),
+        Content::Codes(..) => count,
     };
     if there != count {
         return Err(WRONG);
     }
-    Ok(Page { present, elements, values })
+    Ok(Page { present, elements, values, is_wrong: Cell::new(false) })
 }
 
 /// Plain values.
-fn decode_words(sort: Sort, mut raw: &[u8], count: usize) -> Result<Words, Malformed> {
-    let words = match sort {
-        Sort::SpanIds | Sort::Words64 => {
-            let (words, _) = raw.as_chunks::<8>();
-            let is_big = sort == Sort::SpanIds;
-            let word = |bytes: &[u8; 8]| match is_big {
-                true => u64::from_be_bytes(*bytes),
-                false => u64::from_le_bytes(*bytes),
-            };
-            Words::Words64(words.iter().map(word).collect())
-        }
-        Sort::Words32 => {
-            let (words, _) = raw.as_chunks::<4>();
-            Words::Words32(words.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
-        }
-        Sort::Texts => {
-            let mut texts = Texts::default();
-            for _ in 0..count {
-                let len = u32::from_le_bytes(take_array(&mut raw)?);
-                texts.push(take(&mut raw, len as usize)?)?;
-            }
-            Words::Texts(texts)
-        }
-        Sort::Ids | Sort::Bools => return Err(WRONG),
-    };
-    if words.len() == count { Ok(words) } else { Err(WRONG) }
-}
-
-fn streams<T, const N: usize>(
-    raw: &[u8],
-    count: usize,
-    word: impl Fn([u8; N]) -> T,
-) -> Result<Vec<T>, Malformed> {
-    if raw.len() != count * N {
-        return Err(WRONG);
+fn decode_words(sort: Sort, raw: Bytes, count: usize) -> Result<Words, Malformed> {
+    let numbers = |form| Numbers::new(raw.clone(), count, form).map(Words::Numbers);
+    match sort {
+        Sort::SpanIds => numbers(Form::Big64),
+        Sort::Words64 => numbers(Form::Little64),
+        Sort::Words32 => numbers(Form::Little32),
+        Sort::Texts => Texts::prefixed(raw, count).map(Words::Texts),
+        Sort::Ids | Sort::Bools => Err(WRONG),
     }
-    let byte = |at: usize, stream: usize| raw[stream * count + at];
-    Ok((0..count).map(|at| word(std::array::from_fn(|stream| byte(at, stream)))).collect())
 }
 
 /// Where the elements of each row begin, and how many values stand before each element.

@@ -1,0 +1,159 @@
+//! Rows of a block as searches look at them: of their columns only those are read that are asked for.
+
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigyn_model::{
+    Kind, Labels, Resource, Scope, Searched, Span, SpanId, StatusCode, Timestamp, TraceId,
+};
+
+use super::BlockError;
+use super::ext::Ext;
+use super::group_reader::{PageSet, RowReader, parse_kind, parse_status, str_of};
+use super::page_reader::Page;
+use super::schema::place;
+
+/// A row of a block.
+pub(crate) struct PageRow<'r, 'a> {
+    reader: &'r RowReader<'a>,
+    set: &'r PageSet,
+    /// In its page.
+    row: usize,
+    trace_id: TraceId,
+    /// The first thing that could not be read: what is said of any row since is worth nothing.
+    failed: &'r RefCell<Option<BlockError>>,
+    resource: OnceCell<Option<Arc<Resource>>>,
+    scope: OnceCell<Option<Arc<Scope>>>,
+    target: OnceCell<Option<Arc<Labels>>>,
+}
+
+impl<'r, 'a> PageRow<'r, 'a> {
+    pub(super) fn new(
+        reader: &'r RowReader<'a>,
+        set: &'r PageSet,
+        row: usize,
+        trace_id: TraceId,
+        failed: &'r RefCell<Option<BlockError>>,
+    ) -> Self {
+        let (resource, scope, target) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { reader, set, row, trace_id, failed, resource, scope, target }
+    }
+
+    /// All that the row says.
+    pub(super) fn span(&self) -> Result<Span, BlockError> {
+        self.reader.span(self.set, self.row, Some(self.trace_id))
+    }
+
+    fn or_fail<T: Default>(&self, read: Result<T, BlockError>) -> T {
+        read.unwrap_or_else(|error| {
+            self.failed.borrow_mut().get_or_insert(error);
+            T::default()
+        })
+    }
+
+    fn column(&self, at: usize) -> Option<&'r Page> {
+        self.or_fail(self.reader.column(self.set, at))
+    }
+
+    fn text(&self, at: usize) -> Option<&'r str> {
+        let text = self.column(at)?.text(self.row)?;
+        self.or_fail(str_of(text).map(Some))
+    }
+
+    fn word64(&self, at: usize) -> Option<u64> {
+        self.column(at)?.word64(self.row)
+    }
+}
+
+impl Searched for PageRow<'_, '_> {
+    fn is_root(&self) -> bool {
+        let has = |at: usize| self.column(at).is_some_and(|page| page.has(self.row));
+        !has(place::PARENT_DELTA) && !has(place::PARENT_ID)
+    }
+
+    fn timestamp(&self) -> Option<Timestamp> {
+        self.word64(place::START).map(Timestamp::from_nanos)
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        let nanos = self.word64(place::DURATION)?;
+        if nanos < u64::MAX {
+            return Some(Duration::from_nanos(nanos));
+        }
+        // What is longer than a column can say stands elsewhere.
+        let mut span = Span::new(self.trace_id, SpanId::from_raw(0));
+        span.duration = Some(Duration::from_nanos(nanos));
+        if let Some(ext) = self.column(place::EXT).and_then(|page| page.text(self.row)) {
+            self.or_fail(Ext::apply(ext, &mut span).map_err(BlockError::from));
+        }
+        span.duration
+    }
+
+    fn name(&self) -> &str {
+        self.text(place::NAME).unwrap_or_default()
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        let kind = self.column(place::KIND)?.text(self.row)?;
+        self.or_fail(parse_kind(kind).map(Some))
+    }
+
+    fn shared(&self) -> bool {
+        self.column(place::SHARED).and_then(|page| page.is_true(self.row)).unwrap_or(false)
+    }
+
+    fn service_name(&self) -> Option<&str> {
+        self.text(place::LOCAL)
+    }
+
+    fn remote_service_name(&self) -> Option<&str> {
+        self.text(place::REMOTE)
+    }
+
+    fn own_tag(&self, key: &str) -> Option<Cow<'_, str>> {
+        let mut found = None;
+        let read = self.reader.each_tag(self.set, self.row, &mut |other, told| {
+            if other != key {
+                return Ok(true);
+            }
+            found = Some(told.own()?);
+            Ok(false)
+        });
+        self.or_fail(read);
+        found.map(|value| Cow::Owned(value.text().into_owned()))
+    }
+
+    fn status_code(&self) -> StatusCode {
+        let status = self.column(place::STATUS).and_then(|page| page.text(self.row));
+        status.map_or(StatusCode::Unset, |status| self.or_fail(parse_status(status)))
+    }
+
+    fn status_message(&self) -> &str {
+        self.text(place::STATUS_MESSAGE).unwrap_or_default()
+    }
+
+    fn scope(&self) -> Option<&Scope> {
+        let read = || self.or_fail(self.reader.scope(self.set, self.row));
+        self.scope.get_or_init(read).as_deref()
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        let read = || self.or_fail(self.reader.resource(self.set, self.row));
+        self.resource.get_or_init(read).as_deref()
+    }
+
+    fn target(&self) -> Option<&Labels> {
+        let read = || self.or_fail(self.reader.target(self.set, self.row));
+        self.target.get_or_init(read).as_deref()
+    }
+
+    fn any_annotation(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool {
+        let Some(values) = self.column(place::ANNOTATION_VALUE) else { return false };
+        values.elements(self.row).flatten().any(|at| {
+            let text = values.text_at(at).map_or(Ok(""), str_of);
+            holds(self.or_fail(text))
+        })
+    }
+}
