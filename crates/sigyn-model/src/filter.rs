@@ -8,6 +8,7 @@ mod field;
 mod lex;
 mod literal;
 mod parse;
+mod sought;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,9 @@ use std::time::Duration;
 
 use crate::{Searched, Timestamp, trace_root};
 pub use field::{Field, status_word};
+pub use literal::Alike;
 use literal::{Literal, Number, Pattern};
+pub use sought::Sought;
 
 /// A text that was read as a filter. The default is the empty text, which everything matches.
 #[derive(Clone, Default)]
@@ -83,7 +86,7 @@ enum Test {
 }
 
 /// A condition on a text. One that is not there is empty, but has no order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum TextTest {
     Exists,
     Equal { not: bool, literal: Literal },
@@ -187,6 +190,19 @@ impl Filter {
             Outer::Trace(test) => bears &= !test.counts(),
         });
         bears
+    }
+
+    /// Calls `each` with values that some span of every matching trace has; there may be more.
+    pub fn each_sought(&self, each: &mut impl FnMut(Sought)) {
+        self.root.each_condition(&mut |outer| {
+            if let Outer::Some(inner) = outer {
+                inner.each_condition(&mut |test| {
+                    if let Test::Text(field, test) = test {
+                        Sought::of_test(field, test).into_iter().for_each(&mut *each);
+                    }
+                });
+            }
+        });
     }
 
     /// Calls `each` with what every matching trace needs; there may be more.
@@ -347,6 +363,11 @@ impl TextTest {
                 span.any_annotation(&mut |text| self.holds(Some(text)))
             }
         }
+    }
+
+    /// Whether a span without annotations passes.
+    fn passes_without(&self) -> bool {
+        matches!(self, Self::Equal { not: true, .. } | Self::Like { not: true, .. })
     }
 
     /// A text that must be there as it is.

@@ -31,7 +31,9 @@ pub use account::{Account, EpochAccount, LossReason, Losses};
 pub use batch::{Labels, SpanBatch, TargetProgress};
 pub use differences::{Difference, Differences, DifferencesQuery};
 pub use endpoint::Endpoint;
-pub use filter::{Field, Filter, FilterError, Need, SpanFilter, status_word, trace_duration};
+pub use filter::{
+    Alike, Field, Filter, FilterError, Need, Sought, SpanFilter, status_word, trace_duration,
+};
 pub use heat::{Cell, Heat, HeatError, HeatQuery, Level};
 pub use id::{IdError, SpanId, TraceId};
 pub use link::{DependencyLink, Linker};

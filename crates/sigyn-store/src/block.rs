@@ -35,6 +35,9 @@ pub(crate) mod source;
 mod sparse;
 mod tag_columns;
 pub(crate) mod tags;
+mod value_builder;
+mod value_pages;
+pub(crate) mod values;
 pub(crate) mod writer;
 
 use std::cell::RefCell;
@@ -54,8 +57,8 @@ use crate::disk::{self, Disk};
 use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
-use filter::Filter;
 use entry::Entry;
+use filter::Filter;
 use group_reader::{PageSet, RowReader, Rows};
 use page_reader::PageReader;
 use page_row::PageRow;
@@ -296,7 +299,8 @@ impl Block {
         for (number, group) in self.root.groups.iter().enumerate() {
             let end = first + u64::from(group.rows);
             let from = rows.partition_point(|(range, _)| range.end <= first);
-            for (range, trace_id) in rows[from..].iter().take_while(|(range, _)| range.start < end) {
+            for (range, trace_id) in rows[from..].iter().take_while(|(range, _)| range.start < end)
+            {
                 let in_group = |row: u64| usize::try_from(row.clamp(first, end) - first);
                 if let (Ok(start), Ok(end)) = (in_group(range.start), in_group(range.end)) {
                     let rows = Rows { rows: start..end, trace_id: *trace_id };
@@ -376,7 +380,8 @@ impl Block {
 
     /// Where a trace's rows are: group, how many rows that has, page, and which rows of the page.
     fn pages_of(&self, trace: &Entry) -> Vec<(usize, usize, usize, Range<usize>)> {
-        let (begin, end) = (trace.first_row as usize, trace.first_row as usize + trace.rows as usize);
+        let (begin, end) =
+            (trace.first_row as usize, trace.first_row as usize + trace.rows as usize);
         let mut places = Vec::new();
         let mut first = 0;
         for (number, group) in self.root.groups.iter().enumerate() {
@@ -606,21 +611,85 @@ mod tests {
     }
 
     #[test]
+    fn values_are_found_wherever_they_are_and_rare_ones_only_there() {
+        let filters = [
+            "n = 7",
+            "n = '7'",
+            "n = 3.0",
+            "n >= 3",
+            "long = 2",
+            "http.method = get",
+            "error = get",
+            "http.method",
+            "annotation = frontend",
+            "target.pod = 1",
+            "resource.get = frontend",
+            "needle = x",
+            "nowhere = x",
+            "text =~ '1.*'",
+        ];
+        let (mut entries, mut pages) = (0, 0);
+        for seed in 0..60 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut spans: Vec<Span> =
+                (0..random.usize(1..400)).map(|_| testing::span(&mut random)).collect();
+            for span in &mut spans {
+                span.trace_id = TraceId::new(u128::from(random.u64(1..60))).unwrap();
+                span.set_tag("n", random.i64(0..40));
+                span.set_tag("text", random.u8(0..20).to_string());
+                if random.bool() {
+                    span.set_tag("long", format!("{}{:0>20}", random.u8(0..9), ""));
+                }
+            }
+            spans[0].set_tag("needle", "x");
+            let (disk, entry) = sealed(spans.clone());
+            let block = open(&disk, &entry).unwrap();
+            for text in filters {
+                let filter: sigyn_model::Filter = text.parse().unwrap();
+                let mut sought = None;
+                filter.each_sought(&mut |one| sought = Some(one));
+                let Some(sought) = sought else { continue };
+                let keys: Vec<TraceKey> = match block.find_value(&sought).unwrap() {
+                    values::Where::Anywhere => continue,
+                    values::Where::Entries(numbers) => {
+                        entries += 1;
+                        let key = |number: u32| block.keys().unwrap()[number as usize];
+                        numbers.into_iter().map(key).collect()
+                    }
+                    values::Where::Pages(numbers) => {
+                        pages += 1;
+                        block.traces_in(&numbers, &sought, &Stop::default()).unwrap()
+                    }
+                };
+                let is_there = |key: &TraceKey| {
+                    spans.iter().any(|s| key.trace_id() == Some(s.trace_id) && sought.is_in(s))
+                };
+                for span in spans.iter().filter(|span| sought.is_in(*span)) {
+                    assert!(keys.contains(&span.trace_id.into()), "{text}, seed {seed}");
+                }
+                assert!(keys.iter().all(is_there) || text.contains("get"), "{text}, seed {seed}");
+            }
+        }
+        assert!(entries > 100 && pages > 100, "{entries} {pages}");
+    }
+
+    #[test]
     fn any_flipped_byte_is_noticed_before_a_decoder_sees_it() {
         let mut random = fastrand::Rng::with_seed(5);
         let (disk, entry) = sealed((0..40).map(|_| testing::span(&mut random)).collect());
         let path = format!("{DIR}/{}", entry.name);
         let good = disk.read(&path).unwrap();
-        let wanted = crate::wanted::Wanted { words: Vec::new(), min_duration_us: None };
         // The first four bytes are Parquet's letters, which nobody reads.
         for at in 4..good.len() {
             disk.corrupt(&path, |bytes| bytes[at] ^= 0x40);
             let noticed = match open(&disk, &entry) {
                 Ok(block) => {
                     read_all(&block).is_err()
+                        || block.read_all(&Stop::default(), &mut |_| {}).is_err()
+                        || block.value_sections().is_err()
                         || block.tags().is_err()
                         || block.names().is_err()
-                        || block.look_up(&wanted).is_err()
+                        || block.words().is_err()
                         || block.of_counts(None, |_| Ok(((), 0))).is_err()
                 }
                 Err(_) => true,

@@ -1,5 +1,5 @@
 //! Traces that may answer a search, the newest first: of what blocks tell no more is looked at than is
-//! asked for.
+//! asked for; and if something that is asked for is rare, only what has it.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,8 @@ use sigyn_model::{Timestamp, TraceQuery};
 
 use crate::block::QueryFailed;
 use crate::block::index::LookedUp;
-use crate::facts::{Strictness, TraceKey};
+use crate::block::values::Where;
+use crate::facts::{Facts, Strictness, TraceKey};
 use crate::query::{HEAD_TRACES, each_trace};
 use crate::stop::Stop;
 use crate::view::Parts;
@@ -16,6 +17,11 @@ use crate::wanted::{Candidate, Met, Wanted};
 /// Pages of blocks that are looked at together, at first; a search that finds little looks at more.
 const PAGES_MIN: usize = if cfg!(test) { 1 } else { 4 };
 const PAGES_MAX: usize = if cfg!(test) { 3 } else { 256 };
+
+/// If so many parts of traces have a value, they are all looked at, and no others.
+const PARTS_MAX: usize = 4_096;
+/// Looking for the parts in a page of rows is as much work as looking at so many.
+const PAGE_PARTS: usize = 16;
 
 /// What a search may still find.
 pub(crate) struct Candidates<'a> {
@@ -42,36 +48,104 @@ impl<'a> Candidates<'a> {
         strictness: Strictness,
         stop: &'a Stop,
     ) -> Result<Self, QueryFailed> {
-        let mut held = Vec::new();
-        for head in &parts.heads {
-            each_trace(head, stop, |key, trace| {
-                let start_max = trace.facts().start_within(|start| query.covers(start));
-                if let Some(start_max) = start_max {
-                    let (met, rows) = (wanted.met_by(trace), trace.len());
-                    held.push(Candidate { key: strictness.group(key), start_max, met, rows });
-                }
-            })?;
-        }
-        let (mut looked_up, mut pages) = (Vec::new(), Vec::new());
-        for (number, block) in parts.blocks.iter().enumerate() {
+        let mut looked_up = Vec::new();
+        for block in parts.blocks.iter() {
             stop.check()?;
-            let known = block.look_up(wanted)?;
-            pages.extend(known.pages(query).map(|(newest, page)| (newest, number, page)));
-            looked_up.push(known);
+            looked_up.push(block.look_up(wanted)?);
         }
-        pages.sort_unstable();
-        Ok(Self {
+        let mut candidates = Self {
             parts,
             query,
             wanted,
             strictness,
             stop,
             looked_up,
-            pages,
+            pages: Vec::new(),
             pages_at_once: PAGES_MIN,
-            held,
+            held: Vec::new(),
             done: HashSet::new(),
-        })
+        };
+        match candidates.rarest() {
+            Some(sought) => candidates.hold_those_with(sought)?,
+            None => candidates.hold_all()?,
+        }
+        Ok(candidates)
+    }
+
+    /// The value that fewest parts of traces have, if these are few.
+    fn rarest(&self) -> Option<usize> {
+        let parts = |sought: usize| -> Option<usize> {
+            self.looked_up.iter().try_fold(0usize, |sum, looked_up| {
+                Some(sum.saturating_add(match looked_up.places().get(sought)? {
+                    Where::Anywhere => return None,
+                    Where::Entries(entries) => entries.len(),
+                    Where::Pages(pages) => pages.len() * PAGE_PARTS,
+                }))
+            })
+        };
+        let values =
+            (0..self.wanted.sought.len()).filter_map(|sought| Some((parts(sought)?, sought)));
+        values.min().filter(|(parts, _)| *parts <= PARTS_MAX).map(|(_, sought)| sought)
+    }
+
+    /// Traces of which some part has this value.
+    fn hold_those_with(&mut self, sought: usize) -> Result<(), QueryFailed> {
+        let Some(value) = self.wanted.sought.get(sought) else { return Ok(()) };
+        let mut groups: HashSet<TraceKey> = HashSet::new();
+        for looked_up in &self.looked_up {
+            let parts = looked_up.parts_with(sought, self.stop)?;
+            groups.extend(parts.into_iter().map(|key| self.strictness.group(key)));
+        }
+        for head in &self.parts.heads {
+            each_trace(head, self.stop, |key, trace| {
+                if trace.rows().any(|row| value.is_in(&row)) {
+                    groups.insert(self.strictness.group(key));
+                }
+            })?;
+        }
+        let all = self.wanted.all();
+        for key in groups {
+            self.stop.check()?;
+            let mut start_max: Option<Timestamp> = None;
+            let (mut met, mut rows) = (Met::default(), 0u32);
+            let mut add = |facts: Facts, of_part: Met, of_rows: u32| {
+                start_max = start_max.max(facts.start_within(|start| self.query.covers(start)));
+                met.add(of_part);
+                rows = rows.saturating_add(of_rows);
+            };
+            for looked_up in &self.looked_up {
+                looked_up.each_part(key, self.strictness, &mut add)?;
+            }
+            for head in &self.parts.heads {
+                for (_, trace) in head.group(key, self.strictness) {
+                    add(trace.facts(), self.wanted.met_by(trace), trace.len());
+                }
+            }
+            if let (Some(start_max), true) = (start_max, met == all) {
+                self.held.push(Candidate { key, start_max, met, rows });
+            }
+        }
+        Ok(())
+    }
+
+    /// All traces of heads, and where those of blocks are told of.
+    fn hold_all(&mut self) -> Result<(), QueryFailed> {
+        let (query, wanted, strictness) = (self.query, self.wanted, self.strictness);
+        for head in &self.parts.heads {
+            each_trace(head, self.stop, |key, trace| {
+                let start_max = trace.facts().start_within(|start| query.covers(start));
+                if let Some(start_max) = start_max {
+                    let (met, rows) = (wanted.met_by(trace), trace.len());
+                    self.held.push(Candidate { key: strictness.group(key), start_max, met, rows });
+                }
+            })?;
+        }
+        for (number, known) in self.looked_up.iter().enumerate() {
+            let pages = known.pages(query).map(|(newest, page)| (newest, number, page));
+            self.pages.extend(pages);
+        }
+        self.pages.sort_unstable();
+        Ok(())
     }
 
     /// The latest time at which any of those that are left may start.

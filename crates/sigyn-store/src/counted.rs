@@ -159,9 +159,9 @@ impl Count<'_> {
         let mut rows = Vec::new();
         block.touching(start_ms, end_ms, &mut |entry| {
             let first = u64::from(entry.first_row);
-            rows.push(first..first + u64::from(entry.rows));
+            rows.push((first..first + u64::from(entry.rows), entry.key.trace_id()));
         })?;
-        rows.sort_unstable_by_key(|range| range.start);
+        rows.sort_unstable_by_key(|(range, _)| range.start);
         block.read_rows(&rows, bounds.stop, &mut |span| {
             swept.spans += 1;
             if counting.covers(&span) && !parts.buried.hides(last_seq, span.trace_id) {

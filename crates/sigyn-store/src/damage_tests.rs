@@ -318,7 +318,7 @@ fn a_damaged_block_goes_with_the_retention_whenever_it_was_found() {
     let paths = files(&disk, "blocks", "parquet");
     disk.corrupt(&paths[0], |bytes| *bytes.last_mut().unwrap() ^= 1);
     let store = open(&model);
-    disk.corrupt(&paths[1], |bytes| bytes[40] ^= 1);
+    disk.corrupt(&paths[1], |bytes| bytes[40..400].iter_mut().for_each(|byte| *byte ^= 1));
     for span in &model.stored[1].spans {
         store.trace(span.trace_id).unwrap();
     }

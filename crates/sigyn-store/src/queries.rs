@@ -92,17 +92,17 @@ impl Queries {
     }
 
     /// The same for several ids, in their order, and some at a time; no two may be the same trace's.
-    pub fn traces_by_id(
-        &self,
-        ids: &[TraceId],
-    ) -> impl Iterator<Item = Result<Vec<Span>, QueryFailed>> {
+    pub fn traces_by_id<'a>(
+        &'a self,
+        ids: &'a [TraceId],
+    ) -> impl Iterator<Item = Result<Vec<Span>, QueryFailed>> + 'a {
         /// Traces that are read together, as long as they are small.
         const AT_ONCE: usize = 64;
         /// What is held of several.
         const BYTES_MAX: u64 = if cfg!(test) { 8_000 } else { 16 << 20 };
         type Traces<'a> = Box<dyn Iterator<Item = Result<Vec<Span>, QueryFailed>> + 'a>;
         let bounds = Bounds { bytes_max: self.bytes_max.min(BYTES_MAX), ..self.bounds() };
-        ids.chunks(AT_ONCE).flat_map(move |ids| -> Traces<'_> {
+        ids.chunks(AT_ONCE).flat_map(move |ids| -> Traces<'a> {
             match self.ask(|parts| parts.traces_of(ids, self.strictness, bounds)) {
                 Ok(traces) => Box::new(traces.into_iter().map(Ok)),
                 Err(QueryFailed::TooLarge { .. }) => Box::new(ids.iter().map(|id| self.trace(*id))),

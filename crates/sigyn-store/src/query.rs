@@ -212,7 +212,8 @@ impl Parts {
         if self.heads.iter().any(in_head) {
             return Ok(true);
         }
-        for block in self.blocks.iter() {
+        // Most often the newest has it.
+        for block in self.blocks.iter().rev() {
             if block.names()?.may_have_service(service) {
                 return Ok(true);
             }
@@ -296,11 +297,7 @@ impl Parts {
     }
 
     /// Where the parts of a group of traces are.
-    fn holder(
-        &self,
-        group: TraceKey,
-        strictness: Strictness,
-    ) -> Result<Holder<'_>, QueryFailed> {
+    fn holder(&self, group: TraceKey, strictness: Strictness) -> Result<Holder<'_>, QueryFailed> {
         let mut holder = Holder::None;
         for (number, block) in self.blocks.iter().enumerate() {
             let last_seq = block.entry().last_seq;

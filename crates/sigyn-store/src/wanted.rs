@@ -1,6 +1,6 @@
 //! What a query needs of a trace, as far as an index can tell: enough to leave most traces unread.
 
-use sigyn_model::{Filter, Labels, Need, Resource, Searched, Timestamp, TraceQuery};
+use sigyn_model::{Filter, Labels, Need, Resource, Searched, Sought, Timestamp, TraceQuery};
 
 use crate::facts::TraceKey;
 use crate::head::HeadTrace;
@@ -20,12 +20,14 @@ pub(crate) enum Word {
 pub(crate) struct Wanted {
     pub(crate) words: Vec<Word>,
     pub(crate) min_duration_us: Option<u64>,
+    /// Values that some span has.
+    pub(crate) sought: Vec<Sought>,
 }
 
-/// There is a bit for each, and one for the duration.
+/// There is a bit for each word and each value, and one for the duration.
 const WORDS_MAX: usize = 31;
 
-/// Which conditions are met, a bit each: the words in their order, then the duration.
+/// Which conditions are met, a bit each: the words in their order, then the duration, then the values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Met(u32);
 
@@ -64,16 +66,25 @@ impl Wanted {
         let mut wanted = Self {
             words: words.into_iter().flatten().collect(),
             min_duration_us: query.min_duration_us(),
+            sought: query.terms().iter().filter_map(Sought::of_term).collect(),
         };
         query.filter().each_need(&mut |need| wanted.add(need));
-        wanted
+        query.filter().each_sought(&mut |sought| wanted.sought.push(sought));
+        wanted.bounded()
     }
 
     /// What whatever matches a filter needs.
     pub(crate) fn of_filter(filter: &Filter) -> Self {
         let mut wanted = Self::default();
         filter.each_need(&mut |need| wanted.add(need));
-        wanted
+        filter.each_sought(&mut |sought| wanted.sought.push(sought));
+        wanted.bounded()
+    }
+
+    /// As much of it as there are bits for.
+    fn bounded(mut self) -> Self {
+        self.sought.truncate(WORDS_MAX - self.words.len());
+        self
     }
 
     /// Adds what a filter needs, as far as there is room.
@@ -98,6 +109,7 @@ impl Wanted {
         let mut met = Met::default();
         (0..self.words.len()).for_each(|condition| met.set(condition, true));
         met.set(self.words.len(), self.min_duration_us.is_some());
+        (0..self.sought.len()).for_each(|sought| met.set(self.words.len() + 1 + sought, true));
         met
     }
 
@@ -109,6 +121,9 @@ impl Wanted {
             met.set(condition, is_met);
         }
         met.set(self.words.len(), self.is_long_enough(trace.facts().longest_us));
+        for (at, sought) in self.sought.iter().enumerate() {
+            met.set(self.words.len() + 1 + at, trace.rows().any(|row| sought.is_in(&row)));
+        }
         met
     }
 

@@ -25,6 +25,28 @@ pub(super) enum Number {
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(Regex);
 
+/// What a text is in comparisons: of two that are equal in any of them both are the same here. (The
+/// reverse does not hold.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alike<'a> {
+    /// The bits of a double.
+    Number(u64),
+    /// In nanoseconds.
+    Duration(u64),
+    Text(&'a str),
+}
+
+impl<'a> Alike<'a> {
+    pub fn of(text: &'a str) -> Self {
+        if let Some(number) = Number::read(text) {
+            // Both zeros are one.
+            return Self::Number((number.real() + 0.0).to_bits());
+        }
+        let nanos = duration(text).and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+        nanos.map_or(Self::Text(text), Self::Duration)
+    }
+}
+
 impl Literal {
     pub(super) fn exact(text: String) -> Self {
         Self { text, number: None, duration: None }

@@ -6,6 +6,8 @@ use super::rollup::{self, RollupBuilder};
 use super::root::{Extra, Root};
 use super::section::Section;
 use super::tags::TagSummaryBuilder;
+use super::value_builder::ValueBuilder;
+use super::values;
 use crate::facts::TraceKey;
 
 /// Everyone who collects something. Each has numbers of its own, and forgets with every source what that
@@ -15,6 +17,7 @@ pub(super) struct Beside {
     index: IndexBuilder,
     tags: TagSummaryBuilder,
     rollup: RollupBuilder,
+    values: ValueBuilder,
 }
 
 impl Beside {
@@ -23,6 +26,7 @@ impl Beside {
         self.index.begin_source();
         self.tags.begin_source();
         self.rollup.begin_source();
+        self.values.begin_source();
     }
 
     /// The next row of the block.
@@ -30,11 +34,18 @@ impl Beside {
         self.index.row(row);
         self.tags.row(row);
         self.rollup.row(row);
+        self.values.row(row);
+    }
+
+    /// The next row is in another row group.
+    pub(super) fn end_group(&mut self) {
+        self.values.end_group();
     }
 
     /// All rows since the last trace ended were of this one.
     pub(super) fn end_trace(&mut self, key: TraceKey) {
         self.index.end_trace(key);
+        self.values.end_trace();
     }
 
     /// The earliest and the latest timestamp.
@@ -49,10 +60,13 @@ impl Beside {
         mut put: impl FnMut(&[u8]) -> Result<Section, E>,
     ) -> Result<(), E> {
         root.tags = put(&self.tags.finish().encode())?;
-        root.places = self.index.finish(&mut put)?;
+        let (places, entries) = self.index.finish(&mut put)?;
+        root.places = places;
         if let Some(raw) = self.rollup.encode() {
             root.extras.push(Extra { kind: rollup::KIND, section: put(&raw)? });
         }
+        let section = self.values.finish(&entries, put)?;
+        root.extras.push(Extra { kind: values::KIND, section });
         Ok(())
     }
 }

@@ -180,7 +180,8 @@ impl Block {
                 let extras = self.root.extras.iter().map(|extra| &extra.section);
                 let sections: Vec<&Section> = sections.chain(extras).collect();
                 sections.iter().try_for_each(|section| self.section(section).map(drop))?;
-                Ok(Some(sections.iter().map(|section| section.bytes).sum()))
+                let bytes: u64 = sections.iter().map(|section| section.bytes).sum();
+                Ok(Some(bytes + self.value_sections()?))
             }
             1 => {
                 Self::read_tail(&self.disk, &self.path, &self.entry)?;

@@ -98,8 +98,7 @@ impl<'a> RowReader<'a> {
         if let Some(page) = cell.get() {
             return Ok(page.as_ref());
         }
-        let page =
-            self.pages.borrow_mut().page(set.group, column, set.page, set.rows.clone())?;
+        let page = self.pages.borrow_mut().page(set.group, column, set.page, set.rows.clone())?;
         Ok(cell.get_or_init(|| page).as_ref())
     }
 
@@ -138,9 +137,14 @@ impl<'a> RowReader<'a> {
         row: usize,
         trace_id: Option<TraceId>,
     ) -> Result<Span, BlockError> {
-        let text = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.text(row)));
-        let word64 = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.word64(row)));
-        let word32 = |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.word32(row)));
+        let text =
+            |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.text(row)));
+        let word64 = |at: usize| {
+            Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.word64(row)))
+        };
+        let word32 = |at: usize| {
+            Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.word32(row)))
+        };
         let is_true = |at: usize| -> Result<bool, BlockError> {
             Ok(self.column(set, at)?.and_then(|page| page.is_true(row)).unwrap_or(false))
         };
@@ -229,6 +233,50 @@ impl<'a> RowReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Ids of the traces of rows with an own tag of this key that is taken.
+    pub(super) fn ids_with(
+        &self,
+        set: &PageSet,
+        key: &str,
+        takes: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<TraceId>, BlockError> {
+        let mut rows: Vec<usize> = Vec::new();
+        for (at, column) in self.tag_columns.iter().enumerate() {
+            if column.key != key {
+                continue;
+            }
+            let Some(page) = self.column(set, place::TAGS + at)? else { continue };
+            for row in (0..set.rows.len()).filter(|row| page.has(*row)) {
+                let is_taken = match column.sort {
+                    TagSort::Text => takes(page.text(row).map_or(Ok(""), str_of)?),
+                    _ => {
+                        let told = Told::Column { reader: self, set, row, at, sort: column.sort };
+                        takes(&told.own()?.text())
+                    }
+                };
+                if is_taken {
+                    rows.push(row);
+                }
+            }
+        }
+        if let Some(page) = self.column(set, place::TAGS_REST)? {
+            for row in (0..set.rows.len()).filter(|row| page.has(*row)) {
+                let tags = read_tags(page.text(row).unwrap_or_default())?;
+                if tags.iter().any(|(other, value)| other == key && takes(&value.text())) {
+                    rows.push(row);
+                }
+            }
+        }
+        set.check()?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = self.column(set, place::TRACE_ID)?;
+        let id = |row: usize| TraceId::new(u128::from_be_bytes(ids?.id(row)?));
+        let ids = rows.into_iter().map(|row| id(row).ok_or(BlockError::Row("a span without ids")));
+        ids.collect()
     }
 
     fn annotations(&self, set: &PageSet, row: usize) -> Result<Vec<Annotation>, BlockError> {

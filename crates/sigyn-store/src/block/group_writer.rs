@@ -27,6 +27,8 @@ use crate::wanted::{has_error, has_label_error};
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     pub(super) source: &'a dyn Source,
+    /// Where it is in the source.
+    pub(super) from: u32,
     pub(super) span: &'a SourceRow,
     /// Its own tags, in their order.
     pub(super) tags: &'a [u32],
@@ -262,7 +264,7 @@ impl GroupBuilder {
         self.bytes += 200 + tags.bytes;
         let says_error = says_error || tags.error || self.origins_say_error(source, span);
         let (tags, new_tags) = self.tags.of_last_row();
-        Row { source, span, tags, new_tags, says_error }
+        Row { source, from, span, tags, new_tags, says_error }
     }
 
     fn push_origins(&mut self, row: u32, source: &dyn Source, span: &SourceRow) {

@@ -1,5 +1,6 @@
 //! A block's index: which traces stand in which rows, when they start, and what is said in them.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use super::group_writer::Row;
 use super::per_source::{PerSource, at};
 use super::section::Section;
 use super::source::SourceRow;
+use super::values::Where;
 use super::{Block, BlockError, QueryFailed};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::least::Least;
 use crate::names::{NAMES_MAX, Names, ServiceNames};
+use crate::stop::Stop;
 use crate::wanted::{Candidate, Met, Wanted, Word};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
@@ -63,8 +66,31 @@ pub(super) struct IdPage {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Words {
     words: Vec<Word>,
-    /// Sets of words, each by the words' numbers. Traces that look alike share one.
-    shapes: Vec<Vec<u32>>,
+    shapes: Shapes,
+}
+
+/// Sets of words, each by the words' numbers. Traces that look alike share one.
+#[derive(Debug, Default, PartialEq)]
+struct Shapes {
+    /// Of all of them, one behind the other.
+    numbers: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Shapes {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn push(&mut self, shape: &[u32]) {
+        self.numbers.extend_from_slice(shape);
+        self.ends.push(number(self.numbers.len()));
+    }
+
+    fn get(&self, at: usize) -> Option<&[u32]> {
+        let begin = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.numbers.get(begin as usize..*self.ends.get(at)? as usize)
+    }
 }
 
 /// Half of what an id is mixed to.
@@ -79,15 +105,13 @@ pub(super) struct IndexBuilder {
     /// The earliest and the latest timestamp.
     starts_ns: Option<(u64, u64)>,
     words: Vec<Word>,
-    shapes: Vec<Vec<u32>>,
+    shapes: Shapes,
     names: Names,
     word_numbers: HashMap<Word, u32>,
     shape_numbers: HashMap<Vec<u32>, u32>,
     known: KnownWords,
     /// Name, service and peer of spans that were looked at, by their numbers in the source.
     named: HashSet<[u32; 3], RandomState>,
-    /// In all shapes together.
-    shape_words: usize,
     /// Rows before the trace, and those of it.
     rows: u32,
     rows_of_trace: u32,
@@ -180,12 +204,11 @@ impl IndexBuilder {
         if let Some(number) = self.shape_numbers.get(&self.shape) {
             return Some(*number);
         }
-        if self.shape_words + self.shape.len() > SHAPE_WORDS_MAX {
+        if self.shapes.numbers.len() + self.shape.len() > SHAPE_WORDS_MAX {
             return None;
         }
-        self.shape_words += self.shape.len();
         let new = number(self.shapes.len());
-        self.shapes.push(self.shape.clone());
+        self.shapes.push(&self.shape);
         self.shape_numbers.insert(self.shape.clone(), new);
         Some(new)
     }
@@ -195,11 +218,12 @@ impl IndexBuilder {
         self.starts_ns
     }
 
-    /// Hands the index's sections to `put`, one after the other; returns where they are.
+    /// Hands the index's sections to `put`, one after the other; returns where they are, and the numbers
+    /// of the traces' entries, in the order in which the traces were added.
     pub(super) fn finish<E>(
         mut self,
         mut put: impl FnMut(&[u8]) -> Result<Section, E>,
-    ) -> Result<Places, E> {
+    ) -> Result<(Places, Vec<u32>), E> {
         let words = Words { words: self.words, shapes: self.shapes };
         let mut places = Places {
             words: put(&words.encode())?,
@@ -238,7 +262,9 @@ impl IndexBuilder {
             ids.iter().for_each(|(_, number)| encoder.uint(u64::from(*number)));
             places.ids.push(IdPage { first, section: put(&encoder.into_bytes())? });
         }
-        Ok(places)
+        let mut numbers: Vec<u32> = (0..number(self.traces.len())).collect();
+        numbers.sort_unstable_by_key(|number| self.traces[*number as usize].first_row);
+        Ok((places, numbers))
     }
 }
 
@@ -318,7 +344,7 @@ impl Words {
             encoder.string(word.text());
         }
         encoder.count(self.shapes.len());
-        for shape in &self.shapes {
+        for shape in (0..self.shapes.len()).filter_map(|at| self.shapes.get(at)) {
             encoder.count(shape.len());
             shape.iter().for_each(|number| encoder.uint(u64::from(*number)));
         }
@@ -336,7 +362,13 @@ impl Words {
                 _ => return Err(Malformed { what: "an unknown sort of word" }),
             })
         })?;
-        let shapes = decoder.list(|decoder| decoder.list(Decoder::uint_as))?;
+        let mut shapes = Shapes::default();
+        for _ in 0..decoder.count()? {
+            for _ in 0..decoder.count()? {
+                shapes.numbers.push(decoder.uint_as()?);
+            }
+            shapes.ends.push(number(shapes.numbers.len()));
+        }
         decoder.end()?;
         Ok(Self { words, shapes })
     }
@@ -346,8 +378,7 @@ impl Words {
         /// What a list or a text takes beside its contents.
         const PLACE: usize = 48;
         let words: usize = self.words.iter().map(|word| PLACE + word.text().len()).sum();
-        let shapes: usize = self.shapes.iter().map(|shape| PLACE + size_of_val(&shape[..])).sum();
-        words + shapes
+        words + size_of_val(&self.shapes.numbers[..]) + size_of_val(&self.shapes.ends[..])
     }
 }
 
@@ -399,10 +430,16 @@ impl Block {
         group: TraceKey,
         strictness: Strictness,
     ) -> Result<Vec<Entry>, QueryFailed> {
-        self.find(group, strictness).map_err(|error| self.failed(error))
+        let found = self.find(group, strictness).map_err(|error| self.failed(error))?;
+        Ok(found.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    fn find(&self, group: TraceKey, strictness: Strictness) -> Result<Vec<Entry>, BlockError> {
+    /// The same, with their numbers.
+    fn find(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> Result<Vec<(u32, Entry)>, BlockError> {
         let mut found = Vec::new();
         if !self.filter.may_have(group.low) {
             return Ok(found);
@@ -414,16 +451,20 @@ impl Block {
             let ids = self.ids(page)?;
             let from = ids.0.partition_point(|(other, _)| *other < id);
             for (_, number) in ids.0[from..].iter().take_while(|(other, _)| *other == id) {
-                let number = *number as usize;
-                let page = self.root.places.entries.get(number / PAGE_ENTRIES);
-                let entries = self.entries(page.ok_or(MISSING)?)?;
-                let entry = entries.get(number % PAGE_ENTRIES).ok_or(MISSING)?;
+                let entry = self.entry_at(*number)?;
                 if strictness.group(entry.key) == group {
-                    found.push(*entry);
+                    found.push((*number, entry));
                 }
             }
         }
         Ok(found)
+    }
+
+    fn entry_at(&self, number: u32) -> Result<Entry, BlockError> {
+        let at = number as usize;
+        let page = self.root.places.entries.get(at / PAGE_ENTRIES);
+        let entries = self.entries(page.ok_or(MISSING)?)?;
+        Ok(*entries.get(at % PAGE_ENTRIES).ok_or(MISSING)?)
     }
 
     /// Calls `each` with all entries of which some span may start in these milliseconds.
@@ -456,22 +497,30 @@ impl Block {
 
     /// Looks the words of a query up, once.
     pub(crate) fn look_up<'a>(&'a self, wanted: &'a Wanted) -> Result<LookedUp<'a>, QueryFailed> {
-        let words = self.words().map_err(|error| self.failed(error))?;
-        let find = |word: &Word| words.words.iter().position(|other| other == word).map(number);
-        let numbers = wanted.words.iter().map(find).collect();
-        Ok(LookedUp { block: self, words, wanted, numbers })
+        let places = wanted.sought.iter().map(|sought| self.find_value(sought));
+        let places = places.collect::<Result<_, _>>()?;
+        Ok(LookedUp { block: self, words: OnceCell::new(), wanted, places })
     }
 }
 
 const MISSING: Malformed = Malformed { what: "a trace that nothing tells of" };
 
-/// A query's words as numbers of one index.
+/// A block's words, and those of a query by their numbers.
+#[derive(Debug)]
+struct Numbered {
+    words: Arc<Words>,
+    numbers: Vec<Option<u32>>,
+}
+
+/// What a query wants, as one index knows it.
 #[derive(Debug)]
 pub(crate) struct LookedUp<'a> {
     block: &'a Block,
-    words: Arc<Words>,
+    /// Read when a trace is judged by them.
+    words: OnceCell<Numbered>,
     wanted: &'a Wanted,
-    numbers: Vec<Option<u32>>,
+    /// Of the values that are sought.
+    places: Vec<Where>,
 }
 
 impl LookedUp<'_> {
@@ -482,26 +531,87 @@ impl LookedUp<'_> {
         strictness: Strictness,
     ) -> Result<Met, QueryFailed> {
         let mut met = Met::default();
-        for entry in self.block.group(group, strictness)? {
-            met.add(self.met_by_entry(&entry));
-        }
+        self.each_part(group, strictness, &mut |_, of_part, _| met.add(of_part))?;
         Ok(met)
     }
 
-    fn met_by_entry(&self, entry: &Entry) -> Met {
-        let mut met = Met::default();
-        let shape = entry.shape.checked_sub(1);
-        let shape = shape.and_then(|shape| self.words.shapes.get(shape as usize));
-        for (condition, number) in self.numbers.iter().enumerate() {
-            let is_met = match (shape, number) {
-                (None, _) => true,
-                (Some(shape), Some(number)) => shape.contains(number),
-                (Some(_), None) => false,
-            };
-            met.set(condition, is_met);
+    /// Calls `each` with what is told of the parts of a group: times, what they meet, how many rows.
+    pub(crate) fn each_part(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+        each: &mut impl FnMut(Facts, Met, u32),
+    ) -> Result<(), QueryFailed> {
+        let found = self.block.find(group, strictness).map_err(|error| self.block.failed(error))?;
+        for (number, entry) in found {
+            each(entry.facts(), self.met_by_entry(number, &entry)?, entry.rows);
         }
-        met.set(self.numbers.len(), self.wanted.is_long_enough(entry.longest_us));
-        met
+        Ok(())
+    }
+
+    /// Of the values that are sought, which traces may have them here.
+    pub(crate) fn places(&self) -> &[Where] {
+        &self.places
+    }
+
+    /// The parts of traces that have the value with this number, for the few that have it; rows are read
+    /// where that must be.
+    pub(crate) fn parts_with(
+        &self,
+        sought: usize,
+        stop: &Stop,
+    ) -> Result<Vec<TraceKey>, QueryFailed> {
+        let (Some(place), Some(value)) = (self.places.get(sought), self.wanted.sought.get(sought))
+        else {
+            return Ok(Vec::new());
+        };
+        let keys = match place {
+            Where::Anywhere => Ok(Vec::new()),
+            Where::Entries(entries) => {
+                let key = |number: &u32| self.block.entry_at(*number).map(|entry| entry.key);
+                entries.iter().map(key).collect()
+            }
+            Where::Pages(pages) => return self.block.traces_in(pages, value, stop),
+        };
+        keys.map_err(|error| self.block.failed(error))
+    }
+
+    fn words(&self) -> Result<&Numbered, QueryFailed> {
+        if let Some(words) = self.words.get() {
+            return Ok(words);
+        }
+        let words = self.block.words().map_err(|error| self.block.failed(error))?;
+        let find = |word: &Word| words.words.iter().position(|other| other == word).map(number);
+        let numbers = self.wanted.words.iter().map(find).collect();
+        Ok(self.words.get_or_init(|| Numbered { words, numbers }))
+    }
+
+    fn met_by_entry(&self, number: u32, entry: &Entry) -> Result<Met, QueryFailed> {
+        let mut met = Met::default();
+        let words = self.wanted.words.len();
+        if words > 0 {
+            let Numbered { words, numbers } = self.words()?;
+            let shape = entry.shape.checked_sub(1);
+            let shape = shape.and_then(|shape| words.shapes.get(shape as usize));
+            for (condition, number) in numbers.iter().enumerate() {
+                let is_met = match (shape, number) {
+                    (None, _) => true,
+                    (Some(shape), Some(number)) => shape.contains(number),
+                    (Some(_), None) => false,
+                };
+                met.set(condition, is_met);
+            }
+        }
+        met.set(words, self.wanted.is_long_enough(entry.longest_us));
+        for (sought, place) in self.places.iter().enumerate() {
+            let may_meet = match place {
+                Where::Anywhere => true,
+                Where::Entries(entries) => entries.binary_search(&number).is_ok(),
+                Where::Pages(pages) => self.block.touches(entry, pages),
+            };
+            met.set(words + 1 + sought, may_meet);
+        }
+        Ok(met)
     }
 
     /// Pages with traces that may start in the query's window, and before which time these do.
@@ -522,13 +632,14 @@ impl LookedUp<'_> {
         query: &TraceQuery,
         add: &mut impl FnMut(Candidate),
     ) -> Result<(), QueryFailed> {
+        let first = number(page * PAGE_ENTRIES);
         let Some(page) = self.block.root.places.entries.get(page) else { return Ok(()) };
         let entries = self.block.entries(page).map_err(|error| self.block.failed(error))?;
-        for entry in entries.iter() {
+        for (number, entry) in (first..).zip(entries.iter()) {
             let start_max = entry.facts().start_within(|start| query.covers(start));
             if let Some(start_max) = start_max {
                 let Entry { key, rows, .. } = *entry;
-                add(Candidate { key, start_max, met: self.met_by_entry(entry), rows });
+                add(Candidate { key, start_max, met: self.met_by_entry(number, entry)?, rows });
             }
         }
         Ok(())
@@ -541,9 +652,11 @@ mod tests {
 
     #[test]
     fn words_and_names_read_back_as_written() {
+        let mut shapes = Shapes::default();
+        [&[0, 2][..], &[]].into_iter().for_each(|shape| shapes.push(shape));
         let words = Words {
             words: vec![Word::Error, Word::Service("a".into()), Word::SpanName("a".into())],
-            shapes: vec![vec![0, 2], Vec::new()],
+            shapes,
         };
         assert_eq!(Words::decode(&words.encode()), Ok(words));
         let mut names = Names::default();

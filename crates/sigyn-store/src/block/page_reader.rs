@@ -427,9 +427,7 @@ fn decode_page(
             bits.push_packed(&raw, count);
             Content::Bools(bits)
         }
-        (Encoding::Dictionary, _) => {
-            Content::Codes(Codes::new(raw)?, dictionary.ok_or(WRONG)?)
-        }
+        (Encoding::Dictionary, _) => Content::Codes(Codes::new(raw)?, dictionary.ok_or(WRONG)?),
         (Encoding::ByteStreams, Sort::Words64) => Content::Plain(numbers(Form::Streams64)?),
         (Encoding::ByteStreams, Sort::Words32) => Content::Plain(numbers(Form::Streams32)?),
         (Encoding::DeltaLengths, Sort::Texts) => {

@@ -157,7 +157,9 @@ impl<'a> BlockWriter<'a> {
     }
 
     fn write_group(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WriteError> {
-        self.file.write_group(&mut self.group, || go_on(stop))
+        self.file.write_group(&mut self.group, || go_on(stop))?;
+        self.beside.end_group();
+        Ok(())
     }
 
     /// Makes the block durable, and says what it is.
