@@ -92,25 +92,32 @@ impl Bits {
 
     pub(super) fn push_run(&mut self, value: bool, len: usize) {
         let end = self.len + len;
-        if value {
-            self.words.resize(end.div_ceil(64), 0);
-            for at in self.len..end {
-                self.words[at / 64] |= 1 << (at % 64);
-            }
+        self.words.resize(end.div_ceil(64), 0);
+        let mut at = self.len;
+        while value && at < end {
+            let count = (64 - at % 64).min(end - at);
+            self.words[at / 64] |= u64::MAX >> (64 - count) << (at % 64);
+            at += count;
         }
         self.len = end;
-        self.words.resize(end.div_ceil(64), 0);
     }
 
     pub(super) fn push_packed(&mut self, bytes: &[u8], len: usize) {
         let len = len.min(bytes.len() * 8);
         let end = self.len + len;
-        self.words.resize(end.div_ceil(64), 0);
-        for at in 0..len {
-            let bit = u64::from(bytes[at / 8] >> (at % 8) & 1);
-            self.words[(self.len + at) / 64] |= bit << ((self.len + at) % 64);
+        // One more than are needed: what a byte holds may reach into the next word.
+        self.words.resize(end.div_ceil(64) + 1, 0);
+        for (n, byte) in bytes[..len.div_ceil(8)].iter().enumerate() {
+            let there = (len - n * 8).min(8);
+            let bits = u128::from(byte & u8::MAX >> (8 - there));
+            let at = self.len + n * 8;
+            let shifted = (bits << (at % 64)).to_le_bytes();
+            let (halves, _) = shifted.as_chunks::<8>();
+            self.words[at / 64] |= u64::from_le_bytes(halves[0]);
+            self.words[at / 64 + 1] |= u64::from_le_bytes(halves[1]);
         }
         self.len = end;
+        self.words.truncate(end.div_ceil(64));
     }
 
     /// How many are set. After this it is quickly said how many are before a place.

@@ -399,7 +399,7 @@ impl Block {
         names.map_err(|error| self.failed(error))
     }
 
-    fn words(&self) -> Result<Arc<Words>, BlockError> {
+    pub(super) fn words(&self) -> Result<Arc<Words>, BlockError> {
         let section = &self.root.places.words;
         self.cache.get((self.number, section.offset), || {
             let words = Words::decode(&self.section(section)?)?;
