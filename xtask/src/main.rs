@@ -31,7 +31,9 @@ Usage: cargo xtask <chore> [arguments]
   crash [--runs N] [--seed N]  lives of a store on a disk that fails: 10000 of them, from seed 0
   bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
   bench store [filter]        what the store takes in, keeps and answers, beside others (Linux)
-        [--spans N] [--rounds N] [--stored N]
+        [--spans N] [--rounds N] [--stored N] [--log MB]
+  soak [--spans N]            spans for a long time, merges, and questions all along: 50 million of them (Linux)
+       [--memory MIB]         .. in no more memory than the server may take
   ci                          all of it, as .ci/run does, in this checkout's target folder
 ";
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         "crash" => crash::run(&arguments),
         "fuzz" => fuzz::run(&arguments),
         "bench" => bench::run(&arguments),
+        "soak" => bench::soak::run(&arguments),
         "ci" => ci::run(&arguments),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -35,6 +35,21 @@ pub(crate) struct Doors {
     jaeger_binary: SocketAddr,
 }
 
+/// What differs from one server to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup<'a> {
+    /// Lines of its configuration.
+    pub(crate) config: &'a str,
+    /// How long it may take until it answers.
+    pub(crate) ready_within: Duration,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self { config: "scrape_configs: []\n", ready_within: READY_WITHIN }
+    }
+}
+
 /// Where the server of a folder keeps its spans.
 pub(crate) fn data(folder: &Path) -> PathBuf {
     folder.join("data")
@@ -75,11 +90,15 @@ impl Doors {
 
 impl Server {
     pub(crate) fn start(binary: &Path, folder: &Path) -> Result<Self> {
+        Self::start_as(Setup::default(), binary, folder)
+    }
+
+    pub(crate) fn start_as(setup: Setup<'_>, binary: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let doors = Doors::free()?;
         let config = folder.join("sigyn.yml");
-        std::fs::write(&config, "scrape_configs: []\n")?;
+        std::fs::write(&config, setup.config)?;
         let log = File::create(folder.join("log"))?;
         let child = Command::new(binary)
             .arg("serve")
@@ -93,7 +112,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let mut server = Self { child, doors, folder: folder.to_path_buf() };
-        server.wait_until_ready()?;
+        server.wait_until_ready(setup.ready_within)?;
         Ok(server)
     }
 
@@ -101,14 +120,14 @@ impl Server {
         self.child.id()
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+    fn wait_until_ready(&mut self, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
         while !answers(self.doors.web) {
             if let Some(status) = self.child.try_wait()? {
                 bail!("sigyn ended at once: {status}\n{}", self.log());
             }
             if Instant::now() > deadline {
-                bail!("sigyn does not answer after {READY_WITHIN:?}\n{}", self.log());
+                bail!("sigyn does not answer after {within:?}\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -152,6 +171,13 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         };
         self.must_have_succeeded(status)
+    }
+
+    /// Ends the server as a crash does. What it stored stays.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("cannot kill the server")?;
+        self.child.wait().context("cannot wait for the server")?;
+        Ok(())
     }
 
     fn must_have_succeeded(&self, status: ExitStatus) -> Result<()> {

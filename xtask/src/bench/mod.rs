@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::store::soak;
 use crate::{command, repo};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -16,7 +17,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         [what] if what == "decode" => decode::run(),
         [what, options @ ..] if what == "store" => store::run(options),
         _ => bail!(
-            "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N]"
+            "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N] [--log MB]"
         ),
     }
 }

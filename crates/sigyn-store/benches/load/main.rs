@@ -3,6 +3,7 @@
 mod ask;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod grow;
 mod http;
 mod push;
 mod rows;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Options by their name.
 struct Options(HashMap<String, String>);
@@ -63,16 +65,24 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
                 spans: options.number("spans")?,
                 connections: options.number("connections")?,
                 is_made_before: options.text("made")? == "before",
+                is_of_now: options.text("made")? == "now",
                 samples: PathBuf::from(options.text("samples")?),
             })?;
             println!("{pushed}");
         }
-        "ask" => println!("{}", ask::run(options.address()?, std::io::stdin().lines())?),
+        "ask" => {
+            let at_most = Duration::from_secs(options.number("seconds")? as u64);
+            println!("{}", ask::run(options.address()?, at_most, std::io::stdin().lines())?);
+        }
+        "grow" => {
+            let (path, bytes) = (options.text("path")?, options.number("bytes")? as u64);
+            println!("{}", grow::run(path.as_ref(), bytes)?);
+        }
         "rows" => {
             let (source, spans) = (options.text("corpus")?.parse()?, options.number("spans")?);
             println!("spans={}", rows::write(source, spans, options.text("out")?.as_ref())?);
         }
-        other => return Err(format!("`{other}` is none of push, ask and rows").into()),
+        other => return Err(format!("`{other}` is none of push, ask, rows and grow").into()),
     }
     Ok(())
 }

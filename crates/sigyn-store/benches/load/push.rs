@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sigyn_model::Span;
+use sigyn_model::{Span, Timestamp};
 
-use super::corpus::{as_zipkin_json, otlp};
+use super::corpus::{START_NS, as_zipkin_json, otlp};
 use super::http::Connection;
 use super::sources::{Requests, Source};
 
@@ -20,6 +20,8 @@ const TRIES_MAX: usize = 10_000;
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 /// A trace in so many spans is written down, to ask for later.
 const SAMPLE_EVERY: usize = 5_000;
+/// How much faster time goes where spans are of now: about as fast as they are sent.
+const HASTE: u64 = 40;
 /// A trace in so many spans carries a tag that no other has.
 const NEEDLE_EVERY: usize = 1_000_000;
 
@@ -51,6 +53,8 @@ pub(crate) struct Job {
     pub(crate) connections: usize,
     /// All bodies are made before the first is sent.
     pub(crate) is_made_before: bool,
+    /// Spans begin about when they are sent, and not in a time of their own.
+    pub(crate) is_of_now: bool,
     /// Gets a line for each trace to ask for: its id, a service, when it starts, and its needle.
     pub(crate) samples: PathBuf,
 }
@@ -77,6 +81,7 @@ pub(crate) fn run(job: &Job) -> Result<String, SendError> {
         made: 0,
         wanted: job.spans,
         samples,
+        now_ns: job.is_of_now.then(now_ns),
     });
     if job.is_made_before {
         bodies = Box::new(bodies.collect::<Vec<_>>().into_iter());
@@ -104,6 +109,26 @@ struct Making {
     made: usize,
     wanted: usize,
     samples: BufWriter<File>,
+    /// When the first spans begin, if not in a time of their own.
+    now_ns: Option<u64>,
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Moves spans to a time that begins at `now_ns`, and goes faster. What takes time takes as long as before.
+fn bring_to(now_ns: u64, spans: &mut [Span]) {
+    for span in spans {
+        let Some(at) = span.timestamp else { continue };
+        let then = now_ns + at.nanos().saturating_sub(START_NS) / HASTE;
+        for annotation in &mut span.annotations {
+            let after = annotation.timestamp.nanos().saturating_sub(at.nanos());
+            annotation.timestamp = Timestamp::from_nanos(then + after);
+        }
+        span.timestamp = Some(Timestamp::from_nanos(then));
+    }
 }
 
 impl Iterator for Making {
@@ -114,6 +139,9 @@ impl Iterator for Making {
             return self.samples.flush().err().map(Err);
         }
         let mut spans = self.requests.next()?;
+        if let Some(now_ns) = self.now_ns {
+            bring_to(now_ns, &mut spans);
+        }
         let next = self.made + spans.len();
         if self.made / SAMPLE_EVERY != next / SAMPLE_EVERY {
             let is_needle = self.made / NEEDLE_EVERY != next / NEEDLE_EVERY;
@@ -137,7 +165,9 @@ fn note(out: &mut impl Write, span: &mut Span, needle: Option<&str>) -> std::io:
     }
     let service = span.service_name().unwrap_or("-");
     let at = span.timestamp.map_or(0, |at| at.millis());
-    writeln!(out, "{} {service} {at} {}", span.trace_id, needle.unwrap_or("-"))
+    writeln!(out, "{} {service} {at} {}", span.trace_id, needle.unwrap_or("-"))?;
+    // Somebody may ask for it already.
+    out.flush()
 }
 
 fn send(job: &Job, bodies: &Mutex<Bodies>, sent: &Sent) -> Result<(), SendError> {

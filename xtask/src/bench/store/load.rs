@@ -13,9 +13,6 @@ use crate::command;
 
 /// How long sealing may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// A search asks for traces of this long before a known one, and a second after it.
-const LOOKBACK_MS: u64 = 3_600_000;
-
 /// The program.
 pub(super) struct Load(PathBuf);
 
@@ -26,7 +23,7 @@ pub(super) struct Push<'a> {
     pub(super) format: &'a str,
     pub(super) corpus: &'a str,
     pub(super) spans: u64,
-    /// `before` they are sent, or `meanwhile`.
+    /// `before` they are sent, or `meanwhile`; or so that they are of `now`.
     pub(super) made: &'a str,
     pub(super) samples: &'a Path,
 }
@@ -39,6 +36,8 @@ pub(super) struct Pushed {
 pub(super) struct Asked {
     pub(super) asked: u64,
     pub(super) found: u64,
+    /// Answered with an error: not in time, mostly.
+    pub(super) failed: u64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
     pub(super) max_ms: f64,
@@ -74,10 +73,26 @@ impl Load {
         command::run(Command::new(&self.0).args(["rows", &corpus, &spans, &out]))
     }
 
-    pub(super) fn ask(&self, to: SocketAddr, paths: &[String]) -> Result<Asked> {
+    /// Makes a store whose log is so long, and leaves it as a kill does. Returns how many spans are in it.
+    pub(super) fn grow(&self, path: &Path, bytes: u64) -> Result<u64> {
+        let output = Command::new(&self.0)
+            .arg("grow")
+            .args([format!("--path={}", path.display()), format!("--bytes={bytes}")])
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot start what makes a log")?;
+        if !output.status.success() {
+            bail!("what makes a log ended with {}", output.status);
+        }
+        figure(&String::from_utf8_lossy(&output.stdout), "spans")
+    }
+
+    /// Asks one after the other, for so many seconds at most.
+    pub(super) fn ask(&self, to: SocketAddr, seconds: u64, paths: &[String]) -> Result<Asked> {
         let mut asking = Command::new(&self.0)
             .arg("ask")
             .arg(format!("--to={to}"))
+            .arg(format!("--seconds={seconds}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -93,6 +108,7 @@ impl Load {
         Ok(Asked {
             asked: figure(&said, "asked")?,
             found: figure(&said, "found")?,
+            failed: figure(&said, "failed")?,
             p50_ms: figure(&said, "p50_ms")?,
             p99_ms: figure(&said, "p99_ms")?,
             max_ms: figure(&said, "max_ms")?,
@@ -107,59 +123,38 @@ pub(super) fn figure<T: std::str::FromStr>(said: &str, name: &str) -> Result<T> 
     value.and_then(|value| value.parse().ok()).with_context(|| format!("no {name} in `{said}`"))
 }
 
-/// Something to ask, many times over.
-pub(super) struct Question {
-    pub(super) name: &'static str,
-    pub(super) gate: &'static str,
-    pub(super) paths: Vec<String>,
-}
-
-/// Questions about the traces that the sender wrote down.
-pub(super) fn questions(samples: &Path) -> Result<Vec<Question>> {
-    let text = std::fs::read_to_string(samples).context("cannot read what was sent")?;
-    let samples: Vec<Vec<&str>> =
-        text.lines().map(|line| line.split(' ').collect::<Vec<_>>()).collect();
-    // Spread over all that is stored.
-    let some = |most: usize| samples.iter().step_by((samples.len() / most).max(1));
-    let ends_at = |at: &str| at.parse::<u64>().unwrap_or(0) + 1_000;
-    let (mut traces, mut searches, mut needles) = (Vec::new(), Vec::new(), Vec::new());
-    for sample in some(1_000) {
-        let [id, service, at, _] = sample[..] else { bail!("a sample of other parts") };
-        let end = ends_at(at);
-        traces.push(format!("/api/v2/trace/{id}"));
-        searches.push(format!(
-            "/api/v2/traces?serviceName={service}&annotationQuery=http.request.method%3DGET&minDuration=1000&limit=20&endTs={end}&lookback={LOOKBACK_MS}"
-        ));
-    }
-    let last = samples.last().context("nothing was sent")?;
-    let end = ends_at(last.get(2).copied().unwrap_or_default());
-    for sample in &samples {
-        if let Some(needle) = sample.get(3).filter(|needle| **needle != "-") {
-            needles.push(format!(
-                "/api/v2/traces?annotationQuery=bench.needle%3D{needle}&limit=20&endTs={end}&lookback={end}"
-            ));
-        }
-    }
-    let question = |name, gate, paths| Question { name, gate, paths };
-    Ok(vec![
-        question("trace by id", "p50 2, p99 5", traces),
-        question("search: service, tag, duration; newest 20", "p99 20", searches),
-        question("a tag value that one trace has, anywhere", "50", needles),
-        question("names of services", "-", vec!["/api/v2/services".to_owned(); 100]),
-    ])
-}
-
 /// Asks for something to be done; the answer as it comes.
 pub(super) fn post(to: SocketAddr, path: &str) -> Result<String> {
+    send("POST", to, path, "*/*")
+}
+
+/// What is at a path, as it comes.
+pub(super) fn get(to: SocketAddr, path: &str) -> Result<String> {
+    send("GET", to, path, "*/*")
+}
+
+/// The same as text, where there are several forms.
+pub(super) fn get_text(to: SocketAddr, path: &str) -> Result<String> {
+    send("GET", to, path, "text/plain")
+}
+
+fn send(method: &str, to: SocketAddr, path: &str, accept: &str) -> Result<String> {
     let mut stream = TcpStream::connect(to).context("cannot reach the server")?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\nAccept: {accept}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("no answer")?;
     Ok(answer)
+}
+
+/// A number in JSON, by the name before it.
+pub(super) fn figure_of<T: std::str::FromStr>(json: &str, name: &str) -> Result<T> {
+    let after = json.split_once(&format!("\"{name}\":")).map(|(_, after)| after);
+    let digits = after.map(|after| after.split([',', '}']).next().unwrap_or_default().trim());
+    digits.and_then(|digits| digits.parse().ok()).with_context(|| format!("no {name} in `{json}`"))
 }
 
 #[cfg(test)]
@@ -172,6 +167,12 @@ mod tests {
         assert_eq!(figure::<u64>(said, "spans")?, 12);
         assert!(figure::<u64>(said, "span").is_err());
         assert!(figure::<u64>(said, "seconds").is_err());
+        let said = "{\"data\":{\"spans\":12,\"walBytes\": 7}}";
+        assert_eq!(
+            (figure_of::<u64>(said, "spans")?, figure_of::<u64>(said, "walBytes")?),
+            (12, 7)
+        );
+        assert!(figure_of::<u64>(said, "data").is_err());
         Ok(())
     }
 }
