@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use sigyn_model::{
-    Annotation, QueryParams, Resource, Scope, Span, Status, StatusCode, Tags, Timestamp,
+    Annotation, QueryParams, Resource, Scope, Span, SpanId, Status, StatusCode, Tags, Timestamp,
     TraceQuery, Value,
 };
 use sigyn_store::{AppendError, Memory, Options, Store};
@@ -72,6 +72,18 @@ async fn a_span_may_have_many_annotations() {
         })
         .collect();
     check("many annotations", vec![one]).await;
+}
+
+#[tokio::test]
+async fn a_trace_may_have_as_many_names_as_spans() {
+    let one = |id: u64| {
+        let mut one = Span::new(span(1, 1, "a", 0).trace_id, SpanId::new(id).unwrap());
+        one.name = format!("op-{id}");
+        one.timestamp = Timestamp::from_micros(id);
+        one
+    };
+    // Comparing each with all before it would be 80 thousand million steps.
+    check("as many names as spans", (1..=400_000).map(one).collect()).await;
 }
 
 #[tokio::test]
