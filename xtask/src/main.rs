@@ -31,9 +31,9 @@ Usage: cargo xtask <chore> [arguments]
   crash [--runs N] [--seed N]  lives of a store on a disk that fails: 10000 of them, from seed 0
   bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
   bench store [filter]        what the store takes in, keeps and answers, beside others (Linux)
-        [--spans N] [--rounds N] [--stored N] [--log MB]
+        [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME]
   soak [--spans N]            spans for a long time, merges, and questions all along: 50 million of them (Linux)
-       [--memory MIB]         .. in no more memory than the server may take
+       [--memory MIB]         .. by a server that may take so much memory
   ci                          all of it, as .ci/run does, in this checkout's target folder
 ";
 

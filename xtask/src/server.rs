@@ -40,13 +40,14 @@ pub(crate) struct Doors {
 pub(crate) struct Setup<'a> {
     /// Lines of its configuration.
     pub(crate) config: &'a str,
+    pub(crate) flags: &'a [String],
     /// How long it may take until it answers.
     pub(crate) ready_within: Duration,
 }
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { config: "scrape_configs: []\n", ready_within: READY_WITHIN }
+        Self { config: "scrape_configs: []\n", flags: &[], ready_within: READY_WITHIN }
     }
 }
 
@@ -106,6 +107,7 @@ impl Server {
             .args(doors.flags())
             .arg(format!("--storage.path={}", data(folder).display()))
             .arg("--web.enable-admin-api")
+            .args(setup.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

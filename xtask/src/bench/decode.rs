@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::built_bench;
+use super::{PROFILE, built_bench};
 use crate::command;
 
 /// What is measured, as the bench names it; then what it is.
@@ -34,7 +34,7 @@ struct Measured {
 }
 
 pub(crate) fn run() -> Result<()> {
-    let bench = built_bench("decode")?;
+    let bench = built_bench("decode", PROFILE)?;
     let home = std::env::temp_dir().join(format!("sigyn-bench-{}", std::process::id()));
     command::run(Command::new(&bench).arg("--bench").env("CRITERION_HOME", &home))?;
     let count = command::is_installed("valgrind");

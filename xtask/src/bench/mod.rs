@@ -12,20 +12,23 @@ use anyhow::{Context, Result, bail};
 pub(crate) use self::store::soak;
 use crate::{command, repo};
 
+/// What is measured is built with this, if nothing else is said.
+const PROFILE: &str = "release";
+
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [what] if what == "decode" => decode::run(),
         [what, options @ ..] if what == "store" => store::run(options),
         _ => bail!(
-            "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N] [--log MB]"
+            "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME]"
         ),
     }
 }
 
 /// Builds a bench of the store; returns the program.
-fn built_bench(name: &str) -> Result<PathBuf> {
+fn built_bench(name: &str, profile: &str) -> Result<PathBuf> {
     let mut cargo = command::cargo();
-    cargo.args(["bench", "-p", "sigyn-store", "--bench", name, "--no-run"]);
+    cargo.args(["bench", "-p", "sigyn-store", "--bench", name, "--no-run", "--profile", profile]);
     cargo.arg("--message-format=json").current_dir(repo::root());
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     let text = String::from_utf8_lossy(&output.stdout);

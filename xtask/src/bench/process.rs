@@ -29,14 +29,6 @@ pub(super) fn memory_mib(pid: u32, what: &str) -> Result<f64> {
     kib.map(|kib| kib / 1024.0).with_context(|| format!("no {what} in {path}"))
 }
 
-/// The machine's memory, in MiB.
-pub(super) fn machine_mib() -> Result<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0).context("no MemTotal in /proc/meminfo")
-}
-
 /// The model of the machine's processor.
 pub(super) fn cpu_model() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

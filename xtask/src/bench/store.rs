@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use self::load::{Asked, Load, Pushed};
 use self::questions::{Question, verdict};
-use super::process;
+use super::{PROFILE, process};
 use crate::server::Server;
 use crate::{command, repo};
 
@@ -63,6 +63,8 @@ struct Options {
     stored: u64,
     /// Of the log that a killed server leaves.
     log_bytes: u64,
+    /// What is measured is built with this.
+    profile: String,
 }
 
 impl Options {
@@ -73,6 +75,7 @@ impl Options {
             rounds: 5,
             stored: 50_000_000,
             log_bytes: 2_000_000_000,
+            profile: PROFILE.to_owned(),
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -82,6 +85,12 @@ impl Options {
                 text.parse().with_context(|| format!("{argument} {text}"))
             };
             match argument.as_str() {
+                "--profile" => {
+                    arguments
+                        .next()
+                        .context("--profile needs a name")?
+                        .clone_into(&mut options.profile);
+                }
                 "--spans" => options.spans = number()?,
                 "--log" => options.log_bytes = number()? * 1_000_000,
                 "--stored" => options.stored = number()?,
@@ -110,7 +119,8 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let root = repo::root();
     let scratch = repo::TempFolder::new("bench-store")?;
-    let bench = Bench { options, sigyn: build(&root)?, load: Load::build()?, scratch };
+    let (sigyn, load) = (build(&root, &options.profile)?, Load::build(&options.profile)?);
+    let bench = Bench { options, sigyn, load, scratch };
     println!(
         "\nMachine: {} CPUs, {}. Durability: fsync.",
         std::thread::available_parallelism()?,
@@ -134,13 +144,15 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn build(root: &Path) -> Result<PathBuf> {
-    command::run(
-        command::cargo().args(["build", "--release", "--package", "sigyn"]).current_dir(root),
-    )?;
+fn build(root: &Path, profile: &str) -> Result<PathBuf> {
+    let mut cargo = command::cargo();
+    cargo.args(["build", "--profile", profile, "--package", "sigyn"]).current_dir(root);
+    command::run(&mut cargo)?;
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root.join("target"), |folder| root.join(folder));
-    Ok(target.join("release/sigyn"))
+    // Where cargo puts what the profile of that name makes.
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(target.join(folder).join("sigyn"))
 }
 
 /// One round of taking in.
@@ -243,7 +255,7 @@ fn ask_all(load: &Load, server: &Server, questions: &[Question]) -> Result<()> {
         "| question | asked | answered with something | failed | p50 ms | gate | p99 ms | gate | most ms |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    for question in questions {
+    for question in questions.iter().filter(|question| !question.paths.is_empty()) {
         // Some to warm up, and then all to measure.
         let few = &question.paths[..question.paths.len().min(WARM_UP)];
         load.ask(server.web(), ASK_SECONDS, few)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sigyn_model::SpanBatch;
-use sigyn_store::{Durability, Options, Store};
+use sigyn_store::{Durability, Memory, Options, Store};
 
 use super::sources::Source;
 
@@ -13,7 +13,7 @@ use super::sources::Source;
 pub(crate) fn run(path: &Path, bytes: u64) -> Result<String, Box<dyn Error + Send + Sync>> {
     let options = Options {
         durability: Durability::Os,
-        head_bytes_max: u64::MAX,
+        memory: Memory { head: u64::MAX, ..Memory::default() },
         seal_after: Duration::from_secs(1 << 32),
         ..Options::new(path)
     };

@@ -44,8 +44,8 @@ pub(super) struct Asked {
 }
 
 impl Load {
-    pub(super) fn build() -> Result<Self> {
-        built_bench("load").map(Self)
+    pub(super) fn build(profile: &str) -> Result<Self> {
+        built_bench("load", profile).map(Self)
     }
 
     pub(super) fn push(&self, push: &Push<'_>) -> Result<Pushed> {

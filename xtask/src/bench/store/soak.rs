@@ -11,36 +11,39 @@ use anyhow::{Context, Result, bail, ensure};
 use super::load::{self, Asked, Load, Push, figure_of};
 use super::questions::{self, along};
 use super::{FEEDS, ask_all, build, bytes_in, seal};
-use crate::bench::process;
+use crate::bench::{PROFILE, process};
 use crate::repo;
 use crate::server::{Server, Setup};
 
 /// Blocks of some seconds, merged a little later.
 const CONFIG: &str = "sigyn: { storage: { seal_after: 2s, merge_window: 10s } }\n";
+/// How many merges there are to be, and for how many spans each, where these are fewer.
 const COMPACTIONS_MIN: u64 = 3;
+const SPANS_OF_COMPACTION: u64 = 5_000_000;
 const COMPACTIONS_WITHIN: Duration = Duration::from_secs(120);
 /// Between two rows of the table.
 const ROW_EVERY: Duration = Duration::from_secs(10);
 /// How often each question is asked before a row, at most, and for how long.
 const ASK_TIMES: usize = 10;
 const ASK_SECONDS: u64 = 2;
-/// What a server may hold that is not told otherwise: a quarter of the machine, and no more than this.
-const MEMORY_MIB_MAX: f64 = 2048.0;
 
 struct Options {
     spans: u64,
-    memory_mib: Option<f64>,
+    /// What the server is told it may take, if anything.
+    memory_mib: Option<u64>,
+    profile: String,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options = Self { spans: 50_000_000, memory_mib: None };
+        let mut options = Self { spans: 50_000_000, memory_mib: None, profile: PROFILE.to_owned() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut text =
-                || arguments.next().with_context(|| format!("`{argument}` needs a number"));
+                || arguments.next().with_context(|| format!("`{argument}` needs a value"));
             match argument.as_str() {
                 "--spans" => options.spans = text()?.parse()?,
+                "--profile" => text()?.clone_into(&mut options.profile),
                 "--memory" => options.memory_mib = Some(text()?.parse()?),
                 other => bail!("unknown argument `{other}`"),
             }
@@ -52,21 +55,22 @@ impl Options {
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let scratch = repo::TempFolder::new("soak")?;
-    let (sigyn, load) = (build(&repo::root())?, Load::build()?);
+    let profile = &options.profile;
+    let (sigyn, load) = (build(&repo::root(), profile)?, Load::build(profile)?);
     let folder = scratch.path().join("server");
-    let setup = Setup { config: CONFIG, ..Setup::default() };
+    let told = options.memory_mib.map(|mib| format!("--storage.memory={mib}MB"));
+    let setup = Setup { config: CONFIG, flags: told.as_slice(), ..Setup::default() };
     let server = Server::start_as(setup, &sigyn, &folder)?;
-    let memory_mib = match options.memory_mib {
-        Some(memory_mib) => memory_mib,
-        None => (process::machine_mib()? / 4.0).min(MEMORY_MIB_MAX),
-    };
+    let status = load::get(server.web(), "/api/v1/status/store")?;
+    let memory_mib = figure_of::<u64>(&status, "maxBytes")? as f64 / f64::from(1 << 20);
     let samples = scratch.path().join("samples");
     println!("\n## {} spans of the shop, two connections, questions all along\n", options.spans);
     let under_load = under_load(&load, &server, options.spans, &samples)?;
     let sent = under_load.sent;
     seal(&server)?;
     let deadline = Instant::now() + COMPACTIONS_WITHIN;
-    while Look::at(&server)?.compactions < COMPACTIONS_MIN && Instant::now() < deadline {
+    let compactions_min = (1 + options.spans / SPANS_OF_COMPACTION).min(COMPACTIONS_MIN);
+    while Look::at(&server)?.compactions < compactions_min && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100));
     }
     let last = Look::at(&server)?;
@@ -82,8 +86,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         (
             "merges",
             last.compactions as f64,
-            COMPACTIONS_MIN as f64,
-            last.compactions >= COMPACTIONS_MIN,
+            compactions_min as f64,
+            last.compactions >= compactions_min,
         ),
         ("most memory, MiB", peak_mib, memory_mib, peak_mib <= memory_mib),
         ("questions that failed", under_load.failed as f64, 0.0, under_load.failed == 0),
@@ -251,7 +255,7 @@ mod tests {
             Options::parse(&words).map(|options| (options.spans, options.memory_mib)).ok()
         };
         assert_eq!(parse(""), Some((50_000_000, None)));
-        assert_eq!(parse("--spans 7 --memory 100"), Some((7, Some(100.0))));
+        assert_eq!(parse("--spans 7 --memory 100"), Some((7, Some(100))));
         assert_eq!(parse("--spans"), None);
         assert_eq!(parse("more"), None);
     }
