@@ -54,14 +54,17 @@ fn check(fixture: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("store");
     copy(&fixture.join("store"), &path);
-    let open = |merge_window| Store::open(Options { merge_window, ..Options::new(&path) }).unwrap();
+    // However long ago it was written, nothing becomes a block unless it is told to.
+    let open = |merge_window| {
+        let options = Options { merge_window, seal_after: NEVER, ..Options::new(&path) };
+        Store::open(options).unwrap()
+    };
 
     let store = open(NEVER);
+    assert!(store.stats().blocks >= 5 && store.stats().head_spans > 0);
     check_answers(&store, &expected, "as it was");
-    let blocks = store.stats().blocks;
-    assert!(blocks >= 5 && store.stats().head_spans > 0);
     store.seal().unwrap();
-    assert_eq!(store.stats().blocks, blocks + 1);
+    assert_eq!(store.stats().head_spans, 0);
     check_answers(&store, &expected, "with a block of what was in the log");
     drop(store);
 
