@@ -252,17 +252,20 @@ impl Bench {
 /// Asks each question for some seconds, and prints how long answers took.
 fn ask_all(load: &Load, server: &Server, questions: &[Question]) -> Result<()> {
     println!(
-        "| question | asked | answered with something | failed | p50 ms | gate | p99 ms | gate | most ms |"
+        "| question | asked | answered with something | failed | p50 ms | gate | p99 ms | gate | most ms | CPU ms of the server, each |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for question in questions.iter().filter(|question| !question.paths.is_empty()) {
         // Some to warm up, and then all to measure.
         let few = &question.paths[..question.paths.len().min(WARM_UP)];
         load.ask(server.web(), ASK_SECONDS, few)?;
+        let cpu_before = process::cpu_seconds(server.pid())?;
         let Asked { asked, found, failed, p50_ms, p99_ms, max_ms } =
             load.ask(server.web(), ASK_SECONDS, &question.paths)?;
+        // Unlike the others this is the same on a machine that has more to do.
+        let cpu_ms = (process::cpu_seconds(server.pid())? - cpu_before) * 1e3 / asked as f64;
         println!(
-            "| {} | {asked} | {found} | {failed} | {p50_ms:.2} | {} | {p99_ms:.2} | {} | {max_ms:.2} |",
+            "| {} | {asked} | {found} | {failed} | {p50_ms:.2} | {} | {p99_ms:.2} | {} | {max_ms:.2} | {cpu_ms:.2} |",
             question.name,
             verdict(p50_ms, question.p50_max_ms),
             verdict(p99_ms, question.p99_max_ms),
