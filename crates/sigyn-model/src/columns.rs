@@ -15,6 +15,7 @@ mod lists;
 mod origins;
 mod row;
 mod sink;
+mod spares;
 mod spellings;
 pub mod table;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::codec::sink::{BadSpan, EndpointRef};
@@ -35,17 +37,26 @@ use origins::Origins;
 pub use row::Row;
 
 pub use codes::{AnnotationCodes, Codes, ExtraCodes, LinkCodes, RowCodes, fact};
+pub use spares::Spares;
 
 /// Names of spans and services that are kept once; of more, each takes its own place.
 const NAMES_BYTES_MAX: usize = 16 << 20;
 /// The same for what annotations, statuses and trace states say, and for endpoints.
 const TEXTS_BYTES_MAX: usize = 32 << 20;
 const ENDPOINTS_BYTES_MAX: usize = 16 << 20;
+/// Columns that have grown beyond this are not filled a second time, but made anew.
+const KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Spans in columns.
 #[derive(Debug)]
 pub struct Columns {
     limits: Limits,
+    /// Which words these are: numbers mean the same in all columns of the same ones.
+    words: u64,
+    /// What was there already when they were cleared.
+    kept: Kept,
+    /// Of those that may wait to be filled again.
+    ticket: Option<spares::Ticket>,
     trace_ids: Vec<TraceId>,
     ids: Vec<Ids>,
     times: Vec<Times>,
@@ -75,6 +86,13 @@ pub struct Columns {
     problems: Vec<BadSpan>,
     rejected: usize,
     last: Last,
+}
+
+/// Memory that was taken for spans that are gone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    words: usize,
+    rows: usize,
 }
 
 /// A row's ids; without a parent, zero stands there.
@@ -212,8 +230,13 @@ impl Default for Columns {
 impl Columns {
     /// Columns that take no more memory than this from a reader.
     pub fn within(limits: Limits) -> Self {
+        /// Of all columns there are.
+        static WORDS: AtomicU64 = AtomicU64::new(0);
         Self {
             limits,
+            words: WORDS.fetch_add(1, Ordering::Relaxed),
+            kept: Kept::default(),
+            ticket: None,
             trace_ids: Vec::new(),
             ids: Vec::new(),
             times: Vec::new(),
@@ -490,10 +513,63 @@ impl Columns {
         self.rejected = mark.rejected;
     }
 
-    /// What they take in memory, room for more included. Constant effort.
+    /// Takes out all spans. What they said is still known: spans that say the same are read with less
+    /// effort, and their numbers mean what they meant before. The target is forgotten.
+    pub fn clear(&mut self) {
+        let words = self.words_bytes();
+        if words + self.rows_bytes() > KEPT_BYTES_MAX || self.is_full() {
+            *self = Self { ticket: self.ticket.take(), ..Self::within(self.limits) };
+            return;
+        }
+        self.trace_ids.clear();
+        self.ids.clear();
+        self.times.clear();
+        self.numbers.clear();
+        self.tag_ends.clear();
+        self.tags.clear();
+        self.annotation_lists.truncate(0);
+        self.annotations.clear();
+        self.link_lists.truncate(0);
+        self.links.clear();
+        self.nested_tags.clear();
+        self.long_durations.clear();
+        self.dictionary.clear();
+        self.origins.clear();
+        self.problems.clear();
+        self.rejected = 0;
+        self.kept = Kept { words, rows: self.rows_bytes() };
+    }
+
+    /// Whether there are words that are kept for one row alone. They would be there for ever.
+    fn is_full(&self) -> bool {
+        let texts = [&self.name_texts, &self.texts, &self.endpoints, &self.extras];
+        self.dictionary.is_full()
+            || self.origins.is_full()
+            || texts.into_iter().any(Interner::is_full)
+    }
+
+    /// What they take in memory beside what they took when they were cleared, room for more included.
+    /// Constant effort.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + room(&self.trace_ids)
+        let words = self.words_bytes().saturating_sub(self.kept.words);
+        let rows = match self.kept.rows {
+            0 => self.rows_bytes(),
+            kept => self.rows_bytes().saturating_sub(kept).max(self.used_bytes()),
+        };
+        size_of::<Self>() + words + rows
+    }
+
+    fn words_bytes(&self) -> usize {
+        self.dictionary.bytes()
+            + self.origins.bytes()
+            + self.name_texts.bytes()
+            + self.texts.bytes()
+            + self.endpoints.bytes()
+            + self.extras.bytes()
+    }
+
+    fn rows_bytes(&self) -> usize {
+        room(&self.trace_ids)
             + room(&self.ids)
             + room(&self.times)
             + room(&self.numbers)
@@ -505,13 +581,23 @@ impl Columns {
             + room(&self.links)
             + room(&self.nested_tags)
             + room(&self.long_durations)
-            + self.dictionary.bytes()
-            + self.origins.bytes()
-            + self.name_texts.bytes()
-            + self.texts.bytes()
-            + self.endpoints.bytes()
-            + self.extras.bytes()
+            + self.dictionary.passing_bytes()
             + room(&self.problems)
+    }
+
+    /// What rows take of the room that is there.
+    fn used_bytes(&self) -> usize {
+        let row = size_of::<TraceId>()
+            + size_of::<Ids>()
+            + size_of::<Times>()
+            + size_of::<Numbers>()
+            + size_of::<usize>();
+        self.len() * row
+            + size_of_val(self.tags.as_slice())
+            + size_of_val(self.annotations.as_slice())
+            + size_of_val(self.links.as_slice())
+            + size_of_val(self.nested_tags.as_slice())
+            + self.dictionary.passing_used()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use sigyn_model::codec::sink::{BadSpan, EndpointRef, ResourceRef, ScopeRef, SpanRef, SpanSink};
-use sigyn_model::codec::{self, DecodeError, Limits, OverLimit};
+use sigyn_model::codec::{self, DecodeError, OverLimit};
 use sigyn_model::columns::Columns;
 use sigyn_model::pull::media;
 use sigyn_model::{Endpoint, Labels};
@@ -74,11 +74,11 @@ impl Format {
         self != Self::NotSpans
     }
 
-    /// The spans of a body, as those of their target.
+    /// The spans of a body, as those of their target, in these columns, which are empty.
     pub(crate) fn read(
         self,
         body: &[u8],
-        limits: Limits,
+        into: Box<Columns>,
         origin: &Origin,
     ) -> Result<Box<Columns>, DecodeError> {
         let format = match self {
@@ -93,7 +93,7 @@ impl Format {
                 return Err(DecodeError::new("the content type is not one of spans"));
             }
         };
-        let mut reading = origin.reading(limits);
+        let mut reading = origin.reading(into);
         reading.spans.begin(format);
         codec::read(format, body, &mut reading)?;
         Ok(reading.spans)
@@ -138,8 +138,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    fn reading(&self, limits: Limits) -> Reading {
-        let mut spans = Box::new(Columns::within(limits));
+    fn reading(&self, mut spans: Box<Columns>) -> Reading {
         spans.set_target(Some(&self.labels));
         Reading { spans, service_name: Endpoint::named(&self.service_name).service_name }
     }
@@ -243,7 +242,7 @@ mod tests {
             let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
             let format = Format::of(&HeaderMap::from_iter(headers));
             let origin = Origin { labels: Arc::default(), service_name: String::new() };
-            let read = format.read(body, Limits::default(), &origin).map(|spans| spans.len());
+            let read = format.read(body, Box::default(), &origin).map(|spans| spans.len());
             assert_eq!(read, Ok(1), "{content_type}");
         };
         check(media::OTLP, &codec::otlp::encode(&spans));
@@ -274,7 +273,7 @@ mod tests {
         addressed.local_endpoint = Some(Endpoint { port: 80, ..Endpoint::default() });
         addressed.remote_endpoint = Some(Endpoint::named("db"));
         let body = codec::json_v2::encode_list(&[span(), named, addressed]);
-        let read = Format::ZIPKIN_JSON.read(body.as_bytes(), Limits::default(), &origin).unwrap();
+        let read = Format::ZIPKIN_JSON.read(body.as_bytes(), Box::default(), &origin).unwrap();
         let spans: Vec<Span> = read.rows().map(Span::from).collect();
         let names: Vec<_> = spans.iter().map(|span| span.service_name().unwrap()).collect();
         assert_eq!(names, ["api", "own", "api"]);

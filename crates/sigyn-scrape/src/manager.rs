@@ -58,7 +58,7 @@ impl Manager {
     ) -> (Self, Status) {
         let status = Status::default();
         let shared = Shared {
-            fetcher: Fetcher::new(options.memory_bytes_max),
+            fetcher: Fetcher::new(options.memory_bytes_max, options.spares.clone()),
             options,
             context: Arc::new(Context::default()),
             commits,

@@ -1,5 +1,7 @@
 //! How this server scrapes, whatever the job.
 
+use sigyn_model::columns::Spares;
+
 /// Settings of the whole component; a job's own come with its [`crate::ScrapeJob`].
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -17,6 +19,8 @@ pub struct Options {
     /// Intervals without a span after which a target counts as silent. Losses, and whether context
     /// is passed on, are looked at over the same time.
     pub silent_after: u32,
+    /// Where columns for spans are taken from. Whoever stores spans gives them back there.
+    pub spares: Spares,
 }
 
 impl Default for Options {
@@ -28,6 +32,7 @@ impl Default for Options {
             memory_bytes_max: 512 << 20,
             seed: 0,
             silent_after: 10,
+            spares: Spares::default(),
         }
     }
 }

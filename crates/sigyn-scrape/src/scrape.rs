@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use sigyn_model::columns::Columns;
+use sigyn_model::columns::{Columns, Spares};
 use sigyn_model::pull::Cursor;
 use tokio::time::Instant as Deadline;
 
@@ -98,7 +98,7 @@ pub(crate) struct ClockSample {
 }
 
 impl Fetcher {
-    pub(crate) fn new(memory_bytes_max: u64) -> Self {
+    pub(crate) fn new(memory_bytes_max: u64, spares: Spares) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
@@ -107,7 +107,7 @@ impl Fetcher {
             // A loop never overlaps itself, but targets may share a host and differ by their path.
             .pool_max_idle_per_host(4)
             .build(connector);
-        Self { client, unpacker: Unpacker::new(memory_bytes_max) }
+        Self { client, unpacker: Unpacker::new(memory_bytes_max, spares) }
     }
 
     /// One request and its answer.

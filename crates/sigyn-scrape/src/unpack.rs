@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sigyn_model::codec::Limits;
-use sigyn_model::columns::Columns;
+use sigyn_model::columns::{Columns, Spares};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ const DECODERS_MAX: usize = 8;
 pub(crate) struct Unpacker {
     memory: Memory,
     turns: Arc<Semaphore>,
+    spares: Spares,
 }
 
 /// A whole body, as it came.
@@ -48,9 +49,9 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacker {
-    pub(crate) fn new(memory_bytes_max: u64) -> Self {
+    pub(crate) fn new(memory_bytes_max: u64, spares: Spares) -> Self {
         let memory = Memory::new(memory_bytes_max);
-        Self { memory, turns: Arc::new(Semaphore::new(DECODERS_MAX)) }
+        Self { memory, turns: Arc::new(Semaphore::new(DECODERS_MAX)), spares }
     }
 
     /// A share of the memory for bodies on the wire.
@@ -73,7 +74,8 @@ impl Unpacker {
         loop {
             let part = self.memory.part_for(room.weight());
             let mut share = part.take(room.weight(), until).await.ok_or(ScrapeError::Crowded)?;
-            let work = Work { format, encoding, packed: bytes.clone(), room, is_foreign };
+            let (packed, spares) = (bytes.clone(), self.spares.clone());
+            let work = Work { format, encoding, packed, room, is_foreign, spares };
             match self.attempt(work, origin).await {
                 Ok(Some((spans, bytes))) => {
                     share.true_up(spans.bytes() as u64);
@@ -150,15 +152,16 @@ struct Work {
     packed: Bytes,
     room: Room,
     is_foreign: bool,
+    spares: Spares,
 }
 
 impl Work {
     /// `None` for a foreign body that does not even look like spans.
     fn run(self, origin: &Origin) -> Result<Option<(Box<Columns>, u64)>, ScrapeError> {
-        let Self { format, encoding, packed, room, is_foreign } = self;
+        let Self { format, encoding, packed, room, is_foreign, spares } = self;
         let bytes = body::unpack(encoding, packed, room.unpacked)?;
         let limits = Limits { bytes_max: usize::try_from(room.spans).unwrap_or(usize::MAX) };
-        match format.read(&bytes, limits, origin) {
+        match format.read(&bytes, spares.take(limits), origin) {
             Ok(spans) => Ok(Some((spans, bytes.len() as u64))),
             Err(error) if error.over_limit => Err(ScrapeError::TooHeavy { limit: room.spans }),
             Err(_) if is_foreign && !format.claims_spans(&bytes) => Ok(None),
@@ -203,7 +206,7 @@ mod tests {
 
     /// Unpacks with `memory` in all. What came of it, and how much memory the spans hold.
     async fn unpacked(memory: u64, packed: &Packed) -> Result<(usize, u64), String> {
-        let unpacker = Unpacker::new(memory);
+        let unpacker = Unpacker::new(memory, Spares::default());
         let until = Instant::now() + Duration::from_secs(1);
         let origin = Origin { labels: Arc::default(), service_name: "api".to_owned() };
         let outcome = unpacker.unpack(packed, 64 << 20, until, &origin).await;

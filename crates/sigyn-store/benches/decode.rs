@@ -23,7 +23,8 @@ const SPANS_ONCE: usize = 10_000;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--once", name] => once(name),
+        ["--once", name] => once(name, SPANS_ONCE),
+        ["--once", name, spans] => once(name, spans.parse().expect("a number of spans")),
         ["--seal", directory] => seal(directory.as_ref()),
         ["--log"] => log::measure(&Corpus::new(SPANS)),
         _ => measure(),
@@ -31,8 +32,8 @@ fn main() {
 }
 
 /// Does one work once, for callgrind, or `nothing`, and says how many spans there are.
-fn once(name: &str) {
-    let corpus = Corpus::new(SPANS_ONCE);
+fn once(name: &str, spans: usize) {
+    let corpus = Corpus::new(spans);
     let of_name = |work: &&Work| format!("{}/{}", work.group(), work.name) == name;
     if name != "nothing" {
         let work = Work::ALL.iter().find(of_name).expect("a work of this name");

@@ -63,9 +63,9 @@ pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
 }
 
 impl Committer<'_> {
-    fn append(&mut self, group: Vec<Waiting>) {
+    fn append(&mut self, mut group: Vec<Waiting>) {
         let shared = self.shared;
-        if let Err(error) = self.write(&group) {
+        if let Err(error) = self.write(&mut group) {
             self.head.discard();
             self.chapter.end();
             for waiting in group {
@@ -87,7 +87,7 @@ impl Committer<'_> {
         shared.counters.unique_tags.add(self.head.take_unique_tags());
         shared.note_head_bytes(self.head.head().bytes());
         for Waiting { batch, done } in group {
-            shared.counters.appended_spans.add(batch.spans.len() as u64);
+            shared.counters.appended_spans.add(batch.span_count as u64);
             if let Some(one) = batch.progress {
                 shared.view.put_progress(one, batch.arrival_ms);
             }
@@ -96,18 +96,21 @@ impl Committer<'_> {
     }
 
     /// Stages the group's spans in the head, and writes them to the log.
-    fn write(&mut self, group: &[Waiting]) -> Result<(), AppendError> {
+    fn write(&mut self, group: &mut [Waiting]) -> Result<(), AppendError> {
         let attempt = "cannot write to the log";
         let shared = self.shared;
         if let Some(cause) = shared.queue.poison_cause() {
             return Err(AppendError::Poisoned { cause });
         }
-        let mut write = || {
+        let write = || {
             if self.writer.begin()? {
                 self.chapter.end();
             }
             for Waiting { batch, .. } in group {
-                let rows = self.head.bring(&batch.spans);
+                let spans = batch.spans.take().unwrap_or_default();
+                let rows = self.head.bring(&spans);
+                // Free for the next ones while these are written.
+                shared.spares.give_back(spans);
                 let (head, chapter) = (&self.head, &mut self.chapter);
                 self.writer.put(|out, seq| {
                     let progress = batch.progress.as_ref();

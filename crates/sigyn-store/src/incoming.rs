@@ -10,7 +10,9 @@ use crate::error::AppendError;
 /// A batch that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
-    pub(crate) spans: Box<Columns>,
+    /// `None` once they are in the head.
+    pub(crate) spans: Option<Box<Columns>>,
+    pub(crate) span_count: usize,
     pub(crate) progress: Option<TargetProgress>,
     pub(crate) arrival_ms: u64,
     /// What it takes while it waits.
@@ -31,6 +33,7 @@ impl Incoming {
             return Err(AppendError::TooLarge);
         }
         drop((resources, scopes));
-        Ok(Self { spans, progress, arrival_ms: clock.now_ms(), bytes })
+        let span_count = spans.len();
+        Ok(Self { spans: Some(spans), span_count, progress, arrival_ms: clock.now_ms(), bytes })
     }
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sigyn_model::columns::Spares;
+
 use crate::block::{self, BlockFailed};
 use crate::clock::Clock;
 use crate::damage::{Damages, sentence};
@@ -24,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     /// For answers.
     pub(crate) rooms: Arc<Rooms>,
+    /// Columns for the next batches.
+    pub(crate) spares: Spares,
     pub(crate) segments: Segments,
     pub(crate) view: View,
     pub(crate) counters: Counters,
@@ -105,6 +109,7 @@ impl Shared {
             disk,
             clock,
             instance,
+            spares: Spares::default(),
             segments,
             view,
             counters,

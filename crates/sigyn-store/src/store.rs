@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use sigyn_model::columns::Spares;
 use sigyn_model::{DependencyLink, Span, SpanBatch, TargetProgress, TraceId, TraceQuery};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -151,6 +152,12 @@ impl Store {
             Ok(room) => room.put(batch),
             Err(error) => Err(error),
         }
+    }
+
+    /// Columns to read spans into that are to be appended: those of batches that were stored come back
+    /// to be filled again.
+    pub fn spares(&self) -> &Spares {
+        &self.0.shared.spares
     }
 
     #[cfg(test)]

@@ -172,7 +172,8 @@ impl App {
 
         let discovery = sigyn_discovery::Manager::new(jobs, groups_tx);
         let sd_metrics = discovery.metrics();
-        let options = config.scrape_options(store.instance_id(), &memory);
+        let scraping = config.scrape_options(store.instance_id(), &memory);
+        let options = sigyn_scrape::Options { spares: store.spares().clone(), ..scraping };
         let progress = store.progress();
         let (scraping, status) =
             sigyn_scrape::Manager::new(options, scrape_jobs, groups, progress, commits_tx);

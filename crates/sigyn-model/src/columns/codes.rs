@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::codec::sink::EndpointRef;
 use crate::{Labels, Resource, Scope, SpanId, Timestamp, TraceId, Value};
 
-use super::{Columns, Extra, Ids, Numbers, Row, Times, encoding};
+use super::{Columns, Extra, Ids, Numbers, Row, Times, dictionary, encoding};
 
 /// The bits of a row.
 pub mod fact {
@@ -90,6 +90,17 @@ impl Columns {
 }
 
 impl<'a> Codes<'a> {
+    /// Which words these are. Numbers of the same ones mean the same, before and after columns were
+    /// [cleared](Columns::clear), but for tags that [pass](Self::passes).
+    pub fn words(self) -> u64 {
+        self.0.words
+    }
+
+    /// Whether the number of a tag is one that other batches have for other tags.
+    pub fn passes(tag: u32) -> bool {
+        tag & dictionary::PASSING != 0
+    }
+
     /// Numbers of all rows.
     pub fn rows(self) -> Range<u32> {
         0..super::next_row(self.0.len())
@@ -190,7 +201,8 @@ impl<'a> Codes<'a> {
         self.0.origins.numbers_of(number)
     }
 
-    /// All resources and all scopes, each once.
+    /// All resources and all scopes, each once, but for those that were there already when the columns
+    /// were cleared.
     pub fn shared(self) -> (impl Iterator<Item = &'a Resource>, impl Iterator<Item = &'a Scope>) {
         self.0.origins.shared()
     }

@@ -4,7 +4,7 @@ use crate::Value;
 use crate::codec::sink::{Dialect, TagRef, Text};
 
 use super::encoding::{as_text, put_value, put_value_ref, value};
-use super::interner::{Interner, room};
+use super::interner::{Interner, Pieces, room};
 use super::spellings::Spellings;
 
 /// A key with more values than this is one whose values hardly come again. They are kept, but not
@@ -23,6 +23,8 @@ pub(super) struct Dictionary {
     values: Vec<u16>,
     /// The number of the key in four bytes, then the value's bytes.
     tags: Interner,
+    /// The same for those that hardly come again: they go with the rows that say them.
+    passing: Pieces,
     /// How tags were written, by dialect.
     spellings: [Spellings; DIALECTS],
     /// Where a tag is put together.
@@ -31,18 +33,22 @@ pub(super) struct Dictionary {
 
 const DIALECTS: usize = Dialect::Json as usize + 1;
 
+/// The bit of tags that hardly come again. Memory ends before numbers reach it.
+pub(super) const PASSING: u32 = 1 << 31;
+
 /// How much a dictionary held at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     keys: usize,
     tags: usize,
+    passing: usize,
     spellings: [usize; DIALECTS],
 }
 
 impl Mark {
     #[cfg(test)]
     pub(super) fn tags(&self) -> usize {
-        self.tags
+        self.tags + self.passing
     }
 }
 
@@ -52,6 +58,7 @@ impl Dictionary {
             keys: Interner::new(KEYS_BYTES_MAX),
             values: vec![0],
             tags: Interner::new(TAGS_BYTES_MAX),
+            passing: Pieces::default(),
             spellings: std::array::from_fn(|_| Spellings::default()),
             scratch: Vec::new(),
         }
@@ -77,7 +84,7 @@ impl Dictionary {
         let key = self.key_number(&tag.key);
         if self.values[key as usize] >= VALUES_MAX {
             // Hardly ever is it known in another spelling.
-            return self.tags.push_with(tag.wire.len() + 16, |out| {
+            return self.pass(tag.wire.len() + 16, |out| {
                 out.extend_from_slice(&key.to_le_bytes());
                 put_value_ref(out, &tag.value);
             });
@@ -87,6 +94,10 @@ impl Dictionary {
             self.spellings[tag.dialect as usize].add(tag.wire, hash, number);
         }
         number
+    }
+
+    fn pass(&mut self, about: usize, put: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        self.passing.push_with(about, put) | PASSING
     }
 
     pub(super) fn owned_tag(&mut self, key: &str, value: &Value) -> u32 {
@@ -119,7 +130,8 @@ impl Dictionary {
         }
         let values = &mut self.values[key as usize];
         if *values >= VALUES_MAX || self.tags.is_full() {
-            return (self.tags.push(&self.scratch), true);
+            let number = self.passing.push(&self.scratch);
+            return (number | PASSING, true);
         }
         *values += 1;
         (self.tags.add(&self.scratch, hash), false)
@@ -136,7 +148,17 @@ impl Dictionary {
 
     /// The number of a tag's key.
     pub(super) fn key_of(&self, number: u32) -> u32 {
-        key_in(self.tags.get(number))
+        key_in(self.tag_bytes(number))
+    }
+
+    /// The number of the key, and the value.
+    #[inline]
+    fn tag_bytes(&self, number: u32) -> &[u8] {
+        if number & PASSING == 0 {
+            self.tags.get(number)
+        } else {
+            self.passing.get(number & !PASSING)
+        }
     }
 
     /// The key's own bytes.
@@ -145,7 +167,7 @@ impl Dictionary {
     }
 
     pub(super) fn value_bytes(&self, number: u32) -> &[u8] {
-        self.tags.get(number).get(4..).unwrap_or_default()
+        self.tag_bytes(number).get(4..).unwrap_or_default()
     }
 
     pub(super) fn value(&self, number: u32) -> Value {
@@ -159,7 +181,12 @@ impl Dictionary {
 
     pub(super) fn mark(&self) -> Mark {
         let spellings = [0, 1].map(|dialect: usize| self.spellings[dialect].len());
-        Mark { keys: self.keys.len(), tags: self.tags.len(), spellings }
+        Mark {
+            keys: self.keys.len(),
+            tags: self.tags.len(),
+            passing: self.passing.len(),
+            spellings,
+        }
     }
 
     pub(super) fn truncate(&mut self, mark: Mark) {
@@ -171,12 +198,33 @@ impl Dictionary {
                 *count = count.saturating_sub(1);
             }
         });
+        self.passing.truncate(mark.passing);
         self.values.truncate(mark.keys);
         for (spellings, len) in self.spellings.iter_mut().zip(mark.spellings) {
             spellings.truncate(len);
         }
     }
 
+    /// Forgets the tags that hardly come again.
+    pub(super) fn clear(&mut self) {
+        self.passing.truncate(0);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.keys.is_full() || self.tags.is_full()
+    }
+
+    /// What those tags take in memory that hardly come again.
+    pub(super) fn passing_bytes(&self) -> usize {
+        self.passing.bytes()
+    }
+
+    /// The same without room for more.
+    pub(super) fn passing_used(&self) -> usize {
+        self.passing.used()
+    }
+
+    /// The same of all others, and of what finds them.
     pub(super) fn bytes(&self) -> usize {
         self.keys.bytes()
             + room(&self.values)

@@ -4,12 +4,18 @@ use crate::codec::same_bytes;
 
 use super::table::{Entry, Seed, Table};
 
-/// Byte strings by number. Number zero is the empty one.
-#[derive(Debug)]
-pub(super) struct Interner {
+/// Byte strings by number, from zero on.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
     bytes: Vec<u8>,
     /// Where each ends. The next begins there.
     ends: Vec<usize>,
+}
+
+/// Byte strings by number. Number zero is the empty one.
+#[derive(Debug)]
+pub(super) struct Interner {
+    pieces: Pieces,
     /// Numbers by what they stand for: not of all, but of those that [`Interner::add`] has put there.
     known: Table<Known>,
     seed: Seed,
@@ -37,11 +43,54 @@ impl Entry for Known {
     }
 }
 
+impl Pieces {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> u32 {
+        self.push_with(bytes.len(), |out| out.extend_from_slice(bytes))
+    }
+
+    /// The same for bytes that are put there, about so many of them.
+    #[inline]
+    pub(super) fn push_with(&mut self, about: usize, put: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        grow(&mut self.bytes, about);
+        grow(&mut self.ends, 1);
+        put(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+        // Four thousand million of them do not fit into memory.
+        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[number]]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Forgets all numbers from this one on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
+    /// What they take, without room for more.
+    pub(super) fn used(&self) -> usize {
+        self.bytes.len() + size_of_val(self.ends.as_slice())
+    }
+
+    /// What they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.capacity() + room(&self.ends)
+    }
+}
+
 impl Interner {
     pub(super) fn new(bytes_max: usize) -> Self {
         let mut interner = Self {
-            bytes: Vec::new(),
-            ends: Vec::new(),
+            pieces: Pieces::default(),
             known: Table::default(),
             seed: Seed::default(),
             bytes_max,
@@ -83,23 +132,12 @@ impl Interner {
 
     /// Keeps bytes that will hardly come again.
     pub(super) fn push(&mut self, bytes: &[u8]) -> u32 {
-        self.push_with(bytes.len(), |out| out.extend_from_slice(bytes))
-    }
-
-    /// The same for bytes that are put there, about so many of them.
-    #[inline]
-    pub(super) fn push_with(&mut self, about: usize, put: impl FnOnce(&mut Vec<u8>)) -> u32 {
-        grow(&mut self.bytes, about);
-        grow(&mut self.ends, 1);
-        put(&mut self.bytes);
-        self.ends.push(self.bytes.len());
-        // Four thousand million of them do not fit into memory.
-        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
+        self.pieces.push(bytes)
     }
 
     #[inline]
     pub(super) fn get(&self, number: u32) -> &[u8] {
-        slice(&self.bytes, &self.ends, number)
+        self.pieces.get(number)
     }
 
     pub(super) fn text(&self, number: u32) -> &str {
@@ -108,11 +146,11 @@ impl Interner {
 
     /// Whether so much is known that new things are kept without being looked for.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= self.bytes_max
+        self.pieces.bytes.len() >= self.bytes_max
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.pieces.len()
     }
 
     /// Forgets all numbers from this one on.
@@ -129,21 +167,13 @@ impl Interner {
                 each(self.get(number));
             }
         }
-        self.ends.truncate(len);
-        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        self.pieces.truncate(len);
     }
 
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.capacity() + room(&self.ends) + self.known.bytes()
+        self.pieces.bytes() + self.known.bytes()
     }
-}
-
-#[inline]
-fn slice<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
-    let number = number as usize;
-    let start = number.checked_sub(1).map_or(0, |before| ends[before]);
-    &bytes[start..ends[number]]
 }
 
 /// Makes room for so many more. Lists that are short yet grow by twice, for what they hold is copied

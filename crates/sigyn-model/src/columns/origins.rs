@@ -182,8 +182,7 @@ impl Origins {
     }
 
     pub(super) fn shared(&self) -> (impl Iterator<Item = &Resource>, impl Iterator<Item = &Scope>) {
-        let resources = self.resources.values.iter().flatten().map(Arc::as_ref);
-        (resources, self.scopes.values.iter().flatten().map(Arc::as_ref))
+        (self.resources.new_ones(), self.scopes.new_ones())
     }
 
     pub(super) fn resource_of(&self, number: u32) -> Option<&Arc<Resource>> {
@@ -221,6 +220,22 @@ impl Origins {
         }
         (self.now, self.now_number) = (Origin::default(), 0);
         self.set(Origin { target: self.target, ..Origin::default() });
+    }
+
+    /// The next span has no origin, nor a target, until it is told.
+    pub(super) fn clear(&mut self) {
+        self.resources.kept = self.resources.values.len();
+        self.scopes.kept = self.scopes.values.len();
+        (self.target, self.format) = (0, None);
+        self.set(Origin::default());
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.resources.known.is_full()
+            || self.scopes.known.is_full()
+            || self.targets.known.is_full()
+            || self.spellings.is_full()
+            || self.origins.is_full()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -273,11 +288,13 @@ struct Numbered<T> {
     values: Vec<Option<Arc<T>>>,
     /// The value that came last, as it was given: most come again at once.
     last: Option<(Arc<T>, u32)>,
+    /// How many there were already when the columns were cleared.
+    kept: usize,
 }
 
 impl<T> Numbered<T> {
     fn new() -> Self {
-        Self { known: Interner::new(BYTES_MAX), values: vec![None], last: None }
+        Self { known: Interner::new(BYTES_MAX), values: vec![None], last: None, kept: 0 }
     }
 
     fn put(&mut self, bytes: &[u8], value: impl FnOnce() -> Arc<T>) -> u32 {
@@ -305,6 +322,10 @@ impl<T> Numbered<T> {
         let number = self.put(scratch, || value.clone());
         self.last = Some((value.clone(), number));
         number
+    }
+
+    fn new_ones(&self) -> impl Iterator<Item = &T> {
+        self.values.iter().skip(self.kept).flatten().map(Arc::as_ref)
     }
 
     fn get(&self, number: u32) -> Option<&Arc<T>> {

@@ -207,6 +207,59 @@ fn bodies_become_the_same_spans_in_both_sinks() {
 }
 
 #[test]
+fn columns_that_are_cleared_are_filled_again_and_know_what_was_said() {
+    for seed in 0..150 {
+        let mut random = Rng::with_seed(seed);
+        let (read, pushed) = (read(&mut random), spans(&mut random));
+        let mut columns = Columns::default();
+        let words = columns.codes().words();
+        let mut sizes = Vec::new();
+        for _ in 0..3 {
+            hand_over(&read, &mut columns).unwrap();
+            pushed.iter().for_each(|span| _ = columns.push(span));
+            let mark = columns.mark();
+            hand_over(&read, &mut columns).unwrap();
+            columns.truncate(mark);
+            check(&columns, &[&read[..], &pushed].concat(), seed);
+            sizes.push(format!("{:?}", columns.mark()));
+            columns.clear();
+            check(&columns, &[], seed);
+            assert_eq!(columns.codes().words(), words);
+        }
+        assert_eq!(sizes[1], sizes[2]);
+        let target: Arc<Labels> = Arc::new(vec![("job".to_owned(), "a".to_owned())]);
+        columns.set_target(Some(&target));
+        columns.clear();
+        hand_over(&read, &mut columns).unwrap();
+        check(&columns, &read, seed);
+    }
+}
+
+#[test]
+fn columns_that_were_filled_before_count_what_is_new() {
+    let mut columns = Columns::default();
+    let spans: Vec<Span> = (0..2_000).map(tagged).collect();
+    let fill = |columns: &mut Columns, spans: &[Span]| {
+        spans.iter().for_each(|span| _ = columns.push(span));
+        columns.bytes()
+    };
+    let first = fill(&mut columns, &spans);
+    columns.clear();
+    let empty = columns.bytes();
+    assert!(empty < 4_096, "{empty}");
+    let one = fill(&mut columns, &spans[..1]);
+    assert!(one < empty + 4_096, "{one}");
+    let again = fill(&mut columns, &spans[1..]);
+    assert!(first / 4 < again && again < first, "{again} after {first}");
+    // What has grown too large is not kept.
+    let words = columns.codes().words();
+    (0..200_000).for_each(|n| _ = columns.push(&tagged(n)));
+    columns.clear();
+    assert_ne!(columns.codes().words(), words);
+    assert!(columns.bytes() < 32_768);
+}
+
+#[test]
 fn what_is_taken_back_leaves_nothing_behind() {
     for seed in 0..150 {
         let mut random = Rng::with_seed(seed);

@@ -11,7 +11,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink};
 use sigyn_model::codec::{self, Format, Limits, OverLimit};
-use sigyn_model::columns::Columns;
+use sigyn_model::columns::{Columns, Spares};
 use sigyn_store::TakenIn;
 
 pub(crate) use spans::Corpus;
@@ -87,12 +87,13 @@ fn into_owned(format: Format, bodies: &[Vec<u8>]) -> usize {
 /// What the server does: columns of each body, their frame of the log, and the head.
 fn taken_in(format: Format, bodies: &[Vec<u8>]) -> usize {
     let mut taken = TakenIn::default();
-    let mut frame = Vec::new();
+    let (spares, mut frame) = (Spares::default(), Vec::new());
     for body in bodies {
-        let mut columns = Columns::default();
+        let mut columns = spares.take(Limits::default());
         columns.read(format, body).expect("good spans");
         frame.clear();
         taken.take_in(&columns, &mut frame);
+        spares.give_back(columns);
         std::hint::black_box(&frame);
     }
     usize::try_from(taken.spans()).expect("few enough")

@@ -1,6 +1,7 @@
-//! A batch's columns into a head: what the batch says once is looked up once, its rows are copied in
-//! numbers.
+//! A batch's columns into a head: what columns of the same words say once is looked up once, rows are
+//! copied in numbers.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use sigyn_model::Value;
@@ -8,26 +9,67 @@ use sigyn_model::Value;
 use super::origins::Origin;
 use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
 use super::row::endpoint_bytes;
-use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR};
+use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR, StagedTag};
 use crate::codec::{Encoder, VALUE_DEPTH_MAX};
 use crate::wanted::{has_error, has_label_error};
 use sigyn_model::columns::{Codes, Columns, fact};
 
-/// The head's numbers of what a batch has, as far as they were asked for.
+/// The head's numbers of what batches of the same words have, as far as they were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Remap {
     names: Numbers,
     texts: Numbers,
     keys: Numbers,
-    tags: Numbers,
+    tags: Vec<Option<Brought>>,
     endpoints: Numbers,
     extras: Numbers,
     origins: Numbers,
     resources: Numbers,
     scopes: Numbers,
     targets: Numbers,
-    /// Whether each tag's key is `error`.
-    has_error_tags: bool,
+}
+
+/// A tag that is in the head.
+#[derive(Clone, Copy, Debug)]
+struct Brought {
+    tag: StagedTag,
+    /// Whether its key is `error`.
+    is_error: bool,
+}
+
+/// What is known of those columns that were brought last, and will come again with others' spans.
+#[derive(Debug, Default)]
+pub(super) struct Remaps(VecDeque<(u64, Remap)>);
+
+/// More than there are columns that come again.
+const REMAPS_MAX: usize = 16;
+
+impl Remaps {
+    /// What is known of these words.
+    fn take(&mut self, words: u64) -> Remap {
+        if let Some(at) = self.0.iter().position(|(known, _)| *known == words) {
+            return self.0.remove(at).map(|(_, remap)| remap).unwrap_or_default();
+        }
+        if self.0.len() < REMAPS_MAX {
+            return Remap::default();
+        }
+        let (_, mut oldest) = self.0.pop_front().unwrap_or_default();
+        oldest.clear();
+        oldest
+    }
+
+    fn put(&mut self, words: u64, remap: Remap) {
+        self.0.push_back((words, remap));
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, remap)| remap.bytes()).sum()
+    }
 }
 
 /// Numbers by number.
@@ -61,25 +103,26 @@ impl Numbers {
 impl HeadWriter {
     /// Stages a batch's rows; returns their numbers.
     pub(crate) fn bring(&mut self, batch: &Columns) -> Range<u32> {
-        self.remap.clear();
         let codes = batch.codes();
+        self.remap = self.remaps.take(codes.words());
         let first = self.staged().end;
         for row in codes.rows() {
             self.bring_row(codes, row);
         }
+        self.remaps.put(codes.words(), std::mem::take(&mut self.remap));
         first..self.staged().end
     }
 
     fn bring_row(&mut self, codes: Codes<'_>, row: u32) {
         let from = codes.row(row);
         let mut facts = from.facts;
+        let mut is_error = false;
         for tag in from.tags {
             let tag = self.brought_tag(codes, *tag);
-            self.put_tag(tag);
+            is_error |= tag.is_error;
+            self.put_tag(tag.tag);
         }
-        if self.remap.has_error_tags
-            && from.tags.iter().any(|tag| self.is_error_key(codes.tag(*tag).0))
-        {
+        if is_error {
             facts |= SAYS_ERROR;
         }
         let (mut annotations, mut links) = (List::default(), List::default());
@@ -132,12 +175,9 @@ impl HeadWriter {
             long_duration: if is_long { codes.long_duration(row) } else { None },
             annotations,
             links,
+            tag_end: 0,
         };
-        self.stage(&new);
-    }
-
-    fn is_error_key(&self, key: u32) -> bool {
-        self.remap.keys.get(key) == Some(ERROR_KEY)
+        self.stage(new);
     }
 
     fn brought_name(&mut self, codes: Codes<'_>, number: u32) -> u32 {
@@ -171,26 +211,36 @@ impl HeadWriter {
     }
 
     #[inline]
-    fn brought_tag(&mut self, codes: Codes<'_>, number: u32) -> u32 {
-        match self.remap.tags.get(number) {
-            Some(known) => known,
-            None => self.new_tag(codes, number),
+    fn brought_tag(&mut self, codes: Codes<'_>, number: u32) -> Brought {
+        match self.remap.tags.get(number as usize) {
+            Some(Some(brought)) => *brought,
+            _ => self.new_tag(codes, number),
         }
     }
 
-    fn new_tag(&mut self, codes: Codes<'_>, number: u32) -> u32 {
+    #[inline(never)]
+    fn new_tag(&mut self, codes: Codes<'_>, number: u32) -> Brought {
         let (key, value) = codes.tag(number);
         let key = self.brought_key(codes, key);
-        self.remap.has_error_tags |= key == ERROR_KEY;
         let known = match flattened(value) {
             None => self.tag(key, value),
             Some(flat) => self.tag(key, &flat),
         };
-        self.remap.tags.put(number, known)
+        let brought = Brought { tag: known, is_error: key == ERROR_KEY };
+        if !Codes::passes(number) {
+            let tags = &mut self.remap.tags;
+            let at = number as usize;
+            if tags.len() <= at {
+                tags.resize(at + 1, None);
+            }
+            tags[at] = Some(brought);
+        }
+        brought
     }
 
     fn brought_nested(&mut self, codes: Codes<'_>, tags: &[u32]) -> List {
-        let tags: Vec<u32> = tags.iter().map(|tag| self.brought_tag(codes, *tag)).collect();
+        let tags: Vec<u32> =
+            tags.iter().map(|tag| self.brought_tag(codes, *tag).tag.number()).collect();
         self.put_nested_tags(tags.into_iter())
     }
 
@@ -281,16 +331,25 @@ impl HeadWriter {
 }
 
 impl Remap {
+    fn numbers(&mut self) -> [&mut Numbers; 9] {
+        let Self { names, texts, keys, tags: _, endpoints, extras, .. } = self;
+        let Self { origins, resources, scopes, targets, .. } = self;
+        [names, texts, keys, endpoints, extras, origins, resources, scopes, targets]
+    }
+
     fn clear(&mut self) {
+        self.numbers().into_iter().for_each(Numbers::clear);
+        self.tags.clear();
+        // One huge batch must not hold its memory for ever.
+        self.tags.shrink_to(1 << 16);
+    }
+
+    fn bytes(&self) -> usize {
         let Self { names, texts, keys, tags, endpoints, extras, .. } = self;
         let Self { origins, resources, scopes, targets, .. } = self;
-        for numbers in [names, texts, keys, tags, endpoints, extras] {
-            numbers.clear();
-        }
-        for numbers in [origins, resources, scopes, targets] {
-            numbers.clear();
-        }
-        self.has_error_tags = false;
+        let numbers = [names, texts, keys, endpoints, extras, origins, resources, scopes, targets];
+        tags.capacity() * size_of::<Option<Brought>>()
+            + numbers.map(|numbers| numbers.0.capacity() * size_of::<u32>()).iter().sum::<usize>()
     }
 }
 

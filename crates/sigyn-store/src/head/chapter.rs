@@ -3,15 +3,12 @@
 //! `docs/formats/wal.md` has every byte.
 
 use std::ops::Range;
-use std::sync::atomic::AtomicU32;
 
 use sigyn_model::{SpanId, TargetProgress, TraceId};
 
-use super::Column;
-use super::column::Place;
 use super::rare::{Extra, List};
 use super::words::Words;
-use super::writer::HeadWriter;
+use super::writer::{HeadWriter, StagedTag};
 use crate::codec::Encoder;
 use sigyn_model::columns::fact;
 
@@ -167,7 +164,16 @@ impl Chapter {
     }
 
     /// What a word is called in the log; it is told first if it has to be.
+    #[inline]
     fn word(&mut self, head: &HeadWriter, sort: Sort, word: u32) -> u64 {
+        match self.told[sort as usize].words.get(word as usize) {
+            Some(told) if matches!(told & 3, HERE | TWICE) => u64::from(told >> 2),
+            _ => self.untold_word(head, sort, word),
+        }
+    }
+
+    #[inline(never)]
+    fn untold_word(&mut self, head: &HeadWriter, sort: Sort, word: u32) -> u64 {
         if word == 0 {
             return 0;
         }
@@ -246,36 +252,35 @@ impl Chapter {
     }
 
     fn put_rows(&mut self, head: &HeadWriter, batch: Range<u32>) {
-        let shared = &head.head;
-        let columns = &shared.rows;
-        put_uint(&mut self.rows, batch.len() as u64);
-        self.seen.begin(batch.len());
-        for row in batch.clone() {
-            let id = columns.ids.get(row);
-            self.seen.put_id(id, row);
-            self.rows.extend_from_slice(&id.to_be_bytes());
+        let (rows, tags, tags_before) = head.staged_from(batch.start);
+        let rows = &rows[..batch.len()];
+        put_uint(&mut self.rows, rows.len() as u64);
+        self.seen.begin(rows.len());
+        for (at, new) in rows.iter().enumerate() {
+            self.seen.put_id(new.id, at);
+            self.rows.extend_from_slice(&new.id.to_be_bytes());
         }
         let mut last_trace = None;
         let mut last_time = 0u64;
-        let mut tag = batch.start.checked_sub(1).map_or(0, |row| columns.tag_ends.get(row));
-        for row in batch.clone() {
-            let place = Place::of(row);
-            let facts = columns.facts.get_at(place);
-            let (parent_id, rare) = (columns.parent_ids.get_at(place), columns.rares.get_at(place));
-            let remote = columns.remote_endpoints.get_at(place);
-            let extra = shared.rares.extras.get(rare);
-            let trace_id = head.staged_trace(row);
-            let twin = match last_trace == Some(trace_id) {
+        let first_tag = match batch.start.checked_sub(1) {
+            Some(before) => head.tag_end(before),
+            None => 0,
+        };
+        let mut tag = (first_tag - tags_before) as usize;
+        for (at, new) in rows.iter().enumerate() {
+            let facts = new.facts;
+            let has_same_trace = last_trace == Some(new.trace_id);
+            let twin = match has_same_trace {
                 true => None,
-                false => self.seen.row_of_trace(trace_id, row, |row| head.staged_trace(row)),
+                false => self.seen.row_of_trace(new.trace_id, at, |row| rows[row].trace_id),
             };
             let has_parent = facts & fact::PARENT != 0;
             let parent = match has_parent {
-                true => self.seen.row_of_id(parent_id, |row| columns.ids.get(row)),
+                true => self.seen.row_of_id(new.parent_id, |row| rows[row].id),
                 false => None,
             };
             let has = |is_so: bool, bit: u32| if is_so { bit } else { 0 };
-            let bits = match (last_trace == Some(trace_id), twin) {
+            let bits = match (has_same_trace, twin) {
                 (true, _) => bit::SAME_TRACE,
                 (false, Some(_)) => bit::TRACE_OF_ROW,
                 (false, None) => bit::NEW_TRACE,
@@ -292,71 +297,81 @@ impl Chapter {
                 | has(facts & fact::DEBUG != 0, bit::DEBUG)
                 | has(facts & fact::ANNOTATIONS != 0, bit::ANNOTATIONS)
                 | has(facts & fact::LINKS != 0, bit::LINKS)
-                | has(remote != 0, bit::REMOTE)
-                | has(extra != 0, bit::EXTRA);
+                | has(new.remote_endpoint != 0, bit::REMOTE)
+                | has(new.extra != 0, bit::EXTRA);
             put_uint(&mut self.rows, bits.into());
             if let Some(twin) = twin {
-                put_uint(&mut self.rows, (row - twin).into());
+                put_uint(&mut self.rows, (at - twin) as u64);
             } else if bits & bit::TRACE == bit::NEW_TRACE {
-                self.rows.extend_from_slice(&trace_id.as_u128().to_be_bytes());
+                self.rows.extend_from_slice(&new.trace_id.as_u128().to_be_bytes());
             }
-            last_trace = Some(trace_id);
+            last_trace = Some(new.trace_id);
             if let Some(parent) = parent {
-                put_int(&mut self.rows, i64::from(row) - i64::from(parent));
+                // Both are numbers of rows, which fit.
+                put_int(&mut self.rows, (at as i64).wrapping_sub(parent as i64));
             } else if has_parent {
-                self.rows.extend_from_slice(&parent_id.to_be_bytes());
+                self.rows.extend_from_slice(&new.parent_id.to_be_bytes());
             }
-            self.put_word(head, Sort::Name, columns.names.get_at(place));
+            self.put_word(head, Sort::Name, new.name);
             if bits & bit::TIMESTAMP != 0 {
-                let time = columns.timestamps.get_at(place);
-                put_int(&mut self.rows, time.wrapping_sub(last_time).cast_signed());
-                last_time = time;
+                put_int(&mut self.rows, new.timestamp.wrapping_sub(last_time).cast_signed());
+                last_time = new.timestamp;
             }
-            if bits & bit::LONG_DURATION != 0 {
-                put_uint(&mut self.rows, shared.rares.long_secs.get(rare));
-                put_uint(&mut self.rows, shared.rares.long_nanos.get(rare).into());
+            if let Some(long) = new.long_duration {
+                put_uint(&mut self.rows, long.as_secs());
+                put_uint(&mut self.rows, long.subsec_nanos().into());
             } else if bits & bit::DURATION != 0 {
-                put_uint(&mut self.rows, columns.durations.get_at(place));
+                put_uint(&mut self.rows, new.duration);
             }
-            self.put_word(head, Sort::Endpoint, columns.local_endpoints.get_at(place));
-            if remote != 0 {
-                self.put_word(head, Sort::Endpoint, remote);
+            self.put_word(head, Sort::Endpoint, new.local_endpoint);
+            if new.remote_endpoint != 0 {
+                self.put_word(head, Sort::Endpoint, new.remote_endpoint);
             }
-            self.put_word(head, Sort::Origin, columns.origins.get_at(place));
-            if extra != 0 {
-                self.put_word(head, Sort::Extra, extra);
+            self.put_word(head, Sort::Origin, new.origin);
+            if new.extra != 0 {
+                self.put_word(head, Sort::Extra, new.extra);
             }
-            let end = columns.tag_ends.get_at(place);
-            self.put_tags(head, &columns.tags, tag..end);
+            let end = (new.tag_end - tags_before) as usize;
+            put_uint(&mut self.rows, (end - tag) as u64);
+            tags[tag..end].iter().for_each(|tag| self.put_tag(head, *tag));
             tag = end;
             if bits & bit::ANNOTATIONS != 0 {
-                self.put_annotations(head, List::of(shared.rares.annotation_lists.get(rare)));
+                self.put_annotations(head, new.annotations);
             }
             if bits & bit::LINKS != 0 {
-                self.put_links(head, List::of(shared.rares.link_lists.get(rare)));
+                self.put_links(head, new.links);
             }
         }
     }
 
+    #[inline]
     fn put_word(&mut self, head: &HeadWriter, sort: Sort, word: u32) {
         let number = self.word(head, sort, word);
         put_uint(&mut self.rows, number);
     }
 
-    /// Those that hardly come again stand where they are, behind a zero.
-    fn put_tags(&mut self, head: &HeadWriter, tags: &Column<AtomicU32>, range: Range<u32>) {
+    /// One that hardly comes again stands where it is, behind a zero.
+    #[inline]
+    fn put_tag(&mut self, head: &HeadWriter, tag: StagedTag) {
+        if tag.is_unique() {
+            self.put_unique_tag(head, tag.number());
+        } else {
+            self.put_word(head, Sort::Tag, tag.number());
+        }
+    }
+
+    fn put_unique_tag(&mut self, head: &HeadWriter, tag: u32) {
         let shared = &head.head;
-        put_uint(&mut self.rows, range.len() as u64);
-        for at in range {
-            let tag = tags.get(at);
-            if shared.tags.is_unique(tag) {
-                let shared = &head.head;
-                self.rows.push(0);
-                self.put_word(head, Sort::Key, shared.tags.about(tag));
-                put_bytes(&mut self.rows, head.bytes_of(&shared.tags, tag));
-            } else {
-                self.put_word(head, Sort::Tag, tag);
-            }
+        self.rows.push(0);
+        self.put_word(head, Sort::Key, shared.tags.about(tag));
+        put_bytes(&mut self.rows, head.bytes_of(&shared.tags, tag));
+    }
+
+    fn put_nested_tags(&mut self, head: &HeadWriter, list: List) {
+        put_uint(&mut self.rows, list.len.into());
+        for at in list.range() {
+            let tag = head.head.rares.nested_tags.get(at);
+            self.put_tag(head, head.staged_tag(tag));
         }
     }
 
@@ -368,7 +383,7 @@ impl Chapter {
             self.rows.extend_from_slice(&annotation.timestamp.nanos().to_be_bytes());
             self.put_word(head, Sort::Text, annotation.value);
             put_uint(&mut self.rows, annotation.dropped_tags.into());
-            self.put_tags(head, &shared.rares.nested_tags, annotation.tags.range());
+            self.put_nested_tags(head, annotation.tags);
         }
     }
 
@@ -383,7 +398,7 @@ impl Chapter {
             self.put_word(head, Sort::Text, link.trace_state);
             put_uint(&mut self.rows, link.dropped_tags.into());
             put_uint(&mut self.rows, link.flags.into());
-            self.put_tags(head, &shared.rares.nested_tags, link.tags.range());
+            self.put_nested_tags(head, link.tags);
         }
     }
 }
@@ -434,13 +449,13 @@ impl Seen {
         usize::try_from(mixed).unwrap_or(0) & self.mask
     }
 
-    fn put_id(&mut self, id: u64, row: u32) {
+    fn put_id(&mut self, id: u64, row: usize) {
         let place = self.place(id);
-        self.ids[place] = row.wrapping_add(1);
+        self.ids[place] = one_more(row);
     }
 
-    fn row_of_id(&self, id: u64, id_of: impl Fn(u32) -> u64) -> Option<u32> {
-        let row = self.ids[self.place(id)].checked_sub(1)?;
+    fn row_of_id(&self, id: u64, id_of: impl Fn(usize) -> u64) -> Option<usize> {
+        let row = self.ids[self.place(id)].checked_sub(1)? as usize;
         (id_of(row) == id).then_some(row)
     }
 
@@ -448,11 +463,17 @@ impl Seen {
     fn row_of_trace(
         &mut self,
         id: TraceId,
-        row: u32,
-        id_of: impl Fn(u32) -> TraceId,
-    ) -> Option<u32> {
+        row: usize,
+        id_of: impl Fn(usize) -> TraceId,
+    ) -> Option<usize> {
         let place = self.place(id.low());
-        let seen = std::mem::replace(&mut self.traces[place], row.wrapping_add(1));
-        seen.checked_sub(1).filter(|row| id_of(*row) == id)
+        let seen = std::mem::replace(&mut self.traces[place], one_more(row));
+        let seen = seen.checked_sub(1)? as usize;
+        (id_of(seen) == id).then_some(seen)
     }
+}
+
+/// Rows beyond what 32 bits count are not found, and written down.
+fn one_more(row: usize) -> u32 {
+    u32::try_from(row + 1).unwrap_or(0)
 }

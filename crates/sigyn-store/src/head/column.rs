@@ -105,6 +105,23 @@ impl<C: Cell> Column<C> {
         chunk[place.offset].set(value);
     }
 
+    /// Sets what stands from there on, one for each of these.
+    pub(super) fn set_all<T>(&self, first: u32, all: &[T], value: impl Fn(&T) -> C::Value) {
+        let (mut at, mut rest) = (first, all);
+        while !rest.is_empty() {
+            let place = Place::of(at);
+            let (now, later) = rest.split_at(rest.len().min(place.chunk_len - place.offset));
+            let chunk = match self.chunks[place.chunk].get() {
+                Some(chunk) => chunk,
+                None => self.grow(place),
+            };
+            let cells = &chunk[place.offset..place.offset + now.len()];
+            cells.iter().zip(now).for_each(|(cell, one)| cell.set(value(one)));
+            at = at.saturating_add(u32::try_from(now.len()).unwrap_or(u32::MAX));
+            rest = later;
+        }
+    }
+
     /// Calls `each` with the elements of a range, those of a chunk together.
     pub(super) fn each_cells(&self, range: std::ops::Range<u32>, mut each: impl FnMut(&[C])) {
         let mut at = range.start;
@@ -199,6 +216,10 @@ mod tests {
         let mut cells = Vec::new();
         column.each_cells(300..4_000, |some| cells.extend(some.iter().map(Cell::get)));
         assert!(cells.into_iter().eq((300..4_000).map(|at| at * 3)));
+        let more: Vec<u32> = (0..3_000).collect();
+        column.set_all(4_321, &more, |n| n * 7);
+        assert!((0..4_321).all(|at| column.get(at) == at * 3));
+        assert!((0..3_000).all(|n| column.get(4_321 + n) == n * 7));
         let shelf = Shelf::default();
         assert_eq!(shelf.get(7), None);
         shelf.put(7, "first");

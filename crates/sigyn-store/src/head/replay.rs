@@ -7,7 +7,7 @@ use sigyn_model::{TargetProgress, Timestamp, TraceId};
 use super::chapter::{SORTS, Sort, bit};
 use super::origins::Origin;
 use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
-use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR};
+use super::writer::{ERROR_KEY, HeadWriter, NewRow, SAYS_ERROR, StagedTag};
 use crate::codec::{Decoder, Malformed};
 use sigyn_model::columns::fact;
 
@@ -116,7 +116,7 @@ impl Replay {
             }
             Sort::Tag => {
                 let (key, value) = (self.told(Sort::Key, decoder)?, decoder.bytes()?);
-                key.filter(|_| !is_known).map(|key| head.tag(key, value))
+                key.filter(|_| !is_known).map(|key| head.tag(key, value).number())
             }
             Sort::Endpoint => {
                 let (name, bytes) = (self.told(Sort::Name, decoder)?, decoder.bytes()?);
@@ -212,7 +212,7 @@ impl Replay {
                 bit::SAME_TRACE => last_trace.ok_or(malformed("a span without a trace"))?,
                 bit::TRACE_OF_ROW => {
                     let row = before(decoder.uint_as()?).ok_or(malformed("no row before it"))?;
-                    head.staged_trace(first + u32::try_from(row).unwrap_or(0))
+                    head.staged_row(first + u32::try_from(row).unwrap_or(0)).trace_id
                 }
                 bit::NEW_TRACE => decoder.trace_id()?,
                 _ => return Err(malformed("an unknown sort of trace")),
@@ -275,7 +275,7 @@ impl Replay {
                 | fact_of(annotations.len > 0, fact::ANNOTATIONS)
                 | fact_of(links.len > 0, fact::LINKS)
                 | fact_of(says_error, SAYS_ERROR);
-            head.stage(&NewRow {
+            head.stage(NewRow {
                 trace_id,
                 id: u64::from_be_bytes(*id),
                 parent_id,
@@ -290,6 +290,7 @@ impl Replay {
                 long_duration,
                 annotations,
                 links,
+                tag_end: 0,
             });
         }
         Ok(())
@@ -297,7 +298,7 @@ impl Replay {
 
     /// A tag's key, if anybody asks for it, and its number.
     #[inline]
-    fn tag(&self, decoder: &mut Decoder<'_>, head: &mut HeadWriter) -> Result<(u32, u32)> {
+    fn tag(&self, decoder: &mut Decoder<'_>, head: &mut HeadWriter) -> Result<(u32, StagedTag)> {
         match decoder.uint_as::<usize>()? {
             0 => {
                 let key = self.word(Sort::Key, decoder)?;
@@ -307,7 +308,7 @@ impl Replay {
                 let tag = self.known(Sort::Tag, number);
                 let tag = tag.ok_or(malformed("a word that was not told"))?;
                 let key = if self.has_error_tags { head.head().tags.about(tag) } else { 0 };
-                Ok((key, tag))
+                Ok((key, head.staged_tag(tag)))
             }
         }
     }
@@ -315,7 +316,7 @@ impl Replay {
     fn nested(&self, decoder: &mut Decoder<'_>, head: &mut HeadWriter) -> Result<List> {
         let mut tags = Vec::new();
         for _ in 0..decoder.count()? {
-            tags.push(self.tag(decoder, head)?.1);
+            tags.push(self.tag(decoder, head)?.1.number());
         }
         Ok(head.put_nested_tags(tags.into_iter()))
     }

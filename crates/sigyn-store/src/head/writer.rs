@@ -9,8 +9,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use sigyn_model::{Labels, Resource, Scope, Searched, TraceId};
 
-use super::bring::Remap;
-use super::column::Place;
+use super::bring::{Remap, Remaps};
 use super::hint::{self, Sort};
 use super::origins::{Numbered, Origin, Origins};
 use super::rare::{AnnotationCodes, Extra, LinkCodes, List};
@@ -49,8 +48,9 @@ pub(crate) struct HeadWriter {
     rares: HashMap<u32, u32, RandomState>,
     /// By key.
     values: Vec<Values>,
-    /// Of staged rows.
-    staged: Vec<TraceId>,
+    /// Rows that nobody sees yet, and their tags.
+    staged: Vec<NewRow>,
+    staged_tags: Vec<StagedTag>,
     ends: Ends,
     published: Ends,
     /// Of each trace.
@@ -58,7 +58,9 @@ pub(crate) struct HeadWriter {
     named: Named,
     unlisted_names: u64,
     unique_tags: u64,
+    /// Of the batch that is brought, and of those before it.
     pub(super) remap: Remap,
+    pub(super) remaps: Remaps,
 }
 
 /// What finds words again.
@@ -132,6 +134,26 @@ pub(super) struct NewRow {
     pub(super) long_duration: Option<Duration>,
     pub(super) annotations: List,
     pub(super) links: List,
+    /// Where its tags end; whoever stages it need not know.
+    pub(super) tag_end: u32,
+}
+
+/// A tag of a staged row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StagedTag(u32);
+
+impl StagedTag {
+    /// Memory ends before numbers reach it.
+    const UNIQUE: u32 = 1 << 31;
+
+    pub(super) fn number(self) -> u32 {
+        self.0 & !Self::UNIQUE
+    }
+
+    /// Whether it was kept without being looked for.
+    pub(super) fn is_unique(self) -> bool {
+        self.0 & Self::UNIQUE != 0
+    }
 }
 
 /// That a row says `error` in a tag or an annotation of its own. Beside the bits of [`fact`].
@@ -159,6 +181,7 @@ impl HeadWriter {
             rares: HashMap::default(),
             values: vec![Values::default()],
             staged: Vec::new(),
+            staged_tags: Vec::new(),
             ends: Ends { rares: 1, origins: 1, ..Ends::default() },
             published: Ends::default(),
             last_rows: Vec::new(),
@@ -166,6 +189,7 @@ impl HeadWriter {
             unlisted_names: 0,
             unique_tags: 0,
             remap: Remap::default(),
+            remaps: Remaps::default(),
         };
         let error = writer.key("error");
         debug_assert_eq!(error, ERROR_KEY);
@@ -211,29 +235,35 @@ impl HeadWriter {
     }
 
     /// The number of a tag: a key's number, and a value's bytes.
-    pub(super) fn tag(&mut self, key: u32, value: &[u8]) -> u32 {
+    pub(super) fn tag(&mut self, key: u32, value: &[u8]) -> StagedTag {
         let mut shelves = shelves(&self.head.tags, &self.head, &mut self.open);
         let values = &mut self.values[key as usize];
         if values.new < VALUES_MAX {
             let (number, is_new) = self.words.tags.intern(&mut shelves, key, value);
             values.new += u16::from(is_new);
-            return number;
+            return self.staged_tag(number);
         }
         if values.are_looked_for() {
             let known = self.words.tags.known(&shelves, key, value);
             values.note(known.is_some());
             if let Some(number) = known {
-                return number;
+                return self.staged_tag(number);
             }
         }
         self.unique_tag(key, value)
     }
 
+    /// A tag that is known by this number.
+    pub(super) fn staged_tag(&self, number: u32) -> StagedTag {
+        let is_unique = self.head.tags.is_unique(number);
+        StagedTag(number | if is_unique { StagedTag::UNIQUE } else { 0 })
+    }
+
     /// The same for one that hardly comes again.
-    pub(super) fn unique_tag(&mut self, key: u32, value: &[u8]) -> u32 {
+    pub(super) fn unique_tag(&mut self, key: u32, value: &[u8]) -> StagedTag {
         self.unique_tags += 1;
         let mut shelves = shelves(&self.head.tags, &self.head, &mut self.open);
-        self.words.tags.push(&mut shelves, key, value)
+        StagedTag(self.words.tags.push(&mut shelves, key, value) | StagedTag::UNIQUE)
     }
 
     /// An endpoint: its name's number, and the bytes of the rest.
@@ -303,16 +333,31 @@ impl HeadWriter {
         self.open.word(&self.head.slabs, words, number)
     }
 
-    /// The trace of a staged row.
+    /// A staged row.
     #[inline]
-    pub(super) fn staged_trace(&self, row: u32) -> TraceId {
-        self.staged[(row - self.published.rows) as usize]
+    pub(super) fn staged_row(&self, row: u32) -> &NewRow {
+        &self.staged[(row - self.published.rows) as usize]
+    }
+
+    /// Rows that are staged, from this one on, and all tags of staged rows, behind how many others those
+    /// are.
+    pub(super) fn staged_from(&self, row: u32) -> (&[NewRow], &[StagedTag], u32) {
+        let at = (row - self.published.rows) as usize;
+        (&self.staged[at..], &self.staged_tags, self.published.tags)
+    }
+
+    /// Where the tags of a row end, be it published or not.
+    pub(super) fn tag_end(&self, row: u32) -> u32 {
+        match row.checked_sub(self.published.rows) {
+            Some(at) => self.staged[at as usize].tag_end,
+            None => self.head.rows.tag_ends.get(row),
+        }
     }
 
     /// A tag of the row that comes next.
     #[inline]
-    pub(super) fn put_tag(&mut self, tag: u32) {
-        self.head.rows.tags.set(self.ends.tags, tag);
+    pub(super) fn put_tag(&mut self, tag: StagedTag) {
+        self.staged_tags.push(tag);
         self.ends.tags += 1;
     }
 
@@ -341,22 +386,9 @@ impl HeadWriter {
     }
 
     /// Stages a row. Its tags are those that were put since the last one.
-    pub(super) fn stage(&mut self, new: &NewRow) {
-        let rare = self.rare(new);
-        let rows = &self.head.rows;
-        let row = Place::of(self.ends.rows);
-        rows.ids.set_at(row, new.id);
-        rows.parent_ids.set_at(row, new.parent_id);
-        rows.timestamps.set_at(row, new.timestamp);
-        rows.durations.set_at(row, new.duration);
-        rows.facts.set_at(row, new.facts);
-        rows.names.set_at(row, new.name);
-        rows.local_endpoints.set_at(row, new.local_endpoint);
-        rows.remote_endpoints.set_at(row, new.remote_endpoint);
-        rows.origins.set_at(row, new.origin);
-        rows.rares.set_at(row, rare);
-        rows.tag_ends.set_at(row, self.ends.tags);
-        self.staged.push(new.trace_id);
+    pub(super) fn stage(&mut self, mut new: NewRow) {
+        new.tag_end = self.ends.tags;
+        self.staged.push(new);
         self.ends.rows += 1;
     }
 
@@ -389,6 +421,7 @@ impl HeadWriter {
 
     /// Forgets what is staged, and all words that came with it.
     pub(crate) fn discard(&mut self) {
+        self.remaps.clear();
         let Origins { resources, scopes, targets, .. } = &self.head.origins;
         self.words.each(&self.head, |interner, words| {
             interner.forget(&shelves(words, &self.head, &mut self.open));
@@ -399,6 +432,7 @@ impl HeadWriter {
         self.open.forget();
         self.values.truncate(self.words.keys.len() as usize);
         self.staged.clear();
+        self.staged_tags.clear();
         if self.ends.origins > self.published.origins {
             self.origins.retain(|_, number| *number < self.published.origins);
             self.origins_say_error.truncate(self.published.origins as usize);
@@ -411,12 +445,13 @@ impl HeadWriter {
 
     /// Makes what is staged visible at once: batches, the first and the last of which arrived then.
     pub(crate) fn publish(&mut self, first_arrival_ms: u64, last_arrival_ms: u64) {
-        let rows = self.staged();
         let staged = std::mem::take(&mut self.staged);
+        self.put_staged(&staged);
+        let first = self.published.rows;
         self.settle();
         let head = self.head.clone();
-        for (row, trace_id) in rows.zip(&staged) {
-            let (trace, is_new) = head.traces.put((*trace_id).into(), row);
+        for (row, new) in (first..).zip(&staged) {
+            let (trace, is_new) = head.traces.put(new.trace_id.into(), row);
             head.rows.traces.set(row, trace);
             if is_new {
                 self.last_rows.push(row);
@@ -424,17 +459,40 @@ impl HeadWriter {
                 let last = std::mem::replace(&mut self.last_rows[trace as usize], row);
                 head.rows.next_rows.set(last, row);
             }
-            let facts = self.facts_of(&head, row);
+            let facts = self.facts_of(&head, row, new);
             head.traces.add(trace, facts);
         }
         self.staged = staged;
         self.staged.clear();
+        self.staged_tags.clear();
         // One huge batch must not hold its memory for ever.
-        self.staged.shrink_to(1 << 16);
+        self.staged.shrink_to(1 << 14);
+        self.staged_tags.shrink_to(1 << 18);
         head.first_arrival_ms.fetch_min(first_arrival_ms, Ordering::Relaxed);
         head.last_arrival_ms.fetch_max(last_arrival_ms, Ordering::Relaxed);
         head.writer_bytes.store(self.bytes(), Ordering::Relaxed);
         head.len.store(self.ends.rows, Ordering::Release);
+    }
+
+    /// Puts rows where they will stand.
+    fn put_staged(&mut self, staged: &[NewRow]) {
+        let head = self.head.clone();
+        let (rows, first) = (&head.rows, self.published.rows);
+        rows.ids.set_all(first, staged, |new| new.id);
+        rows.parent_ids.set_all(first, staged, |new| new.parent_id);
+        rows.timestamps.set_all(first, staged, |new| new.timestamp);
+        rows.durations.set_all(first, staged, |new| new.duration);
+        rows.facts.set_all(first, staged, |new| new.facts);
+        rows.names.set_all(first, staged, |new| new.name);
+        rows.local_endpoints.set_all(first, staged, |new| new.local_endpoint);
+        rows.remote_endpoints.set_all(first, staged, |new| new.remote_endpoint);
+        rows.origins.set_all(first, staged, |new| new.origin);
+        rows.tag_ends.set_all(first, staged, |new| new.tag_end);
+        rows.tags.set_all(self.published.tags, &self.staged_tags, |tag| tag.number());
+        for (row, new) in (first..).zip(staged) {
+            let rare = self.rare(new);
+            rows.rares.set(row, rare);
+        }
     }
 
     /// Words and positions, as they are now, are there to stay.
@@ -448,19 +506,13 @@ impl HeadWriter {
     }
 
     /// What the trace of a row is judged by. Most rows are named as one was before.
-    fn facts_of(&mut self, head: &Head, row: u32) -> RowFacts {
-        let rows = &head.rows;
-        let place = Place::of(row);
-        let (facts, origin) = (rows.facts.get_at(place), rows.origins.get_at(place));
-        let names = [
-            rows.names.get_at(place),
-            rows.local_endpoints.get_at(place),
-            rows.remote_endpoints.get_at(place),
-        ];
-        let stands = Row::new(head, row);
+    fn facts_of(&mut self, head: &Head, row: u32, new: &NewRow) -> RowFacts {
+        let (facts, origin) = (new.facts, new.origin);
+        let names = [new.name, new.local_endpoint, new.remote_endpoint];
         let mut words = match self.named.find(names) {
             Some(words) => words,
             None => {
+                let stands = Row::new(head, row);
                 let words = hints(&stands);
                 let mut listed = head.listed.write().unwrap_or_else(PoisonError::into_inner);
                 self.unlisted_names += listed.add(&stands);
@@ -472,11 +524,16 @@ impl HeadWriter {
         if is_error || facts & SAYS_ERROR != 0 || self.origins_say_error[origin as usize] {
             words |= hint::ERROR;
         }
-        let timestamp = rows.timestamps.get_at(place);
+        let duration_us = match facts & (fact::DURATION | fact::LONG_DURATION) {
+            0 => 0,
+            // As it is shown.
+            fact::DURATION => (new.duration / 1_000).max(1),
+            _ => Row::new(head, row).duration_us().unwrap_or(0),
+        };
         RowFacts {
             is_root: facts & fact::PARENT == 0,
-            timestamp: (facts & fact::TIMESTAMP != 0).then_some(timestamp),
-            duration_us: stands.duration_us().unwrap_or(0),
+            timestamp: (facts & fact::TIMESTAMP != 0).then_some(new.timestamp),
+            duration_us,
             words,
         }
     }
@@ -490,9 +547,11 @@ impl HeadWriter {
             + self.origins.capacity() * size_of::<(Origin, u32)>()
             + self.rares.capacity() * size_of::<(u32, u32)>()
             + self.values.capacity() * size_of::<Values>()
-            + self.staged.capacity() * size_of::<TraceId>()
+            + self.staged.capacity() * size_of::<NewRow>()
+            + self.staged_tags.capacity() * size_of::<StagedTag>()
             + self.last_rows.capacity() * size_of::<u32>()
             + size_of_val(self.named.0.as_slice())
+            + self.remaps.bytes()
     }
 }
 

@@ -251,7 +251,8 @@ impl Intake {
                 }
                 None => bench.hold(bytes_max, body.connection.as_ref()).await?,
             };
-            let mut reading = Reading::within(Limits { bytes_max }, self.sampler);
+            let spans = self.store.spares().take(Limits { bytes_max });
+            let mut reading = Reading::into(spans, self.sampler);
             let work = {
                 let (body, decode) = (Arc::clone(&body), decode.clone());
                 move || (decode(&body.bytes, &mut reading).map(|()| reading), place)

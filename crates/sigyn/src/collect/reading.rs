@@ -1,7 +1,7 @@
 //! A message as a door reads it: spans that are kept go into columns, the others are counted.
 
 use sigyn_model::codec::sink::{BadSpan, ResourceRef, ScopeRef, SpanRef, SpanSink};
-use sigyn_model::codec::{self, DecodeError, Format, Limits, OverLimit};
+use sigyn_model::codec::{self, DecodeError, Format, OverLimit};
 use sigyn_model::columns::Columns;
 
 use super::sampler::Sampler;
@@ -16,8 +16,9 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn within(limits: Limits, sampler: Sampler) -> Self {
-        Self { spans: Box::new(Columns::within(limits)), sampler, unsampled: 0 }
+    /// Into these columns, which are empty.
+    pub(super) fn into(spans: Box<Columns>, sampler: Sampler) -> Self {
+        Self { spans, sampler, unsampled: 0 }
     }
 
     /// Reads the message. After an error, what was read is of no use.
