@@ -1,7 +1,11 @@
 //! Appends where there is no room: who waits, who goes first, and for how long.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use sigyn_model::codec::{Format, Limits};
+use sigyn_model::{SpanBatch, TargetProgress};
 
 use crate::clock::Clock;
 use crate::crash_tests::{open_with, options, run};
@@ -58,6 +62,27 @@ fn a_batch_larger_than_the_queue_gets_its_turn_among_many_small_ones_and_they_ge
     });
     assert!(stored.into_inner() >= 100);
     assert_eq!(store.stats().overloads_total, 0);
+}
+
+#[test]
+fn a_batch_whose_target_says_too_much_is_refused_whatever_its_columns_said_before() {
+    let store = open_with(&FaultyDisk::default(), options(), Clock::System).unwrap();
+    let long = "x".repeat(300 << 10);
+    let named =
+        |name: &str| TargetProgress { target: name.to_owned(), ..TargetProgress::default() };
+    let mut named_long = SpanBatch::from(batch(1));
+    named_long.progress = Some(named(&long));
+    assert_eq!(run(store.append(named_long)), Err(AppendError::TooLarge));
+    let mut columns = store.spares().take(Limits::default());
+    for (label, expected) in [("a", Ok(())), (&long, Err(AppendError::TooLarge)), ("b", Ok(()))] {
+        columns.set_target(Some(&Arc::new(vec![("label".to_owned(), label.to_owned())])));
+        let body = br#"[{"traceId":"1","id":"2"}]"#;
+        columns.read(Format::ZipkinJsonV2, body).unwrap();
+        let batch = SpanBatch { spans: columns, progress: None };
+        assert_eq!(run(store.append(batch)), expected);
+        columns = store.spares().take(Limits::default());
+    }
+    assert_eq!(store.stats().head_spans, 2);
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Committer<'_> {
                 self.writer.put(|out, seq| {
                     let progress = batch.progress.as_ref();
                     chapter.put(out, seq, head, rows, batch.arrival_ms, progress);
-                });
+                })?;
             }
             self.writer.write(&shared.segments)
         };

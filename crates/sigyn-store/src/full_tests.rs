@@ -11,7 +11,7 @@ use crate::crash_tests::{open, open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, CloseError, SealError};
 use crate::memory::Memory;
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
 
@@ -84,6 +84,36 @@ fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
         store.close().unwrap();
         disk.restart(&mut random);
         store = open(&disk);
+        check(&store, &stored);
+        assert_eq!(store.stats().damaged_spots, 0);
+    }
+}
+
+#[test]
+fn a_disk_that_turns_out_to_be_full_when_it_is_synced_refuses_and_is_not_poisoned() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for durability in [Durability::Fsync, Durability::Interval(Duration::ZERO)] {
+        let disk = FaultyDisk::default();
+        let options = Options { durability, ..options() };
+        let store = open_with(&disk, options, Clock::System).unwrap();
+        let mut stored = vec![large(&mut random, 300)];
+        append(&store, &stored[0]).unwrap();
+        disk.fail_sync_with(0, std::io::ErrorKind::StorageFull);
+        let span = large(&mut random, 300);
+        let refused = append(&store, &span).unwrap_err();
+        if durability != Durability::Fsync {
+            // Spans that were told of may be among what is lost.
+            assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
+            continue;
+        }
+        assert!(matches!(refused, AppendError::Io { .. }), "{refused}");
+        check(&store, &stored);
+        append(&store, &span).unwrap();
+        stored.push(span);
+        check(&store, &stored);
+        drop(store);
+        disk.restart(&mut random);
+        let store = open(&disk);
         check(&store, &stored);
         assert_eq!(store.stats().damaged_spots, 0);
     }

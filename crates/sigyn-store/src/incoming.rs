@@ -20,19 +20,23 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Errors if a frame of the log does not take it, or a block one of its resources.
+    /// Errors if a frame of the log does not take it, or a block one of its resources, scopes or targets.
     pub(crate) fn of(batch: SpanBatch, clock: &Clock) -> Result<Self, AppendError> {
         let SpanBatch { spans, progress } = batch;
         let bytes = spans.bytes() as u64;
         let is_small = |expanded: u64| expanded <= SHARED_BYTES_MAX;
-        let (mut resources, mut scopes) = spans.codes().shared();
-        let are_small = resources
+        let codes = spans.codes();
+        let are_small = codes
+            .new_resources()
             .all(|resource| is_small(Encoder::expanded(|e| e.resource_content(resource))))
-            && scopes.all(|scope| is_small(Encoder::expanded(|e| e.scope_content(scope))));
+            && codes
+                .new_scopes()
+                .all(|scope| is_small(Encoder::expanded(|e| e.scope_content(scope))))
+            && codes.new_targets().all(|labels| is_small(Encoder::expanded(|e| e.labels(labels))))
+            && progress.iter().all(|progress| is_small(progress.target.len() as u64));
         if bytes > EXPANDED_BYTES_MAX || !are_small {
             return Err(AppendError::TooLarge);
         }
-        drop((resources, scopes));
         let span_count = spans.len();
         Ok(Self { spans: Some(spans), span_count, progress, arrival_ms: clock.now_ms(), bytes })
     }

@@ -45,6 +45,12 @@ pub(crate) struct Shared {
 /// not ready would never learn that it is again.
 const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
 
+/// Columns that wait to be filled are not among the shares: they take no more than batches that wait.
+fn spares_within(queue_bytes: u64) -> Spares {
+    const BYTES_MAX: u64 = 32 << 20;
+    Spares::within(usize::try_from(queue_bytes.min(BYTES_MAX)).unwrap_or(0))
+}
+
 /// What happened since the store was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -104,12 +110,12 @@ impl Shared {
         let head_bytes = AtomicU64::new(view.active_head_bytes());
         Self {
             queue: Queue::new(options.memory.queue),
+            spares: spares_within(options.memory.queue),
             rooms: Rooms::new(options.memory.answers),
             options,
             disk,
             clock,
             instance,
-            spares: Spares::default(),
             segments,
             view,
             counters,

@@ -201,10 +201,19 @@ impl<'a> Codes<'a> {
         self.0.origins.numbers_of(number)
     }
 
-    /// All resources and all scopes, each once, but for those that were there already when the columns
-    /// were cleared.
-    pub fn shared(self) -> (impl Iterator<Item = &'a Resource>, impl Iterator<Item = &'a Scope>) {
-        self.0.origins.shared()
+    /// All resources, each once, but for those that were there already when the columns were cleared.
+    pub fn new_resources(self) -> impl Iterator<Item = &'a Resource> {
+        self.0.origins.new_resources()
+    }
+
+    /// The same of scopes.
+    pub fn new_scopes(self) -> impl Iterator<Item = &'a Scope> {
+        self.0.origins.new_scopes()
+    }
+
+    /// The same of targets' labels.
+    pub fn new_targets(self) -> impl Iterator<Item = &'a Labels> {
+        self.0.origins.new_targets()
     }
 
     pub fn resource(self, origin: u32) -> Option<&'a Arc<Resource>> {

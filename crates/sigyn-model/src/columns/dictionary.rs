@@ -89,10 +89,18 @@ impl Dictionary {
                 put_value_ref(out, &tag.value);
             });
         }
-        let (number, is_unique) = self.put(key, |out| put_value_ref(out, &tag.value));
-        if !is_unique {
-            self.spellings[tag.dialect as usize].add(tag.wire, hash, number);
+        let spellings = &mut self.spellings[tag.dialect as usize];
+        if self.tags.is_full() || spellings.is_full() {
+            return self.put(key, |out| put_value_ref(out, &tag.value)).0;
         }
+        // It is found by how it is written. Whoever writes the same in another way gets another number,
+        // which costs less than looking for each tag twice.
+        let number = self.tags.push_with(tag.wire.len() + 16, |out| {
+            out.extend_from_slice(&key.to_le_bytes());
+            put_value_ref(out, &tag.value);
+        });
+        self.values[key as usize] += 1;
+        spellings.add(tag.wire, hash, number);
         number
     }
 
@@ -192,17 +200,18 @@ impl Dictionary {
     pub(super) fn truncate(&mut self, mark: Mark) {
         self.keys.truncate(mark.keys);
         let values = &mut self.values;
-        self.tags.take_back(mark.tags, |tag| {
-            // What could be found was counted.
+        // What can be found was counted.
+        let mut uncount = |tag: &[u8]| {
             if let Some(count) = values.get_mut(key_in(tag) as usize) {
                 *count = count.saturating_sub(1);
             }
-        });
+        };
+        for (spellings, len) in self.spellings.iter_mut().zip(mark.spellings) {
+            spellings.take_back(len, |tag| uncount(self.tags.get(tag)));
+        }
+        self.tags.take_back(mark.tags, uncount);
         self.passing.truncate(mark.passing);
         self.values.truncate(mark.keys);
-        for (spellings, len) in self.spellings.iter_mut().zip(mark.spellings) {
-            spellings.truncate(len);
-        }
     }
 
     /// Forgets the tags that hardly come again.

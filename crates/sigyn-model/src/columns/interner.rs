@@ -135,6 +135,12 @@ impl Interner {
         self.pieces.push(bytes)
     }
 
+    /// The same for bytes that are put there, about so many of them.
+    #[inline]
+    pub(super) fn push_with(&mut self, about: usize, put: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        self.pieces.push_with(about, put)
+    }
+
     #[inline]
     pub(super) fn get(&self, number: u32) -> &[u8] {
         self.pieces.get(number)

@@ -181,8 +181,16 @@ impl Origins {
         [resource, scope, target]
     }
 
-    pub(super) fn shared(&self) -> (impl Iterator<Item = &Resource>, impl Iterator<Item = &Scope>) {
-        (self.resources.new_ones(), self.scopes.new_ones())
+    pub(super) fn new_resources(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.new_ones()
+    }
+
+    pub(super) fn new_scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.new_ones()
+    }
+
+    pub(super) fn new_targets(&self) -> impl Iterator<Item = &Labels> {
+        self.targets.new_ones()
     }
 
     pub(super) fn resource_of(&self, number: u32) -> Option<&Arc<Resource>> {
@@ -226,6 +234,7 @@ impl Origins {
     pub(super) fn clear(&mut self) {
         self.resources.kept = self.resources.values.len();
         self.scopes.kept = self.scopes.values.len();
+        self.targets.kept = self.targets.values.len();
         (self.target, self.format) = (0, None);
         self.set(Origin::default());
     }

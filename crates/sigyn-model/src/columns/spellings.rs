@@ -56,13 +56,15 @@ impl Spellings {
         found.map(|spelling| spelling.tag)
     }
 
-    /// Keeps how a tag is written, unless there is too much of it.
+    /// Whether there is too much of them.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= BYTES_MAX
+    }
+
+    /// Keeps how a tag is written, if there is room.
     pub(super) fn add(&mut self, wire: &[u8], hash: u32, tag: u32) {
         let (start, length) = (u32::try_from(self.bytes.len()), u32::try_from(wire.len()));
         let (Ok(start), Ok(length)) = (start, length) else { return };
-        if self.bytes.len() >= BYTES_MAX {
-            return;
-        }
         grow(&mut self.bytes, wire.len());
         self.bytes.extend_from_slice(wire);
         grow(&mut self.order, 1);
@@ -75,11 +77,15 @@ impl Spellings {
         self.order.len()
     }
 
-    /// Forgets all that came after so many.
-    pub(super) fn truncate(&mut self, len: usize) {
+    /// Forgets all that came after so many; calls `each` with their tags.
+    pub(super) fn take_back(&mut self, len: usize, mut each: impl FnMut(u32)) {
         let Some(forgotten) = self.order.get(len..) else { return };
         for (hash, start) in forgotten {
-            self.known.remove(*hash, |spelling| spelling.start == *start);
+            let is_it = |spelling: &Spelling| spelling.start == *start;
+            if let Some(spelling) = self.known.find(*hash, is_it) {
+                each(spelling.tag);
+            }
+            self.known.remove(*hash, is_it);
         }
         if let Some((_, start)) = forgotten.first() {
             self.bytes.truncate(*start as usize);
@@ -111,7 +117,9 @@ mod tests {
                 }
             }
             assert_eq!(spellings.len(), 1_000);
-            spellings.truncate(500);
+            let mut tags = Vec::new();
+            spellings.take_back(500, |tag| tags.push(tag));
+            assert!(tags.into_iter().eq(500..1_000));
             assert_eq!(spellings.len(), 500);
         }
     }

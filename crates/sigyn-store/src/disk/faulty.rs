@@ -34,7 +34,7 @@ struct State {
     /// The n-th change from now fails once, and is not made.
     changes_until_failure: Option<u64>,
     /// The n-th sync from now fails once, and what it should have kept is lost.
-    syncs_until_failure: Option<u64>,
+    syncs_until_failure: Option<(u64, io::ErrorKind)>,
     /// Pieces of this file cannot be read, for now.
     unreadable: Option<String>,
     changes: u64,
@@ -150,7 +150,11 @@ impl FaultyDisk {
     }
 
     pub(crate) fn fail_sync_after(&self, syncs: u64) {
-        self.state().syncs_until_failure = Some(syncs);
+        self.fail_sync_with(syncs, io::ErrorKind::Other);
+    }
+
+    pub(crate) fn fail_sync_with(&self, syncs: u64, error: io::ErrorKind) {
+        self.state().syncs_until_failure = Some((syncs, error));
     }
 
     /// Power comes back: of what was not synced, each file keeps a prefix of random length, maybe
@@ -350,14 +354,15 @@ impl FaultyAppender {
         let mut state = self.disk.state();
         state.change()?;
         match &mut state.syncs_until_failure {
-            Some(0) => {
+            Some((0, error)) => {
+                let error = *error;
                 state.syncs_until_failure = None;
                 let file = &mut state.files[self.file];
                 // As Linux does: the pages count as clean and are gone.
                 file.content = file.durable.clone();
-                return Err(io::Error::other("input/output error"));
+                return Err(io::Error::new(error, "input/output error"));
             }
-            Some(left) => *left -= 1,
+            Some((left, _)) => *left -= 1,
             None => {}
         }
         let file = &mut state.files[self.file];

@@ -105,6 +105,15 @@ impl<C: Cell> Column<C> {
         chunk[place.offset].set(value);
     }
 
+    /// Cells that stand together, if they are there: `N` of them is a power of two that is no more than the
+    /// smallest chunk, and `at` one of its multiples.
+    #[inline]
+    pub(super) fn together<const N: usize>(&self, at: u32) -> Option<&[C; N]> {
+        let place = Place::of(at);
+        let chunk = self.chunks[place.chunk].get()?;
+        chunk.get(place.offset..)?.first_chunk()
+    }
+
     /// Sets what stands from there on, one for each of these.
     pub(super) fn set_all<T>(&self, first: u32, all: &[T], value: impl Fn(&T) -> C::Value) {
         let (mut at, mut rest) = (first, all);

@@ -76,12 +76,13 @@ impl Traces {
 
     #[inline]
     fn get(&self, trace: u32, number: Number) -> u64 {
-        self.numbers.get(trace * NUMBERS + number as u32)
+        self.all(trace).map_or(0, |numbers| numbers[number as usize].load(Ordering::Relaxed))
     }
 
+    /// All numbers of a trace, if there is one.
     #[inline]
-    fn set(&self, trace: u32, number: Number, value: u64) {
-        self.numbers.set(trace * NUMBERS + number as u32, value);
+    fn all(&self, trace: u32) -> Option<&[AtomicU64; NUMBERS as usize]> {
+        self.numbers.together(trace * NUMBERS)
     }
 
     /// How many there are, some of which may begin after what a reader sees.
@@ -93,8 +94,11 @@ impl Traces {
         self.first_row(trace) < rows
     }
 
+    #[inline]
     pub(super) fn key(&self, trace: u32) -> TraceKey {
-        TraceKey { low: self.get(trace, Number::Low), high: self.get(trace, Number::High) }
+        let Some(numbers) = self.all(trace) else { return TraceKey { low: 0, high: 0 } };
+        let get = |number: Number| numbers[number as usize].load(Ordering::Relaxed);
+        TraceKey { low: get(Number::Low), high: get(Number::High) }
     }
 
     pub(super) fn first_row(&self, trace: u32) -> u32 {
@@ -125,13 +129,12 @@ impl Traces {
 
     /// The writer's: the number of a trace, made if it is new, and whether it is.
     pub(super) fn put(&self, key: TraceKey, row: u32) -> (u32, bool) {
-        if let Some(trace) = self.find(key, u32::MAX) {
+        if let Some(trace) = self.by_id.all_at(key).find(|trace| self.key(*trace) == key) {
             return (trace, false);
         }
         let trace = self.count.load(Ordering::Relaxed);
-        self.set(trace, Number::Low, key.low);
-        self.set(trace, Number::High, key.high);
-        self.set(trace, Number::Rows, u64::from(row) << 32);
+        let numbers = [key.low, key.high, u64::from(row) << 32];
+        self.numbers.set_all(trace * NUMBERS, &numbers, |number| *number);
         let before = self.last_with(key.low);
         self.before.set(trace, before.map_or(0, |before| before + 1));
         self.count.store(trace + 1, Ordering::Release);
@@ -146,19 +149,24 @@ impl Traces {
 
     /// The writer's: one more row of a trace.
     pub(super) fn add(&self, trace: u32, row: RowFacts) {
-        let has = self.get(trace, Number::Rows);
+        let Some(numbers) = self.all(trace) else { return };
+        let get = |number: Number| numbers[number as usize].load(Ordering::Relaxed);
+        let set = |number: Number, value: u64| {
+            numbers[number as usize].store(value, Ordering::Relaxed);
+        };
+        let has = get(Number::Rows);
         let mut now = has + ONE_ROW;
-        if row.duration_us > self.get(trace, Number::LongestUs) {
-            self.set(trace, Number::LongestUs, row.duration_us);
+        if row.duration_us > get(Number::LongestUs) {
+            set(Number::LongestUs, row.duration_us);
         }
-        let words = self.get(trace, Number::Words);
+        let words = get(Number::Words);
         if words | row.words != words {
-            self.set(trace, Number::Words, words | row.words);
+            set(Number::Words, words | row.words);
         }
         if let Some(at) = row.timestamp {
             let earliest = |bit: u64, number: Number| {
-                if has & bit == 0 || at < self.get(trace, number) {
-                    self.set(trace, number, at);
+                if has & bit == 0 || at < get(number) {
+                    set(number, at);
                 }
             };
             if row.is_root {
@@ -166,12 +174,12 @@ impl Traces {
                 now |= HAS_ROOT_START;
             }
             earliest(HAS_START, Number::Start);
-            if has & HAS_START == 0 || at > self.get(trace, Number::Latest) {
-                self.set(trace, Number::Latest, at);
+            if has & HAS_START == 0 || at > get(Number::Latest) {
+                set(Number::Latest, at);
             }
             now |= HAS_START;
         }
-        self.set(trace, Number::Rows, now);
+        set(Number::Rows, now);
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -508,7 +508,9 @@ impl HeadWriter {
     /// What the trace of a row is judged by. Most rows are named as one was before.
     fn facts_of(&mut self, head: &Head, row: u32, new: &NewRow) -> RowFacts {
         let (facts, origin) = (new.facts, new.origin);
-        let names = [new.name, new.local_endpoint, new.remote_endpoint];
+        // Addresses are many, names are few.
+        let named = |endpoint: u32| head.endpoints.about(endpoint);
+        let names = [new.name, named(new.local_endpoint), named(new.remote_endpoint)];
         let mut words = match self.named.find(names) {
             Some(words) => words,
             None => {

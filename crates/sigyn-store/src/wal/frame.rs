@@ -59,25 +59,37 @@ impl Header {
     }
 }
 
+/// A payload whose length does not fit into a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of {bytes} bytes is longer than frames may be")]
+pub(crate) struct TooLong {
+    bytes: usize,
+}
+
 /// Appends a frame to `out`, with the payload that `payload` appends.
-#[expect(clippy::cast_possible_truncation, reason = "no batch is larger than what one may weigh")]
 pub(crate) fn put(
     out: &mut Vec<u8>,
     header: &Header,
     seq: u64,
     payload: impl FnOnce(&mut Vec<u8>),
-) {
+) -> Result<(), TooLong> {
     let at = out.len();
     let mut prefix = [0; PREFIX_BYTES];
     out.extend_from_slice(&prefix);
     payload(out);
     let (_, payload) = out.split_at(at + PREFIX_BYTES);
-    prefix[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    let bytes = payload.len();
+    let Ok(length) = u32::try_from(bytes) else {
+        out.truncate(at);
+        return Err(TooLong { bytes });
+    };
+    prefix[..4].copy_from_slice(&length.to_le_bytes());
     prefix[8] = TYPE_BATCH;
     prefix[9..].copy_from_slice(&seq.to_le_bytes());
     let crc = checksum(header, &prefix, payload);
     prefix[4..8].copy_from_slice(&crc.to_le_bytes());
     out[at..at + PREFIX_BYTES].copy_from_slice(&prefix);
+    Ok(())
 }
 
 /// Over the length, then the type and number, then the payload.

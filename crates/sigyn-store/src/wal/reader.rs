@@ -53,7 +53,7 @@ mod tests {
         let (bytes, header) = Header::encode(7, 40, 1);
         let mut bytes = bytes.to_vec();
         for (seq, payload) in (40..).zip(PAYLOADS) {
-            frame::put(&mut bytes, &header, seq, |out| out.extend_from_slice(payload));
+            frame::put(&mut bytes, &header, seq, |out| out.extend_from_slice(payload)).unwrap();
         }
         (bytes, header)
     }

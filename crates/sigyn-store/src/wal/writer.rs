@@ -76,6 +76,15 @@ impl Segments {
     }
 }
 
+/// Some file systems find room for what is written only when it is synced.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn not_begun() -> WriteError {
+    WriteError::Refused(io::Error::other("no segment was begun"))
+}
+
 impl Writer {
     pub(crate) fn new(disk: Disk, instance: u64, durability: Durability, next_seq: u64) -> Self {
         Self {
@@ -107,19 +116,22 @@ impl Writer {
     }
 
     /// Adds a frame to what is written next. `payload` gets its number.
-    pub(crate) fn put(&mut self, payload: impl FnOnce(&mut Vec<u8>, u64)) {
-        let Some(current) = &self.current else { return };
+    pub(crate) fn put(
+        &mut self,
+        payload: impl FnOnce(&mut Vec<u8>, u64),
+    ) -> Result<(), WriteError> {
+        let Some(current) = &self.current else { return Err(not_begun()) };
         let seq = self.next_seq + self.buffered;
-        frame::put(&mut self.buffer, &current.header, seq, |out| payload(out, seq));
+        let put = frame::put(&mut self.buffer, &current.header, seq, |out| payload(out, seq));
+        put.map_err(|error| WriteError::Refused(io::Error::other(error)))?;
         self.buffered += 1;
+        Ok(())
     }
 
     /// Writes the frames that were put since it began, at once, and makes them durable.
     pub(crate) fn write(&mut self, segments: &Segments) -> Result<(), WriteError> {
         // Gone until it is known what the file holds.
-        let Some(mut current) = self.current.take() else {
-            return Err(WriteError::Refused(io::Error::other("no segment was begun")));
-        };
+        let Some(mut current) = self.current.take() else { return Err(not_begun()) };
         if let Err(error) = current.file.write_all(&self.buffer) {
             // Durably: what was refused must not be there after a crash, and its numbers go to others.
             current.file.roll_back(current.bytes).map_err(WriteError::Unknown)?;
@@ -132,8 +144,14 @@ impl Writer {
             Durability::Interval(interval) => first_unsynced.elapsed() >= interval,
             Durability::Os => false,
         };
-        if is_due {
-            current.file.sync().map_err(WriteError::Unknown)?;
+        if is_due && let Err(error) = current.file.sync() {
+            // What was told before is synced already, and what may be lost is cut: nothing is unknown.
+            if self.durability == Durability::Fsync && is_full(&error) {
+                current.file.roll_back(current.bytes).map_err(WriteError::Unknown)?;
+                self.current = Some(current);
+                return Err(WriteError::Refused(error));
+            }
+            return Err(WriteError::Unknown(error));
         }
         self.unsynced = (!is_due).then_some(first_unsynced);
         self.next_seq += self.buffered;
