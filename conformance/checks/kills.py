@@ -1,5 +1,5 @@
 """A server that seals and merges all the time is killed in the midst of it, again and again: whatever it acknowledged is
-there afterwards, as it was sent, and nothing is there twice.
+there afterwards, as it was sent, nothing is there twice, and what was deleted is not there.
 
 ROUNDS kills, each at most ROUND_SECONDS after the start. What is random comes from a seed, which is printed; when the
 server is killed is a matter of the machine, too.
@@ -20,6 +20,7 @@ ROUNDS = int(os.environ.get("SIGYN_KILLS", "8"))
 ROUND_SECONDS = 2.5
 SENDERS = 4
 SPANS_MAX = 20
+DELETED_PART = 0.02
 SEED = int(os.environ.get("SIGYN_KILLS_SEED", "1"))
 
 FOLDER = os.path.join(server.SCRATCH, "kills")
@@ -48,12 +49,12 @@ def made_trace(dice):
 
 
 class Sender(threading.Thread):
-    """Sends one trace after the other, in two parts each, until the server is gone."""
+    """Sends one trace after the other, in two parts each, and deletes some of them, until the server is gone."""
 
     def __init__(self, one, seed):
         super().__init__(daemon=True)
         self.one, self.dice = one, random.Random(seed)
-        self.acknowledged, self.sent, self.refused = [], [], 0
+        self.acknowledged, self.sent, self.deleted, self.refused = [], [], [], 0
 
     def run(self):
         connection = self.one.connection()
@@ -73,9 +74,22 @@ class Sender(threading.Thread):
                         self.refused += 1
                     else:
                         server.fail(f"a push is answered with {answer.status}")
+                if self.dice.random() < DELETED_PART:
+                    self.delete(connection, trace[0]["traceId"])
         except (OSError, http.client.HTTPException):
             # It was killed.
             pass
+
+    def delete(self, connection, trace_id):
+        """Until the answer is there nobody knows whether it is deleted."""
+        is_other = lambda part: part[0]["traceId"] != trace_id  # noqa: E731
+        self.acknowledged = list(filter(is_other, self.acknowledged))
+        connection.request("DELETE", f"/api/v1/traces/{trace_id}")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status in (200, 204):
+            self.deleted.append(trace_id)
+            self.sent = list(filter(is_other, self.sent))
 
 
 def check_parts(one, acknowledged, sent, what):
@@ -98,10 +112,15 @@ def check_parts(one, acknowledged, sent, what):
     return found_spans
 
 
+def check_deleted(one, deleted, what):
+    for trace_id in deleted:
+        server.expect(f"{what}: spans of trace {trace_id}, which was deleted", one.trace(trace_id), [])
+
+
 print(f"{ROUNDS} kills, seed {SEED}", flush=True)
 shutil.rmtree(FOLDER, ignore_errors=True)
 dice = random.Random(SEED)
-acknowledged, sent, merged, one = [], [], 0, OwnServer(FOLDER, DATA, STORAGE)
+acknowledged, sent, deleted, merged, one = [], [], [], 0, OwnServer(FOLDER, DATA, STORAGE)
 try:
     for round in range(ROUNDS):
         senders = [Sender(one, dice.getrandbits(64)) for _ in range(SENDERS)]
@@ -117,12 +136,15 @@ try:
         took = time.monotonic() - began
         newly = [part for sender in senders for part in sender.acknowledged]
         new = [part for sender in senders for part in sender.sent]
+        deleted += [trace_id for sender in senders for trace_id in sender.deleted]
         found = check_parts(one, newly, new, f"round {round}")
+        check_deleted(one, deleted, f"round {round}")
         print(f"round {round}: {len(newly)} of {len(new)} acknowledged, {found} spans there, ready after {took:.2f} s", flush=True)
         acknowledged += newly
         sent += new
     # Once more, all of them, while blocks are still merged; and then what the store itself counts.
     found = check_parts(one, acknowledged, sent, "at the end")
+    check_deleted(one, deleted, "at the end")
     server.expect("blocks that are damaged", one.status()["damaged"], [])
     one.ask("POST", "/api/v1/admin/store/seal")
     stored = server.wait_for(lambda: one.status()["spans"], lambda spans: spans == found, 30)
@@ -132,4 +154,4 @@ try:
     one.stop()
 finally:
     one.kill()
-print(f"{len(acknowledged)} of {len(sent)} parts acknowledged, {found} spans there, {merged:.0f} blocks merged", flush=True)
+print(f"{len(acknowledged)} of {len(sent)} parts acknowledged, {found} spans there, {len(deleted)} traces deleted, {merged:.0f} blocks merged", flush=True)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use sigyn_store::{Options, Store};
+use sigyn_store::{Offline, Options, Store};
 
 use crate::answers::answers;
 
@@ -54,6 +54,10 @@ fn check(fixture: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("store");
     copy(&fixture.join("store"), &path);
+    let offline = Offline::open(&path).unwrap();
+    assert_eq!(offline.verify(|_| ()).unwrap(), []);
+    assert_eq!(offline.deleted_traces(), 2);
+    drop(offline);
     // However long ago it was written, nothing becomes a block unless it is told to.
     let open = |merge_window| {
         let options = Options { merge_window, seal_after: NEVER, ..Options::new(&path) };
