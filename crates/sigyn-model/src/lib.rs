@@ -36,7 +36,7 @@ pub use filter::{
 };
 pub use heat::{Cell, Heat, HeatError, HeatQuery, Level};
 pub use id::{IdError, SpanId, TraceId};
-pub use link::{DependencyLink, Linker};
+pub use link::{DependencyLink, Linker, each_link};
 pub use query::{
     QueryError, QueryParams, Searched, TagTerm, TracePlace, TraceQuery, trace_root, trace_start,
 };

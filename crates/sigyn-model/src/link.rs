@@ -31,17 +31,7 @@ struct Counts {
 impl Linker {
     /// Adds one whole trace.
     pub fn put_trace(&mut self, trace: &[Span]) {
-        let merged = Merged::new(trace);
-        let layout = Layout::new(&merged);
-        // Of each node, the nearest ancestor that is one side of a call.
-        let mut callers: Vec<Option<usize>> = vec![None; merged.nodes.len()];
-        // A cycle tells nobody's caller: no links.
-        for node in &layout.order[..layout.rooted] {
-            callers[*node] = layout.parents[*node].and_then(|parent| {
-                if merged.nodes[parent].kind.is_some() { Some(parent) } else { callers[parent] }
-            });
-            self.put_node(&merged, &layout, *node, callers[*node]);
-        }
+        each_link(trace, &mut |parent, child, error| self.add(parent, child, error));
     }
 
     /// All links so far, by parent and child.
@@ -57,48 +47,6 @@ impl Linker {
         links.collect()
     }
 
-    fn put_node(
-        &mut self,
-        merged: &Merged<'_>,
-        layout: &Layout,
-        node: usize,
-        caller: Option<usize>,
-    ) {
-        let Some((kind, local, remote)) = side_of(merged, layout, node) else { return };
-        let (mut parent, child) = match kind {
-            Kind::Client | Kind::Producer => (local, remote),
-            Kind::Server | Kind::Consumer => (remote, local),
-        };
-        if kind == Kind::Server && layout.root == Some(node) && parent.is_none() {
-            return;
-        }
-        let mut error = is_error(merged, node);
-        // Messages go through a broker: what is above them is not who sent them.
-        let caller = caller.filter(|_| matches!(kind, Kind::Client | Kind::Server));
-        if let Some(caller) = caller
-            && let Some(name) = local_name(merged, caller)
-        {
-            // A client inside another service than its caller: the server between them is missing.
-            if let (Kind::Client, Some(local)) = (kind, local)
-                && local != name
-            {
-                self.add(name, local, false);
-            }
-            if kind == Kind::Server || parent.is_none() {
-                parent = Some(name);
-            }
-            // The client half of this call is left out in favour of this one, but not its error.
-            let span = &merged.nodes[node];
-            let above = &merged.nodes[caller];
-            if above.kind == Some(Kind::Client) && span.parent_id == Some(above.id) {
-                error |= is_error(merged, caller);
-            }
-        }
-        if let (Some(parent), Some(child)) = (parent, child) {
-            self.add(parent, child, error);
-        }
-    }
-
     fn add(&mut self, parent: &str, child: &str, error: bool) {
         if !self.counts.contains_key(parent) {
             self.counts.insert(parent.to_owned(), BTreeMap::new());
@@ -110,6 +58,63 @@ impl Linker {
         let Some(counts) = children.get_mut(child) else { return };
         counts.calls += 1;
         counts.errors += u64::from(error);
+    }
+}
+
+/// Calls `each` with the links of one whole trace, one by one: parent, child, and whether that call failed.
+pub fn each_link(trace: &[Span], each: &mut dyn FnMut(&str, &str, bool)) {
+    let merged = Merged::new(trace);
+    let layout = Layout::new(&merged);
+    // Of each node, the nearest ancestor that is one side of a call.
+    let mut callers: Vec<Option<usize>> = vec![None; merged.nodes.len()];
+    // A cycle tells nobody's caller: no links.
+    for node in &layout.order[..layout.rooted] {
+        callers[*node] = layout.parents[*node].and_then(|parent| {
+            if merged.nodes[parent].kind.is_some() { Some(parent) } else { callers[parent] }
+        });
+        put_node(&merged, &layout, *node, callers[*node], each);
+    }
+}
+
+fn put_node(
+    merged: &Merged<'_>,
+    layout: &Layout,
+    node: usize,
+    caller: Option<usize>,
+    each: &mut dyn FnMut(&str, &str, bool),
+) {
+    let Some((kind, local, remote)) = side_of(merged, layout, node) else { return };
+    let (mut parent, child) = match kind {
+        Kind::Client | Kind::Producer => (local, remote),
+        Kind::Server | Kind::Consumer => (remote, local),
+    };
+    if kind == Kind::Server && layout.root == Some(node) && parent.is_none() {
+        return;
+    }
+    let mut error = is_error(merged, node);
+    // Messages go through a broker: what is above them is not who sent them.
+    let caller = caller.filter(|_| matches!(kind, Kind::Client | Kind::Server));
+    if let Some(caller) = caller
+        && let Some(name) = local_name(merged, caller)
+    {
+        // A client inside another service than its caller: the server between them is missing.
+        if let (Kind::Client, Some(local)) = (kind, local)
+            && local != name
+        {
+            each(name, local, false);
+        }
+        if kind == Kind::Server || parent.is_none() {
+            parent = Some(name);
+        }
+        // The client half of this call is left out in favour of this one, but not its error.
+        let span = &merged.nodes[node];
+        let above = &merged.nodes[caller];
+        if above.kind == Some(Kind::Client) && span.parent_id == Some(above.id) {
+            error |= is_error(merged, caller);
+        }
+    }
+    if let (Some(parent), Some(child)) = (parent, child) {
+        each(parent, child, error);
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod description;
 mod dictionary;
 mod endpoints;
 pub(crate) mod entry;
+mod errors;
 mod ext;
 mod filter;
 mod fixed_words;
@@ -20,6 +21,7 @@ mod group_writer;
 mod hybrid;
 pub(crate) mod index;
 mod json;
+pub(crate) mod links;
 mod order;
 mod page;
 mod page_reader;
@@ -418,7 +420,7 @@ impl Drop for Block {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use parquet::file::metadata::ParquetMetaDataReader;
     use sigyn_model::{Endpoint, Resource, Scope};
 
@@ -429,7 +431,7 @@ mod tests {
     use crate::testing;
     use crate::trace::assemble;
 
-    fn sealed(spans: Vec<Span>) -> (FaultyDisk, BlockEntry) {
+    pub(crate) fn sealed(spans: Vec<Span>) -> (FaultyDisk, BlockEntry) {
         let disk = FaultyDisk::default();
         let mut head = HeadWriter::new();
         head.insert(&spans, 1);
@@ -440,7 +442,7 @@ mod tests {
         (disk, entry)
     }
 
-    fn open(disk: &FaultyDisk, entry: &BlockEntry) -> Result<Block, BlockError> {
+    pub(crate) fn open(disk: &FaultyDisk, entry: &BlockEntry) -> Result<Block, BlockError> {
         Block::open(&Disk::Faulty(disk.clone()), entry, &Arc::default())
     }
 
@@ -691,6 +693,7 @@ mod tests {
                         || block.names().is_err()
                         || block.words().is_err()
                         || block.of_counts(None, |_| Ok(((), 0))).is_err()
+                        || block.links().is_err()
                 }
                 Err(_) => true,
             };

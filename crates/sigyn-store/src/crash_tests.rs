@@ -277,7 +277,7 @@ impl Model {
     fn check_dependencies(&self, store: &Store, random: &mut Rng, context: &str) {
         let groups = self.groups();
         let (end_ms, lookback_ms) =
-            (testing::EPOCH_MS + random.u64(0..60_000), random.u64(1..60_000));
+            (testing::EPOCH_MS + random.u64(0..200_000), random.u64(1..300_000));
         let mut linker = Linker::default();
         for group in groups {
             let window = end_ms - lookback_ms..=end_ms;

@@ -27,6 +27,7 @@ mod crash_tests;
 mod damage;
 #[cfg(test)]
 mod damage_tests;
+mod dependencies;
 mod disk;
 mod error;
 mod facts;

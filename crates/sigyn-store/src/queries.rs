@@ -152,7 +152,8 @@ impl Queries {
         lookback_ms: u64,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         let start_ms = end_ms.saturating_sub(lookback_ms);
-        self.ask(|parts| parts.dependencies(start_ms, end_ms, self.bounds()))
+        let shares = self.shared.view.shares();
+        self.ask(|parts| parts.dependencies(start_ms, end_ms, shares, self.bounds()))
     }
 
     /// Keys of tags, for completion: sorted and bounded.

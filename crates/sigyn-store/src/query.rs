@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use sigyn_model::{DependencyLink, Linker, Span, TraceId, TracePlace, TraceQuery, trace_start};
+use sigyn_model::{Span, TraceId, TracePlace, TraceQuery, trace_start};
 
 use crate::block::QueryFailed;
 use crate::block::entry::Entry;
@@ -14,7 +14,6 @@ use crate::head::{HeadTrace, HeadView};
 use crate::room::Room;
 use crate::size::Weight;
 use crate::stop::Stop;
-use crate::sweep::Stretch;
 use crate::trace::assemble;
 use crate::view::Parts;
 use crate::wanted::{Candidate, Wanted};
@@ -364,27 +363,6 @@ impl Parts {
             }
         }
         Ok(spans)
-    }
-
-    /// Links of all traces with any span in the window, traces grouped by the low half of their id.
-    pub(crate) fn dependencies(
-        &self,
-        start_ms: u64,
-        end_ms: u64,
-        bounds: Bounds<'_>,
-    ) -> Result<Vec<DependencyLink>, QueryFailed> {
-        let stretch = Stretch { start_ms, end_ms, strictness: Strictness::Lenient };
-        let mut linker = Linker::default();
-        self.sweep(stretch, &Wanted::default(), bounds, &mut |trace| {
-            let is_in_window = |span: &Span| {
-                span.timestamp.is_some_and(|at| (start_ms..=end_ms).contains(&at.millis()))
-            };
-            if trace.iter().any(is_in_window) {
-                linker.put_trace(trace);
-            }
-            Ok(())
-        })?;
-        Ok(linker.links())
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
-    fn touches(self, facts: &Facts) -> bool {
+    pub(crate) fn touches(self, facts: &Facts) -> bool {
         facts.start.is_some_and(|at| at.millis() <= self.end_ms)
             && facts.latest.is_some_and(|at| at.millis() >= self.start_ms)
     }

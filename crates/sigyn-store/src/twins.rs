@@ -17,10 +17,10 @@ use crate::view::Parts;
 
 /// What was found out about pairs of blocks, which do not change.
 #[derive(Debug, Default)]
-pub(crate) struct Twins(Mutex<Pairs>);
+pub(crate) struct Twins(Mutex<Pairs<TraceKey>>);
 
-/// By the numbers of two blocks, the traces of which both have a span.
-type Pairs = HashMap<(u64, u64), Arc<[TraceKey]>>;
+/// By the numbers of two blocks, what they have in common.
+type Pairs<T> = HashMap<(u64, u64), Arc<[T]>>;
 
 impl Twins {
     /// Traces with a span that is in two of these blocks, and maybe others.
@@ -52,6 +52,59 @@ impl Twins {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pairs;
         Ok(found)
     }
+}
+
+/// The same for traces of which parts stand in several blocks, or under several ids: right halves of ids.
+#[derive(Debug, Default)]
+pub(crate) struct Shares(Mutex<Pairs<u64>>);
+
+impl Shares {
+    /// Of these blocks.
+    pub(crate) fn of(&self, blocks: &[Arc<Block>], stop: &Stop) -> Result<Vec<u64>, QueryFailed> {
+        let mut found = Vec::new();
+        let mut pairs = Pairs::new();
+        for (at, one) in blocks.iter().enumerate() {
+            for other in &blocks[at..] {
+                stop.check()?;
+                let pair = (one.number(), other.number());
+                let known =
+                    self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&pair).cloned();
+                let shares = match known {
+                    Some(shares) => shares,
+                    None if Arc::ptr_eq(one, other) => shared_within(one)?.into(),
+                    None => shared_between(one, other, stop)?.into(),
+                };
+                found.extend_from_slice(&shares);
+                pairs.insert(pair, shares);
+            }
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pairs;
+        Ok(found)
+    }
+}
+
+fn shared_within(block: &Block) -> Result<Vec<u64>, QueryFailed> {
+    let mut lows = Vec::new();
+    block.each_entry(&mut |entry| lows.push(entry.key.low))?;
+    lows.sort_unstable();
+    Ok(lows.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).map(|same| same[0]).collect())
+}
+
+fn shared_between(one: &Block, other: &Block, stop: &Stop) -> Result<Vec<u64>, QueryFailed> {
+    let is_less = one.entry().traces <= other.entry().traces;
+    let (less, more) = if is_less { (one, other) } else { (other, one) };
+    let mut lows = Vec::new();
+    less.each_entry(&mut |entry| lows.push(entry.key.low))?;
+    let mut shared = Vec::new();
+    for (n, low) in lows.into_iter().enumerate() {
+        if n % HEAD_TRACES == 0 {
+            stop.check()?;
+        }
+        if !more.group(TraceKey { low, high: 0 }, Strictness::Lenient)?.is_empty() {
+            shared.push(low);
+        }
+    }
+    Ok(shared)
 }
 
 /// Traces with a span that is in both blocks; and those too large to be looked at.

@@ -1,7 +1,9 @@
 //! What is collected beside the columns while a block is written, row by row.
 
+use super::errors::Errors;
 use super::group_writer::Row;
 use super::index::IndexBuilder;
+use super::links::{self, LinkBuilder};
 use super::rollup::{self, RollupBuilder};
 use super::root::{Extra, Root};
 use super::section::Section;
@@ -16,8 +18,10 @@ use crate::facts::TraceKey;
 pub(super) struct Beside {
     index: IndexBuilder,
     tags: TagSummaryBuilder,
+    errors: Errors,
     rollup: RollupBuilder,
     values: ValueBuilder,
+    links: LinkBuilder,
 }
 
 impl Beside {
@@ -25,16 +29,21 @@ impl Beside {
     pub(super) fn begin_source(&mut self) {
         self.index.begin_source();
         self.tags.begin_source();
+        self.errors.begin_source();
         self.rollup.begin_source();
         self.values.begin_source();
+        self.links.begin_source();
     }
 
     /// The next row of the block.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         self.index.row(row);
         self.tags.row(row);
-        self.rollup.row(row);
         self.values.row(row);
+        // An index takes more for an error than is one.
+        let is_error = row.says_error && self.errors.has(row.source, row.span, row.tags);
+        self.rollup.row(row, is_error);
+        self.links.row(row, is_error);
     }
 
     /// The next row is in another row group.
@@ -46,6 +55,7 @@ impl Beside {
     pub(super) fn end_trace(&mut self, key: TraceKey) {
         self.index.end_trace(key);
         self.values.end_trace();
+        self.links.end_trace(key);
     }
 
     /// The earliest and the latest timestamp.
@@ -62,8 +72,11 @@ impl Beside {
         root.tags = put(&self.tags.finish().encode())?;
         let (places, entries) = self.index.finish(&mut put)?;
         root.places = places;
-        if let Some(raw) = self.rollup.encode() {
-            root.extras.push(Extra { kind: rollup::KIND, section: put(&raw)? });
+        let extras = [(rollup::KIND, self.rollup.encode()), (links::KIND, self.links.encode())];
+        for (kind, raw) in extras {
+            if let Some(raw) = raw {
+                root.extras.push(Extra { kind, section: put(&raw)? });
+            }
         }
         let section = self.values.finish(&entries, put)?;
         root.extras.push(Extra { kind: values::KIND, section });

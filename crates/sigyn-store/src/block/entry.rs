@@ -10,7 +10,7 @@ use crate::facts::{Facts, TraceKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: TraceKey,
-    pub(super) start: Option<Timestamp>,
+    pub(crate) start: Option<Timestamp>,
     pub(super) root_start: Option<Timestamp>,
     /// From the start to the latest timestamp, rounded up.
     latest_after_ms: u64,

@@ -485,6 +485,40 @@ impl Block {
         Ok(())
     }
 
+    /// Calls `each` with those of them that start at a time that is not meant; whoever is meant between
+    /// two others is so, too.
+    pub(crate) fn touching_from_elsewhere(
+        &self,
+        start_ms: u64,
+        end_ms: u64,
+        is_meant: impl Fn(Timestamp) -> bool,
+        each: &mut impl FnMut(&Entry),
+    ) -> Result<(), QueryFailed> {
+        for page in &self.root.places.entries {
+            let Some(times) = page.times else { continue };
+            let [oldest, newest] = [times.oldest, times.newest].map(Timestamp::from_nanos);
+            let is_apart = oldest.millis() > end_ms || times.latest_ms < start_ms;
+            if is_apart || is_meant(oldest) && is_meant(newest) {
+                continue;
+            }
+            let entries = self.entries(page).map_err(|error| self.failed(error))?;
+            let is_elsewhere = |entry: &&Entry| {
+                entry.may_touch(start_ms, end_ms) && !entry.start.is_some_and(&is_meant)
+            };
+            entries.iter().filter(is_elsewhere).for_each(&mut *each);
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with all entries.
+    pub(crate) fn each_entry(&self, each: &mut impl FnMut(&Entry)) -> Result<(), QueryFailed> {
+        for page in &self.root.places.entries {
+            let entries = self.entries(page).map_err(|error| self.failed(error))?;
+            entries.iter().for_each(&mut *each);
+        }
+        Ok(())
+    }
+
     /// Keys of all traces.
     #[cfg(test)]
     pub(super) fn keys(&self) -> Result<Vec<TraceKey>, BlockError> {

@@ -2,7 +2,6 @@
 //! those together that no question about rates tells apart.
 
 mod coded;
-mod errors;
 mod sort;
 
 use std::collections::HashMap;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use sigyn_model::{Field, Kind, Measure, Timestamp};
 
+use super::errors::Errors;
 use super::group_writer::Row;
 use super::per_source::{PerSource, at};
 use super::root::Extra;
@@ -18,7 +18,6 @@ use super::source::{Source, SourceRow};
 use super::{Block, BlockError, QueryFailed};
 use crate::codec::Malformed;
 pub(crate) use coded::{Cells, Rollup, Sums};
-use errors::Errors;
 pub(crate) use sort::{Sort, Status};
 
 /// The kind of the section among a block's extras.
@@ -83,9 +82,7 @@ impl RollupBuilder {
     }
 
     /// Adds a row of a block.
-    pub(super) fn row(&mut self, row: &Row<'_>) {
-        // A block's index takes more for an error.
-        let is_error = row.says_error && self.errors.has(row.source, row.span, row.tags);
+    pub(super) fn row(&mut self, row: &Row<'_>, is_error: bool) {
         self.put(row.source, row.span, is_error);
     }
 

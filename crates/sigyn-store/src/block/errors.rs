@@ -2,8 +2,8 @@
 
 use sigyn_model::StatusCode;
 
-use crate::block::per_source::PerSource;
-use crate::block::source::{Source, SourceRow};
+use super::per_source::PerSource;
+use super::source::{Source, SourceRow};
 use crate::wanted::has_error;
 
 /// Numbers of what says `error`, as far as it was met.

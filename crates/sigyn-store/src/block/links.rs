@@ -1,0 +1,500 @@
+//! Which service calls which, as a block's traces tell, minute by minute: no trace need be read to know it,
+//! but for those that are not in this block alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use sigyn_model::{Endpoint, Kind, Timestamp};
+
+use super::group_writer::Row;
+use super::per_source::PerSource;
+use super::source::Source;
+use super::{Block, BlockError, QueryFailed};
+use crate::codec::{Decoder, Encoder, Malformed};
+use crate::facts::TraceKey;
+
+/// The kind of the section among a block's extras.
+pub(super) const KIND: u8 = 3;
+pub(crate) const MINUTE_MS: u64 = 60_000;
+/// Spans of a trace that is linked here.
+const SPANS_MAX: usize = if cfg!(test) { 12 } else { 1 << 17 };
+/// Endpoints, services, and links by minute, of which each: of more nothing is counted.
+const KNOWN_MAX: usize = if cfg!(test) { 300 } else { 1 << 16 };
+/// Traces that are left out, one in so many of all, and these beside.
+const LEFT_OUT: usize = 16;
+const LEFT_OUT_MIN: usize = 64;
+const WRONG: Malformed = Malformed { what: "links that no traces have" };
+
+/// What decides about links, of one span.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    id: u64,
+    parent: Option<u64>,
+    kind: Option<Kind>,
+    is_shared: bool,
+    is_error: bool,
+    /// By number; zero for none.
+    endpoint: u32,
+    service: u32,
+    remote: u32,
+}
+
+/// Collects links while a block is written.
+#[derive(Debug, Default)]
+pub(super) struct LinkBuilder {
+    /// Endpoint and service, by what an endpoint is in the source.
+    known: PerSource<(u32, u32)>,
+    endpoints: HashMap<Endpoint, u32, RandomState>,
+    services: Vec<String>,
+    service_numbers: HashMap<String, u32>,
+    /// Of the trace that comes in.
+    spots: Vec<Spot>,
+    /// Whether it has more.
+    has_more: bool,
+    start: Option<Timestamp>,
+    tree: Tree,
+    traces: usize,
+    left_out: Vec<TraceKey>,
+    /// Calls and errors by parent, child and minute.
+    counts: HashMap<[u32; 3], (u64, u64), RandomState>,
+    is_full: bool,
+}
+
+/// How the spans of a trace hang together; kept for the next trace.
+#[derive(Debug, Default)]
+struct Tree {
+    parents: Vec<Option<usize>>,
+    callers: Vec<Option<usize>>,
+    has_children: Vec<bool>,
+    states: Vec<State>,
+    path: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unknown,
+    OnPath,
+    Rooted,
+    /// It is its own ancestor, or below such a span.
+    Cyclic,
+}
+
+/// The minute in which the spans of a trace begin.
+pub(crate) fn minute_of(start: Timestamp) -> u32 {
+    u32::try_from(start.millis() / MINUTE_MS).unwrap_or(u32::MAX)
+}
+
+impl LinkBuilder {
+    pub(super) fn begin_source(&mut self) {
+        self.known.clear();
+    }
+
+    pub(super) fn row(&mut self, row: &Row<'_>, is_error: bool) {
+        if self.is_full {
+            return;
+        }
+        let span = row.span;
+        self.start = match (self.start, span.timestamp) {
+            (Some(start), Some(at)) => Some(start.min(at)),
+            (one, other) => one.or(other),
+        };
+        if self.spots.len() >= SPANS_MAX {
+            self.has_more = true;
+            return;
+        }
+        let (endpoint, service) = self.endpoint(row.source, span.local_endpoint);
+        let (_, remote) = self.endpoint(row.source, span.remote_endpoint);
+        self.spots.push(Spot {
+            id: span.id.as_u64(),
+            parent: span.parent_id.map(|id| id.as_u64()),
+            kind: span.kind,
+            is_shared: span.shared,
+            is_error,
+            endpoint,
+            service,
+            remote,
+        });
+    }
+
+    fn endpoint(&mut self, source: &dyn Source, number: u32) -> (u32, u32) {
+        if let Some(known) = self.known.get(number) {
+            return known;
+        }
+        let numbers = match source.endpoint(number) {
+            None => (0, 0),
+            Some(endpoint) => {
+                let endpoint = endpoint.to_owned();
+                let service = self.service(&endpoint.service_name);
+                let next = number_of(self.endpoints.len() + 1);
+                (*self.endpoints.entry(endpoint).or_insert(next), service)
+            }
+        };
+        self.is_full |= self.endpoints.len().max(self.services.len()) > KNOWN_MAX;
+        self.known.get_or_insert_with(number, || numbers)
+    }
+
+    fn service(&mut self, name: &str) -> u32 {
+        if name.is_empty() {
+            return 0;
+        }
+        if let Some(number) = self.service_numbers.get(name) {
+            return *number;
+        }
+        self.services.push(name.to_owned());
+        let number = number_of(self.services.len());
+        self.service_numbers.insert(name.to_owned(), number);
+        number
+    }
+
+    pub(super) fn end_trace(&mut self, key: TraceKey) {
+        if self.is_full {
+            return;
+        }
+        self.traces += 1;
+        if let Some(start) = self.start.take() {
+            let (tree, counts, minute) = (&mut self.tree, &mut self.counts, minute_of(start));
+            let is_linked = !self.has_more
+                && tree.link(&mut self.spots, |parent, child, is_error| {
+                    let (calls, errors) = counts.entry([parent, child, minute]).or_default();
+                    *calls += 1;
+                    *errors += u64::from(is_error);
+                });
+            if !is_linked {
+                self.left_out.push(key);
+            }
+        }
+        self.spots.clear();
+        self.has_more = false;
+        self.is_full = self.counts.len() > KNOWN_MAX
+            || self.left_out.len() > LEFT_OUT_MIN + self.traces / LEFT_OUT;
+    }
+
+    /// The section's bytes; `None` if links are not counted.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        if self.is_full {
+            return None;
+        }
+        let mut counts: Vec<_> = self.counts.iter().collect();
+        counts.sort_unstable();
+        let mut encoder = Encoder::default();
+        encoder.count(self.services.len());
+        self.services.iter().for_each(|name| encoder.string(name));
+        let of_pair = |[parent, child, _]: &[u32; 3]| (*parent, *child);
+        let pairs: Vec<_> = counts.chunk_by(|a, b| of_pair(a.0) == of_pair(b.0)).collect();
+        encoder.count(pairs.len());
+        for pair in pairs {
+            let (parent, child) = of_pair(pair[0].0);
+            [parent, child].iter().for_each(|number| encoder.uint(u64::from(number - 1)));
+            encoder.count(pair.len());
+            let mut last = 0;
+            for ([_, _, minute], (calls, errors)) in pair {
+                encoder.uint(u64::from(minute - last));
+                encoder.uint(*calls);
+                encoder.uint(*errors);
+                last = *minute;
+            }
+        }
+        encoder.count(self.left_out.len());
+        for TraceKey { low, high } in &self.left_out {
+            encoder.fixed_u64(*low);
+            encoder.fixed_u64(*high);
+        }
+        Some(encoder.into_bytes())
+    }
+}
+
+fn number_of(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Tree {
+    /// What [`sigyn_model::each_link`] does, for traces in which every id stands once, or twice as the two
+    /// halves of a call. Others are left out.
+    fn link(&mut self, spots: &mut [Spot], mut each: impl FnMut(u32, u32, bool)) -> bool {
+        spots.sort_unstable_by_key(|spot| (spot.id, spot.is_shared));
+        for at in 1..spots.len() {
+            let (before, spot) = (spots[at - 1], &mut spots[at]);
+            if before.id == spot.id {
+                if before.is_shared == spot.is_shared {
+                    return false;
+                }
+                spot.parent = spot.parent.or(before.parent);
+            }
+        }
+        let spots = &*spots;
+        let root = spots.iter().position(|spot| !spot.is_shared && spot.parent.is_none());
+        self.hang(spots, root);
+        self.find_callers(spots);
+        for (at, spot) in spots.iter().enumerate() {
+            if self.states[at] != State::Rooted {
+                continue;
+            }
+            let Spot { service: local, remote, .. } = *spot;
+            let kind = match spot.kind {
+                Some(Kind::Client) if self.has_children[at] => continue,
+                Some(kind) => kind,
+                None if local != 0 && remote != 0 => Kind::Client,
+                None => continue,
+            };
+            let (mut parent, child) = match kind {
+                Kind::Client | Kind::Producer => (local, remote),
+                Kind::Server | Kind::Consumer => (remote, local),
+            };
+            if kind == Kind::Server && root == Some(at) && parent == 0 {
+                continue;
+            }
+            let mut is_error = spot.is_error;
+            let caller = self.callers[at].filter(|_| matches!(kind, Kind::Client | Kind::Server));
+            if let Some(caller) = caller.map(|caller| spots[caller])
+                && caller.service != 0
+            {
+                if kind == Kind::Client && local != 0 && local != caller.service {
+                    each(caller.service, local, false);
+                }
+                if kind == Kind::Server || parent == 0 {
+                    parent = caller.service;
+                }
+                if caller.kind == Some(Kind::Client) && spot.parent == Some(caller.id) {
+                    is_error |= caller.is_error;
+                }
+            }
+            if parent != 0 && child != 0 {
+                each(parent, child, is_error);
+            }
+        }
+        true
+    }
+
+    /// Hangs spans under their parents, or under the root.
+    fn hang(&mut self, spots: &[Spot], root: Option<usize>) {
+        let find = |id: u64, is_shared: bool| {
+            spots.binary_search_by_key(&(id, is_shared), |spot| (spot.id, spot.is_shared)).ok()
+        };
+        let any = |id: u64| find(id, false).or_else(|| find(id, true));
+        self.parents.clear();
+        self.has_children.clear();
+        self.has_children.resize(spots.len(), false);
+        for (at, spot) in spots.iter().enumerate() {
+            let parent = if spot.is_shared {
+                find(spot.id, false).or_else(|| any(spot.parent?))
+            } else {
+                spot.parent.and_then(|id| {
+                    let server = find(id, true);
+                    let server = server.filter(|server| spots[*server].endpoint == spot.endpoint);
+                    server.or_else(|| any(id))
+                })
+            };
+            let parent = parent.filter(|parent| *parent != at).or(root);
+            let parent = parent.filter(|_| root != Some(at));
+            if let Some(parent) = parent {
+                self.has_children[parent] = true;
+            }
+            self.parents.push(parent);
+        }
+    }
+
+    /// Of each span the nearest ancestor that is one side of a call.
+    fn find_callers(&mut self, spots: &[Spot]) {
+        self.states.clear();
+        self.states.resize(spots.len(), State::Unknown);
+        self.callers.clear();
+        self.callers.resize(spots.len(), None);
+        for first in 0..spots.len() {
+            let mut at = first;
+            let end = loop {
+                match self.states[at] {
+                    State::Unknown => {
+                        self.states[at] = State::OnPath;
+                        self.path.push(at);
+                    }
+                    State::OnPath => break State::Cyclic,
+                    known => break known,
+                }
+                match self.parents[at] {
+                    Some(parent) => at = parent,
+                    None => break State::Rooted,
+                }
+            };
+            while let Some(at) = self.path.pop() {
+                self.states[at] = end;
+                self.callers[at] = self.parents[at].and_then(|parent| match spots[parent].kind {
+                    Some(_) => Some(parent),
+                    None => self.callers[parent],
+                });
+            }
+        }
+    }
+}
+
+/// Links of a block.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Links {
+    services: Vec<String>,
+    pairs: Vec<Pair>,
+    /// Traces that are counted nowhere, in order.
+    left_out: Vec<TraceKey>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Pair {
+    parent: u32,
+    child: u32,
+    /// Calls and errors by minute.
+    counts: Vec<(u32, u64, u64)>,
+}
+
+impl Links {
+    fn decode(raw: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(raw);
+        let services = decoder.list(Decoder::string)?;
+        let number = |decoder: &mut Decoder<'_>| {
+            let number: u32 = decoder.uint_as()?;
+            if services.len() > number as usize { Ok(number) } else { Err(WRONG) }
+        };
+        let pairs = decoder.list(|decoder| {
+            let (parent, child) = (number(decoder)?, number(decoder)?);
+            let mut counts = Vec::new();
+            let mut minute = 0u32;
+            for _ in 0..decoder.count()? {
+                minute = minute.checked_add(decoder.uint_as()?).ok_or(WRONG)?;
+                counts.push((minute, decoder.uint()?, decoder.uint()?));
+            }
+            Ok(Pair { parent, child, counts })
+        })?;
+        let mut left_out = decoder.list(|decoder| {
+            Ok(TraceKey { low: decoder.fixed_u64()?, high: decoder.fixed_u64()? })
+        })?;
+        decoder.end()?;
+        left_out.sort_unstable();
+        Ok(Self { services, pairs, left_out })
+    }
+
+    /// Calls `each` with parent, child, calls and errors of those traces that begin in such minutes.
+    pub(crate) fn each(
+        &self,
+        is_meant: impl Fn(u32) -> bool,
+        each: &mut impl FnMut(&str, &str, u64, u64),
+    ) {
+        for Pair { parent, child, counts } in &self.pairs {
+            let (mut calls, mut errors) = (0u64, 0u64);
+            for (_, more, failed) in counts.iter().filter(|(minute, _, _)| is_meant(*minute)) {
+                (calls, errors) = (calls.saturating_add(*more), errors.saturating_add(*failed));
+            }
+            let names = [parent, child].map(|number| self.services.get(*number as usize));
+            if let ([Some(parent), Some(child)], 1..) = (names, calls) {
+                each(parent, child, calls, errors);
+            }
+        }
+    }
+
+    pub(crate) fn left_out(&self) -> &[TraceKey] {
+        &self.left_out
+    }
+
+    pub(crate) fn leaves_out(&self, key: TraceKey) -> bool {
+        self.left_out.binary_search(&key).is_ok()
+    }
+
+    fn bytes(&self) -> usize {
+        let names = self.services.iter().map(|name| size_of::<String>() + name.len());
+        let pairs = self.pairs.iter().map(|pair| size_of::<Pair>() + size_of_val(&pair.counts[..]));
+        names.sum::<usize>() + pairs.sum::<usize>() + size_of_val(&self.left_out[..])
+    }
+}
+
+impl Block {
+    /// `None` if no links were counted.
+    pub(crate) fn links(&self) -> Result<Option<Arc<Links>>, QueryFailed> {
+        let Some(extra) = self.root.extras.iter().find(|extra| extra.kind == KIND) else {
+            return Ok(None);
+        };
+        let read = || -> Result<(Links, usize), BlockError> {
+            let links = Links::decode(&self.section(&extra.section)?)?;
+            let bytes = links.bytes();
+            Ok((links, bytes))
+        };
+        let links = self.cache.get((self.number, extra.section.offset), read);
+        links.map(Some).map_err(|error| self.failed(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fastrand::Rng;
+    use sigyn_model::{Span, SpanId, TraceId, each_link};
+
+    use super::*;
+    use crate::block::tests::{open, sealed};
+    use crate::testing;
+
+    /// Most ids stand once, or twice as the halves of a call.
+    fn trace(random: &mut Rng, n: u64) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for id in 1..=random.u64(1..10) {
+            let mut span = testing::span(random);
+            span.id = SpanId::from_raw(id);
+            span.shared = random.u8(0..6) == 0;
+            span.local_endpoint =
+                Endpoint::named(["", "a", "b", "c"][random.usize(0..4)]).into_option();
+            span.parent_id = match random.u64(0..8) {
+                0 => None,
+                1 => Some(SpanId::from_raw(random.u64(1..12))),
+                _ => Some(SpanId::from_raw(random.u64(1..=id))).filter(|parent| *parent != span.id),
+            };
+            if random.u8(0..4) == 0 {
+                let mut half = testing::span(random);
+                (half.id, half.parent_id, half.shared) = (span.id, span.parent_id, !span.shared);
+                if random.u8(0..8) == 0 {
+                    half.shared = span.shared;
+                }
+                spans.push(half);
+            }
+            spans.push(span);
+        }
+        let id = TraceId::new(u128::from(n) + 1).unwrap();
+        spans.iter_mut().for_each(|span| span.trace_id = id);
+        spans
+    }
+
+    #[test]
+    fn what_is_counted_of_a_block_is_what_its_traces_link_one_by_one() {
+        let (mut linked, mut left_out) = (0, 0);
+        for seed in 0..40 {
+            let mut random = Rng::with_seed(seed);
+            let traces: Vec<_> = (0..random.u64(1..40)).map(|n| trace(&mut random, n)).collect();
+            let (disk, entry) = sealed(traces.concat());
+            let block = open(&disk, &entry).unwrap();
+            let links = block.links().unwrap().unwrap();
+            let mut expected: BTreeMap<(String, String, u32), (u64, u64)> = BTreeMap::new();
+            for trace in traces {
+                let Some(start) = trace.iter().filter_map(|span| span.timestamp).min() else {
+                    continue;
+                };
+                if links.leaves_out(trace[0].trace_id.into()) {
+                    left_out += 1;
+                    continue;
+                }
+                linked += 1;
+                each_link(&crate::trace::assemble(trace), &mut |parent, child, is_error| {
+                    let key = (parent.to_owned(), child.to_owned(), minute_of(start));
+                    let (calls, errors) = expected.entry(key).or_default();
+                    *calls += 1;
+                    *errors += u64::from(is_error);
+                });
+            }
+            let mut found = BTreeMap::new();
+            let minutes: Vec<u32> =
+                links.pairs.iter().flat_map(|p| &p.counts).map(|c| c.0).collect();
+            for minute in minutes {
+                links.each(|other| other == minute, &mut |parent, child, calls, errors| {
+                    found.insert((parent.to_owned(), child.to_owned(), minute), (calls, errors));
+                });
+            }
+            assert_eq!(found, expected, "seed {seed}");
+        }
+        assert!(linked > 200 && left_out > 50, "{linked} {left_out}");
+    }
+}
