@@ -22,7 +22,7 @@ mod words;
 mod writer;
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sigyn_model::Span;
 
@@ -63,7 +63,7 @@ pub(crate) struct Head {
     extras: Words,
     origins: Origins,
     /// The only lock of the writer's, which takes it for names that are new, readers for lists of names.
-    listed: RwLock<Names>,
+    listed: RwLock<Arc<Names>>,
     /// When the first and the last batch arrived. None did while the first is after the last.
     first_arrival_ms: AtomicU64,
     last_arrival_ms: AtomicU64,
@@ -158,8 +158,9 @@ impl Head {
         (first != NEVER_MS).then_some((first, last.max(first)))
     }
 
-    fn listed(&self) -> RwLockReadGuard<'_, Names> {
-        self.listed.read().unwrap_or_else(PoisonError::into_inner)
+    /// As they are now. The writer does not wait for whoever looks at them.
+    fn listed(&self) -> Arc<Names> {
+        self.listed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

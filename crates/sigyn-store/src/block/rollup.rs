@@ -44,8 +44,11 @@ pub(crate) struct RollupBuilder {
     errors: Errors,
     sorts: Vec<Numbered>,
     sort_numbers: HashMap<Numbered, u32, RandomState>,
-    /// By number of a sort, and minute.
-    cells: HashMap<(u32, u32), Measure, RandomState>,
+    /// With number of a sort, and minute.
+    cells: Vec<(u32, u32, Measure)>,
+    cell_numbers: HashMap<(u32, u32), u32, RandomState>,
+    /// Of each sort, the cell that was met last: spans of a sort that come together start together.
+    last_cells: Vec<u32>,
     bytes: usize,
     room: Room,
 }
@@ -101,10 +104,8 @@ impl RollupBuilder {
         };
         let status = Status::of(row.status_code, is_error);
         let sort = self.sort(Numbered { service, name, kind: row.kind, status });
-        let measure = self.cells.entry((sort, minute_of(start))).or_insert_with(|| {
-            self.bytes += CELL_BYTES;
-            Measure::default()
-        });
+        let at = self.cell(sort, minute_of(start));
+        let measure = &mut self.cells[at as usize].2;
         let before = measure.durations.counts().len();
         let nanos = row.duration.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         measure.add_one(is_error, nanos);
@@ -155,6 +156,26 @@ impl RollupBuilder {
         })
     }
 
+    fn cell(&mut self, sort: u32, minute: u32) -> u32 {
+        let last = self.last_cells.get(sort as usize);
+        let is_it = |cell: &&u32| {
+            self.cells
+                .get(**cell as usize)
+                .is_some_and(|known| (known.0, known.1) == (sort, minute))
+        };
+        if let Some(cell) = last.filter(is_it) {
+            return *cell;
+        }
+        let cells = &mut self.cells;
+        let cell = *self.cell_numbers.entry((sort, minute)).or_insert_with(|| {
+            self.bytes += CELL_BYTES;
+            cells.push((sort, minute, Measure::default()));
+            u32::try_from(cells.len() - 1).unwrap_or(u32::MAX)
+        });
+        *at(&mut self.last_cells, sort) = cell;
+        cell
+    }
+
     /// Counts spans together that have different names; where that is not enough, none any more.
     #[cold]
     fn make_room(&mut self) {
@@ -172,17 +193,15 @@ impl RollupBuilder {
     fn without_names(self) -> Self {
         let mut other = Self { room: Room::NotForNames, ..Self::default() };
         let mut services: Vec<u32> = Vec::new();
-        for ((sort, minute), theirs) in self.cells {
+        for (sort, minute, theirs) in self.cells {
             let sort = self.sorts[sort as usize];
             let known = at(&mut services, sort.service);
             if *known == 0 {
                 *known = other.text(&self.texts[sort.service as usize]) + 1;
             }
             let sort = other.sort(Numbered { service: *known - 1, name: 0, ..sort });
-            let ours = other.cells.entry((sort, minute)).or_insert_with(|| {
-                other.bytes += CELL_BYTES;
-                Measure::default()
-            });
+            let cell = other.cell(sort, minute);
+            let ours = &mut other.cells[cell as usize].2;
             let before = ours.durations.counts().len();
             ours.merge(&theirs);
             other.bytes += (ours.durations.counts().len() - before) * BUCKET_BYTES;
@@ -217,7 +236,7 @@ impl RollupBuilder {
 
     /// By number of a sort, and minute; in no order.
     pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, u32, &Measure)> {
-        self.cells.iter().map(|((sort, minute), measure)| (*sort, *minute, measure))
+        self.cells.iter().map(|(sort, minute, measure)| (*sort, *minute, measure))
     }
 }
 

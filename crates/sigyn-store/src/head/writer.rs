@@ -517,7 +517,7 @@ impl HeadWriter {
                 let stands = Row::new(head, row);
                 let words = hints(&stands);
                 let mut listed = head.listed.write().unwrap_or_else(PoisonError::into_inner);
-                self.unlisted_names += listed.add(&stands);
+                self.unlisted_names += Arc::make_mut(&mut listed).add(&stands);
                 self.named.put(names, words);
                 words
             }

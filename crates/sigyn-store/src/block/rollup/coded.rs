@@ -13,13 +13,17 @@ const KINDS: [Kind; 4] = [Kind::Client, Kind::Server, Kind::Producer, Kind::Cons
 const STATUSES: [Status; 3] = [Status::Unset, Status::Ok, Status::Error];
 const WRONG: Malformed = Malformed { what: "counts that no spans have" };
 
-/// Where cells stand, how many spans they have, which buckets follow each other, how many durations are in
-/// each, and what the buckets leave out.
-const STREAMS: usize = 4;
+/// Where cells stand, and how many spans they have; their buckets; and what buckets leave out.
+const STREAMS: usize = 3;
 const CELLS: usize = 0;
-const GAPS: usize = 1;
-const COUNTS: usize = 2;
-const VALUES: usize = 3;
+const BUCKETS: usize = 1;
+const VALUES: usize = 2;
+
+/// A bucket takes a byte if it is so near to the one before, and has so few durations.
+const GAPS: u64 = 63;
+const COUNTS: u64 = 4;
+/// What stands before others.
+const LONG: u8 = 252;
 
 /// Counts of a block.
 #[derive(Debug, PartialEq)]
@@ -92,7 +96,7 @@ fn least_sum(buckets: &[(u16, u64)]) -> u128 {
 
 fn put_cell(streams: &mut [Encoder<'_>; STREAMS], gap: u32, measure: &Measure) {
     let (buckets, durations) = (measure.durations.counts(), &measure.durations);
-    let [cells, gaps, counts, values] = streams;
+    let [cells, places, values] = streams;
     cells.uint(u64::from(gap));
     cells.uint(measure.spans);
     cells.uint(measure.spans - durations.count());
@@ -100,9 +104,16 @@ fn put_cell(streams: &mut [Encoder<'_>; STREAMS], gap: u32, measure: &Measure) {
     let (Some((first, _)), Some((last, _))) = (buckets.first(), buckets.last()) else { return };
     let mut next = 0;
     for (bucket, count) in buckets {
-        gaps.uint(u64::from(bucket - next));
+        let (gap, more) = (u64::from(bucket - next), count - 1);
         next = bucket + 1;
-        counts.uint(count - 1);
+        match u8::try_from(gap * COUNTS + more) {
+            Ok(short) if gap < GAPS && more < COUNTS => places.byte(short),
+            _ => {
+                places.byte(LONG);
+                places.uint(gap);
+                places.uint(more);
+            }
+        }
     }
     put_wide(values, durations.sum() - least_sum(buckets));
     if durations.count() > 1 {
@@ -232,8 +243,7 @@ impl Rollup {
             let bytes = self.streams[at].get(place.begins[at]..).unwrap_or_default();
             Decoder::new(bytes)
         };
-        let [mut heads, mut gaps, mut counts, mut values] =
-            [stream(CELLS), stream(GAPS), stream(COUNTS), stream(VALUES)];
+        let [mut heads, mut places, mut values] = [stream(CELLS), stream(BUCKETS), stream(VALUES)];
         let mut minute = self.first_minute;
         for _ in 0..place.cells {
             minute = minute.checked_add(heads.uint_as()?).ok_or(WRONG)?;
@@ -243,8 +253,13 @@ impl Rollup {
             let mut next = 0u16;
             let mut least = 0u128;
             for _ in 0..heads.uint()? {
-                let bucket = next.checked_add(gaps.uint_as()?).ok_or(WRONG)?;
-                let count = counts.uint()?.checked_add(1).ok_or(WRONG)?;
+                let short = places.byte()?;
+                let (gap, more) = match u64::from(short) {
+                    _ if short == LONG => (places.uint_as()?, places.uint()?),
+                    both => (u16::from(short / 4), both % COUNTS),
+                };
+                let bucket = next.checked_add(gap).ok_or(WRONG)?;
+                let count = more.checked_add(1).ok_or(WRONG)?;
                 if bucket > BUCKET_MAX {
                     return Err(WRONG);
                 }
