@@ -14,6 +14,9 @@ pub(crate) enum Clock {
     System,
     #[cfg(test)]
     Manual(Arc<AtomicU64>),
+    /// One that somebody sets, and how long it has been running.
+    #[cfg(test)]
+    Set { now: Arc<AtomicU64>, uptime: Arc<AtomicU64> },
 }
 
 impl Clock {
@@ -24,9 +27,10 @@ impl Clock {
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }
             #[cfg(test)]
-            Self::Manual(now) => now.load(Ordering::SeqCst),
+            Self::Manual(now) | Self::Set { now, .. } => now.load(Ordering::SeqCst),
         }
     }
+
     /// Milliseconds that count evenly, whoever sets the wall clock; from whenever.
     pub(crate) fn uptime_ms(&self) -> u64 {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -35,6 +39,8 @@ impl Clock {
             // Nobody sets it but by waiting.
             #[cfg(test)]
             Self::Manual(now) => now.load(Ordering::SeqCst),
+            #[cfg(test)]
+            Self::Set { uptime, .. } => uptime.load(Ordering::SeqCst),
         }
     }
 }

@@ -198,6 +198,52 @@ fn a_clock_that_is_wrong_at_boot_deletes_nothing_until_it_stays_so() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_at_every_boot_deletes_nothing_that_arrived_at_the_right_time() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let disk = FaultyDisk::default();
+    let (minute_ms, hour_ms) = (60_000, 3_600_000);
+    let (now, uptime) = (Arc::new(AtomicU64::new(testing::EPOCH_MS)), Arc::new(AtomicU64::new(1)));
+    let wait = |ms: u64| {
+        now.fetch_add(ms, Ordering::SeqCst);
+        uptime.fetch_add(ms, Ordering::SeqCst);
+    };
+    let retention_time = Some(Duration::from_secs(7 * 24 * 60 * 60));
+    let year_ms = 365 * 24 * hour_ms;
+    let mut spans = Vec::new();
+    for boot in 0..4 {
+        let options = Options { retention_time, ..options() };
+        // As long as it is off it does not count.
+        now.fetch_add(hour_ms, Ordering::SeqCst);
+        now.fetch_add(year_ms, Ordering::SeqCst);
+        let clock = Clock::Set { now: now.clone(), uptime: uptime.clone() };
+        let store = open_with(&disk, options, clock).unwrap();
+        for is_wrong in [true, false] {
+            let span = large(&mut random, 10);
+            append(&store, &span).unwrap();
+            spans.push(span);
+            if boot % 2 == 0 {
+                store.seal().unwrap();
+            }
+            wait(5 * minute_ms);
+            store.delete_traces(&[]).unwrap();
+            if is_wrong {
+                now.fetch_sub(year_ms, Ordering::SeqCst);
+            }
+        }
+        store.seal().unwrap();
+        check(&store, &spans);
+    }
+    // And all of them go when it is time, but for those under a clock that was wrong alone.
+    let clock = Clock::Set { now: now.clone(), uptime: uptime.clone() };
+    let store = open_with(&disk, Options { retention_time, ..options() }, clock).unwrap();
+    for _ in 0..8 * 24 {
+        wait(hour_ms);
+        store.seal().unwrap();
+    }
+    assert_eq!(store.stats().block_spans, 2);
+}
+
+#[test]
 fn a_thread_that_panics_poisons_the_store() {
     let mut random = fastrand::Rng::with_seed(3);
     let span = large(&mut random, 10);

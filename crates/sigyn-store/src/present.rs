@@ -1,11 +1,21 @@
 //! What time it is for whoever deletes by age: a clock that jumps ahead is not believed at once.
 
+use std::io;
 use std::time::Duration;
 
+use crate::disk::Disk;
+
+/// Where it is kept what was believed: a store that never runs for long must come to believe its clock,
+/// and one whose clock is wrong at every boot must not.
+pub(crate) const PATH: &str = "TIME";
+const VERSION: u32 = 1;
 /// How long a clock that is ahead must stay so. One that is wrong at boot is set right by then.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// How far ahead a clock may be at any rate, if the retention is long.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often it is written down what is believed, and how often while it is doubted.
+const KEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+const KEEP_DOUBTED_EVERY: Duration = Duration::from_secs(60);
 
 /// The time, as far as it is believed.
 #[derive(Debug)]
@@ -15,6 +25,17 @@ pub(crate) struct Present {
     at_ms: u64,
     /// At which uptime the clock began to be ahead.
     doubted_at_ms: Option<u64>,
+    /// For how long it was ahead when this ran before.
+    doubted_before_ms: u64,
+    /// At which uptime it was written down last; nothing if that must be done.
+    kept_at_ms: Option<u64>,
+}
+
+/// What was written down: a time, and for how long the clock had been ahead of it by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    believed_ms: u64,
+    doubted_ms: u64,
 }
 
 fn millis(time: Duration) -> u64 {
@@ -22,19 +43,29 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Present {
-    /// When this was stored last it was not later. `uptime_ms` counts evenly, from whenever.
-    pub(crate) fn since(last_arrival_ms: u64, uptime_ms: u64) -> Self {
-        Self { believed_ms: last_arrival_ms, at_ms: uptime_ms, doubted_at_ms: None }
+    /// As it was written down, or else as of `last_arrival_ms`, when something was stored last. `uptime_ms`
+    /// counts evenly, from whenever.
+    pub(crate) fn open(disk: &Disk, last_arrival_ms: u64, uptime_ms: u64) -> Self {
+        let kept = disk.read(PATH).ok().flatten().and_then(|bytes| Kept::decode(&bytes));
+        Self::since(kept.unwrap_or(Kept { believed_ms: last_arrival_ms, doubted_ms: 0 }), uptime_ms)
+    }
+
+    fn since(Kept { believed_ms, doubted_ms }: Kept, uptime_ms: u64) -> Self {
+        Self {
+            believed_ms,
+            at_ms: uptime_ms,
+            doubted_at_ms: None,
+            doubted_before_ms: doubted_ms,
+            kept_at_ms: None,
+        }
     }
 
     /// The time by which spans are deleted that are to stay for `retention`.
     pub(crate) fn now_ms(&mut self, clock_ms: u64, uptime_ms: u64, retention: Duration) -> u64 {
-        let expected_ms = self.believed_ms.saturating_add(uptime_ms.saturating_sub(self.at_ms));
+        let expected_ms = self.expected_ms(uptime_ms);
         let ahead_ms = clock_ms.saturating_sub(expected_ms);
-        if ahead_ms <= millis((retention / 8).min(AHEAD_MAX)) {
-            self.doubted_at_ms = None;
-        } else {
-            let doubted_at_ms = *self.doubted_at_ms.get_or_insert_with(|| {
+        if ahead_ms > millis((retention / 8).min(AHEAD_MAX)) {
+            self.doubted_at_ms.get_or_insert_with(|| {
                 let (ahead_s, patience_s) = (ahead_ms / 1_000, PATIENCE.as_secs());
                 tracing::warn!(
                     ahead_s,
@@ -43,27 +74,83 @@ impl Present {
                 );
                 uptime_ms
             });
-            if uptime_ms.saturating_sub(doubted_at_ms) < millis(PATIENCE) {
+            if self.doubted_ms(uptime_ms) < millis(PATIENCE) {
                 return expected_ms;
             }
-            self.doubted_at_ms = None;
         }
+        if clock_ms.abs_diff(expected_ms) > millis(KEEP_DOUBTED_EVERY) {
+            self.kept_at_ms = None;
+        }
+        (self.doubted_at_ms, self.doubted_before_ms) = (None, 0);
         (self.believed_ms, self.at_ms) = (clock_ms, uptime_ms);
         clock_ms
+    }
+
+    fn expected_ms(&self, uptime_ms: u64) -> u64 {
+        self.believed_ms.saturating_add(uptime_ms.saturating_sub(self.at_ms))
+    }
+
+    fn doubted_ms(&self, uptime_ms: u64) -> u64 {
+        let since_ms = self.doubted_at_ms.map_or(0, |at_ms| uptime_ms.saturating_sub(at_ms));
+        self.doubted_before_ms.saturating_add(since_ms)
+    }
+
+    /// Writes down what is believed, if it is time to.
+    pub(crate) fn keep(&mut self, disk: &Disk, uptime_ms: u64) {
+        let is_doubted = self.doubted_at_ms.is_some();
+        let every = if is_doubted { KEEP_DOUBTED_EVERY } else { KEEP_EVERY };
+        if self.kept_at_ms.is_none_or(|at_ms| uptime_ms.saturating_sub(at_ms) >= millis(every)) {
+            self.keep_now(disk, uptime_ms);
+        }
+    }
+
+    /// The same, at once.
+    pub(crate) fn keep_now(&mut self, disk: &Disk, uptime_ms: u64) {
+        // What fails is tried when it is time again: it is not worth more.
+        self.kept_at_ms = Some(uptime_ms);
+        if let Err(error) = self.write(disk, uptime_ms) {
+            tracing::debug!(%error, "cannot write down what time it is");
+        }
+    }
+
+    fn write(&self, disk: &Disk, uptime_ms: u64) -> io::Result<()> {
+        let (believed_ms, doubted_ms) = (self.expected_ms(uptime_ms), self.doubted_ms(uptime_ms));
+        disk.replace(PATH, Kept { believed_ms, doubted_ms }.encode().as_bytes())
+    }
+}
+
+impl Kept {
+    fn encode(self) -> String {
+        let Self { believed_ms, doubted_ms } = self;
+        let text = format!(
+            "sigyn-store time {VERSION}\nbelieved_ms {believed_ms}\ndoubted_ms {doubted_ms}\n"
+        );
+        format!("{text}crc32c {:08x}\n", crc32c::crc32c(text.as_bytes()))
+    }
+
+    /// Nothing of what is not exactly what was written.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut lines = text.lines().skip(1);
+        let mut number = |name: &str| lines.next()?.strip_prefix(name)?.trim().parse().ok();
+        let kept = Self { believed_ms: number("believed_ms")?, doubted_ms: number("doubted_ms")? };
+        (kept.encode() == text).then_some(kept)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::faulty::FaultyDisk;
 
+    const MINUTE: u64 = 60 * 1_000;
     const HOUR: u64 = 60 * 60 * 1_000;
     const DAY: u64 = 24 * HOUR;
     const YEAR: u64 = 365 * DAY;
 
     /// What is believed, where the last batch arrived at day 10 and these are clock and uptime.
     fn check(retention_days: u32, seen: &[(u64, u64, u64)]) {
-        let mut present = Present::since(10 * DAY, 7);
+        let mut present = Present::since(Kept { believed_ms: 10 * DAY, doubted_ms: 0 }, 7);
         let retention = Duration::from_secs(24 * 60 * 60) * retention_days;
         for (at, (clock_ms, uptime_ms, expected)) in seen.iter().enumerate() {
             let now_ms = present.now_ms(*clock_ms, 7 + uptime_ms, retention);
@@ -111,5 +198,61 @@ mod tests {
             1,
             &[(10 * DAY + 4 * HOUR, 0, 10 * DAY), (10 * DAY + 2 * HOUR, 1, 10 * DAY + 2 * HOUR)],
         );
+    }
+
+    /// What is believed in runs of so many minutes, each at its clock's time; the last batch arrived at day 10.
+    fn check_runs(retention_days: u32, runs: &[(u64, u64, u64)]) {
+        let disk = Disk::Faulty(FaultyDisk::default());
+        let retention = Duration::from_secs(24 * 60 * 60) * retention_days;
+        for (at, (clock_ms, minutes, expected)) in runs.iter().enumerate() {
+            let uptime_ms = 1_000 * at as u64;
+            let mut present = Present::open(&disk, 10 * DAY, uptime_ms);
+            let mut now_ms = 0;
+            for minute in 0..=*minutes {
+                let passed_ms = minute * MINUTE;
+                now_ms = present.now_ms(clock_ms + passed_ms, uptime_ms + passed_ms, retention);
+                present.keep(&disk, uptime_ms + passed_ms);
+            }
+            assert_eq!(now_ms, *expected, "{at} of {runs:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_ahead_in_many_short_runs_is_believed_at_last() {
+        let day = |days: u64, minutes: u64| days * DAY + minutes * MINUTE;
+        check_runs(
+            7,
+            &[
+                (day(11, 0), 45, day(10, 45)),
+                (day(12, 0), 14, day(10, 59)),
+                (day(13, 0), 45, day(13, 45)),
+                (day(14, 0), 45, day(13, 46)),
+            ],
+        );
+    }
+
+    #[test]
+    fn one_that_is_wrong_for_a_while_after_each_start_is_never_believed() {
+        let wrong = YEAR;
+        let mut runs = Vec::new();
+        for n in 0..30 {
+            let start = 10 * DAY + n * 5 * MINUTE;
+            runs.push((wrong, 4, start + 4 * MINUTE));
+            runs.push((start + 5 * MINUTE, 0, start + 5 * MINUTE));
+        }
+        check_runs(7, &runs);
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_back_and_nothing_else_is() {
+        let kept = Kept { believed_ms: 1_700_000_000_000, doubted_ms: 60_000 };
+        let text = kept.encode();
+        assert_eq!(Kept::decode(text.as_bytes()), Some(kept));
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            assert_eq!(Kept::decode(&bytes), None, "{at}");
+            assert_eq!(Kept::decode(&text.as_bytes()[..at]), None, "{at}");
+        }
     }
 }

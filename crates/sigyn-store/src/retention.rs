@@ -17,19 +17,24 @@ pub(crate) struct Limits {
 ///
 /// A block's age is that of its newest *arrival*. Spans arrive when they end, or soon after, so this
 /// is the age of its newest span, too; but traces imported with old timestamps are not deleted at
-/// once, and a timestamp in the far future does not keep a block for ever.
+/// once, and a timestamp in the far future does not keep a block for ever. Of a block that is yet to
+/// arrive, because the clock was wrong for a while, the oldest arrival counts.
 pub(crate) fn expired(
     blocks: &[&BlockEntry],
     limits: Limits,
     log_bytes: u64,
     now_ms: u64,
 ) -> Vec<usize> {
+    let arrival_ms = |block: &BlockEntry| match block.last_arrival_ms {
+        last_ms if last_ms > now_ms => block.first_arrival_ms,
+        last_ms => last_ms,
+    };
     let mut by_age: Vec<usize> = (0..blocks.len()).collect();
-    by_age.sort_by_key(|i| blocks[*i].last_arrival_ms);
+    by_age.sort_by_key(|i| arrival_ms(blocks[*i]));
     let mut bytes: u64 = log_bytes + blocks.iter().map(|block| block.bytes).sum::<u64>();
     let mut expired = Vec::new();
     for i in by_age {
-        let age_ms = u128::from(now_ms.saturating_sub(blocks[i].last_arrival_ms));
+        let age_ms = u128::from(now_ms.saturating_sub(arrival_ms(blocks[i])));
         // Nobody knows of one that has not been split yet, so it is taken for one with errors.
         let longer = limits.errors.filter(|_| blocks[i].errors != Some(false)).unwrap_or_default();
         let too_old = limits.time.is_some_and(|time| age_ms > time.max(longer).as_millis());
@@ -48,8 +53,12 @@ mod tests {
 
     /// Blocks of 100 bytes that arrived at these times; at 1000 ms, with 50 bytes of log.
     fn check(arrivals_ms: &[u64], time_ms: Option<u64>, bytes: Option<u64>, expected: &[usize]) {
-        let block =
-            |at: &u64| BlockEntry { bytes: 100, last_arrival_ms: *at, ..BlockEntry::default() };
+        let block = |at: &u64| BlockEntry {
+            bytes: 100,
+            first_arrival_ms: *at,
+            last_arrival_ms: *at,
+            ..BlockEntry::default()
+        };
         let blocks: Vec<BlockEntry> = arrivals_ms.iter().map(block).collect();
         let limits = Limits { time: time_ms.map(Duration::from_millis), errors: None, bytes };
         let blocks: Vec<&BlockEntry> = blocks.iter().collect();
@@ -66,6 +75,19 @@ mod tests {
         check(&[30, 10, 20], None, Some(0), &[1, 2, 0]);
         check(&[5_000], Some(0), None, &[]);
         check(&[1, 990], Some(100), Some(100), &[0, 1]);
+    }
+
+    #[test]
+    fn a_block_from_the_future_goes_by_its_oldest_arrival() {
+        let block = |first_arrival_ms, last_arrival_ms| BlockEntry {
+            first_arrival_ms,
+            last_arrival_ms,
+            ..BlockEntry::default()
+        };
+        let blocks = [block(800, 9_000), block(950, 9_000), block(800, 1_000), block(5_000, 9_000)];
+        let blocks: Vec<&BlockEntry> = blocks.iter().collect();
+        let limits = Limits { time: Some(Duration::from_millis(100)), ..Limits::default() };
+        assert_eq!(expired(&blocks, limits, 0, 1_000), [0]);
     }
 
     #[test]

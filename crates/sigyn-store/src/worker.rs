@@ -45,13 +45,13 @@ pub(crate) enum Event {
 /// Runs until nobody can send events any more.
 pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
     let _ended = Ended(&shared.queue);
-    let arrivals = shared.view.active_head().arrivals_ms().map(|(_, last_ms)| last_ms);
-    let arrivals =
-        arrivals.into_iter().chain(catalog.state().blocks.iter().map(|b| b.last_arrival_ms));
-    // Where nothing is stored no clock does harm.
-    let last_arrival_ms = arrivals.max().unwrap_or_else(|| shared.clock.now_ms());
+    // Of what came last, by its place in the log: one batch that came under a wrong clock is not the newest
+    // for ever. Where nothing is stored no clock does harm.
+    let last_block = catalog.state().blocks.last().map(|block| block.first_arrival_ms);
+    let head = shared.view.active_head().arrivals_ms().map(|(first_ms, _)| first_ms);
+    let last_arrival_ms = head.or(last_block).unwrap_or_else(|| shared.clock.now_ms());
     let mut worker = Worker {
-        present: Present::since(last_arrival_ms, shared.clock.uptime_ms()),
+        present: Present::open(&shared.disk, last_arrival_ms, shared.clock.uptime_ms()),
         catalog,
         shared,
         unsealed: None,
@@ -88,8 +88,11 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
                 let _ = done.send(worker.delete(&ids));
             }
             Err(RecvTimeoutError::Timeout) => worker.tick(),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => break,
         }
+    }
+    if shared.options.retention_time.is_some() {
+        worker.present.keep_now(&shared.disk, shared.clock.uptime_ms());
     }
 }
 
@@ -272,6 +275,9 @@ impl Worker<'_> {
         let log_bytes = self.shared.segments.bytes();
         let (clock, time) = (&self.shared.clock, limits.time.unwrap_or(Duration::MAX));
         let now_ms = self.present.now_ms(clock.now_ms(), clock.uptime_ms(), time);
+        if limits.time.is_some() {
+            self.present.keep(&self.shared.disk, clock.uptime_ms());
+        }
         let entries: Vec<&BlockEntry> = self.catalog.state().blocks.iter().collect();
         let expired = retention::expired(&entries, limits, log_bytes, now_ms);
         if expired.is_empty() {
