@@ -263,8 +263,8 @@ impl Adoption<'_> {
         let mut progress = state.progress.clone();
         for name in self.segments()? {
             let path = format!("{}/{name}", frame::DIR);
-            let bytes = self.disk.read(&path).map_err(io_error(self.disk, "read", &path))?;
-            let bytes = bytes.unwrap_or_default();
+            let read = self.disk.read_what_is_left(&path);
+            let (bytes, _) = read.map_err(io_error(self.disk, "read", &path))?;
             let Ok(header) = Header::decode(&bytes) else { continue };
             if header.instance != self.instance {
                 continue;

@@ -9,7 +9,7 @@ mod file;
 use std::io;
 
 use crate::codec::Malformed;
-use crate::disk::{Disk, PutError, TEMPORARY};
+use crate::disk::{self, Disk, PutError, TEMPORARY};
 pub(crate) use change::{BlockEntry, Change, State, Tombstone};
 use file::{FileError, Kind};
 pub(crate) use file::{OLDEST_VERSION, VERSION};
@@ -70,6 +70,8 @@ pub(crate) enum DamagedFile {
     Name,
     #[error("it is missing")]
     Missing,
+    #[error("the disk has lost it")]
+    Lost(#[source] io::Error),
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
@@ -275,7 +277,12 @@ fn read<T>(
     decode: impl Fn(&[u8]) -> Result<T, Malformed>,
 ) -> Result<T, CatalogError> {
     let path = file::path(kind, number);
-    let bytes = disk.read(&path)?;
+    let bytes = match disk.read(&path) {
+        Err(source) if disk::is_lost(&source) => {
+            return Err(CatalogError::Damaged { path, source: DamagedFile::Lost(source) });
+        }
+        read => read?,
+    };
     let source = match bytes.as_deref().map(|bytes| file::unframe(kind, instance, number, bytes)) {
         None => DamagedFile::Missing,
         Some(Ok(payload)) => match decode(payload) {

@@ -211,6 +211,67 @@ fn a_block_on_a_bad_sector_is_set_aside_unless_it_can_be_read_again() {
 }
 
 #[test]
+fn a_bad_sector_costs_what_is_in_it_whatever_file_it_is_under() {
+    let mut random = Rng::with_seed(6);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 70);
+    let store = open(&disk);
+    // So that more than a sector is in the log.
+    for _ in 0..40 {
+        append(&store, &mut model, &mut random);
+    }
+    store.close().unwrap();
+    drop(store);
+    let newest = |end: &str| files(&disk, "cat", end).pop().unwrap();
+    let (checkpoint, commit, log) =
+        (newest("checkpoint"), newest("commit"), files(&disk, "wal", "wal")[0].clone());
+    let log_bytes = disk.read(&log).unwrap().len();
+    assert!(log_bytes > 3 << 12, "{log_bytes}");
+    for (path, lost, batches) in [
+        (&checkpoint, 0..1, 0),
+        (&commit, 0..1, 0),
+        (&log, 0..1, 40),
+        (&log, 5_000..5_001, 1),
+        (&log, log_bytes - 1..log_bytes, 1),
+    ] {
+        let context = format!("{path} {lost:?}");
+        let disk = disk.copy();
+        disk.lose(path, lost);
+        for is_first in [true, false] {
+            let store = open(&disk);
+            let there = all_spans(&store);
+            let is_whole = |batch: &&testing::OwnedBatch| {
+                batch.spans.iter().all(|span| there.iter().any(|other| other.same_as(span)))
+            };
+            let missing = model.stored.len() - model.stored.iter().filter(is_whole).count();
+            assert!(
+                missing <= batches * 40 && (missing > 0) == (batches > 0),
+                "{context}: {missing}"
+            );
+            // A damaged log is told for as long as it is read, and other files are set aside.
+            if is_first {
+                let told = damages(&store);
+                assert!(
+                    told.len() == 1 && told[0].starts_with(path.as_str()),
+                    "{context}: {told:?}"
+                );
+            }
+            let mut model = Model::default();
+            append(&store, &mut model, &mut random);
+            store.seal().unwrap();
+            let span = &model.stored[0].spans[0];
+            assert!(store.trace(span.trace_id).unwrap().iter().any(|other| other.same_as(span)));
+        }
+        assert_eq!(disk.list("quarantine").unwrap().len(), 1, "{context}");
+    }
+    // One that can be read again costs nothing.
+    disk.fail_reads(&log, 2);
+    let store = open(&disk);
+    model.check(&store, "read again");
+    assert_eq!(damages(&store), Vec::<String>::new());
+}
+
+#[test]
 fn a_flipped_byte_is_found_though_nobody_asks_for_it() {
     let mut random = Rng::with_seed(5);
     let (disk, mut model) = (FaultyDisk::default(), Model::default());

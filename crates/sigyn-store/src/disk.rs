@@ -51,16 +51,21 @@ impl Reader {
 
 /// How often a disk is asked for what it cannot read.
 const READS: usize = 3;
+/// What a file is read by where it cannot be read at once: no disk loses less.
+const PIECE_BYTES: u64 = 4 << 10;
 
 /// Whether the disk, or its file system, has lost what it was asked for.
 pub(crate) fn is_lost(error: &io::Error) -> bool {
     const EIO: i32 = 5;
+    const ENODATA: i32 = 61;
+    // What ext4, XFS and others say of a wrong checksum.
+    const EBADMSG: i32 = 74;
     const EUCLEAN: i32 = 117;
-    matches!(error.raw_os_error(), Some(EIO | EUCLEAN))
+    matches!(error.raw_os_error(), Some(EIO | ENODATA | EBADMSG | EUCLEAN))
 }
 
 /// A weak sector may be readable at the second try.
-fn again(read: impl Fn() -> io::Result<Bytes>) -> io::Result<Bytes> {
+fn again<T>(read: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let mut tries = 1..READS;
     loop {
         match read() {
@@ -127,7 +132,7 @@ impl Disk {
         match self {
             Self::Real(root) => root.join(path).try_exists(),
             #[cfg(test)]
-            Self::Faulty(disk) => Ok(disk.read(path).is_ok()),
+            Self::Faulty(disk) => Ok(disk.exists(path)),
         }
     }
 
@@ -155,16 +160,44 @@ impl Disk {
 
     /// The whole file, or `None` if there is none.
     pub(crate) fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        let result = match self {
+        let result = again(|| match self {
             Self::Real(root) => std::fs::read(root.join(path)),
             #[cfg(test)]
             Self::Faulty(disk) => disk.read(path),
-        };
+        });
         match result {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The whole file, with zeros in place of what the disk has lost, and how much that is; empty if there
+    /// is none.
+    pub(crate) fn read_what_is_left(&self, path: &str) -> io::Result<(Vec<u8>, u64)> {
+        match self.read(path) {
+            Err(error) if is_lost(&error) => {}
+            read => return Ok((read?.unwrap_or_default(), 0)),
+        }
+        let files = self.list(parent(path))?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let len = files.iter().find(|(other, _)| other == name).map_or(0, |(_, len)| *len);
+        let (mut bytes, mut lost_bytes) = (Vec::new(), 0);
+        let mut offset = 0;
+        while offset < len {
+            let piece = PIECE_BYTES.min(len - offset);
+            let piece_bytes = usize::try_from(piece).unwrap_or(usize::MAX);
+            match self.read_at(path, offset, piece_bytes) {
+                Ok(read) => bytes.extend_from_slice(&read),
+                Err(error) if is_lost(&error) => {
+                    bytes.resize(bytes.len() + piece_bytes, 0);
+                    lost_bytes += piece;
+                }
+                Err(error) => return Err(error),
+            }
+            offset += piece;
+        }
+        Ok((bytes, lost_bytes))
     }
 
     /// Exactly `len` bytes from `offset`. The caller has checked `len` against the file's length.

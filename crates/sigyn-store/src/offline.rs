@@ -165,14 +165,19 @@ impl Offline {
     }
 
     fn log_damage(&self, path: &str, is_last: bool) -> Result<Option<String>, OpenError> {
-        let bytes = self.disk.read(path).map_err(io_error(&self.disk, "read", path))?;
-        let bytes = bytes.unwrap_or_default();
+        let read = self.disk.read_what_is_left(path);
+        let (bytes, lost_bytes) = read.map_err(io_error(&self.disk, "read", path))?;
         let header = match Header::decode(&bytes) {
             Ok(header) => header,
             // A crash may have been faster than the first header.
-            Err(_) if is_last && bytes.len() <= frame::HEADER_BYTES => return Ok(None),
+            Err(_) if is_last && bytes.len() <= frame::HEADER_BYTES && lost_bytes == 0 => {
+                return Ok(None);
+            }
             Err(error) => return Ok(Some(sentence(&error))),
         };
+        if lost_bytes > 0 {
+            return Ok(Some(format!("{lost_bytes} bytes of it cannot be read")));
+        }
         let outcome = reader::read(&bytes, &header, |_| {});
         let spots = outcome.holes + u64::from(outcome.tail_bytes > 0 && !is_last);
         Ok((spots > 0).then(|| format!("{spots} spots are no frames")))

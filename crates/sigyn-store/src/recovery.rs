@@ -285,15 +285,17 @@ impl Replay<'_> {
     }
 
     fn segment(&mut self, path: &str, is_last: bool) -> Result<(), OpenError> {
-        let bytes = self.disk.read(path).map_err(io_error(self.disk, "read", path))?;
-        let bytes = bytes.unwrap_or_default();
+        let read = self.disk.read_what_is_left(path);
+        let (bytes, lost_bytes) = read.map_err(io_error(self.disk, "read", path))?;
+        // What was lost is no crash's doing.
+        let may_be_torn = is_last && lost_bytes == 0;
         let header = match Header::decode(&bytes) {
             Ok(header) => header,
             Err(error @ HeaderError::Version { .. }) => {
                 return Err(unusable(self.disk, path, error.to_string()));
             }
             // The header is durable before the first frame, so nothing was in it yet.
-            Err(HeaderError::Damaged) if is_last && bytes.len() <= HEADER_BYTES => {
+            Err(HeaderError::Damaged) if may_be_torn && bytes.len() <= HEADER_BYTES => {
                 return self.disk.remove(path).map_err(io_error(self.disk, "remove", path));
             }
             Err(HeaderError::Damaged) => {
@@ -326,14 +328,14 @@ impl Replay<'_> {
                 self.progress.put(progress, replayed.arrival_ms);
             }
         });
-        let damaged_tail = outcome.tail_bytes > 0 && !is_last;
+        let damaged_tail = outcome.tail_bytes > 0 && !may_be_torn;
         let damaged = outcome.holes + unreadable + u64::from(damaged_tail);
         if damaged > 0 {
             self.counters.damaged_spots.add(damaged);
             let cause = format!("{damaged} spots are no frames; some of its spans are missing");
             self.counters.damages.add(path, &cause);
         }
-        if outcome.tail_bytes > 0 && is_last {
+        if outcome.tail_bytes > 0 && may_be_torn {
             tracing::warn!(
                 path,
                 bytes = outcome.tail_bytes,

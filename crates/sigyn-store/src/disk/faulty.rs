@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -38,8 +39,8 @@ struct State {
     /// Pieces of this file cannot be read, for now.
     unreadable: Option<String>,
     changes: u64,
-    /// Files of which so many more reads of pieces fail.
-    bad_reads: BTreeMap<String, u64>,
+    /// Files of which so many more reads fail of what has any of these bytes.
+    bad_reads: BTreeMap<String, (u64, Range<usize>)>,
     /// What all files together may take.
     capacity: Option<u64>,
 }
@@ -84,6 +85,17 @@ impl State {
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    /// Fails a read of these bytes, if there is a bad sector.
+    fn fail_read(&mut self, path: &str, bytes: Range<usize>) -> io::Result<()> {
+        match self.bad_reads.get_mut(path) {
+            Some((left, bad)) if *left > 0 && bad.start < bytes.end && bytes.start < bad.end => {
+                *left -= 1;
+                Err(io::Error::from_raw_os_error(5))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -209,9 +221,14 @@ impl FaultyDisk {
         state.files[file].durable = state.files[file].content.clone();
     }
 
-    /// Fails reads of a file's pieces, so many of them.
+    /// Fails reads of a file, so many of them.
     pub(crate) fn fail_reads(&self, path: &str, count: u64) {
-        self.state().bad_reads.insert(path.to_owned(), count);
+        self.state().bad_reads.insert(path.to_owned(), (count, 0..usize::MAX));
+    }
+
+    /// Fails reads of these bytes of a file for good.
+    pub(crate) fn lose(&self, path: &str, bytes: Range<usize>) {
+        self.state().bad_reads.insert(path.to_owned(), (u64::MAX, bytes));
     }
 
     pub(crate) fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
@@ -246,9 +263,16 @@ impl FaultyDisk {
         Ok(FaultyAppender { disk: self.clone(), file })
     }
 
+    pub(super) fn exists(&self, path: &str) -> bool {
+        self.state().file(path).is_ok()
+    }
+
     pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let state = self.state();
-        Ok(state.files[state.file(path)?].content.clone())
+        let mut state = self.state();
+        let file = state.file(path)?;
+        let bytes = state.files[file].content.len();
+        state.fail_read(path, 0..bytes)?;
+        Ok(state.files[file].content.clone())
     }
 
     pub(super) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
@@ -256,12 +280,9 @@ impl FaultyDisk {
         if state.unreadable.as_deref() == Some(path) {
             return Err(io::Error::other("the cable is loose"));
         }
-        if let Some(left) = state.bad_reads.get_mut(path).filter(|left| **left > 0) {
-            *left -= 1;
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        let content = &state.files[state.file(path)?].content;
         let start = usize::try_from(offset).unwrap();
+        state.fail_read(path, start..start + len)?;
+        let content = &state.files[state.file(path)?].content;
         let bytes = content.get(start..start + len).ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(Bytes::copy_from_slice(bytes))
     }
