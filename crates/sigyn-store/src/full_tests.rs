@@ -144,6 +144,67 @@ fn retention_makes_room_on_a_full_disk() {
 }
 
 #[test]
+fn retention_makes_room_on_a_disk_that_takes_no_byte_more() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+    let retention_time = Some(Duration::from_secs(60));
+    let options = Options { retention_time, ..options() };
+    let store = open_with(&disk, options, Clock::Manual(now.clone())).unwrap();
+    for _ in 0..2 {
+        append(&store, &large(&mut random, 100_000)).unwrap();
+        store.seal().unwrap();
+        disk.limit(Some(disk.used()));
+        assert!(append(&store, &large(&mut random, 1_000)).is_err());
+        now.fetch_add(61_000, Ordering::SeqCst);
+        let retired = store.stats().retired_blocks_total;
+        until(|| store.stats().retired_blocks_total == retired + 1);
+        let span = large(&mut random, 1_000);
+        append(&store, &span).unwrap();
+        assert!(store.trace(span.trace_id).unwrap().iter().any(|other| other.same_as(&span)));
+        // And the next time, too.
+        until(|| disk.files().iter().any(|(name, _)| name == "RESERVE"));
+        disk.limit(None);
+    }
+}
+
+#[test]
+fn what_the_store_does_by_itself_is_done_though_somebody_asks_all_the_time() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let disk = FaultyDisk::default();
+    let now = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+    let retention_time = Some(Duration::from_secs(60));
+    let options = Options { retention_time, ..options() };
+    let store = open_with(&disk, options, Clock::Manual(now.clone())).unwrap();
+    append(&store, &large(&mut random, 10)).unwrap();
+    store.seal().unwrap();
+    now.fetch_add(61_000, Ordering::SeqCst);
+    until(|| {
+        store.delete_traces(&[]).unwrap();
+        store.stats().retired_blocks_total == 1
+    });
+}
+
+#[test]
+fn a_log_that_is_too_large_is_sealed_before_older_blocks_go_for_it() {
+    let mut random = fastrand::Rng::with_seed(6);
+    let disk = FaultyDisk::default();
+    let options = Options { retention_bytes: Some(60_000), ..options() };
+    let store = open_with(&disk, options, Clock::System).unwrap();
+    let first = large(&mut random, 10);
+    append(&store, &first).unwrap();
+    store.seal().unwrap();
+    // As a block it is next to nothing.
+    let mut span = testing::span(&mut random);
+    span.set_tag("filler", "again ".repeat(12_000));
+    append(&store, &span).unwrap();
+    until(|| store.stats().seals_total == 2 && store.stats().head_spans == 0);
+    until(|| store.stats().wal_bytes < 1_000);
+    store.delete_traces(&[]).unwrap();
+    assert_eq!((store.stats().blocks, store.stats().retired_blocks_total), (2, 0));
+}
+
+#[test]
 fn a_full_disk_keeps_nobody_from_opening_a_long_log() {
     let mut random = fastrand::Rng::with_seed(5);
     let disk = FaultyDisk::default();

@@ -49,6 +49,7 @@ mod queries;
 mod query;
 mod queue;
 mod recovery;
+mod reserve;
 mod retention;
 mod room;
 mod shared;

@@ -15,6 +15,7 @@ use crate::head::{HeadWriter, Replay as Words};
 use crate::identity::{self, IdentityError};
 use crate::options::Options;
 use crate::progress::Progress;
+use crate::reserve;
 use crate::shared::{Counters, Shared};
 use crate::view::View;
 use crate::wal::frame::{self, HEADER_BYTES, Header, HeaderError};
@@ -72,6 +73,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     };
     replay.run()?;
     let Replay { segments, blocks, head, progress, last_seq, catalog, .. } = replay;
+    reserve::keep(&disk);
     tracing::info!(
         path = %disk.locate("").display(),
         blocks = blocks.len(),

@@ -7,7 +7,7 @@ mod put_off;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sigyn_model::TraceId;
 
@@ -21,6 +21,7 @@ use crate::error::{DeleteError, SealError};
 use crate::present::Present;
 use crate::queue::{Queue, Rotated};
 use crate::recovery::quarantine;
+use crate::reserve;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
 use crate::wal::frame;
@@ -63,8 +64,10 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
     };
     // A crash may have come between the last commit and the trim.
     worker.trim();
+    // Not only when nobody asks for anything: somebody may do so all the time.
+    let mut next_tick = Instant::now() + TICK;
     loop {
-        match events.recv_timeout(TICK) {
+        match events.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
             Ok(Event::Seal(done)) => {
                 let sealed = worker.seal();
                 worker.retire();
@@ -87,8 +90,12 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
             Ok(Event::Delete(ids, done)) => {
                 let _ = done.send(worker.delete(&ids));
             }
-            Err(RecvTimeoutError::Timeout) => worker.tick(),
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if Instant::now() >= next_tick {
+            worker.tick();
+            next_tick = Instant::now() + TICK;
         }
     }
     if shared.options.retention_time.is_some() {
@@ -263,12 +270,10 @@ impl Worker<'_> {
             return;
         }
         let log_bytes = self.shared.segments.bytes();
-        if self.catalog.state().blocks.is_empty()
-            && self.seal_wait_ticks == 0
-            && limits.bytes.is_some_and(|max| log_bytes > max)
-        {
-            // The log alone is too much: as a block it is smaller, and may go as one.
-            if self.seal().is_err() {
+        if self.seal_wait_ticks == 0 && limits.bytes.is_some_and(|max| log_bytes > max) {
+            // The log alone is too much: as a block it is smaller, and what is older need not go for it.
+            // Where there is no room for that block something has to.
+            if self.seal().is_err() && self.catalog.state().blocks.is_empty() {
                 return;
             }
         }
@@ -285,7 +290,11 @@ impl Worker<'_> {
         }
         let names: Vec<String> = expired.iter().map(|at| entries[*at].name.clone()).collect();
         let change = Change { remove: names.clone(), ..Change::default() };
-        if let Err(error) = self.commit(change) {
+        let mut committed = self.commit(change.clone());
+        if committed.is_err() && reserve::release(&self.shared.disk) {
+            committed = self.commit(change);
+        }
+        if let Err(error) = committed {
             tracing::error!(%error, "cannot retire blocks");
             self.retire_wait_ticks = RETRY_TICKS;
             return;
@@ -311,6 +320,8 @@ impl Worker<'_> {
             }
         }
         self.shared.counters.retired_blocks.add(names.len() as u64);
+        drop((blocks, retired));
+        reserve::keep(&self.shared.disk);
         tracing::info!(blocks = names.len(), "retired blocks");
     }
 }
