@@ -33,9 +33,10 @@ impl Check {
             let entry = block.entry();
             (entry.last_seq, entry.name.clone())
         };
-        // This one, or if it is gone the one after it.
-        let next =
-            blocks.iter().find(|block| self.at.as_ref().is_none_or(|at| place(block) >= *at));
+        // This one, or if it is gone the one after it. One that was made anew may stand elsewhere.
+        let left =
+            blocks.iter().filter(|block| self.at.as_ref().is_none_or(|at| place(block) >= *at));
+        let next = left.min_by_key(|block| place(block));
         let Some(block) = next else {
             *self = Self { wait: PAUSE, ..Self::default() };
             return;

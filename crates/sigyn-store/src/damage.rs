@@ -28,8 +28,12 @@ struct Found {
 impl Damages {
     /// Tells whoever reads the log, and remembers it for whoever asks.
     pub(crate) fn add(&self, file: &str, cause: &str) {
-        tracing::error!(file, cause, "a file of the store is damaged");
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It came back meanwhile, and went again.
+        if found.named.iter().any(|named| named.file == file && named.cause == cause) {
+            return;
+        }
+        tracing::error!(file, cause, "a file of the store is damaged");
         found.count += 1;
         if found.named.len() < NAMED_MAX {
             found.named.push(Damage { file: file.to_owned(), cause: cause.to_owned() });

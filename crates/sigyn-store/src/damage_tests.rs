@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use sigyn_model::{Span, TraceId};
 
+use crate::check::Check;
 use crate::clock::Clock;
 use crate::crash_tests::{Model, all_spans, open, open_with, options, run};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::options::Options;
+use crate::stop::Stop;
 use crate::store::Store;
 use crate::testing;
 
@@ -208,6 +210,95 @@ fn a_block_on_a_bad_sector_is_set_aside_unless_it_can_be_read_again() {
     model.check(&store, "without the first");
     assert!(damages(&store)[0].starts_with(path), "{:?}", damages(&store));
     assert_eq!((store.stats().unreadable_blocks, store.stats().blocks), (1, 1));
+}
+
+#[test]
+fn a_pass_over_all_blocks_leaves_out_none_that_stands_after_one_made_anew() {
+    let (disk, model) = (FaultyDisk::default(), Model::default());
+    let store = open_with(&disk, options(), model.clock()).unwrap();
+    let at_ms = testing::EPOCH_MS;
+    for (id, at_ms) in [(1, at_ms), (2, at_ms), (3, at_ms - 2 * 60 * 60 * 1_000)] {
+        let mut span = Span::new(TraceId::new(id).unwrap(), sigyn_model::SpanId::from_raw(1));
+        span.timestamp = sigyn_model::Timestamp::from_micros(at_ms * 1_000);
+        run(store.append(testing::OwnedBatch { spans: vec![span], progress: None })).unwrap();
+        store.seal().unwrap();
+    }
+    model.wait_hours();
+    store.compact();
+    store.delete_traces(&[TraceId::new(1).unwrap()]).unwrap();
+    store.compact();
+    let names: Vec<(String, bool)> = {
+        let blocks = store.parts().blocks;
+        let entries = blocks.iter().map(|block| block.entry());
+        entries.map(|entry| (entry.name.clone(), entry.is_late)).collect()
+    };
+    assert_eq!(names.len(), 2);
+    for (name, _) in &names {
+        disk.corrupt(&format!("blocks/{name}"), |bytes| bytes[40] ^= 1);
+    }
+    let mut check = Check::default();
+    (0..9).for_each(|_| check.step(store.shared(), Duration::from_secs(1)));
+    assert_eq!(damages(&store).len(), 2, "{names:?}");
+}
+
+#[test]
+fn a_block_is_back_in_answers_when_the_disk_can_read_it_again() {
+    let mut random = Rng::with_seed(4);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 3);
+    let store = open(&disk);
+    let paths = files(&disk, "blocks", "parquet");
+    // For as long as a cable is loose nothing can be read.
+    paths.iter().for_each(|path| disk.fail_reads(path, u64::MAX));
+    assert_eq!(all_spans(&store), Vec::<Span>::new());
+    assert_eq!((store.stats().unreadable_blocks, store.stats().blocks), (3, 0));
+    paths.iter().for_each(|path| disk.fail_reads(path, 0));
+    // Long before a restart.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.stats().blocks < 3 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    model.check(&store, "back again");
+    assert_eq!((store.stats().unreadable_blocks, damages(&store).len()), (0, 3));
+    let blocks = store.parts().blocks;
+    assert!(blocks.is_sorted_by_key(|block| block.entry().last_seq));
+}
+
+#[test]
+fn all_that_can_be_read_is_gone_through_though_a_block_is_damaged() {
+    let mut random = Rng::with_seed(8);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 3);
+    let path = files(&disk, "blocks", "parquet")[1].clone();
+    disk.corrupt(&path, |bytes| bytes[40] ^= 1);
+    let store = open(&disk);
+    append(&store, &mut model, &mut random);
+    model.stored.remove(1);
+    let mut spans = 0;
+    store.each_spans(&Stop::default(), |some| spans += some.len()).unwrap();
+    assert_eq!(spans, model.stored.iter().map(|batch| batch.spans.len()).sum::<usize>());
+    assert!(damages(&store)[0].starts_with(&path), "{:?}", damages(&store));
+}
+
+#[test]
+fn a_block_that_many_questions_set_aside_at_once_is_counted_once() {
+    let mut random = Rng::with_seed(9);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 30);
+    let store = open(&disk);
+    let paths = files(&disk, "blocks", "parquet");
+    paths.iter().for_each(|path| disk.fail_reads(path, u64::MAX));
+    let start = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                start.wait();
+                all_spans(&store)
+            });
+        }
+    });
+    assert_eq!((store.stats().unreadable_blocks, damages(&store).len()), (30, 30));
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use sigyn_model::{Span, TraceId, TracePlace, TraceQuery, trace_start};
 
-use crate::block::QueryFailed;
 use crate::block::entry::Entry;
 use crate::block::page_row::PageRow;
+use crate::block::{BlockFailed, QueryFailed};
 use crate::candidates::Candidates;
 use crate::facts::{Strictness, TraceKey};
 use crate::head::{HeadTrace, HeadView};
@@ -89,23 +89,31 @@ impl Bounds<'_> {
 }
 
 impl Parts {
-    /// Calls `each` with all spans, some at a time, in the order of the parts.
+    /// Calls `each` with all spans, some at a time, in the order of the parts. What is left of a damaged
+    /// block is left out, and `damaged` is called with it.
     pub(crate) fn each_spans(
         &self,
         stop: &Stop,
         each: &mut impl FnMut(Vec<Span>),
+        damaged: impl Fn(&str, &BlockFailed),
     ) -> Result<(), QueryFailed> {
         let mut spans = Vec::new();
         for block in self.blocks.iter() {
             let last_seq = block.entry().last_seq;
-            block.read_all(stop, &mut |span: Span| {
+            let read = block.read_all(stop, &mut |span: Span| {
                 if !self.buried.hides(last_seq, span.trace_id) {
                     spans.push(span);
                 }
                 if spans.len() == SPANS_AT_ONCE {
                     each(std::mem::take(&mut spans));
                 }
-            })?;
+            });
+            match read {
+                Err(QueryFailed::Block { block, source }) if source.is_damage() => {
+                    damaged(&block, &source);
+                }
+                read => read?,
+            }
         }
         for head in &self.heads {
             for (_, trace) in head.traces() {

@@ -88,6 +88,11 @@ impl Drop for Asking<'_> {
 }
 
 impl Counter {
+    /// Of what may become less.
+    pub(crate) fn take(&self, count: u64) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
@@ -141,11 +146,9 @@ impl Shared {
 
     /// Leaves a damaged block out of answers from now on, if it is not out already.
     pub(crate) fn set_aside(&self, name: &str, error: &BlockFailed) {
-        let blocks = self.view.blocks();
-        let Some(block) = blocks.iter().find(|block| block.entry().name == name) else {
+        if !self.view.take_out(name) {
             return;
-        };
-        self.view.remove_blocks(std::slice::from_ref(block));
+        }
         self.counters.unreadable_blocks.add(1);
         let cause = format!("{}; its spans are missing from answers", sentence(error));
         self.counters.damages.add(&format!("{}/{name}", block::DIR), &cause);

@@ -165,6 +165,11 @@ impl Store {
         &self.0.shared.queue
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
     /// A reader's view, as of now.
     #[cfg(test)]
     pub(crate) fn parts(&self) -> crate::view::Parts {
@@ -235,13 +240,17 @@ impl Store {
     }
 
     /// Calls `each` with all spans that are stored, some at a time, the oldest first. One that came twice
-    /// may come twice here, too, until its blocks are merged.
+    /// may come twice here, too, until its blocks are merged. Of a damaged block come those before the damage;
+    /// it is set aside, as it is by a query.
     pub fn each_spans(
         &self,
         stop: &Stop,
         mut each: impl FnMut(Vec<Span>),
     ) -> Result<(), QueryFailed> {
-        self.0.shared.view.parts().each_spans(stop, &mut each)
+        let shared = &self.0.shared;
+        shared.view.parts().each_spans(stop, &mut each, |block, source| {
+            shared.set_aside(block, source);
+        })
     }
 
     pub fn stats(&self) -> Stats {

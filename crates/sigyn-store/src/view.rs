@@ -121,6 +121,25 @@ impl View {
         }
     }
 
+    /// Takes a block out; whether it was there, and nobody else took it out first.
+    pub(crate) fn take_out(&self, name: &str) -> bool {
+        let mut parts = self.write();
+        let before = parts.blocks.len();
+        if parts.blocks.iter().any(|block| block.entry().name == name) {
+            Arc::make_mut(&mut parts.blocks).retain(|block| block.entry().name != name);
+        }
+        parts.blocks.len() < before
+    }
+
+    /// Puts a block to its place among the others.
+    pub(crate) fn put_back(&self, block: Arc<Block>) {
+        let mut parts = self.write();
+        let blocks = Arc::make_mut(&mut parts.blocks);
+        let is_after = |other: &Arc<Block>| other.entry().last_seq > block.entry().last_seq;
+        let at = blocks.iter().position(is_after).unwrap_or(blocks.len());
+        blocks.insert(at, block);
+    }
+
     pub(crate) fn remove_blocks(&self, removed: &[Arc<Block>]) {
         let mut parts = self.write();
         let is_removed = |block: &Arc<Block>| removed.iter().any(|other| Arc::ptr_eq(block, other));

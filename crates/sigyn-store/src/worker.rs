@@ -1,5 +1,6 @@
 //! The thread that seals heads into blocks, trims the log, and merges and retires blocks.
 
+mod aside;
 mod compact;
 mod delete;
 mod put_off;
@@ -60,6 +61,8 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         retire_wait_ticks: 0,
         compact_wait_ticks: compact::pause_ticks(shared.options.merge_window),
         put_off: PutOff::default(),
+        aside_wait_ticks: aside::EVERY_TICKS,
+        aside: PutOff::default(),
         check: Check::default(),
     };
     // A crash may have come between the last commit and the trim.
@@ -122,6 +125,9 @@ struct Worker<'a> {
     retire_wait_ticks: u32,
     compact_wait_ticks: u32,
     put_off: PutOff,
+    aside_wait_ticks: u32,
+    /// Blocks that cannot be read.
+    aside: PutOff,
     present: Present,
     check: Check,
 }
@@ -139,6 +145,7 @@ impl Worker<'_> {
         self.compact_wait_ticks = self.compact_wait_ticks.saturating_sub(1);
         self.put_off.tick();
         self.compact();
+        self.look_for_unreadable();
         self.check.step(self.shared, TICK);
     }
 
@@ -310,6 +317,7 @@ impl Worker<'_> {
         // One that cannot be read is not among them, and nobody asks for it any more.
         let is_in_view = |name: &&String| retired.iter().any(|block| block.entry().name == **name);
         for name in names.iter().filter(|name| !is_in_view(name)) {
+            self.shared.counters.unreadable_blocks.take(1);
             let path = format!("{}/{name}", block::DIR);
             match self.shared.disk.remove(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {

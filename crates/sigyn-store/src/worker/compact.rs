@@ -1,5 +1,6 @@
 //! Making few blocks of many, and rid of what was deleted.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,13 +97,15 @@ impl Worker<'_> {
             spans_max: options.memory.head / SPAN_BYTES,
             splits_errors: options.retention_errors.is_some(),
         };
-        let open = |name: &str| parts.blocks.iter().find(|block| block.entry().name == name);
+        let named = parts.blocks.iter().map(|block| (block.entry().name.as_str(), block));
+        let open: HashMap<&str, &Arc<Block>> = named.collect();
         let is_readable = |entry: &crate::catalog::BlockEntry| {
-            open(&entry.name).is_some() && !self.put_off.has(&entry.name)
+            open.contains_key(&*entry.name) && !self.put_off.has(&entry.name)
         };
         let now_ms = shared.clock.now_ms();
         let due = compaction::due(&state.blocks, is_readable, rules, now_ms)?;
-        let blocks = state.blocks[due].iter().filter_map(|entry| open(&entry.name).cloned());
+        let blocks =
+            state.blocks[due].iter().filter_map(|entry| open.get(&*entry.name).copied().cloned());
         let parting = if rules.splits_errors { Parting::LateAndErrors } else { Parting::Late };
         Some((blocks.collect(), parting))
     }
@@ -165,7 +168,7 @@ impl Worker<'_> {
     }
 
     /// Whether merging has to wait, because something else may not.
-    fn is_wanted_elsewhere(&self) -> bool {
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
         self.shared.is_stopping()
             || self.shared.is_asked_for()
             || self.shared.head_bytes() >= self.shared.options.memory.head
@@ -178,14 +181,17 @@ impl Worker<'_> {
             return;
         }
         let blocks = self.shared.view.blocks();
-        let open = |name: &str| blocks.iter().find(|block| block.entry().name == name);
+        let open: HashSet<&str> = blocks.iter().map(|block| block.entry().name.as_str()).collect();
+        // Whatever may be in one that cannot be read: no index need be asked.
+        let unreadable = state.blocks.iter().filter(|entry| !open.contains(&*entry.name));
+        let unreadable_from = unreadable.map(|entry| entry.last_seq).min().unwrap_or(u64::MAX);
         let is_needed = |id: TraceId, through: u64| {
-            let old = state.blocks.iter().filter(|entry| entry.last_seq <= through);
-            old.into_iter().any(|entry| {
-                let found =
-                    open(&entry.name).map(|block| block.group(id.into(), Strictness::Strict));
-                found.is_none_or(|found| !found.is_ok_and(|found| found.is_empty()))
-            })
+            let mut old = blocks.iter().filter(|block| block.entry().last_seq <= through);
+            unreadable_from <= through
+                || old.any(|block| {
+                    let found = block.group(id.into(), Strictness::Strict);
+                    !found.is_ok_and(|found| found.is_empty())
+                })
         };
         let forget: Vec<TraceId> = state
             .tombstones

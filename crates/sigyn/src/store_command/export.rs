@@ -82,16 +82,30 @@ fn copy_blocks(path: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let blocks: Vec<_> = store.blocks().collect();
     let all = blocks.iter().map(|block| block.bytes).sum();
-    let (mut progress, mut done) = (Progress::new("copying blocks"), 0);
+    let (mut progress, mut done, mut left_out) = (Progress::new("copying blocks"), 0, 0);
     for block in blocks {
         progress.at(done, all);
         done += block.bytes;
         let name = Path::new(&block.file).file_name().unwrap_or_default();
         let cannot = || format!("cannot copy {}", block.file);
-        let mut file = File::create_new(to.join(name)).with_context(cannot)?;
-        io::copy(&mut File::open(path.join(&block.file)).with_context(cannot)?, &mut file)
-            .with_context(cannot)?;
-        file.sync_all().with_context(cannot)?;
+        // One that cannot be read must not keep anybody from the others.
+        let copy = to.join(name);
+        let mut file = File::create_new(&copy).with_context(cannot)?;
+        let copied =
+            File::open(path.join(&block.file)).and_then(|mut from| io::copy(&mut from, &mut file));
+        match copied.and_then(|_| file.sync_all()) {
+            Err(error) if !is_full(&error) => {
+                tracing::error!(block = block.file, %error, "cannot copy a block; it is left out");
+                fs::remove_file(&copy).with_context(cannot)?;
+                left_out += 1;
+            }
+            copied => copied.with_context(cannot)?,
+        }
     }
+    ensure!(left_out == 0, "{left_out} files of the store cannot be read: their spans are missing");
     Ok(())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -110,6 +110,25 @@ fn everything_is_exported_and_can_be_imported() {
 }
 
 #[test]
+fn what_can_be_read_is_exported_though_a_block_is_damaged_or_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let block = block(folder.path());
+    let mut bytes = fs::read(&block).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&block, bytes).unwrap();
+    let (status, _, err) = told(&store(folder.path(), &["export", "spans.json"]));
+    assert!(status == 1 && err.contains("1 files of the store are damaged"), "{err}");
+    let spans = fs::read_to_string(folder.path().join("spans.json")).unwrap();
+    assert!(spans.contains("0000000000000003"), "{spans}");
+    fs::remove_file(&block).unwrap();
+    let (status, _, err) =
+        told(&store(folder.path(), &["export", "copies", "--format", "parquet"]));
+    assert!(status == 1 && err.contains("1 files of the store cannot be read"), "{err}");
+    assert_eq!(fs::read_dir(folder.path().join("copies")).unwrap().count(), 1);
+}
+
+#[test]
 fn traces_are_deleted_while_no_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     stored(folder.path());
