@@ -240,6 +240,11 @@ impl Codes<'_> {
         encoding::as_text(bytes)
     }
 
+    /// The same, for those to whom it is bytes.
+    pub fn text_bytes(bytes: &[u8]) -> Option<&[u8]> {
+        encoding::as_text_bytes(bytes)
+    }
+
     /// Whether these are the bytes of a value without others in it.
     pub fn is_flat(bytes: &[u8]) -> bool {
         encoding::is_flat(bytes)

@@ -109,7 +109,12 @@ pub(super) fn is_flat(bytes: &[u8]) -> bool {
 
 /// The text, if the value is one.
 pub(super) fn as_text(bytes: &[u8]) -> Option<&str> {
-    bytes.strip_prefix(&[kind::STR]).map(text)
+    as_text_bytes(bytes).map(text)
+}
+
+/// The same, for those to whom it is bytes.
+pub(super) fn as_text_bytes(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(&[kind::STR])
 }
 
 fn text(bytes: &[u8]) -> &str {

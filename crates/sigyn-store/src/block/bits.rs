@@ -17,6 +17,31 @@ pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<
     }
 }
 
+/// The same for numbers of up to 32 bits: eight of them become as many bytes as each has bits.
+pub(super) fn pack_codes(codes: &[u32], width: u32, out: &mut Vec<u8>) {
+    let (eights, rest) = codes.as_chunks::<8>();
+    let bytes = width as usize;
+    match width {
+        8 => return out.extend(codes.iter().map(|code| code.to_le_bytes()[0])),
+        1..8 => {
+            for eight in eights {
+                let held =
+                    eight.iter().rev().fold(0u64, |held, code| held << width | u64::from(*code));
+                out.extend_from_slice(&held.to_le_bytes()[..bytes]);
+            }
+        }
+        9..=16 => {
+            for eight in eights {
+                let held =
+                    eight.iter().rev().fold(0u128, |held, code| held << width | u128::from(*code));
+                out.extend_from_slice(&held.to_le_bytes()[..bytes]);
+            }
+        }
+        _ => return pack(codes.iter().map(|code| u64::from(*code)), width, out),
+    }
+    pack(rest.iter().map(|code| u64::from(*code)), width, out);
+}
+
 /// Appends `count` numbers of up to 32 bits; as many as there are.
 pub(super) fn unpack(bytes: &[u8], width: u32, count: usize, out: &mut Vec<u32>) {
     if width == 0 {

@@ -6,6 +6,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::delta;
+use super::dictionary::Dictionary;
 use super::hybrid::{self, width_of};
 use super::page::{Encoding, PageHeader};
 use super::pages::{ColumnPages, PagePlace};
@@ -34,6 +35,9 @@ pub(super) enum Values<'a> {
     /// The same, but always with a dictionary, however little it is used: what many rows say may be so
     /// large that it cannot be written once for each of them.
     Shared(&'a [u32], &'a dyn Words),
+    /// Numbers that the column shares with no other one: a dictionary has all words as they are.
+    Own(&'a [u32], &'a Dictionary),
+    OwnShared(&'a [u32], &'a Dictionary),
 }
 
 /// What numbers stand for.
@@ -44,15 +48,14 @@ pub(super) trait Words {
     fn put(&self, number: u32, out: &mut Vec<u8>);
 }
 
-/// Levels of a column whose rows are lists.
-#[derive(Debug, Default)]
-pub(super) struct ListLevels {
-    pub(super) repetition: Vec<u32>,
-    pub(super) definition: Vec<u32>,
-    /// Where the levels of each row begin.
-    pub(super) begins: Vec<usize>,
-    /// At this level an element has a value.
-    pub(super) defined: u32,
+/// Which rows of a column have lists, and what is in them.
+#[derive(Debug)]
+pub(super) struct Lists<'a> {
+    /// Those that have one, and how many elements.
+    pub(super) rows: &'a [u32],
+    pub(super) counts: &'a [u32],
+    /// Which of the elements have a value; `None` if all of them must.
+    pub(super) has: Option<&'a [bool]>,
 }
 
 /// A finished chunk: its bytes, and what others must know of it.
@@ -76,8 +79,10 @@ pub(super) struct ChunkEncoder {
     /// A page's bytes before they are compressed, and after.
     raw: Vec<u8>,
     packed: Vec<u8>,
-    /// Levels and codes of a page.
+    /// Levels and codes of a page, and which of its rows have a value.
     levels: Vec<u32>,
+    repetition: Vec<u32>,
+    has: Vec<u64>,
     codes: Vec<u32>,
     words: Vec<u8>,
     lengths: Vec<i64>,
@@ -93,6 +98,8 @@ impl ChunkEncoder {
             raw: Vec::new(),
             packed: Vec::new(),
             levels: Vec::new(),
+            repetition: Vec::new(),
+            has: Vec::new(),
             codes: Vec::new(),
             words: Vec::new(),
             lengths: Vec::new(),
@@ -132,14 +139,16 @@ impl ChunkEncoder {
                     end
                 }
                 Present::Rows(present) => {
-                    let of_page = present[from..].iter();
-                    let of_page = of_page.take_while(|row| (**row as usize) < end).count();
-                    self.levels.clear();
-                    self.levels.resize(end - first, 0);
+                    let of_page = present[from..].partition_point(|row| (*row as usize) < end);
+                    self.has.clear();
+                    self.has.resize((end - first).div_ceil(64), 0);
                     for row in &present[from..from + of_page] {
-                        self.levels[*row as usize - first] = 1;
+                        let at = *row as usize - first;
+                        self.has[at / 64] |= 1 << (at % 64);
                     }
-                    put_levels(&mut self.raw, |raw| hybrid::encode(&self.levels, 1, raw));
+                    put_levels(&mut self.raw, |raw| {
+                        hybrid::encode_bits(&self.has, end - first, raw);
+                    });
                     from + of_page
                 }
             };
@@ -154,16 +163,15 @@ impl ChunkEncoder {
     pub(super) fn list(
         &mut self,
         descriptor: ColumnDescPtr,
-        levels: &ListLevels,
+        rows: usize,
+        lists: &Lists<'_>,
         values: &Values<'_>,
         out: &mut Vec<u8>,
         offset: u64,
     ) -> Result<Chunk, WriteError> {
-        let rows = levels.begins.len();
-        let max = u32::from(descriptor.max_def_level().unsigned_abs());
-        let width = width_of(max);
+        let width = width_of(u32::from(descriptor.max_def_level().unsigned_abs()));
         let mut chunk = Writing::new(descriptor, false, out, offset);
-        if levels.definition.iter().all(|level| *level == 0) {
+        if lists.rows.is_empty() {
             self.raw.clear();
             put_levels(&mut self.raw, |raw| hybrid::put_run(0, rows, 1, raw));
             put_levels(&mut self.raw, |raw| hybrid::put_run(0, rows, width, raw));
@@ -171,24 +179,37 @@ impl ChunkEncoder {
             return chunk.finish(rows, true);
         }
         let words = self.dictionary(values, &mut chunk)?;
-        let mut from = 0;
+        let mut with = lists.rows.iter().zip(lists.counts).peekable();
+        let mut has = lists.has.map(<[bool]>::iter);
+        let (mut all, mut from) = (0, 0);
         for first in (0..rows).step_by(PAGE_ROWS) {
-            let begin = levels.begins[first];
-            let end = levels.begins.get(first + PAGE_ROWS).copied();
-            let end = end.unwrap_or(levels.definition.len());
-            let definition = &levels.definition[begin..end];
+            let end = rows.min(first + PAGE_ROWS);
+            let (mut next, mut to) = (first, from);
+            self.levels.clear();
+            self.repetition.clear();
+            while let Some((row, count)) = with.next_if(|(row, _)| (**row as usize) < end) {
+                let gap = self.levels.len() + *row as usize - next;
+                self.levels.resize(gap, 0);
+                self.repetition.resize(gap, 0);
+                next = *row as usize + 1;
+                for element in 0..*count {
+                    let has = has.as_mut().map(|has| has.next().is_some_and(|has| *has));
+                    self.repetition.push(u32::from(element > 0));
+                    self.levels.push(if has == Some(true) { 2 } else { 1 });
+                    to += usize::from(has != Some(false));
+                }
+            }
+            let len = self.levels.len() + end - next;
+            self.levels.resize(len, 0);
+            self.repetition.resize(len, 0);
             self.raw.clear();
-            put_levels(&mut self.raw, |raw| {
-                hybrid::encode(&levels.repetition[begin..end], 1, raw);
-            });
-            put_levels(&mut self.raw, |raw| hybrid::encode(definition, width, raw));
-            let count = definition.iter().filter(|level| **level == levels.defined).count();
-            let encoding = self.values(values, from..from + count, words);
-            chunk.page(self, encoding, end - begin)?;
-            from += count;
+            put_levels(&mut self.raw, |raw| hybrid::encode(&self.repetition, 1, raw));
+            put_levels(&mut self.raw, |raw| hybrid::encode(&self.levels, width, raw));
+            let encoding = self.values(values, from..to, words);
+            chunk.page(self, encoding, len)?;
+            (all, from) = (all + len, to);
         }
-        let count = levels.definition.len();
-        chunk.finish(count, false)
+        chunk.finish(all, false)
     }
 
     /// Writes a dictionary, if one is worth it; returns the width of its codes. The codes of all
@@ -201,6 +222,12 @@ impl ChunkEncoder {
         let (numbers, words, is_shared) = match values {
             Values::Codes(numbers, words) => (*numbers, *words, false),
             Values::Shared(numbers, words) => (*numbers, *words, true),
+            Values::Own(numbers, words) => {
+                return self.own_dictionary(numbers.len(), words, false, chunk);
+            }
+            Values::OwnShared(numbers, words) => {
+                return self.own_dictionary(numbers.len(), words, true, chunk);
+            }
             _ => return Ok(None),
         };
         if numbers.is_empty() {
@@ -209,7 +236,6 @@ impl ChunkEncoder {
         self.chunk += 1;
         self.raw.clear();
         self.codes.clear();
-        let many = (numbers.len() / USES_MIN).max(WORDS_FEW);
         let mut count = 0u32;
         for number in numbers {
             let at = *number as usize;
@@ -220,20 +246,34 @@ impl ChunkEncoder {
                 self.met[at] = (self.chunk, count);
                 count += 1;
                 put_word(words, *number, &mut self.raw);
-                let is_large = self.raw.len() > DICTIONARY_BYTES
-                    && count as usize > numbers.len() / USES_MIN_OF_MANY_BYTES;
-                if !is_shared && (count as usize > many || is_large) {
+                if !is_shared && !is_worth_it(numbers.len(), count as usize, self.raw.len()) {
                     return Ok(None);
                 }
             }
             self.codes.push(self.met[at].1);
         }
         chunk.dictionary(self, count)?;
-        Ok(Some(match width_of(count.saturating_sub(1)) {
-            // Of whole bytes the compressor makes fewer.
-            5..=7 => 8,
-            width => width,
-        }))
+        Ok(Some(code_width(count)))
+    }
+
+    /// The same for words that no other column has: their numbers are the codes.
+    fn own_dictionary(
+        &mut self,
+        uses: usize,
+        words: &Dictionary,
+        is_shared: bool,
+        chunk: &mut Writing<'_>,
+    ) -> Result<Option<u32>, WriteError> {
+        let count = words.len();
+        let lengths = if words.are_bytes() { 4 * count as usize } else { 0 };
+        let is_worth_it = is_worth_it(uses, count as usize, words.bytes() + lengths);
+        if uses == 0 || (!is_shared && !is_worth_it) {
+            return Ok(None);
+        }
+        self.raw.clear();
+        (0..count).for_each(|number| put_word(words, number, &mut self.raw));
+        chunk.dictionary(self, count)?;
+        Ok(Some(code_width(count)))
     }
 
     /// Appends values to the page; returns how they are written.
@@ -265,29 +305,55 @@ impl ChunkEncoder {
                 super::bits::pack(bools[range].iter().map(|is_so| u64::from(*is_so)), 1, raw);
                 Encoding::Plain
             }
-            Values::Codes(numbers, words) | Values::Shared(numbers, words) => {
-                if let Some(width) = width {
-                    raw.push(width.to_le_bytes()[0]);
-                    hybrid::encode(&self.codes[range], width, raw);
-                    return Encoding::Dictionary;
-                }
-                if !words.are_bytes() {
-                    numbers[range].iter().for_each(|number| words.put(*number, raw));
-                    return Encoding::Plain;
-                }
-                self.words.clear();
-                self.lengths.clear();
-                for number in &numbers[range] {
-                    let before = self.words.len();
-                    words.put(*number, &mut self.words);
-                    let len = i64::try_from(self.words.len() - before).unwrap_or(i64::MAX);
-                    self.lengths.push(len);
-                }
-                delta::encode_ints(&self.lengths, raw);
-                raw.extend_from_slice(&self.words);
-                Encoding::DeltaLengths
-            }
+            Values::Codes(numbers, words) | Values::Shared(numbers, words) => match width {
+                Some(width) => put_codes(&self.codes[range], width, raw),
+                None => self.plain(&numbers[range], *words),
+            },
+            Values::Own(numbers, words) | Values::OwnShared(numbers, words) => match width {
+                Some(width) => put_codes(&numbers[range], width, raw),
+                None => self.plain(&numbers[range], *words),
+            },
         }
+    }
+
+    /// Appends what numbers stand for; returns how it is written.
+    fn plain(&mut self, numbers: &[u32], words: &dyn Words) -> Encoding {
+        let raw = &mut self.raw;
+        if !words.are_bytes() {
+            numbers.iter().for_each(|number| words.put(*number, raw));
+            return Encoding::Plain;
+        }
+        self.words.clear();
+        self.lengths.clear();
+        for number in numbers {
+            let before = self.words.len();
+            words.put(*number, &mut self.words);
+            let len = i64::try_from(self.words.len() - before).unwrap_or(i64::MAX);
+            self.lengths.push(len);
+        }
+        delta::encode_ints(&self.lengths, raw);
+        raw.extend_from_slice(&self.words);
+        Encoding::DeltaLengths
+    }
+}
+
+fn put_codes(codes: &[u32], width: u32, raw: &mut Vec<u8>) -> Encoding {
+    raw.push(width.to_le_bytes()[0]);
+    hybrid::encode(codes, width, raw);
+    Encoding::Dictionary
+}
+
+/// Whether a dictionary of so many words and bytes is worth it for so many uses.
+fn is_worth_it(uses: usize, words: usize, bytes: usize) -> bool {
+    let is_large = bytes > DICTIONARY_BYTES && words > uses / USES_MIN_OF_MANY_BYTES;
+    words <= (uses / USES_MIN).max(WORDS_FEW) && !is_large
+}
+
+fn code_width(words: u32) -> u32 {
+    match width_of(words.saturating_sub(1)) {
+        // Of whole bytes the compressor makes fewer.
+        5..=7 => 8,
+        width => width,
     }
 }
 
@@ -456,11 +522,7 @@ fn put_streams<T: Copy, const N: usize>(
     bytes: impl Fn(T) -> [u8; N],
     out: &mut Vec<u8>,
 ) {
-    let begin = out.len();
-    out.resize(begin + N * numbers.len(), 0);
-    for (at, number) in numbers.iter().enumerate() {
-        for (stream, byte) in bytes(*number).into_iter().enumerate() {
-            out[begin + stream * numbers.len() + at] = byte;
-        }
+    for stream in 0..N {
+        out.extend(numbers.iter().map(|number| bytes(*number)[stream]));
     }
 }

@@ -40,6 +40,10 @@ impl Dictionary {
         Self { are_numbers: true, ..Self::default() }
     }
 
+    pub(super) fn len(&self) -> u32 {
+        number(self.ends.len())
+    }
+
     /// How many bytes all words have.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.len()

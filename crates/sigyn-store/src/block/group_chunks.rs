@@ -2,7 +2,8 @@
 
 use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
 
-use super::chunk::{Chunk, ChunkEncoder, ListLevels, Present, Values, Words};
+use super::chunk::{Chunk, ChunkEncoder, Lists, Present, Values, Words};
+use super::dictionary::Dictionary;
 use super::sparse::Sparse;
 use super::writer::WriteError;
 
@@ -58,13 +59,13 @@ impl<F: Fn() -> Result<(), WriteError>> GroupChunks<'_, F> {
         self.flat(&column.rows, &Values::Codes(&column.values, words))
     }
 
-    /// What is counted once for a group is written once, too.
-    pub(super) fn shared(
+    /// Codes of words that no other column has.
+    pub(super) fn own(
         &mut self,
         column: &Sparse<u32>,
-        words: &dyn Words,
+        words: &Dictionary,
     ) -> Result<(), WriteError> {
-        self.flat(&column.rows, &Values::Shared(&column.values, words))
+        self.flat(&column.rows, &Values::Own(&column.values, words))
     }
 
     /// Numbers of which readers learn the least and the greatest.
@@ -82,11 +83,12 @@ impl<F: Fn() -> Result<(), WriteError>> GroupChunks<'_, F> {
 
     pub(super) fn list(
         &mut self,
-        levels: &ListLevels,
+        lists: &Lists<'_>,
         values: &Values<'_>,
     ) -> Result<(), WriteError> {
+        let rows = self.rows;
         self.put(|encoder, descriptor, out, offset| {
-            encoder.list(descriptor, levels, values, out, offset)
+            encoder.list(descriptor, rows, lists, values, out, offset)
         })
     }
 }

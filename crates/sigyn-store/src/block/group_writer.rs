@@ -5,7 +5,7 @@ use parquet::schema::types::SchemaDescPtr;
 use sigyn_model::StatusCode;
 
 use super::annotations::Annotations;
-use super::chunk::{ChunkEncoder, Values};
+use super::chunk::{ChunkEncoder, Lists, Values};
 use super::dictionary::{Dictionary, Vocabulary};
 use super::endpoints::Endpoints;
 use super::ext::Ext;
@@ -185,6 +185,7 @@ impl GroupBuilder {
         source: &'a dyn Source,
         from: u32,
         span: &'a SourceRow,
+        tags: &'a [u32],
     ) -> Row<'a> {
         let row = next_row(self.rows());
         if self.runs.is_empty() {
@@ -239,6 +240,7 @@ impl GroupBuilder {
         let mut says_error = span.status_code == StatusCode::Error;
         if span.has_annotations {
             let (bytes, of_annotations) = self.annotations.push(
+                row,
                 source,
                 from,
                 &mut self.texts,
@@ -247,8 +249,6 @@ impl GroupBuilder {
             );
             self.bytes += bytes;
             says_error |= of_annotations;
-        } else {
-            self.annotations.push_none();
         }
         if span.has_links {
             let mut text = String::new();
@@ -256,14 +256,14 @@ impl GroupBuilder {
             self.bytes += text.len() as u64;
             self.links.push(row, self.own.push(|out| out.extend_from_slice(text.as_bytes())));
         }
-        let tags = self.tags.push(row, source, from, &mut self.own);
+        let say = self.tags.push(row, source, tags, &mut self.own);
         if let Some(bytes) = ext.to_bytes() {
             self.bytes += bytes.len() as u64;
             self.ext.push(row, self.own.push(|out| out.extend_from_slice(&bytes)));
         }
-        self.bytes += 200 + tags.bytes;
-        let says_error = says_error || tags.error || self.origins_say_error(source, span);
-        let (tags, new_tags) = self.tags.of_last_row();
+        self.bytes += 200 + say.bytes;
+        let says_error = says_error || say.error || self.origins_say_error(source, span);
+        let new_tags = self.tags.new_in_last_row();
         Row { source, from, span, tags, new_tags, says_error }
     }
 
@@ -335,11 +335,13 @@ impl GroupBuilder {
         group.flat(&near.rows, &Values::Streams32(&near.values))?;
         group.flat(&others.rows, &Values::SpanIds(&others.values))?;
         group.codes(&self.kinds, &KindWords)?;
-        group.codes(&self.names, &self.known_names.words)?;
+        group.own(&self.names, &self.known_names.words)?;
         group.range(&self.starts)?;
         group.range(&self.durations)?;
         for columns in [&self.endpoints.local, &self.endpoints.remote] {
-            group.shared(&columns.services, &self.endpoints.services)?;
+            // What is counted once for a group is written once, too.
+            let services = Values::Shared(&columns.services.values, &self.endpoints.services);
+            group.flat(&columns.services.rows, &services)?;
             group.codes(&columns.addresses, &self.endpoints.addresses)?;
             group.codes(&columns.ports, &PortWords)?;
         }
@@ -348,17 +350,19 @@ impl GroupBuilder {
         group.codes(&self.statuses, &StatusWords)?;
         group.codes(&self.status_messages, &self.texts.words)?;
         group.codes(&self.trace_states, &self.texts.words)?;
-        group.codes(&self.flags, &self.known_flags)?;
+        group.own(&self.flags, &self.known_flags)?;
         for origins in [&self.resources, &self.scopes, &self.targets] {
-            group.shared(&origins.numbers, &origins.known.words)?;
+            let numbers = &origins.numbers;
+            let known = Values::OwnShared(&numbers.values, &origins.known.words);
+            group.flat(&numbers.rows, &known)?;
         }
-        let Annotations { levels, times, values, tag_levels, tags } = &mut self.annotations;
-        (levels.defined, tag_levels.defined) = (1, 2);
-        group.list(levels, &Values::Streams64(times))?;
-        group.list(levels, &Values::Codes(values, &self.texts.words))?;
-        group.list(tag_levels, &Values::Codes(tags, &self.own))?;
+        let Annotations { counts, times, values, have_tags, tags } = &self.annotations;
+        let lists = |has| Lists { rows: &counts.rows, counts: &counts.values, has };
+        group.list(&lists(None), &Values::Streams64(times))?;
+        group.list(&lists(None), &Values::Codes(values, &self.texts.words))?;
+        group.list(&lists(Some(have_tags)), &Values::Codes(tags, &self.own))?;
         group.codes(&self.links, &self.own)?;
-        group.codes(&self.tags.shapes, &self.tags.known_shapes)?;
+        group.own(&self.tags.shapes, &self.tags.known_shapes)?;
         group.codes(&self.tags.rest, &self.own)?;
         group.codes(&self.ext, &self.own)?;
         for column in &self.tags.columns {
@@ -368,7 +372,7 @@ impl GroupBuilder {
                     numbers.map(|number| column.words.word(*number) == [1]).collect();
                 group.flat(&column.numbers.rows, &Values::Bools(&bools))?;
             } else {
-                group.codes(&column.numbers, &column.words)?;
+                group.own(&column.numbers, &column.words)?;
             }
         }
         debug_assert_eq!(group.chunks.len(), schema.num_columns());

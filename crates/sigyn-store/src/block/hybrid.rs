@@ -4,30 +4,63 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 
-use super::bits::{Bits, number_at, pack, unpack};
+use super::bits::{Bits, number_at, pack_codes, unpack};
 use crate::codec::Malformed;
 
-/// Shorter runs are packed with their neighbours.
-const RUN_MIN: usize = 24;
+/// Shorter runs of whole eights are packed with their neighbours: packed values come in eights.
+const EIGHTS_MIN: usize = 3;
 
 /// Appends values of `width` bits each.
 pub(super) fn encode(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    let (eights, rest) = values.as_chunks::<8>();
     let (mut at, mut packed_from) = (0, 0);
-    while let Some(value) = values.get(at) {
-        let run = values[at..].iter().take_while(|next| *next == value).count();
-        // Packed values come in eights.
-        let pad = (8 - (at - packed_from) % 8) % 8;
-        if run < pad + RUN_MIN {
-            at += run;
+    while let Some(eight) = eights.get(at) {
+        let [value, ..] = *eight;
+        if *eight != [value; 8] {
+            at += 1;
             continue;
         }
-        at += pad;
-        put_packed(&values[packed_from..at], width, out);
-        put_run(*value, run - pad, width, out);
-        at += run - pad;
-        packed_from = at;
+        let run = 1 + eights[at + 1..].iter().take_while(|next| **next == [value; 8]).count();
+        if run >= EIGHTS_MIN {
+            put_packed(&values[packed_from * 8..at * 8], width, out);
+            let is_all = at + run == eights.len() && rest.iter().all(|other| *other == value);
+            if is_all {
+                return put_run(value, run * 8 + rest.len(), width, out);
+            }
+            put_run(value, run * 8, width, out);
+            packed_from = at + run;
+        }
+        at += run;
     }
-    put_packed(&values[packed_from..], width, out);
+    put_packed(&values[packed_from * 8..], width, out);
+}
+
+/// Appends so many values of one bit, which stand in these words, the lowest bit first.
+pub(super) fn encode_bits(words: &[u64], len: usize, out: &mut Vec<u8>) {
+    let bytes = len.div_ceil(8);
+    let byte = |at: usize| words[at / 8].to_le_bytes()[at % 8];
+    let put_bytes = |from: usize, to: usize, out: &mut Vec<u8>| {
+        if from < to {
+            put_uint(out, ((to - from) as u64) << 1 | 1);
+            out.extend((from..to).map(byte));
+        }
+    };
+    let (mut at, mut packed_from) = (0, 0);
+    while at < len / 8 {
+        let first = byte(at);
+        if first != 0 && first != u8::MAX {
+            at += 1;
+            continue;
+        }
+        let run = 1 + (at + 1..len / 8).take_while(|next| byte(*next) == first).count();
+        if run >= EIGHTS_MIN {
+            put_bytes(packed_from, at, out);
+            put_run(u32::from(first & 1), run * 8, 1, out);
+            packed_from = at + run;
+        }
+        at += run;
+    }
+    put_bytes(packed_from, bytes, out);
 }
 
 /// Appends one value, so many times.
@@ -41,7 +74,7 @@ fn put_packed(values: &[u32], width: u32, out: &mut Vec<u8>) {
         return;
     }
     put_uint(out, (values.len().div_ceil(8) as u64) << 1 | 1);
-    pack(values.iter().map(|value| u64::from(*value)), width, out);
+    pack_codes(values, width, out);
     let missing = values.len().next_multiple_of(8) * width as usize / 8;
     let there = (values.len() * width as usize).div_ceil(8);
     out.resize(out.len() + missing - there, 0);
@@ -229,6 +262,13 @@ mod tests {
                 assert_eq!(padded, values.get(at).copied(), "round {round}");
             }
             if width == 1 {
+                let mut words = vec![0; values.len().div_ceil(64)];
+                for (at, value) in values.iter().enumerate() {
+                    words[at / 64] |= u64::from(*value) << (at % 64);
+                }
+                let mut bytes = Vec::new();
+                encode_bits(&words, values.len(), &mut bytes);
+                assert_eq!(decode(&bytes, 1, values.len()).unwrap(), values, "round {round}");
                 let bits = decode_bits(&bytes, values.len()).unwrap();
                 assert!((0..values.len()).all(|at| bits.get(at) == (values[at] == 1)));
             }

@@ -99,7 +99,6 @@ fn mixed(low: u64) -> u32 {
 }
 
 /// Collects an index while its block is written.
-#[derive(Default)]
 pub(super) struct IndexBuilder {
     traces: Vec<Entry>,
     /// The earliest and the latest timestamp.
@@ -107,11 +106,13 @@ pub(super) struct IndexBuilder {
     words: Vec<Word>,
     shapes: Shapes,
     names: Names,
-    word_numbers: HashMap<Word, u32>,
-    shape_numbers: HashMap<Vec<u32>, u32>,
+    word_numbers: HashMap<Word, u32, RandomState>,
+    shape_numbers: HashMap<Vec<u32>, u32, RandomState>,
     known: KnownWords,
-    /// Name, service and peer of spans that were looked at, by their numbers in the source.
+    /// Service, name and peer of spans that were looked at, by the numbers of these words, and those of
+    /// the last ones.
     named: HashSet<[u32; 3], RandomState>,
+    named_last: [[u32; 3]; NAMED_LAST],
     /// Rows before the trace, and those of it.
     rows: u32,
     rows_of_trace: u32,
@@ -130,14 +131,39 @@ struct KnownWords {
     remotes: PerSource<Option<u32>>,
 }
 
+/// So few are found without a look-up.
+const NAMED_LAST: usize = 256;
+/// No word has this number.
+const NONE: u32 = u32::MAX;
 /// Names of so many spans are remembered at a time.
 const NAMED_MAX: usize = 64 << 10;
+
+impl Default for IndexBuilder {
+    fn default() -> Self {
+        Self {
+            traces: Vec::new(),
+            starts_ns: None,
+            words: Vec::new(),
+            shapes: Shapes::default(),
+            names: Names::default(),
+            word_numbers: HashMap::default(),
+            shape_numbers: HashMap::default(),
+            known: KnownWords::default(),
+            named: HashSet::default(),
+            named_last: [[NONE; 3]; NAMED_LAST],
+            rows: 0,
+            rows_of_trace: 0,
+            facts: Facts::default(),
+            shape: Vec::new(),
+            met_in: Vec::new(),
+        }
+    }
+}
 
 impl IndexBuilder {
     /// Rows are those of another source from here on. A trace may go on in it.
     pub(super) fn begin_source(&mut self) {
         self.known = KnownWords::default();
-        self.named.clear();
     }
 
     /// The next row of the block.
@@ -164,13 +190,26 @@ impl IndexBuilder {
         });
         let error = row.says_error.then(|| number_of(words, Word::Error));
         [service, span_name, remote, error].into_iter().flatten().for_each(|word| self.word(word));
-        if self.named.len() >= NAMED_MAX {
-            self.named.clear();
-        }
-        if service.is_some() && self.named.insert([name, local_endpoint, remote_endpoint]) {
+        if let Some(service) = service
+            && self.is_new([service, span_name.unwrap_or(NONE), remote.unwrap_or(NONE)])
+        {
             let text = |endpoint| service_of(endpoint).unwrap_or_default();
             self.names.add_names(text(local_endpoint), source.name(name), text(remote_endpoint));
         }
+    }
+
+    /// Whether a span with these words has not been looked at, or not for long.
+    fn is_new(&mut self, words: [u32; 3]) -> bool {
+        let [service, name, remote] = words.map(|word| word as usize);
+        let place = (service ^ name.rotate_left(3) ^ remote.rotate_left(5)) % NAMED_LAST;
+        if self.named_last[place] == words {
+            return false;
+        }
+        self.named_last[place] = words;
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        self.named.insert(words)
     }
 
     /// All rows since the last trace ended were of this one.
@@ -269,7 +308,10 @@ impl IndexBuilder {
 }
 
 /// The number of a word, by which it is known from here on.
-fn number_of(words: &mut (&mut HashMap<Word, u32>, &mut Vec<Word>), word: Word) -> u32 {
+fn number_of(
+    words: &mut (&mut HashMap<Word, u32, RandomState>, &mut Vec<Word>),
+    word: Word,
+) -> u32 {
     let (numbers, words) = words;
     *numbers.entry(word).or_insert_with_key(|word| {
         words.push(word.clone());

@@ -140,15 +140,13 @@ fn sort(source: &dyn Source, rows: &mut [u32]) -> usize {
     kept
 }
 
+/// What the first span without parent says; or the first one, if all have one.
 fn root(source: &dyn Source, rows: &[u32]) -> Root {
-    let of = |row: u32| {
-        let span = source.row(row);
-        let start = span.timestamp.unwrap_or(Timestamp::MAX);
-        (span.parent_id.is_none(), Root { service: span.local_endpoint, name: span.name, start })
-    };
-    let first = rows.first().map(|row| of(*row).1);
-    let rootless = first.unwrap_or(Root { service: 0, name: 0, start: Timestamp::MAX });
-    rows.iter().map(|row| of(*row)).find(|(is_root, _)| *is_root).map_or(rootless, |(_, root)| root)
+    let root = rows.iter().find(|row| source.is_root(**row)).or(rows.first());
+    root.map_or(Root { service: 0, name: 0, start: Timestamp::MAX }, |row| {
+        let (service, name) = source.names_of(*row);
+        Root { service, name, start: source.place(*row).0 }
+    })
 }
 
 /// Puts numbers that sort as names do in place of those that names have.

@@ -26,8 +26,13 @@ pub(crate) trait Source {
     fn trace_id(&self, trace: u32) -> TraceId;
     /// Where the span stands in its trace: by time, those without one last, then by id.
     fn place(&self, row: u32) -> (Timestamp, SpanId, bool);
-    /// Appends the numbers of a span's own tags, in their order.
-    fn tags_into(&self, row: u32, out: &mut Vec<u32>);
+    /// Whether it has no parent.
+    fn is_root(&self, row: u32) -> bool;
+    /// Its own endpoint, and its name.
+    fn names_of(&self, row: u32) -> (u32, u32);
+    /// The numbers of these spans' own tags, each one's in their order, in place of what `out` had; and where
+    /// those of each span end.
+    fn tags_into(&self, rows: &[u32], out: &mut Vec<u32>, ends: &mut Vec<usize>);
     /// Calls `each` with numbers of tags: those of all spans.
     fn each_tags(&self, each: &mut dyn FnMut(&[u32]));
     /// Calls `each` with the annotations, in their order.
@@ -102,7 +107,8 @@ pub(crate) trait TagsOf: std::fmt::Debug {
 /// The values of tags that columns of their own can hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum TagValue<'a> {
-    Text(&'a str),
+    /// UTF-8: whoever only passes it on need not look.
+    Text(&'a [u8]),
     Int(i64),
     Double(f64),
     Bool(bool),

@@ -30,9 +30,7 @@ pub(super) struct TagColumns {
     pub(super) known_shapes: Dictionary,
     shape_numbers: HashMap<Vec<u8>, u32, RandomState>,
     pub(super) rest: Sparse<u32>,
-    /// The tags of the row that was added last, by their numbers in the source.
-    own: Vec<u32>,
-    /// Those of them that the source has not shown in this group before.
+    /// Tags of the row that was added last that the source has not shown in this group before.
     new: Vec<u32>,
     /// Where a shape is put together, and which of the tags have no column.
     shape: Vec<u8>,
@@ -97,7 +95,6 @@ impl TagColumns {
             known_shapes: Dictionary::default(),
             shape_numbers: HashMap::default(),
             rest: Sparse::default(),
-            own: Vec::new(),
             new: Vec::new(),
             shape: Vec::new(),
             of_rest: Vec::new(),
@@ -111,10 +108,9 @@ impl TagColumns {
         self.is_shared = !self.shapes.rows.is_empty();
     }
 
-    /// The tags of the row that was added last, by their numbers in the source; and those of them that it has
-    /// not shown before, or not in this group.
-    pub(super) fn of_last_row(&self) -> (&[u32], &[u32]) {
-        (&self.own, &self.new)
+    /// Those of the row that was added last that the source has not shown before, or not in this group.
+    pub(super) fn new_in_last_row(&self) -> &[u32] {
+        &self.new
     }
 
     /// Adds those of a row; `own` gets the texts of those that have no column.
@@ -122,20 +118,17 @@ impl TagColumns {
         &mut self,
         row: u32,
         source: &dyn Source,
-        from: u32,
+        tags: &[u32],
         own: &mut Dictionary,
     ) -> TagsSay {
-        self.own.clear();
         self.new.clear();
-        source.tags_into(from, &mut self.own);
         let mut say = TagsSay::default();
-        if self.own.is_empty() {
+        if tags.is_empty() {
             return say;
         }
         self.shape.clear();
         self.of_rest.clear();
-        for at in 0..self.own.len() {
-            let tag = self.own[at];
+        for tag in tags.iter().copied() {
             let place = match self.places.get(tag as usize) {
                 Some(place) if place.when == self.now => *place,
                 _ => self.meet(source, tag),
@@ -218,7 +211,7 @@ impl TagColumns {
 
 fn put_value(out: &mut Vec<u8>, value: TagValue<'_>) {
     match value {
-        TagValue::Text(text) => out.extend_from_slice(text.as_bytes()),
+        TagValue::Text(text) => out.extend_from_slice(text),
         TagValue::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
         TagValue::Double(value) => out.extend_from_slice(&value.to_bits().to_le_bytes()),
         TagValue::Bool(value) => out.push(u8::from(value)),

@@ -6,6 +6,8 @@ use foldhash::fast::RandomState;
 use sigyn_model::{Span, StatusCode};
 
 use super::group_writer::Row;
+use super::per_source::PerSource;
+use super::source::{Source, TagValue};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::least::Least;
 
@@ -45,6 +47,11 @@ impl TagSummary {
         }
     }
 
+    /// The last value of a key whose list is full.
+    fn bound(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.bound()
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -82,6 +89,12 @@ impl TagSummary {
 #[derive(Default)]
 pub(super) struct TagSummaryBuilder {
     summary: TagSummary,
+    /// Which of the source's tags were looked at.
+    seen: PerSource<()>,
+    /// By the source's numbers of keys, where their bounds are.
+    keys: PerSource<u32>,
+    /// Of keys whose lists are full, the last value: no greater one comes in.
+    bounds: Vec<Option<Vec<u8>>>,
     /// By what adds them in this source, those that no span has shown yet: all that were there hid them.
     pending: HashMap<Adds, Vec<(String, String)>, RandomState>,
     /// Of the last span.
@@ -99,6 +112,9 @@ enum Adds {
 impl TagSummaryBuilder {
     /// Rows are those of another source from here on.
     pub(super) fn begin_source(&mut self) {
+        self.seen.clear();
+        self.keys.clear();
+        self.bounds.clear();
         self.pending.clear();
         self.last = None;
     }
@@ -110,10 +126,7 @@ impl TagSummaryBuilder {
     /// The next row of the block.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         let (source, span) = (row.source, row.span);
-        for tag in row.new_tags {
-            let key = source.key(source.tag(*tag).0);
-            self.summary.add(key, &source.tag_value(*tag).text());
-        }
+        row.new_tags.iter().for_each(|tag| self.own_tag(source, *tag));
         let code = span.status_code;
         let message = if code == StatusCode::Error { span.status_message } else { 0 };
         let all = [
@@ -132,6 +145,28 @@ impl TagSummaryBuilder {
         if all.iter().any(is_hidden) {
             self.show(row, all);
         }
+    }
+
+    fn own_tag(&mut self, source: &dyn Source, tag: u32) {
+        if self.seen.get(tag).is_some() {
+            return;
+        }
+        self.seen.get_or_insert_with(tag, || ());
+        let (key, value) = source.tag(tag);
+        let bounds = &mut self.bounds;
+        let at = self.keys.get_or_insert_with(key, || {
+            bounds.push(None);
+            u32::try_from(bounds.len() - 1).unwrap_or(u32::MAX)
+        });
+        let bound = &mut self.bounds[at as usize];
+        if let (Some(bound), TagValue::Text(text)) = (&bound, value)
+            && text > bound.as_slice()
+        {
+            return;
+        }
+        let key = source.key(key);
+        self.summary.add(key, &source.tag_value(tag).text());
+        *bound = self.summary.bound(key).map(|last| last.as_bytes().to_vec());
     }
 
     fn show(&mut self, row: &Row<'_>, all: [Adds; 3]) {

@@ -171,7 +171,10 @@ impl ValueBuilder {
         let (key, value) = source.tag(tag);
         let key = source.key(key);
         match value {
-            TagValue::Text(text) => self.slot(Sort::Tag, key, text, false),
+            TagValue::Text(text) => {
+                let text = std::str::from_utf8(text).unwrap_or_default();
+                self.slot(Sort::Tag, key, text, false)
+            }
             _ => self.slot(Sort::Tag, key, &source.tag_value(tag).text(), false),
         }
     }

@@ -64,8 +64,8 @@ pub(crate) fn write(
     writer.finish(&stop)
 }
 
-/// Rows that are looked up together.
-const ROWS_AT_ONCE: usize = 512;
+/// Rows that are looked up together: so few that what is known of them stays near.
+const ROWS_AT_ONCE: usize = 128;
 
 /// A block that is being written. Dropped before it is finished, it leaves nothing behind.
 pub(crate) struct BlockWriter<'a> {
@@ -121,15 +121,18 @@ impl<'a> BlockWriter<'a> {
         self.group.begin_source();
         self.beside.begin_source();
         let mut traces = order.traces.iter().peekable();
-        let mut spans = Vec::new();
+        let (mut spans, mut tags, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for (first, rows) in (0..).step_by(ROWS_AT_ONCE).zip(order.rows.chunks(ROWS_AT_ONCE)) {
             go_on(stop)?;
             source.rows_into(rows, &mut spans);
-            for (row, (from, span)) in (first..).zip(rows.iter().zip(&spans)) {
+            source.tags_into(rows, &mut tags, &mut ends);
+            let mut tags_from = 0;
+            for (row, ((from, span), end)) in (first..).zip(rows.iter().zip(&spans).zip(&ends)) {
                 if let Some(trace) = traces.next_if(|next| next.first == row) {
                     self.begin_trace(trace.key);
                 }
-                self.beside.row(&self.group.push(source, *from, span));
+                self.beside.row(&self.group.push(source, *from, span, &tags[tags_from..*end]));
+                tags_from = *end;
                 if self.group.is_full() {
                     self.write_group(stop)?;
                 }

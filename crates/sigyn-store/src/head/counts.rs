@@ -41,16 +41,18 @@ impl Counts {
     /// Goes on to the end of what the view has.
     fn extend(&mut self, view: &HeadView, stop: &Stop) -> Result<(), Stopped> {
         let (mut numbers, mut rows): (Vec<u32>, Vec<SourceRow>) = (Vec::new(), Vec::new());
+        let mut ends = Vec::new();
         while self.rows < view.rows {
             stop.check()?;
             let end = view.rows.min(self.rows.saturating_add(ROWS_AT_ONCE));
             numbers.clear();
             numbers.extend(self.rows..end);
             view.rows_into(&numbers, &mut rows);
-            for (number, row) in numbers.iter().zip(&rows) {
-                self.tags.clear();
-                view.tags_into(*number, &mut self.tags);
-                self.rollup.add(view, row, &self.tags);
+            view.tags_into(&numbers, &mut self.tags, &mut ends);
+            let mut tags_from = 0;
+            for ((number, row), end) in numbers.iter().zip(&rows).zip(&ends) {
+                self.rollup.add(view, row, &self.tags[tags_from..*end]);
+                tags_from = *end;
                 let place = (Source::trace(view, *number), row.id, row.timestamp, row.shared);
                 #[expect(clippy::cast_possible_truncation, reason = "so many bits are kept")]
                 let hash = self.hasher.hash_one(place) as u32;

@@ -200,12 +200,29 @@ impl Source for HeadView {
         (at, SpanId::from_raw(rows.ids.get_at(place)), facts & fact::SHARED != 0)
     }
 
-    fn tags_into(&self, row: u32, out: &mut Vec<u32>) {
+    fn is_root(&self, row: u32) -> bool {
+        self.head.rows.facts.get(row) & fact::PARENT == 0
+    }
+
+    fn names_of(&self, row: u32) -> (u32, u32) {
+        let (rows, place) = (&self.head.rows, Place::of(row));
+        (rows.local_endpoints.get_at(place), rows.names.get_at(place))
+    }
+
+    fn tags_into(&self, numbers: &[u32], out: &mut Vec<u32>, ends: &mut Vec<usize>) {
         let rows = &self.head.rows;
-        let first = row.checked_sub(1).map_or(0, |before| rows.tag_ends.get(before));
-        rows.tags.each_cells(first..rows.tag_ends.get(row), |cells| {
-            out.extend(cells.iter().map(Cell::get));
-        });
+        let end_of = |row: u32| rows.tag_ends.get(row);
+        out.clear();
+        ends.clear();
+        // First where they all stand, for those places are far apart.
+        let ranges: Vec<(u32, u32)> = numbers
+            .iter()
+            .map(|row| (row.checked_sub(1).map_or(0, end_of), end_of(*row)))
+            .collect();
+        for (first, end) in ranges {
+            rows.tags.each_cells(first..end, |cells| out.extend(cells.iter().map(Cell::get)));
+            ends.push(out.len());
+        }
     }
 
     fn each_tags(&self, each: &mut dyn FnMut(&[u32])) {
@@ -239,7 +256,7 @@ impl Source for HeadView {
 
     fn tag(&self, tag: u32) -> (u32, TagValue<'_>) {
         let bytes = self.tag_bytes_of(tag);
-        let value = match Codes::text(bytes) {
+        let value = match Codes::text_bytes(bytes) {
             Some(text) => TagValue::Text(text),
             None => match Codes::value(bytes) {
                 Value::Int(value) => TagValue::Int(value),

@@ -430,8 +430,8 @@ mod tests {
                 let view = head.view();
                 builder.begin_source();
                 for row in 0..Source::rows(&view) {
-                    let mut tags = Vec::new();
-                    view.tags_into(row, &mut tags);
+                    let (mut tags, mut ends) = (Vec::new(), Vec::new());
+                    view.tags_into(&[row], &mut tags, &mut ends);
                     builder.add(&view, &view.row(row), &tags);
                 }
                 all.extend(spans);
