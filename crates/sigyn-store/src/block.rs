@@ -421,6 +421,8 @@ impl Drop for Block {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::net::IpAddr;
+
     use parquet::file::metadata::ParquetMetaDataReader;
     use sigyn_model::{Endpoint, Resource, Scope};
 
@@ -457,8 +459,20 @@ pub(crate) mod tests {
     fn a_block_reads_back_as_it_was_sealed() {
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let spans: Vec<Span> =
+            let mut spans: Vec<Span> =
                 (0..random.usize(1..80)).map(|_| testing::span(&mut random)).collect();
+            // Tags that say what a column of the peer would, or nearly.
+            for span in &mut spans {
+                let peer = span.remote_endpoint.clone().unwrap_or_default();
+                let address = peer.ipv4.map(IpAddr::V4).or(peer.ipv6.map(IpAddr::V6));
+                if let (Some(address), true) = (address, random.bool()) {
+                    let more = if random.u8(0..5) == 0 { "0" } else { "" };
+                    span.set_tag("peer.address", format!("{address}{more}"));
+                }
+                if random.bool() {
+                    span.set_tag("peer.port", i64::from(peer.port) + random.i64(0..2));
+                }
+            }
             let (disk, entry) = sealed(spans.clone());
             let block = open(&disk, &entry).unwrap();
             assert_eq!(assemble(read_all(&block).unwrap()), assemble(spans.clone()), "seed {seed}");

@@ -1,6 +1,9 @@
 //! The columns of endpoints: a span's own, and its peer's.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
 
 use super::dictionary::Dictionary;
 use super::per_source::PerSource;
@@ -13,8 +16,46 @@ pub(super) struct EndpointParts {
     service: Option<u32>,
     address: Option<u32>,
     port: Option<u32>,
+    /// The address and the port, as tags that say the same know them.
+    pub(super) said: Peer,
     /// Whether these do not bring it back: it has two addresses, or nothing in it.
     pub(super) is_odd: bool,
+}
+
+/// An address and a port, in numbers from one; zero for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: u32,
+    pub(super) port: u16,
+}
+
+/// Numbers of addresses, whoever says them.
+#[derive(Debug, Default)]
+pub(super) struct Addresses(HashMap<IpAddr, u32, RandomState>);
+
+impl Addresses {
+    fn number(&mut self, address: IpAddr) -> u32 {
+        let next = u32::try_from(self.0.len() + 1).unwrap_or(0);
+        *self.0.entry(address).or_insert(next)
+    }
+
+    /// That of a text which is what a column of addresses would have; zero for any other.
+    pub(super) fn number_of_text(&mut self, text: &[u8]) -> u32 {
+        const LEN_MAX: usize = 45;
+        let may_be = text.len() <= LEN_MAX
+            && text.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+            && text.iter().any(|byte| matches!(byte, b'.' | b':'));
+        if !may_be {
+            return 0;
+        }
+        let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        let same = address.filter(|address: &IpAddr| address.to_string().as_bytes() == text);
+        same.map_or(0, |address| self.number(address))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// What the endpoints of a row group say.
@@ -47,21 +88,26 @@ impl Endpoints {
         self.remote.clear();
     }
 
-    /// Adds those of a row, by their numbers in the source.
-    pub(super) fn push(
-        &mut self,
-        row: u32,
-        source: &dyn Source,
-        local: u32,
-        remote: u32,
-    ) -> [EndpointParts; 2] {
-        let parts = [local, remote].map(|endpoint| self.parts(source, endpoint));
-        self.local.push(row, parts[0]);
-        self.remote.push(row, parts[1]);
-        parts
+    /// Adds those of a row, but for what its tags say of the remote one.
+    pub(super) fn push(&mut self, row: u32, [local, remote]: [EndpointParts; 2], tags: Peer) {
+        self.local.push(row, local);
+        self.remote.push(
+            row,
+            EndpointParts {
+                address: remote.address.filter(|_| tags.address == 0),
+                port: remote.port.filter(|_| tags.port == 0),
+                ..remote
+            },
+        );
     }
 
-    fn parts(&mut self, source: &dyn Source, endpoint: u32) -> EndpointParts {
+    /// What an endpoint says, by its number in the source.
+    pub(super) fn parts(
+        &mut self,
+        source: &dyn Source,
+        endpoint: u32,
+        numbers: &mut Addresses,
+    ) -> EndpointParts {
         let Self { known, services, addresses, .. } = self;
         known.get_or_insert_with(endpoint, || {
             let Some(endpoint) = source.endpoint(endpoint) else {
@@ -76,11 +122,16 @@ impl Endpoints {
                 service: (!service.is_empty()).then(|| of_text(services, service)),
                 address: address.map(|address| of_text(addresses, &address.to_string())),
                 port: (endpoint.port != 0).then_some(u32::from(endpoint.port)),
+                said: Peer::default(),
                 is_odd: false,
+            };
+            let said = Peer {
+                address: address.map_or(0, |address| numbers.number(address)),
+                port: endpoint.port,
             };
             let has_two = endpoint.ipv4.is_some() && endpoint.ipv6.is_some();
             let has_none = service.is_empty() && address.is_none() && endpoint.port == 0;
-            EndpointParts { is_odd: has_two || has_none, ..parts }
+            EndpointParts { said, is_odd: has_two || has_none, ..parts }
         })
     }
 }

@@ -119,11 +119,17 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
     }
     entries.iter().for_each(|entry| encoder.uint(u64::from(entry.first_row)));
     entries.iter().for_each(|entry| encoder.uint(u64::from(entry.rows)));
-    entries.iter().for_each(|entry| encoder.uint(u64::from(entry.shape)));
+    // Sets have numbers in the order in which entries have them, so most are the next one.
+    let mut last = 0;
+    for entry in entries {
+        encoder.uint(zigzag(i64::from(entry.shape) - last));
+        last = i64::from(entry.shape);
+    }
     encoder.into_bytes()
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Entry>, Malformed> {
+/// Those of a block of version 3 have something else in the end.
+pub(super) fn decode(bytes: &[u8], is_of_3: bool) -> Result<Vec<Entry>, Malformed> {
     let mut decoder = Decoder::new(bytes);
     let count = decoder.count()?;
     let key = TraceKey { low: 0, high: 0 };
@@ -167,8 +173,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Entry>, Malformed> {
     for entry in &mut entries {
         entry.rows = decoder.uint_as()?;
     }
+    let mut last = 0i64;
     for entry in &mut entries {
-        entry.shape = decoder.uint_as()?;
+        entry.shape = match is_of_3 {
+            true => decoder.uint_as()?,
+            false => {
+                last = last.wrapping_add(unzigzag(decoder.uint()?));
+                u32::try_from(last)
+                    .map_err(|_| Malformed { what: "a set of words that is none" })?
+            }
+        };
     }
     decoder.end()?;
     Ok(entries)
@@ -218,8 +232,8 @@ mod tests {
             };
             let entries: Vec<Entry> = (0..count).map(&mut entry).collect();
             let bytes = encode(&entries);
-            assert_eq!(decode(&bytes).unwrap(), entries);
-            assert!((0..bytes.len()).all(|len| decode(&bytes[..len]).is_err()));
+            assert_eq!(decode(&bytes, false).unwrap(), entries);
+            assert!((0..bytes.len()).all(|len| decode(&bytes[..len], false).is_err()));
         }
     }
 }

@@ -178,6 +178,7 @@ impl<'a> RowReader<'a> {
         };
         span.local_endpoint = endpoint(place::LOCAL)?;
         span.remote_endpoint = endpoint(place::REMOTE)?;
+        self.read_peer(set, row, &mut span)?;
         span.shared = is_true(place::SHARED)?;
         span.debug = is_true(place::DEBUG)?;
         span.status.code = text(place::STATUS)?.map_or(Ok(StatusCode::Unset), parse_status)?;
@@ -199,6 +200,32 @@ impl<'a> RowReader<'a> {
             Ext::apply(ext, &mut span)?;
         }
         Ok(span)
+    }
+
+    /// Completes the remote endpoint with what tags say of it.
+    fn read_peer(&self, set: &PageSet, row: usize, span: &mut Span) -> Result<(), BlockError> {
+        const MISSING: BlockError = BlockError::Row("a tag that is missing");
+        let columns = self.tag_columns.len();
+        let shape = self.column(set, place::TAG_SHAPE)?.and_then(|page| page.text(row));
+        let mut shape = shape.unwrap_or_default();
+        while !shape.is_empty() {
+            let number = usize::try_from(take_uint(&mut shape)?).unwrap_or(usize::MAX);
+            let Some(at) = number.checked_sub(columns + 1) else { continue };
+            let page = self.column(set, place::TAGS + at % columns.max(1))?.ok_or(MISSING)?;
+            let (mut address, mut port) = (None, None);
+            match at / columns.max(1) {
+                0 => address = Some(page.text(row).ok_or(MISSING)?),
+                1 => port = Some(page.word64(row).ok_or(MISSING)?),
+                _ => return Err(MISSING),
+            }
+            let port = port.map(|port| u32::try_from(port).unwrap_or(u32::MAX));
+            let said = endpoint(None, address, port)?;
+            let peer = span.remote_endpoint.get_or_insert_default();
+            peer.ipv4 = peer.ipv4.or(said.ipv4);
+            peer.ipv6 = peer.ipv6.or(said.ipv6);
+            peer.port = peer.port.max(said.port);
+        }
+        Ok(())
     }
 
     /// Calls `each` with a row's own tags, in their order, for as long as it says so.
@@ -226,7 +253,8 @@ impl<'a> RowReader<'a> {
                 }
                 continue;
             };
-            let Some(column) = self.tag_columns.get(at) else { return Err(MISSING) };
+            // What stands behind the tags is not of them.
+            let Some(column) = self.tag_columns.get(at) else { return Ok(()) };
             let told = Told::Column { reader: self, set, row, at, sort: column.sort };
             if !each(&column.key, told)? {
                 return Ok(());

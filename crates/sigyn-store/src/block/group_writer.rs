@@ -7,7 +7,7 @@ use sigyn_model::StatusCode;
 use super::annotations::Annotations;
 use super::chunk::{ChunkEncoder, Lists, Values};
 use super::dictionary::{Dictionary, Vocabulary};
-use super::endpoints::Endpoints;
+use super::endpoints::{Addresses, Endpoints};
 use super::ext::Ext;
 use super::fixed_words::{KindWords, PortWords, StatusWords};
 use super::group_chunks::GroupChunks;
@@ -63,6 +63,7 @@ pub(super) struct GroupBuilder {
     starts: Sparse<u64>,
     durations: Sparse<u64>,
     endpoints: Endpoints,
+    known_addresses: Addresses,
     shared: Sparse<bool>,
     debug: Sparse<bool>,
     statuses: Sparse<u32>,
@@ -128,6 +129,7 @@ impl GroupBuilder {
             starts: Sparse::default(),
             durations: Sparse::default(),
             endpoints: Endpoints::default(),
+            known_addresses: Addresses::default(),
             shared: Sparse::default(),
             debug: Sparse::default(),
             statuses: Sparse::default(),
@@ -231,7 +233,8 @@ impl GroupBuilder {
             ..Ext::default()
         };
         let numbers = [span.local_endpoint, span.remote_endpoint];
-        let parts = self.endpoints.push(row, source, numbers[0], numbers[1]);
+        let parts =
+            numbers.map(|number| self.endpoints.parts(source, number, &mut self.known_addresses));
         for ((number, parts), odd) in numbers.into_iter().zip(parts).zip(&mut ext.endpoints) {
             if parts.is_odd {
                 *odd = source.endpoint(number).map(|endpoint| endpoint.to_owned());
@@ -256,7 +259,9 @@ impl GroupBuilder {
             self.bytes += text.len() as u64;
             self.links.push(row, self.own.push(|out| out.extend_from_slice(text.as_bytes())));
         }
-        let say = self.tags.push(row, source, tags, &mut self.own);
+        let texts = (&mut self.own, &mut self.known_addresses);
+        let say = self.tags.push(row, source, tags, parts[1].said, texts);
+        self.endpoints.push(row, parts, say.of_peer);
         if let Some(bytes) = ext.to_bytes() {
             self.bytes += bytes.len() as u64;
             self.ext.push(row, self.own.push(|out| out.extend_from_slice(&bytes)));
@@ -411,6 +416,7 @@ impl GroupBuilder {
         self.starts.clear();
         self.durations.clear();
         self.endpoints.clear();
+        self.known_addresses.clear();
         self.shared.clear();
         self.debug.clear();
         self.texts.clear();

@@ -87,6 +87,35 @@ impl Shapes {
         self.ends.push(number(self.numbers.len()));
     }
 
+    fn of(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let lengths: Vec<u32> = decoder.list(Decoder::uint_as)?;
+        let mut shapes = Self::default();
+        for length in lengths {
+            let mut next = 0u32;
+            for _ in 0..length {
+                let number = next.checked_add(decoder.uint_as()?);
+                let number = number.filter(|number| *number < u32::MAX);
+                let number = number.ok_or(Malformed { what: "a word past the last one" })?;
+                shapes.numbers.push(number);
+                next = number + 1;
+            }
+            shapes.ends.push(number(shapes.numbers.len()));
+        }
+        Ok(shapes)
+    }
+
+    /// As blocks of version 3 have them.
+    fn of_3(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let mut shapes = Self::default();
+        for _ in 0..decoder.count()? {
+            for _ in 0..decoder.count()? {
+                shapes.numbers.push(decoder.uint_as()?);
+            }
+            shapes.ends.push(number(shapes.numbers.len()));
+        }
+        Ok(shapes)
+    }
+
     fn get(&self, at: usize) -> Option<&[u32]> {
         let begin = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
         self.numbers.get(begin as usize..*self.ends.get(at)? as usize)
@@ -263,7 +292,9 @@ impl IndexBuilder {
         mut self,
         mut put: impl FnMut(&[u8]) -> Result<Section, E>,
     ) -> Result<(Places, Vec<u32>), E> {
-        let words = Words { words: self.words, shapes: self.shapes };
+        let newest = |entry: &Entry| entry.start.max(entry.root_start);
+        self.traces.sort_unstable_by_key(|entry| (std::cmp::Reverse(newest(entry)), entry.key));
+        let words = Words::in_order_of(&mut self.traces, &self.words, &self.shapes);
         let mut places = Places {
             words: put(&words.encode())?,
             names: put(&encode_names(&self.names))?,
@@ -273,8 +304,6 @@ impl IndexBuilder {
         lows.sort_unstable();
         lows.dedup();
         places.filter = put(&Filter::of(&lows).encode())?;
-        let newest = |entry: &Entry| entry.start.max(entry.root_start);
-        self.traces.sort_unstable_by_key(|entry| (std::cmp::Reverse(newest(entry)), entry.key));
         for entries in self.traces.chunks(PAGE_ENTRIES) {
             let starts = entries.iter().filter_map(|entry| entry.start);
             let latest_ms = entries.iter().filter_map(Entry::latest_ms).max();
@@ -373,6 +402,33 @@ fn decode_names(bytes: &[u8]) -> Result<Names, Malformed> {
 }
 
 impl Words {
+    /// The words of these sets, those first that most sets have, so that numbers are small; and the sets as
+    /// these traces have them, which learn of their new numbers.
+    fn in_order_of(traces: &mut [Entry], words: &[Word], shapes: &Shapes) -> Self {
+        let mut uses = vec![0u32; words.len()];
+        shapes.numbers.iter().for_each(|number| uses[*number as usize] += 1);
+        let mut by_use: Vec<u32> = (0..number(words.len())).collect();
+        by_use.sort_by_key(|number| std::cmp::Reverse(uses[*number as usize]));
+        let mut ranks = vec![0; words.len()];
+        (0..).zip(&by_use).for_each(|(rank, number)| ranks[*number as usize] = rank);
+        let (mut ordered, mut known) = (Shapes::default(), vec![0; shapes.len()]);
+        let mut ranked: Vec<u32> = Vec::new();
+        for entry in traces {
+            let Some(at) = entry.shape.checked_sub(1).map(|at| at as usize) else { continue };
+            if known[at] == 0 {
+                ranked.clear();
+                let of_shape = shapes.get(at).unwrap_or_default();
+                ranked.extend(of_shape.iter().map(|number| ranks[*number as usize]));
+                ranked.sort_unstable();
+                ordered.push(&ranked);
+                known[at] = number(ordered.len());
+            }
+            entry.shape = known[at];
+        }
+        let words = by_use.into_iter().map(|number| words[number as usize].clone()).collect();
+        Self { words, shapes: ordered }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::default();
         encoder.count(self.words.len());
@@ -386,14 +442,19 @@ impl Words {
             encoder.string(word.text());
         }
         encoder.count(self.shapes.len());
-        for shape in (0..self.shapes.len()).filter_map(|at| self.shapes.get(at)) {
-            encoder.count(shape.len());
-            shape.iter().for_each(|number| encoder.uint(u64::from(*number)));
+        let shapes = || (0..self.shapes.len()).filter_map(|at| self.shapes.get(at));
+        shapes().for_each(|shape| encoder.count(shape.len()));
+        for shape in shapes() {
+            let mut next = 0;
+            for number in shape {
+                encoder.uint(u64::from(number - next));
+                next = number + 1;
+            }
         }
         encoder.into_bytes()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8], is_of_3: bool) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let words = decoder.list(|decoder| {
             Ok(match (decoder.byte()?, decoder.string()?) {
@@ -404,13 +465,7 @@ impl Words {
                 _ => return Err(Malformed { what: "an unknown sort of word" }),
             })
         })?;
-        let mut shapes = Shapes::default();
-        for _ in 0..decoder.count()? {
-            for _ in 0..decoder.count()? {
-                shapes.numbers.push(decoder.uint_as()?);
-            }
-            shapes.ends.push(number(shapes.numbers.len()));
-        }
+        let shapes = if is_of_3 { Shapes::of_3(&mut decoder)? } else { Shapes::of(&mut decoder)? };
         decoder.end()?;
         Ok(Self { words, shapes })
     }
@@ -444,7 +499,7 @@ impl Block {
     pub(super) fn words(&self) -> Result<Arc<Words>, BlockError> {
         let section = &self.root.places.words;
         self.cache.get((self.number, section.offset), || {
-            let words = Words::decode(&self.section(section)?)?;
+            let words = Words::decode(&self.section(section)?, self.root.is_of_3)?;
             let bytes = words.bytes();
             Ok((words, bytes))
         })
@@ -452,7 +507,7 @@ impl Block {
 
     fn entries(&self, page: &EntryPage) -> Result<Arc<Vec<Entry>>, BlockError> {
         self.cache.get((self.number, page.section.offset), || {
-            let entries = entry::decode(&self.section(&page.section)?)?;
+            let entries = entry::decode(&self.section(&page.section)?, self.root.is_of_3)?;
             let bytes = size_of_val(&entries[..]);
             Ok((entries, bytes))
         })
@@ -734,11 +789,11 @@ mod tests {
             words: vec![Word::Error, Word::Service("a".into()), Word::SpanName("a".into())],
             shapes,
         };
-        assert_eq!(Words::decode(&words.encode()), Ok(words));
+        assert_eq!(Words::decode(&words.encode(), false), Ok(words));
         let mut names = Names::default();
         names.add_names("shop", "get", "");
         names.add_names("shop", "put", "mysql");
         assert_eq!(decode_names(&encode_names(&names)), Ok(names));
-        assert!(Words::decode(&[1, 9, 0, 0]).is_err() && decode_names(&[1]).is_err());
+        assert!(Words::decode(&[1, 9, 0, 0], false).is_err() && decode_names(&[1]).is_err());
     }
 }

@@ -14,6 +14,8 @@ const RAW_BYTES_MAX: u64 = 1 << 30;
 /// What must be known of a block before anything of it is read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Root {
+    /// Whether the block is of version 3.
+    pub(super) is_of_3: bool,
     pub(super) tag_columns: Vec<TagColumn>,
     pub(super) groups: Vec<Group>,
     pub(super) tags: Section,
@@ -125,6 +127,7 @@ impl Root {
             })
         })?;
         let mut root = Self {
+            is_of_3: version == 3,
             tag_columns,
             groups,
             tags: Section::decode(&mut decoder)?,
@@ -179,6 +182,7 @@ mod tests {
         let section = Section { offset: 1 << 40, bytes: 2, raw_bytes: 3, crc: u32::MAX };
         let column = |sort| TagColumn { key: "a".to_owned(), sort, is_second: true };
         let root = Root {
+            is_of_3: false,
             tag_columns: vec![column(TagSort::Text), column(TagSort::Bool)],
             groups: vec![Group { rows: 7, offset: 4, pages: section }; 2],
             tags: section,

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 use sigyn_model::Value;
 
 use super::dictionary::Dictionary;
+use super::endpoints::{Addresses, Peer};
 use super::hybrid::put_uint;
 use super::json;
 use super::per_source::{PerSource, at};
@@ -55,6 +56,8 @@ struct Place {
     column: u16,
     /// About how many times 16 bytes it takes.
     size: u16,
+    /// The address or the port that it says.
+    says: Peer,
     /// Whether its key is `error`.
     says_error: bool,
 }
@@ -72,6 +75,8 @@ pub(super) struct TagsSay {
     pub(super) bytes: u64,
     /// Whether one of them has the key `error`.
     pub(super) error: bool,
+    /// What of the peer need not be said again.
+    pub(super) of_peer: Peer,
 }
 
 impl TagColumns {
@@ -119,7 +124,8 @@ impl TagColumns {
         row: u32,
         source: &dyn Source,
         tags: &[u32],
-        own: &mut Dictionary,
+        peer: Peer,
+        (own, addresses): (&mut Dictionary, &mut Addresses),
     ) -> TagsSay {
         self.new.clear();
         let mut say = TagsSay::default();
@@ -128,10 +134,11 @@ impl TagColumns {
         }
         self.shape.clear();
         self.of_rest.clear();
+        let (mut address_column, mut port_column) = (None, None);
         for tag in tags.iter().copied() {
             let place = match self.places.get(tag as usize) {
                 Some(place) if place.when == self.now => *place,
-                _ => self.meet(source, tag),
+                _ => self.meet(source, tag, addresses),
             };
             say.bytes += match place.size {
                 // It may take more than can be said there.
@@ -145,12 +152,27 @@ impl TagColumns {
                 Some(column) => {
                     put_uint(&mut self.shape, u64::from(place.column) + 1);
                     column.numbers.push(row, place.number);
+                    if place.says.address != 0 && place.says.address == peer.address {
+                        address_column.get_or_insert(place.column);
+                    }
+                    if place.says.port != 0 && place.says.port == peer.port {
+                        port_column.get_or_insert(place.column);
+                    }
                 }
                 None => {
                     self.shape.push(0);
                     self.of_rest.push(tag);
                 }
             }
+        }
+        let columns = self.columns.len() as u64;
+        if let Some(column) = address_column {
+            say.of_peer.address = peer.address;
+            put_uint(&mut self.shape, columns + u64::from(column) + 1);
+        }
+        if let Some(column) = port_column {
+            say.of_peer.port = peer.port;
+            put_uint(&mut self.shape, 2 * columns + u64::from(column) + 1);
         }
         let shape = match self.shape_numbers.get(&self.shape) {
             Some(number) => *number,
@@ -174,7 +196,7 @@ impl TagColumns {
     }
 
     #[cold]
-    fn meet(&mut self, source: &dyn Source, tag: u32) -> Place {
+    fn meet(&mut self, source: &dyn Source, tag: u32, addresses: &mut Addresses) -> Place {
         self.new.push(tag);
         let (key, value) = source.tag(tag);
         let of_key = self.keys.get_or_insert_with(key, || {
@@ -189,7 +211,12 @@ impl TagColumns {
         });
         let size = u16::try_from(source.tag_bytes(tag).div_ceil(16)).unwrap_or(u16::MAX);
         let says_error = of_key.says_error;
-        let place = Place { when: self.now, number, column, size, says_error };
+        let says = match value {
+            TagValue::Text(text) => Peer { address: addresses.number_of_text(text), port: 0 },
+            TagValue::Int(port) => Peer { address: 0, port: u16::try_from(port).unwrap_or(0) },
+            _ => Peer::default(),
+        };
+        let place = Place { when: self.now, number, column, size, says, says_error };
         *at(&mut self.places, tag) = place;
         place
     }
