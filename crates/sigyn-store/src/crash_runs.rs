@@ -30,6 +30,11 @@ fn open(model: &Model, disk: &FaultyDisk, random: &mut Rng) -> Store {
 
 /// One life, from open to its end.
 fn live(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
+    // A weak sector somewhere, which can be read at the third try at the latest.
+    let files = disk.files();
+    if let (Some((path, _)), true) = (random.choice(&files), random.bool()) {
+        disk.fail_reads(path, random.u64(1..3));
+    }
     let store = open(model, disk, random);
     model.settle(&store, context);
     match random.u8(0..7) {

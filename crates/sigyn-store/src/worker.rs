@@ -298,7 +298,10 @@ impl Worker<'_> {
         let names: Vec<String> = expired.iter().map(|at| entries[*at].name.clone()).collect();
         let change = Change { remove: names.clone(), ..Change::default() };
         let mut committed = self.commit(change.clone());
-        if committed.is_err() && reserve::release(&self.shared.disk) {
+        if committed.is_err()
+            && self.shared.queue.poison_cause().is_none()
+            && reserve::release(&self.shared.disk)
+        {
             committed = self.commit(change);
         }
         if let Err(error) = committed {

@@ -31,8 +31,11 @@ pub(crate) enum SectionError {
 }
 
 impl Section {
-    /// Compresses a section that will stand at `offset`.
+    /// Compresses a section that will stand at `offset`. Errors if nobody would read it.
     pub(crate) fn pack(raw: &[u8], offset: u64) -> std::io::Result<(Self, Vec<u8>)> {
+        if raw.len() > RAW_BYTES_MAX {
+            return Err(std::io::Error::other("a section of its index is larger than 1 GiB"));
+        }
         let packed = zstd::bulk::compress(raw, 1)?;
         let section = Self {
             offset,
@@ -69,6 +72,12 @@ impl Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_would_read_is_not_written() {
+        let error = Section::pack(&vec![0; RAW_BYTES_MAX + 1], 0).unwrap_err();
+        assert_eq!(error.to_string(), "a section of its index is larger than 1 GiB");
+    }
 
     #[test]
     fn sections_read_back_as_written() {
