@@ -35,6 +35,9 @@ pub(crate) struct Shared {
     /// Of heads that blocks are made of.
     sealing_bytes: AtomicU64,
     stopping: AtomicBool,
+    /// Whether a test wants nothing to be done that nobody asked for.
+    #[cfg(test)]
+    pub(crate) is_passive: AtomicBool,
     /// How many wait for the thread that makes blocks.
     asking: AtomicU32,
     /// When the last write to the log was refused, and why; nothing after one that was not.
@@ -127,6 +130,8 @@ impl Shared {
             head_bytes,
             sealing_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            #[cfg(test)]
+            is_passive: AtomicBool::new(false),
             asking: AtomicU32::new(0),
             refusal: Mutex::new(None),
         }

@@ -134,6 +134,10 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn tick(&mut self) {
+        #[cfg(test)]
+        if self.shared.is_passive.load(std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
         self.retire_wait_ticks = self.retire_wait_ticks.saturating_sub(1);
         if self.seal_wait_ticks > 0 {
             self.seal_wait_ticks -= 1;
