@@ -10,6 +10,7 @@ use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
 use crate::head::HeadView;
 use crate::query::{Bounds, READ_ROWS_MAX, READ_TRACES_MAX, each_trace};
+use crate::size::Weight;
 use crate::sweep::{READ_BYTES_MAX, Stretch};
 use crate::trace::assemble;
 use crate::twins::Shares;
@@ -77,8 +78,8 @@ struct Asked<'a> {
 }
 
 impl Parts {
-    /// Links of all traces with any span in the window, traces grouped by the low half of their id. A trace
-    /// that is too large to be held is left out.
+    /// Links of all traces with any span in the window, traces grouped by the low half of their id. One that
+    /// is too large to be held counts as far as blocks counted it.
     pub(crate) fn dependencies(
         &self,
         start_ms: u64,
@@ -219,6 +220,7 @@ impl Asked<'_> {
         self.read(&batch)
     }
 
+    /// Reads traces, and puts them in place of what blocks counted of them, each by itself.
     fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
         let bounds = self.bounds;
         let bytes_max = match groups {
@@ -226,47 +228,79 @@ impl Asked<'_> {
             [_] => bounds.bytes_max,
             _ => bounds.bytes_max.min(READ_BYTES_MAX),
         };
-        match self.parts.read(groups, LENIENT, Bounds { bytes_max, ..bounds }) {
-            Err(QueryFailed::TooLarge { .. }) if groups.len() > 1 => {
-                let (first, second) = groups.split_at(groups.len() / 2);
-                self.read(first)?;
-                return self.read(second);
-            }
-            Err(QueryFailed::TooLarge { .. }) => {}
-            read => {
-                for spans in read?.into_values() {
-                    let whole = assemble(spans);
-                    if self.is_in(&whole) {
-                        self.sums.add_trace(&whole);
+        let mut weight = Weight::default();
+        let mut whole: HashMap<u64, Vec<Span>> = HashMap::new();
+        let mut counted: Vec<Vec<Span>> = Vec::new();
+        for (number, block) in self.parts.blocks.iter().enumerate() {
+            bounds.stop.check()?;
+            let last_seq = block.entry().last_seq;
+            let counted_here = self.counted(number, block, groups)?;
+            let mut parts: HashMap<TraceKey, Vec<Span>> = HashMap::new();
+            block.read(groups, LENIENT, bounds.stop, &mut |span| {
+                weight.add(&span);
+                if weight.bytes > bytes_max {
+                    return;
+                }
+                // What was deleted was counted all the same.
+                if counted_here.contains(&span.trace_id.into()) {
+                    weight.add(&span);
+                    parts.entry(span.trace_id.into()).or_default().push(span.clone());
+                }
+                if !self.parts.buried.hides(last_seq, span.trace_id) {
+                    whole.entry(span.trace_id.low()).or_default().push(span);
+                }
+            })?;
+            counted.extend(parts.into_values());
+        }
+        for head in &self.parts.heads {
+            for group in groups {
+                for (_, trace) in head.group(*group, LENIENT) {
+                    for span in trace.spans() {
+                        weight.add(&span);
+                        if weight.bytes > bytes_max {
+                            break;
+                        }
+                        whole.entry(group.low).or_default().push(span);
                     }
                 }
             }
         }
-        self.take_out(groups)
+        if weight.bytes > bytes_max {
+            // One alone is left as it was counted.
+            if groups.len() == 1 {
+                return Ok(());
+            }
+            let (some, others) = groups.split_at(groups.len() / 2);
+            self.read(some)?;
+            return self.read(others);
+        }
+        for spans in whole.into_values() {
+            let whole = assemble(spans);
+            if self.is_in(&whole) {
+                self.sums.add_trace(&whole);
+            }
+        }
+        counted.iter().for_each(|part| self.sums.remove_trace(part));
+        Ok(())
     }
 
-    /// Takes out what blocks counted of these traces, each block by itself.
-    fn take_out(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
-        let parts = self.parts;
-        for (number, block) in parts.blocks.iter().enumerate() {
-            let Some(links) = self.links[number].clone() else { continue };
-            let mut rows = Vec::new();
-            for group in groups {
-                for entry in block.group(*group, LENIENT)? {
-                    let is_whole = |start: Timestamp| self.is_whole(minute_of(start));
-                    if entry.start.is_some_and(is_whole) && !links.leaves_out(entry.key) {
-                        let first = u64::from(entry.first_row);
-                        rows.push((first..first + u64::from(entry.rows), entry.key.trace_id()));
-                    }
+    /// Which of these traces a block counted, in a minute that was added.
+    fn counted(
+        &self,
+        number: usize,
+        block: &Block,
+        groups: &[TraceKey],
+    ) -> Result<HashSet<TraceKey>, QueryFailed> {
+        let mut counted = HashSet::new();
+        let Some(links) = &self.links[number] else { return Ok(counted) };
+        let is_whole = |start: Timestamp| self.is_whole(minute_of(start));
+        for group in groups {
+            for entry in block.group(*group, LENIENT)? {
+                if entry.start.is_some_and(is_whole) && !links.leaves_out(entry.key) {
+                    counted.insert(entry.key);
                 }
             }
-            rows.sort_unstable_by_key(|(range, _)| range.start);
-            let mut spans: HashMap<TraceKey, Vec<Span>> = HashMap::new();
-            block.read_rows(&rows, self.bounds.stop, &mut |span| {
-                spans.entry(span.trace_id.into()).or_default().push(span);
-            })?;
-            spans.into_values().for_each(|part| self.sums.remove_trace(&part));
         }
-        Ok(())
+        Ok(counted)
     }
 }
