@@ -1,0 +1,171 @@
+//! What a store takes in memory, whatever it is given: measured by the kernel, each case in a process of
+//! its own.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use sigyn_model::{Endpoint, Span, SpanBatch, SpanId, Timestamp, TraceId};
+use sigyn_store::{AppendError, Memory, Options, QueryFailed, Stop, Store};
+
+const MIB: u64 = 1 << 20;
+/// When the spans of these tests start, in seconds.
+const START_S: u64 = 1_700_000_000;
+
+/// Runs a case in a process that does nothing else.
+fn alone(name: &str, case: impl FnOnce()) {
+    const ALONE: &str = "SIGYN_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return case();
+    }
+    let this = std::env::current_exe().unwrap();
+    let run = Command::new(this).args(["--exact", name, "--nocapture"]).env(ALONE, "1").output();
+    let run = run.unwrap();
+    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+}
+
+/// The most that this process has ever had in memory.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
+}
+
+struct Case {
+    _dir: tempfile::TempDir,
+    store: Store,
+    memory: Memory,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Case {
+    fn open(bytes: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::within(bytes);
+        // Merged as soon as there are two.
+        let merge_window = Duration::from_millis(1);
+        let options = Options { memory, merge_window, ..Options::new(dir.path()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        Self { store: Store::open(options).unwrap(), _dir: dir, memory, runtime }
+    }
+
+    /// Waits for room.
+    fn append(&self, spans: &[Span]) {
+        let batch = SpanBatch::of(spans, None);
+        let appended: Result<(), AppendError> =
+            self.runtime.block_on(self.store.append_waiting(batch));
+        appended.unwrap();
+    }
+
+    fn check(&self, what: &str) {
+        let (peak, max) = (peak(), self.memory.bytes);
+        let stats = self.store.stats();
+        let shares = stats.shares();
+        eprintln!("{what}: {} of {} MiB; {shares:?}", peak / MIB, max / MIB);
+        assert!(peak <= max, "{what}: {} of {} MiB; {stats:?}", peak / MIB, max / MIB);
+    }
+}
+
+fn span(trace: u64, id: u64) -> Span {
+    let mut span = Span::new(TraceId::new(trace.into()).unwrap(), SpanId::new(id).unwrap());
+    span.name = format!("op-{}", id % 20);
+    span.local_endpoint = Endpoint::named(&format!("service-{}", id % 7)).into_option();
+    span.timestamp = Timestamp::from_micros(START_S * 1_000_000 + id);
+    span.duration = Some(Duration::from_micros(id % 10_000));
+    span
+}
+
+#[test]
+fn tags_that_are_all_different_take_no_more_than_there_is() {
+    alone("tags_that_are_all_different_take_no_more_than_there_is", || {
+        let case = Case::open(256 * MIB);
+        let mut random = fastrand::Rng::with_seed(1);
+        for batch in 0..200 {
+            let spans = (0..1_000).map(|n| {
+                let id = batch * 1_000 + n + 1;
+                let mut span = span(id, id);
+                span.name = format!("op-{:x}", random.u64(..));
+                span.local_endpoint =
+                    Endpoint::named(&format!("{:x}", random.u64(..))).into_option();
+                for _ in 0..8 {
+                    let (key, value) = (random.u64(..), random.u128(..));
+                    span.set_tag(format!("key-{key:x}"), format!("{value:x}"));
+                }
+                span
+            });
+            case.append(&spans.collect::<Vec<_>>());
+        }
+        case.check("taken in");
+        case.store.seal().unwrap();
+        case.check("sealed");
+        case.store.compact();
+        case.check("merged");
+        let found = case.store.trace(TraceId::new(7).unwrap()).unwrap();
+        assert_eq!(found.len(), 1);
+        case.check("asked");
+    });
+}
+
+#[test]
+fn values_of_a_megabyte_take_no_more_than_there_is() {
+    alone("values_of_a_megabyte_take_no_more_than_there_is", || {
+        let case = Case::open(256 * MIB);
+        let mut random = fastrand::Rng::with_seed(2);
+        for id in 1..=600 {
+            let mut span = span(id / 3 + 1, id);
+            // Every third cannot be compressed.
+            let value: Vec<u8> = match id % 3 {
+                0 => (0..MIB).map(|_| random.alphanumeric() as u8).collect(),
+                _ => id.to_string().repeat(MIB as usize / 4).into_bytes(),
+            };
+            span.set_tag("value", String::from_utf8(value).unwrap());
+            case.append(&[span]);
+        }
+        case.check("taken in");
+        case.store.seal().unwrap();
+        case.check("sealed");
+        case.store.compact();
+        case.check("merged");
+        for id in [1, 100, 200] {
+            assert!(!case.store.trace(TraceId::new(id).unwrap()).unwrap().is_empty());
+        }
+        case.check("asked");
+    });
+}
+
+#[test]
+fn a_trace_of_a_million_spans_takes_no_more_than_there_is() {
+    alone("a_trace_of_a_million_spans_takes_no_more_than_there_is", || {
+        let case = Case::open(256 * MIB);
+        for batch in 0..100 {
+            let spans = (0..10_000).map(|n| {
+                let id = batch * 10_000 + n + 1;
+                let mut span = span(1, id);
+                span.parent_id = SpanId::new(id / 2);
+                span.set_tag("n", i64::try_from(id).unwrap());
+                span
+            });
+            case.append(&spans.collect::<Vec<_>>());
+        }
+        case.check("taken in");
+        case.store.seal().unwrap();
+        case.check("sealed");
+        let ask = |what: &str| {
+            let id = TraceId::new(1).unwrap();
+            let answer = case.store.queries(Stop::default()).trace(id);
+            match answer {
+                Ok(spans) => assert_eq!(spans.len(), 1_000_000),
+                Err(QueryFailed::TooLarge { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            case.check(what);
+        };
+        ask("asked");
+        case.store.compact();
+        case.check("merged");
+        ask("asked again");
+    });
+}
