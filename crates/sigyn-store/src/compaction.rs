@@ -9,14 +9,17 @@ use crate::catalog::BlockEntry;
 const GRACE: Duration = Duration::from_secs(5 * 60);
 /// No block becomes larger, if it is merged.
 const BYTES_MAX: u64 = 256 << 20;
+/// So many are merged at once however little memory there is.
+const BLOCKS_MIN: usize = 8;
 
 /// What is merged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// Blocks of one stretch of so much arrival time become one.
     pub(crate) window: Duration,
-    /// How many spans are merged at a time: they are in memory meanwhile.
-    pub(crate) spans_max: u64,
+    /// How many traces are merged at a time, and how many blocks: something of each is in memory meanwhile.
+    pub(crate) traces_max: u64,
+    pub(crate) blocks_max: usize,
     /// Whether traces with errors get blocks of their own.
     pub(crate) splits_errors: bool,
 }
@@ -38,13 +41,14 @@ pub(crate) fn due(
     let is_fit = |block: &BlockEntry| block.is_whole() && is_over(block) && is_readable(block);
     let mut start = 0;
     while let Some(first) = blocks.get(start) {
-        let (mut bytes, mut spans) = (0, 0);
-        let run = blocks[start..].iter().take_while(|block| {
-            bytes += block.bytes;
-            spans += block.spans;
-            let is_small = bytes <= BYTES_MAX && spans <= rules.spans_max;
-            is_fit(block) && window_of(block) == window_of(first) && is_small
-        });
+        let (mut bytes, mut traces) = (0, 0);
+        let run =
+            blocks[start..].iter().take(rules.blocks_max.max(BLOCKS_MIN)).take_while(|block| {
+                bytes += block.bytes;
+                traces += block.traces;
+                let is_small = bytes <= BYTES_MAX && traces <= rules.traces_max;
+                is_fit(block) && window_of(block) == window_of(first) && is_small
+            });
         let count = run.count();
         // One alone is split, too, however large it is, and where only what came late is in it.
         let is_unsplit = first.errors.is_none() && is_over(first) && is_readable(first);
@@ -63,19 +67,19 @@ mod tests {
 
     const MINUTE_MS: u64 = 60_000;
 
-    /// Blocks that arrived at these minutes, of so many spans; at the minute `now`.
+    /// Blocks that arrived at these minutes, of so many traces; at the minute `now`.
     fn check(blocks: &[(u64, u64)], now: u64, splits_errors: bool, expected: Option<Range<usize>>) {
-        let entry = |(minute, spans): &(u64, u64)| BlockEntry {
-            spans: *spans,
+        let entry = |(minute, traces): &(u64, u64)| BlockEntry {
+            traces: *traces,
             last_arrival_ms: minute * MINUTE_MS,
             // One that cannot be read.
-            name: if *spans == 13 { "damaged".to_owned() } else { String::new() },
-            is_late: *spans == 17,
+            name: if *traces == 13 { "damaged".to_owned() } else { String::new() },
+            is_late: *traces == 17,
             ..BlockEntry::default()
         };
         let entries: Vec<BlockEntry> = blocks.iter().map(entry).collect();
         let window = Duration::from_secs(60 * 60);
-        let rules = Rules { window, spans_max: 100, splits_errors };
+        let rules = Rules { window, traces_max: 100, blocks_max: 9, splits_errors };
         let due = due(&entries, |block| block.name.is_empty(), rules, now * MINUTE_MS);
         assert_eq!(due, expected, "{blocks:?} at {now}");
     }
@@ -91,6 +95,7 @@ mod tests {
         check(&[(1, 100), (2, 100)], 65, false, None);
         check(&[(1, 1), (2, 13), (3, 1), (4, 1)], 65, false, Some(2..4));
         check(&[(1, 1), (2, 17), (3, 1)], 65, false, None);
+        check(&[(1, 1); 12], 65, false, Some(0..9));
         check(&[(1, 1)], 65, false, None);
         check(&[], 65, false, None);
     }

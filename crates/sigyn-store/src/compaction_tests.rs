@@ -8,12 +8,19 @@ use sigyn_model::{Span, Timestamp, TraceId};
 use crate::crash_tests::{Model, open_with, options, run};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::memory::Memory;
 use crate::options::Options;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
 
 fn open(disk: &FaultyDisk, model: &Model) -> Store {
     open_with(disk, options(), model.clock()).unwrap()
+}
+
+/// With so little memory that a few spans, or none, are held at a time while blocks are merged.
+fn open_within(disk: &FaultyDisk, model: &Model, making: u64) -> Store {
+    let memory = Memory { making, ..options().memory };
+    open_with(disk, Options { memory, ..options() }, model.clock()).unwrap()
 }
 
 /// Seals so many blocks, of one batch each.
@@ -36,7 +43,8 @@ fn blocks_of_an_hour_that_is_over_become_one_and_answers_stay() {
     for seed in 0..20 {
         let mut random = Rng::with_seed(seed);
         let (disk, mut model) = (FaultyDisk::default(), Model::default());
-        let store = open(&disk, &model);
+        let making = [10_000, 60_000, 1 << 30][usize::try_from(seed % 3).unwrap()];
+        let store = open_within(&disk, &model, making);
         seal_blocks(&store, &mut model, &mut random, 5);
         store.compact();
         assert_eq!(store.stats().blocks, 5, "the hour is not over");

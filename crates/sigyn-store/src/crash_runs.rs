@@ -12,6 +12,7 @@ use crate::crash_tests::{Model, append_all, open_with, options};
 use crate::damage::Damage;
 use crate::disk::faulty::FaultyDisk;
 use crate::error::AppendError;
+use crate::memory::Memory;
 use crate::options::Options;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
@@ -21,7 +22,9 @@ const RUNS: u64 = 500;
 
 fn open(model: &Model, disk: &FaultyDisk, random: &mut Rng) -> Store {
     let retention_errors = random.bool().then(|| Duration::from_secs(1));
-    let options = Options { retention_errors, ..options() };
+    let making = *random.choice(&[10_000, 60_000, 1 << 30]).unwrap_or(&0);
+    let memory = Memory { making, ..options().memory };
+    let options = Options { memory, retention_errors, ..options() };
     let store = open_with(disk, options, model.clock()).unwrap();
     // What it does by itself at first is done when this is, and later it does nothing: how long things take
     // must not matter to a seed.

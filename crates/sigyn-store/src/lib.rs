@@ -39,6 +39,8 @@ mod incoming;
 mod least;
 mod lists;
 mod memory;
+#[cfg(test)]
+mod memory_tests;
 mod merge;
 mod names;
 mod offline;

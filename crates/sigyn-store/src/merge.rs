@@ -1,36 +1,50 @@
 //! Makes new blocks of old ones: what repeats or was deleted is left out, what is late goes elsewhere.
+//!
+//! The old ones are read side by side, in the order that all of them have, and what is read is written at
+//! once: however large they are, a few thousand spans are in memory. It goes on step by step, so that
+//! whoever does it has time for what is more urgent.
 
-use std::collections::HashSet;
+mod cursor;
+mod output;
+mod twice;
+
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use sigyn_model::Span;
 
-use crate::block::writer::{self, Origin, WriteError};
+use crate::block::plan::Plan;
+use crate::block::writer::{Origin, WriteError};
 use crate::block::{Block, DIR, QueryFailed};
 use crate::buried::Buried;
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
 use crate::facts::TraceKey;
-use crate::head::HeadWriter;
+use crate::size::span_bytes;
 use crate::stop::Stop;
-use sigyn_model::columns::Columns;
+use cursor::{Cursor, Key, place};
+use output::Outputs;
+use twice::Twice;
 
 /// Spans that began so much before a block's first batch arrived would make its time range say little.
 const LATE_NS: u64 = 60 * 60 * 1_000_000_000;
-/// Spans that are taken over at a time.
-const AT_ONCE: usize = 1_024;
+/// Rows of traces that are read together because they stand in several blocks.
+const TWICE_ROWS: u64 = 8 * 1_024;
 
 /// What is to be made.
 #[derive(Debug)]
 pub(crate) struct Merge<'a> {
     pub(crate) disk: &'a Disk,
     pub(crate) instance: u64,
-    /// Of the commit that will name what is made.
+    /// The next one that a commit will have: no other block has that in its name.
     pub(crate) number: u64,
     /// At least one, in the order of their frames.
-    pub(crate) blocks: &'a [Arc<Block>],
-    pub(crate) buried: &'a Buried,
+    pub(crate) blocks: Vec<Arc<Block>>,
+    pub(crate) buried: Arc<Buried>,
     pub(crate) parting: Parting,
+    /// What is in memory meanwhile.
+    pub(crate) bytes_max: u64,
 }
 
 /// Which spans get blocks of their own.
@@ -67,132 +81,279 @@ struct Part {
     errors: Option<bool>,
 }
 
-impl Merge<'_> {
-    /// Writes new blocks, durably; none if nothing is left. `stop` is asked often.
-    pub(crate) fn run(&self, stop: &dyn Fn() -> bool) -> Result<Vec<BlockEntry>, MergeError> {
-        let Some((first, last)) = self.blocks.first().zip(self.blocks.last()) else {
-            return Ok(Vec::new());
+/// A merge under way. Dropped before its end it leaves nothing behind.
+pub(crate) struct Merging<'a> {
+    blocks: Vec<Arc<Block>>,
+    buried: Arc<Buried>,
+    parting: Parting,
+    late_before_ns: u64,
+    /// Traces in several blocks, and how many of them are done. They go first, together with what stands
+    /// beside them, and are passed over where they stand.
+    twice: Vec<Twice>,
+    twice_done: usize,
+    twice_keys: Vec<TraceKey>,
+    /// Where each block is read, and what the next trace there is sorted by.
+    cursors: Vec<(Cursor, Option<Key>)>,
+    cursor_bytes: u64,
+    /// What is read before it is written.
+    batch_bytes: u64,
+    outputs: Outputs<'a>,
+}
+
+/// Spans of one trace, each with the number of its block.
+type Rows = Vec<(Span, usize)>;
+
+impl<'a> Merge<'a> {
+    /// Looks at what there is, and begins.
+    pub(crate) fn begin(self) -> Result<Merging<'a>, MergeError> {
+        let Self { disk, instance, number, blocks, buried, parting, bytes_max } = self;
+        let entries = || blocks.iter().map(|block| block.entry());
+        let first_arrival_ms = entries().map(|entry| entry.first_arrival_ms).min();
+        let late_before_ns = first_arrival_ms.unwrap_or_default().saturating_mul(1_000_000);
+        let origin = Origin {
+            instance,
+            first_seq: entries().map(|entry| entry.first_seq).min().unwrap_or_default(),
+            last_seq: entries().map(|entry| entry.last_seq).max().unwrap_or_default(),
+            merged: None,
+            is_late: false,
+            errors: None,
         };
-        let with_errors = self.with_errors(stop)?;
-        let arrivals = self.blocks.iter().map(|block| block.entry().first_arrival_ms);
-        let first_arrival_ms = arrivals.min().unwrap_or_default();
-        let late_before_ns = first_arrival_ms.saturating_mul(1_000_000).saturating_sub(LATE_NS);
-        // Its place is the number of its file.
-        let mut parts: Vec<(Part, HeadWriter)> = Vec::new();
-        for block in self.blocks {
-            let entry = block.entry();
-            let arrivals = (entry.first_arrival_ms, entry.last_arrival_ms);
-            // What was parted once stays so: retention goes by it.
-            let before = Part { is_late: entry.is_late, errors: entry.errors };
-            let mut waiting: Vec<(Part, Vec<Span>)> = Vec::new();
-            self.each_span(block, stop, &mut |span| {
-                let is_late = span.timestamp.is_some_and(|at| at.nanos() < late_before_ns);
-                let has_errors = || with_errors.contains(&span.trace_id.into());
-                let part = match self.parting {
-                    Parting::No => before,
-                    Parting::Late => Part { is_late: is_late || before.is_late, ..before },
-                    Parting::LateAndErrors => Part {
-                        is_late: is_late || before.is_late,
-                        errors: before.errors.or_else(|| Some(has_errors())),
-                    },
-                };
-                let at = waiting.iter().position(|(other, _)| *other == part);
-                let at = at.unwrap_or_else(|| {
-                    waiting.push((part, Vec::new()));
-                    waiting.len() - 1
-                });
-                let spans = &mut waiting[at].1;
-                spans.push(span);
-                if spans.len() == AT_ONCE {
-                    put(&mut parts, part, spans, arrivals);
-                }
-            })?;
-            for (part, mut spans) in waiting {
-                put(&mut parts, part, &mut spans, arrivals);
-            }
+        let twice = twice::find(&blocks)?;
+        let mut twice_keys: Vec<TraceKey> = twice.iter().map(|one| one.key).collect();
+        twice_keys.sort_unstable();
+        let cursor_bytes = bytes_max / 4 / (blocks.len() as u64).max(1);
+        let mut cursors = Vec::with_capacity(blocks.len());
+        for (number, block) in blocks.iter().enumerate() {
+            let mut cursor = Cursor::new(block, number, 0..block.rows(), cursor_bytes);
+            let key = cursor.key(&buried)?;
+            cursors.push((cursor, key));
         }
-        let mut made: Vec<BlockEntry> = Vec::new();
-        for (number, (part, head)) in (0..).zip(parts) {
-            let origin = Origin {
-                instance: self.instance,
-                first_seq: first.entry().first_seq,
-                last_seq: last.entry().last_seq,
-                merged: Some((self.number, number)),
-                is_late: part.is_late,
-                errors: part.errors,
-            };
-            match writer::write(self.disk, origin, &head.view(), stop) {
-                Ok(entry) => made.push(entry),
-                Err(error) => {
-                    self.discard(&made);
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(made)
-    }
-
-    /// Removes what no commit will name.
-    pub(crate) fn discard(&self, made: &[BlockEntry]) {
-        for entry in made {
-            let path = format!("{DIR}/{}", entry.name);
-            if let Err(error) = self.disk.remove(&path) {
-                tracing::warn!(path, %error, "cannot remove a merged block yet");
-            }
-        }
-    }
-
-    /// Which traces have an error, if that matters.
-    fn with_errors(&self, stop: &dyn Fn() -> bool) -> Result<HashSet<TraceKey>, MergeError> {
-        let mut with_errors = HashSet::new();
-        if self.parting == Parting::LateAndErrors {
-            for block in self.blocks {
-                self.each_span(block, stop, &mut |span| {
-                    if span.zipkin_tag("error").is_some() {
-                        with_errors.insert(span.trace_id.into());
-                    }
-                })?;
-            }
-        }
-        Ok(with_errors)
-    }
-
-    fn each_span(
-        &self,
-        block: &Block,
-        stop: &dyn Fn() -> bool,
-        each: &mut dyn FnMut(Span),
-    ) -> Result<(), QueryFailed> {
-        let reading = Stop::default();
-        let mut count = 0;
-        block.read_all(&reading, &mut |span: Span| {
-            count += 1;
-            if count % AT_ONCE == 0 && stop() {
-                reading.stop();
-            }
-            if !self.buried.hides(block.entry().last_seq, span.trace_id) {
-                each(span);
-            }
-        })?;
-        // The last row group may be the one in which somebody wanted an end.
-        reading.check()?;
-        Ok(())
+        let plan = Plan::of_blocks(blocks.iter().map(|block| &**block));
+        Ok(Merging {
+            outputs: Outputs::new(disk, origin, number, plan, bytes_max / 3),
+            buried,
+            parting,
+            late_before_ns: late_before_ns.saturating_sub(LATE_NS),
+            twice,
+            twice_done: 0,
+            twice_keys,
+            cursors,
+            cursor_bytes,
+            batch_bytes: bytes_max / 8,
+            blocks,
+        })
     }
 }
 
-fn put(
-    parts: &mut Vec<(Part, HeadWriter)>,
-    part: Part,
-    spans: &mut Vec<Span>,
-    (first_ms, last_ms): (u64, u64),
-) {
-    let at = parts.iter().position(|(other, _)| *other == part).unwrap_or_else(|| {
-        parts.push((part, HeadWriter::new()));
-        parts.len() - 1
-    });
-    let mut batch = Columns::default();
-    spans.iter().for_each(|span| _ = batch.push(span));
-    parts[at].1.bring(&batch);
-    parts[at].1.publish(first_ms, last_ms);
-    spans.clear();
+impl Merging<'_> {
+    /// Of which blocks it is.
+    pub(crate) fn blocks(&self) -> &[Arc<Block>] {
+        &self.blocks
+    }
+
+    /// Does some more; returns whether there is nothing left to do but to finish. What takes long between two
+    /// answers of `stop` is bounded by one trace.
+    pub(crate) fn step(&mut self, stop: &dyn Fn() -> bool) -> Result<bool, MergeError> {
+        if self.twice_done < self.twice.len() {
+            self.step_twice(stop)?;
+            return Ok(false);
+        }
+        while self.outputs.bytes() < self.batch_bytes {
+            let least = self.cursors.iter().enumerate();
+            let least = least.filter_map(|(at, (_, key))| key.as_ref().map(|key| (key, at))).min();
+            let Some(at) = least.map(|(_, at)| at) else {
+                self.outputs.write(stop)?;
+                return Ok(true);
+            };
+            self.take_trace(at, stop)?;
+        }
+        self.outputs.write(stop)?;
+        Ok(false)
+    }
+
+    /// Makes the new blocks durable; none if nothing is left.
+    pub(crate) fn finish(self, stop: &dyn Fn() -> bool) -> Result<Vec<BlockEntry>, MergeError> {
+        self.outputs.finish(stop)
+    }
+
+    /// The next trace of one block.
+    fn take_trace(&mut self, at: usize, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
+        let Some(key) = self.cursors[at].1.take().map(|key| key.trace) else { return Ok(()) };
+        let is_done = self.twice_keys.binary_search(&key).is_ok();
+        let (mut rows, mut bytes) = (Rows::new(), 0);
+        loop {
+            let (cursor, _) = &mut self.cursors[at];
+            let is_next = |span: &Span| TraceKey::from(span.trace_id) == key;
+            if !cursor.peek(&self.buried)?.is_some_and(is_next) {
+                break;
+            }
+            let Some(span) = cursor.next(&self.buried)? else { break };
+            if is_done {
+                continue;
+            }
+            bytes += span_bytes(&span);
+            rows.push((span, cursor.number));
+            if bytes > self.batch_bytes {
+                let number = cursor.number;
+                let entries = self.blocks[number].group(key, crate::facts::Strictness::Strict)?;
+                let of =
+                    |first: u32, rows: u32| u64::from(first)..u64::from(first) + u64::from(rows);
+                let parts = entries.iter().map(|entry| (number, of(entry.first_row, entry.rows)));
+                rows.clear();
+                self.put_large(&Twice { key, parts: parts.collect() }, stop)?;
+                self.skip(at, key)?;
+                break;
+            }
+        }
+        self.put_trace(&rows)?;
+        let (cursor, next) = &mut self.cursors[at];
+        *next = cursor.key(&self.buried)?;
+        Ok(())
+    }
+
+    /// Passes over what is left of a trace.
+    fn skip(&mut self, at: usize, key: TraceKey) -> Result<(), MergeError> {
+        let (cursor, _) = &mut self.cursors[at];
+        while cursor.peek(&self.buried)?.is_some_and(|span| TraceKey::from(span.trace_id) == key) {
+            cursor.next(&self.buried)?;
+        }
+        Ok(())
+    }
+
+    /// The next few traces that stand in several blocks.
+    fn step_twice(&mut self, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
+        let mut sum = 0;
+        let left = &self.twice[self.twice_done..];
+        let few = left.iter().take_while(|one| {
+            sum += one.rows();
+            sum <= TWICE_ROWS
+        });
+        let mut count = few.count().max(1);
+        loop {
+            match self.read_twice(&self.twice[self.twice_done..self.twice_done + count])? {
+                Some(traces) => {
+                    for rows in traces {
+                        self.put_trace(&rows)?;
+                    }
+                    break;
+                }
+                None if count > 1 => count /= 2,
+                None => {
+                    let parts = self.twice[self.twice_done].parts.clone();
+                    let key = self.twice[self.twice_done].key;
+                    self.put_large(&Twice { key, parts }, stop)?;
+                    break;
+                }
+            }
+        }
+        self.twice_done += count;
+        self.outputs.write(stop)
+    }
+
+    /// Spans of these traces; none if they are too many to be in memory.
+    fn read_twice(&self, traces: &[Twice]) -> Result<Option<Vec<Rows>>, MergeError> {
+        let numbers: HashMap<TraceKey, usize> =
+            traces.iter().enumerate().map(|(at, one)| (one.key, at)).collect();
+        let mut read: Vec<Rows> = traces.iter().map(|_| Rows::new()).collect();
+        let mut bytes = 0;
+        for (number, block) in self.blocks.iter().enumerate() {
+            let parts = traces.iter().flat_map(|one| &one.parts);
+            let of_block =
+                parts.filter(|(other, _)| *other == number).map(|(_, rows)| rows.clone());
+            let mut ranges: Vec<Range<u64>> = of_block.collect();
+            ranges.sort_unstable_by_key(|rows| rows.start);
+            let last_seq = block.entry().last_seq;
+            block.each_row(&ranges, &Stop::default(), &mut |span| {
+                bytes += span_bytes(&span);
+                if bytes <= self.batch_bytes
+                    && !self.buried.hides(last_seq, span.trace_id)
+                    && let Some(at) = numbers.get(&span.trace_id.into())
+                {
+                    read[*at].push((span, number));
+                }
+            })?;
+            if bytes > self.batch_bytes {
+                return Ok(None);
+            }
+        }
+        Ok(Some(read))
+    }
+
+    /// A trace that does not fit in memory. It stands alone in each source that it is written from.
+    fn put_large(&mut self, trace: &Twice, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
+        self.outputs.write(stop)?;
+        let mut has_errors = false;
+        if self.parting == Parting::LateAndErrors {
+            for (number, rows) in &trace.parts {
+                let block = &self.blocks[*number];
+                let last_seq = block.entry().last_seq;
+                block.each_row(std::slice::from_ref(rows), &Stop::default(), &mut |span| {
+                    let is_there = !self.buried.hides(last_seq, span.trace_id);
+                    has_errors |= is_there && has_error(&span);
+                })?;
+            }
+        }
+        let cursor = |(number, rows): &(usize, Range<u64>)| {
+            Cursor::new(&self.blocks[*number], *number, rows.clone(), self.cursor_bytes)
+        };
+        let mut cursors: Vec<Cursor> = trace.parts.iter().map(cursor).collect();
+        let mut last = None;
+        loop {
+            let mut next = None;
+            for (at, cursor) in cursors.iter_mut().enumerate() {
+                if let Some(place) = cursor.peek(&self.buried)?.map(place) {
+                    next = Some((place, at)).into_iter().chain(next).min();
+                }
+            }
+            let Some((place, at)) = next else { break };
+            // What says the same goes to the same source, where all but one of it is left out.
+            let is_over = self.outputs.bytes() > self.batch_bytes && last != Some(place);
+            if is_over || self.outputs.bytes() > 2 * self.batch_bytes {
+                self.outputs.write(stop)?;
+            }
+            last = Some(place);
+            let number = cursors[at].number;
+            if let Some(span) = cursors[at].next(&self.buried)? {
+                self.put(&span, number, has_errors)?;
+            }
+        }
+        self.outputs.write(stop)
+    }
+
+    /// A whole trace.
+    fn put_trace(&mut self, rows: &Rows) -> Result<(), MergeError> {
+        let has_errors =
+            self.parting == Parting::LateAndErrors && rows.iter().any(|(span, _)| has_error(span));
+        rows.iter().try_for_each(|(span, number)| self.put(span, *number, has_errors))
+    }
+
+    fn put(&mut self, span: &Span, number: usize, has_errors: bool) -> Result<(), MergeError> {
+        let entry = self.blocks[number].entry();
+        // What was parted once stays so: retention goes by it.
+        let before = Part { is_late: entry.is_late, errors: entry.errors };
+        let is_late = span.timestamp.is_some_and(|at| at.nanos() < self.late_before_ns);
+        let part = match self.parting {
+            Parting::No => before,
+            Parting::Late => Part { is_late: is_late || before.is_late, ..before },
+            Parting::LateAndErrors => Part {
+                is_late: is_late || before.is_late,
+                errors: before.errors.or(Some(has_errors)),
+            },
+        };
+        self.outputs.put(part, span, (entry.first_arrival_ms, entry.last_arrival_ms))
+    }
+}
+
+fn has_error(span: &Span) -> bool {
+    span.zipkin_tag("error").is_some()
+}
+
+/// Removes what no commit will name.
+pub(crate) fn discard(disk: &Disk, made: &[BlockEntry]) {
+    for entry in made {
+        let path = format!("{DIR}/{}", entry.name);
+        if let Err(error) = disk.remove(&path) {
+            tracing::warn!(path, %error, "cannot remove a merged block yet");
+        }
+    }
 }

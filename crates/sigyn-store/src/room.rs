@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Rooms {
     bytes_max: u64,
     taken: AtomicU64,
+    /// How many questions have a place.
+    open: AtomicU64,
 }
 
 /// What one question has of it.
@@ -19,12 +21,18 @@ pub(crate) struct Room {
 
 impl Rooms {
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { bytes_max, taken: AtomicU64::new(0) })
+        Arc::new(Self { bytes_max, taken: AtomicU64::new(0), open: AtomicU64::new(0) })
     }
 
     /// A place for a question that holds nothing yet.
     pub(crate) fn room(self: &Arc<Self>) -> Room {
+        self.open.fetch_add(1, Ordering::Relaxed);
         Room { rooms: self.clone(), held: AtomicU64::new(0) }
+    }
+
+    /// Whether anything is being asked.
+    pub(crate) fn are_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn taken(&self) -> u64 {
@@ -61,6 +69,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.rooms.taken.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
+        self.rooms.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -81,6 +90,6 @@ mod tests {
         drop(first);
         assert!(second.hold(9 * MB + 7) && !rooms.room().hold(MB));
         drop(second);
-        assert_eq!(rooms.taken(), 0);
+        assert!(rooms.taken() == 0 && !rooms.are_open());
     }
 }

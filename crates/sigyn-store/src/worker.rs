@@ -19,6 +19,7 @@ use crate::check::Check;
 use crate::commit::poison_if_panicking;
 use crate::damage::sentence;
 use crate::error::{DeleteError, SealError};
+use crate::merge::Merging;
 use crate::present::Present;
 use crate::queue::{Queue, Rotated};
 use crate::recovery::quarantine;
@@ -63,6 +64,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         put_off: PutOff::default(),
         aside_wait_ticks: aside::EVERY_TICKS,
         aside: PutOff::default(),
+        merging: None,
         check: Check::default(),
     };
     // A crash may have come between the last commit and the trim.
@@ -84,7 +86,8 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
                 loop {
                     worker.compact_wait_ticks = 0;
                     match worker.compact() {
-                        Step::Done | Step::Failed => {}
+                        Step::Paused if worker.is_wanted_elsewhere() => break,
+                        Step::Done | Step::Failed | Step::Paused => {}
                         Step::Idle | Step::Stopped => break,
                     }
                 }
@@ -98,7 +101,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         }
         if Instant::now() >= next_tick {
             worker.tick();
-            next_tick = Instant::now() + TICK;
+            next_tick = Instant::now() + worker.rest();
         }
     }
     if shared.options.retention_time.is_some() {
@@ -128,6 +131,8 @@ struct Worker<'a> {
     aside_wait_ticks: u32,
     /// Blocks that cannot be read.
     aside: PutOff,
+    /// A merge under way: it goes on when nothing else is due.
+    merging: Option<Merging<'a>>,
     present: Present,
     check: Check,
 }

@@ -168,7 +168,8 @@ impl GroupBuilder {
         self.rows() >= GROUP_ROWS || self.bytes() >= GROUP_BYTES
     }
 
-    fn bytes(&self) -> u64 {
+    /// About what its columns take before they are compressed.
+    pub(super) fn bytes(&self) -> u64 {
         let shared = self.resources.known.words.bytes()
             + self.scopes.known.words.bytes()
             + self.targets.known.words.bytes()

@@ -507,10 +507,19 @@ impl Block {
 
     fn entries(&self, page: &EntryPage) -> Result<Arc<Vec<Entry>>, BlockError> {
         self.cache.get((self.number, page.section.offset), || {
-            let entries = entry::decode(&self.section(&page.section)?, self.root.is_of_3)?;
+            let entries = self.read_entries(page)?;
             let bytes = size_of_val(&entries[..]);
             Ok((entries, bytes))
         })
+    }
+
+    pub(super) fn read_entries(&self, page: &EntryPage) -> Result<Vec<Entry>, BlockError> {
+        Ok(entry::decode(&self.section(&page.section)?, self.root.is_of_3)?)
+    }
+
+    /// Each with the number of its entry.
+    pub(super) fn read_ids(&self, page: &IdPage) -> Result<Vec<(u32, u32)>, BlockError> {
+        Ok(Ids::decode(&self.section(&page.section)?, page.first)?.0)
     }
 
     fn ids(&self, page: &IdPage) -> Result<Arc<Ids>, BlockError> {

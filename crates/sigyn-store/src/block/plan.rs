@@ -45,8 +45,7 @@ impl Plan {
 
     /// A plan for a block that is made of others, with about so many spans each: of a column nobody knows
     /// how often it is used, but for whether that is worth it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "blocks are merged in memory yet"))]
-    pub(crate) fn of_columns<'a>(blocks: impl IntoIterator<Item = (&'a [TagColumn], u64)>) -> Self {
+    pub(super) fn of_columns<'a>(blocks: impl IntoIterator<Item = (&'a [TagColumn], u64)>) -> Self {
         let mut counts: HashMap<(&str, TagSort), u64> = HashMap::new();
         let mut spans_of_all = 0;
         for (columns, spans) in blocks {

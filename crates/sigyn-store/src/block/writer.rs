@@ -159,7 +159,16 @@ impl<'a> BlockWriter<'a> {
         }
     }
 
-    fn write_group(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WriteError> {
+    /// About what the row group takes that is being filled.
+    pub(crate) fn group_bytes(&self) -> u64 {
+        self.group.bytes()
+    }
+
+    /// Ends the row group that is being filled, however little there is in it.
+    pub(crate) fn write_group(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WriteError> {
+        if self.group.rows() == 0 {
+            return Ok(());
+        }
         self.file.write_group(&mut self.group, || go_on(stop))?;
         self.beside.end_group();
         Ok(())
@@ -168,9 +177,7 @@ impl<'a> BlockWriter<'a> {
     /// Makes the block durable, and says what it is.
     pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> Result<BlockEntry, WriteError> {
         self.end_trace();
-        if self.group.rows() > 0 {
-            self.write_group(stop)?;
-        }
+        self.write_group(stop)?;
         go_on(stop)?;
         let Self {
             origin, temporary, mut file, mut root, beside, spans, traces, arrivals_ms, ..

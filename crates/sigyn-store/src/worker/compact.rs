@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sigyn_model::TraceId;
 
@@ -13,10 +13,14 @@ use crate::catalog::Change;
 use crate::compaction::{self, Rules};
 use crate::damage::sentence;
 use crate::facts::Strictness;
-use crate::merge::{Merge, MergeError, Parting};
+use crate::merge::{self, Merge, MergeError, Merging, Parting};
 
-/// What a span takes in memory while it is merged; most take less.
-const SPAN_BYTES: u64 = 160;
+/// What is kept of each trace until a block is finished, about: its place in the index.
+const TRACE_BYTES: u64 = 64;
+/// So many are merged however little memory there is.
+const TRACES_MIN: u64 = 64 << 10;
+/// Blocks that are merged at once have so much memory each, to be read with.
+const BLOCK_BYTES: u64 = 3 << 20;
 
 /// Until it is looked again whether anything is due: not long after a stretch of time is over.
 pub(super) fn pause_ticks(window: Duration) -> u32 {
@@ -30,29 +34,76 @@ pub(super) enum Step {
     Done,
     /// These blocks are not tried again for now.
     Failed,
-    /// Something else is more urgent.
+    /// It goes on the next time: something else is more urgent, or must have its turn.
+    Paused,
+    /// The store is being closed.
     Stopped,
     /// Nothing is due.
     Idle,
 }
 
-impl Worker<'_> {
-    /// Merges what is due, a step at a time.
+impl<'a> Worker<'a> {
+    /// Merges what is due, for about a tick's time. Half of one core is the most that it takes while
+    /// anything is asked: the rest of the time is for whoever asks.
     pub(super) fn compact(&mut self) -> Step {
-        if self.compact_wait_ticks > 0 || self.shared.queue.poison_cause().is_some() {
+        if self.shared.queue.poison_cause().is_some() {
+            self.merging = None;
             return Step::Idle;
         }
-        let Some((blocks, parting)) = self.due() else {
-            self.forget();
-            self.compact_wait_ticks = pause_ticks(self.merge_window());
-            return Step::Idle;
+        let mut merging = match self.merging.take() {
+            Some(merging) if self.are_there(merging.blocks()) => merging,
+            // Some of its blocks have had their time meanwhile, or turned out to be damaged.
+            Some(_) => return Step::Done,
+            None if self.compact_wait_ticks > 0 => return Step::Idle,
+            None => {
+                let Some((blocks, parting)) = self.due() else {
+                    self.forget();
+                    self.compact_wait_ticks = pause_ticks(self.merge_window());
+                    return Step::Idle;
+                };
+                match self.begin(&blocks, parting) {
+                    Ok(merging) => merging,
+                    Err(error) => return self.note_failure(&blocks, &error),
+                }
+            }
         };
-        let Err(error) = self.merge(&blocks, parting) else { return Step::Done };
+        let (shared, started) = (self.shared, Instant::now());
+        let stop = || shared.is_stopping();
+        loop {
+            if self.is_wanted_elsewhere() || started.elapsed() >= TICK {
+                self.merging = Some(merging);
+                return Step::Paused;
+            }
+            match merging.step(&stop) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => return self.note_failure(merging.blocks(), &error),
+            }
+        }
+        let blocks = merging.blocks().to_vec();
+        match self.finish(merging, &blocks) {
+            Ok(()) => Step::Done,
+            Err(error) => self.note_failure(&blocks, &error),
+        }
+    }
+
+    /// How long until the next tick.
+    pub(super) fn rest(&self) -> Duration {
+        let is_busy = self.merging.is_some() && !self.is_wanted_elsewhere();
+        if is_busy && !self.shared.rooms.are_open() { Duration::ZERO } else { TICK }
+    }
+
+    fn are_there(&self, blocks: &[Arc<Block>]) -> bool {
+        let there = self.shared.view.blocks();
+        blocks.iter().all(|block| there.iter().any(|other| Arc::ptr_eq(block, other)))
+    }
+
+    fn note_failure(&mut self, blocks: &[Arc<Block>], error: &MergeError) -> Step {
         self.compact_wait_ticks = RETRY_TICKS;
         if error.is_stopped() {
             return Step::Stopped;
         }
-        match &error {
+        match error {
             MergeError::Read(crate::QueryFailed::Block { block, source })
                 if blocks.iter().any(|other| other.entry().name == *block) =>
             {
@@ -68,7 +119,7 @@ impl Worker<'_> {
         let state = self.catalog.state();
         self.put_off.retain(|name| state.blocks.iter().any(|entry| entry.name == name));
         self.shared.counters.compaction_failures.add(1);
-        tracing::error!(error = sentence(&error), "cannot merge blocks yet");
+        tracing::error!(error = sentence(error), "cannot merge blocks yet");
         Step::Failed
     }
 
@@ -94,7 +145,8 @@ impl Worker<'_> {
         let options = &shared.options;
         let rules = Rules {
             window: self.merge_window(),
-            spans_max: options.memory.head / SPAN_BYTES,
+            traces_max: (options.memory.making / TRACE_BYTES).max(TRACES_MIN),
+            blocks_max: usize::try_from(options.memory.making / BLOCK_BYTES).unwrap_or(usize::MAX),
             splits_errors: options.retention_errors.is_some(),
         };
         let named = parts.blocks.iter().map(|block| (block.entry().name.as_str(), block));
@@ -117,20 +169,25 @@ impl Worker<'_> {
         options.retention_time.map_or(longest, |time| (time / 4).min(longest)).max(TICK)
     }
 
+    fn begin(&self, blocks: &[Arc<Block>], parting: Parting) -> Result<Merging<'a>, MergeError> {
+        let merge = Merge {
+            disk: &self.shared.disk,
+            instance: self.shared.instance,
+            // Others may be committed before, and none of these makes a block with such a number.
+            number: self.catalog.next_number(),
+            blocks: blocks.to_vec(),
+            buried: self.shared.view.parts().buried,
+            parting,
+            bytes_max: self.shared.options.memory.making,
+        };
+        merge.begin()
+    }
+
     /// The order is what makes a crash harmless at any point: the new files are durable, then one commit
     /// names them and no longer the old ones, and only then do those go, each after its last reader.
-    fn merge(&mut self, blocks: &[Arc<Block>], parting: Parting) -> Result<(), MergeError> {
+    fn finish(&mut self, merging: Merging<'_>, blocks: &[Arc<Block>]) -> Result<(), MergeError> {
         let shared = self.shared;
-        let buried = shared.view.parts().buried;
-        let merge = Merge {
-            disk: &shared.disk,
-            instance: shared.instance,
-            number: self.catalog.next_number(),
-            blocks,
-            buried: &buried,
-            parting,
-        };
-        let made = merge.run(&|| self.is_wanted_elsewhere())?;
+        let made = merging.finish(&|| shared.is_stopping())?;
         let opened: Result<Vec<Arc<Block>>, _> = made
             .iter()
             .map(|entry| match Block::open(&shared.disk, entry, shared.view.cache()) {
@@ -138,7 +195,7 @@ impl Worker<'_> {
                 Err(error) => Err(crate::QueryFailed::block(&entry.name, error)),
             })
             .collect();
-        let opened = opened.inspect_err(|_| merge.discard(&made))?;
+        let opened = opened.inspect_err(|_| merge::discard(&shared.disk, &made))?;
         let change = Change {
             add: made.clone(),
             remove: blocks.iter().map(|block| block.entry().name.clone()).collect(),
@@ -146,7 +203,7 @@ impl Worker<'_> {
         };
         if let Err(error) = self.commit(change) {
             if shared.queue.poison_cause().is_none() {
-                merge.discard(&made);
+                merge::discard(&shared.disk, &made);
             }
             let error = std::io::Error::other(sentence(&error));
             return Err(MergeError::Write(error.into()));

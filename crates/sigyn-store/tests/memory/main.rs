@@ -119,7 +119,7 @@ fn values_of_a_megabyte_take_no_more_than_there_is() {
             // Every third cannot be compressed.
             let value: Vec<u8> = match id % 3 {
                 0 => (0..MIB).map(|_| random.alphanumeric() as u8).collect(),
-                _ => id.to_string().repeat(MIB as usize / 4).into_bytes(),
+                _ => id.to_string().repeat(256 << 10).into_bytes(),
             };
             span.set_tag("value", String::from_utf8(value).unwrap());
             case.append(&[span]);

@@ -1,0 +1,128 @@
+//! The blocks that are made: each of one sort of spans, and all of them within one bound on memory.
+
+use sigyn_model::Span;
+use sigyn_model::columns::Columns;
+
+use super::{MergeError, Part};
+use crate::block::plan::Plan;
+use crate::block::writer::{BlockWriter, Origin};
+use crate::catalog::BlockEntry;
+use crate::disk::Disk;
+use crate::head::HeadWriter;
+use crate::size::span_bytes;
+
+/// Where everything goes.
+pub(super) struct Outputs<'a> {
+    disk: &'a Disk,
+    /// Of the blocks, but for what sort of spans they are of.
+    origin: Origin,
+    /// Of the commit that will name what is made.
+    number: u64,
+    plan: Plan,
+    /// What row groups may take that are being filled, together.
+    group_bytes_max: u64,
+    /// The place of each is the number of its file.
+    outputs: Vec<Output<'a>>,
+    /// Of spans that are not written yet.
+    bytes: u64,
+}
+
+struct Output<'a> {
+    part: Part,
+    writer: BlockWriter<'a>,
+    spans: Columns,
+    arrivals_ms: Option<(u64, u64)>,
+}
+
+impl<'a> Outputs<'a> {
+    pub(super) fn new(
+        disk: &'a Disk,
+        origin: Origin,
+        number: u64,
+        plan: Plan,
+        group_bytes_max: u64,
+    ) -> Self {
+        Self { disk, origin, number, plan, group_bytes_max, outputs: Vec::new(), bytes: 0 }
+    }
+
+    /// What spans take that are not written yet.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Puts a span that came between these times.
+    pub(super) fn put(
+        &mut self,
+        part: Part,
+        span: &Span,
+        (first_ms, last_ms): (u64, u64),
+    ) -> Result<(), MergeError> {
+        let output = self.output(part)?;
+        output.spans.push(span);
+        let (first, last) = output.arrivals_ms.unwrap_or((first_ms, last_ms));
+        output.arrivals_ms = Some((first.min(first_ms), last.max(last_ms)));
+        self.bytes += span_bytes(span);
+        Ok(())
+    }
+
+    fn output(&mut self, part: Part) -> Result<&mut Output<'a>, MergeError> {
+        let at = match self.outputs.iter().position(|output| output.part == part) {
+            Some(at) => at,
+            None => {
+                let at = self.outputs.len();
+                let merged = Some((self.number, u32::try_from(at).unwrap_or(u32::MAX)));
+                let Part { is_late, errors } = part;
+                let origin = Origin { merged, is_late, errors, ..self.origin };
+                let writer = BlockWriter::create(self.disk, origin, self.plan.clone())?;
+                let spans = Columns::default();
+                self.outputs.push(Output { part, writer, spans, arrivals_ms: None });
+                at
+            }
+        };
+        Ok(&mut self.outputs[at])
+    }
+
+    /// Writes all spans that were put, as one source a block.
+    pub(super) fn write(&mut self, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
+        for output in &mut self.outputs {
+            if output.spans.is_empty() {
+                continue;
+            }
+            let spans = std::mem::take(&mut output.spans);
+            let mut head = HeadWriter::new();
+            head.bring(&spans);
+            drop(spans);
+            let (first_ms, last_ms) = output.arrivals_ms.take().unwrap_or_default();
+            head.publish(first_ms, last_ms);
+            output.writer.add(&head.view(), stop)?;
+        }
+        self.bytes = 0;
+        let held = |outputs: &[Output<'_>]| -> u64 {
+            outputs.iter().map(|output| output.writer.group_bytes()).sum()
+        };
+        while held(&self.outputs) > self.group_bytes_max {
+            let largest = self.outputs.iter_mut().max_by_key(|output| output.writer.group_bytes());
+            match largest {
+                Some(output) => output.writer.write_group(stop)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all blocks durable; returns what they are. If one cannot be made, none is.
+    pub(super) fn finish(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<BlockEntry>, MergeError> {
+        self.write(stop)?;
+        let mut made = Vec::new();
+        for output in self.outputs {
+            match output.writer.finish(stop) {
+                Ok(entry) => made.push(entry),
+                Err(error) => {
+                    super::discard(self.disk, &made);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(made)
+    }
+}
