@@ -209,11 +209,12 @@ impl TraceQuery {
         !considered.is_empty()
             && remote.is_none_or(|name| any(&|span| span.remote_service_name() == Some(name)))
             && self.span_name.as_deref().is_none_or(|name| any(&|span| span.name() == name))
-            && self.terms.iter().all(|term| any(&|span| term.matches(span)))
+            // Before the terms: it is sooner told.
             && self.min_duration_us.is_none_or(|min| {
                 let range = min..=self.max_duration_us.unwrap_or(u64::MAX);
                 any(&|span| range.contains(&span.duration_us().unwrap_or(0)))
             })
+            && self.terms.iter().all(|term| any(&|span| term.matches(span)))
             && (self.filter.is_empty() || self.filter.matches(trace))
     }
 

@@ -325,60 +325,76 @@ impl Block {
         Ok(())
     }
 
-    /// Calls `each` with the spans of traces, given in the order of their rows: of those whose rows pass.
-    pub(crate) fn read_those(
+    /// Those of the traces, given in the order of their rows, whose rows pass: of these no more is read
+    /// than is looked at.
+    pub(crate) fn passing(
         &self,
         traces: &[Entry],
         stop: &Stop,
         passes: &dyn Fn(&[PageRow<'_, '_>]) -> bool,
+    ) -> Result<Vec<Entry>, QueryFailed> {
+        let mut passing = Vec::new();
+        self.each_trace(traces, stop, |trace, rows| {
+            if passes(rows) {
+                passing.push(*trace);
+            }
+            Ok(())
+        })?;
+        Ok(passing)
+    }
+
+    /// Calls `each` with the spans of these traces, given in the order of their rows.
+    pub(crate) fn read_traces(
+        &self,
+        traces: &[Entry],
+        stop: &Stop,
         each: &mut dyn FnMut(Vec<Span>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
-        let pages = PageReader::new(self).map_err(|error| self.failed(error))?;
-        let reader = RowReader::new(pages, &self.root.tag_columns);
+        self.each_trace(traces, stop, |_, rows| {
+            let spans: Result<_, BlockError> = rows.iter().map(PageRow::span).collect();
+            each(spans.map_err(|error| self.failed(error))?)
+        })
+    }
+
+    fn each_trace(
+        &self,
+        traces: &[Entry],
+        stop: &Stop,
+        mut each: impl FnMut(&Entry, &[PageRow<'_, '_>]) -> Result<(), QueryFailed>,
+    ) -> Result<(), QueryFailed> {
+        let failed = |error: BlockError| self.failed(error);
+        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = RowReader::new(reader, &self.root.tag_columns);
         // Pages are kept from one trace to the next.
         let mut sets: Vec<PageSet> = Vec::new();
         for trace in traces {
             stop.check()?;
-            let read = self.read_one(trace, &reader, &mut sets, passes);
-            if let Some(spans) = read.map_err(|error| self.failed(error))? {
-                each(spans)?;
+            let trace_id = trace.key.trace_id().ok_or(BlockError::Row("a trace without id"));
+            let trace_id = trace_id.map_err(failed)?;
+            let places = self.pages_of(trace);
+            sets.retain(|set| places.iter().any(|(group, _, page, _)| set.is_at(*group, *page)));
+            for (group, count, page, _) in &places {
+                if !sets.iter().any(|set| set.is_at(*group, *page)) {
+                    sets.push(reader.page_set(*group, *count, *page));
+                }
             }
+            let error = RefCell::new(None);
+            let mut rows = Vec::with_capacity(trace.rows as usize);
+            for (group, _, page, in_page) in places {
+                if let Some(set) = sets.iter().find(|set| set.is_at(group, page)) {
+                    let row = |row| PageRow::new(&reader, set, row, trace_id, &error);
+                    rows.extend(in_page.map(row));
+                }
+            }
+            each(trace, &rows)?;
+            drop(rows);
+            if let Some(error) = error.into_inner() {
+                return Err(failed(error));
+            }
+            let are_right = sets.iter().try_for_each(PageSet::check);
+            are_right.map_err(|error| failed(error.into()))?;
         }
         Ok(())
-    }
-
-    fn read_one(
-        &self,
-        trace: &Entry,
-        reader: &RowReader<'_>,
-        sets: &mut Vec<PageSet>,
-        passes: &dyn Fn(&[PageRow<'_, '_>]) -> bool,
-    ) -> Result<Option<Vec<Span>>, BlockError> {
-        let trace_id = trace.key.trace_id().ok_or(BlockError::Row("a trace without id"))?;
-        let places = self.pages_of(trace);
-        sets.retain(|set| places.iter().any(|(group, _, page, _)| set.is_at(*group, *page)));
-        for (group, count, page, _) in &places {
-            if !sets.iter().any(|set| set.is_at(*group, *page)) {
-                sets.push(reader.page_set(*group, *count, *page));
-            }
-        }
-        let failed = RefCell::new(None);
-        let mut rows = Vec::with_capacity(trace.rows as usize);
-        for (group, _, page, in_page) in places {
-            let set = sets.iter().find(|set| set.is_at(group, page)).ok_or(BlockError::Schema)?;
-            rows.extend(in_page.map(|row| PageRow::new(reader, set, row, trace_id, &failed)));
-        }
-        let has_passed = passes(&rows);
-        if let Some(error) = failed.take() {
-            return Err(error);
-        }
-        let spans = match has_passed {
-            true => Some(rows.iter().map(PageRow::span).collect::<Result<_, _>>()?),
-            false => None,
-        };
-        drop(rows);
-        sets.iter().try_for_each(PageSet::check)?;
-        Ok(spans)
     }
 
     /// Where a trace's rows are: group, how many rows that has, page, and which rows of the page.

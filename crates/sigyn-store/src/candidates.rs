@@ -7,7 +7,6 @@ use sigyn_model::{Timestamp, TraceQuery};
 
 use crate::block::QueryFailed;
 use crate::block::index::LookedUp;
-use crate::block::values::Where;
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::query::{HEAD_TRACES, each_trace};
 use crate::stop::Stop;
@@ -17,11 +16,6 @@ use crate::wanted::{Candidate, Met, Wanted};
 /// Pages of blocks that are looked at together, at first; a search that finds little looks at more.
 const PAGES_MIN: usize = if cfg!(test) { 1 } else { 4 };
 const PAGES_MAX: usize = if cfg!(test) { 3 } else { 256 };
-
-/// If so many parts of traces have a value, they are all looked at, and no others.
-const PARTS_MAX: usize = 4_096;
-/// Looking for the parts in a page of rows is as much work as looking at so many.
-const PAGE_PARTS: usize = 16;
 
 /// What a search may still find.
 pub(crate) struct Candidates<'a> {
@@ -65,44 +59,15 @@ impl<'a> Candidates<'a> {
             held: Vec::new(),
             done: HashSet::new(),
         };
-        match candidates.rarest() {
-            Some(sought) => candidates.hold_those_with(sought)?,
+        match parts.with_rarest(wanted, &candidates.looked_up, strictness, stop)? {
+            Some(groups) => candidates.hold(groups)?,
             None => candidates.hold_all()?,
         }
         Ok(candidates)
     }
 
-    /// The value that fewest parts of traces have, if these are few.
-    fn rarest(&self) -> Option<usize> {
-        let parts = |sought: usize| -> Option<usize> {
-            self.looked_up.iter().try_fold(0usize, |sum, looked_up| {
-                Some(sum.saturating_add(match looked_up.places().get(sought)? {
-                    Where::Anywhere => return None,
-                    Where::Entries(entries) => entries.len(),
-                    Where::Pages(pages) => pages.len() * PAGE_PARTS,
-                }))
-            })
-        };
-        let values =
-            (0..self.wanted.sought.len()).filter_map(|sought| Some((parts(sought)?, sought)));
-        values.min().filter(|(parts, _)| *parts <= PARTS_MAX).map(|(_, sought)| sought)
-    }
-
-    /// Traces of which some part has this value.
-    fn hold_those_with(&mut self, sought: usize) -> Result<(), QueryFailed> {
-        let Some(value) = self.wanted.sought.get(sought) else { return Ok(()) };
-        let mut groups: HashSet<TraceKey> = HashSet::new();
-        for looked_up in &self.looked_up {
-            let parts = looked_up.parts_with(sought, self.stop)?;
-            groups.extend(parts.into_iter().map(|key| self.strictness.group(key)));
-        }
-        for head in &self.parts.heads {
-            each_trace(head, self.stop, |key, trace| {
-                if trace.rows().any(|row| value.is_in(&row)) {
-                    groups.insert(self.strictness.group(key));
-                }
-            })?;
-        }
+    /// Those of these traces that may match.
+    fn hold(&mut self, groups: HashSet<TraceKey>) -> Result<(), QueryFailed> {
         let all = self.wanted.all();
         for key in groups {
             self.stop.check()?;

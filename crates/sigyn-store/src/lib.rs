@@ -50,6 +50,7 @@ mod progress;
 mod queries;
 mod query;
 mod queue;
+mod rarest;
 mod recovery;
 mod reserve;
 mod retention;

@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use sigyn_model::{Span, TraceId, TracePlace, TraceQuery, trace_start};
+use sigyn_model::{Span, TraceId, TracePlace, TraceQuery};
 
 use crate::block::entry::Entry;
 use crate::block::page_row::PageRow;
@@ -42,11 +42,36 @@ enum Holder<'a> {
     Several,
 }
 
+/// A trace that matches.
+enum Match {
+    /// All of it.
+    Whole(Vec<Span>),
+    /// It is in this block alone, and read if it is among those that an answer has.
+    Lone(usize, Entry),
+}
+
 /// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
 struct Found<T> {
     place: TracePlace,
-    kept: T,
-    bytes: u64,
+    kept: Kept<T>,
+}
+
+enum Kept<T> {
+    /// And in how many bytes.
+    Now(T, u64),
+    Later(usize, Entry),
+}
+
+impl Match {
+    fn place(&self) -> Option<TracePlace> {
+        match self {
+            Self::Whole(trace) => TracePlace::of(trace),
+            Self::Lone(_, entry) => {
+                let start = Reverse(entry.start_alone()?);
+                Some(TracePlace { start, id: entry.key.trace_id()? })
+            }
+        }
+    }
 }
 
 impl<T> PartialEq for Found<T> {
@@ -193,25 +218,65 @@ impl Parts {
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
-            self.each_match(query, now, strictness, bounds, &mut |trace| {
-                let place = TracePlace::of(&trace).filter(|place| query.is_ahead(*place));
-                let Some(place) = place else { return Ok(()) };
+            self.each_match(query, now, strictness, bounds, &mut |one| {
+                let Some(place) = one.place().filter(|place| query.is_ahead(*place)) else {
+                    return Ok(());
+                };
                 let is_full = found.len() == query.limit();
                 if is_full && found.peek().is_none_or(|worst| worst.place <= place) {
                     return Ok(());
                 }
-                let (kept, size) = keep(trace);
-                found.push(Found { place, kept, bytes: size });
-                bytes = bytes.saturating_add(size);
-                if is_full {
-                    bytes -= found.pop().map_or(0, |worst| worst.bytes);
+                let kept = match one {
+                    Match::Lone(block, entry) => Kept::Later(block, entry),
+                    Match::Whole(trace) => {
+                        let (kept, size) = keep(trace);
+                        bytes = bytes.saturating_add(size);
+                        Kept::Now(kept, size)
+                    }
+                };
+                found.push(Found { place, kept });
+                if is_full && let Some(Kept::Now(_, size)) = found.pop().map(|worst| worst.kept) {
+                    bytes -= size;
                 }
                 bounds.check(bytes)
             })?;
             left = later;
             at_once = (at_once * 2).min(READ_TRACES_MAX);
         }
-        Ok(found.into_sorted_vec().into_iter().map(|found| found.kept).collect())
+        self.kept(found.into_sorted_vec(), bytes, bounds, keep)
+    }
+
+    /// What is kept of all these traces, in their order; some of them are still to be read.
+    fn kept<T>(
+        &self,
+        found: Vec<Found<T>>,
+        mut bytes: u64,
+        bounds: Bounds<'_>,
+        keep: impl Fn(Vec<Span>) -> (T, u64),
+    ) -> Result<Vec<T>, QueryFailed> {
+        let mut kept: Vec<(TracePlace, T)> = Vec::with_capacity(found.len());
+        let mut lone: BTreeMap<usize, Vec<(Entry, TracePlace)>> = BTreeMap::new();
+        for Found { place, kept: one } in found {
+            match one {
+                Kept::Now(one, _) => kept.push((place, one)),
+                Kept::Later(block, entry) => lone.entry(block).or_default().push((entry, place)),
+            }
+        }
+        for (number, mut traces) in lone {
+            traces.sort_unstable_by_key(|(entry, _)| entry.first_row);
+            let entries: Vec<Entry> = traces.iter().map(|(entry, _)| *entry).collect();
+            let mut places = traces.into_iter().map(|(_, place)| place);
+            let Some(block) = self.blocks.get(number) else { continue };
+            block.read_traces(&entries, bounds.stop, &mut |spans| {
+                bounds.check(bytes.saturating_add(Weight::of(&spans)))?;
+                let (one, size) = keep(assemble(spans));
+                bytes = bytes.saturating_add(size);
+                kept.extend(places.next().map(|place| (place, one)));
+                bounds.check(bytes)
+            })?;
+        }
+        kept.sort_by_key(|(place, _)| *place);
+        Ok(kept.into_iter().map(|(_, one)| one).collect())
     }
 
     fn may_have_service(&self, service: &str) -> Result<bool, QueryFailed> {
@@ -235,7 +300,7 @@ impl Parts {
         candidates: &[Candidate],
         strictness: Strictness,
         bounds: Bounds<'_>,
-        each: &mut impl FnMut(Vec<Span>) -> Result<(), QueryFailed>,
+        each: &mut impl FnMut(Match) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let mut traces = match self.matching(query, candidates, strictness, bounds) {
             // What matches may be little, though what must be read for it is not.
@@ -247,7 +312,7 @@ impl Parts {
             matching => matching?,
         };
         // Newest first, so that nothing is held meanwhile that the answer then leaves out.
-        traces.sort_by_cached_key(|trace| Reverse(trace_start(trace)));
+        traces.sort_by_cached_key(Match::place);
         traces.into_iter().try_for_each(each)
     }
 
@@ -258,9 +323,9 @@ impl Parts {
         candidates: &[Candidate],
         strictness: Strictness,
         bounds: Bounds<'_>,
-    ) -> Result<Vec<Vec<Span>>, QueryFailed> {
+    ) -> Result<Vec<Match>, QueryFailed> {
         let mut groups: Vec<TraceKey> = Vec::new();
-        // What one part alone has is judged there, and read only if it matches.
+        // What one part alone has is judged there.
         let mut lone: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
         for candidate in candidates {
             match self.holder(candidate.key, strictness)? {
@@ -280,27 +345,17 @@ impl Parts {
                 Holder::Block(..) | Holder::Head(_) | Holder::Several => groups.push(candidate.key),
             }
         }
-        let mut traces = Vec::new();
-        let mut weight = Weight::default();
+        let mut matching = Vec::new();
         for (number, mut entries) in lone {
             entries.sort_unstable_by_key(|entry| entry.first_row);
             let Some(block) = self.blocks.get(number) else { continue };
-            let passes = |rows: &[PageRow<'_, '_>]| query.says(rows);
-            block.read_those(&entries, bounds.stop, &passes, &mut |spans| {
-                spans.iter().for_each(|span| weight.add(span));
-                traces.push(assemble(spans));
-                bounds.check(weight.bytes)
-            })?;
+            let passing = block
+                .passing(&entries, bounds.stop, &|rows: &[PageRow<'_, '_>]| query.says(rows))?;
+            matching.extend(passing.into_iter().map(|entry| Match::Lone(number, entry)));
         }
-        let left = bounds.bytes_max - weight.bytes.min(bounds.bytes_max);
-        let read = self.read(&groups, strictness, Bounds { bytes_max: left, ..bounds });
-        let read = read.map_err(|error| match error {
-            QueryFailed::TooLarge { .. } => QueryFailed::TooLarge { bytes_max: bounds.bytes_max },
-            error => error,
-        });
-        let read = read?.into_values().map(assemble);
-        traces.extend(read.filter(|trace| query.matches(trace)));
-        Ok(traces)
+        let read = self.read(&groups, strictness, bounds)?.into_values().map(assemble);
+        matching.extend(read.filter(|trace| query.matches(trace)).map(Match::Whole));
+        Ok(matching)
     }
 
     /// Where the parts of a group of traces are.

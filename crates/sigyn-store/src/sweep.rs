@@ -58,9 +58,14 @@ impl Parts {
         each: &mut impl FnMut(&[Span]) -> Result<(), QueryFailed>,
     ) -> Result<Swept, QueryFailed> {
         let looked_up = self.blocks.iter().map(|block| block.look_up(wanted));
-        let looked_up = looked_up.collect::<Result<_, _>>()?;
+        let looked_up: Vec<LookedUp<'_>> = looked_up.collect::<Result<_, _>>()?;
+        let rare = self.with_rarest(wanted, &looked_up, stretch.strictness, bounds.stop)?;
         let swept = Swept::default();
         let mut sweep = Sweep { parts: self, stretch, wanted, looked_up, bounds, swept, each };
+        if let Some(groups) = rare {
+            sweep.groups(groups)?;
+            return Ok(sweep.swept);
+        }
         for number in 0..self.blocks.len() {
             sweep.block(number)?;
         }
@@ -83,6 +88,35 @@ struct Sweep<'a, F> {
 }
 
 impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
+    /// No others than these.
+    fn groups(&mut self, groups: HashSet<TraceKey>) -> Result<(), QueryFailed> {
+        let all = self.parts.blocks.len() + self.parts.heads.len();
+        let mut batch = Batch::default();
+        for group in groups {
+            self.bounds.stop.check()?;
+            if self.touches_before(all, group)? && self.may_match(group, None)? {
+                let rows = self.rows(group)?;
+                self.put(&mut batch, rows, group)?;
+            }
+        }
+        self.read(&batch.groups)
+    }
+
+    /// How many rows the parts of a group have together.
+    fn rows(&self, group: TraceKey) -> Result<u32, QueryFailed> {
+        let strictness = self.stretch.strictness;
+        let mut rows = 0u32;
+        for block in self.parts.blocks.iter() {
+            let entries = block.group(group, strictness)?;
+            rows = entries.iter().fold(rows, |rows, entry| rows.saturating_add(entry.rows));
+        }
+        for head in &self.parts.heads {
+            let traces = head.group(group, strictness);
+            rows = traces.fold(rows, |rows, (_, trace)| rows.saturating_add(trace.len()));
+        }
+        Ok(rows)
+    }
+
     fn block(&mut self, number: usize) -> Result<(), QueryFailed> {
         self.bounds.stop.check()?;
         let Stretch { start_ms, end_ms, strictness } = self.stretch;
