@@ -87,7 +87,7 @@ impl<'a> Candidates<'a> {
                 }
             }
             if let (Some(start_max), true) = (start_max, met == all) {
-                self.held.push(Candidate { key, start_max, met, rows });
+                self.held.push(Candidate { key, start_max, met, rows, block: None });
             }
         }
         Ok(())
@@ -101,7 +101,8 @@ impl<'a> Candidates<'a> {
                 let start_max = trace.facts().start_within(|start| query.covers(start));
                 if let Some(start_max) = start_max {
                     let (met, rows) = (wanted.met_by(trace), trace.len());
-                    self.held.push(Candidate { key: strictness.group(key), start_max, met, rows });
+                    let key = strictness.group(key);
+                    self.held.push(Candidate { key, start_max, met, rows, block: None });
                 }
             })?;
         }
@@ -126,7 +127,8 @@ impl<'a> Candidates<'a> {
         for (_, number, page) in self.pages.split_off(rest) {
             let (held, strictness) = (&mut self.held, self.strictness);
             self.looked_up[number].candidates(page, self.query, &mut |candidate| {
-                held.push(Candidate { key: strictness.group(candidate.key), ..candidate });
+                let key = strictness.group(candidate.key);
+                held.push(Candidate { key, block: Some(number), ..candidate });
             })?;
         }
         self.pages_at_once = (self.pages_at_once * 2).min(PAGES_MAX);
@@ -143,6 +145,7 @@ impl<'a> Candidates<'a> {
                 first.start_max = first.start_max.max(next.start_max);
                 first.met.add(next.met);
                 first.rows = first.rows.saturating_add(next.rows);
+                first.block = None;
             }
             is_same
         });
@@ -167,8 +170,14 @@ impl<'a> Candidates<'a> {
                     }
                 }
             }
-            for looked_up in &self.looked_up {
-                for candidate in candidates.iter_mut().filter(|candidate| candidate.met != all) {
+            for (number, looked_up) in self.looked_up.iter().enumerate() {
+                // Where ids are told apart, a block has no more of a trace than what was found there.
+                let is_known = |candidate: &Candidate| {
+                    self.strictness == Strictness::Strict && candidate.block == Some(number)
+                };
+                let is_open =
+                    |candidate: &&mut Candidate| candidate.met != all && !is_known(candidate);
+                for candidate in candidates.iter_mut().filter(is_open) {
                     candidate.met.add(looked_up.met_by(candidate.key, self.strictness)?);
                 }
             }

@@ -51,6 +51,8 @@ pub(crate) struct Candidate {
     pub(crate) met: Met,
     /// Spans of the parts that were looked at so far.
     pub(crate) rows: u32,
+    /// The block that these are in, if they are in one alone.
+    pub(crate) block: Option<usize>,
 }
 
 impl Wanted {

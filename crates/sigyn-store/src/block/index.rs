@@ -779,7 +779,8 @@ impl LookedUp<'_> {
             let start_max = entry.facts().start_within(|start| query.covers(start));
             if let Some(start_max) = start_max {
                 let Entry { key, rows, .. } = *entry;
-                add(Candidate { key, start_max, met: self.met_by_entry(number, entry)?, rows });
+                let met = self.met_by_entry(number, entry)?;
+                add(Candidate { key, start_max, met, rows, block: None });
             }
         }
         Ok(())
