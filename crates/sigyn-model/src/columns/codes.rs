@@ -97,8 +97,15 @@ impl<'a> Codes<'a> {
     }
 
     /// Whether the number of a tag is one that other batches have for other tags.
+    #[inline]
     pub fn passes(tag: u32) -> bool {
         tag & dictionary::PASSING != 0
+    }
+
+    /// A tag's place among those that pass, or among those that do not.
+    #[inline]
+    pub fn place(tag: u32) -> usize {
+        (tag & !dictionary::PASSING) as usize
     }
 
     /// Numbers of all rows.

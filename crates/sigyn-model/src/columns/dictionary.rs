@@ -25,6 +25,8 @@ pub(super) struct Dictionary {
     tags: Interner,
     /// The same for those that hardly come again: they go with the rows that say them.
     passing: Pieces,
+    /// Of these, some of the last, by how they were written: spans of one trace say the same.
+    passed: Vec<Passed>,
     /// How tags were written, by dialect.
     spellings: [Spellings; DIALECTS],
     /// Where a tag is put together.
@@ -35,6 +37,16 @@ const DIALECTS: usize = Dialect::Json as usize + 1;
 
 /// The bit of tags that hardly come again. Memory ends before numbers reach it.
 pub(super) const PASSING: u32 = 1 << 31;
+
+/// A tag that hardly comes again, but for spans nearby.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    hash: u32,
+    /// Zero for none; else it has the bit.
+    number: u32,
+}
+
+const PASSED: usize = 256;
 
 /// How much a dictionary held at a time.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +71,7 @@ impl Dictionary {
             values: vec![0],
             tags: Interner::new(TAGS_BYTES_MAX),
             passing: Pieces::default(),
+            passed: Vec::new(),
             spellings: std::array::from_fn(|_| Spellings::default()),
             scratch: Vec::new(),
         }
@@ -83,11 +96,7 @@ impl Dictionary {
     fn new_spelling(&mut self, tag: &TagRef<'_>, hash: u32) -> u32 {
         let key = self.key_number(&tag.key);
         if self.values[key as usize] >= VALUES_MAX {
-            // Hardly ever is it known in another spelling.
-            return self.pass(tag.wire.len() + 16, |out| {
-                out.extend_from_slice(&key.to_le_bytes());
-                put_value_ref(out, &tag.value);
-            });
+            return self.passing_tag(key, tag, hash);
         }
         let spellings = &mut self.spellings[tag.dialect as usize];
         if self.tags.is_full() || spellings.is_full() {
@@ -104,8 +113,24 @@ impl Dictionary {
         number
     }
 
-    fn pass(&mut self, about: usize, put: impl FnOnce(&mut Vec<u8>)) -> u32 {
-        self.passing.push_with(about, put) | PASSING
+    /// A tag that hardly comes again.
+    fn passing_tag(&mut self, key: u32, tag: &TagRef<'_>, hash: u32) -> u32 {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&key.to_le_bytes());
+        put_value_ref(&mut self.scratch, &tag.value);
+        if self.passed.is_empty() {
+            self.passed.resize(PASSED, Passed::default());
+        }
+        let passed = &mut self.passed[hash as usize % PASSED];
+        if passed.hash == hash
+            && passed.number != 0
+            && self.passing.get(passed.number & !PASSING) == self.scratch
+        {
+            return passed.number;
+        }
+        let number = self.passing.push(&self.scratch) | PASSING;
+        *passed = Passed { hash, number };
+        number
     }
 
     pub(super) fn owned_tag(&mut self, key: &str, value: &Value) -> u32 {
@@ -211,12 +236,14 @@ impl Dictionary {
         }
         self.tags.take_back(mark.tags, uncount);
         self.passing.truncate(mark.passing);
+        self.passed.fill(Passed::default());
         self.values.truncate(mark.keys);
     }
 
     /// Forgets the tags that hardly come again.
     pub(super) fn clear(&mut self) {
         self.passing.truncate(0);
+        self.passed.fill(Passed::default());
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -237,6 +264,7 @@ impl Dictionary {
     pub(super) fn bytes(&self) -> usize {
         self.keys.bytes()
             + room(&self.values)
+            + room(&self.passed)
             + self.tags.bytes()
             + self.spellings.iter().map(Spellings::bytes).sum::<usize>()
             + self.scratch.capacity()

@@ -288,6 +288,23 @@ fn tagged(value: impl Into<Value>) -> Span {
 }
 
 #[test]
+fn values_that_hardly_come_again_are_known_for_spans_nearby() {
+    let mut columns = Columns::default();
+    let mut numbers = |n: u32| {
+        let value = format!("{n}");
+        let wire = format!("k={n}");
+        let text = ValueRef::Text(Text::Str(&value));
+        let tag = TagRef { wire: wire.as_bytes(), ..TagRef::new(Text::Str("k"), text) };
+        let numbers = [(); 2].map(|()| columns.dictionary.tag(&tag));
+        assert_eq!(columns.dictionary.text(numbers[1]), Some(value.as_str()));
+        (numbers[0] == numbers[1], Codes::passes(numbers[0]))
+    };
+    assert!((0..1_024).all(|n| numbers(n) == (true, false)));
+    assert!((1_024..3_000).all(|n| numbers(n) == (true, true)));
+    assert_eq!(numbers(7), (true, false));
+}
+
+#[test]
 fn values_are_equal_to_the_last_bit_and_types_differ() {
     let values = [
         Value::Int(0),

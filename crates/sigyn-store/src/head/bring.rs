@@ -21,6 +21,8 @@ pub(super) struct Remap {
     texts: Numbers,
     keys: Numbers,
     tags: Vec<Option<Brought>>,
+    /// The same of those that pass: they are of one batch.
+    passing: Vec<Option<Brought>>,
     endpoints: Numbers,
     extras: Numbers,
     origins: Numbers,
@@ -109,6 +111,9 @@ impl HeadWriter {
         for row in codes.rows() {
             self.bring_row(codes, row);
         }
+        self.remap.passing.clear();
+        // One huge batch must not hold its memory for ever.
+        self.remap.passing.shrink_to(1 << 14);
         self.remaps.put(codes.words(), std::mem::take(&mut self.remap));
         first..self.staged().end
     }
@@ -212,7 +217,7 @@ impl HeadWriter {
 
     #[inline]
     fn brought_tag(&mut self, codes: Codes<'_>, number: u32) -> Brought {
-        match self.remap.tags.get(number as usize) {
+        match self.remap.tags_like(number).get(Codes::place(number)) {
             Some(Some(brought)) => *brought,
             _ => self.new_tag(codes, number),
         }
@@ -227,14 +232,12 @@ impl HeadWriter {
             Some(flat) => self.tag(key, &flat),
         };
         let brought = Brought { tag: known, is_error: key == ERROR_KEY };
-        if !Codes::passes(number) {
-            let tags = &mut self.remap.tags;
-            let at = number as usize;
-            if tags.len() <= at {
-                tags.resize(at + 1, None);
-            }
-            tags[at] = Some(brought);
+        let tags = self.remap.tags_like(number);
+        let at = Codes::place(number);
+        if tags.len() <= at {
+            tags.resize(at + 1, None);
         }
+        tags[at] = Some(brought);
         brought
     }
 
@@ -331,8 +334,14 @@ impl HeadWriter {
 }
 
 impl Remap {
+    /// Those among which this number is.
+    #[inline]
+    fn tags_like(&mut self, number: u32) -> &mut Vec<Option<Brought>> {
+        if Codes::passes(number) { &mut self.passing } else { &mut self.tags }
+    }
+
     fn numbers(&mut self) -> [&mut Numbers; 9] {
-        let Self { names, texts, keys, tags: _, endpoints, extras, .. } = self;
+        let Self { names, texts, keys, endpoints, extras, .. } = self;
         let Self { origins, resources, scopes, targets, .. } = self;
         [names, texts, keys, endpoints, extras, origins, resources, scopes, targets]
     }
@@ -348,7 +357,7 @@ impl Remap {
         let Self { names, texts, keys, tags, endpoints, extras, .. } = self;
         let Self { origins, resources, scopes, targets, .. } = self;
         let numbers = [names, texts, keys, endpoints, extras, origins, resources, scopes, targets];
-        tags.capacity() * size_of::<Option<Brought>>()
+        (tags.capacity() + self.passing.capacity()) * size_of::<Option<Brought>>()
             + numbers.map(|numbers| numbers.0.capacity() * size_of::<u32>()).iter().sum::<usize>()
     }
 }
