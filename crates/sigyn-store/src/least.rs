@@ -50,12 +50,6 @@ impl Least {
         last.map_or(Added::New, Added::InPlaceOf)
     }
 
-    /// The last one, if no greater one comes in.
-    pub(crate) fn bound(&self) -> Option<&str> {
-        let last = self.texts.last().filter(|_| self.texts.len() >= self.max);
-        last.map(String::as_str)
-    }
-
     pub(crate) fn has(&self, text: &str) -> bool {
         self.texts.contains(text)
     }

@@ -7,7 +7,7 @@ use super::links::{self, LinkBuilder};
 use super::rollup::{self, RollupBuilder};
 use super::root::{Extra, Root};
 use super::section::Section;
-use super::tags::TagSummaryBuilder;
+use super::tag_builder::TagSummaryBuilder;
 use super::value_builder::ValueBuilder;
 use super::values;
 use crate::facts::TraceKey;
@@ -69,7 +69,7 @@ impl Beside {
         root: &mut Root,
         mut put: impl FnMut(&[u8]) -> Result<Section, E>,
     ) -> Result<(), E> {
-        root.tags = put(&self.tags.finish().encode())?;
+        root.tags = put(&self.tags.finish())?;
         let (places, entries) = self.index.finish(&mut put)?;
         root.places = places;
         let extras = [(rollup::KIND, self.rollup.encode()), (links::KIND, self.links.encode())];

@@ -1,0 +1,93 @@
+//! The least of many texts, most of which are none of them.
+
+/// The least of the texts that were added, no more than so many: they are sorted when twice as many came.
+#[derive(Debug)]
+pub(super) struct LeastTexts {
+    max: usize,
+    bytes: Vec<u8>,
+    /// Of each text.
+    ends: Vec<usize>,
+    /// No text that is as great or greater comes in.
+    bound: Option<Vec<u8>>,
+}
+
+impl LeastTexts {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, bytes: Vec::new(), ends: Vec::new(), bound: None }
+    }
+
+    pub(super) fn add(&mut self, text: &[u8]) {
+        if self.bound.as_ref().is_some_and(|bound| bound.as_slice() <= text) {
+            return;
+        }
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+        if self.ends.len() >= 2 * self.max {
+            self.cut();
+        }
+    }
+
+    /// In order, each once.
+    pub(super) fn sorted(&self) -> Vec<&[u8]> {
+        let mut begin = 0;
+        let texts = self.ends.iter().map(|end| {
+            let text = &self.bytes[begin..*end];
+            begin = *end;
+            (first_bytes(text), text)
+        });
+        let mut texts: Vec<(u64, &[u8])> = texts.collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.truncate(self.max);
+        texts.into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[cold]
+    fn cut(&mut self) {
+        let sorted = self.sorted();
+        let bound = sorted.last().filter(|_| sorted.len() >= self.max).map(|last| last.to_vec());
+        let bytes = sorted.concat();
+        let mut end = 0;
+        let ends = sorted.iter().map(|text| {
+            end += text.len();
+            end
+        });
+        self.ends = ends.collect();
+        (self.bytes, self.bound) = (bytes, bound);
+    }
+}
+
+/// What most texts differ in, as a number in the same order.
+fn first_bytes(text: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = text.len().min(8);
+    first[..len].copy_from_slice(&text[..len]);
+    u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_stay_in_whatever_order_they_come() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..300 {
+            let max = random.usize(1..10);
+            let mut least = LeastTexts::new(max);
+            let texts = (0..random.usize(0..60)).map(|_| {
+                let front =
+                    *random.choice(&["", "\0", "a", "longer than", "longer than eight"]).unwrap();
+                format!("{front}{}", random.u8(..60)).into_bytes()
+            });
+            let mut texts: Vec<Vec<u8>> = texts.collect();
+            texts.push(Vec::new());
+            random.shuffle(&mut texts);
+            texts.iter().for_each(|text| least.add(text));
+            texts.sort();
+            texts.dedup();
+            texts.truncate(max);
+            assert_eq!(least.sorted(), texts);
+        }
+    }
+}
