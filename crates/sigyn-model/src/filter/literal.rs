@@ -45,6 +45,11 @@ impl<'a> Alike<'a> {
         let nanos = duration(text).and_then(|duration| u64::try_from(duration.as_nanos()).ok());
         nanos.map_or(Self::Text(text), Self::Duration)
     }
+
+    /// That of a number's text.
+    pub fn of_whole(number: i64) -> Self {
+        Self::Number((number as f64 + 0.0).to_bits())
+    }
 }
 
 impl Literal {
@@ -126,7 +131,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     while !rest.is_empty() {
         let is_number = |c: char| c.is_ascii_digit() || c == '.';
-        let unit_at = rest.find(|c: char| !is_number(c))?;
+        let unit_at = rest.find(|c: char| !is_number(c)).filter(|at| *at > 0)?;
         let (number, after) = rest.split_at(unit_at);
         let end = after.find(is_number).unwrap_or(after.len());
         let (unit, next) = after.split_at(end);

@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_alike_its_text() {
+        for number in [0, 1, -1, 500, (1 << 53) + 1, i64::MIN, i64::MAX] {
+            assert_eq!(Alike::of(&number.to_string()), Alike::of_whole(number));
+        }
+    }
+
+    #[test]
     fn what_is_taken_is_alike() {
         let check = |text: &str, value: &str, is_taken: bool| {
             let one = sought(text).remove(0);

@@ -42,14 +42,17 @@ impl Addresses {
     /// That of a text which is what a column of addresses would have; zero for any other.
     pub(super) fn number_of_text(&mut self, text: &[u8]) -> u32 {
         const LEN_MAX: usize = 45;
+        let is_hex = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
         let may_be = text.len() <= LEN_MAX
-            && text.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+            && text.iter().all(is_hex)
             && text.iter().any(|byte| matches!(byte, b'.' | b':'));
         if !may_be {
             return 0;
         }
         let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        let same = address.filter(|address: &IpAddr| address.to_string().as_bytes() == text);
+        // There is one way to write one of four bytes.
+        let same = address
+            .filter(|address: &IpAddr| address.is_ipv4() || address.to_string().as_bytes() == text);
         same.map_or(0, |address| self.number(address))
     }
 

@@ -202,6 +202,7 @@ pub(super) fn width_of(max: u32) -> u32 {
     u32::BITS - max.leading_zeros()
 }
 
+#[inline]
 pub(super) fn put_uint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);

@@ -6,14 +6,15 @@ use std::ops::RangeInclusive;
 use foldhash::fast::RandomState;
 use sigyn_model::Alike;
 
+use super::dictionary::Dictionary;
 use super::group_writer::Row;
 use super::hybrid::{put_uint, take_uint};
-use super::per_source::at;
+use super::per_source::{PerSource, at};
 use super::schema::PAGE_ROWS;
 use super::section::Section;
 use super::source::{Source, TagValue};
 use super::value_pages::{PageHashes, Shards};
-use super::values::{Directory, KeyPlace, Sort, Told, Value, encode_values, hash_of};
+use super::values::{Directory, KeyHash, KeyPlace, Sort, Told, Value, encode_values};
 
 /// A key with more values has its values hashed.
 const VALUES_MAX: usize = if cfg!(test) { 6 } else { 4 << 10 };
@@ -36,7 +37,8 @@ const LISTED_MIN: usize = if cfg!(test) { 4 } else { 64 };
 #[derive(Default)]
 pub(super) struct ValueBuilder {
     keys: Vec<Key>,
-    key_numbers: HashMap<(Sort, String), u32, RandomState>,
+    /// Of tags, and of annotations.
+    key_numbers: [HashMap<String, u32, RandomState>; 2],
     values: Vec<Listed>,
     hashes: PageHashes,
     /// Of each trace that is finished.
@@ -48,6 +50,7 @@ pub(super) struct ValueBuilder {
     has_left_out: bool,
     /// By numbers of the source.
     tags: Vec<Slot>,
+    keys_of_tags: PerSource<Option<u32>>,
     resources: Vec<Shared>,
     targets: Vec<Shared>,
     annotations: Vec<Slot>,
@@ -59,17 +62,20 @@ struct Key {
     told: Told,
     /// Whether something else than spans' own tags says it.
     is_shared: bool,
-    numbers: HashMap<String, u32, RandomState>,
-    text_bytes: usize,
+    hash: KeyHash,
+    /// Its values, and their numbers.
+    texts: Dictionary,
+    numbers: Vec<u32>,
 }
 
 /// A value that is kept as text, at first at least.
 struct Listed {
     key: u32,
+    /// Once values of its key are hashed.
     hash: u32,
     /// How many traces have it.
     traces: u32,
-    /// One more than the last of them.
+    /// One more than the last of them; zero where that does not matter any more.
     last: u32,
     /// They, each less the one before; none if nearly all have it.
     list: Option<Vec<u8>>,
@@ -100,6 +106,7 @@ impl ValueBuilder {
     /// What follows is numbered by another source.
     pub(super) fn begin_source(&mut self) {
         self.tags.clear();
+        self.keys_of_tags.clear();
         self.resources.clear();
         self.targets.clear();
         self.annotations.clear();
@@ -108,6 +115,7 @@ impl ValueBuilder {
     /// The next row of the block.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         let Row { source, from, span, tags, .. } = *row;
+        let trace = self.trace();
         for tag in tags {
             let slot = match *at(&mut self.tags, *tag) {
                 Slot::New => {
@@ -117,26 +125,26 @@ impl ValueBuilder {
                 }
                 slot => slot,
             };
-            self.touch(slot);
+            self.touch(slot, trace);
         }
         if span.resource != 0 {
-            self.resource(source, span.resource);
+            self.resource(source, span.resource, trace);
         }
         if span.target != 0 {
-            self.target(source, span.target);
+            self.target(source, span.target, trace);
         }
         if span.has_annotations {
             source.annotations(from, &mut |annotation| {
                 let slot = match *at(&mut self.annotations, annotation.value) {
                     Slot::New => {
                         let text = source.text(annotation.value);
-                        let slot = self.slot(Sort::Annotation, "", text, true);
+                        let slot = self.shared_slot(Sort::Annotation, "", text);
                         self.annotations[annotation.value as usize] = slot;
                         slot
                     }
                     slot => slot,
                 };
-                self.touch(slot);
+                self.touch(slot, trace);
             });
         }
         self.rows += 1;
@@ -169,18 +177,28 @@ impl ValueBuilder {
 
     fn tag_slot(&mut self, source: &dyn Source, tag: u32) -> Slot {
         let (key, value) = source.tag(tag);
-        let key = source.key(key);
-        match value {
-            TagValue::Text(text) => {
-                let text = std::str::from_utf8(text).unwrap_or_default();
-                self.slot(Sort::Tag, key, text, false)
+        let of_key = match self.keys_of_tags.get(key) {
+            Some(known) => known,
+            None => {
+                let number = self.key(Sort::Tag, source.key(key));
+                self.keys_of_tags.get_or_insert_with(key, || number)
             }
-            _ => self.slot(Sort::Tag, key, &source.tag_value(tag).text(), false),
+        };
+        let Some(key) = of_key else { return Slot::Nothing };
+        match (self.told(key), value) {
+            (Told::Nothing, _) => Slot::Nothing,
+            (Told::Hashes, TagValue::Int(value)) => {
+                let hash = self.keys[key as usize].hash.with(Alike::of_whole(value));
+                Slot::Hash { key, hash }
+            }
+            (_, TagValue::Text(text)) => {
+                self.slot(key, std::str::from_utf8(text).unwrap_or_default())
+            }
+            _ => self.slot(key, &source.tag_value(tag).text()),
         }
     }
 
-    fn resource(&mut self, source: &dyn Source, number: u32) {
-        let trace = self.trace();
+    fn resource(&mut self, source: &dyn Source, number: u32, trace: u32) {
         if at(&mut self.resources, number).last == trace {
             return;
         }
@@ -193,12 +211,11 @@ impl ValueBuilder {
         }
         self.resources[number as usize].last = trace;
         let values = self.resources[number as usize].values.take().unwrap_or_default();
-        values.iter().for_each(|value| self.touch(Slot::Value(*value)));
+        values.iter().for_each(|value| self.touch(Slot::Value(*value), trace));
         self.resources[number as usize].values = Some(values);
     }
 
-    fn target(&mut self, source: &dyn Source, number: u32) {
-        let trace = self.trace();
+    fn target(&mut self, source: &dyn Source, number: u32, trace: u32) {
         if at(&mut self.targets, number).last == trace {
             return;
         }
@@ -212,12 +229,12 @@ impl ValueBuilder {
         }
         self.targets[number as usize].last = trace;
         let values = self.targets[number as usize].values.take().unwrap_or_default();
-        values.iter().for_each(|value| self.touch(Slot::Value(*value)));
+        values.iter().for_each(|value| self.touch(Slot::Value(*value), trace));
         self.targets[number as usize].values = Some(values);
     }
 
     fn shared_value(&mut self, key: &str, text: &str) -> Option<u32> {
-        match self.slot(Sort::Tag, key, text, true) {
+        match self.shared_slot(Sort::Tag, key, text) {
             Slot::Value(value) => Some(value),
             _ => None,
         }
@@ -228,102 +245,121 @@ impl ValueBuilder {
         number(self.trace_pages.len() + 1)
     }
 
-    fn slot(&mut self, sort: Sort, key: &str, text: &str, is_shared: bool) -> Slot {
-        let key_number = match self.key_numbers.get(&(sort, key.to_owned())) {
-            Some(known) => *known,
-            None if self.keys.len() >= KEYS_MAX => {
-                self.has_left_out = true;
-                return Slot::Nothing;
-            }
-            None => {
-                let new = number(self.keys.len());
-                self.keys.push(Key {
-                    sort,
-                    text: key.to_owned(),
-                    told: Told::Values,
-                    is_shared: false,
-                    numbers: HashMap::default(),
-                    text_bytes: 0,
-                });
-                self.key_numbers.insert((sort, key.to_owned()), new);
-                new
-            }
-        };
-        let known = &mut self.keys[key_number as usize];
-        known.is_shared |= is_shared;
-        let hash = hash_of(key, Alike::of(text));
-        match known.told {
+    /// A key's number, unless there are too many.
+    fn key(&mut self, sort: Sort, key: &str) -> Option<u32> {
+        let numbers = &mut self.key_numbers[sort as usize];
+        if let Some(known) = numbers.get(key) {
+            return Some(*known);
+        }
+        if self.keys.len() >= KEYS_MAX {
+            self.has_left_out = true;
+            return None;
+        }
+        let new = number(self.keys.len());
+        self.keys.push(Key {
+            sort,
+            text: key.to_owned(),
+            told: Told::Values,
+            is_shared: false,
+            hash: KeyHash::of(key),
+            texts: Dictionary::default(),
+            numbers: Vec::new(),
+        });
+        numbers.insert(key.to_owned(), new);
+        Some(new)
+    }
+
+    /// What is told of one more value of a key.
+    fn told(&mut self, key: u32) -> Told {
+        let known = &mut self.keys[key as usize];
+        if known.told == Told::Hashes && known.is_shared {
+            known.told = Told::Nothing;
+        }
+        known.told
+    }
+
+    fn shared_slot(&mut self, sort: Sort, key: &str, text: &str) -> Slot {
+        let Some(key) = self.key(sort, key) else { return Slot::Nothing };
+        self.keys[key as usize].is_shared = true;
+        self.slot(key, text)
+    }
+
+    fn slot(&mut self, key: u32, text: &str) -> Slot {
+        let told = self.told(key);
+        let known = &mut self.keys[key as usize];
+        match told {
             Told::Nothing => return Slot::Nothing,
-            Told::Hashes if known.is_shared => {
-                known.told = Told::Nothing;
-                return Slot::Nothing;
-            }
-            Told::Hashes => return Slot::Hash { key: key_number, hash },
+            Told::Hashes => return Slot::Hash { key, hash: known.hash.with(Alike::of(text)) },
             Told::Values => {}
         }
-        if let Some(value) = known.numbers.get(text) {
-            return Slot::Value(*value);
+        if text.len() <= TEXT_MAX {
+            let at = known.texts.find_or_push(|out| out.extend_from_slice(text.as_bytes()));
+            if let Some(value) = known.numbers.get(at as usize) {
+                return Slot::Value(*value);
+            }
+            if known.numbers.len() < VALUES_MAX && known.texts.bytes() <= TEXT_BYTES_MAX {
+                let value = number(self.values.len());
+                known.numbers.push(value);
+                self.values.push(Listed {
+                    key,
+                    hash: 0,
+                    traces: 0,
+                    last: 0,
+                    list: Some(Vec::new()),
+                });
+                return Slot::Value(value);
+            }
         }
-        let is_full = known.numbers.len() >= VALUES_MAX
-            || known.text_bytes + text.len() > TEXT_BYTES_MAX
-            || text.len() > TEXT_MAX;
-        if is_full {
-            self.hash_values(key_number);
-            return match self.keys[key_number as usize].told {
-                Told::Hashes => Slot::Hash { key: key_number, hash },
-                _ => Slot::Nothing,
-            };
+        self.hash_values(key);
+        let known = &self.keys[key as usize];
+        match known.told {
+            Told::Hashes => Slot::Hash { key, hash: known.hash.with(Alike::of(text)) },
+            _ => Slot::Nothing,
         }
-        let value = number(self.values.len());
-        known.text_bytes += text.len();
-        known.numbers.insert(text.to_owned(), value);
-        self.values.push(Listed {
-            key: key_number,
-            hash,
-            traces: 0,
-            last: 0,
-            list: Some(Vec::new()),
-        });
-        Slot::Value(value)
     }
 
     /// The trace that is being added has this.
-    fn touch(&mut self, slot: Slot) {
+    #[inline]
+    fn touch(&mut self, slot: Slot, trace: u32) {
         match slot {
             Slot::Value(value) => {
-                let trace = self.trace();
-                let listed = &mut self.values[value as usize];
-                match self.keys[listed.key as usize].told {
-                    Told::Values => {}
-                    Told::Hashes => {
-                        let (key, hash) = (listed.key, listed.hash);
-                        return self.touch(Slot::Hash { key, hash });
-                    }
-                    Told::Nothing => return,
-                }
-                if listed.last == trace {
-                    return;
-                }
-                listed.traces += 1;
-                if listed.traces > COMMON_MIN && listed.traces > trace / COMMON {
-                    listed.list = None;
-                }
-                if let Some(list) = &mut listed.list {
-                    put_uint(list, u64::from(trace - listed.last));
-                }
-                listed.last = trace;
-            }
-            Slot::Hash { key, hash } => {
-                let most = HASHES_MAX.min(HASHES_PER_ROW * (self.rows + PAGE_ROWS as u64));
-                let known = &mut self.keys[key as usize];
-                if self.hashes.count() > most {
-                    known.told = Told::Nothing;
-                }
-                if known.told == Told::Hashes {
-                    self.hashes.push(hash);
+                if self.values[value as usize].last != trace {
+                    self.touch_value(value, trace);
                 }
             }
+            Slot::Hash { key, hash } => self.touch_hash(key, hash),
             Slot::New | Slot::Nothing => {}
+        }
+    }
+
+    fn touch_value(&mut self, value: u32, trace: u32) {
+        let listed = &mut self.values[value as usize];
+        match self.keys[listed.key as usize].told {
+            Told::Values => {}
+            Told::Hashes => {
+                let (key, hash) = (listed.key, listed.hash);
+                return self.touch_hash(key, hash);
+            }
+            Told::Nothing => return,
+        }
+        listed.traces += 1;
+        if listed.traces > COMMON_MIN && listed.traces > trace / COMMON {
+            listed.list = None;
+        }
+        if let Some(list) = &mut listed.list {
+            put_uint(list, u64::from(trace - listed.last));
+        }
+        listed.last = trace;
+    }
+
+    fn touch_hash(&mut self, key: u32, hash: u32) {
+        let most = HASHES_MAX.min(HASHES_PER_ROW * (self.rows + PAGE_ROWS as u64));
+        let known = &mut self.keys[key as usize];
+        if self.hashes.count() > most {
+            known.told = Told::Nothing;
+        }
+        if known.told == Told::Hashes {
+            self.hashes.push(hash);
         }
     }
 
@@ -331,15 +367,20 @@ impl ValueBuilder {
     fn hash_values(&mut self, key: u32) {
         let known = &mut self.keys[key as usize];
         known.told = if known.is_shared { Told::Nothing } else { Told::Hashes };
-        let numbers = std::mem::take(&mut known.numbers);
-        let is_hashed = known.told == Told::Hashes;
+        let (texts, numbers) =
+            (std::mem::take(&mut known.texts), std::mem::take(&mut known.numbers));
+        let (is_hashed, of_key) = (known.told == Told::Hashes, known.hash);
         let here = number(self.hashes.page());
-        for value in numbers.into_values() {
-            let Listed { hash, list, .. } = &mut self.values[value as usize];
-            let (hash, list) = (*hash, list.take());
+        for (at, value) in (0..).zip(numbers) {
+            let listed = &mut self.values[value as usize];
+            // Each row that has it is told from here on.
+            listed.last = 0;
+            let list = listed.list.take();
             if !is_hashed {
                 continue;
             }
+            let hash = of_key.with(Alike::of(text_of(&texts, at)));
+            listed.hash = hash;
             let mut add = |pages: RangeInclusive<u32>| {
                 pages.for_each(|page| self.hashes.add(page as usize, hash));
             };
@@ -368,7 +409,7 @@ impl ValueBuilder {
         let mut keys: Vec<KeyPlace> = Vec::with_capacity(self.keys.len());
         for key in std::mem::take(&mut self.keys) {
             let section = match key.told {
-                Told::Values => Some(put(&self.listed(key.numbers, entries))?),
+                Told::Values => Some(put(&self.listed(&key, entries))?),
                 Told::Hashes | Told::Nothing => None,
             };
             keys.push(KeyPlace { sort: key.sort, key: key.text, told: key.told, section });
@@ -380,12 +421,13 @@ impl ValueBuilder {
     }
 
     /// The values of a key, and which entries have them: of those that are rare.
-    fn listed(&self, numbers: HashMap<String, u32, RandomState>, entries: &[u32]) -> Vec<u8> {
-        let mut values: Vec<(String, u32)> = numbers.into_iter().collect();
-        values.sort_unstable_by_key(|(_, value)| (self.values[*value as usize].traces, *value));
+    fn listed(&self, key: &Key, entries: &[u32]) -> Vec<u8> {
+        let texts = (0..).map(|at| text_of(&key.texts, at));
+        let mut values: Vec<(u32, &str)> = key.numbers.iter().copied().zip(texts).collect();
+        values.sort_unstable_by_key(|(value, _)| (self.values[*value as usize].traces, *value));
         let mut left = entries.len() / LISTED + LISTED_MIN;
         let mut listed: Vec<Value> = Vec::with_capacity(values.len());
-        for (text, value) in values {
+        for (value, text) in values {
             let Listed { traces, list, .. } = &self.values[value as usize];
             let list = list.as_ref().filter(|_| *traces as usize <= left);
             let of_entries = list.map(|list| {
@@ -396,11 +438,15 @@ impl ValueBuilder {
                 entries.sort_unstable();
                 entries
             });
-            listed.push(Value { text, entries: of_entries });
+            listed.push(Value { text: text.to_owned(), entries: of_entries });
         }
         listed.sort_unstable_by(|a, b| a.text.cmp(&b.text));
         encode_values(&listed)
     }
+}
+
+fn text_of(texts: &Dictionary, number: u32) -> &str {
+    std::str::from_utf8(texts.word(number)).unwrap_or_default()
 }
 
 /// Numbers of traces, from zero.

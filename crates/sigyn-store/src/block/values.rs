@@ -80,31 +80,40 @@ pub(crate) enum Where {
 
 /// Half of the hash of a value.
 pub(super) fn hash_of(key: &str, value: Alike<'_>) -> u32 {
-    let mut hash = 0;
-    let mut add = |bytes: &[u8]| {
-        for chunk in bytes.chunks(8) {
+    KeyHash::of(key).with(value)
+}
+
+/// What the hashes of a key's values begin with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyHash(u64);
+
+impl KeyHash {
+    pub(super) fn of(key: &str) -> Self {
+        Self(0).and(key.as_bytes())
+    }
+
+    pub(super) fn with(self, value: Alike<'_>) -> u32 {
+        let Self(hash) = match value {
+            Alike::Text(text) => self.and(&[0]).and(text.as_bytes()),
+            Alike::Number(bits) => self.and(&[1]).and(&bits.to_le_bytes()),
+            Alike::Duration(nanos) => self.and(&[2]).and(&nanos.to_le_bytes()),
+        };
+        u32::try_from(hash >> 32).unwrap_or(0)
+    }
+
+    fn and(self, bytes: &[u8]) -> Self {
+        let Self(mut hash) = self;
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            hash = mix(hash ^ u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..rest.len()].copy_from_slice(rest);
             hash = mix(hash ^ u64::from_le_bytes(word));
         }
-        hash = mix(hash ^ bytes.len() as u64);
-    };
-    add(key.as_bytes());
-    match value {
-        Alike::Text(text) => {
-            add(&[0]);
-            add(text.as_bytes());
-        }
-        Alike::Number(bits) => {
-            add(&[1]);
-            add(&bits.to_le_bytes());
-        }
-        Alike::Duration(nanos) => {
-            add(&[2]);
-            add(&nanos.to_le_bytes());
-        }
+        Self(mix(hash ^ bytes.len() as u64))
     }
-    u32::try_from(hash >> 32).unwrap_or(0)
 }
 
 impl Directory {

@@ -396,6 +396,9 @@ fn strings_are_escaped_as_zipkin_escapes_them() {
     check("\t\u{8}\n\r\u{c}", r"\t\b\n\r\f");
     check("\0\u{1f}\u{7f}", "\\u0000\\u001f\u{7f}");
     check("a\u{2028}\u{2029}\u{2027}é😀", "a\\u2028\\u2029\u{2027}é😀");
+    for before in (0..40).map(|len| "x".repeat(len)) {
+        check(&format!("{before}\n{before}\u{2028}é"), &format!("{before}\\n{before}\\u2028é"));
+    }
 }
 
 #[test]
