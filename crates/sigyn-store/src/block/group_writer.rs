@@ -73,6 +73,8 @@ pub(super) struct GroupBuilder {
     texts: Vocabulary,
     flags: Sparse<u32>,
     known_flags: Dictionary,
+    /// Those of the last row that has any, and their number.
+    last_flags: Option<(u32, u32)>,
     resources: Origins,
     scopes: Origins,
     targets: Origins,
@@ -138,6 +140,7 @@ impl GroupBuilder {
             texts: Vocabulary::default(),
             flags: Sparse::default(),
             known_flags: Dictionary::of_numbers(),
+            last_flags: None,
             resources: Origins::default(),
             scopes: Origins::default(),
             targets: Origins::default(),
@@ -224,8 +227,15 @@ impl GroupBuilder {
             }
         }
         if span.flags != 0 {
-            let put = |out: &mut Vec<u8>| out.extend_from_slice(&span.flags.to_le_bytes());
-            self.flags.push(row, self.known_flags.find_or_push(put));
+            let number = match self.last_flags {
+                Some((flags, number)) if flags == span.flags => number,
+                _ => {
+                    let flags = span.flags.to_le_bytes();
+                    self.known_flags.find_or_push(|out| out.extend_from_slice(&flags))
+                }
+            };
+            self.last_flags = Some((span.flags, number));
+            self.flags.push(row, number);
         }
         self.push_origins(row, source, span);
         let mut ext = Ext {
@@ -422,6 +432,7 @@ impl GroupBuilder {
         self.debug.clear();
         self.texts.clear();
         self.known_flags.clear();
+        self.last_flags = None;
         for origins in [&mut self.resources, &mut self.scopes, &mut self.targets] {
             origins.clear();
         }

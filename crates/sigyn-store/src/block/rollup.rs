@@ -28,6 +28,8 @@ pub(crate) const FIELDS: [Field; 4] = [Field::Service, Field::Name, Field::Kind,
 /// What counting may take in memory, about. Who needs more has few spans of a sort in a minute, and
 /// counting them gains little.
 const BYTES_MAX: usize = if cfg!(test) { 20_000 } else { 48 << 20 };
+/// So many sorts are found without a look-up.
+const LAST_SORTS: u32 = 256;
 /// A cell with its place, and each of its buckets.
 const CELL_BYTES: usize = 128;
 const BUCKET_BYTES: usize = 16;
@@ -44,6 +46,8 @@ pub(crate) struct RollupBuilder {
     errors: Errors,
     sorts: Vec<Numbered>,
     sort_numbers: HashMap<Numbered, u32, RandomState>,
+    /// By service and name, the sort that was met last.
+    last_sorts: Vec<u32>,
     /// With number of a sort, and minute.
     cells: Vec<(u32, u32, Measure)>,
     cell_numbers: HashMap<(u32, u32), u32, RandomState>,
@@ -149,11 +153,18 @@ impl RollupBuilder {
     }
 
     fn sort(&mut self, sort: Numbered) -> u32 {
-        *self.sort_numbers.entry(sort).or_insert_with(|| {
+        let place = (sort.service ^ sort.name.rotate_left(3)) % LAST_SORTS;
+        let last = at(&mut self.last_sorts, place);
+        if self.sorts.get(*last as usize) == Some(&sort) {
+            return *last;
+        }
+        let number = *self.sort_numbers.entry(sort).or_insert_with(|| {
             self.bytes += CELL_BYTES;
             self.sorts.push(sort);
             u32::try_from(self.sorts.len() - 1).unwrap_or(u32::MAX)
-        })
+        });
+        *last = number;
+        number
     }
 
     fn cell(&mut self, sort: u32, minute: u32) -> u32 {
