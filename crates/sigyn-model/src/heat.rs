@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::selection::{span_nanos, trace_nanos};
-use crate::{Selection, Span, Steps, StepsError, TraceId, Unit, trace_start};
+use crate::selection::{nanos_of, trace_nanos};
+use crate::{Searched, Selection, Span, Steps, StepsError, TraceId, Unit, trace_start};
 
 /// Of one answer.
 const STEPS_MAX: u32 = 1_000;
@@ -66,6 +66,10 @@ impl HeatQuery {
 
     pub fn selection(&self) -> &Selection {
         &self.selection
+    }
+
+    pub fn of(&self) -> Unit {
+        self.of
     }
 
     pub fn steps(&self) -> &Steps {
@@ -136,11 +140,17 @@ impl Heat {
             }
             Unit::Spans => {
                 for span in self.query.selection.spans(trace) {
-                    if let (Some(at), Some(nanos)) = (span.timestamp, span_nanos(span)) {
-                        self.put(at.micros(), nanos, span.is_error(), span.trace_id);
-                    }
+                    self.add_span(span, span.trace_id, span.is_error());
                 }
             }
+        }
+    }
+
+    /// Adds a span that is meant, and in the window, where spans are asked for: of which trace it is, and
+    /// whether it failed.
+    pub fn add_span(&mut self, span: &impl Searched, id: TraceId, is_error: bool) {
+        if let (Some(at), Some(took)) = (span.timestamp(), span.duration()) {
+            self.put(at.micros(), nanos_of(took), is_error, id);
         }
     }
 
@@ -270,7 +280,7 @@ mod tests {
                         all.push((start, trace_nanos(trace).unwrap(), trace[0].trace_id));
                     },
                     Unit::Spans => all.extend(selection.spans(trace).iter().filter_map(|span| {
-                        Some((span.timestamp?.micros(), span_nanos(span)?, span.trace_id))
+                        Some((span.timestamp?.micros(), nanos_of(span.duration?), span.trace_id))
                     })),
                 }
             }

@@ -47,4 +47,4 @@ pub use span::{Annotation, Kind, Link, Resource, Scope, Span, Status, StatusCode
 pub use time::Timestamp;
 pub use tree::{Row, SpanNode, SpanTree};
 pub use value::{Tags, Value};
-pub use vocabulary::{Seen, What, Words, WordsQuery};
+pub use vocabulary::{Seen, Tagged, What, Words, WordsQuery};

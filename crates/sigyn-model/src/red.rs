@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::selection::span_nanos;
+use crate::selection::{nanos_of, span_nanos};
 use crate::{Field, Searched, Selection, Sketch, Span, Steps, StepsError};
 
 /// Of one answer.
@@ -145,6 +145,15 @@ impl Red {
     /// Adds a span that is meant, and in the window.
     pub fn add_span(&mut self, span: &Span) {
         self.change(span, |measure| measure.add(span));
+    }
+
+    /// Adds a span that is meant, and in the window, by the key that [`RedQuery::key`] gives it, and whether
+    /// it failed.
+    pub fn add_one(&mut self, key: &[String], span: &impl Searched, is_error: bool) {
+        if let Some(at) = span.timestamp() {
+            let nanos = span.duration().map(nanos_of);
+            self.change_at(key, at.micros(), |measure| measure.add_one(is_error, nanos));
+        }
     }
 
     /// Takes out a span that was added more than once, and stays at least once.

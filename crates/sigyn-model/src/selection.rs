@@ -1,5 +1,7 @@
 //! Which spans, or traces, a question is about: a filter and a window of time.
 
+use std::time::Duration;
+
 use crate::{Filter, Span, trace_duration, trace_start};
 
 /// What a question is about.
@@ -43,11 +45,16 @@ impl Selection {
 
 /// Nanoseconds that a whole trace takes: none if none of its spans has a time.
 pub(crate) fn trace_nanos(trace: &[Span]) -> Option<u64> {
-    trace_duration(trace).map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    trace_duration(trace).map(nanos_of)
 }
 
 pub(crate) fn span_nanos(span: &Span) -> Option<u64> {
-    span.duration.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    span.duration.map(nanos_of)
+}
+
+/// As many as can be counted.
+pub(crate) fn nanos_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The steps of a window: each begins at a multiple of its length, so the first and the last may reach

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::{Field, Selection, Span, Timestamp};
+use crate::{Field, Searched, Selection, Span, Timestamp};
 
 /// Words of one answer; of more, the first in order are kept.
 const WORDS_MAX: usize = 10_000;
@@ -20,7 +20,7 @@ pub struct WordsQuery {
 }
 
 /// Which words of a span are meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// Keys of its tags, and names of its target's labels, as a filter has them.
     Keys,
@@ -47,9 +47,25 @@ pub struct Seen {
     pub last: Timestamp,
 }
 
+/// A span, in whatever form it is kept, whose own tags can be gone through.
+pub trait Tagged: Searched {
+    /// Calls `each` with the key of each of the span's own tags.
+    fn each_tag_key(&self, each: &mut dyn FnMut(&str));
+}
+
+impl Tagged for Span {
+    fn each_tag_key(&self, each: &mut dyn FnMut(&str)) {
+        self.tags.iter().for_each(|(key, _)| each(key));
+    }
+}
+
 impl Words {
     pub fn new(query: WordsQuery) -> Self {
         Self { query, words_max: WORDS_MAX, words: BTreeMap::new(), is_cut: false }
+    }
+
+    pub fn query(&self) -> &WordsQuery {
+        &self.query
     }
 
     /// In order.
@@ -66,16 +82,21 @@ impl Words {
     pub fn add(&mut self, trace: &[Span]) {
         for span in self.query.selection.spans(trace) {
             let Some(at) = span.timestamp else { continue };
-            let seen = Seen { spans: 1, first: at, last: at };
-            for word in said(span, &self.query.what) {
-                if word.len() <= WORD_MAX && word.starts_with(&self.query.prefix) {
-                    self.put(&word, seen);
-                }
+            for word in self.said(span) {
+                self.put(&word, Seen::at(at));
             }
         }
     }
 
-    fn put(&mut self, word: &str, seen: Seen) {
+    /// Those words of a span that are meant, each once.
+    pub fn said(&self, span: &impl Tagged) -> Vec<String> {
+        let mut words = said(span, &self.query.what);
+        words.retain(|word| word.len() <= WORD_MAX && word.starts_with(&self.query.prefix));
+        words
+    }
+
+    /// Adds spans that are meant, and in the window, by a word that [`Words::said`] gives for each of them.
+    pub fn put(&mut self, word: &str, seen: Seen) {
         if let Some(known) = self.words.get_mut(word) {
             known.merge(seen);
             return;
@@ -91,14 +112,20 @@ impl Words {
     }
 
     /// Adds what was made of other spans by the same question.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.is_cut |= other.is_cut;
         other.words.iter().for_each(|(word, seen)| self.put(word, *seen));
     }
 }
 
 impl Seen {
-    fn merge(&mut self, other: Self) {
+    /// One span.
+    pub fn at(at: Timestamp) -> Self {
+        Self { spans: 1, first: at, last: at }
+    }
+
+    /// Adds other spans.
+    pub fn merge(&mut self, other: Self) {
         self.spans += other.spans;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
@@ -106,17 +133,24 @@ impl Seen {
 }
 
 /// Words of one span, each once; none is empty.
-fn said<'a>(span: &'a Span, what: &What) -> Vec<Cow<'a, str>> {
-    let mut words: Vec<Cow<'a, str>> = match what {
+fn said(span: &impl Tagged, what: &What) -> Vec<String> {
+    let mut words: Vec<String> = match what {
         What::Keys => {
-            let tags = shown_keys(span).into_iter().map(Field::write_tag);
-            let labels = span.target.iter().flat_map(|labels| labels.iter());
-            tags.chain(labels.map(|(name, _)| Cow::Owned(format!("target.{name}")))).collect()
+            let mut words = Vec::new();
+            each_shown_key(span, &mut |key| words.push(Field::write_tag(key).into_owned()));
+            let labels = span.target().into_iter().flatten();
+            words.extend(labels.map(|(name, _)| format!("target.{name}")));
+            words
         }
         What::Values(Field::Annotation) => {
-            span.annotations.iter().map(|note| Cow::Borrowed(note.value.as_str())).collect()
+            let mut words = Vec::new();
+            span.any_annotation(&mut |value| {
+                words.push(value.to_owned());
+                false
+            });
+            words
         }
-        What::Values(field) => field.of(span).into_iter().collect(),
+        What::Values(field) => field.of(span).map(Cow::into_owned).into_iter().collect(),
     };
     words.retain(|word| !word.is_empty());
     words.sort_unstable();
@@ -124,13 +158,13 @@ fn said<'a>(span: &'a Span, what: &What) -> Vec<Cow<'a, str>> {
     words
 }
 
-/// Keys of the tags that Zipkin shows.
-fn shown_keys(span: &Span) -> Vec<&str> {
+/// Keys of the tags that Zipkin shows, some of them maybe more than once.
+fn each_shown_key(span: &impl Tagged, each: &mut dyn FnMut(&str)) {
+    span.each_tag_key(each);
     let derived = ["otel.status_code", "error", "otel.scope.name", "otel.scope.version"];
-    let derived = derived.into_iter().filter(|key| span.zipkin_tag(key).is_some());
-    let resource = span.resource.iter().flat_map(|resource| resource.tags.iter());
-    let resource = resource.map(|(key, _)| key.as_str()).filter(|key| *key != "service.name");
-    span.tags.iter().map(|(key, _)| key.as_str()).chain(derived).chain(resource).collect()
+    derived.into_iter().filter(|key| span.zipkin_tag(key).is_some()).for_each(&mut *each);
+    let resource = span.resource().into_iter().flat_map(|resource| resource.tags.iter());
+    resource.map(|(key, _)| key.as_str()).filter(|key| *key != "service.name").for_each(each);
 }
 
 #[cfg(test)]
@@ -178,7 +212,8 @@ mod tests {
     proptest! {
         #[test]
         fn shown_keys_are_those_of_the_view(span in arbitrary::span()) {
-            let mut keys = shown_keys(&span);
+            let mut keys = Vec::new();
+            each_shown_key(&span, &mut |key| keys.push(key.to_owned()));
             keys.sort_unstable();
             keys.dedup();
             prop_assert!(keys.into_iter().eq(span.zipkin_tags().into_keys()));
@@ -207,9 +242,8 @@ mod tests {
             let says = |span: &Span, word: &str| said(span, &query.what).iter().any(|w| w == word);
             let all: BTreeSet<String> = spans
                 .iter()
-                .flat_map(|span| said(span, &query.what))
+                .flat_map(|span| said(*span, &query.what))
                 .filter(|word| word.starts_with(prefix) && word.len() <= WORD_MAX)
-                .map(Cow::into_owned)
                 .collect();
             prop_assert!(words.words.keys().eq(all.iter().take(words_max)));
             prop_assert_eq!(words.is_cut, all.len() > words_max);
@@ -221,7 +255,7 @@ mod tests {
             }
             let (first, second) = traces.split_at(traces.len() / 2);
             let mut merged = of(second);
-            merged.merge(of(first));
+            merged.merge(&of(first));
             prop_assert_eq!(merged, words);
         }
     }

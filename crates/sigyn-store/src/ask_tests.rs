@@ -1,5 +1,6 @@
 //! Questions about random histories, against the naive reference in `sigyn-model`.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
@@ -238,6 +239,80 @@ fn what_is_counted_is_what_the_reference_counts() {
     });
 }
 
+/// A filter by which every span tells for itself whether it is meant.
+fn random_span_filter(random: &mut Rng) -> Filter {
+    match random.u8(0..3) {
+        0 => Filter::default(),
+        _ => loop {
+            let filter: Filter = format!("{{ {} }}", inner(random, 1)).parse().unwrap();
+            if filter.of_spans().is_some() {
+                break filter;
+            }
+        },
+    }
+}
+
+#[test]
+fn spans_that_are_scanned_are_those_of_the_reference() {
+    let (scanned, kept) = (Cell::new(0), Cell::new(0));
+    each_history(80, |history, strictness, random, context| {
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        for _ in 0..6 {
+            let traces = history.traces(strictness);
+            let mut selection = random_selection(random);
+            selection.filter = random_span_filter(random);
+            if random.u8(0..3) == 0 {
+                (selection.start_us, selection.end_us) = (0, u64::MAX);
+            }
+            let fields =
+                ["service", "name", "remote", "kind", "status", "error", "otel.scope.name"];
+            let more =
+                ["get", "http.method", "resource.get", "target.pod", "annotation", "frontend"];
+            let what = match random.u8(0..3) {
+                0 => What::Keys,
+                1 => What::Values(Field::read(random.choice(fields).unwrap())),
+                _ => What::Values(Field::read(random.choice(more).unwrap())),
+            };
+            let prefix = random.choice(["", "", "f", "target."]).unwrap().to_owned();
+            let query = WordsQuery { selection: selection.clone(), what, prefix };
+            let mut expected = Words::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            let (found, swept) = queries.words(&query).unwrap();
+            assert_eq!(found, expected, "{query:?} {context}");
+            scanned.set(scanned.get() + swept.scanned);
+
+            // Once more, of blocks from what was kept.
+            let (again, swept) = queries.words(&query).unwrap();
+            assert_eq!(again, expected, "{query:?} {context}");
+            kept.set(kept.get() + swept.counted);
+
+            let step_us = (selection.end_us - selection.start_us) / 20 + 1;
+            let query = HeatQuery::new(selection, Unit::Spans, step_us, 2).unwrap();
+            let mut expected = Heat::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            let (found, swept) = queries.heat(&query).unwrap();
+            assert_eq!(found, expected, "{query:?} {context}");
+            scanned.set(scanned.get() + swept.scanned);
+
+            let by = fields.iter().chain(&more).filter(|_| random.u8(0..5) == 0).take(4);
+            let by = by.map(|name| Field::read(name)).filter(|field| *field != Field::Annotation);
+            let selection = query.selection().clone();
+            let query = RedQuery::new(selection, by.collect(), step_us).unwrap();
+            let query = query.with_series_max(random.usize(1..9));
+            let mut expected = Red::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            let (found, swept) = queries.red(&query).unwrap();
+            assert_eq!(found, expected, "{query:?} {context}");
+            scanned.set(scanned.get() + swept.scanned);
+            if random.u8(0..3) == 0 {
+                history.append(random);
+            }
+        }
+    });
+    // And no block was taken for damaged meanwhile.
+    assert!(scanned.get() > 10_000 && kept.get() > 100, "{scanned:?} {kept:?}");
+}
+
 /// A question about rates that is answered from counts.
 pub(crate) fn random_counting(random: &mut Rng) -> RedQuery {
     const FILTERS: [&str; 6] = [
@@ -314,8 +389,9 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     large.name = "x".repeat(100_000);
     history.put(vec![large]);
     let window = (testing::EPOCH_MS * 1_000, testing::EPOCH_MS * 1_000 + 60_000_000);
-    let selection = Selection { filter: Filter::default(), start_us: window.0, end_us: window.1 };
-    // Not of whole minutes, so that spans are looked at.
+    // Only whole traces can tell.
+    let filter = "trace.spans > 0".parse().unwrap();
+    let selection = Selection { filter, start_us: window.0, end_us: window.1 };
     let query = RedQuery::new(selection, vec![Field::Service], 30_000_000).unwrap();
     let (all, swept) = history.store.queries(Stop::default()).red(&query).unwrap();
     let bounded = history.store.queries(Stop::default()).with_bytes_max(50_000);
@@ -324,7 +400,7 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     assert_eq!((swept_some.traces, swept_some.spans), (swept.traces - 1, swept.spans - 1));
     assert_ne!(all, some);
     // What indexes tell is not read.
-    let nowhere = "service = nowhere".parse().unwrap();
+    let nowhere = "{ service = nowhere } and trace.spans > 0".parse().unwrap();
     let nowhere = Selection { filter: nowhere, ..query.selection().clone() };
     let none = RedQuery::new(nowhere, vec![], 30_000_000).unwrap();
     let (_, swept) = history.store.queries(Stop::default()).red(&none).unwrap();

@@ -33,6 +33,7 @@ mod per_source;
 pub(crate) mod plan;
 pub(crate) mod rollup;
 mod root;
+pub(crate) mod scan;
 mod schema;
 mod section;
 pub(crate) mod source;
@@ -384,7 +385,7 @@ impl Block {
             let mut rows = Vec::with_capacity(trace.rows as usize);
             for (group, _, page, in_page) in places {
                 if let Some(set) = sets.iter().find(|set| set.is_at(group, page)) {
-                    let row = |row| PageRow::new(&reader, set, row, trace_id, &error);
+                    let row = |row| PageRow::new(&reader, set, row, Some(trace_id), &error);
                     rows.extend(in_page.map(row));
                 }
             }

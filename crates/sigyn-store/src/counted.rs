@@ -11,7 +11,7 @@ use crate::block::rollup::{Cells, FIELDS, MINUTE_US, Rollup, Sort, Sums};
 use crate::block::{Block, QueryFailed};
 use crate::codec::Malformed;
 use crate::facts::{Strictness, TraceKey};
-use crate::head::{Counts, HeadView};
+use crate::head::{Counts, HeadView, rows_of};
 use crate::query::{Bounds, READ_TRACES_MAX, each_trace};
 use crate::sweep::{READ_BYTES_MAX, Swept};
 use crate::trace::assemble;
@@ -231,12 +231,6 @@ impl Count<'_> {
         }
         Ok(())
     }
-}
-
-/// How many spans of a trace a head has.
-fn rows_of(view: &HeadView, key: TraceKey) -> u32 {
-    let rows = view.trace(key).map_or(0, |trace| trace.rows().count());
-    u32::try_from(rows).unwrap_or(u32::MAX)
 }
 
 impl Block {

@@ -28,7 +28,7 @@ use sigyn_model::Span;
 
 pub(crate) use chapter::Chapter;
 use column::Column;
-pub(crate) use counts::Counts;
+pub(crate) use counts::{Counts, rows_of};
 use hint::Sort;
 use origins::Origins;
 use rare::Rares;

@@ -4,6 +4,7 @@
 //! queries are synchronous and answer from the head and the blocks alike.
 
 mod adoption;
+mod alike;
 #[cfg(test)]
 mod append_tests;
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod recovery;
 mod reserve;
 mod retention;
 mod room;
+mod scan;
 mod shared;
 mod size;
 mod stats;
@@ -62,6 +64,7 @@ mod stop;
 mod store;
 mod sweep;
 mod taken_in;
+mod tallies;
 #[cfg(test)]
 mod testing;
 mod trace;

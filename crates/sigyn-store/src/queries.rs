@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sigyn_model::{
     DependencyLink, Differences, DifferencesQuery, Heat, HeatQuery, Red, RedQuery, Selection, Span,
-    TraceId, TraceQuery, Words, WordsQuery,
+    TraceId, TraceQuery, Unit, Words, WordsQuery,
 };
 
 use crate::block::QueryFailed;
@@ -13,10 +13,12 @@ use crate::counted::Counting;
 use crate::facts::Strictness;
 use crate::query::Bounds;
 use crate::room::Room;
+use crate::scan::{Meant, Tally};
 use crate::shared::Shared;
 use crate::size::Weight;
 use crate::stop::Stop;
 use crate::sweep::{Stretch, Swept};
+use crate::tallies::{HeatTally, RedTally, WordTally};
 use crate::view::Parts;
 use crate::wanted::Wanted;
 
@@ -172,16 +174,28 @@ impl Queries {
             let twins = self.shared.view.twins();
             return self.ask(|parts| parts.red(&counting, twins, self.bounds()));
         }
+        if let Some((tally, swept)) = self.scanned(query.selection(), || RedTally::new(query))? {
+            return Ok((tally.red, swept));
+        }
         self.swept(query.selection(), || Red::new(query.clone()), Red::add, Red::bytes)
     }
 
     /// Durations over time.
     pub fn heat(&self, query: &HeatQuery) -> Result<(Heat, Swept), QueryFailed> {
+        if query.of() == Unit::Spans
+            && let Some((tally, swept)) =
+                self.scanned(query.selection(), || HeatTally::new(Heat::new(query.clone())))?
+        {
+            return Ok((tally.heat, swept));
+        }
         self.swept(query.selection(), || Heat::new(query.clone()), Heat::add, Heat::bytes)
     }
 
     /// Keys, or values of one.
     pub fn words(&self, query: &WordsQuery) -> Result<(Words, Swept), QueryFailed> {
+        if let Some((tally, swept)) = self.scanned(&query.selection, || WordTally::new(query))? {
+            return Ok((tally.words, swept));
+        }
         // These are bounded by themselves.
         self.swept(&query.selection, || Words::new(query.clone()), Words::add, |_| 0)
     }
@@ -208,6 +222,21 @@ impl Queries {
             None => Ok((first, swept)),
             Some(again) => look(&again),
         }
+    }
+
+    /// Adds all spans that a selection means, one by one; `None` if it is better to look at traces.
+    fn scanned<T: Tally>(
+        &self,
+        selection: &Selection,
+        new: impl Fn() -> T,
+    ) -> Result<Option<(T, Swept)>, QueryFailed> {
+        let Some(meant) = Meant::by(selection) else { return Ok(None) };
+        let twins = self.shared.view.twins();
+        self.ask(|parts| {
+            let mut tally = new();
+            let swept = parts.scan(&meant, twins, self.bounds(), &mut tally)?;
+            Ok(swept.map(|swept| (tally, swept)))
+        })
     }
 
     /// Adds all traces that a selection may mean to what answers a question. An answer that becomes

@@ -44,6 +44,11 @@ impl Parts {
     }
 }
 
+/// Whether one of the values that are wanted is rare.
+pub(crate) fn has_rarest(wanted: &Wanted, looked_up: &[LookedUp<'_>]) -> bool {
+    rarest(wanted, looked_up).is_some()
+}
+
 /// The value that fewest parts of traces have, as far as blocks tell, if these are few.
 fn rarest(wanted: &Wanted, looked_up: &[LookedUp<'_>]) -> Option<usize> {
     let parts = |sought: usize| -> Option<usize> {

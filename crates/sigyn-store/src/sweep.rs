@@ -28,6 +28,8 @@ pub struct Swept {
     pub spans: u64,
     /// Spans that had been counted before, and were not looked at.
     pub counted: u64,
+    /// Of the spans, those of which only a few columns were read.
+    pub scanned: u64,
     /// Traces that were left out, each alone larger than one answer may hold.
     pub too_large: u64,
 }

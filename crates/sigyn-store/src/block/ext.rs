@@ -62,6 +62,30 @@ impl Ext {
         Some(encoder.into_bytes())
     }
 
+    /// The duration that an `ext` says, if it does.
+    pub(super) fn duration(bytes: &[u8]) -> Result<Option<Duration>, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let flags = decoder.uint()?;
+        let has = |bit: u64| flags & bit != 0;
+        if !has(part::DURATION) {
+            return Ok(None);
+        }
+        if has(part::DROPPED) {
+            for _ in 0..3 {
+                decoder.uint()?;
+            }
+        }
+        if has(part::ANNOTATIONS) {
+            decoder.list(Decoder::uint)?;
+        }
+        for endpoint in [part::LOCAL, part::REMOTE] {
+            if has(endpoint) {
+                decoder.endpoint()?;
+            }
+        }
+        decoder.duration().map(Some)
+    }
+
     /// Puts what an `ext` says into the span that the columns made.
     pub(super) fn apply(bytes: &[u8], span: &mut Span) -> Result<(), Malformed> {
         let mut decoder = Decoder::new(bytes);

@@ -48,6 +48,11 @@ impl PageSet {
         (self.group, self.page) == (group, page)
     }
 
+    /// How many rows.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Errors if anything that was read was not as it should be.
     pub(super) fn check(&self) -> Result<(), Malformed> {
         self.columns.iter().filter_map(OnceCell::get).flatten().try_for_each(Page::check)

@@ -689,6 +689,23 @@ impl LookedUp<'_> {
         Ok(())
     }
 
+    /// Whether any trace here may meet all conditions, as far as that is told at once.
+    pub(crate) fn may_meet_all(&self) -> Result<bool, QueryFailed> {
+        let is_nowhere =
+            |place: &Where| matches!(place, Where::Entries(entries) if entries.is_empty());
+        if self.places.iter().any(is_nowhere) {
+            return Ok(false);
+        }
+        for word in &self.wanted.words {
+            if let Word::Service(service) = word
+                && !self.block.names()?.may_have_service(service)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Of the values that are sought, which traces may have them here.
     pub(crate) fn places(&self) -> &[Where] {
         &self.places

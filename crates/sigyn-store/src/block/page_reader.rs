@@ -253,6 +253,15 @@ impl Page {
         codes.get(self.place(row)?)
     }
 
+    /// A number that rows of its group have in common which have the same value; `None` if it has none.
+    pub(super) fn number(&self, row: usize) -> Option<u32> {
+        match &self.values {
+            Content::Codes(codes, _) => self.there(codes.get(self.place(row)?)),
+            Content::Bools(_) => self.is_true(row).map(u32::from),
+            Content::Ids(_) | Content::Plain(_) => None,
+        }
+    }
+
     pub(super) fn is_true(&self, row: usize) -> Option<bool> {
         let at = self.place(row)?;
         let Content::Bools(bools) = &self.values else { return self.there(None) };

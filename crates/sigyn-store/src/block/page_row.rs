@@ -5,9 +5,7 @@ use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::{
-    Kind, Labels, Resource, Scope, Searched, Span, SpanId, StatusCode, Timestamp, TraceId,
-};
+use sigyn_model::{Kind, Labels, Resource, Scope, Searched, Span, StatusCode, Timestamp, TraceId};
 
 use super::BlockError;
 use super::ext::Ext;
@@ -21,7 +19,8 @@ pub(crate) struct PageRow<'r, 'a> {
     set: &'r PageSet,
     /// In its page.
     row: usize,
-    trace_id: TraceId,
+    /// If it is known.
+    trace_id: Option<TraceId>,
     /// The first thing that could not be read: what is said of any row since is worth nothing.
     failed: &'r RefCell<Option<BlockError>>,
     resource: OnceCell<Option<Arc<Resource>>>,
@@ -34,7 +33,7 @@ impl<'r, 'a> PageRow<'r, 'a> {
         reader: &'r RowReader<'a>,
         set: &'r PageSet,
         row: usize,
-        trace_id: TraceId,
+        trace_id: Option<TraceId>,
         failed: &'r RefCell<Option<BlockError>>,
     ) -> Self {
         let (resource, scope, target) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
@@ -43,7 +42,33 @@ impl<'r, 'a> PageRow<'r, 'a> {
 
     /// All that the row says.
     pub(super) fn span(&self) -> Result<Span, BlockError> {
-        self.reader.span(self.set, self.row, Some(self.trace_id))
+        self.reader.span(self.set, self.row, self.trace_id)
+    }
+
+    pub(super) fn id_of_trace(&self) -> Option<TraceId> {
+        if self.trace_id.is_some() {
+            return self.trace_id;
+        }
+        let id = self.column(place::TRACE_ID).and_then(|page| page.id(self.row));
+        let id = id.and_then(|id| TraceId::new(u128::from_be_bytes(id)));
+        self.or_fail(id.map(Some).ok_or(BlockError::Row("a span without ids")))
+    }
+
+    /// A number that rows of its group have in common which say the same in a column; `None` if it has none.
+    pub(super) fn number(&self, column: usize) -> Option<u32> {
+        match self.column(column) {
+            None => Some(0),
+            Some(page) if !page.has(self.row) => Some(0),
+            Some(page) => page.number(self.row)?.checked_add(1),
+        }
+    }
+
+    pub(super) fn each_key(&self, each: &mut dyn FnMut(&str)) {
+        let read = self.reader.each_tag(self.set, self.row, &mut |key, _| {
+            each(key);
+            Ok(true)
+        });
+        self.or_fail(read);
     }
 
     fn or_fail<T: Default>(&self, read: Result<T, BlockError>) -> T {
@@ -83,12 +108,9 @@ impl Searched for PageRow<'_, '_> {
             return Some(Duration::from_nanos(nanos));
         }
         // What is longer than a column can say stands elsewhere.
-        let mut span = Span::new(self.trace_id, SpanId::from_raw(0));
-        span.duration = Some(Duration::from_nanos(nanos));
-        if let Some(ext) = self.column(place::EXT).and_then(|page| page.text(self.row)) {
-            self.or_fail(Ext::apply(ext, &mut span).map_err(BlockError::from));
-        }
-        span.duration
+        let ext = self.column(place::EXT).and_then(|page| page.text(self.row));
+        let longer = ext.and_then(|ext| self.or_fail(Ext::duration(ext).map_err(BlockError::from)));
+        longer.or(Some(Duration::from_nanos(nanos)))
     }
 
     fn name(&self) -> &str {

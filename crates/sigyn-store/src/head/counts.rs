@@ -70,6 +70,12 @@ impl Counts {
     }
 }
 
+/// How many spans of a trace a head has.
+pub(crate) fn rows_of(view: &HeadView, key: TraceKey) -> u32 {
+    let rows = view.trace(key).map_or(0, |trace| trace.rows().count());
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
 impl HeadView {
     /// What is counted of all that is in the head by now, and a view of just that. It does not change for as
     /// long as it is held.

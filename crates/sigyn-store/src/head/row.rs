@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use sigyn_model::codec::sink::EndpointRef;
 use sigyn_model::{
-    Annotation, Kind, Labels, Link, Resource, Scope, Searched, Span, SpanId, Status, StatusCode,
-    Tags, Timestamp, TraceId, Value,
+    Annotation, Field, Kind, Labels, Link, Resource, Scope, Searched, Span, SpanId, Status,
+    StatusCode, Tagged, Tags, Timestamp, TraceId, Value,
 };
 
 use super::Head;
 use super::column::Column;
 use super::rare::{Extra, List};
+use crate::alike::{Asked, Derived, Stored};
 use sigyn_model::columns::{Codes, fact};
 
 /// A span that stands in a head.
@@ -201,6 +202,63 @@ impl<'a> Row<'a> {
             })
         };
         self.list(fact::LINKS, &self.head.rares.link_lists).range().filter_map(link).collect()
+    }
+}
+
+impl Row<'_> {
+    /// The number of the first of the span's own tags with this key; one that is not a tag's if none has it.
+    fn own_tag_number(&self, key: &str) -> u32 {
+        let Head { keys, tags, slabs, .. } = self.head;
+        let is_it = |number: &u32| keys.get(slabs, tags.about(*number)) == key.as_bytes();
+        self.tags().find(is_it).unwrap_or(u32::MAX)
+    }
+
+    fn add_field(&self, field: &Field, out: &mut Vec<u32>) {
+        let rows = &self.head.rows;
+        match field {
+            Field::Service => out.push(rows.local_endpoints.get(self.row)),
+            Field::Name => out.push(rows.names.get(self.row)),
+            Field::Remote => out.push(rows.remote_endpoints.get(self.row)),
+            Field::Kind => out.push(u32::from(self.facts() & fact::KIND)),
+            Field::Status => self.add_tag("error", out),
+            Field::Tag(key) => self.add_tag(key, out),
+            Field::Annotation | Field::Resource(_) | Field::Label(_) => out.push(self.origin()),
+        }
+    }
+
+    fn add_tag(&self, key: &str, out: &mut Vec<u32>) {
+        out.extend([self.own_tag_number(key), self.origin()]);
+        if Derived::of(key).from_status {
+            let message = self.head.rares.extras.get(self.rare());
+            out.extend([self.status_code() as u32, message]);
+        }
+    }
+}
+
+impl Tagged for Row<'_> {
+    fn each_tag_key(&self, each: &mut dyn FnMut(&str)) {
+        let Head { keys, tags, slabs, .. } = self.head;
+        self.tags().for_each(|number| each(keys.text(slabs, tags.about(number))));
+    }
+}
+
+impl Stored for Row<'_> {
+    type Columns = Asked;
+
+    fn trace_id(&self) -> Option<TraceId> {
+        Some(self.trace_id())
+    }
+
+    fn numbers(&self, asked: &Asked, out: &mut Vec<u32>) -> bool {
+        match asked {
+            Asked::Keys => {
+                out.extend([self.origin(), self.status_code() as u32]);
+                out.extend(self.tags().map(|number| self.head.tags.about(number)));
+            }
+            Asked::Fields(fields) => fields.iter().for_each(|field| self.add_field(field, out)),
+            Asked::All => return false,
+        }
+        true
     }
 }
 

@@ -168,7 +168,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl From<Swept> for Looked {
-    fn from(Swept { traces, spans, counted, too_large }: Swept) -> Self {
+    fn from(Swept { traces, spans, counted, too_large, .. }: Swept) -> Self {
         Self { traces, spans, counted, too_large }
     }
 }

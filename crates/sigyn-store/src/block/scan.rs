@@ -1,0 +1,206 @@
+//! Goes through all rows of a block that start in a window, of whose columns those are read that are
+//! asked for.
+
+use std::cell::RefCell;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use sigyn_model::{Field, Tagged, Timestamp, TraceId};
+
+use super::group_reader::{PageSet, RowReader};
+use super::page_reader::PageReader;
+use super::page_row::PageRow;
+use super::schema::{PAGE_ROWS, TagColumn, place};
+use super::{Block, BlockError, QueryFailed};
+use crate::alike::{Asked, Derived, Stored};
+use crate::facts::{Strictness, TraceKey};
+use crate::stop::Stop;
+
+/// Columns of a block that decide what is asked.
+#[derive(Debug)]
+pub(crate) struct Deciding(Option<Vec<usize>>);
+
+/// What comes next.
+pub(crate) enum Scanned<'r, 'a> {
+    Row(&'r PageRow<'r, 'a>),
+    /// Numbers mean something else from here on.
+    EndOfGroup,
+}
+
+impl Deciding {
+    fn of(asked: &Asked, tags: &[TagColumn]) -> Self {
+        let mut columns = Vec::new();
+        match asked {
+            Asked::Keys => columns.extend([
+                place::TAG_SHAPE,
+                place::TAGS_REST,
+                place::STATUS,
+                place::SCOPE,
+                place::RESOURCE,
+                place::TARGET,
+            ]),
+            Asked::Fields(fields) => {
+                fields.iter().for_each(|field| add_field(field, tags, &mut columns));
+            }
+            Asked::All => return Self(None),
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        Self(Some(columns))
+    }
+}
+
+fn add_field(field: &Field, tags: &[TagColumn], columns: &mut Vec<usize>) {
+    match field {
+        Field::Service => columns.push(place::LOCAL),
+        Field::Name => columns.push(place::NAME),
+        Field::Remote => columns.push(place::REMOTE),
+        Field::Kind => columns.push(place::KIND),
+        Field::Status => add_tag("error", tags, columns),
+        Field::Annotation => columns.extend([place::ANNOTATION_VALUE]),
+        Field::Tag(key) => add_tag(key, tags, columns),
+        Field::Resource(_) => columns.push(place::RESOURCE),
+        Field::Label(_) => columns.push(place::TARGET),
+    }
+}
+
+fn add_tag(key: &str, tags: &[TagColumn], columns: &mut Vec<usize>) {
+    let own = tags.iter().enumerate().filter(|(_, column)| column.key == key);
+    let before = columns.len();
+    columns.extend(own.map(|(at, _)| place::TAGS + at));
+    if columns.len() > before + 1 {
+        // Which of them comes first.
+        columns.push(place::TAG_SHAPE);
+    }
+    columns.extend([place::TAGS_REST, place::RESOURCE]);
+    let derived = Derived::of(key);
+    if derived.from_status {
+        columns.extend([place::STATUS, place::STATUS_MESSAGE]);
+    }
+    if derived.from_scope {
+        columns.push(place::SCOPE);
+    }
+}
+
+impl Stored for PageRow<'_, '_> {
+    type Columns = Deciding;
+
+    fn trace_id(&self) -> Option<TraceId> {
+        self.id_of_trace()
+    }
+
+    fn numbers(&self, columns: &Deciding, out: &mut Vec<u32>) -> bool {
+        let Some(columns) = &columns.0 else { return false };
+        for column in columns {
+            match self.number(*column) {
+                Some(number) => out.push(number),
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Block {
+    /// Columns that decide what is asked.
+    pub(crate) fn deciding(&self, asked: &Asked) -> Deciding {
+        Deciding::of(asked, &self.root.tag_columns)
+    }
+
+    /// Whether some row may start in these microseconds.
+    pub(crate) fn may_start_in(&self, window: &RangeInclusive<u64>) -> bool {
+        let micros = |nanos: u64| Timestamp::from_nanos(nanos).micros();
+        self.entry.starts_ns.is_some_and(|(first, last)| {
+            micros(first) <= *window.end() && micros(last) >= *window.start()
+        })
+    }
+
+    /// Whether all rows that start at all do so in these microseconds.
+    pub(crate) fn starts_in(&self, window: &RangeInclusive<u64>) -> bool {
+        let is_in = |nanos: u64| window.contains(&Timestamp::from_nanos(nanos).micros());
+        self.entry.starts_ns.is_some_and(|(first, last)| is_in(first) && is_in(last))
+    }
+
+    /// What `make` makes of the block, and in how many bytes; not again for as long as it is asked for.
+    pub(crate) fn kept<T: Send + Sync + 'static>(
+        &self,
+        key: u64,
+        make: impl FnOnce() -> Result<(T, usize), QueryFailed>,
+    ) -> Result<Arc<T>, QueryFailed> {
+        // No section stands so far back.
+        self.cache.get((self.number, key | 1 << 63), make)
+    }
+
+    /// Rows of these traces, in order.
+    pub(crate) fn rows_of(&self, keys: &[TraceKey]) -> Result<Vec<Range<u64>>, QueryFailed> {
+        let mut rows = Vec::new();
+        for key in keys {
+            for entry in self.group(*key, Strictness::Strict)? {
+                let first = u64::from(entry.first_row);
+                rows.push(first..first + u64::from(entry.rows));
+            }
+        }
+        rows.sort_unstable_by_key(|range| range.start);
+        Ok(rows)
+    }
+
+    /// Calls `each` with all rows that start in these microseconds, but for those `without` which are in
+    /// order.
+    pub(crate) fn scan(
+        &self,
+        window: &RangeInclusive<u64>,
+        without: &[Range<u64>],
+        stop: &Stop,
+        each: &mut dyn FnMut(Scanned<'_, '_>),
+    ) -> Result<(), QueryFailed> {
+        let failed = |error: BlockError| self.failed(error);
+        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = RowReader::new(reader, &self.root.tag_columns);
+        let mut without = without.iter().peekable();
+        let mut first = 0u64;
+        for (number, group) in self.root.groups.iter().enumerate() {
+            let count = group.rows as usize;
+            for page in 0..count.div_ceil(PAGE_ROWS) {
+                stop.check()?;
+                let set = reader.page_set(number, count, page);
+                let begin = first + (page * PAGE_ROWS) as u64;
+                let mut is_left_out = |row: usize| {
+                    let row = begin + row as u64;
+                    while without.next_if(|range| range.end <= row).is_some() {}
+                    without.peek().is_some_and(|range| range.contains(&row))
+                };
+                scan_page(&reader, &set, window, &mut is_left_out, each).map_err(failed)?;
+            }
+            each(Scanned::EndOfGroup);
+            first += count as u64;
+        }
+        Ok(())
+    }
+}
+
+fn scan_page(
+    reader: &RowReader<'_>,
+    set: &PageSet,
+    window: &RangeInclusive<u64>,
+    is_left_out: &mut dyn FnMut(usize) -> bool,
+    each: &mut dyn FnMut(Scanned<'_, '_>),
+) -> Result<(), BlockError> {
+    let Some(starts) = reader.column(set, place::START)? else { return Ok(()) };
+    let failed = RefCell::new(None);
+    for row in 0..set.len() {
+        let Some(start) = starts.word64(row) else { continue };
+        if window.contains(&Timestamp::from_nanos(start).micros()) && !is_left_out(row) {
+            each(Scanned::Row(&PageRow::new(reader, set, row, None, &failed)));
+        }
+    }
+    match failed.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(set.check()?),
+    }
+}
+
+impl Tagged for PageRow<'_, '_> {
+    fn each_tag_key(&self, each: &mut dyn FnMut(&str)) {
+        self.each_key(each);
+    }
+}

@@ -1,0 +1,259 @@
+//! Spans one by one, whatever trace they are of: of blocks only the columns are read that are asked for.
+//!
+//! What stands in several parts, or in a head several times, is left out there, and looked at as a whole.
+
+use std::collections::HashSet;
+use std::ops::{Range, RangeInclusive};
+
+use sigyn_model::{Selection, Span, SpanFilter, TraceId};
+
+use crate::alike::{Asked, Stored};
+use crate::block::scan::Scanned;
+use crate::block::{Block, QueryFailed};
+use crate::facts::{Strictness, TraceKey};
+use crate::head::{HeadView, rows_of};
+use crate::query::{Bounds, READ_TRACES_MAX, each_trace};
+use crate::rarest::has_rarest;
+use crate::sweep::{READ_BYTES_MAX, Swept};
+use crate::trace::assemble;
+use crate::twins::Twins;
+use crate::view::Parts;
+use crate::wanted::Wanted;
+
+/// Which spans are meant: each by itself can tell.
+#[derive(Debug)]
+pub(crate) struct Meant {
+    /// In microseconds.
+    window: RangeInclusive<u64>,
+    filter: SpanFilter,
+    filter_is_empty: bool,
+    wanted: Wanted,
+}
+
+impl Meant {
+    /// `None` if a span can only tell with others of its trace.
+    pub(crate) fn by(selection: &Selection) -> Option<Self> {
+        let filter = selection.filter.of_spans()?;
+        let window = selection.start_us..=selection.end_us;
+        let (filter_is_empty, wanted) =
+            (selection.filter.is_empty(), Wanted::of_filter(&selection.filter));
+        Some(Self { window, filter, filter_is_empty, wanted })
+    }
+
+    fn covers(&self, span: &impl Stored) -> bool {
+        span.timestamp().is_some_and(|at| self.window.contains(&at.micros()))
+            && self.filter.means(span)
+    }
+}
+
+/// An answer that spans are added to.
+pub(crate) trait Tally {
+    /// What of spans decides how they count.
+    fn asked(&self) -> Asked;
+
+    /// Adds a span that is meant. Those with the same numbers are alike in what is asked, until the numbers
+    /// are forgotten.
+    fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>);
+
+    fn forget_numbers(&mut self);
+
+    /// Adds spans of a block as `scan` does, and returns what that took. Where all are meant, it is told
+    /// which, and what was added once need not be scanned again.
+    fn add_block(
+        &mut self,
+        _whole: Option<Whole<'_>>,
+        scan: &mut dyn FnMut(&mut Self) -> Result<Swept, QueryFailed>,
+    ) -> Result<Swept, QueryFailed> {
+        scan(self)
+    }
+
+    /// What it takes in memory, about.
+    fn bytes(&self) -> u64;
+}
+
+/// All spans of a block, but for some rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole<'a> {
+    pub(crate) block: &'a Block,
+    pub(crate) without: &'a [Range<u64>],
+}
+
+struct Scan<'a, T> {
+    meant: &'a Meant,
+    bounds: Bounds<'a>,
+    asked: Asked,
+    tally: &'a mut T,
+    numbers: Vec<u32>,
+    swept: Swept,
+}
+
+impl Parts {
+    /// Adds all spans that are meant, each once; `None` if they are so few that they are found by an index.
+    pub(crate) fn scan(
+        &self,
+        meant: &Meant,
+        twins: &Twins,
+        bounds: Bounds<'_>,
+        tally: &mut impl Tally,
+    ) -> Result<Option<Swept>, QueryFailed> {
+        let looked_up = self.blocks.iter().map(|block| block.look_up(&meant.wanted));
+        let looked_up: Vec<_> = looked_up.collect::<Result<_, _>>()?;
+        if has_rarest(&meant.wanted, &looked_up) {
+            return Ok(None);
+        }
+        let mut apart = twins.of(&self.blocks, bounds)?;
+        let mut heads = Vec::new();
+        for (number, head) in self.heads.iter().enumerate() {
+            let (mut counts, view) = head.counts(bounds.stop)?;
+            self.look_for_others(number, &view, &mut counts, bounds.stop)?;
+            // Where nothing came since, what was found out about a trace still holds.
+            let shared = counts.shared.iter().filter(|(key, rows)| **rows != rows_of(&view, **key));
+            apart.extend(shared.map(|(key, _)| key));
+            drop(counts);
+            heads.push(view);
+        }
+        apart.sort_unstable();
+        apart.dedup();
+        let parts = Self { heads, ..self.clone() };
+        let asked = tally.asked();
+        let (numbers, swept) = (Vec::new(), Swept::default());
+        let mut scan = Scan { meant, bounds, asked, tally, numbers, swept };
+        for (block, looked_up) in parts.blocks.iter().zip(&looked_up) {
+            if block.may_start_in(&meant.window) && looked_up.may_meet_all()? {
+                scan.block(&parts, block, &apart)?;
+            }
+        }
+        let without: HashSet<TraceKey> = apart.iter().copied().collect();
+        for head in &parts.heads {
+            scan.head(head, &without)?;
+        }
+        let mut once = Vec::new();
+        for keys in apart.chunks(READ_TRACES_MAX) {
+            scan.traces(&parts, keys, &mut once)?;
+        }
+        for head in &parts.heads {
+            let (mut counts, _) = head.counts(bounds.stop)?;
+            for key in &once {
+                if let Some(rows) = counts.shared.get_mut(key) {
+                    *rows = rows_of(head, *key);
+                }
+            }
+        }
+        Ok(Some(scan.swept))
+    }
+}
+
+impl<T: Tally> Scan<'_, T> {
+    fn add<S: Stored>(&mut self, span: &S, columns: &S::Columns) {
+        self.swept.spans += 1;
+        self.swept.scanned += 1;
+        if self.meant.filter.means(span) {
+            self.numbers.clear();
+            let are_told = span.numbers(columns, &mut self.numbers);
+            self.tally.add(span, are_told.then_some(&self.numbers));
+        }
+    }
+
+    fn block(
+        &mut self,
+        parts: &Parts,
+        block: &Block,
+        apart: &[TraceKey],
+    ) -> Result<(), QueryFailed> {
+        let mut without = apart.to_vec();
+        without.extend(parts.buried.of(block.entry().last_seq));
+        without.sort_unstable();
+        without.dedup();
+        let without = block.rows_of(&without)?;
+        let columns = block.deciding(&self.asked);
+        let Self { meant, bounds, .. } = *self;
+        let is_whole = meant.filter_is_empty && block.starts_in(&meant.window);
+        let whole = is_whole.then_some(Whole { block, without: &without });
+        let (asked, mut numbers) = (&self.asked, std::mem::take(&mut self.numbers));
+        let swept = self.tally.add_block(whole, &mut |tally| {
+            let (asked, swept) = (asked.clone(), Swept::default());
+            let mut scan =
+                Scan { meant, bounds, asked, tally, numbers: std::mem::take(&mut numbers), swept };
+            block.scan(&meant.window, &without, bounds.stop, &mut |scanned| match scanned {
+                Scanned::Row(row) => scan.add(row, &columns),
+                Scanned::EndOfGroup => scan.tally.forget_numbers(),
+            })?;
+            Ok(scan.swept)
+        })?;
+        self.swept.spans += swept.spans;
+        self.swept.scanned += swept.scanned;
+        self.swept.counted += swept.counted;
+        self.bounds.check(self.tally.bytes())
+    }
+
+    fn head(&mut self, head: &HeadView, without: &HashSet<TraceKey>) -> Result<(), QueryFailed> {
+        let (stop, window) = (self.bounds.stop, self.meant.window.clone());
+        let asked = self.asked.clone();
+        each_trace(head, stop, |key, trace| {
+            let facts = trace.facts();
+            let is_apart = facts.start.is_none_or(|at| at.micros() > *window.end())
+                || facts.latest.is_none_or(|at| at.micros() < *window.start());
+            if is_apart || without.contains(&key) {
+                return;
+            }
+            for row in trace.rows() {
+                let start = sigyn_model::Searched::timestamp(&row);
+                if start.is_some_and(|at| window.contains(&at.micros())) {
+                    self.add(&row, &asked);
+                }
+            }
+        })?;
+        self.tally.forget_numbers();
+        self.bounds.check(self.tally.bytes())
+    }
+
+    /// Adds whole traces; of which no span was there twice go to `once`.
+    fn traces(
+        &mut self,
+        parts: &Parts,
+        keys: &[TraceKey],
+        once: &mut Vec<TraceKey>,
+    ) -> Result<(), QueryFailed> {
+        let bytes_max = match keys {
+            [_] => self.bounds.bytes_max,
+            _ => self.bounds.bytes_max.min(READ_BYTES_MAX),
+        };
+        let read = match parts.read(keys, Strictness::Strict, Bounds { bytes_max, ..self.bounds }) {
+            Err(QueryFailed::TooLarge { .. }) if keys.len() > 1 => {
+                let (first, second) = keys.split_at(keys.len() / 2);
+                self.traces(parts, first, once)?;
+                return self.traces(parts, second, once);
+            }
+            Err(QueryFailed::TooLarge { .. }) => {
+                self.swept.too_large += 1;
+                return Ok(());
+            }
+            read => read?,
+        };
+        for (key, spans) in read {
+            let count = spans.len();
+            let trace = assemble(spans);
+            self.swept.traces += 1;
+            self.swept.spans += trace.len() as u64;
+            for span in trace.iter().filter(|span| self.meant.covers(*span)) {
+                self.tally.add(span, None);
+            }
+            if trace.len() == count {
+                once.push(key);
+            }
+        }
+        self.bounds.check(self.tally.bytes())
+    }
+}
+
+impl Stored for Span {
+    type Columns = ();
+
+    fn trace_id(&self) -> Option<TraceId> {
+        Some(self.trace_id)
+    }
+
+    fn numbers(&self, (): &(), _: &mut Vec<u32>) -> bool {
+        false
+    }
+}

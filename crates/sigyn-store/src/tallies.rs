@@ -1,0 +1,192 @@
+//! Words, heat maps and rates, as spans are added to them one by one.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+use sigyn_model::{Field, Heat, Red, RedQuery, Seen, What, Words, WordsQuery};
+
+use crate::alike::{Asked, ByNumbers, Stored};
+use crate::block::QueryFailed;
+use crate::scan::{Tally, Whole};
+use crate::sweep::Swept;
+
+/// Kinds of spans that are told apart at a time.
+const KINDS_MAX: usize = if cfg!(test) { 8 } else { 64 << 10 };
+
+/// A word with what is told of it takes so much beside its text.
+const WORD_BYTES: usize = 64;
+
+/// Words, those that are alike counted together.
+#[derive(Debug)]
+pub(crate) struct WordTally {
+    asked: Asked,
+    pub(crate) words: Words,
+    alike: ByNumbers<(Vec<String>, Option<Seen>)>,
+}
+
+/// What a block has.
+#[derive(Debug)]
+struct Kept {
+    asked: (What, String, Vec<Range<u64>>),
+    words: Words,
+    spans: u64,
+}
+
+impl WordTally {
+    pub(crate) fn new(query: &WordsQuery) -> Self {
+        let asked = Asked::of(&query.what);
+        Self { asked, words: Words::new(query.clone()), alike: ByNumbers::default() }
+    }
+}
+
+impl Tally for WordTally {
+    fn asked(&self) -> Asked {
+        self.asked.clone()
+    }
+
+    fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>) {
+        let Some(seen) = span.timestamp().map(Seen::at) else { return };
+        let Some(numbers) = numbers else {
+            self.words.said(span).iter().for_each(|word| self.words.put(word, seen));
+            return;
+        };
+        if self.alike.len() >= KINDS_MAX {
+            self.forget_numbers();
+        }
+        let words = &self.words;
+        let (_, all) = self.alike.get_or_insert_with(numbers, || (words.said(span), None));
+        match all {
+            Some(all) => all.merge(seen),
+            None => *all = Some(seen),
+        }
+    }
+
+    fn add_block(
+        &mut self,
+        whole: Option<Whole<'_>>,
+        scan: &mut dyn FnMut(&mut Self) -> Result<Swept, QueryFailed>,
+    ) -> Result<Swept, QueryFailed> {
+        let Some(Whole { block, without }) = whole else { return scan(self) };
+        let WordsQuery { what, prefix, .. } = self.words.query();
+        let asked = (what.clone(), prefix.clone(), without.to_vec());
+        let mut hasher = DefaultHasher::new();
+        asked.hash(&mut hasher);
+        let mut now = None;
+        let kept = block.kept(hasher.finish(), || {
+            let mut part = Self::new(self.words.query());
+            let swept = scan(&mut part)?;
+            now = Some(swept);
+            let words = part.words;
+            let bytes = words.words().keys().map(|word| WORD_BYTES + word.len()).sum::<usize>();
+            Ok((Kept { asked: asked.clone(), words, spans: swept.spans }, bytes))
+        })?;
+        // Two questions may hash to the same.
+        if kept.asked != asked {
+            return scan(self);
+        }
+        self.words.merge(&kept.words);
+        Ok(now.unwrap_or(Swept { counted: kept.spans, ..Swept::default() }))
+    }
+
+    fn forget_numbers(&mut self) {
+        for (words, seen) in self.alike.drain() {
+            if let Some(seen) = seen {
+                words.iter().for_each(|word| self.words.put(word, seen));
+            }
+        }
+    }
+
+    /// They are bounded by themselves.
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// A map of spans.
+#[derive(Debug)]
+pub(crate) struct HeatTally {
+    pub(crate) heat: Heat,
+    are_errors: ByNumbers<bool>,
+}
+
+impl HeatTally {
+    pub(crate) fn new(heat: Heat) -> Self {
+        Self { heat, are_errors: ByNumbers::default() }
+    }
+}
+
+impl Tally for HeatTally {
+    fn asked(&self) -> Asked {
+        Asked::errors()
+    }
+
+    fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>) {
+        if self.are_errors.len() >= KINDS_MAX {
+            self.forget_numbers();
+        }
+        let is_error = match numbers {
+            Some(numbers) => *self.are_errors.get_or_insert_with(numbers, || span.is_error()),
+            None => span.is_error(),
+        };
+        if let Some(id) = span.trace_id() {
+            self.heat.add_span(span, id, is_error);
+        }
+    }
+
+    fn forget_numbers(&mut self) {
+        self.are_errors.drain();
+    }
+
+    fn bytes(&self) -> u64 {
+        self.heat.bytes()
+    }
+}
+
+/// Rates, errors and durations.
+#[derive(Debug)]
+pub(crate) struct RedTally {
+    asked: Asked,
+    pub(crate) red: Red,
+    /// In which group, and whether it failed.
+    alike: ByNumbers<(Vec<String>, bool)>,
+}
+
+impl RedTally {
+    pub(crate) fn new(query: &RedQuery) -> Self {
+        let fields = query.by().iter().cloned().chain([Field::Status]).collect();
+        let red = Red::new(query.clone());
+        Self { asked: Asked::Fields(fields), red, alike: ByNumbers::default() }
+    }
+}
+
+impl Tally for RedTally {
+    fn asked(&self) -> Asked {
+        self.asked.clone()
+    }
+
+    fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>) {
+        if self.alike.len() >= KINDS_MAX {
+            self.forget_numbers();
+        }
+        let query = self.red.query();
+        let look = || (query.key(span), span.is_error());
+        match numbers {
+            Some(numbers) => {
+                let (key, is_error) = self.alike.get_or_insert_with(numbers, look);
+                self.red.add_one(key, span, *is_error);
+            }
+            None => {
+                let (key, is_error) = look();
+                self.red.add_one(&key, span, is_error);
+            }
+        }
+    }
+
+    fn forget_numbers(&mut self) {
+        self.alike.drain();
+    }
+
+    fn bytes(&self) -> u64 {
+        self.red.bytes()
+    }
+}
