@@ -94,12 +94,13 @@ def uints(data):
             number, shift = 0, 0
 
 
-def endpoint(row, side):
-    ip = row[f"{side}_ip"]
+def endpoint(row, side, ip=None, port=None):
+    """Of address and port what has no column of its own is in one of a tag."""
+    ip = row[f"{side}_ip"] or ip
     found = {
         "serviceName": row[f"{side}_service"],
         "ipv6" if ip and ":" in ip else "ipv4": ip,
-        "port": row[f"{side}_port"],
+        "port": row[f"{side}_port"] or port,
     }
     return {key: value for key, value in found.items() if value}
 
@@ -112,8 +113,12 @@ def zipkin(rows, at, tag_columns):
         server.expect("a parent by its row and by its id", parent, None)
         parent = rows[at - row["parent_delta"]]["span_id"]
     rest = iter(json.loads(row["attrs_rest"] or "{}").items())
-    tags = {}
+    tags, peer = {}, {}
     for number in uints(row["tag_shape"] or b""):
+        if number > len(tag_columns):
+            what, column = divmod(number - 1, len(tag_columns))
+            peer[(None, "ip", "port")[what]] = row[tag_columns[column]]
+            continue
         name = tag_columns[number - 1] if number else None
         key, value = (name[len("attr.") :].split("#")[0], row[name]) if number else next(rest)
         if value is None:
@@ -148,7 +153,7 @@ def zipkin(rows, at, tag_columns):
         "timestamp": row["start_ns"] and row["start_ns"] // 1_000,
         "duration": row["duration_ns"] and max(row["duration_ns"] // 1_000, 1),
         "localEndpoint": endpoint(row, "local"),
-        "remoteEndpoint": endpoint(row, "remote"),
+        "remoteEndpoint": endpoint(row, "remote", **peer),
         "shared": row["shared"],
         "debug": row["debug"],
         "tags": tags,
