@@ -177,7 +177,7 @@ impl Rollup {
         let count = decoder.count()?;
         let mut texts: Vec<String> = Vec::new();
         let mut numbers: HashMap<String, u32> = HashMap::new();
-        let mut sorts = Vec::with_capacity(count);
+        let mut sorts = Vec::new();
         let mut ends = [0usize; STREAMS];
         for _ in 0..count {
             let mut text = |text: String| {
