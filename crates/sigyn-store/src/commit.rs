@@ -56,7 +56,7 @@ pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
         }
     }
     if shared.queue.poison_cause().is_none()
-        && let Err(error) = committer.writer.end_segment()
+        && let Err(error) = committer.writer.end_segment(&shared.segments)
     {
         poison(shared, "cannot make the log durable", &error);
     }
@@ -103,7 +103,7 @@ impl Committer<'_> {
             return Err(AppendError::Poisoned { cause });
         }
         let write = || {
-            if self.writer.begin()? {
+            if self.writer.begin(&shared.segments)? {
                 self.chapter.end();
             }
             for Waiting { batch, .. } in group {
@@ -142,7 +142,7 @@ impl Committer<'_> {
         if let Some(cause) = shared.queue.poison_cause() {
             return Err(cause);
         }
-        let ended = self.writer.end_segment();
+        let ended = self.writer.end_segment(&shared.segments);
         ended.map_err(|error| poison(shared, "cannot make the log durable", &error))?;
         // Only this thread changes either, so the three belong together.
         self.head = HeadWriter::new();

@@ -24,7 +24,8 @@ fn open(model: &Model, disk: &FaultyDisk, random: &mut Rng) -> Store {
     let retention_errors = random.bool().then(|| Duration::from_secs(1));
     let making = *random.choice(&[10_000, 60_000, 1 << 30]).unwrap_or(&0);
     let memory = Memory { making, ..options().memory };
-    let options = Options { memory, retention_errors, ..options() };
+    let segment_bytes = *random.choice(&[500, 3_000, 64 << 20]).unwrap_or(&0);
+    let options = Options { memory, retention_errors, segment_bytes, ..options() };
     let store = open_with(disk, options, model.clock()).unwrap();
     // What it does by itself at first is done when this is, and later it does nothing: how long things take
     // must not matter to a seed.

@@ -552,8 +552,8 @@ fn foreign_and_newer_files_are_refused_in_a_sentence() {
             bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         }
     };
-    check("wal", &header_of(2), "the segment has format 2, and this program knows 3");
-    check("wal", &header_of(4), "the segment has format 4, and this program knows 3");
+    check("wal", &header_of(2), "the segment has format 2, and this program knows 3 to 4");
+    check("wal", &header_of(5), "the segment has format 5, and this program knows 3 to 4");
     let older_catalog = |bytes: &mut Vec<u8>| {
         bytes[8] = 1;
         bytes.truncate(bytes.len() - 4);

@@ -18,7 +18,7 @@ pub(crate) enum Disk {
     Faulty(faulty::FaultyDisk),
 }
 
-/// A new file that grows at its end.
+/// A file that is written from its start, or goes on at its end.
 #[derive(Debug)]
 pub(crate) enum Appender {
     Real(File),
@@ -156,6 +156,30 @@ impl Disk {
             #[cfg(test)]
             Self::Faulty(disk) => Ok(Appender::Faulty(disk.create(path)?)),
         }
+    }
+
+    /// Opens a file to write over what is in it, from its start.
+    pub(crate) fn open_start(&self, path: &str) -> io::Result<Appender> {
+        match self {
+            Self::Real(root) => {
+                Ok(Appender::Real(OpenOptions::new().write(true).open(root.join(path))?))
+            }
+            #[cfg(test)]
+            Self::Faulty(disk) => Ok(Appender::Faulty(disk.open_start(path)?)),
+        }
+    }
+
+    /// Opens a file to go on at its end.
+    pub(crate) fn open_end(&self, path: &str) -> io::Result<Appender> {
+        let mut opened = self.open_start(path)?;
+        match &mut opened {
+            Appender::Real(file) => {
+                file.seek(SeekFrom::End(0))?;
+            }
+            #[cfg(test)]
+            Appender::Faulty(file) => file.seek_end(),
+        }
+        Ok(opened)
     }
 
     /// The whole file, or `None` if there is none.

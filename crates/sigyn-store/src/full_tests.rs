@@ -120,6 +120,34 @@ fn a_disk_that_turns_out_to_be_full_when_it_is_synced_refuses_and_is_not_poisone
 }
 
 #[test]
+fn a_disk_that_turns_out_to_be_full_when_a_segment_begins_refuses_and_is_not_poisoned() {
+    let mut random = fastrand::Rng::with_seed(8);
+    // The header is synced, then the directory.
+    for (syncs, durability) in
+        [(0, Durability::Fsync), (1, Durability::Fsync), (0, Durability::Os), (1, Durability::Os)]
+    {
+        let disk = FaultyDisk::default();
+        let store = open_with(&disk, Options { durability, ..options() }, Clock::System).unwrap();
+        let mut stored = vec![large(&mut random, 300)];
+        append(&store, &stored[0]).unwrap();
+        store.seal().unwrap();
+        disk.fail_sync_with(syncs, std::io::ErrorKind::StorageFull);
+        let span = large(&mut random, 300);
+        let refused = append(&store, &span).unwrap_err();
+        assert!(matches!(refused, AppendError::Io { .. }), "{refused}");
+        check(&store, &stored);
+        append(&store, &span).unwrap();
+        stored.push(span);
+        check(&store, &stored);
+        store.close().unwrap();
+        disk.restart(&mut random);
+        let store = open(&disk);
+        check(&store, &stored);
+        assert_eq!(store.stats().damaged_spots, 0);
+    }
+}
+
+#[test]
 fn retention_makes_room_on_a_full_disk() {
     let mut random = fastrand::Rng::with_seed(2);
     let disk = FaultyDisk::default();

@@ -53,6 +53,8 @@ mod query;
 mod queue;
 mod rarest;
 mod recovery;
+#[cfg(test)]
+mod recycle_tests;
 mod reserve;
 mod retention;
 mod room;

@@ -17,6 +17,7 @@ use crate::recovery::{LOCK, QUARANTINE, io_error, unusable};
 use crate::stop::Stop;
 use crate::wal::frame::{self, Header};
 use crate::wal::reader;
+use crate::wal::spare;
 
 /// Keeps programs from opening the store for as long as it lives. Nothing of the store is changed, but
 /// that files of the catalog go that were never finished.
@@ -141,7 +142,9 @@ impl Offline {
     /// called now and then.
     pub fn verify(&self, mut looked: impl FnMut(Looked)) -> Result<Vec<Damage>, OpenError> {
         let mut damages = self.damages.clone();
-        let log = self.disk.list(frame::DIR).map_err(io_error(&self.disk, "list", frame::DIR))?;
+        let mut log =
+            self.disk.list(frame::DIR).map_err(io_error(&self.disk, "list", frame::DIR))?;
+        log.retain(|(name, _)| !name.ends_with(spare::SUFFIX));
         let blocks = || self.state.blocks.iter().map(|entry| entry.bytes);
         let of_bytes = log.iter().map(|(_, bytes)| *bytes).chain(blocks()).sum();
         let mut bytes = 0;
@@ -178,7 +181,8 @@ impl Offline {
         if lost_bytes > 0 {
             return Ok(Some(format!("{lost_bytes} bytes of it cannot be read")));
         }
-        let outcome = reader::read(&bytes, &header, |_| {});
+        let bytes = if is_last { reader::without_torn_end(&bytes, &header) } else { &bytes };
+        let outcome = reader::read(bytes, &header, |_| {});
         let spots = outcome.holes + u64::from(outcome.tail_bytes > 0 && !is_last);
         Ok((spots > 0).then(|| format!("{spots} spots are no frames")))
     }

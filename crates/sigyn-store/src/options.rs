@@ -17,6 +17,8 @@ pub struct Options {
     /// Blocks are deleted, the oldest first, while log and blocks together take more.
     pub retention_bytes: Option<u64>,
     pub memory: Memory,
+    /// A log segment that has so many bytes is followed by the next.
+    pub segment_bytes: u64,
     /// A head whose first batch arrived longer ago is sealed.
     pub seal_after: Duration,
     /// Blocks that arrived in one stretch of so much time become one, once it is over.
@@ -47,6 +49,7 @@ impl Options {
             retention_errors: None,
             retention_bytes: None,
             memory: Memory::default(),
+            segment_bytes: 64 << 20,
             seal_after: Duration::from_secs(15 * 60),
             merge_window: Duration::from_secs(60 * 60),
             append_timeout: Duration::from_secs(2),

@@ -20,6 +20,7 @@ use crate::shared::{Counters, Shared};
 use crate::view::View;
 use crate::wal::frame::{self, HEADER_BYTES, Header, HeaderError};
 use crate::wal::reader;
+use crate::wal::spare::{self, Spares};
 use crate::wal::writer::{Segment, Segments, Writer};
 
 pub(crate) const LOCK: &str = "LOCK";
@@ -62,7 +63,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         cache: &cache,
         instance,
         counters: &counters,
-        segments: Segments::default(),
+        segments: Segments::new(Spares::new(options.segment_bytes, options.retention_bytes)),
         blocks: open_blocks(&disk, &cache, catalog.state(), &counters),
         head: HeadWriter::new(),
         words: Words::default(),
@@ -81,7 +82,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         last_seq,
         "opened the store"
     );
-    let writer = Writer::new(disk.clone(), instance, options.durability, last_seq + 1);
+    let writer = Writer::new(disk.clone(), instance, &options, last_seq + 1);
     let buried = Buried::new(&catalog.state().tombstones);
     let view = View::new(cache, blocks, buried, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
@@ -230,7 +231,7 @@ impl Replay<'_> {
             let path = format!("{}/{name}", frame::DIR);
             if name.ends_with(".wal") {
                 paths.push(path);
-            } else if name.ends_with(TEMPORARY) {
+            } else if name.ends_with(TEMPORARY) || name.ends_with(spare::SUFFIX) {
                 self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
             }
         }
@@ -310,16 +311,23 @@ impl Replay<'_> {
         if header.instance != self.instance {
             return Err(unusable(self.disk, path, "it belongs to another store"));
         }
+        let file_bytes = bytes.len();
+        let bytes = match may_be_torn {
+            true => reader::without_torn_end(&bytes, &header),
+            false => &bytes,
+        };
         // Words of another segment are none of this one's.
         self.words = Words::default();
         let mut unreadable = 0;
-        let outcome = reader::read(&bytes, &header, |frame| {
+        let outcome = reader::read(bytes, &header, |frame| {
             self.last_seq = self.last_seq.max(frame.seq);
             if frame.seq <= self.catalog.state().sealed_through {
                 return;
             }
             let replayed = match frame.frame_type {
-                frame::TYPE_BATCH => self.words.read(frame.seq, frame.payload, &mut self.head).ok(),
+                frame::TYPE_BATCH | frame::TYPE_BATCH_BESIDE => {
+                    self.words.read(frame.seq, frame.payload, &mut self.head).ok()
+                }
                 _ => None,
             };
             let Some(replayed) = replayed else {
@@ -337,12 +345,9 @@ impl Replay<'_> {
             let cause = format!("{damaged} spots are no frames; some of its spans are missing");
             self.counters.damages.add(path, &cause);
         }
-        if outcome.tail_bytes > 0 && may_be_torn {
-            tracing::warn!(
-                path,
-                bytes = outcome.tail_bytes,
-                "cut what a crash left at the log's end"
-            );
+        let left_bytes = file_bytes - outcome.valid_bytes;
+        if left_bytes > 0 && may_be_torn {
+            tracing::warn!(path, bytes = left_bytes, "cut what a crash left at the log's end");
             let len = outcome.valid_bytes as u64;
             self.disk.truncate(path, len).map_err(io_error(self.disk, "cut", path))?;
         }

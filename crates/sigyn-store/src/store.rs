@@ -331,6 +331,8 @@ impl Inner {
         self.shared.stop();
         drop(events);
         let joined = [committer.join(), worker.join()];
+        // Nothing but room, and nobody needs it while the store is closed.
+        self.shared.segments.spares.give_up(&self.shared.disk);
         if joined.iter().any(Result::is_err) {
             return Err(CloseError::Panicked);
         }

@@ -91,6 +91,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
                         Step::Idle | Step::Stopped => break,
                     }
                 }
+                while shared.segments.spares.step(&shared.disk) {}
                 let _ = done.send(());
             }
             Ok(Event::Delete(ids, done)) => {
@@ -154,6 +155,7 @@ impl Worker<'_> {
         self.compact_wait_ticks = self.compact_wait_ticks.saturating_sub(1);
         self.put_off.tick();
         self.compact();
+        self.shared.segments.spares.step(&self.shared.disk);
         self.look_for_unreadable();
         self.check.step(self.shared, TICK);
     }
@@ -191,6 +193,7 @@ impl Worker<'_> {
         self.make_block(&rotated).inspect_err(|error| {
             self.unsealed = Some(rotated);
             self.seal_wait_ticks = RETRY_TICKS;
+            self.shared.segments.spares.give_up(&self.shared.disk);
             if !self.shared.is_stopping() {
                 self.shared.counters.seal_failures.add(1);
                 tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
@@ -266,7 +269,11 @@ impl Worker<'_> {
                 self.shared.counters.quarantined_files.add(1);
                 quarantine(&self.shared.disk, &path)
             } else {
-                self.shared.disk.remove(&path)
+                match self.shared.segments.spares.keep(&self.shared.disk, &path, segment.bytes) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => self.shared.disk.remove(&path),
+                    Err(error) => Err(error),
+                }
             };
             if let Err(error) = removed {
                 // The next open finds it, skips what is in it, and tries again.
@@ -307,10 +314,10 @@ impl Worker<'_> {
         let names: Vec<String> = expired.iter().map(|at| entries[*at].name.clone()).collect();
         let change = Change { remove: names.clone(), ..Change::default() };
         let mut committed = self.commit(change.clone());
-        if committed.is_err()
-            && self.shared.queue.poison_cause().is_none()
-            && reserve::release(&self.shared.disk)
-        {
+        if committed.is_err() && self.shared.queue.poison_cause().is_none() && {
+            let has_room = self.shared.segments.spares.give_up(&self.shared.disk);
+            reserve::release(&self.shared.disk) || has_room
+        } {
             committed = self.commit(change);
         }
         if let Err(error) = committed {

@@ -51,10 +51,45 @@ struct Inode {
     durable: Vec<u8>,
 }
 
+impl Inode {
+    /// Writes over what is there, and beyond.
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        let over = bytes.len().min(self.content.len() - at);
+        self.content[at..at + over].copy_from_slice(&bytes[..over]);
+        self.content.extend_from_slice(&bytes[over..]);
+    }
+
+    /// Power went while it was written over: how much of that got to the disk. Whether all of it did.
+    fn keep_written_over(&mut self, random: &mut fastrand::Rng) -> bool {
+        let both = self.content.len().min(self.durable.len());
+        let (new, old) = (&self.content[..both], &mut self.durable[..both]);
+        if new == old {
+            return true;
+        }
+        match random.u8(0..3) {
+            0 => {
+                let end = random.usize(0..=both);
+                old[..end].copy_from_slice(&new[..end]);
+            }
+            // In any order.
+            1 => {
+                for (new, old) in new.chunks(64).zip(old.chunks_mut(64)) {
+                    if random.bool() {
+                        old.copy_from_slice(new);
+                    }
+                }
+            }
+            _ => old.copy_from_slice(new),
+        }
+        self.content[..both] == self.durable[..both]
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct FaultyAppender {
     disk: FaultyDisk,
     file: usize,
+    at: usize,
 }
 
 #[derive(Debug)]
@@ -68,6 +103,20 @@ impl Drop for FaultyLock {
 
 impl State {
     /// Counts a change, and fails it if the machine is off or goes off now.
+    /// One of a file or of a directory.
+    fn sync(&mut self) -> io::Result<()> {
+        match &mut self.syncs_until_failure {
+            Some((0, error)) => {
+                let error = *error;
+                self.syncs_until_failure = None;
+                return Err(io::Error::new(error, "input/output error"));
+            }
+            Some((left, _)) => *left -= 1,
+            None => {}
+        }
+        Ok(())
+    }
+
     fn change(&mut self) -> io::Result<()> {
         self.changes += 1;
         match &mut self.changes_until_failure {
@@ -178,7 +227,8 @@ impl FaultyDisk {
         state.syncs_until_failure = None;
         state.capacity = None;
         for file in &mut state.files {
-            if file.content.len() > file.durable.len() {
+            // A file is longer once what it has before that is there.
+            if file.keep_written_over(random) && file.content.len() > file.durable.len() {
                 let written = &file.content[file.durable.len()..];
                 let mut kept = written[..random.usize(0..=written.len())].to_vec();
                 if random.bool() && !kept.is_empty() {
@@ -260,7 +310,12 @@ impl FaultyDisk {
         state.files.push(Inode::default());
         let file = state.files.len() - 1;
         state.names.insert(path.to_owned(), file);
-        Ok(FaultyAppender { disk: self.clone(), file })
+        Ok(FaultyAppender { disk: self.clone(), file, at: 0 })
+    }
+
+    pub(super) fn open_start(&self, path: &str) -> io::Result<FaultyAppender> {
+        let file = self.state().file(path)?;
+        Ok(FaultyAppender { disk: self.clone(), file, at: 0 })
     }
 
     pub(super) fn exists(&self, path: &str) -> bool {
@@ -328,6 +383,7 @@ impl FaultyDisk {
     pub(super) fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
+        state.sync()?;
         let State { names, durable_names, dirs, durable_dirs, .. } = &mut *state;
         durable_dirs.extend(dirs.iter().filter(|path| parent(path) == dir).cloned());
         durable_names.retain(|path, _| parent(path) != dir);
@@ -343,30 +399,39 @@ impl FaultyDisk {
 }
 
 impl FaultyAppender {
-    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn seek_end(&mut self) {
+        self.at = self.disk.state().files[self.file].content.len();
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.disk.state();
         if let Err(error) = state.change() {
             // The write that is cut may have got anywhere.
-            state.files[self.file].content.extend_from_slice(bytes);
+            state.files[self.file].put(self.at, bytes);
             return Err(error);
         }
         // Short writes are legal, and whoever forgets that is found out.
         let written = if bytes.len() > 100 { bytes.len() / 2 } else { bytes.len() };
         let free =
             state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used()));
+        // What is there already is written over.
+        let free = free.saturating_add((state.files[self.file].content.len() - self.at) as u64);
         let written = written.min(usize::try_from(free).unwrap_or(usize::MAX));
         if written == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        state.files[self.file].content.extend_from_slice(&bytes[..written]);
+        state.files[self.file].put(self.at, &bytes[..written]);
+        self.at += written;
         Ok(written)
     }
 
-    pub(super) fn roll_back(&self, len: u64) -> io::Result<()> {
+    pub(super) fn roll_back(&mut self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         state.change()?;
         let content = &mut state.files[self.file].content;
-        content.truncate(usize::try_from(len).unwrap());
+        self.at = usize::try_from(len).unwrap();
+        assert!(content.len() >= self.at);
+        content.truncate(self.at);
         drop(state);
         self.sync()
     }
@@ -374,19 +439,13 @@ impl FaultyAppender {
     pub(super) fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         state.change()?;
-        match &mut state.syncs_until_failure {
-            Some((0, error)) => {
-                let error = *error;
-                state.syncs_until_failure = None;
-                let file = &mut state.files[self.file];
-                // As Linux does: the pages count as clean and are gone.
-                file.content = file.durable.clone();
-                return Err(io::Error::new(error, "input/output error"));
-            }
-            Some((left, _)) => *left -= 1,
-            None => {}
-        }
+        let synced = state.sync();
         let file = &mut state.files[self.file];
+        if synced.is_err() {
+            // As Linux does: the pages count as clean and are gone.
+            file.content = file.durable.clone();
+            return synced;
+        }
         file.durable = file.content.clone();
         Ok(())
     }

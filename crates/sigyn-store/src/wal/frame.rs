@@ -3,12 +3,16 @@
 /// The directory of segments.
 pub(crate) const DIR: &str = "wal";
 const MAGIC: &[u8; 8] = b"SIGYNWAL";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// The oldest one that is read: all of its frames are of the one type that it had.
+const OLDEST_VERSION: u32 = 3;
 pub(crate) const HEADER_BYTES: usize = 64;
 /// Before a frame's payload: `len u32 | crc32c u32 | type u8 | seq u64`, little endian.
 pub(crate) const PREFIX_BYTES: usize = 17;
-/// The one type so far: a batch, in words of the segment.
+/// A batch, in words of the segment. All frames before it were synced before it was written.
 pub(crate) const TYPE_BATCH: u8 = 1;
+/// The same, but frames right before it may not have been synced when it was written.
+pub(crate) const TYPE_BATCH_BESIDE: u8 = 2;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub(crate) struct Header {
 pub(crate) enum HeaderError {
     #[error("the segment's header is damaged")]
     Damaged,
-    #[error("the segment has format {found}, and this program knows {VERSION}")]
+    #[error("the segment has format {found}, and this program knows {OLDEST_VERSION} to {VERSION}")]
     Version { found: u32 },
 }
 
@@ -52,7 +56,7 @@ impl Header {
             return Err(HeaderError::Damaged);
         }
         let found = u32_at(bytes, 8);
-        if found != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&found) {
             return Err(HeaderError::Version { found });
         }
         Ok(Self { instance: u64_at(bytes, 16), first_seq: u64_at(bytes, 24), crc })
@@ -70,6 +74,7 @@ pub(crate) struct TooLong {
 pub(crate) fn put(
     out: &mut Vec<u8>,
     header: &Header,
+    frame_type: u8,
     seq: u64,
     payload: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), TooLong> {
@@ -84,7 +89,7 @@ pub(crate) fn put(
         return Err(TooLong { bytes });
     };
     prefix[..4].copy_from_slice(&length.to_le_bytes());
-    prefix[8] = TYPE_BATCH;
+    prefix[8] = frame_type;
     prefix[9..].copy_from_slice(&seq.to_le_bytes());
     let crc = checksum(header, &prefix, payload);
     prefix[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -113,22 +118,26 @@ impl Frame<'_> {
     }
 }
 
-/// The frame at the start of `bytes`, if a valid one with a number in `seqs` is there.
+/// The frame at the start of `bytes`, if a valid one with a number in `seqs` is there; otherwise, how many
+/// bytes were summed to find out.
 pub(crate) fn at<'a>(
     bytes: &'a [u8],
     header: &Header,
     seqs: std::ops::Range<u64>,
-) -> Option<Frame<'a>> {
-    let prefix: &[u8; PREFIX_BYTES] = bytes.first_chunk()?;
+) -> Result<Frame<'a>, usize> {
+    let prefix: &[u8; PREFIX_BYTES] = bytes.first_chunk().ok_or(0usize)?;
     let seq = u64_at(prefix, 9);
     // Before the checksum, which costs more: looking for frames in garbage must not be quadratic.
     if !seqs.contains(&seq) {
-        return None;
+        return Err(0);
     }
     let len = u32_at(prefix, 0) as usize;
-    let payload = bytes.get(PREFIX_BYTES..PREFIX_BYTES + len)?;
+    let payload = bytes.get(PREFIX_BYTES..PREFIX_BYTES + len).ok_or(0usize)?;
     let crc = checksum(header, prefix, payload);
-    (u32_at(prefix, 4) == crc).then_some(Frame { frame_type: prefix[8], seq, payload })
+    match u32_at(prefix, 4) == crc {
+        true => Ok(Frame { frame_type: prefix[8], seq, payload }),
+        false => Err(len),
+    }
 }
 
 /// The path of the segment that starts with this frame.

@@ -1,9 +1,13 @@
 //! Reads a segment back, and tells a torn end from damage.
 
-use super::frame::{self, Frame, HEADER_BYTES, Header};
+use super::frame::{self, Frame, HEADER_BYTES, Header, TYPE_BATCH_BESIDE};
 
 /// How far a number may jump over damage: no segment holds as many frames.
 const SEQ_JUMP_MAX: u64 = 1 << 32;
+
+/// How many times its bytes are summed where it has no frames: spans may be made to look like frames, and
+/// what was in a file before is behind the end of the last segment after every crash.
+const SUMMED_MAX: usize = 16;
 
 /// What a segment turned out to be.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,31 +20,59 @@ pub(crate) struct Outcome {
     pub(crate) holes: u64,
     /// Bytes after the last valid frame.
     pub(crate) tail_bytes: usize,
+    /// What is surely not torn: where the first stretch of other bytes begins after which no frame says
+    /// that those before it were synced.
+    pub(crate) settled_bytes: usize,
 }
 
 /// Calls `each` with every valid frame, in order. Bytes that are no frame are searched for the next
 /// one: what was acknowledged after a damaged spot is still served.
 pub(crate) fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>)) -> Outcome {
-    let mut outcome = Outcome { valid_bytes: HEADER_BYTES, ..Outcome::default() };
+    let mut outcome =
+        Outcome { valid_bytes: HEADER_BYTES, settled_bytes: HEADER_BYTES, ..Outcome::default() };
+    let mut is_settled = true;
     let mut at = HEADER_BYTES;
+    let mut summed_bytes = 0;
     let mut next_seq = header.first_seq;
     while at < bytes.len() {
         let seqs = next_seq..next_seq.saturating_add(SEQ_JUMP_MAX);
-        let Some(frame) = frame::at(&bytes[at..], header, seqs) else {
-            at += 1;
-            continue;
+        let frame = match frame::at(&bytes[at..], header, seqs) {
+            Ok(frame) => frame,
+            Err(summed) => {
+                summed_bytes += summed;
+                if summed_bytes / SUMMED_MAX > bytes.len() {
+                    break;
+                }
+                at += 1;
+                continue;
+            }
         };
         if at > outcome.valid_bytes {
             outcome.holes += 1;
+            is_settled = false;
         }
+        is_settled |= frame.frame_type != TYPE_BATCH_BESIDE;
         at += frame.bytes();
         outcome.valid_bytes = at;
+        if is_settled {
+            outcome.settled_bytes = at;
+        }
         outcome.last_seq = Some(frame.seq);
         next_seq = frame.seq + 1;
         each(frame);
     }
     outcome.tail_bytes = bytes.len().saturating_sub(outcome.valid_bytes);
     outcome
+}
+
+/// What a segment is without the end that a loss of power tore, if it did. Bytes that are written
+/// together may get to the disk in any order, so frames may be whole behind some that are not; all of
+/// them were written after the last sync. A segment that was ended has no bytes behind its frames, and
+/// is not torn: there a frame that is missing is damage.
+pub(crate) fn without_torn_end<'a>(bytes: &'a [u8], header: &Header) -> &'a [u8] {
+    let outcome = read(bytes, header, |_| {});
+    let is_torn = outcome.tail_bytes > 0 && outcome.settled_bytes < outcome.valid_bytes;
+    if is_torn { &bytes[..outcome.settled_bytes] } else { bytes }
 }
 
 #[cfg(test)]
@@ -53,7 +85,10 @@ mod tests {
         let (bytes, header) = Header::encode(7, 40, 1);
         let mut bytes = bytes.to_vec();
         for (seq, payload) in (40..).zip(PAYLOADS) {
-            frame::put(&mut bytes, &header, seq, |out| out.extend_from_slice(payload)).unwrap();
+            frame::put(&mut bytes, &header, frame::TYPE_BATCH, seq, |out| {
+                out.extend_from_slice(payload)
+            })
+            .unwrap();
         }
         (bytes, header)
     }
@@ -104,6 +139,46 @@ mod tests {
         let (other, _) = Header::encode(7, 40, 2);
         let mixed = [&other[..], &bytes[HEADER_BYTES..]].concat();
         assert_eq!(read_seqs(&mixed).0, [] as [u64; 0]);
+    }
+
+    /// Two frames that were written alone, then two together, with this behind them.
+    fn recycled(behind: &[u8]) -> (Vec<u8>, Vec<usize>, Header) {
+        let (bytes, header) = Header::encode(7, 40, 1);
+        let (mut bytes, mut starts) = (bytes.to_vec(), Vec::new());
+        for (seq, frame_type) in (40..).zip([1, 1, 1, TYPE_BATCH_BESIDE]) {
+            starts.push(bytes.len());
+            frame::put(&mut bytes, &header, frame_type, seq, |out| out.push(1)).unwrap();
+        }
+        bytes.extend_from_slice(behind);
+        (bytes, starts, header)
+    }
+
+    #[test]
+    fn frames_behind_a_hole_are_torn_if_none_says_that_it_was_synced() {
+        let check = |behind: &[u8], damaged: usize, expected: &[u64]| {
+            let (mut bytes, starts, header) = recycled(behind);
+            bytes[starts[damaged] + 5] ^= 1;
+            let (seqs, outcome) = read_seqs(without_torn_end(&bytes, &header));
+            assert_eq!(seqs, expected, "{damaged}");
+            let is_told = outcome.holes > 0 || outcome.tail_bytes > 0;
+            assert_eq!(is_told, expected.len() == 3, "{damaged}");
+        };
+        let old = [7; 100];
+        check(&old, 0, &[41, 42, 43]);
+        check(&old, 1, &[40, 42, 43]);
+        check(&old, 2, &[40, 41]);
+        check(&old, 3, &[40, 41, 42]);
+        // It was ended, so all of it was synced.
+        check(&[], 2, &[40, 41, 43]);
+    }
+
+    #[test]
+    fn looking_for_frames_where_much_looks_like_one_ends() {
+        let mut like_a_frame = [0; frame::PREFIX_BYTES];
+        like_a_frame[..4].copy_from_slice(&1_000_000u32.to_le_bytes());
+        like_a_frame[9] = 50;
+        let (bytes, _, _) = recycled(&like_a_frame.repeat(200_000));
+        assert_eq!(read_seqs(&bytes).0, [40, 41, 42, 43]);
     }
 
     #[test]

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::frame::{self, Header};
+use super::frame::{self, Header, TYPE_BATCH, TYPE_BATCH_BESIDE};
+use super::spare::{Spare, Spares};
 use crate::disk::{Appender, Disk, parent};
-use crate::options::Durability;
-
-/// A segment that has this many bytes is followed by the next.
-const SEGMENT_BYTES: u64 = 64 << 20;
+use crate::options::{Durability, Options};
 
 /// The end of the log. Owned by the thread that commits.
 #[derive(Debug)]
@@ -18,6 +17,7 @@ pub(crate) struct Writer {
     disk: Disk,
     instance: u64,
     durability: Durability,
+    segment_bytes: u64,
     next_seq: u64,
     current: Option<Current>,
     /// Frames that are written next, and how many they are.
@@ -32,6 +32,8 @@ struct Current {
     file: Appender,
     header: Header,
     bytes: u64,
+    /// What the file takes: more, if it was a spare.
+    file_bytes: u64,
 }
 
 /// Frames that were not written.
@@ -46,8 +48,13 @@ pub(crate) enum WriteError {
 }
 
 /// Segments on disk by their first number, shared with whoever trims them.
-#[derive(Debug, Default)]
-pub(crate) struct Segments(Mutex<BTreeMap<u64, Segment>>);
+#[derive(Debug)]
+pub(crate) struct Segments {
+    by_first_seq: Mutex<BTreeMap<u64, Segment>>,
+    /// What the file of the last one takes beyond its frames.
+    ahead_bytes: AtomicU64,
+    pub(crate) spares: Spares,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
@@ -58,16 +65,26 @@ pub(crate) struct Segment {
 }
 
 impl Segments {
+    pub(crate) fn new(spares: Spares) -> Self {
+        Self { by_first_seq: Mutex::default(), ahead_bytes: AtomicU64::new(0), spares }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Segment>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_first_seq.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn put(&self, first_seq: u64, segment: Segment) {
         self.lock().insert(first_seq, segment);
     }
 
+    /// What they take, with room that was made ahead.
     pub(crate) fn bytes(&self) -> u64 {
-        self.lock().values().map(|segment| segment.bytes).sum()
+        let ahead_bytes = self.ahead_bytes.load(Ordering::Relaxed) + self.spares.bytes();
+        ahead_bytes + self.lock().values().map(|segment| segment.bytes).sum::<u64>()
+    }
+
+    fn note_ahead(&self, current: &Current) {
+        self.ahead_bytes.store(current.file_bytes - current.bytes, Ordering::Relaxed);
     }
 
     /// Takes out the segments all of whose frames are `through` this number or before.
@@ -81,16 +98,22 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// A segment without a frame could not be synced: if there was only no room for it, the next try makes it anew.
+fn not_durable(error: io::Error) -> WriteError {
+    if is_full(&error) { WriteError::Refused(error) } else { WriteError::Unknown(error) }
+}
+
 fn not_begun() -> WriteError {
     WriteError::Refused(io::Error::other("no segment was begun"))
 }
 
 impl Writer {
-    pub(crate) fn new(disk: Disk, instance: u64, durability: Durability, next_seq: u64) -> Self {
+    pub(crate) fn new(disk: Disk, instance: u64, options: &Options, next_seq: u64) -> Self {
         Self {
             disk,
             instance,
-            durability,
+            durability: options.durability,
+            segment_bytes: options.segment_bytes,
             next_seq,
             current: None,
             buffer: Vec::new(),
@@ -105,13 +128,13 @@ impl Writer {
     }
 
     /// Makes sure that there is a segment, for frames that are written together. Says whether it is a new one.
-    pub(crate) fn begin(&mut self) -> Result<bool, WriteError> {
+    pub(crate) fn begin(&mut self, segments: &Segments) -> Result<bool, WriteError> {
         self.buffer.clear();
         self.buffered = 0;
         if self.current.is_some() {
             return Ok(false);
         }
-        self.current = Some(self.start_segment()?);
+        self.current = Some(self.start_segment(&segments.spares)?);
         Ok(true)
     }
 
@@ -122,7 +145,10 @@ impl Writer {
     ) -> Result<(), WriteError> {
         let Some(current) = &self.current else { return Err(not_begun()) };
         let seq = self.next_seq + self.buffered;
-        let put = frame::put(&mut self.buffer, &current.header, seq, |out| payload(out, seq));
+        let is_first = self.buffered == 0 && self.unsynced.is_none();
+        let frame_type = if is_first { TYPE_BATCH } else { TYPE_BATCH_BESIDE };
+        let payload = |out: &mut Vec<u8>| payload(out, seq);
+        let put = frame::put(&mut self.buffer, &current.header, frame_type, seq, payload);
         put.map_err(|error| WriteError::Refused(io::Error::other(error)))?;
         self.buffered += 1;
         Ok(())
@@ -132,11 +158,14 @@ impl Writer {
     pub(crate) fn write(&mut self, segments: &Segments) -> Result<(), WriteError> {
         // Gone until it is known what the file holds.
         let Some(mut current) = self.current.take() else { return Err(not_begun()) };
-        if let Err(error) = current.file.write_all(&self.buffer) {
+        while let Err(error) = current.file.write_all(&self.buffer) {
             // Durably: what was refused must not be there after a crash, and its numbers go to others.
-            current.file.roll_back(current.bytes).map_err(WriteError::Unknown)?;
-            self.current = Some(current);
-            return Err(WriteError::Refused(error));
+            current.cut().map_err(WriteError::Unknown)?;
+            segments.note_ahead(&current);
+            if !(is_full(&error) && segments.spares.give_up(&self.disk)) {
+                self.current = Some(current);
+                return Err(WriteError::Refused(error));
+            }
         }
         let first_unsynced = self.unsynced.unwrap_or_else(Instant::now);
         let is_due = match self.durability {
@@ -147,7 +176,9 @@ impl Writer {
         if is_due && let Err(error) = current.file.sync() {
             // What was told before is synced already, and what may be lost is cut: nothing is unknown.
             if self.durability == Durability::Fsync && is_full(&error) {
-                current.file.roll_back(current.bytes).map_err(WriteError::Unknown)?;
+                current.cut().map_err(WriteError::Unknown)?;
+                segments.note_ahead(&current);
+                segments.spares.give_up(&self.disk);
                 self.current = Some(current);
                 return Err(WriteError::Refused(error));
             }
@@ -156,33 +187,71 @@ impl Writer {
         self.unsynced = (!is_due).then_some(first_unsynced);
         self.next_seq += self.buffered;
         current.bytes += self.buffer.len() as u64;
+        current.file_bytes = current.file_bytes.max(current.bytes);
         let segment =
             Segment { last_seq: self.last_seq(), bytes: current.bytes, is_damaged: false };
         segments.put(current.header.first_seq, segment);
+        segments.note_ahead(&current);
         self.current = Some(current);
         // One huge batch must not hold its memory for ever.
         self.buffer.shrink_to(8 << 20);
-        if segment.bytes >= SEGMENT_BYTES {
-            self.end_segment().map_err(WriteError::Unknown)?;
+        if segment.bytes >= self.segment_bytes {
+            segments.spares.want();
+            self.end_segment(segments).map_err(WriteError::Unknown)?;
         }
         Ok(())
     }
 
     /// Durable before its first frame is, so that a crash never leaves frames in a file without a name.
-    fn start_segment(&self) -> Result<Current, WriteError> {
+    fn start_segment(&self, spares: &Spares) -> Result<Current, WriteError> {
+        loop {
+            match self.new_segment(spares) {
+                Err(WriteError::Refused(error))
+                    if is_full(&error) && spares.give_up(&self.disk) => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    fn new_segment(&self, spares: &Spares) -> Result<Current, WriteError> {
         let path = frame::path(self.next_seq);
+        let salt = getrandom::u64().map_err(io::Error::other).map_err(WriteError::Refused)?;
+        let (bytes, header) = Header::encode(self.instance, self.next_seq, salt);
+        if let Some(spare) = spares.take() {
+            match self.recycle(&spare, &path, &bytes) {
+                Ok(file) => {
+                    self.disk.sync_dir(parent(&path)).map_err(not_durable)?;
+                    let (bytes, file_bytes) = (bytes.len() as u64, spare.bytes);
+                    return Ok(Current { file, header, bytes, file_bytes });
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "cannot use a spare segment");
+                    // Nothing is in it. If it is in place all the same, it is emptied now.
+                    let _ = self.disk.remove(&spare.path);
+                }
+            }
+        }
         let create = || {
-            let salt = getrandom::u64().map_err(io::Error::other)?;
-            let (bytes, header) = Header::encode(self.instance, self.next_seq, salt);
             let mut file = self.disk.create(&path)?;
             file.write_all(&bytes)?;
-            Ok(Current { file, header, bytes: bytes.len() as u64 })
+            let bytes = bytes.len() as u64;
+            Ok(Current { file, header, bytes, file_bytes: bytes })
         };
         // Nothing is in it yet: the next try, or the next open, makes a new one of it.
         let current = create().map_err(WriteError::Refused)?;
         let synced = current.file.sync().and_then(|()| self.disk.sync_dir(parent(&path)));
-        synced.map_err(WriteError::Unknown)?;
+        synced.map_err(not_durable)?;
         Ok(current)
+    }
+
+    /// Makes a segment of a spare. Its header is durable before its name is that of a segment: under the
+    /// header of before, frames that are long in blocks would be valid.
+    fn recycle(&self, spare: &Spare, path: &str, header: &[u8]) -> io::Result<Appender> {
+        let mut file = self.disk.open_start(&spare.path)?;
+        file.write_all(header)?;
+        file.sync()?;
+        self.disk.rename(&spare.path, path)?;
+        Ok(file)
     }
 
     /// When what was written has to be synced, if it has to be.
@@ -198,8 +267,24 @@ impl Writer {
     }
 
     /// Makes the current segment durable in any mode; the next frame starts a new one.
-    pub(crate) fn end_segment(&mut self) -> io::Result<()> {
+    pub(crate) fn end_segment(&mut self, segments: &Segments) -> io::Result<()> {
         self.unsynced = None;
-        self.current.take().map_or(Ok(()), |current| current.file.sync())
+        let Some(mut current) = self.current.take() else { return Ok(()) };
+        // What is not the last segment has nothing behind its frames, or it is damaged.
+        let ended = match current.file_bytes > current.bytes {
+            true => current.cut(),
+            false => current.file.sync(),
+        };
+        segments.note_ahead(&current);
+        ended
+    }
+}
+
+impl Current {
+    /// Leaves nothing behind what was written well, durably.
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.roll_back(self.bytes)?;
+        self.file_bytes = self.bytes;
+        Ok(())
     }
 }

@@ -116,6 +116,7 @@ impl<'a> Worker<'a> {
             // Which of them is at fault nobody knows.
             _ => blocks.iter().for_each(|block| self.put_off.put(&block.entry().name)),
         }
+        self.shared.segments.spares.give_up(&self.shared.disk);
         let state = self.catalog.state();
         self.put_off.retain(|name| state.blocks.iter().any(|entry| entry.name == name));
         self.shared.counters.compaction_failures.add(1);
