@@ -1,6 +1,6 @@
 //! The program that sends and asks, and what it is given to ask.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -98,8 +98,11 @@ impl Load {
             .spawn()
             .context("cannot start the asker")?;
         let mut stdin = asking.stdin.take().context("no way to the asker")?;
-        stdin.write_all(paths.join("\n").as_bytes())?;
-        drop(stdin);
+        // It stops listening when its time is over.
+        match stdin.write_all(paths.join("\n").as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
+            _ => drop(stdin),
+        }
         let output = asking.wait_with_output()?;
         if !output.status.success() {
             bail!("the asker ended with {}", output.status);
