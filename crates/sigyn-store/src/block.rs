@@ -23,7 +23,7 @@ pub(crate) mod index;
 mod json;
 mod least_texts;
 pub(crate) mod links;
-mod merging;
+pub(crate) mod merging;
 mod order;
 mod page;
 mod page_reader;

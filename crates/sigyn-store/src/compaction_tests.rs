@@ -72,6 +72,31 @@ fn blocks_of_an_hour_that_is_over_become_one_and_answers_stay() {
 }
 
 #[test]
+fn a_span_that_is_larger_than_what_is_merged_at_once_stands_once_however_often_it_came() {
+    for making in [30_000, 300_000] {
+        let (disk, model) = (FaultyDisk::default(), Model::default());
+        let store = open_within(&disk, &model, making);
+        let at_ms = testing::EPOCH_MS;
+        let mut large = span(1, at_ms);
+        large.set_tag("text", "large ".repeat(5_000));
+        // One more says something else at the same place, and the trace goes on.
+        let mut other = large.clone();
+        other.set_tag("more", "text");
+        let mut next = span(1, at_ms + 1);
+        next.id = sigyn_model::SpanId::new(2).unwrap();
+        for spans in [vec![large.clone(), next.clone()], vec![large.clone(), other], vec![large]] {
+            run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+            store.seal().unwrap();
+        }
+        model.wait_hours();
+        store.compact();
+        let stats = store.stats();
+        assert_eq!((stats.blocks, stats.block_spans), (1, 3), "{making}");
+        assert_eq!(count(&store, 1), 3);
+    }
+}
+
+#[test]
 fn a_crash_at_every_step_of_a_merge_is_harmless() {
     let life = |crash_at: Option<u64>| {
         let mut random = Rng::with_seed(crash_at.unwrap_or(0));

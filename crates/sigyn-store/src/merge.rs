@@ -5,10 +5,13 @@
 //! whoever does it has time for what is more urgent.
 
 mod cursor;
+mod large;
 mod output;
+#[cfg(test)]
+mod tests;
 mod twice;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,17 +23,19 @@ use crate::block::{Block, DIR, QueryFailed};
 use crate::buried::Buried;
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
-use crate::facts::TraceKey;
+use crate::facts::{Strictness, TraceKey};
 use crate::size::span_bytes;
-use crate::stop::Stop;
-use cursor::{Cursor, Key, place};
+use cursor::{Cursor, Key, Reading};
+use large::Large;
 use output::Outputs;
 use twice::Twice;
 
 /// Spans that began so much before a block's first batch arrived would make its time range say little.
 const LATE_NS: u64 = 60 * 60 * 1_000_000_000;
-/// Rows of traces that are read together because they stand in several blocks.
-const TWICE_ROWS: u64 = 8 * 1_024;
+/// Rows of traces that are read together because they stand in several blocks: at first, for they may be
+/// large, and at most.
+const TWICE_ROWS_MIN: u64 = 16;
+const TWICE_ROWS_MAX: u64 = 8 * 1_024;
 
 /// What is to be made.
 #[derive(Debug)]
@@ -75,7 +80,7 @@ impl MergeError {
 }
 
 /// Where a span goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Part {
     is_late: bool,
     errors: Option<bool>,
@@ -84,16 +89,22 @@ struct Part {
 /// A merge under way. Dropped before its end it leaves nothing behind.
 pub(crate) struct Merging<'a> {
     blocks: Vec<Arc<Block>>,
-    buried: Arc<Buried>,
+    /// Each of them, as it is read.
+    readings: Vec<Reading>,
     parting: Parting,
     late_before_ns: u64,
     /// Traces in several blocks, and how many of them are done. They go first, together with what stands
-    /// beside them, and are passed over where they stand.
+    /// beside them.
     twice: Vec<Twice>,
     twice_done: usize,
-    twice_keys: Vec<TraceKey>,
-    /// Where each block is read, and what the next trace there is sorted by.
+    /// How many rows of them are read together.
+    twice_rows: u64,
+    /// Where each block is read besides, and what the next trace there is sorted by.
     cursors: Vec<(Cursor, Option<Key>)>,
+    /// Whether the keys are known: nothing is read before the others are done.
+    has_begun: bool,
+    /// A trace that does not fit in memory, on its way.
+    large: Option<Large>,
     cursor_bytes: u64,
     /// What is read before it is written.
     batch_bytes: u64,
@@ -118,31 +129,67 @@ impl<'a> Merge<'a> {
             is_late: false,
             errors: None,
         };
-        let twice = twice::find(&blocks)?;
-        let mut twice_keys: Vec<TraceKey> = twice.iter().map(|one| one.key).collect();
-        twice_keys.sort_unstable();
-        let cursor_bytes = bytes_max / 4 / (blocks.len() as u64).max(1);
-        let mut cursors = Vec::with_capacity(blocks.len());
-        for (number, block) in blocks.iter().enumerate() {
-            let mut cursor = Cursor::new(block, number, 0..block.rows(), cursor_bytes);
-            let key = cursor.key(&buried)?;
-            cursors.push((cursor, key));
+        let gone = gone(&blocks, &buried)?;
+        let mut twice = twice::find(&blocks)?;
+        for one in &mut twice {
+            one.parts.retain(|(number, rows)| !gone[*number].contains_key(&rows.start));
         }
+        twice.retain(|one| !one.parts.is_empty());
+        // Together they take no more than a quarter of what there is, and what they read ahead half of that.
+        let kept_bytes = bytes_max / 4 / (blocks.len() as u64).max(1);
+        let cursor_bytes = kept_bytes / 2;
+        let mut apart = gone;
+        for (number, rows) in twice.iter().flat_map(|one| &one.parts) {
+            apart[*number].insert(rows.start, rows.end);
+        }
+        let cursors = blocks.iter().zip(&apart).enumerate().map(|(number, (block, apart))| {
+            (Cursor::new(number, between(apart, block.rows()), cursor_bytes), None)
+        });
         let plan = Plan::of_blocks(blocks.iter().map(|block| &**block));
         Ok(Merging {
             outputs: Outputs::new(disk, origin, number, plan, bytes_max / 3),
-            buried,
             parting,
             late_before_ns: late_before_ns.saturating_sub(LATE_NS),
             twice,
             twice_done: 0,
-            twice_keys,
-            cursors,
+            twice_rows: TWICE_ROWS_MIN,
+            cursors: cursors.collect(),
+            has_begun: false,
+            large: None,
             cursor_bytes,
             batch_bytes: bytes_max / 8,
+            readings: blocks.iter().map(|block| Reading::new(block.clone(), kept_bytes)).collect(),
             blocks,
         })
     }
+}
+
+/// Of each block the rows of traces that were deleted from it: where they begin, and end.
+fn gone(blocks: &[Arc<Block>], buried: &Buried) -> Result<Vec<BTreeMap<u64, u64>>, QueryFailed> {
+    let of_block = |block: &Arc<Block>| {
+        let mut gone = BTreeMap::new();
+        for key in buried.of(block.entry().last_seq) {
+            for entry in block.group(key, Strictness::Strict)? {
+                let rows = entry.range();
+                gone.insert(rows.start, rows.end);
+            }
+        }
+        Ok(gone)
+    };
+    blocks.iter().map(of_block).collect()
+}
+
+/// What is left of so many rows without these: nothing is read only to be passed over.
+fn between(apart: &BTreeMap<u64, u64>, rows: u64) -> Vec<Range<u64>> {
+    let mut between = Vec::new();
+    let mut begin = 0;
+    for (first, end) in apart.iter().map(|(first, end)| (*first, *end)).chain([(rows, rows)]) {
+        if begin < first {
+            between.push(begin..first);
+        }
+        begin = end;
+    }
+    between
 }
 
 impl Merging<'_> {
@@ -151,24 +198,44 @@ impl Merging<'_> {
         &self.blocks
     }
 
-    /// Does some more; returns whether there is nothing left to do but to finish. What takes long between two
-    /// answers of `stop` is bounded by one trace.
+    /// Does some more; returns whether there is nothing left to do but to finish. It is bounded by what is
+    /// read at once, or by a row group that is written.
     pub(crate) fn step(&mut self, stop: &dyn Fn() -> bool) -> Result<bool, MergeError> {
+        if let Some(large) = self.large.take() {
+            self.large = self.step_large(large, stop)?;
+            return Ok(false);
+        }
         if self.twice_done < self.twice.len() {
             self.step_twice(stop)?;
             return Ok(false);
         }
+        self.begin_cursors(stop)?;
         while self.outputs.bytes() < self.batch_bytes {
+            go_on(stop)?;
             let least = self.cursors.iter().enumerate();
             let least = least.filter_map(|(at, (_, key))| key.as_ref().map(|key| (key, at))).min();
             let Some(at) = least.map(|(_, at)| at) else {
                 self.outputs.write(stop)?;
                 return Ok(true);
             };
-            self.take_trace(at, stop)?;
+            self.take_trace(at)?;
+            if self.large.is_some() {
+                break;
+            }
         }
         self.outputs.write(stop)?;
         Ok(false)
+    }
+
+    fn begin_cursors(&mut self, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
+        if !self.has_begun {
+            for (cursor, key) in &mut self.cursors {
+                go_on(stop)?;
+                *key = cursor.key(&mut self.readings[cursor.number])?;
+            }
+            self.has_begun = true;
+        }
+        Ok(())
     }
 
     /// Makes the new blocks durable; none if nothing is left.
@@ -177,47 +244,29 @@ impl Merging<'_> {
     }
 
     /// The next trace of one block.
-    fn take_trace(&mut self, at: usize, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
-        let Some(key) = self.cursors[at].1.take().map(|key| key.trace) else { return Ok(()) };
-        let is_done = self.twice_keys.binary_search(&key).is_ok();
+    fn take_trace(&mut self, at: usize) -> Result<(), MergeError> {
+        let (cursor, next) = &mut self.cursors[at];
+        let Some(key) = next.take().map(|key| key.trace) else { return Ok(()) };
+        let reading = &mut self.readings[cursor.number];
         let (mut rows, mut bytes) = (Rows::new(), 0);
-        loop {
-            let (cursor, _) = &mut self.cursors[at];
-            let is_next = |span: &Span| TraceKey::from(span.trace_id) == key;
-            if !cursor.peek(&self.buried)?.is_some_and(is_next) {
-                break;
-            }
-            let Some(span) = cursor.next(&self.buried)? else { break };
-            if is_done {
-                continue;
-            }
+        let is_of_it = |span: &Span| TraceKey::from(span.trace_id) == key;
+        while cursor.peek(reading)?.is_some_and(is_of_it)
+            && let Some(span) = cursor.next(reading)?
+        {
             bytes += span_bytes(&span);
             rows.push((span, cursor.number));
             if bytes > self.batch_bytes {
-                let number = cursor.number;
-                let entries = self.blocks[number].group(key, crate::facts::Strictness::Strict)?;
-                let of =
-                    |first: u32, rows: u32| u64::from(first)..u64::from(first) + u64::from(rows);
-                let parts = entries.iter().map(|entry| (number, of(entry.first_row, entry.rows)));
                 rows.clear();
-                self.put_large(&Twice { key, parts: parts.collect() }, stop)?;
-                self.skip(at, key)?;
+                let entries = reading.block.group(key, Strictness::Strict)?;
+                let parts: Vec<(usize, Range<u64>)> =
+                    entries.iter().map(|entry| (cursor.number, entry.range())).collect();
+                parts.iter().for_each(|(_, rows)| cursor.pass(key, rows.end));
+                self.large = Some(Large::new(parts, self.parting, self.cursor_bytes));
                 break;
             }
         }
-        self.put_trace(&rows)?;
-        let (cursor, next) = &mut self.cursors[at];
-        *next = cursor.key(&self.buried)?;
-        Ok(())
-    }
-
-    /// Passes over what is left of a trace.
-    fn skip(&mut self, at: usize, key: TraceKey) -> Result<(), MergeError> {
-        let (cursor, _) = &mut self.cursors[at];
-        while cursor.peek(&self.buried)?.is_some_and(|span| TraceKey::from(span.trace_id) == key) {
-            cursor.next(&self.buried)?;
-        }
-        Ok(())
+        *next = cursor.key(reading)?;
+        self.put_trace(&rows)
     }
 
     /// The next few traces that stand in several blocks.
@@ -226,98 +275,70 @@ impl Merging<'_> {
         let left = &self.twice[self.twice_done..];
         let few = left.iter().take_while(|one| {
             sum += one.rows();
-            sum <= TWICE_ROWS
+            sum <= self.twice_rows
         });
-        let mut count = few.count().max(1);
-        loop {
-            match self.read_twice(&self.twice[self.twice_done..self.twice_done + count])? {
-                Some(traces) => {
-                    for rows in traces {
-                        self.put_trace(&rows)?;
-                    }
-                    break;
+        let count = few.count().max(1);
+        let which = self.twice_done..self.twice_done + count;
+        let rows: u64 = self.twice[which.clone()].iter().map(Twice::rows).sum();
+        match self.read_twice(which, stop)? {
+            Some((traces, bytes)) => {
+                let fit = rows.saturating_mul(self.batch_bytes / 4 * 3) / bytes.max(1);
+                self.twice_rows = fit.clamp(1, (8 * self.twice_rows).min(TWICE_ROWS_MAX));
+                for rows in traces {
+                    self.put_trace(&rows)?;
                 }
-                None if count > 1 => count /= 2,
-                None => {
-                    let parts = self.twice[self.twice_done].parts.clone();
-                    let key = self.twice[self.twice_done].key;
-                    self.put_large(&Twice { key, parts }, stop)?;
-                    break;
-                }
+            }
+            None if count > 1 => {
+                self.twice_rows = rows / 4;
+                return Ok(());
+            }
+            None => {
+                let parts = std::mem::take(&mut self.twice[self.twice_done].parts);
+                self.large = Some(Large::new(parts, self.parting, self.cursor_bytes));
             }
         }
         self.twice_done += count;
         self.outputs.write(stop)
     }
 
-    /// Spans of these traces; none if they are too many to be in memory.
-    fn read_twice(&self, traces: &[Twice]) -> Result<Option<Vec<Rows>>, MergeError> {
+    /// Spans of these traces, and what they take; none if they are too many to be in memory.
+    fn read_twice(
+        &mut self,
+        which: Range<usize>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<(Vec<Rows>, u64)>, MergeError> {
+        let traces = &self.twice[which];
         let numbers: HashMap<TraceKey, usize> =
             traces.iter().enumerate().map(|(at, one)| (one.key, at)).collect();
         let mut read: Vec<Rows> = traces.iter().map(|_| Rows::new()).collect();
         let mut bytes = 0;
-        for (number, block) in self.blocks.iter().enumerate() {
+        for (number, reading) in self.readings.iter_mut().enumerate() {
             let parts = traces.iter().flat_map(|one| &one.parts);
             let of_block =
                 parts.filter(|(other, _)| *other == number).map(|(_, rows)| rows.clone());
             let mut ranges: Vec<Range<u64>> = of_block.collect();
             ranges.sort_unstable_by_key(|rows| rows.start);
-            let last_seq = block.entry().last_seq;
-            block.each_row(&ranges, &Stop::default(), &mut |span| {
-                bytes += span_bytes(&span);
-                if bytes <= self.batch_bytes
-                    && !self.buried.hides(last_seq, span.trace_id)
-                    && let Some(at) = numbers.get(&span.trace_id.into())
-                {
-                    read[*at].push((span, number));
-                }
-            })?;
-            if bytes > self.batch_bytes {
-                return Ok(None);
-            }
-        }
-        Ok(Some(read))
-    }
-
-    /// A trace that does not fit in memory. It stands alone in each source that it is written from.
-    fn put_large(&mut self, trace: &Twice, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
-        self.outputs.write(stop)?;
-        let mut has_errors = false;
-        if self.parting == Parting::LateAndErrors {
-            for (number, rows) in &trace.parts {
-                let block = &self.blocks[*number];
-                let last_seq = block.entry().last_seq;
-                block.each_row(std::slice::from_ref(rows), &Stop::default(), &mut |span| {
-                    let is_there = !self.buried.hides(last_seq, span.trace_id);
-                    has_errors |= is_there && has_error(&span);
+            let mut ranges = ranges.as_slice();
+            // A few at a time: they may be large.
+            let mut at_once = 1;
+            while !ranges.is_empty() {
+                go_on(stop)?;
+                let (now, later) = ranges.split_at(at_once.min(ranges.len()));
+                (ranges, at_once) = (later, 8 * at_once);
+                reading.each_row(now, &mut |span| {
+                    bytes += span_bytes(&span);
+                    if bytes <= self.batch_bytes
+                        && let Some(at) = numbers.get(&span.trace_id.into())
+                    {
+                        read[*at].push((span, number));
+                    }
                 })?;
-            }
-        }
-        let cursor = |(number, rows): &(usize, Range<u64>)| {
-            Cursor::new(&self.blocks[*number], *number, rows.clone(), self.cursor_bytes)
-        };
-        let mut cursors: Vec<Cursor> = trace.parts.iter().map(cursor).collect();
-        let mut last = None;
-        loop {
-            let mut next = None;
-            for (at, cursor) in cursors.iter_mut().enumerate() {
-                if let Some(place) = cursor.peek(&self.buried)?.map(place) {
-                    next = Some((place, at)).into_iter().chain(next).min();
+                if bytes > self.batch_bytes {
+                    return Ok(None);
                 }
             }
-            let Some((place, at)) = next else { break };
-            // What says the same goes to the same source, where all but one of it is left out.
-            let is_over = self.outputs.bytes() > self.batch_bytes && last != Some(place);
-            if is_over || self.outputs.bytes() > 2 * self.batch_bytes {
-                self.outputs.write(stop)?;
-            }
-            last = Some(place);
-            let number = cursors[at].number;
-            if let Some(span) = cursors[at].next(&self.buried)? {
-                self.put(&span, number, has_errors)?;
-            }
         }
-        self.outputs.write(stop)
+        Ok(Some((read, bytes)))
     }
 
     /// A whole trace.
@@ -328,20 +349,29 @@ impl Merging<'_> {
     }
 
     fn put(&mut self, span: &Span, number: usize, has_errors: bool) -> Result<(), MergeError> {
+        let part = self.part_of(span, number, has_errors);
+        let entry = self.blocks[number].entry();
+        self.outputs.put(part, span, (entry.first_arrival_ms, entry.last_arrival_ms))
+    }
+
+    fn part_of(&self, span: &Span, number: usize, has_errors: bool) -> Part {
         let entry = self.blocks[number].entry();
         // What was parted once stays so: retention goes by it.
         let before = Part { is_late: entry.is_late, errors: entry.errors };
         let is_late = span.timestamp.is_some_and(|at| at.nanos() < self.late_before_ns);
-        let part = match self.parting {
+        match self.parting {
             Parting::No => before,
             Parting::Late => Part { is_late: is_late || before.is_late, ..before },
             Parting::LateAndErrors => Part {
                 is_late: is_late || before.is_late,
                 errors: before.errors.or(Some(has_errors)),
             },
-        };
-        self.outputs.put(part, span, (entry.first_arrival_ms, entry.last_arrival_ms))
+        }
     }
+}
+
+fn go_on(stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
+    if stop() { Err(WriteError::Stopped.into()) } else { Ok(()) }
 }
 
 fn has_error(span: &Span) -> bool {

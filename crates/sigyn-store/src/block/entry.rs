@@ -1,5 +1,7 @@
 //! What is told of one trace's part in a block, and pages of them.
 
+use std::ops::Range;
+
 use sigyn_model::Timestamp;
 
 use super::delta::{unzigzag, zigzag};
@@ -51,6 +53,12 @@ impl Entry {
     /// As much of a trace's facts as decides when it starts.
     pub(super) fn facts(&self) -> Facts {
         Facts { root_start: self.root_start, start: self.start, ..Facts::default() }
+    }
+
+    /// Its rows.
+    pub(crate) fn range(&self) -> Range<u64> {
+        let first = u64::from(self.first_row);
+        first..first + u64::from(self.rows)
     }
 
     /// When the trace starts, if all of it is here.

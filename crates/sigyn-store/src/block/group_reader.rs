@@ -13,12 +13,12 @@ use sigyn_model::{
     TraceId, Value,
 };
 
-use super::BlockError;
 use super::ext::Ext;
 use super::hybrid::take_uint;
 use super::json;
-use super::page_reader::{Page, PageReader};
+use super::page_reader::{self, Page, PageReader};
 use super::schema::{PAGE_ROWS, TagColumn, TagSort, place};
+use super::{Block, BlockError};
 use crate::codec::Malformed;
 
 /// Rows of one trace, or of any where it is not known of which.
@@ -48,6 +48,23 @@ impl PageSet {
         (self.group, self.page) == (group, page)
     }
 
+    /// Forgets the largest columns, so that the others take no more than this; whether there were any.
+    pub(super) fn shrink(&mut self, bytes_max: u64) -> bool {
+        let there = self.columns.iter().enumerate();
+        let there = there.filter_map(|(at, column)| Some((column.get()?.as_ref()?.bytes(), at)));
+        let mut there: Vec<(usize, usize)> = there.collect();
+        there.sort_unstable();
+        let mut bytes = 0;
+        let fits = there.partition_point(|(more, _)| {
+            bytes += *more as u64;
+            bytes <= bytes_max
+        });
+        for (_, at) in &there[fits..] {
+            self.columns[*at] = OnceCell::new();
+        }
+        fits < there.len()
+    }
+
     /// How many rows.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
@@ -59,9 +76,31 @@ impl PageSet {
     }
 }
 
+/// A reader without its block.
+pub(super) struct Paused {
+    pages: page_reader::Paused,
+    known: Known,
+}
+
 impl<'a> RowReader<'a> {
     pub(super) fn new(pages: PageReader<'a>, tag_columns: &'a [TagColumn]) -> Self {
         Self { pages: RefCell::new(pages), tag_columns, known: RefCell::default() }
+    }
+
+    /// Goes on with what [`RowReader::pause`] left.
+    pub(super) fn resume(block: &'a Block, paused: Paused) -> Self {
+        let Paused { pages, known } = paused;
+        let pages = RefCell::new(PageReader::resume(block, pages));
+        Self { pages, tag_columns: &block.root.tag_columns, known: RefCell::new(known) }
+    }
+
+    pub(super) fn pause(self) -> Paused {
+        Paused { pages: self.pages.into_inner().pause(), known: self.known.into_inner() }
+    }
+
+    /// Forgets what rows share.
+    pub(super) fn forget(&self) {
+        self.known.take();
     }
 
     /// Reads rows of a group of `count` rows; ranges are in order and do not overlap.

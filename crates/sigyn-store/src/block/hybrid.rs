@@ -137,6 +137,10 @@ impl Codes {
         Ok(Self { bytes: bytes.slice(1..), width, run: Cell::default() })
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The code in this place. Places should be asked for in their order.
     pub(super) fn get(&self, at: usize) -> Option<u32> {
         let mut run = self.run.get();

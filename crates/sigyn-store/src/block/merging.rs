@@ -2,12 +2,24 @@
 
 use std::ops::Range;
 
-use sigyn_model::{Span, TraceId};
+use sigyn_model::Span;
 
 use super::entry::{Entry, PAGE_ENTRIES};
+use super::group_reader::{PageSet, Paused, RowReader};
+use super::page_reader::PageReader;
 use super::plan::Plan;
+use super::schema::PAGE_ROWS;
 use super::{Block, BlockError, QueryFailed};
-use crate::stop::Stop;
+
+#[cfg(test)]
+pub(crate) use super::page_reader::READ;
+
+/// Where a block is being read: its file is open, and what was read of a page serves for the next rows.
+#[derive(Default)]
+pub(crate) struct Bookmark {
+    reader: Option<Paused>,
+    set: Option<PageSet>,
+}
 
 impl Plan {
     /// For a block that is made of these.
@@ -52,15 +64,63 @@ impl Block {
         Ok(())
     }
 
-    /// Calls `each` with the spans of these rows, which are in order and do not overlap.
-    pub(crate) fn each_row(
+    /// Calls `each` with the spans of these rows, which are in order, none of them empty. They come the cheaper the nearer they are to those that
+    /// were read last; about so many bytes are kept for those that come next.
+    pub(crate) fn read_on(
         &self,
+        bookmark: &mut Bookmark,
         rows: &[Range<u64>],
-        stop: &Stop,
+        kept_bytes: u64,
         each: &mut impl FnMut(Span),
     ) -> Result<(), QueryFailed> {
-        let rows: Vec<(Range<u64>, Option<TraceId>)> =
-            rows.iter().map(|rows| (rows.clone(), None)).collect();
-        self.read_rows(&rows, stop, each)
+        let mut read = || -> Result<(), BlockError> {
+            let reader = match bookmark.reader.take() {
+                Some(paused) => RowReader::resume(self, paused),
+                None => RowReader::new(PageReader::new(self)?, &self.root.tag_columns),
+            };
+            let mut kept = bookmark.set.take();
+            let mut left = rows.iter().cloned();
+            let mut rows = left.next().unwrap_or_default();
+            while !rows.is_empty() {
+                let (group, count, page, first) = self.page_of(rows.start)?;
+                let set = kept.take().filter(|set| set.is_at(group, page)).unwrap_or_else(|| {
+                    reader.forget();
+                    reader.page_set(group, count, page)
+                });
+                let end = rows.end.min(first + set.len() as u64);
+                for row in rows.start - first..end - first {
+                    let row = usize::try_from(row).unwrap_or(usize::MAX);
+                    each(reader.span(&set, row, None)?);
+                }
+                set.check()?;
+                kept = Some(set);
+                rows.start = end;
+                if rows.is_empty() {
+                    rows = left.next().unwrap_or_default();
+                }
+            }
+            if kept.as_mut().is_some_and(|set| set.shrink(kept_bytes)) {
+                reader.forget();
+            }
+            *bookmark = Bookmark { reader: Some(reader.pause()), set: kept };
+            Ok(())
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// Where a row is: its group, how many rows that has, its page, and which is the first row of that.
+    fn page_of(&self, row: u64) -> Result<(usize, usize, usize, u64), BlockError> {
+        let mut first = 0;
+        for (number, group) in self.root.groups.iter().enumerate() {
+            let count = u64::from(group.rows);
+            if row < first + count {
+                let page = (row - first) / PAGE_ROWS as u64;
+                let first = first + page * PAGE_ROWS as u64;
+                let page = usize::try_from(page).unwrap_or(usize::MAX);
+                return Ok((number, group.rows as usize, page, first));
+            }
+            first += count;
+        }
+        Err(BlockError::Row("a row past the last one"))
     }
 }

@@ -201,6 +201,19 @@ impl Page {
         }
     }
 
+    /// What it takes in memory, its dictionary included.
+    pub(super) fn bytes(&self) -> usize {
+        let elements = self.elements.as_ref();
+        let lists = elements.map_or(0, |(begins, values)| 4 * (begins.len() + values.len()));
+        let values = match &self.values {
+            Content::Ids(ids) => size_of_val(&ids[..]),
+            Content::Bools(bools) => bools.len() / 8,
+            Content::Plain(words) => words.bytes(),
+            Content::Codes(codes, words) => codes.bytes() + words.bytes(),
+        };
+        lists + values + self.present.as_ref().map_or(0, |present| present.len() / 8)
+    }
+
     /// A value that must be there, or the page is not what it says.
     fn there<T>(&self, value: Option<T>) -> Option<T> {
         if value.is_none() {
@@ -313,9 +326,21 @@ fn column(at: usize, tags: &[TagColumn]) -> (Sort, Shape) {
     (sort, shape)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many pages this thread has read.
+    pub(crate) static READ: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Reads pages of one block.
 pub(super) struct PageReader<'a> {
     block: &'a Block,
+    file: Reader,
+    zstd: zstd::bulk::Decompressor<'static>,
+}
+
+/// A reader without its block.
+pub(super) struct Paused {
     file: Reader,
     zstd: zstd::bulk::Decompressor<'static>,
 }
@@ -324,6 +349,16 @@ impl<'a> PageReader<'a> {
     pub(super) fn new(block: &'a Block) -> Result<Self, BlockError> {
         let file = block.disk.open_reader(&block.path)?;
         Ok(Self { block, file, zstd: zstd::bulk::Decompressor::new()? })
+    }
+
+    /// Goes on with what [`PageReader::pause`] left.
+    pub(super) fn resume(block: &'a Block, paused: Paused) -> Self {
+        let Paused { file, zstd } = paused;
+        Self { block, file, zstd }
+    }
+
+    pub(super) fn pause(self) -> Paused {
+        Paused { file: self.file, zstd: self.zstd }
     }
 
     /// A page of a column; `None` if no row of the group has a value.
@@ -345,6 +380,8 @@ impl<'a> PageReader<'a> {
         };
         let (offset, place) = pages.page(column_at, page).ok_or(BlockError::Schema)?;
         let (header, raw) = self.read(sort, offset, place)?;
+        #[cfg(test)]
+        READ.set(READ.get() + 1);
         Ok(Some(decode_page(&header, raw, sort, shape, rows.len(), dictionary)?))
     }
 

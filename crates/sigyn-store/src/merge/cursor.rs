@@ -8,70 +8,114 @@ use sigyn_model::{Span, SpanId, Timestamp};
 
 use super::MergeError;
 use crate::block::Block;
-use crate::buried::Buried;
+use crate::block::merging::Bookmark;
 use crate::facts::TraceKey;
 use crate::size::Weight;
-use crate::stop::Stop;
 
 /// Rows that are read at first, for they may be large, and at most: as many as stand in a page.
 const ROWS_MIN: u64 = 1;
 const ROWS_MAX: u64 = 8 * 1_024;
 
-/// A place in a block.
+/// A block that is merged, and where it was read last.
+pub(super) struct Reading {
+    pub(super) block: Arc<Block>,
+    bookmark: Bookmark,
+    /// What is kept of its pages.
+    kept_bytes: u64,
+}
+
+impl Reading {
+    pub(super) fn new(block: Arc<Block>, kept_bytes: u64) -> Self {
+        Self { block, bookmark: Bookmark::default(), kept_bytes }
+    }
+
+    pub(super) fn each_row(
+        &mut self,
+        rows: &[Range<u64>],
+        each: &mut impl FnMut(Span),
+    ) -> Result<(), MergeError> {
+        Ok(self.block.read_on(&mut self.bookmark, rows, self.kept_bytes, each)?)
+    }
+}
+
+/// Rows of a block that are read one after the other.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    block: Arc<Block>,
     /// Which of those that are merged.
     pub(super) number: usize,
-    /// What is not read yet.
-    left: Range<u64>,
+    /// What is not read yet, in order.
+    left: VecDeque<Range<u64>>,
     read: VecDeque<Span>,
     rows_at_once: u64,
     bytes_max: u64,
 }
 
 impl Cursor {
-    /// What is read and not taken yet takes about `bytes_max`.
-    pub(super) fn new(block: &Arc<Block>, number: usize, rows: Range<u64>, bytes_max: u64) -> Self {
-        let block = block.clone();
-        Self { block, number, left: rows, read: VecDeque::new(), rows_at_once: ROWS_MIN, bytes_max }
+    /// Over rows that are in order. What is read and not taken yet takes about `bytes_max`.
+    pub(super) fn new(
+        number: usize,
+        rows: impl IntoIterator<Item = Range<u64>>,
+        bytes_max: u64,
+    ) -> Self {
+        let left = rows.into_iter().filter(|rows| !rows.is_empty()).collect();
+        Self { number, left, read: VecDeque::new(), rows_at_once: ROWS_MIN, bytes_max }
     }
 
-    /// The next row; none at the end. Of traces that are gone there is none.
-    pub(super) fn peek(&mut self, buried: &Buried) -> Result<Option<&Span>, MergeError> {
-        while self.read.is_empty() && !self.left.is_empty() {
-            self.fill(buried)?;
+    /// The next row; none at the end.
+    pub(super) fn peek(&mut self, from: &mut Reading) -> Result<Option<&Span>, MergeError> {
+        if self.read.is_empty() && !self.left.is_empty() {
+            self.fill(from)?;
         }
         Ok(self.read.front())
     }
 
-    pub(super) fn next(&mut self, buried: &Buried) -> Result<Option<Span>, MergeError> {
-        self.peek(buried)?;
+    pub(super) fn next(&mut self, from: &mut Reading) -> Result<Option<Span>, MergeError> {
+        self.peek(from)?;
         Ok(self.read.pop_front())
     }
 
-    fn fill(&mut self, buried: &Buried) -> Result<(), MergeError> {
-        let end = self.left.end.min(self.left.start.saturating_add(self.rows_at_once));
-        let rows = self.left.start..end;
-        let last_seq = self.block.entry().last_seq;
+    fn fill(&mut self, from: &mut Reading) -> Result<(), MergeError> {
+        let mut rows: Vec<Range<u64>> = Vec::new();
+        let mut rows_left = self.rows_at_once;
+        while let Some(next) = self.left.front_mut().filter(|_| rows_left > 0) {
+            let end = next.end.min(next.start.saturating_add(rows_left));
+            rows_left -= end - next.start;
+            rows.push(next.start..end);
+            next.start = end;
+            if next.is_empty() {
+                self.left.pop_front();
+            }
+        }
         let mut weight = Weight::default();
         let read = &mut self.read;
-        self.block.each_row(std::slice::from_ref(&rows), &Stop::default(), &mut |span| {
+        from.each_row(&rows, &mut |span| {
             weight.add(&span);
-            if !buried.hides(last_seq, span.trace_id) {
-                read.push_back(span);
-            }
+            read.push_back(span);
         })?;
         let fit = self.rows_at_once.saturating_mul(self.bytes_max) / weight.bytes.max(1);
         self.rows_at_once = fit.clamp(1, (self.rows_at_once * 8).min(ROWS_MAX));
-        self.left.start = end;
         Ok(())
+    }
+
+    /// Passes over what is left of a trace, whose rows end here.
+    pub(super) fn pass(&mut self, trace: TraceKey, end: u64) {
+        while self.read.front().is_some_and(|span| TraceKey::from(span.trace_id) == trace) {
+            self.read.pop_front();
+        }
+        while self.read.is_empty()
+            && let Some(next) = self.left.front_mut().filter(|next| next.start < end)
+        {
+            next.start = end;
+            if next.is_empty() {
+                self.left.pop_front();
+            }
+        }
     }
 
     /// What the trace of the next row is sorted by, as far as its rows are read: a root comes first, nearly
     /// always.
-    pub(super) fn key(&mut self, buried: &Buried) -> Result<Option<Key>, MergeError> {
-        let Some(first) = self.peek(buried)? else { return Ok(None) };
+    pub(super) fn key(&mut self, from: &mut Reading) -> Result<Option<Key>, MergeError> {
+        let Some(first) = self.peek(from)? else { return Ok(None) };
         let trace = first.trace_id;
         let of_trace = self.read.iter().take_while(|span| span.trace_id == trace);
         let root = of_trace.clone().find(|span| span.parent_id.is_none());
@@ -100,7 +144,10 @@ impl Key {
     }
 }
 
-/// Where a span stands in its trace: spans that say the same stand at one place.
-pub(super) fn place(span: &Span) -> (Timestamp, SpanId, bool) {
+/// Where a span stands in its trace.
+pub(super) type Place = (Timestamp, SpanId, bool);
+
+/// Spans that say the same stand at one place.
+pub(super) fn place(span: &Span) -> Place {
     (span.timestamp.unwrap_or(Timestamp::MAX), span.id, span.shared)
 }
