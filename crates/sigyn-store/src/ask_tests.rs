@@ -9,11 +9,16 @@ use sigyn_model::{
     Selection, Span, TraceId, TracePlace, TraceQuery, Unit, What, Words, WordsQuery,
 };
 
+use crate::counted::Counting;
 use crate::crash_tests::{naive_assemble, open, run};
 use crate::disk::faulty::FaultyDisk;
 use crate::facts::Strictness;
+use crate::query::Bounds;
+use crate::room::Rooms;
+use crate::scan::Meant;
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::tallies::WordTally;
 use crate::testing::{self, OwnedBatch};
 
 /// A store with some past, and the traces that it must hold.
@@ -377,6 +382,95 @@ fn differences_are_those_of_the_reference_however_little_room_there_is() {
         let all = whole.ranked(usize::MAX);
         assert!(found.ranked(usize::MAX).iter().all(|one| all.contains(one)), "{context}");
     });
+}
+
+/// One trace, each span of it twice: in blocks, in a head, and across a seal.
+fn a_trace_that_came_twice(spans: u64) -> History {
+    let mut random = Rng::with_seed(5);
+    let disk = FaultyDisk::default();
+    let mut history = History { store: open(&disk), stored: Vec::new() };
+    let span = |id: u64| {
+        let mut span = testing::span(&mut random);
+        (span.trace_id, span.id) = (TraceId::new(9).unwrap(), sigyn_model::SpanId::from_raw(id));
+        let us = testing::EPOCH_MS * 1_000 + id * 10;
+        (span.timestamp, span.target) = (sigyn_model::Timestamp::from_micros(us), None);
+        span
+    };
+    let all: Vec<Span> = (1..=spans).map(span).collect();
+    let (first, second) = all.split_at(all.len() / 2);
+    history.put(first.to_vec());
+    history.store.seal().unwrap();
+    history.put(all.clone());
+    history.store.seal().unwrap();
+    history.put(second.to_vec());
+    history.put(testing::batch(&mut random, 8).spans);
+    history
+}
+
+fn counting(fields: &[&str]) -> RedQuery {
+    let start_us = testing::EPOCH_MS * 1_000 / 60_000_000 * 60_000_000;
+    let selection =
+        Selection { filter: Filter::default(), start_us, end_us: start_us + 180_000_000 - 1 };
+    let by = fields.iter().map(|name| Field::read(name)).collect();
+    RedQuery::new(selection, by, 60_000_000).unwrap()
+}
+
+#[test]
+fn of_a_trace_that_is_too_large_to_be_held_each_span_counts_once() {
+    let history = a_trace_that_came_twice(150);
+    let query = counting(&["service", "name"]);
+    let mut expected = Red::new(query.clone());
+    history.traces(Strictness::Strict).iter().for_each(|trace| expected.add(trace));
+    let queries = history.store.queries(Stop::default()).with_bytes_max(40_000);
+    let trace = queries.trace(TraceId::new(9).unwrap());
+    assert!(matches!(trace, Err(crate::block::QueryFailed::TooLarge { .. })));
+    let (found, swept) = queries.red(&query).unwrap();
+    assert_eq!((found, swept.too_large), (expected, 0));
+    // With room for less than a few bytes for each it is left out, and what else is there is not.
+    let queries = history.store.queries(Stop::default()).with_bytes_max(5_500);
+    let (found, swept) = queries.red(&counting(&[])).unwrap();
+    let others = history.stored.iter().filter(|span| span.trace_id != TraceId::new(9).unwrap());
+    let in_time = |span: &&Span| span.timestamp.is_some_and(|at| at < sigyn_model::Timestamp::MAX);
+    let series: u64 = found.series().values().map(|series| series.total().spans).sum();
+    assert_eq!((series, swept.too_large), (others.filter(in_time).count() as u64, 1));
+}
+
+#[test]
+fn who_waits_for_another_question_hears_that_he_is_to_stop() {
+    let history = a_trace_that_came_twice(10);
+    let head = history.store.shared().view.parts().heads.remove(0);
+    let (held, _) = head.counts(&Stop::default()).unwrap();
+    let stopped = history.store.queries(Stop::after(50)).red(&counting(&["service"]));
+    assert!(matches!(stopped, Err(crate::block::QueryFailed::Stopped)));
+    drop(held);
+    assert!(history.store.queries(Stop::default()).red(&counting(&["service"])).is_ok());
+}
+
+#[test]
+fn little_room_for_answers_is_enough_for_one_trace_at_a_time() {
+    let mut random = Rng::with_seed(1);
+    let disk = FaultyDisk::default();
+    let mut history = History { store: open(&disk), stored: Vec::new() };
+    for _ in 0..6 {
+        let spans = (0..8).map(|_| testing::span(&mut random)).collect();
+        history.put(spans);
+        history.store.seal().unwrap();
+    }
+    let query = counting(&["service"]);
+    let mut expected = Red::new(query.clone());
+    history.traces(Strictness::Strict).iter().for_each(|trace| expected.add(trace));
+    let shared = history.store.shared();
+    let (parts, twins, stop) = (shared.view.parts(), shared.view.twins(), Stop::default());
+    let (room, bytes_max) = (Rooms::new(7_900).room(), 1 << 20);
+    let bounds = Bounds { stop: &stop, room: &room, bytes_max };
+    let counting = Counting::of(&query).unwrap();
+    assert_eq!(parts.red(&counting, twins, bounds).unwrap().0, expected);
+    let room = Rooms::new(7_900).room();
+    let bounds = Bounds { stop: &stop, room: &room, bytes_max };
+    let selection = query.selection().clone();
+    let meant = Meant::by(&selection).unwrap();
+    let words = WordsQuery { selection, what: What::Keys, prefix: String::new() };
+    assert!(parts.scan(&meant, twins, bounds, &mut WordTally::new(&words)).is_ok());
 }
 
 #[test]

@@ -257,6 +257,11 @@ impl Block {
         self.number
     }
 
+    /// In which milliseconds, both ends included, its spans start; `None` if in none.
+    pub(crate) fn starts_ms(&self) -> Option<(u64, u64)> {
+        self.entry.starts_ns.map(|(first, last)| (first / 1_000_000, last / 1_000_000))
+    }
+
     /// In which milliseconds, both ends included, spans of both start; `None` if in none.
     pub(crate) fn common_ms(&self, other: &Self) -> Option<(u64, u64)> {
         let (ours, theirs) = (self.entry.starts_ns?, other.entry.starts_ns?);

@@ -1,20 +1,22 @@
 //! Rates, errors and durations from what blocks and heads counted ahead, where that tells all that is asked.
 
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use sigyn_model::{Field, Measure, Red, RedQuery, Span, SpanFilter};
 
 use crate::block::rollup::{Cells, FIELDS, MINUTE_US, Rollup, Sort, Sums};
 use crate::block::{Block, QueryFailed};
 use crate::codec::Malformed;
 use crate::facts::{Strictness, TraceKey};
-use crate::head::{Counts, HeadView, rows_of};
-use crate::query::{Bounds, READ_TRACES_MAX, each_trace};
-use crate::sweep::{READ_BYTES_MAX, Swept};
-use crate::trace::assemble;
+use crate::head::{Counts, HeadView};
+use crate::query::{Bounds, HEAD_TRACES, each_trace};
+use crate::stop::Stop;
+use crate::sweep::Swept;
+use crate::trace::{Said, assemble};
 use crate::twins::Twins;
 use crate::view::Parts;
 
@@ -78,6 +80,9 @@ impl<'a> Counting<'a> {
     }
 }
 
+/// What the hash of a span takes among others.
+const SEEN_BYTES: usize = 18;
+
 /// An answer that is being put together.
 struct Count<'a> {
     counting: &'a Counting<'a>,
@@ -104,35 +109,28 @@ impl Parts {
             count.block(self, block)?;
             bounds.check(count.red.bytes())?;
         }
-        let mut twice = twins.of(&self.blocks, bounds)?;
-        // Held until all is counted: what comes meanwhile is for another question.
-        let (mut views, mut held) = (Vec::new(), Vec::new());
+        let selection = counting.query.selection();
+        let window_ms = (selection.start_us / 1_000, selection.end_us / 1_000);
+        let mut twice = twins.of(&self.blocks, window_ms, bounds)?;
+        let (mut heads, mut looked_in) = (Vec::new(), Vec::new());
         for (number, head) in self.heads.iter().enumerate() {
             let (mut counts, view) = head.counts(bounds.stop)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
-            views.push(view);
-            held.push(counts);
+            twice.extend(counts.unjudged(&view));
+            looked_in.push(counts.blocks.clone());
+            // What comes from now on is for another question.
+            let is_counted = count.head(&counts)?;
+            drop(counts);
+            if !is_counted {
+                count.head_spans(&view)?;
+            }
+            heads.push(view);
         }
-        let parts = Self { heads: views, ..self.clone() };
-        for (counts, view) in held.iter().zip(&parts.heads) {
-            count.head(counts, view)?;
-            bounds.check(count.red.bytes())?;
-            // Where nothing came since, what was found out about a trace still holds.
-            let shared = counts.shared.iter().filter(|(key, rows)| **rows != rows_of(view, **key));
-            twice.extend(shared.map(|(key, _)| key));
-        }
+        let parts = Self { heads, ..self.clone() };
         twice.sort_unstable();
         twice.dedup();
-        for keys in twice.chunks(READ_TRACES_MAX) {
-            count.take_out(&parts, keys)?;
-        }
-        for key in count.once {
-            for (counts, view) in held.iter_mut().zip(&parts.heads) {
-                if let Some(rows) = counts.shared.get_mut(&key) {
-                    *rows = rows_of(view, key);
-                }
-            }
-        }
+        count.take_out(&parts, &twice)?;
+        parts.note_once(&count.once, &looked_in, bounds.stop)?;
         Ok((count.red, count.swept))
     }
 }
@@ -170,17 +168,11 @@ impl Count<'_> {
         })
     }
 
-    fn head(&mut self, counts: &Counts, view: &HeadView) -> Result<(), QueryFailed> {
+    /// Adds what was counted of a head; `false` if that does not tell what is asked.
+    fn head(&mut self, counts: &Counts) -> Result<bool, QueryFailed> {
         let Self { counting, bounds, red, swept, .. } = self;
         if counts.rollup.has_names().is_none_or(|names| counting.needs_names && !names) {
-            return each_trace(view, bounds.stop, |_, trace| {
-                for span in trace.spans() {
-                    swept.spans += 1;
-                    if counting.covers(&span) {
-                        red.add_span(&span);
-                    }
-                }
-            });
+            return Ok(false);
         }
         let keys: Vec<Option<Vec<String>>> =
             counts.rollup.sorts().map(|sort| counting.key(&sort)).collect();
@@ -193,41 +185,119 @@ impl Count<'_> {
                 red.add_measure(key, u64::from(minute) * MINUTE_US, measure);
             }
         }
-        Ok(())
+        bounds.check(red.bytes())?;
+        Ok(true)
+    }
+
+    /// Adds its spans one by one.
+    fn head_spans(&mut self, view: &HeadView) -> Result<(), QueryFailed> {
+        let Self { counting, bounds, red, swept, .. } = self;
+        each_trace(view, bounds.stop, |_, trace| {
+            for span in trace.spans() {
+                swept.spans += 1;
+                if counting.covers(&span) {
+                    red.add_span(&span);
+                }
+            }
+        })?;
+        bounds.check(red.bytes())
     }
 
     /// Of spans that were counted several times leaves each once.
     fn take_out(&mut self, parts: &Parts, keys: &[TraceKey]) -> Result<(), QueryFailed> {
-        let bytes_max = match keys {
-            [_] => self.bounds.bytes_max,
-            _ => self.bounds.bytes_max.min(READ_BYTES_MAX),
-        };
-        let read = match parts.read(keys, Strictness::Strict, Bounds { bytes_max, ..self.bounds }) {
-            Err(QueryFailed::TooLarge { .. }) if keys.len() > 1 => {
-                let (first, second) = keys.split_at(keys.len() / 2);
-                self.take_out(parts, first)?;
-                return self.take_out(parts, second);
-            }
-            Err(QueryFailed::TooLarge { .. }) => {
-                self.swept.too_large += 1;
+        let Self { counting, bounds, red, swept, once } = self;
+        let covers = |span: &&Span| counting.covers(span);
+        let mut large = Vec::new();
+        parts.each_group(keys, Strictness::Strict, *bounds, &mut |key, spans| {
+            let Some(spans) = spans else {
+                large.push(key);
                 return Ok(());
-            }
-            read => read?,
-        };
-        for (key, spans) in read {
-            self.swept.traces += 1;
-            self.swept.spans += spans.len() as u64;
-            let covers = |span: &&Span| self.counting.covers(span);
-            let (count, all) = (spans.len(), spans.iter().filter(covers).cloned());
-            let all: Vec<Span> = all.collect();
+            };
+            swept.traces += 1;
+            swept.spans += spans.len() as u64;
+            let count = spans.len();
+            let all: Vec<Span> = spans.iter().filter(covers).cloned().collect();
             let whole = assemble(spans);
             if whole.len() == count {
-                self.once.push(key);
-                continue;
+                once.push(key);
+                return Ok(());
             }
             // First each once more, so that none goes altogether.
-            whole.iter().filter(covers).for_each(|span| self.red.add_span(span));
-            all.iter().for_each(|span| self.red.remove_span(span));
+            whole.iter().filter(covers).for_each(|span| red.add_span(span));
+            all.iter().for_each(|span| red.remove_span(span));
+            Ok(())
+        })?;
+        large.into_iter().try_for_each(|key| self.take_out_large(parts, key))
+    }
+
+    /// The same of a trace of which all spans are too much to be held: what each says is, in a few bytes.
+    fn take_out_large(&mut self, parts: &Parts, key: TraceKey) -> Result<(), QueryFailed> {
+        let Self { counting, bounds, red, swept, once } = self;
+        let (hasher, mut said) = (RandomState::default(), Said::default());
+        let mut hash = |span: &Span| hasher.hash_one(said.by(span));
+        let (mut seen, mut twice) = (HashSet::<u64>::new(), HashSet::<u64>::new());
+        let mut has_room = Ok(());
+        parts.each_span_of(key, bounds.stop, &mut |span| {
+            swept.spans += 1;
+            if has_room.is_ok() {
+                let hash = hash(&span);
+                if !seen.insert(hash) {
+                    twice.insert(hash);
+                }
+                has_room = bounds.check(((seen.capacity() + twice.capacity()) * SEEN_BYTES) as u64);
+            }
+        })?;
+        seen.clear();
+        let is_left_out = match has_room {
+            Err(QueryFailed::TooLarge { .. }) => true,
+            has_room => has_room.map(|()| false)?,
+        };
+        if is_left_out {
+            swept.too_large += 1;
+        } else {
+            swept.traces += 1;
+            if twice.is_empty() {
+                once.push(key);
+                return Ok(());
+            }
+        }
+        parts.each_span_of(key, bounds.stop, &mut |span| {
+            // Of each the first one that comes stays.
+            let mut goes = || {
+                let hash = hash(&span);
+                twice.contains(&hash) && !seen.insert(hash)
+            };
+            if counting.covers(&span) && (is_left_out || goes()) {
+                red.remove_span(&span);
+            }
+        })
+    }
+}
+
+impl Parts {
+    /// Calls `each` with all spans of a trace, as often as they are stored; none of them is held.
+    fn each_span_of(
+        &self,
+        key: TraceKey,
+        stop: &Stop,
+        each: &mut impl FnMut(Span),
+    ) -> Result<(), QueryFailed> {
+        for block in self.blocks.iter() {
+            let last_seq = block.entry().last_seq;
+            block.read(&[key], Strictness::Strict, stop, &mut |span| {
+                if !self.buried.hides(last_seq, span.trace_id) {
+                    each(span);
+                }
+            })?;
+        }
+        for head in &self.heads {
+            let Some(trace) = head.trace(key) else { continue };
+            for (n, span) in trace.spans().enumerate() {
+                if n % HEAD_TRACES == 0 {
+                    stop.check()?;
+                }
+                each(span);
+            }
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use sigyn_model::{DependencyLink, Span, Timestamp, each_link};
 use crate::block::links::{Links, MINUTE_MS, minute_of};
 use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
+use crate::groups::READ_BYTES_MAX;
 use crate::head::HeadView;
 use crate::query::{Bounds, READ_ROWS_MAX, READ_TRACES_MAX, each_trace};
 use crate::size::Weight;
-use crate::sweep::{READ_BYTES_MAX, Stretch};
+use crate::sweep::Stretch;
 use crate::trace::assemble;
-use crate::twins::Shares;
+use crate::twins::Twins;
 use crate::view::Parts;
 
 /// Ids whose right halves are equal are one trace's here.
@@ -47,6 +48,8 @@ impl Sums {
     fn remove_trace(&mut self, trace: &[Span]) {
         each_link(trace, &mut |parent, child, is_error| {
             let (calls, errors) = self.of(parent, child);
+            // Or it was not counted, and is missing from now on.
+            debug_assert!(*calls > 0 && *errors >= u64::from(is_error), "{parent} to {child}");
             *calls = calls.saturating_sub(1);
             *errors = errors.saturating_sub(u64::from(is_error));
         });
@@ -84,7 +87,7 @@ impl Parts {
         &self,
         start_ms: u64,
         end_ms: u64,
-        shares: &Shares,
+        twins: &Twins,
         bounds: Bounds<'_>,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         let links = self.blocks.iter().map(|block| block.links()).collect::<Result<_, _>>()?;
@@ -94,7 +97,7 @@ impl Parts {
         for (number, block) in self.blocks.iter().enumerate() {
             asked.block(number, block, &mut groups)?;
         }
-        groups.extend(shares.of(&self.blocks, bounds.stop)?);
+        groups.extend(twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?);
         asked.heads(&mut groups)?;
         let mut groups: Vec<TraceKey> =
             groups.into_iter().map(|low| TraceKey { low, high: 0 }).collect();

@@ -22,7 +22,7 @@ mod words;
 mod writer;
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sigyn_model::Span;
 
@@ -40,6 +40,7 @@ pub(crate) use writer::HeadWriter;
 
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::names::Names;
+use crate::turn::Turn;
 use crate::wanted::Word;
 
 /// Spans of batches that no block holds yet.
@@ -70,7 +71,7 @@ pub(crate) struct Head {
     /// What the writer takes beside.
     writer_bytes: AtomicUsize,
     /// For questions alone: the writer does not know of it.
-    counts: Mutex<Counts>,
+    counts: Turn<Counts>,
     counts_bytes: AtomicUsize,
 }
 

@@ -34,6 +34,7 @@ mod error;
 mod facts;
 #[cfg(test)]
 mod full_tests;
+mod groups;
 mod head;
 mod identity;
 mod incoming;
@@ -46,6 +47,7 @@ mod merge;
 mod names;
 mod offline;
 mod options;
+mod parted;
 mod present;
 mod progress;
 mod queries;
@@ -70,6 +72,7 @@ mod tallies;
 #[cfg(test)]
 mod testing;
 mod trace;
+mod turn;
 mod twins;
 mod view;
 mod wal;

@@ -154,8 +154,8 @@ impl Queries {
         lookback_ms: u64,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
         let start_ms = end_ms.saturating_sub(lookback_ms);
-        let shares = self.shared.view.shares();
-        self.ask(|parts| parts.dependencies(start_ms, end_ms, shares, self.bounds()))
+        let twins = self.shared.view.twins();
+        self.ask(|parts| parts.dependencies(start_ms, end_ms, twins, self.bounds()))
     }
 
     /// Keys of tags, for completion: sorted and bounded.

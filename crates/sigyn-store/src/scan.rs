@@ -11,10 +11,10 @@ use crate::alike::{Asked, Stored};
 use crate::block::scan::Scanned;
 use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
-use crate::head::{HeadView, rows_of};
-use crate::query::{Bounds, READ_TRACES_MAX, each_trace};
+use crate::head::HeadView;
+use crate::query::{Bounds, each_trace};
 use crate::rarest::has_rarest;
-use crate::sweep::{READ_BYTES_MAX, Swept};
+use crate::sweep::Swept;
 use crate::trace::assemble;
 use crate::twins::Twins;
 use crate::view::Parts;
@@ -101,14 +101,14 @@ impl Parts {
         if has_rarest(&meant.wanted, &looked_up) {
             return Ok(None);
         }
-        let mut apart = twins.of(&self.blocks, bounds)?;
-        let mut heads = Vec::new();
+        let window_ms = (meant.window.start() / 1_000, meant.window.end() / 1_000);
+        let mut apart = twins.of(&self.blocks, window_ms, bounds)?;
+        let (mut heads, mut looked_in) = (Vec::new(), Vec::new());
         for (number, head) in self.heads.iter().enumerate() {
             let (mut counts, view) = head.counts(bounds.stop)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
-            // Where nothing came since, what was found out about a trace still holds.
-            let shared = counts.shared.iter().filter(|(key, rows)| **rows != rows_of(&view, **key));
-            apart.extend(shared.map(|(key, _)| key));
+            apart.extend(counts.unjudged(&view));
+            looked_in.push(counts.blocks.clone());
             drop(counts);
             heads.push(view);
         }
@@ -128,17 +128,8 @@ impl Parts {
             scan.head(head, &without)?;
         }
         let mut once = Vec::new();
-        for keys in apart.chunks(READ_TRACES_MAX) {
-            scan.traces(&parts, keys, &mut once)?;
-        }
-        for head in &parts.heads {
-            let (mut counts, _) = head.counts(bounds.stop)?;
-            for key in &once {
-                if let Some(rows) = counts.shared.get_mut(key) {
-                    *rows = rows_of(head, *key);
-                }
-            }
-        }
+        scan.traces(&parts, &apart, &mut once)?;
+        parts.note_once(&once, &looked_in, bounds.stop)?;
         Ok(Some(scan.swept))
     }
 }
@@ -214,35 +205,24 @@ impl<T: Tally> Scan<'_, T> {
         keys: &[TraceKey],
         once: &mut Vec<TraceKey>,
     ) -> Result<(), QueryFailed> {
-        let bytes_max = match keys {
-            [_] => self.bounds.bytes_max,
-            _ => self.bounds.bytes_max.min(READ_BYTES_MAX),
-        };
-        let read = match parts.read(keys, Strictness::Strict, Bounds { bytes_max, ..self.bounds }) {
-            Err(QueryFailed::TooLarge { .. }) if keys.len() > 1 => {
-                let (first, second) = keys.split_at(keys.len() / 2);
-                self.traces(parts, first, once)?;
-                return self.traces(parts, second, once);
-            }
-            Err(QueryFailed::TooLarge { .. }) => {
-                self.swept.too_large += 1;
+        let Self { meant, bounds, tally, swept, .. } = self;
+        parts.each_group(keys, Strictness::Strict, *bounds, &mut |key, spans| {
+            let Some(spans) = spans else {
+                swept.too_large += 1;
                 return Ok(());
-            }
-            read => read?,
-        };
-        for (key, spans) in read {
+            };
             let count = spans.len();
             let trace = assemble(spans);
-            self.swept.traces += 1;
-            self.swept.spans += trace.len() as u64;
-            for span in trace.iter().filter(|span| self.meant.covers(*span)) {
-                self.tally.add(span, None);
+            swept.traces += 1;
+            swept.spans += trace.len() as u64;
+            for span in trace.iter().filter(|span| meant.covers(*span)) {
+                tally.add(span, None);
             }
             if trace.len() == count {
                 once.push(key);
             }
-        }
-        self.bounds.check(self.tally.bytes())
+            bounds.check(tally.bytes())
+        })
     }
 }
 

@@ -5,19 +5,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ends queries early. All clones are one: stopped is stopped, for good.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    is_stopped: Arc<AtomicBool>,
+    /// So often it may be asked; for tests.
+    #[cfg(test)]
+    checks: Option<Arc<std::sync::atomic::AtomicUsize>>,
+}
 
 impl Stop {
     pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_stopped.store(true, Ordering::Relaxed);
     }
 
     pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Stops by itself when it was asked so often.
+    #[cfg(test)]
+    pub(crate) fn after(checks: usize) -> Self {
+        Self { checks: Some(Arc::new(checks.into())), ..Self::default() }
     }
 
     /// Asked wherever a query has gone on for a while.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
+        #[cfg(test)]
+        if let Some(checks) = &self.checks {
+            let left =
+                checks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+            if left.is_err() {
+                self.stop();
+            }
+        }
         if self.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 }

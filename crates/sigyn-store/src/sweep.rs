@@ -16,9 +16,6 @@ use crate::trace::assemble;
 use crate::view::Parts;
 use crate::wanted::{Met, Wanted};
 
-/// What is held of many traces at a time; one that is larger is read alone.
-pub(crate) const READ_BYTES_MAX: u64 = if cfg!(test) { 8_000 } else { 64 << 20 };
-
 /// What an answer was made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -222,33 +219,17 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
     }
 
     fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
-        let (bounds, strictness) = (self.bounds, self.stretch.strictness);
-        // As many as may ask at once find room for that.
-        let together = Bounds { bytes_max: (bounds.bytes_max / 4).min(READ_BYTES_MAX), ..bounds };
-        let mut read = self.parts.read(groups, strictness, together);
-        if let Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) = read {
-            if groups.len() > 1 {
-                let (first, second) = groups.split_at(groups.len() / 2);
-                self.read(first)?;
-                return self.read(second);
-            }
-            read = self.parts.read(groups, strictness, bounds);
-        }
-        let mut spans = match read {
-            Err(QueryFailed::TooLarge { .. }) => {
-                self.swept.too_large += 1;
+        let Self { parts, stretch, bounds, swept, each, .. } = self;
+        parts.each_group(groups, stretch.strictness, *bounds, &mut |_, spans| {
+            let Some(spans) = spans else {
+                swept.too_large += 1;
                 return Ok(());
-            }
-            read => read?,
-        };
-        for group in groups {
-            bounds.stop.check()?;
-            let trace = spans.remove(group).map_or_else(Vec::new, assemble);
-            self.swept.traces += 1;
-            self.swept.spans += trace.len() as u64;
-            (self.each)(&trace)?;
-        }
-        Ok(())
+            };
+            let trace = assemble(spans);
+            swept.traces += 1;
+            swept.spans += trace.len() as u64;
+            each(&trace)
+        })
     }
 }
 

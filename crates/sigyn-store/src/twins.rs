@@ -1,164 +1,189 @@
-//! Spans that stand in several parts of a store, and so are counted more than once if each part is counted
-//! by itself.
+//! Traces and spans that stand in several blocks, and so are counted more than once if each block is counted by
+//! itself.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use sigyn_model::Span;
+use foldhash::fast::RandomState;
 
+use crate::block::entry::Entry;
+use crate::block::scan::SpanPlace;
 use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
-use crate::head::{Counts, HeadView};
+use crate::head::{Counts, HeadView, rows_of};
+use crate::parted::{Parted, repeated};
 use crate::query::{Bounds, HEAD_TRACES, READ_ROWS_MAX, READ_TRACES_MAX};
-use crate::size::Weight;
 use crate::stop::Stop;
-use crate::trace::assemble;
+use crate::turn::Turn;
 use crate::view::Parts;
 
-/// What was found out about pairs of blocks, which do not change.
+/// What was found out about blocks, which do not change. One question at a time looks, the others wait for it.
 #[derive(Debug, Default)]
-pub(crate) struct Twins(Mutex<Pairs<TraceKey>>);
+pub(crate) struct Twins(Turn<Known>);
 
-/// By the numbers of two blocks, what they have in common.
-type Pairs<T> = HashMap<(u64, u64), Arc<[T]>>;
+#[derive(Debug, Default)]
+struct Known {
+    parted: Parted,
+    /// Traces, by the right halves of their ids, of which it is known whether they have twins.
+    judged: HashSet<u64, RandomState>,
+    /// Those that do.
+    twins: HashSet<TraceKey, RandomState>,
+}
+
+/// Milliseconds, both ends included.
+type Window = (u64, u64);
 
 impl Twins {
-    /// Traces with a span that is in two of these blocks, and maybe others.
+    /// Traces with a span that is in several of these blocks, and in the window in two of them. Others may be
+    /// among them.
     pub(crate) fn of(
         &self,
         blocks: &[Arc<Block>],
+        window: Window,
         bounds: Bounds<'_>,
     ) -> Result<Vec<TraceKey>, QueryFailed> {
-        let mut found = Vec::new();
-        let mut pairs = Pairs::new();
-        for (at, one) in blocks.iter().enumerate() {
-            bounds.stop.check()?;
-            for other in &blocks[at + 1..] {
-                if one.common_ms(other).is_none() {
-                    continue;
-                }
-                let pair = (one.number(), other.number());
-                let known =
-                    self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&pair).cloned();
-                let twins = match known {
-                    Some(twins) => twins,
-                    None => between(one, other, bounds)?.into(),
-                };
-                found.extend_from_slice(&twins);
-                pairs.insert(pair, twins);
-            }
+        let needs = |one: usize, other: usize| {
+            let common = blocks[one].common_ms(&blocks[other]);
+            one != other && common.is_some_and(|common| touch(common, window))
+        };
+        let all = 0..blocks.len();
+        let meets_other = |one: &usize| all.clone().any(|other| needs(*one, other));
+        let meeting: Vec<&Block> = all.clone().filter(meets_other).map(|at| &*blocks[at]).collect();
+        if meeting.is_empty() {
+            return Ok(Vec::new());
         }
-        // Other blocks are no more.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pairs;
+        let mut known = self.0.take(bounds.stop)?;
+        known.compare(blocks, needs, bounds.stop)?;
+        let mut lows: Vec<u64> = Vec::new();
+        for block in meeting {
+            lows.extend_from_slice(known.parted.elsewhere(block));
+        }
+        lows.sort_unstable();
+        let lows = repeated(&lows);
+        known.judge(&lows, blocks, bounds)?;
+        let is_meant = |key: &&TraceKey| lows.binary_search(&key.low).is_ok();
+        Ok(known.twins.iter().filter(is_meant).copied().collect())
+    }
+
+    /// Right halves of the ids of traces with a part in one of these blocks, of those that have something in
+    /// the window, and with another part in another block or under another id. Others may be among them.
+    pub(crate) fn parted(
+        &self,
+        blocks: &[Arc<Block>],
+        window: Window,
+        stop: &Stop,
+    ) -> Result<HashSet<u64>, QueryFailed> {
+        let is_in = |block: &Block| block.starts_ms().is_some_and(|starts| touch(starts, window));
+        let are_in: Vec<bool> = blocks.iter().map(|block| is_in(block)).collect();
+        let mut known = self.0.take(stop)?;
+        known.compare(blocks, |one, other| are_in[one] || are_in[other], stop)?;
+        let mut found = HashSet::new();
+        for (block, _) in blocks.iter().zip(are_in).filter(|(_, is_in)| *is_in) {
+            found.extend(known.parted.elsewhere(block));
+            found.extend(known.parted.several(block));
+        }
         Ok(found)
     }
 }
 
-/// The same for traces of which parts stand in several blocks, or under several ids: right halves of ids.
-#[derive(Debug, Default)]
-pub(crate) struct Shares(Mutex<Pairs<u64>>);
-
-impl Shares {
-    /// Of these blocks.
-    pub(crate) fn of(&self, blocks: &[Arc<Block>], stop: &Stop) -> Result<Vec<u64>, QueryFailed> {
-        let mut found = Vec::new();
-        let mut pairs = Pairs::new();
-        for (at, one) in blocks.iter().enumerate() {
-            for other in &blocks[at..] {
-                stop.check()?;
-                let pair = (one.number(), other.number());
-                let known =
-                    self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&pair).cloned();
-                let shares = match known {
-                    Some(shares) => shares,
-                    None if Arc::ptr_eq(one, other) => shared_within(one)?.into(),
-                    None => shared_between(one, other, stop)?.into(),
-                };
-                found.extend_from_slice(&shares);
-                pairs.insert(pair, shares);
-            }
-        }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pairs;
-        Ok(found)
-    }
+fn touch(one: Window, other: Window) -> bool {
+    one.0 <= other.1 && other.0 <= one.1
 }
 
-fn shared_within(block: &Block) -> Result<Vec<u64>, QueryFailed> {
-    let mut lows = Vec::new();
-    block.each_entry(&mut |entry| lows.push(entry.key.low))?;
-    lows.sort_unstable();
-    Ok(lows.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).map(|same| same[0]).collect())
-}
-
-fn shared_between(one: &Block, other: &Block, stop: &Stop) -> Result<Vec<u64>, QueryFailed> {
-    let is_less = one.entry().traces <= other.entry().traces;
-    let (less, more) = if is_less { (one, other) } else { (other, one) };
-    let mut lows = Vec::new();
-    less.each_entry(&mut |entry| lows.push(entry.key.low))?;
-    let mut shared = Vec::new();
-    for (n, low) in lows.into_iter().enumerate() {
-        if n % HEAD_TRACES == 0 {
-            stop.check()?;
+impl Known {
+    fn compare(
+        &mut self,
+        blocks: &[Arc<Block>],
+        needs: impl Fn(usize, usize) -> bool,
+        stop: &Stop,
+    ) -> Result<(), QueryFailed> {
+        let compared = self.parted.compare(blocks, needs, stop);
+        for low in self.parted.take_added() {
+            self.judged.remove(&low);
         }
-        if !more.group(TraceKey { low, high: 0 }, Strictness::Lenient)?.is_empty() {
-            shared.push(low);
-        }
+        compared
     }
-    Ok(shared)
-}
 
-/// Traces with a span that is in both blocks; and those too large to be looked at.
-fn between(one: &Block, other: &Block, bounds: Bounds<'_>) -> Result<Vec<TraceKey>, QueryFailed> {
-    let Some((start_ms, end_ms)) = one.common_ms(other) else { return Ok(Vec::new()) };
-    let is_less = one.entry().traces <= other.entry().traces;
-    let (less, more) = if is_less { (one, other) } else { (other, one) };
-    let mut asked: Vec<(TraceKey, u32)> = Vec::new();
-    less.touching(start_ms, end_ms, &mut |entry| asked.push((entry.key, entry.rows)))?;
-    let mut both: Vec<(TraceKey, u32)> = Vec::new();
-    for (n, (key, rows)) in asked.into_iter().enumerate() {
-        if n % HEAD_TRACES == 0 {
-            bounds.stop.check()?;
-        }
-        let there = more.group(key, Strictness::Strict)?;
-        if there.iter().any(|entry| entry.may_touch(start_ms, end_ms)) {
-            let there = there.iter().map(|entry| entry.rows).fold(0, u32::saturating_add);
-            both.push((key, rows.saturating_add(there)));
-        }
-    }
-    let mut twins = Vec::new();
-    let mut rest = both.as_slice();
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(readable(rest));
-        rest = later;
-        let keys: Vec<TraceKey> = now.iter().map(|(key, _)| *key).collect();
-        let mut spans: HashMap<TraceKey, Vec<Span>> = HashMap::new();
-        let mut weight = Weight::default();
-        for block in [one, other] {
-            block.read(&keys, Strictness::Strict, bounds.stop, &mut |span| {
-                weight.add(&span);
-                if weight.bytes <= bounds.bytes_max {
-                    spans.entry(span.trace_id.into()).or_default().push(span);
+    /// Finds out which of these traces have twins.
+    fn judge(
+        &mut self,
+        lows: &[u64],
+        blocks: &[Arc<Block>],
+        bounds: Bounds<'_>,
+    ) -> Result<(), QueryFailed> {
+        let lows: Vec<u64> =
+            lows.iter().filter(|low| !self.judged.contains(low)).copied().collect();
+        let mut next = lows.as_slice();
+        while !next.is_empty() {
+            let mut parts: Vec<(usize, Entry)> = Vec::new();
+            let mut rows = 0;
+            let (mut all, mut count) = (Vec::new(), 0);
+            for low in next.iter().take(READ_TRACES_MAX) {
+                bounds.stop.check()?;
+                all.clear();
+                for (at, block) in blocks.iter().enumerate() {
+                    let found =
+                        block.group(TraceKey { low: *low, high: 0 }, Strictness::Lenient)?;
+                    all.extend(found.into_iter().map(|entry| (at, entry)));
                 }
-            })?;
+                all.sort_unstable_by_key(|(at, entry)| (entry.key, *at, entry.first_row));
+                let meeting = all.chunk_by(|a, b| a.1.key == b.1.key).filter(|parts| meet(parts));
+                let meeting: Vec<(usize, Entry)> = meeting.flatten().copied().collect();
+                rows += meeting.iter().map(|(_, entry)| u64::from(entry.rows)).sum::<u64>();
+                if rows > READ_ROWS_MAX && count > 0 {
+                    break;
+                }
+                parts.extend(meeting);
+                count += 1;
+            }
+            let (now, later) = next.split_at(count);
+            self.twins.extend(with_twins(&parts, blocks, bounds)?);
+            self.judged.extend(now);
+            next = later;
         }
-        if weight.bytes > bounds.bytes_max {
-            twins.extend(keys);
+        Ok(())
+    }
+}
+
+/// Whether times of some parts of a trace overlap.
+fn meet(parts: &[(usize, Entry)]) -> bool {
+    let times = |(_, entry): &(usize, Entry)| Some((entry.start?.millis(), entry.latest_ms()?));
+    let mut times: Vec<Window> = parts.iter().filter_map(times).collect();
+    times.sort_unstable();
+    times.windows(2).any(|pair| touch(pair[0], pair[1]))
+}
+
+/// Those of these traces of which two spans have one place; and those too large to be looked at.
+fn with_twins(
+    parts: &[(usize, Entry)],
+    blocks: &[Arc<Block>],
+    bounds: Bounds<'_>,
+) -> Result<Vec<TraceKey>, QueryFailed> {
+    let rows = parts.iter().map(|(_, entry)| u64::from(entry.rows)).sum::<u64>();
+    let bytes = rows.saturating_mul(size_of::<(TraceKey, SpanPlace)>() as u64);
+    let mut keys: Vec<TraceKey> = parts.iter().map(|(_, entry)| entry.key).collect();
+    keys.dedup();
+    if bytes > bounds.bytes_max {
+        return Ok(keys);
+    }
+    bounds.check(bytes)?;
+    let mut places: Vec<(TraceKey, SpanPlace)> = Vec::new();
+    for (at, block) in blocks.iter().enumerate() {
+        let of_block = parts.iter().filter(|(part, _)| *part == at);
+        let mut entries: Vec<Entry> = of_block.map(|(_, entry)| *entry).collect();
+        if entries.is_empty() {
             continue;
         }
-        let is_twin = |spans: Vec<Span>| spans.len() > assemble(spans).len();
-        twins.extend(keys.into_iter().filter(|key| spans.remove(key).is_some_and(is_twin)));
+        entries.sort_unstable_by_key(|entry| entry.first_row);
+        block.span_places(&entries, bounds.stop, &mut |entry, place| {
+            places.push((entry.key, place));
+        })?;
     }
+    places.sort_unstable();
+    let twins = places.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+    let mut twins: Vec<TraceKey> = twins.map(|same| same[0].0).collect();
+    twins.dedup();
     Ok(twins)
-}
-
-/// How many of these to read at a time: one at least.
-fn readable(traces: &[(TraceKey, u32)]) -> usize {
-    let mut sum = 0;
-    let fits = traces.iter().take(READ_TRACES_MAX).take_while(|(_, rows)| {
-        sum += u64::from(*rows);
-        sum <= READ_ROWS_MAX
-    });
-    fits.count().max(1)
 }
 
 impl Parts {
@@ -199,6 +224,30 @@ impl Parts {
         }
         counts.looked_for = end;
         counts.blocks = all.iter().map(|block| block.number()).collect();
+        Ok(())
+    }
+    /// Notes of these traces that none of their spans is here twice, unless others looked for them in other
+    /// blocks meanwhile: by head, those in which they were looked for.
+    pub(crate) fn note_once(
+        &self,
+        once: &[TraceKey],
+        looked_in: &[Vec<u64>],
+        stop: &Stop,
+    ) -> Result<(), QueryFailed> {
+        if once.is_empty() {
+            return Ok(());
+        }
+        for (head, looked_in) in self.heads.iter().zip(looked_in) {
+            let (mut counts, _) = head.counts(stop)?;
+            if counts.blocks != *looked_in {
+                continue;
+            }
+            for key in once {
+                if let Some(rows) = counts.shared.get_mut(key) {
+                    *rows = rows_of(head, *key);
+                }
+            }
+        }
         Ok(())
     }
 }

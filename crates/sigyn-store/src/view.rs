@@ -8,7 +8,7 @@ use crate::block::{Block, Cache};
 use crate::buried::Buried;
 use crate::head::{Head, HeadView};
 use crate::progress::Progress;
-use crate::twins::{Shares, Twins};
+use crate::twins::Twins;
 
 /// The store's contents. Its lock is held for a few pointers at a time.
 #[derive(Debug)]
@@ -17,7 +17,6 @@ pub(crate) struct View {
     progress: RwLock<Progress>,
     cache: Arc<Cache>,
     twins: Twins,
-    shares: Shares,
 }
 
 #[derive(Debug)]
@@ -54,7 +53,6 @@ impl View {
             progress: RwLock::new(progress),
             cache,
             twins: Twins::default(),
-            shares: Shares::default(),
         }
     }
 
@@ -63,14 +61,9 @@ impl View {
         &self.cache
     }
 
-    /// What is known of spans that several blocks have.
+    /// What is known of traces and spans that several blocks have.
     pub(crate) fn twins(&self) -> &Twins {
         &self.twins
-    }
-
-    /// And of traces.
-    pub(crate) fn shares(&self) -> &Shares {
-        &self.shares
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Kept> {

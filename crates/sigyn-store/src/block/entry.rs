@@ -67,7 +67,7 @@ impl Entry {
     }
 
     /// No span of it has a later timestamp.
-    pub(super) fn latest_ms(&self) -> Option<u64> {
+    pub(crate) fn latest_ms(&self) -> Option<u64> {
         let start = self.start?;
         Some(start.millis().saturating_add(self.latest_after_ms).saturating_add(1))
     }

@@ -616,15 +616,6 @@ impl Block {
         Ok(())
     }
 
-    /// Calls `each` with all entries.
-    pub(crate) fn each_entry(&self, each: &mut impl FnMut(&Entry)) -> Result<(), QueryFailed> {
-        for page in &self.root.places.entries {
-            let entries = self.entries(page).map_err(|error| self.failed(error))?;
-            entries.iter().for_each(&mut *each);
-        }
-        Ok(())
-    }
-
     /// Keys of all traces.
     #[cfg(test)]
     pub(super) fn keys(&self) -> Result<Vec<TraceKey>, BlockError> {

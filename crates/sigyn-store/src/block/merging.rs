@@ -10,6 +10,7 @@ use super::page_reader::PageReader;
 use super::plan::Plan;
 use super::schema::PAGE_ROWS;
 use super::{Block, BlockError, QueryFailed};
+use crate::stop::Stop;
 
 #[cfg(test)]
 pub(crate) use super::page_reader::READ;
@@ -43,6 +44,25 @@ impl Block {
             ids.extend(self.read_ids(page).map_err(|error| self.failed(error))?);
         }
         Ok(ids)
+    }
+
+    /// Calls `each` with those of them that are in this range, and the number of each one's entry.
+    pub(crate) fn mixed_within(
+        &self,
+        ids: &Range<u64>,
+        stop: &Stop,
+        each: &mut impl FnMut(u32, u32),
+    ) -> Result<(), QueryFailed> {
+        let pages = &self.root.places.ids;
+        let first = pages.partition_point(|page| u64::from(page.first) < ids.start);
+        let pages = &pages[first.saturating_sub(1)..];
+        for page in pages.iter().take_while(|page| u64::from(page.first) < ids.end) {
+            stop.check()?;
+            let all = self.read_ids(page).map_err(|error| self.failed(error))?;
+            let is_in = |(mixed, _): &&(u32, u32)| ids.contains(&u64::from(*mixed));
+            all.iter().filter(is_in).for_each(|(mixed, number)| each(*mixed, *number));
+        }
+        Ok(())
     }
 
     /// Calls `each` with the entries of these numbers, which are in order.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sigyn_model::{Field, Tagged, Timestamp, TraceId};
 
+use super::entry::Entry;
 use super::group_reader::{PageSet, RowReader};
 use super::page_reader::PageReader;
 use super::page_row::PageRow;
@@ -19,6 +20,9 @@ use crate::stop::Stop;
 /// Columns of a block that decide what is asked.
 #[derive(Debug)]
 pub(crate) struct Deciding(Option<Vec<usize>>);
+
+/// When a span starts, in nanoseconds, its id, and whether it is shared.
+pub(crate) type SpanPlace = (u64, u64, bool);
 
 /// What comes next.
 pub(crate) enum Scanned<'r, 'a> {
@@ -144,6 +148,33 @@ impl Block {
         Ok(rows)
     }
 
+    /// Calls `each` with when each span of these traces starts, its id and whether it is shared; traces are
+    /// given in the order of their rows.
+    pub(crate) fn span_places(
+        &self,
+        traces: &[Entry],
+        stop: &Stop,
+        each: &mut dyn FnMut(&Entry, SpanPlace),
+    ) -> Result<(), QueryFailed> {
+        let failed = |error: BlockError| self.failed(error);
+        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = RowReader::new(reader, &self.root.tag_columns);
+        let mut last: Option<PageSet> = None;
+        for trace in traces {
+            stop.check()?;
+            for (group, count, page, rows) in self.pages_of(trace) {
+                let set = match last.take().filter(|set| set.is_at(group, page)) {
+                    Some(set) => set,
+                    None => reader.page_set(group, count, page),
+                };
+                places_of_page(&reader, &set, rows, &mut |place| each(trace, place))
+                    .map_err(failed)?;
+                last = Some(set);
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `each` with all rows that start in these microseconds, but for those `without` which are in
     /// order.
     pub(crate) fn scan(
@@ -176,6 +207,26 @@ impl Block {
         }
         Ok(())
     }
+}
+
+fn places_of_page(
+    reader: &RowReader<'_>,
+    set: &PageSet,
+    rows: Range<usize>,
+    each: &mut dyn FnMut(SpanPlace),
+) -> Result<(), BlockError> {
+    let Some(starts) = reader.column(set, place::START)? else { return Ok(()) };
+    let ids = reader.column(set, place::SPAN_ID)?;
+    let ids = ids.ok_or(BlockError::Row("a span without ids"))?;
+    let shared = reader.column(set, place::SHARED)?;
+    for row in rows {
+        if let Some(start) = starts.word64(row) {
+            let id = ids.word64(row).ok_or(BlockError::Row("a span without ids"))?;
+            let is_shared = shared.and_then(|shared| shared.is_true(row)).unwrap_or(false);
+            each((start, id, is_shared));
+        }
+    }
+    Ok(set.check()?)
 }
 
 fn scan_page(

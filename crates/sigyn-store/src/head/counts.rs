@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
@@ -12,6 +11,7 @@ use crate::block::rollup::RollupBuilder;
 use crate::block::source::{Source, SourceRow};
 use crate::facts::TraceKey;
 use crate::stop::{Stop, Stopped};
+use crate::turn::Held;
 
 /// Rows that are counted together.
 const ROWS_AT_ONCE: u32 = 512;
@@ -70,6 +70,14 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Traces that must be looked at as a whole: where nothing came since, what was found out still holds.
+    pub(crate) fn unjudged(&self, view: &HeadView) -> impl Iterator<Item = TraceKey> {
+        let shared = self.shared.iter().filter(|(key, rows)| **rows != rows_of(view, **key));
+        shared.map(|(key, _)| *key)
+    }
+}
+
 /// How many spans of a trace a head has.
 pub(crate) fn rows_of(view: &HeadView, key: TraceKey) -> u32 {
     let rows = view.trace(key).map_or(0, |trace| trace.rows().count());
@@ -79,11 +87,8 @@ pub(crate) fn rows_of(view: &HeadView, key: TraceKey) -> u32 {
 impl HeadView {
     /// What is counted of all that is in the head by now, and a view of just that. It does not change for as
     /// long as it is held.
-    pub(crate) fn counts(
-        &self,
-        stop: &Stop,
-    ) -> Result<(MutexGuard<'_, Counts>, HeadView), Stopped> {
-        let mut counts = self.head.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn counts(&self, stop: &Stop) -> Result<(Held<'_, Counts>, HeadView), Stopped> {
+        let mut counts = self.head.counts.take(stop)?;
         let view = self.head.view();
         counts.extend(&view, stop)?;
         Ok((counts, view))
