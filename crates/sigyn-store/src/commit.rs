@@ -33,6 +33,8 @@ struct Committer<'a> {
     head: HeadWriter,
     chapter: Chapter,
     is_failing: bool,
+    /// The last frame that was there when the store was opened.
+    opened_through: u64,
     shared: &'a Shared,
 }
 
@@ -40,7 +42,9 @@ struct Committer<'a> {
 pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
     let _ended = Ended(&shared.queue);
     let chapter = Chapter::default();
-    let mut committer = Committer { writer, head, chapter, is_failing: false, shared };
+    let opened_through = writer.last_seq();
+    let mut committer =
+        Committer { writer, head, chapter, is_failing: false, opened_through, shared };
     while let Some(group) = shared.queue.take(committer.writer.sync_due()) {
         match group {
             Group::Append(group) => committer.append(group),
@@ -87,7 +91,9 @@ impl Committer<'_> {
         shared.counters.unique_tags.add(self.head.take_unique_tags());
         shared.note_head_bytes(self.head.head().bytes());
         for Waiting { batch, done } in group {
-            shared.counters.appended_spans.add(batch.span_count as u64);
+            if !batch.is_again {
+                shared.counters.appended_spans.add(batch.span_count as u64);
+            }
             if let Some(one) = batch.progress {
                 shared.view.put_progress(one, batch.arrival_ms);
             }
@@ -103,6 +109,7 @@ impl Committer<'_> {
             return Err(AppendError::Poisoned { cause });
         }
         let write = || {
+            let mut is_again = false;
             if self.writer.begin(&shared.segments)? {
                 self.chapter.end();
             }
@@ -112,12 +119,18 @@ impl Committer<'_> {
                 // Free for the next ones while these are written.
                 shared.spares.give_back(spans);
                 let (head, chapter) = (&self.head, &mut self.chapter);
-                self.writer.put(|out, seq| {
+                is_again |= batch.is_again;
+                self.writer.put(batch.is_again, |out, seq| {
                     let progress = batch.progress.as_ref();
                     chapter.put(out, seq, head, rows, batch.arrival_ms, progress);
                 })?;
             }
-            self.writer.write(&shared.segments)
+            self.writer.write(&shared.segments)?;
+            if is_again {
+                // In any mode: what stood first goes with the block.
+                self.writer.sync_rest().map_err(WriteError::Unknown)?;
+            }
+            Ok(())
         };
         write().map_err(|error| match error {
             WriteError::Unknown(error) => {
@@ -151,7 +164,8 @@ impl Committer<'_> {
         let progress = shared.view.remembered_progress();
         shared.note_sealing_bytes(shared.head_bytes());
         shared.note_head_bytes(0);
-        Ok(Rotated { head, last_seq: self.writer.last_seq(), progress })
+        let last_seq = self.writer.last_seq();
+        Ok(Rotated { head, last_seq, progress, is_new: last_seq > self.opened_through })
     }
 }
 

@@ -117,6 +117,8 @@ impl Parts {
             let (mut counts, view) = head.counts(bounds.stop)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
             twice.extend(counts.unjudged(&view));
+            // Others may have looked when the head that these were left out of was gone already.
+            twice.extend(view.left_out());
             looked_in.push(counts.blocks.clone());
             // What comes from now on is for another question.
             let is_counted = count.head(&counts)?;

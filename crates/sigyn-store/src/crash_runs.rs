@@ -41,6 +41,16 @@ fn live(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
     if let (Some((path, _)), true) = (random.choice(&files), random.bool()) {
         disk.fail_reads(path, random.u64(1..3));
     }
+    if random.u8(0..3) == 0 {
+        // Killed while it reads the log, of which it makes blocks.
+        disk.crash_after(random.u64(0..60));
+        let memory = Memory { head: 1, ..options().memory };
+        let opened = open_with(disk, Options { memory, ..options() }, model.clock());
+        if let Ok(store) = opened {
+            store.shared().is_passive.store(true, Ordering::SeqCst);
+        }
+        disk.restart(random);
+    }
     let store = open(model, disk, random);
     model.settle(&store, context);
     match random.u8(0..7) {
@@ -62,7 +72,8 @@ fn live(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
 fn step(model: &mut Model, store: &Store, random: &mut Rng, context: &str) {
     match random.u8(0..10) {
         // If it fails nothing is lost; what then can be appended shows below.
-        0 | 1 => drop(store.seal()),
+        0 => drop(store.seal()),
+        1 => drop(store.seal_over()),
         2 => model.check_queries(store, random, context),
         3 => {
             if random.bool() {

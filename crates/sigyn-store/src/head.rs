@@ -21,8 +21,9 @@ mod traces;
 mod words;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sigyn_model::Span;
 
@@ -73,6 +74,16 @@ pub(crate) struct Head {
     /// For questions alone: the writer does not know of it.
     counts: Turn<Counts>,
     counts_bytes: AtomicUsize,
+    /// Traces that the next head has as a whole, once that is so.
+    left_out: OnceLock<LeftOut>,
+}
+
+/// Traces that no block is made of, though they are in the head.
+#[derive(Debug)]
+struct LeftOut {
+    /// In order.
+    traces: Vec<u32>,
+    rows: u32,
 }
 
 /// A row's columns of fixed width.
@@ -134,6 +145,14 @@ impl Head {
         self.len.load(Ordering::Acquire) == 0
     }
 
+    /// Leaves these traces, which are in order, out of its block and of what it is said to hold, for good: the
+    /// next head has them. Nobody adds to this one any more.
+    pub(crate) fn leave_out(&self, traces: Vec<u32>) {
+        let rows = traces.iter().map(|trace| self.traces.rows(*trace)).sum();
+        let first = self.left_out.set(LeftOut { traces, rows });
+        debug_assert!(first.is_ok(), "a head leaves traces out once");
+    }
+
     /// An estimate of its memory; nothing if it is empty.
     pub(crate) fn bytes(&self) -> u64 {
         if self.is_empty() {
@@ -171,11 +190,35 @@ impl HeadView {
     }
 
     pub(crate) fn span_count(&self) -> u64 {
-        u64::from(self.rows)
+        let left_out = self.head.left_out.get().map_or(0, |left_out| left_out.rows);
+        u64::from(self.rows.saturating_sub(left_out))
     }
 
     pub(crate) fn trace_count(&self) -> u64 {
-        u64::from(self.traces)
+        let left_out = self.head.left_out.get().map_or(0, |left_out| left_out.traces.len());
+        u64::from(self.traces).saturating_sub(left_out as u64)
+    }
+
+    /// The traces to which the last rows belong, those of the very last first, each with its number and how
+    /// many rows it has.
+    pub(crate) fn last_traces(&self, rows: u32) -> impl Iterator<Item = (u32, u32)> {
+        let mut seen: HashSet<u32> = HashSet::new();
+        let last = (self.rows.saturating_sub(rows)..self.rows).rev();
+        let traces = last.map(|row| self.head.rows.traces.get(row));
+        traces
+            .filter(move |trace| seen.insert(*trace))
+            .map(|trace| (trace, self.head.traces.rows(trace)))
+    }
+
+    /// Traces that the next head has, too.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = TraceKey> {
+        let left_out = self.head.left_out.get().into_iter();
+        left_out.flat_map(|left_out| &left_out.traces).map(|trace| self.head.traces.key(*trace))
+    }
+
+    /// A trace by its number.
+    pub(crate) fn trace_numbered(&self, trace: u32) -> (TraceKey, HeadTrace<'_>) {
+        (self.head.traces.key(trace), self.numbered(trace))
     }
 
     pub(crate) fn bytes(&self) -> u64 {

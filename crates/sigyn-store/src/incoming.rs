@@ -17,6 +17,8 @@ pub(crate) struct Incoming {
     pub(crate) arrival_ms: u64,
     /// What it takes while it waits.
     pub(crate) bytes: u64,
+    /// Whether its spans are of the head before, and so in the log already.
+    pub(crate) is_again: bool,
 }
 
 impl Incoming {
@@ -37,7 +39,7 @@ impl Incoming {
         if bytes > EXPANDED_BYTES_MAX || !are_small {
             return Err(AppendError::TooLarge);
         }
-        let span_count = spans.len();
-        Ok(Self { spans: Some(spans), span_count, progress, arrival_ms: clock.now_ms(), bytes })
+        let (span_count, spans, arrival_ms) = (spans.len(), Some(spans), clock.now_ms());
+        Ok(Self { spans, span_count, progress, arrival_ms, bytes, is_again: false })
     }
 }

@@ -12,6 +12,8 @@ mod ask_tests;
 mod block;
 mod buried;
 mod candidates;
+#[cfg(test)]
+mod carry_tests;
 mod catalog;
 mod check;
 mod clock;

@@ -38,6 +38,8 @@ struct State {
     /// What the first of those who wait needs: nobody else gets that room.
     claimed: u64,
     closed: bool,
+    /// A head is new, and what comes from the one before it goes first.
+    awaits_again: bool,
     /// Why nothing is written any more.
     poison: Option<Arc<str>>,
     /// Nothing is taken meanwhile.
@@ -48,7 +50,45 @@ struct State {
 #[derive(Debug)]
 enum Item {
     Append(Box<Waiting>),
-    Rotate(SyncSender<Result<Rotated, Arc<str>>>),
+    Rotate(SyncSender<Result<Rotated, Arc<str>>>, Then),
+}
+
+/// What comes first in a new head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Whatever waits.
+    Next,
+    /// Spans of the head before it, or none, once it is known which these are.
+    Again,
+}
+
+/// Nothing is taken after a head is new until spans of the one before it are put, or this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a>(&'a Queue);
+
+impl Held<'_> {
+    /// Puts a batch of spans that are in memory already before all that wait: there is room for it, for they
+    /// will go where they are now. The answer comes once it is stored.
+    pub(crate) fn put_again(
+        &self,
+        batch: Incoming,
+    ) -> Result<oneshot::Receiver<Result<(), AppendError>>, AppendError> {
+        let (done, answer) = oneshot::channel();
+        let mut state = self.0.lock();
+        state.is_open()?;
+        state.bytes += batch.bytes;
+        state.items.push_front(Item::Append(Box::new(Waiting { batch, done })));
+        state.awaits_again = false;
+        self.0.ready.notify_one();
+        Ok(answer)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.lock().awaits_again = false;
+        self.0.ready.notify_one();
+    }
 }
 
 /// A batch, and who waits for it.
@@ -135,6 +175,11 @@ impl State {
         self.is_held
     }
 
+    /// Whether nothing is taken now, though something may wait.
+    fn is_paused(&self) -> bool {
+        self.is_held() || self.awaits_again
+    }
+
     fn is_open(&self) -> Result<(), AppendError> {
         match &self.poison {
             Some(cause) => Err(AppendError::Poisoned { cause: cause.clone() }),
@@ -160,6 +205,8 @@ pub(crate) struct Rotated {
     pub(crate) last_seq: u64,
     /// As of that frame.
     pub(crate) progress: Progress,
+    /// Whether that frame was written since the store was opened.
+    pub(crate) is_new: bool,
 }
 
 impl Queue {
@@ -210,6 +257,11 @@ impl Queue {
         Ok(Room { queue: self, bytes })
     }
 
+    /// To be asked for before a head that is followed by spans [again](Then::Again).
+    pub(crate) fn hold_after_rotation(&self) -> Held<'_> {
+        Held(self)
+    }
+
     /// Waits for the right to wait for room.
     pub(crate) async fn turn(&self) -> Turn<'_> {
         Turn { queue: self, _turn: self.turn.lock().await }
@@ -221,10 +273,10 @@ impl Queue {
     }
 
     /// Asks for a new head. The answer comes over `done`; nothing comes if the queue is closed.
-    pub(crate) fn rotate(&self, done: SyncSender<Result<Rotated, Arc<str>>>) {
+    pub(crate) fn rotate(&self, done: SyncSender<Result<Rotated, Arc<str>>>, then: Then) {
         let mut state = self.lock();
         if !state.closed {
-            state.items.push_back(Item::Rotate(done));
+            state.items.push_back(Item::Rotate(done, then));
             self.ready.notify_one();
         }
     }
@@ -268,7 +320,7 @@ impl Queue {
     /// until then at most.
     pub(crate) fn take(&self, until: Option<Instant>) -> Option<Group> {
         let mut state = self.lock();
-        while state.items.is_empty() || state.is_held() {
+        while state.items.is_empty() || state.is_paused() {
             if state.closed && state.items.is_empty() {
                 return None;
             }
@@ -290,7 +342,7 @@ impl Queue {
                 {
                     group_bytes += next.batch.bytes;
                 }
-                Some(Item::Rotate(_)) if group.is_empty() => {}
+                Some(Item::Rotate(..)) if group.is_empty() => {}
                 _ => return Some(Group::Append(group)),
             }
             match state.items.pop_front() {
@@ -299,7 +351,10 @@ impl Queue {
                     self.tell_changed();
                     group.push(*waiting);
                 }
-                Some(Item::Rotate(done)) => return Some(Group::Rotate(done)),
+                Some(Item::Rotate(done, then)) => {
+                    state.awaits_again = then == Then::Again;
+                    return Some(Group::Rotate(done));
+                }
                 None => return Some(Group::Append(group)),
             }
         }

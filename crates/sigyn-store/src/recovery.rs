@@ -70,6 +70,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         head_bytes_max: options.memory.head,
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
+        sealed_before: catalog.state().sealed_through,
         catalog,
     };
     replay.run()?;
@@ -220,6 +221,8 @@ struct Replay<'a> {
     head_bytes_max: u64,
     progress: Progress,
     last_seq: u64,
+    /// What was in blocks before it began.
+    sealed_before: u64,
     catalog: Catalog,
 }
 
@@ -237,16 +240,16 @@ impl Replay<'_> {
         }
         for (i, path) in paths.iter().enumerate() {
             self.segment(path, i + 1 == paths.len())?;
-            self.seal_if_large()?;
+            self.seal_if_large(paths.get(i + 1))?;
         }
         Ok(())
     }
 
     /// A store that is killed again and again before it has sealed would come back with ever more in
     /// memory, and be killed for that.
-    fn seal_if_large(&mut self) -> Result<(), OpenError> {
+    fn seal_if_large(&mut self, next_path: Option<&String>) -> Result<(), OpenError> {
         let bytes_max = self.head_bytes_max.saturating_mul(HEADS_REPLAYED_MAX);
-        if self.head.head().bytes() < bytes_max.max(1) {
+        if self.head.head().bytes() < bytes_max.max(1) || !self.may_seal_before(next_path)? {
             return Ok(());
         }
         let first_seq = self.catalog.state().sealed_through + 1;
@@ -285,6 +288,20 @@ impl Replay<'_> {
         self.head = HeadWriter::new();
         self.words = Words::default();
         Ok(())
+    }
+
+    /// Not between spans and the same spans again: whoever then reads on takes it that a block leaves them
+    /// out. What cannot be read now may be just these, and readable later.
+    fn may_seal_before(&self, next_path: Option<&String>) -> Result<bool, OpenError> {
+        let Some(path) = next_path else { return Ok(true) };
+        let read = self.disk.read_what_is_left(path);
+        let (bytes, _) = read.map_err(io_error(self.disk, "read", path))?;
+        let Ok(header) = Header::decode(&bytes) else { return Ok(false) };
+        let mut is_batch = false;
+        reader::read(&bytes, &header, |frame| {
+            is_batch |= frame.seq == self.last_seq + 1 && frame.frame_type != frame::TYPE_AGAIN;
+        });
+        Ok(is_batch)
     }
 
     fn segment(&mut self, path: &str, is_last: bool) -> Result<(), OpenError> {
@@ -327,6 +344,13 @@ impl Replay<'_> {
             let replayed = match frame.frame_type {
                 frame::TYPE_BATCH | frame::TYPE_BATCH_BESIDE => {
                     self.words.read(frame.seq, frame.payload, &mut self.head).ok()
+                }
+                frame::TYPE_AGAIN if frame.seq == self.sealed_before + 1 => {
+                    self.words.read(frame.seq, frame.payload, &mut self.head).ok()
+                }
+                // They were read where they stood first.
+                frame::TYPE_AGAIN => {
+                    self.words.read_words_alone(frame.seq, frame.payload, &mut self.head).ok()
                 }
                 _ => None,
             };

@@ -110,6 +110,8 @@ impl Parts {
             apart.extend(counts.unjudged(&view));
             looked_in.push(counts.blocks.clone());
             drop(counts);
+            // Others may have looked when the head that these were left out of was gone already.
+            apart.extend(view.left_out());
             heads.push(view);
         }
         apart.sort_unstable();

@@ -259,8 +259,18 @@ impl Store {
 
     /// Makes a block of the head now, and applies retention. Blocks the calling thread.
     pub fn seal(&self) -> Result<(), SealError> {
+        self.seal_some(worker::Sealed::All)
+    }
+
+    /// Makes a block of what is over, as the store does it by itself.
+    #[cfg(test)]
+    pub(crate) fn seal_over(&self) -> Result<(), SealError> {
+        self.seal_some(worker::Sealed::Over)
+    }
+
+    fn seal_some(&self, sealed: worker::Sealed) -> Result<(), SealError> {
         let (done, answer) = sync_channel(1);
-        self.ask(worker::Event::Seal(done), &answer).unwrap_or(Err(SealError::Closed))
+        self.ask(worker::Event::Seal(sealed, done), &answer).unwrap_or(Err(SealError::Closed))
     }
 
     /// Merges the blocks that are due, as far as nothing else is more urgent. The store does that by

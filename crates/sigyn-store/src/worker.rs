@@ -1,6 +1,7 @@
 //! The thread that seals heads into blocks, trims the log, and merges and retires blocks.
 
 mod aside;
+mod carry;
 mod compact;
 mod delete;
 mod put_off;
@@ -21,12 +22,13 @@ use crate::damage::sentence;
 use crate::error::{DeleteError, SealError};
 use crate::merge::Merging;
 use crate::present::Present;
-use crate::queue::{Queue, Rotated};
+use crate::queue::{Queue, Rotated, Then};
 use crate::recovery::quarantine;
 use crate::reserve;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
 use crate::wal::frame;
+use carry::Carry;
 use compact::Step;
 use put_off::PutOff;
 
@@ -40,9 +42,18 @@ const RETRY_TICKS: u32 = 40;
 /// What the worker reacts to, beside time.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Seal(SyncSender<Result<(), SealError>>),
+    /// Of everything, or of what is over.
+    Seal(Sealed, SyncSender<Result<(), SealError>>),
     Compact(SyncSender<()>),
     Delete(Vec<TraceId>, SyncSender<Result<u64, DeleteError>>),
+}
+
+/// What goes to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    All,
+    /// Traces that may go on stay in memory.
+    Over,
 }
 
 /// Runs until nobody can send events any more.
@@ -64,6 +75,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         put_off: PutOff::default(),
         aside_wait_ticks: aside::EVERY_TICKS,
         aside: PutOff::default(),
+        carry: Carry::default(),
         merging: None,
         check: Check::default(),
     };
@@ -73,8 +85,10 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
     let mut next_tick = Instant::now() + TICK;
     loop {
         match events.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
-            Ok(Event::Seal(done)) => {
-                let sealed = worker.seal();
+            Ok(Event::Seal(sealed, done)) => {
+                // What is asked for does not depend on what was noted when.
+                worker.carry.forget();
+                let sealed = worker.seal(sealed);
                 worker.retire();
                 // Whoever no longer waits need not know.
                 let _ = done.send(sealed);
@@ -132,6 +146,7 @@ struct Worker<'a> {
     aside_wait_ticks: u32,
     /// Blocks that cannot be read.
     aside: PutOff,
+    carry: Carry,
     /// A merge under way: it goes on when nothing else is due.
     merging: Option<Merging<'a>>,
     present: Present,
@@ -145,11 +160,13 @@ impl Worker<'_> {
             return;
         }
         self.retire_wait_ticks = self.retire_wait_ticks.saturating_sub(1);
+        let rows = self.shared.view.active_head().view().span_count();
+        self.carry.note(rows, self.shared.clock.uptime_ms());
         if self.seal_wait_ticks > 0 {
             self.seal_wait_ticks -= 1;
         } else if self.is_seal_due() {
             // Told and counted where it happened.
-            let _ = self.seal();
+            let _ = self.seal(Sealed::Over);
         }
         self.retire();
         self.compact_wait_ticks = self.compact_wait_ticks.saturating_sub(1);
@@ -179,28 +196,46 @@ impl Worker<'_> {
     }
 
     /// Makes a block of the active head, after one that is left from a failure.
-    fn seal(&mut self) -> Result<(), SealError> {
+    fn seal(&mut self, sealed: Sealed) -> Result<(), SealError> {
         if let Some(rotated) = self.unsealed.take() {
             self.seal_rotated(rotated)?;
         }
+        let then = if sealed == Sealed::Over { Then::Again } else { Then::Next };
+        let held = self.shared.queue.hold_after_rotation();
         let (done, rotated) = sync_channel(1);
-        self.shared.queue.rotate(done);
+        self.shared.queue.rotate(done, then);
         let rotated = rotated.recv().map_err(|_| SealError::Closed)?;
-        self.seal_rotated(rotated.map_err(|cause| SealError::Failed { cause })?)
+        let rotated = rotated.map_err(|cause| SealError::Failed { cause })?;
+        if sealed == Sealed::Over
+            && let Err(error) = self.carry_over(&rotated, &held)
+        {
+            self.put_off_sealing(rotated, &error);
+            return Err(error);
+        }
+        drop(held);
+        self.carry.forget();
+        self.seal_rotated(rotated)
     }
 
     fn seal_rotated(&mut self, rotated: Rotated) -> Result<(), SealError> {
-        self.make_block(&rotated).inspect_err(|error| {
-            self.unsealed = Some(rotated);
-            self.seal_wait_ticks = RETRY_TICKS;
-            self.shared.segments.spares.give_up(&self.shared.disk);
-            if !self.shared.is_stopping() {
-                self.shared.counters.seal_failures.add(1);
-                tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
+        match self.make_block(&rotated) {
+            Ok(()) => self.trim(),
+            Err(error) => {
+                self.put_off_sealing(rotated, &error);
+                return Err(error);
             }
-        })?;
-        self.trim();
+        }
         Ok(())
+    }
+
+    fn put_off_sealing(&mut self, rotated: Rotated, error: &SealError) {
+        self.unsealed = Some(rotated);
+        self.seal_wait_ticks = RETRY_TICKS;
+        self.shared.segments.spares.give_up(&self.shared.disk);
+        if !self.shared.is_stopping() {
+            self.shared.counters.seal_failures.add(1);
+            tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
+        }
     }
 
     /// The order is what makes a crash harmless at any point: the file is durable, then the catalog
@@ -296,7 +331,7 @@ impl Worker<'_> {
         if self.seal_wait_ticks == 0 && limits.bytes.is_some_and(|max| log_bytes > max) {
             // The log alone is too much: as a block it is smaller, and what is older need not go for it.
             // Where there is no room for that block something has to.
-            if self.seal().is_err() && self.catalog.state().blocks.is_empty() {
+            if self.seal(Sealed::All).is_err() && self.catalog.state().blocks.is_empty() {
                 return;
             }
         }

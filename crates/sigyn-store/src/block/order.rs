@@ -38,7 +38,8 @@ impl Order {
             if number % 1_024 == 0 && !go_on() {
                 return None;
             }
-            if first == end {
+            if first == end || source.leaves_out(number) {
+                first = end;
                 continue;
             }
             let of_trace = &mut rows[first..end];

@@ -23,6 +23,10 @@ pub(crate) trait Source {
     /// Spans of one trace have the same number; some traces may have no spans.
     fn trace(&self, row: u32) -> u32;
     fn trace_count(&self) -> u32;
+    /// Whether no block has anything of this trace.
+    fn leaves_out(&self, _trace: u32) -> bool {
+        false
+    }
     fn trace_id(&self, trace: u32) -> TraceId;
     /// Where the span stands in its trace: by time, those without one last, then by id.
     fn place(&self, row: u32) -> (Timestamp, SpanId, bool);

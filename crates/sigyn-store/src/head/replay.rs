@@ -65,6 +65,18 @@ impl Replay {
         read
     }
 
+    /// Learns what words mean, and leaves the spans where they are.
+    pub(crate) fn read_words_alone(
+        &mut self,
+        seq: u64,
+        payload: &[u8],
+        head: &mut HeadWriter,
+    ) -> Result<Replayed> {
+        let read = self.read_frame(seq, payload, head);
+        head.discard();
+        read
+    }
+
     fn read_frame(&mut self, seq: u64, payload: &[u8], head: &mut HeadWriter) -> Result<Replayed> {
         let mut decoder = Decoder::new(payload);
         let (replayed, distance) = Replayed::read(&mut decoder)?;

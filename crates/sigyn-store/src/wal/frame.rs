@@ -13,6 +13,9 @@ pub(crate) const PREFIX_BYTES: usize = 17;
 pub(crate) const TYPE_BATCH: u8 = 1;
 /// The same, but frames right before it may not have been synced when it was written.
 pub(crate) const TYPE_BATCH_BESIDE: u8 = 2;
+/// Spans that stand in the log before, as in a batch; all frames before it were synced. They count if blocks
+/// have all before this frame, and not the frame itself: then they are in none of them.
+pub(crate) const TYPE_AGAIN: u8 = 3;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,10 +85,10 @@ mod tests {
         let (bytes, header) = Header::encode(7, 40, 1);
         let mut bytes = bytes.to_vec();
         for (seq, payload) in (40..).zip(PAYLOADS) {
-            frame::put(&mut bytes, &header, frame::TYPE_BATCH, seq, |out| {
-                out.extend_from_slice(payload)
-            })
-            .unwrap();
+            let put = frame::put(&mut bytes, &header, frame::TYPE_BATCH, seq, |out| {
+                out.extend_from_slice(payload);
+            });
+            put.unwrap();
         }
         (bytes, header)
     }

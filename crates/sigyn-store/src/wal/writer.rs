@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::frame::{self, Header, TYPE_BATCH, TYPE_BATCH_BESIDE};
+use super::frame::{self, Header, TYPE_AGAIN, TYPE_BATCH, TYPE_BATCH_BESIDE};
 use super::spare::{Spare, Spares};
 use crate::disk::{Appender, Disk, parent};
 use crate::options::{Durability, Options};
@@ -138,17 +138,23 @@ impl Writer {
         Ok(true)
     }
 
-    /// Adds a frame to what is written next. `payload` gets its number.
+    /// Adds a frame to what is written next. `payload` gets its number. What is there again comes first in a
+    /// segment.
     pub(crate) fn put(
         &mut self,
+        is_again: bool,
         payload: impl FnOnce(&mut Vec<u8>, u64),
     ) -> Result<(), WriteError> {
         let Some(current) = &self.current else { return Err(not_begun()) };
         let seq = self.next_seq + self.buffered;
         let is_first = self.buffered == 0 && self.unsynced.is_none();
-        let frame_type = if is_first { TYPE_BATCH } else { TYPE_BATCH_BESIDE };
-        let payload = |out: &mut Vec<u8>| payload(out, seq);
-        let put = frame::put(&mut self.buffer, &current.header, frame_type, seq, payload);
+        let frame_type = match (is_again, is_first) {
+            (true, _) => TYPE_AGAIN,
+            (false, true) => TYPE_BATCH,
+            (false, false) => TYPE_BATCH_BESIDE,
+        };
+        let (out, header) = (&mut self.buffer, &current.header);
+        let put = frame::put(out, header, frame_type, seq, |out| payload(out, seq));
         put.map_err(|error| WriteError::Refused(io::Error::other(error)))?;
         self.buffered += 1;
         Ok(())
@@ -264,6 +270,11 @@ impl Writer {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.unsynced = None;
         self.current.as_ref().map_or(Ok(()), |current| current.file.sync())
+    }
+
+    /// Makes what was written durable in any mode.
+    pub(crate) fn sync_rest(&mut self) -> io::Result<()> {
+        if self.unsynced.is_some() { self.sync() } else { Ok(()) }
     }
 
     /// Makes the current segment durable in any mode; the next frame starts a new one.

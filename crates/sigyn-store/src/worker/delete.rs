@@ -2,7 +2,7 @@
 
 use sigyn_model::TraceId;
 
-use super::Worker;
+use super::{Sealed, Worker};
 use crate::catalog::{Change, Tombstone};
 use crate::damage::sentence;
 use crate::error::DeleteError;
@@ -20,7 +20,7 @@ impl Worker<'_> {
             heads.iter().any(|head| head.trace((*id).into()).is_some())
         };
         if ids.iter().any(is_in_head) {
-            self.seal().map_err(|error| failed(&error))?;
+            self.seal(Sealed::All).map_err(|error| failed(&error))?;
         }
         let state = self.catalog.state();
         let parts = self.shared.view.parts();
