@@ -25,6 +25,9 @@ pub(crate) struct Present {
     at_ms: u64,
     /// At which uptime the clock began to be ahead.
     doubted_at_ms: Option<u64>,
+    /// At which uptime it was seen first, if it was behind then and is so since.
+    behind_at_ms: Option<u64>,
+    has_looked: bool,
     /// For how long it was ahead when this ran before.
     doubted_before_ms: u64,
     /// At which uptime it was written down last; nothing if that must be done.
@@ -55,6 +58,8 @@ impl Present {
             believed_ms,
             at_ms: uptime_ms,
             doubted_at_ms: None,
+            behind_at_ms: None,
+            has_looked: false,
             doubted_before_ms: doubted_ms,
             kept_at_ms: None,
         }
@@ -64,7 +69,21 @@ impl Present {
     pub(crate) fn now_ms(&mut self, clock_ms: u64, uptime_ms: u64, retention: Duration) -> u64 {
         let expected_ms = self.expected_ms(uptime_ms);
         let ahead_ms = clock_ms.saturating_sub(expected_ms);
-        if ahead_ms > millis((retention / 8).min(AHEAD_MAX)) {
+        let tolerated_ms = millis((retention / 8).min(AHEAD_MAX));
+        let is_first = !std::mem::replace(&mut self.has_looked, true);
+        if expected_ms.saturating_sub(clock_ms) > tolerated_ms {
+            if is_first {
+                self.behind_at_ms = Some(uptime_ms);
+            }
+            // One that is not set yet deletes too little at worst. But it must not make the right one look as if
+            // that were ahead, nor end the doubts of it. One that goes back later was set right.
+            let behind_ms = self.behind_at_ms.map(|at_ms| uptime_ms.saturating_sub(at_ms));
+            if behind_ms.is_some_and(|behind_ms| behind_ms < millis(PATIENCE)) {
+                return clock_ms;
+            }
+        }
+        self.behind_at_ms = None;
+        if ahead_ms > tolerated_ms {
             self.doubted_at_ms.get_or_insert_with(|| {
                 let (ahead_s, patience_s) = (ahead_ms / 1_000, PATIENCE.as_secs());
                 tracing::warn!(
@@ -229,6 +248,47 @@ mod tests {
                 (day(14, 0), 45, day(13, 46)),
             ],
         );
+    }
+
+    #[test]
+    fn one_that_is_not_set_yet_after_each_start_undoes_nothing() {
+        let disk = Disk::Faulty(FaultyDisk::default());
+        let retention = Duration::from_secs(7 * 24 * 60 * 60);
+        let mut last_ms = 0;
+        // A board without a battery is used for less than an hour a day.
+        for day in 20..22 {
+            let mut present = Present::open(&disk, 10 * DAY, 7);
+            let before = Kept::decode(&disk.read(PATH).unwrap().unwrap_or_default());
+            for minute in 0..45 {
+                let clock_ms = if minute < 2 { 0 } else { day * DAY } + minute * MINUTE;
+                last_ms = present.now_ms(clock_ms, 7 + minute * MINUTE, retention);
+                present.keep(&disk, 7 + minute * MINUTE);
+                if minute < 2 {
+                    assert_eq!(last_ms, clock_ms);
+                    let kept = Kept::decode(&disk.read(PATH).unwrap().unwrap()).unwrap();
+                    assert!(kept.believed_ms >= 10 * DAY, "{kept:?}");
+                    assert_eq!(kept.doubted_ms, before.map_or(0, |before| before.doubted_ms));
+                }
+            }
+            if day == 20 {
+                assert_eq!(last_ms, 10 * DAY + 44 * MINUTE);
+            }
+        }
+        assert_eq!(last_ms, 21 * DAY + 44 * MINUTE);
+    }
+
+    #[test]
+    fn one_that_stays_behind_is_believed_after_an_hour() {
+        let check_kept = |passed_ms: u64, expected_ms: u64| {
+            let mut present = Present::since(Kept { believed_ms: 10 * DAY, doubted_ms: 0 }, 7);
+            let retention = Duration::from_secs(7 * 24 * 60 * 60);
+            for at in [0, passed_ms] {
+                assert_eq!(present.now_ms(DAY + at, 7 + at, retention), DAY + at);
+            }
+            assert_eq!(present.expected_ms(7 + passed_ms), expected_ms);
+        };
+        check_kept(HOUR - 1, 10 * DAY + HOUR - 1);
+        check_kept(HOUR, DAY + HOUR);
     }
 
     #[test]

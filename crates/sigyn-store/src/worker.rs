@@ -38,6 +38,8 @@ pub(crate) const EVENTS_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(250);
 /// After a failure, ticks until the next try.
 const RETRY_TICKS: u32 = 40;
+/// How often it is looked whether there is room set aside for a full disk.
+const RESERVE_TICKS: u32 = if cfg!(test) { 1 } else { RETRY_TICKS };
 
 /// What the worker reacts to, beside time.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         compact_wait_ticks: compact::pause_ticks(shared.options.merge_window),
         put_off: PutOff::default(),
         aside_wait_ticks: aside::EVERY_TICKS,
+        reserve_wait_ticks: RESERVE_TICKS,
         aside: PutOff::default(),
         carry: Carry::default(),
         merging: None,
@@ -144,6 +147,7 @@ struct Worker<'a> {
     compact_wait_ticks: u32,
     put_off: PutOff,
     aside_wait_ticks: u32,
+    reserve_wait_ticks: u32,
     /// Blocks that cannot be read.
     aside: PutOff,
     carry: Carry,
@@ -169,6 +173,12 @@ impl Worker<'_> {
             let _ = self.seal(Sealed::Over);
         }
         self.retire();
+        self.reserve_wait_ticks = self.reserve_wait_ticks.saturating_sub(1);
+        if self.reserve_wait_ticks == 0 {
+            // The files of what was retired go with whoever still reads them, and so there may be room only now.
+            reserve::keep(&self.shared.disk);
+            self.reserve_wait_ticks = RESERVE_TICKS;
+        }
         self.compact_wait_ticks = self.compact_wait_ticks.saturating_sub(1);
         self.put_off.tick();
         self.compact();
@@ -364,6 +374,10 @@ impl Worker<'_> {
         let blocks = self.shared.view.blocks();
         let retired: Vec<Arc<Block>> = blocks.iter().filter(|b| is_retired(b)).cloned().collect();
         self.shared.view.remove_blocks(&retired);
+        // It would keep their files, and nothing can come of it.
+        if self.merging.as_ref().is_some_and(|merging| !self.are_there(merging.blocks())) {
+            self.merging = None;
+        }
         for block in &retired {
             block.doom();
             self.shared.counters.retired_spans.add(block.entry().spans);

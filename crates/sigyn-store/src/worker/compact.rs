@@ -93,7 +93,7 @@ impl<'a> Worker<'a> {
         if is_busy && !self.shared.rooms.are_open() { Duration::ZERO } else { TICK }
     }
 
-    fn are_there(&self, blocks: &[Arc<Block>]) -> bool {
+    pub(super) fn are_there(&self, blocks: &[Arc<Block>]) -> bool {
         let there = self.shared.view.blocks();
         blocks.iter().all(|block| there.iter().any(|other| Arc::ptr_eq(block, other)))
     }
