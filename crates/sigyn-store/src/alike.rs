@@ -60,10 +60,18 @@ pub(crate) trait Stored: Tagged {
     fn numbers(&self, columns: &Self::Columns, out: &mut Vec<u32>) -> bool;
 }
 
+/// Kinds of spans that are told apart at a time, and what they may take in memory.
+const KINDS_MAX: usize = if cfg!(test) { 8 } else { 64 << 10 };
+const KINDS_BYTES_MAX: usize = 4 << 20;
+/// What a kind takes beside its numbers and what is known of it.
+const KIND_BYTES: usize = 64;
+
 /// Things, by the numbers of spans that are alike in them.
 #[derive(Debug)]
 pub(crate) struct ByNumbers<T> {
     places: HashMap<Box<[u32]>, usize, RandomState>,
+    /// What they take, about.
+    bytes: usize,
     all: Vec<T>,
     /// Neighbours are often alike.
     last: (Box<[u32]>, usize),
@@ -71,15 +79,21 @@ pub(crate) struct ByNumbers<T> {
 
 impl<T> Default for ByNumbers<T> {
     fn default() -> Self {
-        Self { places: HashMap::default(), all: Vec::new(), last: (Box::default(), usize::MAX) }
+        Self {
+            places: HashMap::default(),
+            bytes: 0,
+            all: Vec::new(),
+            last: (Box::default(), usize::MAX),
+        }
     }
 }
 
 impl<T> ByNumbers<T> {
+    /// What is known of these, or what `make` makes, and in how many bytes beside its own place.
     pub(crate) fn get_or_insert_with(
         &mut self,
         numbers: &[u32],
-        make: impl FnOnce() -> T,
+        make: impl FnOnce() -> (T, usize),
     ) -> &mut T {
         if self.last.1 < self.all.len() && *self.last.0 == *numbers {
             return &mut self.all[self.last.1];
@@ -87,7 +101,9 @@ impl<T> ByNumbers<T> {
         let place = match self.places.get(numbers) {
             Some(place) => *place,
             None => {
-                self.all.push(make());
+                let (made, bytes) = make();
+                self.bytes += bytes + KIND_BYTES + size_of::<T>() + size_of_val(numbers);
+                self.all.push(made);
                 self.places.insert(numbers.into(), self.all.len() - 1);
                 self.all.len() - 1
             }
@@ -101,14 +117,40 @@ impl<T> ByNumbers<T> {
         &mut self.all[place]
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
+    /// Whether it is time to forget them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= KINDS_MAX || self.bytes >= KINDS_BYTES_MAX
+    }
+
+    /// What they take in memory, about.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes as u64
     }
 
     /// Leaves nothing.
     pub(crate) fn drain(&mut self) -> Vec<T> {
-        self.places.clear();
+        self.places = HashMap::default();
+        self.bytes = 0;
         self.last.1 = usize::MAX;
         std::mem::take(&mut self.all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_take_no_more_than_they_are_said_to() {
+        let mut kinds: ByNumbers<String> = ByNumbers::default();
+        kinds.get_or_insert_with(&[1, 2], || (String::new(), 0));
+        let one = kinds.bytes();
+        assert!(one > 0 && !kinds.is_full());
+        kinds.get_or_insert_with(&[1, 2], || (String::new(), 5 << 20));
+        assert_eq!(kinds.bytes(), one);
+        kinds.get_or_insert_with(&[1, 3], || (String::new(), 5 << 20));
+        assert!(kinds.bytes() > 5 << 20 && kinds.is_full());
+        kinds.drain();
+        assert!(kinds.bytes() == 0 && !kinds.is_full());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
 use sigyn_model::{
@@ -9,8 +11,9 @@ use sigyn_model::{
     Selection, Span, TraceId, TracePlace, TraceQuery, Unit, What, Words, WordsQuery,
 };
 
+use crate::clock::Clock;
 use crate::counted::Counting;
-use crate::crash_tests::{naive_assemble, open, run};
+use crate::crash_tests::{naive_assemble, open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
 use crate::facts::Strictness;
 use crate::query::Bounds;
@@ -25,23 +28,66 @@ use crate::testing::{self, OwnedBatch};
 struct History {
     store: Store,
     stored: Vec<Span>,
+    now_ms: Arc<AtomicU64>,
 }
 
 impl History {
+    fn open(disk: &FaultyDisk) -> Self {
+        let now_ms = Arc::new(AtomicU64::new(testing::EPOCH_MS));
+        let store = open_with(disk, options(), Clock::Manual(now_ms.clone())).unwrap();
+        Self { store, stored: Vec::new(), now_ms }
+    }
+
     fn new(random: &mut Rng) -> Self {
         let disk = FaultyDisk::default();
-        let mut history = Self { store: open(&disk), stored: Vec::new() };
-        for _ in 0..random.usize(1..14) {
-            match random.u8(0..6) {
+        let mut history = Self::open(&disk);
+        for _ in 0..random.usize(1..16) {
+            match random.u8(0..9) {
                 0 | 1 => history.store.seal().unwrap(),
                 2 => {
                     history.store.close().unwrap();
-                    history.store = open(&disk);
+                    let (now, stored) = (history.now_ms.clone(), history.stored);
+                    let store = open_with(&disk, options(), Clock::Manual(now.clone())).unwrap();
+                    history = Self { store, stored, now_ms: now };
                 }
+                3 => history.change(random),
                 _ => history.append(random),
             }
         }
         history
+    }
+
+    /// What changes where spans are, or takes them away.
+    fn change(&mut self, random: &mut Rng) {
+        match random.u8(0..4) {
+            0 => {
+                self.now_ms.fetch_add(2 * 60 * 60 * 1_000, Ordering::SeqCst);
+                self.store.compact();
+            }
+            1 => self.store.seal().unwrap(),
+            2 => {
+                let Some(id) = random.choice(&self.stored).map(|span| span.trace_id) else {
+                    return;
+                };
+                self.store.delete_traces(&[id]).unwrap();
+                self.stored.retain(|span| span.trace_id != id);
+            }
+            _ => self.look_without_a_block(random),
+        }
+    }
+
+    /// Asks while a block is set aside, which then is put back.
+    fn look_without_a_block(&self, random: &mut Rng) {
+        let view = &self.store.shared().view;
+        let Some(block) = random.choice(view.blocks().iter()).cloned() else { return };
+        assert!(view.take_out(&block.entry().name));
+        let queries = self.store.queries(Stop::default());
+        queries.red(&random_counting(random)).unwrap();
+        let selection = Selection { filter: Filter::default(), start_us: 0, end_us: u64::MAX };
+        let words = WordsQuery { selection, what: What::Keys, prefix: String::new() };
+        queries.words(&words).unwrap();
+        queries.dependencies(testing::EPOCH_MS + 60_000, 60_000).unwrap();
+        view.put_back(block);
     }
 
     /// Spans, some of them once more: pushed and scraped, in either order.
@@ -309,13 +355,41 @@ fn spans_that_are_scanned_are_those_of_the_reference() {
             let (found, swept) = queries.red(&query).unwrap();
             assert_eq!(found, expected, "{query:?} {context}");
             scanned.set(scanned.get() + swept.scanned);
-            if random.u8(0..3) == 0 {
-                history.append(random);
+            match random.u8(0..6) {
+                0 | 1 => history.append(random),
+                2 => history.change(random),
+                _ => {}
             }
         }
     });
     // And no block was taken for damaged meanwhile.
     assert!(scanned.get() > 10_000 && kept.get() > 100, "{scanned:?} {kept:?}");
+}
+
+/// Keys, values, heat maps of spans and rates by any tag, as the reference tells them of these traces.
+pub(crate) fn check_scans(store: &Store, traces: &[Vec<Span>], random: &mut Rng, context: &str) {
+    let queries = store.queries(Stop::default());
+    let mut selection = random_selection(random);
+    selection.filter = random_span_filter(random);
+    if random.bool() {
+        (selection.start_us, selection.end_us) = (0, u64::MAX);
+    }
+    let field = || ["service", "status", "http.method", "target.pod", "get"];
+    let by = Field::read(random.choice(field()).unwrap());
+    let what = if random.bool() { What::Keys } else { What::Values(by.clone()) };
+    let words = WordsQuery { selection: selection.clone(), what, prefix: String::new() };
+    let mut expected = Words::new(words.clone());
+    traces.iter().for_each(|trace| expected.add(trace));
+    assert_eq!(queries.words(&words).unwrap().0, expected, "{words:?} {context}");
+    let step_us = (selection.end_us - selection.start_us) / 20 + 1;
+    let heat = HeatQuery::new(selection.clone(), random_unit(random), step_us, 2).unwrap();
+    let mut expected = Heat::new(heat.clone());
+    traces.iter().for_each(|trace| expected.add(trace));
+    assert_eq!(queries.heat(&heat).unwrap().0, expected, "{heat:?} {context}");
+    let red = RedQuery::new(selection, vec![by], step_us).unwrap();
+    let mut expected = Red::new(red.clone());
+    traces.iter().for_each(|trace| expected.add(trace));
+    assert_eq!(queries.red(&red).unwrap().0, expected, "{red:?} {context}");
 }
 
 /// A question about rates that is answered from counts.
@@ -353,8 +427,10 @@ fn what_was_counted_ahead_is_what_the_reference_counts() {
             traces.iter().for_each(|trace| expected.add(trace));
             let (found, _) = queries.red(&query).unwrap();
             assert_eq!(found, expected, "{query:?} {context}");
-            if random.u8(0..3) == 0 {
-                history.append(random);
+            match random.u8(0..6) {
+                0 | 1 => history.append(random),
+                2 => history.change(random),
+                _ => {}
             }
         }
     });
@@ -388,7 +464,7 @@ fn differences_are_those_of_the_reference_however_little_room_there_is() {
 fn a_trace_that_came_twice(spans: u64) -> History {
     let mut random = Rng::with_seed(5);
     let disk = FaultyDisk::default();
-    let mut history = History { store: open(&disk), stored: Vec::new() };
+    let mut history = History::open(&disk);
     let span = |id: u64| {
         let mut span = testing::span(&mut random);
         (span.trace_id, span.id) = (TraceId::new(9).unwrap(), sigyn_model::SpanId::from_raw(id));
@@ -439,7 +515,9 @@ fn of_a_trace_that_is_too_large_to_be_held_each_span_counts_once() {
 fn who_waits_for_another_question_hears_that_he_is_to_stop() {
     let history = a_trace_that_came_twice(10);
     let head = history.store.shared().view.parts().heads.remove(0);
-    let (held, _) = head.counts(&Stop::default()).unwrap();
+    let (stop, room) = (Stop::default(), Rooms::new(1 << 20).room());
+    let bounds = Bounds { stop: &stop, room: &room, bytes_max: 1 << 20 };
+    let (held, _) = head.counts(bounds).unwrap();
     let stopped = history.store.queries(Stop::after(50)).red(&counting(&["service"]));
     assert!(matches!(stopped, Err(crate::block::QueryFailed::Stopped)));
     drop(held);
@@ -450,7 +528,7 @@ fn who_waits_for_another_question_hears_that_he_is_to_stop() {
 fn little_room_for_answers_is_enough_for_one_trace_at_a_time() {
     let mut random = Rng::with_seed(1);
     let disk = FaultyDisk::default();
-    let mut history = History { store: open(&disk), stored: Vec::new() };
+    let mut history = History::open(&disk);
     for _ in 0..6 {
         let spans = (0..8).map(|_| testing::span(&mut random)).collect();
         history.put(spans);

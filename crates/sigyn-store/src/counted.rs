@@ -114,7 +114,7 @@ impl Parts {
         let mut twice = twins.of(&self.blocks, window_ms, bounds)?;
         let (mut heads, mut looked_in) = (Vec::new(), Vec::new());
         for (number, head) in self.heads.iter().enumerate() {
-            let (mut counts, view) = head.counts(bounds.stop)?;
+            let (mut counts, view) = head.counts(bounds)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
             twice.extend(counts.unjudged(&view));
             // Others may have looked when the head that these were left out of was gone already.
@@ -132,7 +132,7 @@ impl Parts {
         twice.sort_unstable();
         twice.dedup();
         count.take_out(&parts, &twice)?;
-        parts.note_once(&count.once, &looked_in, bounds.stop)?;
+        parts.note_once(&count.once, &looked_in, bounds)?;
         Ok((count.red, count.swept))
     }
 }
@@ -147,7 +147,7 @@ impl Count<'_> {
         for key in parts.buried.of(last_seq) {
             has_buried |= !block.group(key, Strictness::Strict)?.is_empty();
         }
-        if !has_buried && let Some(projected) = block.projected(counting)? {
+        if !has_buried && let Some(projected) = block.projected(counting, *bounds)? {
             for (key, steps) in &projected.groups {
                 for (at_us, measure) in steps {
                     swept.counted += measure.spans;
@@ -307,11 +307,15 @@ impl Parts {
 
 impl Block {
     /// What was counted ahead, in the groups of a question; `None` if that does not tell them apart.
-    fn projected(&self, counting: &Counting<'_>) -> Result<Option<Arc<Projected>>, QueryFailed> {
+    fn projected(
+        &self,
+        counting: &Counting<'_>,
+        bounds: Bounds<'_>,
+    ) -> Result<Option<Arc<Projected>>, QueryFailed> {
         let Some((first, last)) = self.minutes() else { return Ok(None) };
         let window = counting.minutes();
         let work_out = |rollup: &Rollup| {
-            let projected = Projected::of(rollup, counting, &window)?;
+            let projected = Projected::of(self, rollup, counting, &window, bounds)?;
             let bytes = projected.bytes();
             Ok((projected, bytes))
         };
@@ -332,10 +336,13 @@ impl Block {
 
 impl Projected {
     fn of(
+        block: &Block,
         rollup: &Rollup,
         counting: &Counting<'_>,
         minutes: &RangeInclusive<u32>,
-    ) -> Result<Self, Malformed> {
+        bounds: Bounds<'_>,
+    ) -> Result<Self, QueryFailed> {
+        let wrong = |error: Malformed| block.miscounted(error);
         let mut sorts: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
         for (number, sort) in rollup.sorts().enumerate() {
             if let Some(key) = counting.key(&sort) {
@@ -344,12 +351,14 @@ impl Projected {
         }
         let step_us = counting.query.steps().len_us();
         let (mut cells, mut sums) = (Cells::default(), Sums::default());
-        let mut groups = Vec::with_capacity(sorts.len());
+        let mut groups: Vec<Group> = Vec::new();
+        let mut bytes = 0;
         for (key, sorts) in sorts {
+            bounds.stop.check()?;
             cells.clear();
             let mut steps: Vec<(u64, usize, bool)> = Vec::new();
             for sort in sorts {
-                rollup.read(sort, minutes, &mut cells)?;
+                rollup.read(sort, minutes, &mut cells).map_err(wrong)?;
                 for (at, cell) in cells.cells.iter().enumerate().skip(steps.len()) {
                     let at_us = u64::from(cell.minute) * MINUTE_US;
                     steps.push((at_us / step_us * step_us, at, rollup.is_error(sort)));
@@ -361,25 +370,29 @@ impl Projected {
             for step in steps.chunk_by(|a, b| a.0 == b.0) {
                 of_step.clear();
                 of_step.extend(step.iter().map(|(_, at, _)| *at));
-                let (spans, durations) = cells.total(&of_step, &mut sums)?;
+                let (spans, durations) = cells.total(&of_step, &mut sums).map_err(wrong)?;
                 let failed = step.iter().filter(|(_, _, is_error)| *is_error);
                 let errors = failed.map(|(_, at, _)| cells.cells[*at].spans).sum();
                 measures.push((step[0].0, Measure { spans, errors, durations }));
             }
-            groups.push((key, measures));
+            let group = (key, measures);
+            bytes += group_bytes(&group);
+            bounds.check(bytes as u64)?;
+            groups.push(group);
         }
         Ok(Self { asked: counting.asked(), has_names: rollup.has_names, groups })
     }
 
     /// What it takes in memory, about.
     fn bytes(&self) -> usize {
-        let measure = |(_, measure): &(u64, Measure)| {
-            size_of::<(u64, Measure)>() + size_of_val(measure.durations.counts())
-        };
-        let group = |(key, steps): &Group| {
-            let key: usize = key.iter().map(|text| size_of::<String>() + text.len()).sum();
-            key + steps.iter().map(measure).sum::<usize>()
-        };
-        self.groups.iter().map(group).sum()
+        self.groups.iter().map(group_bytes).sum()
     }
+}
+
+fn group_bytes((key, steps): &Group) -> usize {
+    let measure = |(_, measure): &(u64, Measure)| {
+        size_of::<(u64, Measure)>() + size_of_val(measure.durations.counts())
+    };
+    let key: usize = key.iter().map(|text| size_of::<String>() + text.len()).sum();
+    key + steps.iter().map(measure).sum::<usize>()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use sigyn_model::{Linker, QueryParams, Red, Span, TargetProgress, TraceId, TraceQuery};
 
-use crate::ask_tests::random_counting;
+use crate::ask_tests::{check_scans, random_counting};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
@@ -246,6 +246,7 @@ impl Model {
             traces.iter().for_each(|trace| expected.add(trace));
             let (found, _) = store.queries(Stop::default()).red(&query).unwrap();
             assert_eq!(found, expected, "{query:?} {context}");
+            check_scans(store, &traces, random, context);
         }
         if !store.parts().buried.is_empty() {
             // Lists of names may still have what only deleted spans said.

@@ -22,8 +22,10 @@ pub(crate) struct Parted {
     compared: Compared,
     lows: ByBlock<Lows>,
     run: Option<Run>,
-    /// What was added since somebody last looked, if it was not there before.
+    /// What was added since somebody last looked.
     added: Vec<u64>,
+    /// All that is left, in order, if some was forgotten since.
+    left: Option<Vec<u64>>,
 }
 
 /// Right halves of ids of traces in a block.
@@ -153,6 +155,11 @@ impl Parted {
         std::mem::take(&mut self.added)
     }
 
+    /// All traces that have parts in several blocks, in order, if there are less than when this was asked last.
+    pub(crate) fn take_left(&mut self) -> Option<Vec<u64>> {
+        self.left.take()
+    }
+
     /// Forgets blocks that are no more.
     fn settle(&mut self, blocks: &[Arc<Block>]) {
         let mut now: Vec<u64> = blocks.iter().map(|block| block.number()).collect();
@@ -191,6 +198,7 @@ impl Parted {
         for lows in self.lows.values_mut() {
             lows.elsewhere.retain(|low| several.binary_search(low).is_ok());
         }
+        self.left = Some(several);
     }
 
     /// Pairs that are to be compared and were not.

@@ -74,6 +74,14 @@ impl Match {
     }
 }
 
+impl<T> Found<T> {
+    /// What it takes in memory, about, whether it is read or will be.
+    fn bytes(&self) -> u64 {
+        let kept = if let Kept::Now(_, bytes) = self.kept { bytes } else { 0 };
+        kept.saturating_add(size_of::<Self>() as u64)
+    }
+}
+
 impl<T> PartialEq for Found<T> {
     fn eq(&self, other: &Self) -> bool {
         self.place == other.place
@@ -230,13 +238,14 @@ impl Parts {
                     Match::Lone(block, entry) => Kept::Later(block, entry),
                     Match::Whole(trace) => {
                         let (kept, size) = keep(trace);
-                        bytes = bytes.saturating_add(size);
                         Kept::Now(kept, size)
                     }
                 };
-                found.push(Found { place, kept });
-                if is_full && let Some(Kept::Now(_, size)) = found.pop().map(|worst| worst.kept) {
-                    bytes -= size;
+                let one = Found { place, kept };
+                bytes = bytes.saturating_add(one.bytes());
+                found.push(one);
+                if is_full && let Some(worst) = found.pop() {
+                    bytes -= worst.bytes();
                 }
                 bounds.check(bytes)
             })?;

@@ -20,6 +20,9 @@ use crate::twins::Twins;
 use crate::view::Parts;
 use crate::wanted::Wanted;
 
+/// Spans of a head that are added between two looks at what an answer takes.
+const CHECK_EVERY: u32 = 8 << 10;
+
 /// Which spans are meant: each by itself can tell.
 #[derive(Debug)]
 pub(crate) struct Meant {
@@ -105,7 +108,7 @@ impl Parts {
         let mut apart = twins.of(&self.blocks, window_ms, bounds)?;
         let (mut heads, mut looked_in) = (Vec::new(), Vec::new());
         for (number, head) in self.heads.iter().enumerate() {
-            let (mut counts, view) = head.counts(bounds.stop)?;
+            let (mut counts, view) = head.counts(bounds)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
             apart.extend(counts.unjudged(&view));
             looked_in.push(counts.blocks.clone());
@@ -131,7 +134,7 @@ impl Parts {
         }
         let mut once = Vec::new();
         scan.traces(&parts, &apart, &mut once)?;
-        parts.note_once(&once, &looked_in, bounds.stop)?;
+        parts.note_once(&once, &looked_in, bounds)?;
         Ok(Some(scan.swept))
     }
 }
@@ -167,9 +170,13 @@ impl<T: Tally> Scan<'_, T> {
             let (asked, swept) = (asked.clone(), Swept::default());
             let mut scan =
                 Scan { meant, bounds, asked, tally, numbers: std::mem::take(&mut numbers), swept };
-            block.scan(&meant.window, &without, bounds.stop, &mut |scanned| match scanned {
-                Scanned::Row(row) => scan.add(row, &columns),
-                Scanned::EndOfGroup => scan.tally.forget_numbers(),
+            block.scan(&meant.window, &without, bounds.stop, &mut |scanned| {
+                match scanned {
+                    Scanned::Row(row) => scan.add(row, &columns),
+                    Scanned::EndOfPage => bounds.check(scan.tally.bytes())?,
+                    Scanned::EndOfGroup => scan.tally.forget_numbers(),
+                }
+                Ok(())
             })?;
             Ok(scan.swept)
         })?;
@@ -182,7 +189,11 @@ impl<T: Tally> Scan<'_, T> {
     fn head(&mut self, head: &HeadView, without: &HashSet<TraceKey>) -> Result<(), QueryFailed> {
         let (stop, window) = (self.bounds.stop, self.meant.window.clone());
         let asked = self.asked.clone();
+        let (mut has_room, mut unchecked) = (Ok(()), 0);
         each_trace(head, stop, |key, trace| {
+            if has_room.is_err() {
+                return;
+            }
             let facts = trace.facts();
             let is_apart = facts.start.is_none_or(|at| at.micros() > *window.end())
                 || facts.latest.is_none_or(|at| at.micros() < *window.start());
@@ -193,9 +204,15 @@ impl<T: Tally> Scan<'_, T> {
                 let start = sigyn_model::Searched::timestamp(&row);
                 if start.is_some_and(|at| window.contains(&at.micros())) {
                     self.add(&row, &asked);
+                    unchecked += 1;
                 }
             }
+            if unchecked >= CHECK_EVERY {
+                unchecked = 0;
+                has_room = self.bounds.check(self.tally.bytes());
+            }
         })?;
+        has_room?;
         self.tally.forget_numbers();
         self.bounds.check(self.tally.bytes())
     }

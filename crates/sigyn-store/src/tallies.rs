@@ -10,11 +10,16 @@ use crate::block::QueryFailed;
 use crate::scan::{Tally, Whole};
 use crate::sweep::Swept;
 
-/// Kinds of spans that are told apart at a time.
-const KINDS_MAX: usize = if cfg!(test) { 8 } else { 64 << 10 };
-
 /// A word with what is told of it takes so much beside its text.
 const WORD_BYTES: usize = 64;
+
+fn texts_bytes(texts: &[String]) -> usize {
+    texts.iter().map(|text| size_of::<String>() + 16 + text.len()).sum()
+}
+
+fn words_bytes(words: &Words) -> usize {
+    words.words().keys().map(|word| WORD_BYTES + word.len()).sum()
+}
 
 /// Words, those that are alike counted together.
 #[derive(Debug)]
@@ -50,11 +55,15 @@ impl Tally for WordTally {
             self.words.said(span).iter().for_each(|word| self.words.put(word, seen));
             return;
         };
-        if self.alike.len() >= KINDS_MAX {
+        if self.alike.is_full() {
             self.forget_numbers();
         }
         let words = &self.words;
-        let (_, all) = self.alike.get_or_insert_with(numbers, || (words.said(span), None));
+        let (_, all) = self.alike.get_or_insert_with(numbers, || {
+            let said = words.said(span);
+            let bytes = texts_bytes(&said);
+            ((said, None), bytes)
+        });
         match all {
             Some(all) => all.merge(seen),
             None => *all = Some(seen),
@@ -77,7 +86,7 @@ impl Tally for WordTally {
             let swept = scan(&mut part)?;
             now = Some(swept);
             let words = part.words;
-            let bytes = words.words().keys().map(|word| WORD_BYTES + word.len()).sum::<usize>();
+            let bytes = words_bytes(&words) + size_of_val(without);
             Ok((Kept { asked: asked.clone(), words, spans: swept.spans }, bytes))
         })?;
         // Two questions may hash to the same.
@@ -96,9 +105,8 @@ impl Tally for WordTally {
         }
     }
 
-    /// They are bounded by themselves.
     fn bytes(&self) -> u64 {
-        0
+        words_bytes(&self.words) as u64 + self.alike.bytes()
     }
 }
 
@@ -121,11 +129,11 @@ impl Tally for HeatTally {
     }
 
     fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>) {
-        if self.are_errors.len() >= KINDS_MAX {
+        if self.are_errors.is_full() {
             self.forget_numbers();
         }
         let is_error = match numbers {
-            Some(numbers) => *self.are_errors.get_or_insert_with(numbers, || span.is_error()),
+            Some(numbers) => *self.are_errors.get_or_insert_with(numbers, || (span.is_error(), 0)),
             None => span.is_error(),
         };
         if let Some(id) = span.trace_id() {
@@ -138,7 +146,7 @@ impl Tally for HeatTally {
     }
 
     fn bytes(&self) -> u64 {
-        self.heat.bytes()
+        self.heat.bytes() + self.are_errors.bytes()
     }
 }
 
@@ -165,14 +173,18 @@ impl Tally for RedTally {
     }
 
     fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>) {
-        if self.alike.len() >= KINDS_MAX {
+        if self.alike.is_full() {
             self.forget_numbers();
         }
         let query = self.red.query();
         let look = || (query.key(span), span.is_error());
         match numbers {
             Some(numbers) => {
-                let (key, is_error) = self.alike.get_or_insert_with(numbers, look);
+                let (key, is_error) = self.alike.get_or_insert_with(numbers, || {
+                    let (key, is_error) = look();
+                    let bytes = texts_bytes(&key);
+                    ((key, is_error), bytes)
+                });
                 self.red.add_one(key, span, *is_error);
             }
             None => {
@@ -187,6 +199,6 @@ impl Tally for RedTally {
     }
 
     fn bytes(&self) -> u64 {
-        self.red.bytes()
+        self.red.bytes() + self.alike.bytes()
     }
 }

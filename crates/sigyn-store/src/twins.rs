@@ -98,6 +98,10 @@ impl Known {
         stop: &Stop,
     ) -> Result<(), QueryFailed> {
         let compared = self.parted.compare(blocks, needs, stop);
+        if let Some(left) = self.parted.take_left() {
+            self.judged.retain(|low| left.binary_search(low).is_ok());
+            self.twins.retain(|key| left.binary_search(&key.low).is_ok());
+        }
         for low in self.parted.take_added() {
             self.judged.remove(&low);
         }
@@ -232,13 +236,13 @@ impl Parts {
         &self,
         once: &[TraceKey],
         looked_in: &[Vec<u64>],
-        stop: &Stop,
+        bounds: Bounds<'_>,
     ) -> Result<(), QueryFailed> {
         if once.is_empty() {
             return Ok(());
         }
         for (head, looked_in) in self.heads.iter().zip(looked_in) {
-            let (mut counts, _) = head.counts(stop)?;
+            let (mut counts, _) = head.counts(bounds)?;
             if counts.blocks != *looked_in {
                 continue;
             }

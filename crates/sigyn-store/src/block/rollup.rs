@@ -54,6 +54,8 @@ pub(crate) struct RollupBuilder {
     /// Of each sort, the cell that was met last: spans of a sort that come together start together.
     last_cells: Vec<u32>,
     bytes: usize,
+    /// What may be taken; [`BYTES_MAX`] if nobody said less.
+    bytes_max: Option<usize>,
     room: Room,
 }
 
@@ -81,6 +83,16 @@ pub(crate) fn minute_of(at: Timestamp) -> u32 {
 }
 
 impl RollupBuilder {
+    /// Takes no more than this, or than was said before if that is more.
+    pub(crate) fn bound(&mut self, bytes_max: usize) {
+        let bytes_max = bytes_max.min(BYTES_MAX);
+        self.bytes_max = Some(self.bytes_max.map_or(bytes_max, |before| before.max(bytes_max)));
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.bytes > self.bytes_max.unwrap_or(BYTES_MAX)
+    }
+
     /// What follows is of another source, whose numbers mean something else.
     pub(super) fn begin_source(&mut self) {
         self.services.clear();
@@ -114,7 +126,7 @@ impl RollupBuilder {
         let nanos = row.duration.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         measure.add_one(is_error, nanos);
         self.bytes += (measure.durations.counts().len() - before) * BUCKET_BYTES;
-        if self.bytes > BYTES_MAX {
+        if self.is_too_large() {
             self.make_room();
         }
     }
@@ -191,13 +203,14 @@ impl RollupBuilder {
     #[cold]
     fn make_room(&mut self) {
         let before = std::mem::take(self);
+        let bytes_max = before.bytes_max;
         if before.room != Room::ForAll {
-            self.room = Room::None;
+            *self = Self { room: Room::None, bytes_max, ..Self::default() };
             return;
         }
-        *self = before.without_names();
-        if self.bytes > BYTES_MAX {
-            *self = Self { room: Room::None, ..Self::default() };
+        *self = Self { bytes_max, ..before.without_names() };
+        if self.is_too_large() {
+            *self = Self { room: Room::None, bytes_max, ..Self::default() };
         }
     }
 
@@ -257,19 +270,24 @@ impl Block {
     pub(crate) fn of_counts<T: Send + Sync + 'static>(
         &self,
         key: Option<u64>,
-        work_out: impl FnOnce(&Rollup) -> Result<(T, usize), Malformed>,
+        work_out: impl FnOnce(&Rollup) -> Result<(T, usize), QueryFailed>,
     ) -> Result<Option<Arc<T>>, QueryFailed> {
         let place = self.root.extras.iter().find(|extra| extra.kind == KIND);
         let Some(Extra { section, .. }) = place else { return Ok(None) };
-        let read = || -> Result<(T, usize), BlockError> {
-            Ok(work_out(&Rollup::decode(&self.section(section)?)?)?)
-        };
+        let decode =
+            || -> Result<Rollup, BlockError> { Ok(Rollup::decode(&self.section(section)?)?) };
+        let read = || work_out(&decode().map_err(|error| self.failed(error))?);
         let made = match key {
             // No section stands so far back.
             Some(key) => self.cache.get((self.number, key | 1 << 63), read),
             None => read().map(|(made, _)| Arc::new(made)),
         };
-        made.map(Some).map_err(|error| self.failed(error))
+        made.map(Some)
+    }
+
+    /// That what was counted cannot be true.
+    pub(crate) fn miscounted(&self, error: Malformed) -> QueryFailed {
+        self.failed(error.into())
     }
 
     /// The first and the last minute in which a span starts.

@@ -27,6 +27,7 @@ pub(crate) type SpanPlace = (u64, u64, bool);
 /// What comes next.
 pub(crate) enum Scanned<'r, 'a> {
     Row(&'r PageRow<'r, 'a>),
+    EndOfPage,
     /// Numbers mean something else from here on.
     EndOfGroup,
 }
@@ -176,13 +177,13 @@ impl Block {
     }
 
     /// Calls `each` with all rows that start in these microseconds, but for those `without` which are in
-    /// order.
+    /// order. What it says to a row is heard at the end of the page.
     pub(crate) fn scan(
         &self,
         window: &RangeInclusive<u64>,
         without: &[Range<u64>],
         stop: &Stop,
-        each: &mut dyn FnMut(Scanned<'_, '_>),
+        each: &mut dyn FnMut(Scanned<'_, '_>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
         let reader = PageReader::new(self).map_err(failed)?;
@@ -200,9 +201,17 @@ impl Block {
                     while without.next_if(|range| range.end <= row).is_some() {}
                     without.peek().is_some_and(|range| range.contains(&row))
                 };
-                scan_page(&reader, &set, window, &mut is_left_out, each).map_err(failed)?;
+                let mut heard = Ok(());
+                scan_page(&reader, &set, window, &mut is_left_out, &mut |row| {
+                    if heard.is_ok() {
+                        heard = each(row);
+                    }
+                })
+                .map_err(failed)?;
+                heard?;
+                each(Scanned::EndOfPage)?;
             }
-            each(Scanned::EndOfGroup);
+            each(Scanned::EndOfGroup)?;
             first += count as u64;
         }
         Ok(())

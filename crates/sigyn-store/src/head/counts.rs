@@ -10,6 +10,7 @@ use super::HeadView;
 use crate::block::rollup::RollupBuilder;
 use crate::block::source::{Source, SourceRow};
 use crate::facts::TraceKey;
+use crate::query::Bounds;
 use crate::stop::{Stop, Stopped};
 use crate::turn::Held;
 
@@ -18,6 +19,8 @@ const ROWS_AT_ONCE: u32 = 512;
 /// What a row's place takes among those that were seen.
 const SEEN_BYTES: usize = 6;
 const TRACE_BYTES: usize = 48;
+/// Counts take so little of what one answer may: a quarter of what a head may.
+const ANSWER_SHARE: u64 = 8;
 
 /// A head's spans, as far as they were counted.
 #[derive(Debug, Default)]
@@ -87,10 +90,16 @@ pub(crate) fn rows_of(view: &HeadView, key: TraceKey) -> u32 {
 impl HeadView {
     /// What is counted of all that is in the head by now, and a view of just that. It does not change for as
     /// long as it is held.
-    pub(crate) fn counts(&self, stop: &Stop) -> Result<(Held<'_, Counts>, HeadView), Stopped> {
-        let mut counts = self.head.counts.take(stop)?;
+    pub(crate) fn counts(
+        &self,
+        bounds: Bounds<'_>,
+    ) -> Result<(Held<'_, Counts>, HeadView), Stopped> {
+        let mut counts = self.head.counts.take(bounds.stop)?;
         let view = self.head.view();
-        counts.extend(&view, stop)?;
+        // Questions must not fill a head so that it is sealed for it, or refuses spans.
+        let bytes_max = usize::try_from(bounds.bytes_max / ANSWER_SHARE).unwrap_or(usize::MAX);
+        counts.rollup.bound(bytes_max);
+        counts.extend(&view, bounds.stop)?;
         Ok((counts, view))
     }
 
