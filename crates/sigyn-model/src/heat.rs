@@ -129,20 +129,30 @@ impl Heat {
     pub fn add(&mut self, trace: &[Span]) {
         match self.query.of {
             Unit::Traces => {
-                if !self.query.selection.has_trace(trace) {
-                    return;
+                if let Some(first) = trace.first() {
+                    self.add_trace(trace, first.trace_id, || trace.iter().any(Span::is_error));
                 }
-                let (Some(start), Some(nanos)) = (trace_start(trace), trace_nanos(trace)) else {
-                    return;
-                };
-                let is_error = trace.iter().any(Span::is_error);
-                self.put(start.micros(), nanos, is_error, trace[0].trace_id);
             }
             Unit::Spans => {
                 for span in self.query.selection.spans(trace) {
                     self.add_span(span, span.trace_id, span.is_error());
                 }
             }
+        }
+    }
+
+    /// Adds one whole trace where traces are asked for: its id, and how to tell whether a span of it failed.
+    pub fn add_trace<S: Searched>(
+        &mut self,
+        trace: &[S],
+        id: TraceId,
+        is_error: impl FnOnce() -> bool,
+    ) {
+        if !self.query.selection.has_trace(trace) {
+            return;
+        }
+        if let (Some(start), Some(nanos)) = (trace_start(trace), trace_nanos(trace)) {
+            self.put(start.micros(), nanos, is_error(), id);
         }
     }
 

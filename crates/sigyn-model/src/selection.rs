@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Filter, Span, trace_duration, trace_start};
+use crate::{Filter, Searched, Span, trace_duration, trace_start};
 
 /// What a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Unit {
 
 impl Selection {
     /// Whether a whole trace is meant: it starts in the window and matches.
-    pub fn has_trace(&self, trace: &[Span]) -> bool {
+    pub fn has_trace<S: Searched>(&self, trace: &[S]) -> bool {
         trace_start(trace).is_some_and(|start| self.covers(start.micros()))
             && self.filter.matches(trace)
     }
@@ -44,7 +44,7 @@ impl Selection {
 }
 
 /// Nanoseconds that a whole trace takes: none if none of its spans has a time.
-pub(crate) fn trace_nanos(trace: &[Span]) -> Option<u64> {
+pub(crate) fn trace_nanos<S: Searched>(trace: &[S]) -> Option<u64> {
     trace_duration(trace).map(nanos_of)
 }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fastrand::Rng;
 use sigyn_model::{
     Differences, DifferencesQuery, Field, Filter, Heat, HeatQuery, QueryParams, Red, RedQuery,
-    Selection, Span, TraceId, TracePlace, TraceQuery, Unit, What, Words, WordsQuery,
+    Selection, Span, SpanId, Timestamp, TraceId, TracePlace, TraceQuery, Unit, Value, What, Words,
+    WordsQuery,
 };
 
 use crate::clock::Clock;
@@ -239,7 +240,7 @@ fn pages_are_the_whole_list_in_pieces_whatever_arrives_meanwhile() {
         let rest = query.with_limit(1_000).after(seen);
         let id = TraceId::new(1_000 + history.stored.len() as u128).unwrap();
         let mut newer = Span::new(id, whole[0][0].id);
-        newer.timestamp = Some(sigyn_model::Timestamp::from_nanos(seen.start.0.nanos() + 1));
+        newer.timestamp = Some(Timestamp::from_nanos(seen.start.0.nanos() + 1));
         history.put(vec![newer]);
         assert_eq!(queries.traces(&rest).unwrap(), whole[1..], "{query:?} {context}");
     });
@@ -305,7 +306,7 @@ fn random_span_filter(random: &mut Rng) -> Filter {
 
 #[test]
 fn spans_that_are_scanned_are_those_of_the_reference() {
-    let (scanned, kept) = (Cell::new(0), Cell::new(0));
+    let (scanned, kept, in_rows) = (Cell::new(0), Cell::new(0), Cell::new(0));
     each_history(80, |history, strictness, random, context| {
         let queries = history.store.queries(Stop::default()).with_strictness(strictness);
         for _ in 0..6 {
@@ -345,6 +346,14 @@ fn spans_that_are_scanned_are_those_of_the_reference() {
             assert_eq!(found, expected, "{query:?} {context}");
             scanned.set(scanned.get() + swept.scanned);
 
+            let selection = query.selection().clone();
+            let query = HeatQuery::new(selection, Unit::Traces, step_us, 2).unwrap();
+            let mut expected = Heat::new(query.clone());
+            traces.iter().for_each(|trace| expected.add(trace));
+            let (found, swept) = queries.heat(&query).unwrap();
+            assert_eq!(found, expected, "{query:?} {context}");
+            in_rows.set(in_rows.get() + swept.scanned);
+
             let by = fields.iter().chain(&more).filter(|_| random.u8(0..5) == 0).take(4);
             let by = by.map(|name| Field::read(name)).filter(|field| *field != Field::Annotation);
             let selection = query.selection().clone();
@@ -364,6 +373,7 @@ fn spans_that_are_scanned_are_those_of_the_reference() {
     });
     // And no block was taken for damaged meanwhile.
     assert!(scanned.get() > 10_000 && kept.get() > 100, "{scanned:?} {kept:?}");
+    assert!(in_rows.get() > 100, "{in_rows:?}");
 }
 
 /// Keys, values, heat maps of spans and rates by any tag, as the reference tells them of these traces.
@@ -557,7 +567,7 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     let mut history = History::new(&mut random);
     let mut large = testing::span(&mut random);
     large.trace_id = TraceId::new(99).unwrap();
-    large.timestamp = sigyn_model::Timestamp::from_micros(testing::EPOCH_MS * 1_000);
+    large.timestamp = Timestamp::from_micros(testing::EPOCH_MS * 1_000);
     large.name = "x".repeat(100_000);
     history.put(vec![large]);
     let window = (testing::EPOCH_MS * 1_000, testing::EPOCH_MS * 1_000 + 60_000_000);
@@ -583,4 +593,32 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     stop.stop();
     let stopped = history.store.queries(stop).red(&query);
     assert!(matches!(stopped, Err(crate::block::QueryFailed::Stopped)));
+}
+
+#[test]
+fn of_a_key_that_stands_twice_the_first_value_counts_whatever_has_a_column() {
+    let store = open(&FaultyDisk::default());
+    let tag = |key: &str, value: Value| (key.to_owned(), value);
+    let spans: Vec<Span> = (1..=12u64)
+        .map(|n| {
+            let mut span = Span::new(TraceId::new(u128::from(n)).unwrap(), SpanId::from_raw(n));
+            span.timestamp = Some(Timestamp::from_nanos(n));
+            let (text, number) = (tag("a", Value::Str("x".into())), tag("a", Value::Int(5)));
+            span.tags.push(text);
+            if n <= 2 {
+                // Numbers are too few for a column beside these.
+                span.tags.insert(usize::from(n == 1), number);
+            }
+            span.tags.extend((0..8).map(|n| tag(&format!("k{n}"), Value::Bool(true))));
+            span
+        })
+        .collect();
+    run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+    store.seal().unwrap();
+    let selection = Selection { filter: Filter::default(), start_us: 0, end_us: 9 };
+    let what = What::Values(Field::read("a"));
+    let query = WordsQuery { selection, what, prefix: String::new() };
+    let (found, swept) = store.queries(Stop::default()).words(&query).unwrap();
+    let counts: Vec<_> = found.words().iter().map(|(word, seen)| (&**word, seen.count)).collect();
+    assert_eq!((counts, swept.scanned), (vec![("5", 1), ("x", 11)], 12));
 }

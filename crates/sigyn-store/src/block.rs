@@ -63,7 +63,7 @@ use crate::disk::{self, Disk};
 use crate::facts::{Strictness, TraceKey};
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
-use entry::Entry;
+use entry::{Entry, Place, Placed};
 use filter::Filter;
 use group_reader::{PageSet, RowReader, Rows};
 use page_reader::PageReader;
@@ -342,7 +342,7 @@ impl Block {
         passes: &dyn Fn(&[PageRow<'_, '_>]) -> bool,
     ) -> Result<Vec<Entry>, QueryFailed> {
         let mut passing = Vec::new();
-        self.each_trace(traces, stop, |trace, rows| {
+        self.each_trace(traces, stop, &mut |trace, rows| {
             if passes(rows) {
                 passing.push(*trace);
             }
@@ -358,17 +358,19 @@ impl Block {
         stop: &Stop,
         each: &mut dyn FnMut(Vec<Span>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
-        self.each_trace(traces, stop, |_, rows| {
+        self.each_trace(traces, stop, &mut |_, rows| {
             let spans: Result<_, BlockError> = rows.iter().map(PageRow::span).collect();
             each(spans.map_err(|error| self.failed(error))?)
         })
     }
 
-    fn each_trace(
+    /// Calls `each` with the rows of these traces, given in the order of these: of them no more is read than
+    /// is looked at.
+    pub(crate) fn each_trace<T: Placed>(
         &self,
-        traces: &[Entry],
+        traces: &[T],
         stop: &Stop,
-        mut each: impl FnMut(&Entry, &[PageRow<'_, '_>]) -> Result<(), QueryFailed>,
+        each: &mut impl FnMut(&T, &[PageRow<'_, '_>]) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
         let reader = PageReader::new(self).map_err(failed)?;
@@ -377,9 +379,10 @@ impl Block {
         let mut sets: Vec<PageSet> = Vec::new();
         for trace in traces {
             stop.check()?;
-            let trace_id = trace.key.trace_id().ok_or(BlockError::Row("a trace without id"));
+            let Place { key, first_row, rows } = trace.place();
+            let trace_id = key.trace_id().ok_or(BlockError::Row("a trace without id"));
             let trace_id = trace_id.map_err(failed)?;
-            let places = self.pages_of(trace);
+            let places = self.pages_of(first_row, rows);
             sets.retain(|set| places.iter().any(|(group, _, page, _)| set.is_at(*group, *page)));
             for (group, count, page, _) in &places {
                 if !sets.iter().any(|set| set.is_at(*group, *page)) {
@@ -387,7 +390,7 @@ impl Block {
                 }
             }
             let error = RefCell::new(None);
-            let mut rows = Vec::with_capacity(trace.rows as usize);
+            let mut rows = Vec::with_capacity(rows as usize);
             for (group, _, page, in_page) in places {
                 if let Some(set) = sets.iter().find(|set| set.is_at(group, page)) {
                     let row = |row| PageRow::new(&reader, set, row, Some(trace_id), &error);
@@ -406,9 +409,8 @@ impl Block {
     }
 
     /// Where a trace's rows are: group, how many rows that has, page, and which rows of the page.
-    fn pages_of(&self, trace: &Entry) -> Vec<(usize, usize, usize, Range<usize>)> {
-        let (begin, end) =
-            (trace.first_row as usize, trace.first_row as usize + trace.rows as usize);
+    fn pages_of(&self, first_row: u32, rows: u32) -> Vec<(usize, usize, usize, Range<usize>)> {
+        let (begin, end) = (first_row as usize, first_row as usize + rows as usize);
         let mut places = Vec::new();
         let mut first = 0;
         for (number, group) in self.root.groups.iter().enumerate() {

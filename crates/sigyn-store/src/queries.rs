@@ -17,7 +17,7 @@ use crate::scan::{Meant, Tally};
 use crate::shared::Shared;
 use crate::size::Weight;
 use crate::stop::Stop;
-use crate::sweep::{Stretch, Swept};
+use crate::sweep::{Answer, Stretch, Swept};
 use crate::tallies::{HeatTally, RedTally, WordTally};
 use crate::view::Parts;
 use crate::wanted::Wanted;
@@ -182,13 +182,16 @@ impl Queries {
 
     /// Durations over time.
     pub fn heat(&self, query: &HeatQuery) -> Result<(Heat, Swept), QueryFailed> {
-        if query.of() == Unit::Spans
-            && let Some((tally, swept)) =
-                self.scanned(query.selection(), || HeatTally::new(Heat::new(query.clone())))?
-        {
-            return Ok((tally.heat, swept));
-        }
-        self.swept(query.selection(), || Heat::new(query.clone()), Heat::add, Heat::bytes)
+        let new = || HeatTally::new(Heat::new(query.clone()));
+        let scanned = match query.of() {
+            Unit::Spans => self.scanned(query.selection(), new)?,
+            Unit::Traces => None,
+        };
+        let (tally, swept) = match scanned {
+            Some(scanned) => scanned,
+            None => self.swept_by(query.selection(), new)?,
+        };
+        Ok((tally.heat, swept))
     }
 
     /// Keys, or values of one.
@@ -239,14 +242,25 @@ impl Queries {
         })
     }
 
-    /// Adds all traces that a selection may mean to what answers a question. An answer that becomes
-    /// too large is none.
+    /// The same with functions that add a trace, and that tell how large the answer is.
     fn swept<T>(
         &self,
         selection: &Selection,
         new: impl Fn() -> T,
         add: impl Fn(&mut T, &[Span]),
         bytes: impl Fn(&T) -> u64,
+    ) -> Result<(T, Swept), QueryFailed> {
+        let new = || ByFunctions { answer: new(), add: &add, bytes: &bytes };
+        let (answer, swept) = self.swept_by(selection, new)?;
+        Ok((answer.answer, swept))
+    }
+
+    /// Adds all traces that a selection may mean to what answers a question. An answer that becomes
+    /// too large is none.
+    fn swept_by<T: Answer>(
+        &self,
+        selection: &Selection,
+        new: impl Fn() -> T,
     ) -> Result<(T, Swept), QueryFailed> {
         let stretch = Stretch {
             start_ms: selection.start_us / 1_000,
@@ -256,12 +270,26 @@ impl Queries {
         let wanted = Wanted::of_filter(&selection.filter);
         self.ask(|parts| {
             let (mut answer, bounds) = (new(), self.bounds());
-            let swept = parts.sweep(stretch, &wanted, bounds, &mut |trace| {
-                add(&mut answer, trace);
-                bounds.check(bytes(&answer))
-            })?;
+            let swept = parts.sweep(stretch, &wanted, bounds, &mut answer)?;
             Ok((answer, swept))
         })
+    }
+}
+
+/// An answer that whole traces are added to.
+struct ByFunctions<'a, T, A, B> {
+    answer: T,
+    add: &'a A,
+    bytes: &'a B,
+}
+
+impl<T, A: Fn(&mut T, &[Span]), B: Fn(&T) -> u64> Answer for ByFunctions<'_, T, A, B> {
+    fn add(&mut self, trace: &[Span]) {
+        (self.add)(&mut self.answer, trace);
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.bytes)(&self.answer)
     }
 }
 

@@ -5,16 +5,22 @@
 
 use std::collections::HashSet;
 
-use sigyn_model::Span;
+use sigyn_model::{Searched, Span, TraceId};
 
+use crate::alike::{Asked, Stored};
 use crate::block::QueryFailed;
+use crate::block::entry::{Place, Placed};
 use crate::block::index::LookedUp;
+use crate::block::page_row::PageRow;
 use crate::facts::{Facts, Strictness, TraceKey};
 use crate::head::HeadTrace;
 use crate::query::{Bounds, HEAD_TRACES, READ_ROWS_MAX, READ_TRACES_MAX};
 use crate::trace::assemble;
 use crate::view::Parts;
 use crate::wanted::{Met, Wanted};
+
+/// Traces of a block that are looked at together.
+const LOOK_AT: usize = if cfg!(test) { 3 } else { 16 << 10 };
 
 /// What an answer was made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,21 +52,42 @@ impl Stretch {
     }
 }
 
+/// An answer that traces are added to.
+pub(crate) trait Answer {
+    /// What is asked of spans, where rows of a trace will do.
+    fn asked(&self) -> Option<Asked> {
+        None
+    }
+
+    /// Adds a whole trace.
+    fn add(&mut self, trace: &[Span]);
+
+    /// Adds the rows of a whole trace, if it was asked for any. With `columns` they have numbers, which those
+    /// of other traces have, too.
+    fn add_rows<S: Stored>(&mut self, _rows: &[S], _id: TraceId, _columns: Option<&S::Columns>) {}
+
+    /// Numbers mean something else from here on.
+    fn forget_numbers(&mut self) {}
+
+    /// What it takes in memory, about.
+    fn bytes(&self) -> u64;
+}
+
 impl Parts {
-    /// Calls `each` with every trace that has a span in the stretch and meets what is wanted; there
+    /// Adds every trace that has a span in the stretch and meets what is wanted; there
     /// may be others among them.
     pub(crate) fn sweep(
         &self,
         stretch: Stretch,
         wanted: &Wanted,
         bounds: Bounds<'_>,
-        each: &mut impl FnMut(&[Span]) -> Result<(), QueryFailed>,
+        answer: &mut impl Answer,
     ) -> Result<Swept, QueryFailed> {
         let looked_up = self.blocks.iter().map(|block| block.look_up(wanted));
         let looked_up: Vec<LookedUp<'_>> = looked_up.collect::<Result<_, _>>()?;
         let rare = self.with_rarest(wanted, &looked_up, stretch.strictness, bounds.stop)?;
         let swept = Swept::default();
-        let mut sweep = Sweep { parts: self, stretch, wanted, looked_up, bounds, swept, each };
+        let mut sweep = Sweep { parts: self, stretch, wanted, looked_up, bounds, swept, answer };
         if let Some(groups) = rare {
             sweep.groups(groups)?;
             return Ok(sweep.swept);
@@ -75,7 +102,7 @@ impl Parts {
     }
 }
 
-struct Sweep<'a, F> {
+struct Sweep<'a, A> {
     parts: &'a Parts,
     stretch: Stretch,
     wanted: &'a Wanted,
@@ -83,17 +110,17 @@ struct Sweep<'a, F> {
     looked_up: Vec<LookedUp<'a>>,
     bounds: Bounds<'a>,
     swept: Swept,
-    each: &'a mut F,
+    answer: &'a mut A,
 }
 
-impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
+impl<A: Answer> Sweep<'_, A> {
     /// No others than these.
     fn groups(&mut self, groups: HashSet<TraceKey>) -> Result<(), QueryFailed> {
         let all = self.parts.blocks.len() + self.parts.heads.len();
         let mut batch = Batch::default();
         for group in groups {
             self.bounds.stop.check()?;
-            if self.touches_before(all, group)? && self.may_match(group, None)? {
+            if self.touches_before(all, group)? && self.may_match(group, Met::default())? {
                 let rows = self.rows(group)?;
                 self.put(&mut batch, rows, group)?;
             }
@@ -119,26 +146,111 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
     fn block(&mut self, number: usize) -> Result<(), QueryFailed> {
         self.bounds.stop.check()?;
         let Stretch { start_ms, end_ms, strictness } = self.stretch;
-        let mut found: Vec<(TraceKey, u32, u32)> = Vec::new();
-        self.parts.blocks[number].touching(start_ms, end_ms, &mut |entry| {
-            found.push((strictness.group(entry.key), entry.first_row, entry.rows));
+        let mut found: Vec<(Place, Met)> = Vec::new();
+        self.looked_up[number].touching(start_ms, end_ms, &mut |entry, met| {
+            let Place { key, first_row, rows } = entry.place();
+            found.push((Place { key: strictness.group(key), first_row, rows }, met));
         })?;
-        found.sort_unstable();
-        found.dedup_by_key(|(group, _, _)| *group);
-        let mut places: Vec<(u32, u32, TraceKey)> =
-            found.into_iter().map(|(group, row, rows)| (row, rows, group)).collect();
+        if strictness == Strictness::Lenient {
+            found.sort_unstable_by_key(|(place, _)| place.key);
+            found.dedup_by(|next, first| {
+                first.1.add(next.1);
+                next.0.key == first.0.key
+            });
+        }
         // What is read together should stand together.
-        places.sort_unstable();
-        let mut batch = Batch::default();
-        for (n, (_, rows, group)) in places.into_iter().enumerate() {
+        found.sort_unstable_by_key(|(place, _)| place.first_row);
+        let (all, asked) = (self.wanted.all(), self.answer.asked());
+        let last_seq = self.parts.blocks[number].entry().last_seq;
+        let (mut batch, mut alone) = (Batch::default(), Vec::new());
+        for (n, (place, met)) in found.into_iter().enumerate() {
             if n % HEAD_TRACES == 0 {
                 self.bounds.stop.check()?;
             }
-            if !self.touches_before(number, group)? && self.may_match(group, Some(number))? {
-                self.put(&mut batch, rows, group)?;
+            let Place { key, rows, .. } = place;
+            if strictness == Strictness::Strict && !self.is_elsewhere(number, key)? {
+                let id = key.trace_id();
+                if met != all || id.is_some_and(|id| self.parts.buried.hides(last_seq, id)) {
+                    continue;
+                }
+                if asked.is_some() && u64::from(rows) <= READ_ROWS_MAX {
+                    alone.push(place);
+                    if alone.len() >= LOOK_AT {
+                        self.look_at(number, &std::mem::take(&mut alone))?;
+                    }
+                    continue;
+                }
+            } else if self.touches_before(number, key)? || !self.may_match(key, met)? {
+                continue;
+            }
+            self.put(&mut batch, rows, key)?;
+        }
+        self.look_at(number, &alone)?;
+        self.read(&batch.groups)
+    }
+
+    /// Whether a trace of a block, or a part of it, is in another one or in a head.
+    fn is_elsewhere(&self, number: usize, key: TraceKey) -> Result<bool, QueryFailed> {
+        if self.parts.heads.iter().any(|head| head.trace(key).is_some()) {
+            return Ok(true);
+        }
+        let others = self.parts.blocks.iter().enumerate().filter(|(at, _)| *at != number);
+        for (_, block) in others {
+            if !block.group(key, Strictness::Strict)?.is_empty() {
+                return Ok(true);
             }
         }
-        self.read(&batch.groups)
+        Ok(false)
+    }
+
+    /// Adds traces that this block alone has, given in the order of their rows.
+    fn look_at(&mut self, number: usize, traces: &[Place]) -> Result<(), QueryFailed> {
+        let Some(asked) = self.answer.asked().filter(|_| !traces.is_empty()) else {
+            return Ok(());
+        };
+        let Self { parts, bounds, answer, swept, .. } = self;
+        let block = &parts.blocks[number];
+        let columns = block.deciding(&asked);
+        let mut numbers_of = None;
+        let looked = block.each_trace(traces, bounds.stop, &mut |trace, rows| {
+            let groups = rows.first().map(PageRow::group).zip(rows.last().map(PageRow::group));
+            let group = groups.filter(|(first, last)| first == last).map(|(first, _)| first);
+            if group.is_some() && numbers_of != group {
+                answer.forget_numbers();
+                numbers_of = group;
+            }
+            swept.traces += 1;
+            swept.spans += rows.len() as u64;
+            swept.scanned += rows.len() as u64;
+            if let Some(id) = trace.key.trace_id() {
+                answer.add_rows(rows, id, group.map(|_| &columns));
+            }
+            bounds.check(answer.bytes())
+        });
+        answer.forget_numbers();
+        looked
+    }
+
+    /// Adds a trace that this head alone has, if no two of its spans may be the same one.
+    fn look_at_rows(&mut self, key: TraceKey, trace: HeadTrace<'_>) -> Result<bool, QueryFailed> {
+        let (Some(asked), Some(id)) = (self.answer.asked(), key.trace_id()) else {
+            return Ok(false);
+        };
+        if u64::from(trace.len()) > READ_ROWS_MAX {
+            return Ok(false);
+        }
+        let rows: Vec<_> = trace.rows().collect();
+        let mut spans: Vec<_> =
+            rows.iter().map(|row| (Searched::timestamp(row), row.id(), row.shared())).collect();
+        spans.sort_unstable();
+        if spans.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Ok(false);
+        }
+        self.swept.traces += 1;
+        self.swept.spans += rows.len() as u64;
+        self.answer.add_rows(&rows, id, Some(&asked));
+        self.bounds.check(self.answer.bytes())?;
+        Ok(true)
     }
 
     fn head(&mut self, number: usize) -> Result<(), QueryFailed> {
@@ -153,15 +265,37 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
                 self.bounds.stop.check()?;
             }
             let group = self.stretch.strictness.group(key);
+            if is_alone && touching(self.stretch, &trace) && !self.is_in_others(number, key)? {
+                let meets = self.wanted.met_by(trace) == self.wanted.all();
+                if meets && !self.look_at_rows(key, trace)? {
+                    self.put(&mut batch, trace.len(), group)?;
+                }
+                continue;
+            }
             if touching(self.stretch, &trace)
                 && (is_alone || seen.insert(group))
                 && !self.touches_before(before, group)?
-                && self.may_match(group, None)?
+                && self.may_match(group, Met::default())?
             {
                 self.put(&mut batch, trace.len(), group)?;
             }
         }
+        self.answer.forget_numbers();
         self.read(&batch.groups)
+    }
+
+    /// Whether a trace of a head, or a part of it, is in another one or in a block.
+    fn is_in_others(&self, number: usize, key: TraceKey) -> Result<bool, QueryFailed> {
+        let heads = self.parts.heads.iter().enumerate().filter(|(at, _)| *at != number);
+        if heads.into_iter().any(|(_, head)| head.trace(key).is_some()) {
+            return Ok(true);
+        }
+        for block in self.parts.blocks.iter() {
+            if !block.group(key, Strictness::Strict)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether one of the first parts, blocks and then heads, has a span of this group in the stretch.
@@ -182,13 +316,11 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
         }))
     }
 
-    /// Whether the parts of a group together meet what is wanted, as far as indexes tell. Most often
-    /// the block in which it was found tells already.
-    fn may_match(&self, group: TraceKey, found_in: Option<usize>) -> Result<bool, QueryFailed> {
+    /// Whether the parts of a group together meet what is wanted, as far as indexes tell. Most often what
+    /// one of them is known to have met tells already.
+    fn may_match(&self, group: TraceKey, mut met: Met) -> Result<bool, QueryFailed> {
         let all = self.wanted.all();
-        let mut met = Met::default();
-        let found_in = found_in.and_then(|number| self.looked_up.get(number));
-        for looked_up in found_in.into_iter().chain(&self.looked_up) {
+        for looked_up in &self.looked_up {
             if met == all {
                 return Ok(true);
             }
@@ -219,7 +351,7 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
     }
 
     fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
-        let Self { parts, stretch, bounds, swept, each, .. } = self;
+        let Self { parts, stretch, bounds, swept, answer, .. } = self;
         parts.each_group(groups, stretch.strictness, *bounds, &mut |_, spans| {
             let Some(spans) = spans else {
                 swept.too_large += 1;
@@ -228,7 +360,8 @@ impl<F: FnMut(&[Span]) -> Result<(), QueryFailed>> Sweep<'_, F> {
             let trace = assemble(spans);
             swept.traces += 1;
             swept.spans += trace.len() as u64;
-            each(&trace)
+            answer.add(&trace);
+            bounds.check(answer.bytes())
         })
     }
 }

@@ -3,12 +3,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use sigyn_model::{Field, Heat, Red, RedQuery, Seen, What, Words, WordsQuery};
+use sigyn_model::{Field, Heat, Red, RedQuery, Seen, Span, TraceId, Unit, What, Words, WordsQuery};
 
 use crate::alike::{Asked, ByNumbers, Stored};
 use crate::block::QueryFailed;
 use crate::scan::{Tally, Whole};
-use crate::sweep::Swept;
+use crate::sweep::{Answer, Swept};
 
 /// A word with what is told of it takes so much beside its text.
 const WORD_BYTES: usize = 64;
@@ -110,7 +110,7 @@ impl Tally for WordTally {
     }
 }
 
-/// A map of spans.
+/// A map of spans, or of traces.
 #[derive(Debug)]
 pub(crate) struct HeatTally {
     pub(crate) heat: Heat,
@@ -123,19 +123,23 @@ impl HeatTally {
     }
 }
 
+fn is_error(known: &mut ByNumbers<bool>, span: &impl Stored, numbers: Option<&[u32]>) -> bool {
+    if known.is_full() {
+        known.drain();
+    }
+    match numbers {
+        Some(numbers) => *known.get_or_insert_with(numbers, || (span.is_error(), 0)),
+        None => span.is_error(),
+    }
+}
+
 impl Tally for HeatTally {
     fn asked(&self) -> Asked {
         Asked::errors()
     }
 
     fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>) {
-        if self.are_errors.is_full() {
-            self.forget_numbers();
-        }
-        let is_error = match numbers {
-            Some(numbers) => *self.are_errors.get_or_insert_with(numbers, || (span.is_error(), 0)),
-            None => span.is_error(),
-        };
+        let is_error = is_error(&mut self.are_errors, span, numbers);
         if let Some(id) = span.trace_id() {
             self.heat.add_span(span, id, is_error);
         }
@@ -147,6 +151,40 @@ impl Tally for HeatTally {
 
     fn bytes(&self) -> u64 {
         self.heat.bytes() + self.are_errors.bytes()
+    }
+}
+
+/// Whole traces, where maps are of these.
+impl Answer for HeatTally {
+    fn asked(&self) -> Option<Asked> {
+        let query = self.heat.query();
+        // In a block no span is twice, but in one that merges cut.
+        let bears_duplicates = query.selection().filter.bears_duplicates();
+        (query.of() == Unit::Traces && bears_duplicates).then(Asked::errors)
+    }
+
+    fn add(&mut self, trace: &[Span]) {
+        self.heat.add(trace);
+    }
+
+    fn add_rows<S: Stored>(&mut self, rows: &[S], id: TraceId, columns: Option<&S::Columns>) {
+        let Self { heat, are_errors } = self;
+        let mut numbers = Vec::new();
+        heat.add_trace(rows, id, || {
+            rows.iter().any(|row| {
+                numbers.clear();
+                let are_told = columns.is_some_and(|columns| row.numbers(columns, &mut numbers));
+                is_error(are_errors, row, are_told.then_some(&numbers))
+            })
+        });
+    }
+
+    fn forget_numbers(&mut self) {
+        self.are_errors.drain();
+    }
+
+    fn bytes(&self) -> u64 {
+        self.heat.bytes()
     }
 }
 

@@ -25,6 +25,32 @@ pub(crate) struct Entry {
     pub(super) shape: u32,
 }
 
+/// Where the rows of a trace are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) key: TraceKey,
+    pub(crate) first_row: u32,
+    pub(crate) rows: u32,
+}
+
+/// Whatever knows where it is.
+pub(crate) trait Placed {
+    fn place(&self) -> Place;
+}
+
+impl Placed for Place {
+    fn place(&self) -> Place {
+        *self
+    }
+}
+
+impl Placed for Entry {
+    fn place(&self) -> Place {
+        let Self { key, first_row, rows, .. } = *self;
+        Place { key, first_row, rows }
+    }
+}
+
 /// Entries that are read together.
 pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 8 } else { 512 };
 

@@ -65,6 +65,10 @@ impl PageSet {
         fits < there.len()
     }
 
+    pub(super) fn group(&self) -> usize {
+        self.group
+    }
+
     /// How many rows.
     pub(super) fn len(&self) -> usize {
         self.rows.len()

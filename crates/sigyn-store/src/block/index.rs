@@ -47,6 +47,14 @@ pub(super) struct EntryPage {
     pub(super) times: Option<PageTimes>,
 }
 
+impl EntryPage {
+    /// Whether any span of its traces may start in these milliseconds.
+    fn may_touch(&self, start_ms: u64, end_ms: u64) -> bool {
+        self.times
+            .is_some_and(|times| times.oldest / 1_000_000 <= end_ms && times.latest_ms >= start_ms)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PageTimes {
     pub(super) oldest: u64,
@@ -581,8 +589,7 @@ impl Block {
         each: &mut impl FnMut(&Entry),
     ) -> Result<(), QueryFailed> {
         for page in &self.root.places.entries {
-            let Some(times) = page.times else { continue };
-            if times.oldest / 1_000_000 > end_ms || times.latest_ms < start_ms {
+            if !page.may_touch(start_ms, end_ms) {
                 continue;
             }
             let entries = self.entries(page).map_err(|error| self.failed(error))?;
@@ -676,6 +683,29 @@ impl LookedUp<'_> {
         let found = self.block.find(group, strictness).map_err(|error| self.block.failed(error))?;
         for (number, entry) in found {
             each(entry.facts(), self.met_by_entry(number, &entry)?, entry.rows);
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with all entries of which some span may start in these milliseconds, and with what they
+    /// meet.
+    pub(crate) fn touching(
+        &self,
+        start_ms: u64,
+        end_ms: u64,
+        each: &mut impl FnMut(&Entry, Met),
+    ) -> Result<(), QueryFailed> {
+        for (page, first) in self.block.root.places.entries.iter().zip((0..).step_by(PAGE_ENTRIES))
+        {
+            if !page.may_touch(start_ms, end_ms) {
+                continue;
+            }
+            let entries = self.block.entries(page).map_err(|error| self.block.failed(error))?;
+            for (number, entry) in (first..).zip(entries.iter()) {
+                if entry.may_touch(start_ms, end_ms) {
+                    each(entry, self.met_by_entry(number, entry)?);
+                }
+            }
         }
         Ok(())
     }

@@ -40,6 +40,11 @@ impl<'r, 'a> PageRow<'r, 'a> {
         Self { reader, set, row, trace_id, failed, resource, scope, target }
     }
 
+    /// Of which row group it is: numbers of others mean something else.
+    pub(crate) fn group(&self) -> usize {
+        self.set.group()
+    }
+
     /// All that the row says.
     pub(super) fn span(&self) -> Result<Span, BlockError> {
         self.reader.span(self.set, self.row, self.trace_id)
@@ -61,6 +66,11 @@ impl<'r, 'a> PageRow<'r, 'a> {
             Some(page) if !page.has(self.row) => Some(0),
             Some(page) => page.number(self.row)?.checked_add(1),
         }
+    }
+
+    /// Whether it says anything in a column.
+    pub(super) fn has(&self, column: usize) -> bool {
+        self.column(column).is_some_and(|page| page.has(self.row))
     }
 
     pub(super) fn each_key(&self, each: &mut dyn FnMut(&str)) {
@@ -94,8 +104,7 @@ impl<'r, 'a> PageRow<'r, 'a> {
 
 impl Searched for PageRow<'_, '_> {
     fn is_root(&self) -> bool {
-        let has = |at: usize| self.column(at).is_some_and(|page| page.has(self.row));
-        !has(place::PARENT_DELTA) && !has(place::PARENT_ID)
+        !self.has(place::PARENT_DELTA) && !self.has(place::PARENT_ID)
     }
 
     fn timestamp(&self) -> Option<Timestamp> {

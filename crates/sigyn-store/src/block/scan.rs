@@ -19,7 +19,12 @@ use crate::stop::Stop;
 
 /// Columns of a block that decide what is asked.
 #[derive(Debug)]
-pub(crate) struct Deciding(Option<Vec<usize>>);
+pub(crate) struct Deciding {
+    /// `None` if all do.
+    columns: Option<Vec<usize>>,
+    /// Whether the order of a row's tags does, too, if some of them have no column.
+    has_order: bool,
+}
 
 /// When a span starts, in nanoseconds, its id, and whether it is shared.
 pub(crate) type SpanPlace = (u64, u64, bool);
@@ -34,7 +39,7 @@ pub(crate) enum Scanned<'r, 'a> {
 
 impl Deciding {
     fn of(asked: &Asked, tags: &[TagColumn]) -> Self {
-        let mut columns = Vec::new();
+        let (mut columns, mut has_order) = (Vec::new(), false);
         match asked {
             Asked::Keys => columns.extend([
                 place::TAG_SHAPE,
@@ -45,36 +50,42 @@ impl Deciding {
                 place::TARGET,
             ]),
             Asked::Fields(fields) => {
-                fields.iter().for_each(|field| add_field(field, tags, &mut columns));
+                for field in fields {
+                    has_order |= add_field(field, tags, &mut columns);
+                }
             }
-            Asked::All => return Self(None),
+            Asked::All => return Self { columns: None, has_order },
         }
         columns.sort_unstable();
         columns.dedup();
-        Self(Some(columns))
+        has_order &= !columns.contains(&place::TAG_SHAPE);
+        Self { columns: Some(columns), has_order }
     }
 }
 
-fn add_field(field: &Field, tags: &[TagColumn], columns: &mut Vec<usize>) {
+/// Returns whether the order of tags decides, where some have no column.
+fn add_field(field: &Field, tags: &[TagColumn], columns: &mut Vec<usize>) -> bool {
     match field {
         Field::Service => columns.push(place::LOCAL),
         Field::Name => columns.push(place::NAME),
         Field::Remote => columns.push(place::REMOTE),
         Field::Kind => columns.push(place::KIND),
-        Field::Status => add_tag("error", tags, columns),
+        Field::Status => return add_tag("error", tags, columns),
         Field::Annotation => columns.extend([place::ANNOTATION_VALUE]),
-        Field::Tag(key) => add_tag(key, tags, columns),
+        Field::Tag(key) => return add_tag(key, tags, columns),
         Field::Resource(_) => columns.push(place::RESOURCE),
         Field::Label(_) => columns.push(place::TARGET),
     }
+    false
 }
 
-fn add_tag(key: &str, tags: &[TagColumn], columns: &mut Vec<usize>) {
+fn add_tag(key: &str, tags: &[TagColumn], columns: &mut Vec<usize>) -> bool {
     let own = tags.iter().enumerate().filter(|(_, column)| column.key == key);
     let before = columns.len();
     columns.extend(own.map(|(at, _)| place::TAGS + at));
-    if columns.len() > before + 1 {
-        // Which of them comes first.
+    // A key may stand twice in a span: the first one counts.
+    let of_key = columns.len() - before;
+    if of_key > 1 {
         columns.push(place::TAG_SHAPE);
     }
     columns.extend([place::TAGS_REST, place::RESOURCE]);
@@ -85,6 +96,7 @@ fn add_tag(key: &str, tags: &[TagColumn], columns: &mut Vec<usize>) {
     if derived.from_scope {
         columns.push(place::SCOPE);
     }
+    of_key > 0
 }
 
 impl Stored for PageRow<'_, '_> {
@@ -95,8 +107,9 @@ impl Stored for PageRow<'_, '_> {
     }
 
     fn numbers(&self, columns: &Deciding, out: &mut Vec<u32>) -> bool {
-        let Some(columns) = &columns.0 else { return false };
-        for column in columns {
+        let Deciding { columns: Some(columns), has_order } = columns else { return false };
+        let order = (*has_order && self.has(place::TAGS_REST)).then_some(&place::TAG_SHAPE);
+        for column in columns.iter().chain(order) {
             match self.number(*column) {
                 Some(number) => out.push(number),
                 None => return false,
@@ -163,7 +176,7 @@ impl Block {
         let mut last: Option<PageSet> = None;
         for trace in traces {
             stop.check()?;
-            for (group, count, page, rows) in self.pages_of(trace) {
+            for (group, count, page, rows) in self.pages_of(trace.first_row, trace.rows) {
                 let set = match last.take().filter(|set| set.is_at(group, page)) {
                     Some(set) => set,
                     None => reader.page_set(group, count, page),

@@ -250,7 +250,7 @@ impl Block {
 
     /// Whether rows of a trace stand in one of these pages.
     pub(super) fn touches(&self, entry: &Entry, pages: &[u32]) -> bool {
-        self.pages_of(entry).into_iter().any(|(group, _, page, _)| {
+        self.pages_of(entry.first_row, entry.rows).into_iter().any(|(group, _, page, _)| {
             u32::try_from(self.pages_before(group) + page)
                 .is_ok_and(|page| pages.binary_search(&page).is_ok())
         })
