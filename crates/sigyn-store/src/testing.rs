@@ -55,8 +55,7 @@ fn tags(random: &mut Rng) -> Tags {
     let mut tags = Tags::new();
     for _ in 0..random.usize(0..4) {
         let key = word(random);
-        // The doors let no key stand twice, but blocks can say it.
-        if random.u8(0..8) == 0 || tags.iter().all(|(k, _)| *k != key) {
+        if tags.iter().all(|(k, _)| *k != key) {
             tags.push((key, value(random, 0)));
         }
     }
