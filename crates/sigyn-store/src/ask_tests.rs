@@ -606,7 +606,7 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
 
 #[test]
 fn of_a_key_that_stands_twice_the_first_value_counts_whatever_has_a_column() {
-    let store = open(&FaultyDisk::default());
+    let store = History::open(&FaultyDisk::default()).store;
     let tag = |key: &str, value: Value| (key.to_owned(), value);
     let spans: Vec<Span> = (1..=12u64)
         .map(|n| {
