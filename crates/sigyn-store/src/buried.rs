@@ -29,6 +29,14 @@ impl Buried {
         self.0.is_empty()
     }
 
+    /// Those that others do not have, or not up to so late a frame.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let is_new = |(key, through): &(&TraceKey, &u64)| {
+            before.0.get(key).is_none_or(|before| before < through)
+        };
+        Self(self.0.iter().filter(is_new).map(|(key, through)| (*key, *through)).collect())
+    }
+
     /// All that are gone from a block that ends with this frame.
     pub(crate) fn of(&self, block_last_seq: u64) -> impl Iterator<Item = TraceKey> {
         let gone = self.0.iter().filter(move |(_, through)| block_last_seq <= **through);

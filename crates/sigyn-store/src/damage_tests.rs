@@ -268,6 +268,25 @@ fn a_block_is_back_in_answers_when_the_disk_can_read_it_again() {
 }
 
 #[test]
+fn a_block_is_back_in_answers_though_the_thread_that_reads_it_is_asked_for_all_the_time() {
+    let mut random = Rng::with_seed(5);
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    blocks(&disk, &mut model, &mut random, 2);
+    let store = open(&disk);
+    let paths = files(&disk, "blocks", "parquet");
+    paths.iter().for_each(|path| disk.fail_reads(path, u64::MAX));
+    assert_eq!(all_spans(&store), Vec::<Span>::new());
+    paths.iter().for_each(|path| disk.fail_reads(path, 0));
+    let _asking = store.shared().ask();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.stats().blocks < 2 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    model.check(&store, "back again");
+}
+
+#[test]
 fn all_that_can_be_read_is_gone_through_though_a_block_is_damaged() {
     let mut random = Rng::with_seed(8);
     let (disk, mut model) = (FaultyDisk::default(), Model::default());

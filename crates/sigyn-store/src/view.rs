@@ -133,20 +133,29 @@ impl View {
         blocks.insert(at, block);
     }
 
-    pub(crate) fn remove_blocks(&self, removed: &[Arc<Block>]) {
+    /// Takes the blocks of these names out, as many as are there, and returns them.
+    pub(crate) fn remove_blocks(&self, names: &[String]) -> Vec<Arc<Block>> {
         let mut parts = self.write();
-        let is_removed = |block: &Arc<Block>| removed.iter().any(|other| Arc::ptr_eq(block, other));
-        Arc::make_mut(&mut parts.blocks).retain(|block| !is_removed(block));
+        let is_removed = |block: &mut Arc<Block>| names.contains(&block.entry().name);
+        Arc::make_mut(&mut parts.blocks).extract_if(.., is_removed).collect()
     }
 
-    /// Puts blocks in the place of others that stand together, both at once.
-    pub(crate) fn replace_blocks(&self, old: &[Arc<Block>], new: Vec<Arc<Block>>) {
+    /// Puts blocks in the place of others that stand together, both at once. Returns how many of those were
+    /// not there any more.
+    pub(crate) fn replace_blocks(&self, old: &[Arc<Block>], new: Vec<Arc<Block>>) -> u64 {
         let mut parts = self.write();
         let blocks = Arc::make_mut(&mut parts.blocks);
         let is_old = |block: &Arc<Block>| old.iter().any(|other| Arc::ptr_eq(block, other));
-        let at = blocks.iter().position(is_old).unwrap_or(blocks.len());
+        // Where they stood, though none of them may be there.
+        let first_seq = old.iter().map(|block| block.entry().last_seq).min().unwrap_or(u64::MAX);
+        let is_after = |block: &Arc<Block>| block.entry().last_seq >= first_seq;
+        let at = blocks.iter().position(is_old).or_else(|| blocks.iter().position(is_after));
+        let at = at.unwrap_or(blocks.len());
+        let before = blocks.len();
         blocks.retain(|block| !is_old(block));
+        let there = before - blocks.len();
         blocks.splice(at..at, new);
+        (old.len() - there) as u64
     }
 
     pub(crate) fn set_buried(&self, buried: Buried) {
@@ -166,5 +175,47 @@ impl View {
         let mut progress = self.progress.write().unwrap_or_else(PoisonError::into_inner);
         progress.forget_surplus();
         progress.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::tests::{open, sealed};
+    use crate::head::HeadWriter;
+    use crate::testing;
+
+    #[test]
+    fn what_was_taken_out_meanwhile_is_told_to_who_replaces_it() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let block = |seq: u64| {
+            let (disk, mut entry) = sealed(vec![testing::span(&mut random)]);
+            let block = open(&disk, &entry).unwrap();
+            drop(block);
+            let old = format!("blocks/{}", entry.name);
+            (entry.last_seq, entry.name) = (seq, format!("block {seq}"));
+            crate::disk::Disk::Faulty(disk.clone())
+                .rename(&old, &format!("blocks/{}", entry.name))
+                .unwrap();
+            Arc::new(open(&disk, &entry).unwrap())
+        };
+        let all: Vec<Arc<Block>> = (1..6).map(block).collect();
+        let view = View::new(
+            Arc::default(),
+            all[..4].to_vec(),
+            Buried::default(),
+            HeadWriter::new().head().clone(),
+            Progress::default(),
+        );
+        let seqs =
+            || -> Vec<u64> { view.blocks().iter().map(|block| block.entry().last_seq).collect() };
+        assert!(view.take_out("block 2") && !view.take_out("block 2"));
+        assert_eq!(view.replace_blocks(&all[1..3], vec![all[4].clone()]), 1);
+        assert_eq!(seqs(), [1, 5, 4]);
+        assert!(view.take_out("block 5"));
+        assert_eq!(view.replace_blocks(&all[4..], vec![all[2].clone()]), 1);
+        let names = ["block 1", "block 2"].map(str::to_owned);
+        assert_eq!(view.remove_blocks(&names).len(), 1);
+        assert_eq!(seqs(), [4, 3]);
     }
 }

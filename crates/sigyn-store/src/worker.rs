@@ -4,6 +4,7 @@ mod aside;
 mod carry;
 mod compact;
 mod delete;
+mod looked;
 mod put_off;
 
 use std::io::ErrorKind;
@@ -30,6 +31,7 @@ use crate::shared::Shared;
 use crate::wal::frame;
 use carry::Carry;
 use compact::Step;
+use looked::Looked;
 use put_off::PutOff;
 
 /// Callers that wait for a seal; more wait for their turn to ask.
@@ -75,10 +77,12 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         retire_wait_ticks: 0,
         compact_wait_ticks: compact::pause_ticks(shared.options.merge_window),
         put_off: PutOff::default(),
+        looked: Looked::default(),
         aside_wait_ticks: aside::EVERY_TICKS,
         reserve_wait_ticks: RESERVE_TICKS,
         aside: PutOff::default(),
         carry: Carry::default(),
+        half_read: None,
         merging: None,
         check: Check::default(),
     };
@@ -146,11 +150,14 @@ struct Worker<'a> {
     retire_wait_ticks: u32,
     compact_wait_ticks: u32,
     put_off: PutOff,
+    looked: Looked,
     aside_wait_ticks: u32,
     reserve_wait_ticks: u32,
     /// Blocks that cannot be read.
     aside: PutOff,
     carry: Carry,
+    /// One that may be read again, and how many parts of it were.
+    half_read: Option<(Block, usize)>,
     /// A merge under way: it goes on when nothing else is due.
     merging: Option<Merging<'a>>,
     present: Present,
@@ -370,17 +377,14 @@ impl Worker<'_> {
             self.retire_wait_ticks = RETRY_TICKS;
             return;
         }
-        let is_retired = |block: &Arc<Block>| names.contains(&block.entry().name);
-        let blocks = self.shared.view.blocks();
-        let retired: Vec<Arc<Block>> = blocks.iter().filter(|b| is_retired(b)).cloned().collect();
-        self.shared.view.remove_blocks(&retired);
-        // It would keep their files, and nothing can come of it.
-        if self.merging.as_ref().is_some_and(|merging| !self.are_there(merging.blocks())) {
-            self.merging = None;
-        }
+        let retired = self.shared.view.remove_blocks(&names);
         for block in &retired {
             block.doom();
             self.shared.counters.retired_spans.add(block.entry().spans);
+        }
+        // It would keep their files, and nothing can come of it.
+        if self.merging.as_ref().is_some_and(|merging| !self.are_there(merging.blocks())) {
+            self.merging = None;
         }
         // One that cannot be read is not among them, and nobody asks for it any more.
         let is_in_view = |name: &&String| retired.iter().any(|block| block.entry().name == **name);
@@ -396,7 +400,7 @@ impl Worker<'_> {
             }
         }
         self.shared.counters.retired_blocks.add(names.len() as u64);
-        drop((blocks, retired));
+        drop(retired);
         reserve::keep(&self.shared.disk);
         tracing::info!(blocks = names.len(), "retired blocks");
     }

@@ -54,6 +54,9 @@ impl Placed for Entry {
 /// Entries that are read together.
 pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 8 } else { 512 };
 
+/// The least that one of them has in a page: an id, two bytes of a duration, and one for each of the rest.
+const BYTES_MIN: usize = 16 + 2 + 5;
+
 /// Which times a trace has.
 const HAS_START: u8 = 1;
 const HAS_ROOT: u8 = 2;
@@ -165,7 +168,7 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
 /// Those of a block of version 3 have something else in the end.
 pub(super) fn decode(bytes: &[u8], is_of_3: bool) -> Result<Vec<Entry>, Malformed> {
     let mut decoder = Decoder::new(bytes);
-    let count = decoder.count()?;
+    let count = decoder.count_of(BYTES_MIN)?;
     let key = TraceKey { low: 0, high: 0 };
     let mut entries = vec![Entry::new(key, &Facts::default(), 0, 0, 0); count];
     for entry in &mut entries {

@@ -363,7 +363,7 @@ struct Ids(Vec<(u32, u32)>);
 impl Ids {
     fn decode(bytes: &[u8], first: u32) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
-        let count = decoder.count()?;
+        let count = decoder.count_of(2)?;
         let mut ids = Vec::with_capacity(count);
         let mut last = first;
         for _ in 0..count {

@@ -1,6 +1,10 @@
 //! The least of many texts, most of which are none of them.
 
-/// The least of the texts that were added, no more than so many: they are sorted when twice as many came.
+/// What is held before texts are sorted, so that those that come again and again do not add up.
+const BYTES_MIN: usize = 16 << 10;
+
+/// The least of the texts that were added, no more than so many: they are sorted when twice as many came, or
+/// what they take is twice what was left the last time.
 #[derive(Debug)]
 pub(super) struct LeastTexts {
     max: usize,
@@ -9,11 +13,13 @@ pub(super) struct LeastTexts {
     ends: Vec<usize>,
     /// No text that is as great or greater comes in.
     bound: Option<Vec<u8>>,
+    /// When they are sorted, at the latest.
+    bytes_max: usize,
 }
 
 impl LeastTexts {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, bytes: Vec::new(), ends: Vec::new(), bound: None }
+        Self { max, bytes: Vec::new(), ends: Vec::new(), bound: None, bytes_max: BYTES_MIN }
     }
 
     pub(super) fn add(&mut self, text: &[u8]) {
@@ -22,9 +28,20 @@ impl LeastTexts {
         }
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len());
-        if self.ends.len() >= 2 * self.max {
+        if self.ends.len() >= 2 * self.max || self.held() > self.bytes_max {
             self.cut();
+            self.bytes_max = BYTES_MIN.max(2 * self.held());
         }
+    }
+
+    fn held(&self) -> usize {
+        self.bytes.len() + size_of_val(&self.ends[..])
+    }
+
+    /// What it takes in memory.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
     /// In order, each once.
@@ -68,6 +85,16 @@ fn first_bytes(text: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_come_again_and_again_take_no_more_than_once() {
+        let mut least = LeastTexts::new(4_000);
+        for n in 0..100_000u32 {
+            least.add(format!("value {}", n % 10).as_bytes());
+        }
+        assert!(least.bytes() < 4 * BYTES_MIN, "{}", least.bytes());
+        assert_eq!(least.sorted().len(), 10);
+    }
 
     #[test]
     fn the_least_stay_in_whatever_order_they_come() {

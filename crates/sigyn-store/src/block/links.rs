@@ -356,7 +356,8 @@ impl Links {
             let (parent, child) = (number(decoder)?, number(decoder)?);
             let mut counts = Vec::new();
             let mut minute = 0u32;
-            for _ in 0..decoder.count()? {
+            for _ in 0..decoder.count_of(3)? {
+                decoder.expand(size_of::<(u32, u64, u64)>())?;
                 minute = minute.checked_add(decoder.uint_as()?).ok_or(WRONG)?;
                 counts.push((minute, decoder.uint()?, decoder.uint()?));
             }

@@ -39,7 +39,7 @@ impl Block {
     /// What the ids of its traces are mixed to, in order, each with the number of the trace's entry. Nothing
     /// is left of it in the cache, where others would have to go for it.
     pub(crate) fn mixed_ids(&self) -> Result<Vec<(u32, u32)>, QueryFailed> {
-        let mut ids = Vec::with_capacity(usize::try_from(self.entry.traces).unwrap_or(0));
+        let mut ids = Vec::new();
         for page in &self.root.places.ids {
             ids.extend(self.read_ids(page).map_err(|error| self.failed(error))?);
         }

@@ -223,7 +223,10 @@ impl Temporary<'_> {
     /// Gives it the name that it is known by.
     fn keep(self) -> io::Result<()> {
         self.disk.rename(&self.name(), &self.path)?;
-        self.disk.sync_dir(DIR)
+        self.disk.sync_dir(DIR).inspect_err(|_| {
+            // Nobody will name it. If this fails, too, the next open removes it.
+            let _ = self.disk.remove(&self.path);
+        })
     }
 }
 
@@ -231,5 +234,30 @@ impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // If that fails, the next open removes it. On a full disk it is most of the trouble.
         let _ = self.disk.remove(&self.name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::faulty::FaultyDisk;
+    use crate::head::HeadWriter;
+    use crate::testing;
+
+    #[test]
+    fn a_block_that_may_not_be_durable_is_not_left_behind() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let disk = FaultyDisk::default();
+        disk.create_dir(DIR).unwrap();
+        let mut head = HeadWriter::new();
+        head.insert(&[testing::span(&mut random)], 1);
+        for syncs in 0..2 {
+            disk.fail_sync_after(syncs);
+            let origin = Origin::sealed(1, 1, 1);
+            write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap_err();
+            assert_eq!(disk.list(DIR).unwrap(), [], "after {syncs} syncs");
+        }
+        let origin = Origin::sealed(1, 1, 1);
+        write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap();
     }
 }

@@ -85,6 +85,15 @@ impl<'a> Decoder<'a> {
         Ok(count)
     }
 
+    /// The same where each has so many bytes at least.
+    pub(crate) fn count_of(&mut self, bytes_min: usize) -> Result<usize> {
+        let count = self.count()?;
+        if count > self.bytes.len() / bytes_min {
+            return Err(malformed("more elements than bytes"));
+        }
+        Ok(count)
+    }
+
     pub(crate) fn list<T>(&mut self, element: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         // Elements may be far larger in memory than their byte here, so nothing is reserved at once.
         let count = self.count()?;
@@ -96,7 +105,8 @@ impl<'a> Decoder<'a> {
         Ok(list)
     }
 
-    fn expand(&mut self, bytes: usize) -> Result<()> {
+    /// Notes what something takes in memory that is read.
+    pub(crate) fn expand(&mut self, bytes: usize) -> Result<()> {
         self.expanded += bytes as u64;
         // More than the encoder allows, which counts values without their keys.
         if self.expanded > 8 * EXPANDED_BYTES_MAX {

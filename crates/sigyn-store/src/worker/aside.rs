@@ -28,15 +28,21 @@ impl Worker<'_> {
             |entry: &&BlockEntry| !open.contains(&*entry.name) && !self.aside.has(&entry.name);
         let due: Vec<BlockEntry> = state.blocks.iter().filter(is_due).cloned().collect();
         for entry in due {
-            // Whatever comes of it: one that comes and goes must not do so all the time.
+            let read = self.read_all_of(&entry);
+            if matches!(read, Ok(None)) {
+                // It goes on at the next tick: nothing was found out yet.
+                self.aside_wait_ticks = 0;
+                return;
+            }
+            // Whatever came of it: one that comes and goes must not do so all the time.
             self.aside.put(&entry.name);
-            match self.read_all_of(&entry) {
+            match read {
                 Ok(Some(block)) => {
                     tracing::info!(block = entry.name, "a block can be read again");
                     shared.view.put_back(Arc::new(block));
                     shared.counters.unreadable_blocks.take(1);
                 }
-                Ok(None) => return,
+                Ok(None) => {}
                 Err(error) => {
                     // Why was told when it was set aside. It may be so of all of them.
                     tracing::debug!(block = entry.name, %error, "a block is still unreadable");
@@ -46,13 +52,16 @@ impl Worker<'_> {
         }
     }
 
-    /// The block, if all of it is as it was written; nothing if something else is more urgent.
-    fn read_all_of(&self, entry: &BlockEntry) -> Result<Option<Block>, BlockError> {
-        let block = Block::open(&self.shared.disk, entry, self.shared.view.cache())?;
-        let mut part = 0;
+    /// The block, if all of it is as it was written; nothing yet if something else is more urgent.
+    fn read_all_of(&mut self, entry: &BlockEntry) -> Result<Option<Block>, BlockError> {
+        let (block, mut part) = match self.half_read.take() {
+            Some((block, part)) if block.entry().name == entry.name => (block, part),
+            _ => (Block::open(&self.shared.disk, entry, self.shared.view.cache())?, 0),
+        };
         while block.check(part)?.is_some() {
             part += 1;
             if self.is_wanted_elsewhere() {
+                self.half_read = Some((block, part));
                 return Ok(None);
             }
         }

@@ -125,22 +125,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Which blocks are to be read and replaced, and what is parted meanwhile.
-    fn due(&self) -> Option<(Vec<Arc<Block>>, Parting)> {
+    fn due(&mut self) -> Option<(Vec<Arc<Block>>, Parting)> {
         let shared = self.shared;
         let state = self.catalog.state();
         let parts = shared.view.parts();
         // What was deleted goes first.
-        let has_buried = |block: &&Arc<Block>| {
-            if self.put_off.has(&block.entry().name) {
-                return false;
-            }
-            let mut gone = parts.buried.of(block.entry().last_seq);
-            // One that cannot be read is found by others.
-            gone.any(|key| {
-                block.group(key, Strictness::Strict).is_ok_and(|found| !found.is_empty())
-            })
+        self.looked.begin(&parts.blocks);
+        let (put_off, looked) = (&self.put_off, &mut self.looked);
+        let mut has_buried = |block: &&Arc<Block>| {
+            !put_off.has(&block.entry().name) && looked.has_any(block, &parts.buried)
         };
-        if let Some(block) = parts.blocks.iter().find(has_buried) {
+        if let Some(block) = parts.blocks.iter().find(|block| has_buried(block)) {
             return Some((vec![block.clone()], Parting::No));
         }
         let options = &shared.options;
@@ -218,7 +213,8 @@ impl<'a> Worker<'a> {
             spans_left = spans(&opened),
             "merged blocks"
         );
-        shared.view.replace_blocks(blocks, opened);
+        // Those that were set aside meanwhile are gone, too.
+        shared.counters.unreadable_blocks.take(shared.view.replace_blocks(blocks, opened));
         blocks.iter().for_each(|block| block.doom());
         shared.counters.compactions.add(1);
         shared.counters.merged_blocks.add(blocks.len() as u64);

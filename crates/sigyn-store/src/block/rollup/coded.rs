@@ -27,6 +27,7 @@ const LONG: u8 = 252;
 
 /// Counts of a block.
 #[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Rollup {
     pub(crate) has_names: bool,
     first_minute: u32,
@@ -46,6 +47,7 @@ struct Place {
     cells: u32,
     /// In each stream.
     begins: [usize; STREAMS],
+    ends: [usize; STREAMS],
 }
 
 /// Where one cell's durations are in a list of buckets.
@@ -198,7 +200,7 @@ impl Rollup {
             for end in &mut ends {
                 *end = end.checked_add(decoder.uint_as()?).ok_or(WRONG)?;
             }
-            sorts.push(Place { service, name, kind, status, cells, begins });
+            sorts.push(Place { service, name, kind, status, cells, begins, ends });
         }
         let mut streams = [(); STREAMS].map(|()| Vec::new());
         for (stream, end) in streams.iter_mut().zip(ends) {
@@ -240,8 +242,8 @@ impl Rollup {
     ) -> Result<(), Malformed> {
         let place = self.sorts.get(sort).ok_or(WRONG)?;
         let stream = |at: usize| {
-            let bytes = self.streams[at].get(place.begins[at]..).unwrap_or_default();
-            Decoder::new(bytes)
+            let bytes = self.streams[at].get(place.begins[at]..place.ends[at]);
+            Decoder::new(bytes.unwrap_or_default())
         };
         let [mut heads, mut places, mut values] = [stream(CELLS), stream(BUCKETS), stream(VALUES)];
         let mut minute = self.first_minute;
@@ -288,7 +290,8 @@ impl Rollup {
             let buckets = begin..out.buckets.len();
             out.cells.push(Cell { minute, spans, buckets, sum, min, max });
         }
-        Ok(())
+        // Each sort has bytes of its own, all of them: no byte is read for many.
+        [heads, places, values].iter().try_for_each(Decoder::end)
     }
 }
 
@@ -406,6 +409,31 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn no_sort_reads_what_is_anothers() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let spans: Vec<Span> = (0..60).map(|_| testing::span(&mut random)).collect();
+        let mut head = HeadWriter::new();
+        head.insert(&spans, 1);
+        let view = head.view();
+        let mut builder = RollupBuilder::default();
+        for row in 0..Source::rows(&view) {
+            builder.add(&view, &view.row(row), &[]);
+        }
+        let rollup = Rollup::decode(&builder.encode().unwrap()).unwrap();
+        let read = |change: fn(&mut Place)| {
+            let mut rollup = rollup.clone();
+            change(&mut rollup.sorts[1]);
+            rollup.read(1, &(0..=u32::MAX), &mut Cells::default())
+        };
+        assert_eq!(read(|_| {}), Ok(()));
+        // More than there are, or fewer.
+        read(|place| place.cells += 1).unwrap_err();
+        read(|place| place.cells -= 1).unwrap_err();
+        read(|place| place.ends = place.begins).unwrap_err();
+        read(|place| place.begins = [0; STREAMS]).unwrap_err();
     }
 
     #[test]
