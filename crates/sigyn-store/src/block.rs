@@ -671,8 +671,8 @@ pub(crate) mod tests {
             "nowhere = x",
             "text =~ '1.*'",
         ];
-        let (mut entries, mut pages) = (0, 0);
-        for seed in 0..60 {
+        let (mut entries, mut pages, mut rooms) = (0, 0, 0);
+        for seed in 0..120 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut spans: Vec<Span> =
                 (0..random.usize(1..400)).map(|_| testing::span(&mut random)).collect();
@@ -685,8 +685,27 @@ pub(crate) mod tests {
                 }
             }
             spans[0].set_tag("needle", "x");
-            let (disk, entry) = sealed(spans.clone());
-            let block = open(&disk, &entry).unwrap();
+            // Made of a few sources, between which there may be too little room for all that is told.
+            let (disk, _) = sealed(Vec::new());
+            let disk = Disk::Faulty(disk);
+            spans.sort_by_key(|span| span.trace_id);
+            let mut all = HeadWriter::new();
+            all.insert(&spans, 1);
+            let (origin, plan) = (writer::Origin::sealed(1, 1, 2), plan::Plan::of(&all.view()));
+            let mut writer = BlockWriter::create(&disk, origin, plan).unwrap();
+            for spans in spans.chunks(if seed % 2 == 0 { spans.len() } else { 90 }) {
+                let mut head = HeadWriter::new();
+                head.insert(spans, 1);
+                writer.add(&head.view(), &|| false).unwrap();
+                if seed % 2 == 1 && random.u8(0..3) == 0 {
+                    let before = writer.beside_bytes();
+                    let has_made = writer.make_room();
+                    rooms += usize::from(has_made);
+                    assert!(has_made && writer.beside_bytes() != before);
+                }
+            }
+            let entry = writer.finish(&|| false).unwrap();
+            let block = Block::open(&disk, &entry, &Arc::default()).unwrap();
             for text in filters {
                 let filter: sigyn_model::Filter = text.parse().unwrap();
                 let mut sought = None;
@@ -713,7 +732,7 @@ pub(crate) mod tests {
                 assert!(keys.iter().all(is_there) || text.contains("get"), "{text}, seed {seed}");
             }
         }
-        assert!(entries > 100 && pages > 100, "{entries} {pages}");
+        assert!(entries > 100 && pages > 100 && rooms > 20, "{entries} {pages} {rooms}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::catalog::BlockEntry;
 const GRACE: Duration = Duration::from_secs(5 * 60);
 /// No block becomes larger, if it is merged.
 const BYTES_MAX: u64 = 256 << 20;
+/// However little memory there is.
+const BYTES_MIN: u64 = 16 << 20;
 /// So many are merged at once however little memory there is.
 const BLOCKS_MIN: usize = 8;
 
@@ -20,6 +22,8 @@ pub(crate) struct Rules {
     /// How many traces are merged at a time, and how many blocks: something of each is in memory meanwhile.
     pub(crate) traces_max: u64,
     pub(crate) blocks_max: usize,
+    /// Nor are they larger together: of each row group something is in memory until the block is done.
+    pub(crate) bytes_max: u64,
     /// Whether traces with errors get blocks of their own.
     pub(crate) splits_errors: bool,
 }
@@ -39,6 +43,7 @@ pub(crate) fn due(
         now_ms >= (window_of(block) + 1).saturating_mul(window_ms).saturating_add(grace_ms)
     };
     let is_fit = |block: &BlockEntry| block.is_whole() && is_over(block) && is_readable(block);
+    let bytes_max = rules.bytes_max.clamp(BYTES_MIN, BYTES_MAX);
     let mut start = 0;
     while let Some(first) = blocks.get(start) {
         let (mut bytes, mut traces) = (0, 0);
@@ -46,7 +51,7 @@ pub(crate) fn due(
             blocks[start..].iter().take(rules.blocks_max.max(BLOCKS_MIN)).take_while(|block| {
                 bytes += block.bytes;
                 traces += block.traces;
-                let is_small = bytes <= BYTES_MAX && traces <= rules.traces_max;
+                let is_small = bytes <= bytes_max && traces <= rules.traces_max;
                 is_fit(block) && window_of(block) == window_of(first) && is_small
             });
         let count = run.count();
@@ -79,7 +84,8 @@ mod tests {
         };
         let entries: Vec<BlockEntry> = blocks.iter().map(entry).collect();
         let window = Duration::from_secs(60 * 60);
-        let rules = Rules { window, traces_max: 100, blocks_max: 9, splits_errors };
+        let (traces_max, blocks_max, bytes_max) = (100, 9, 0);
+        let rules = Rules { window, traces_max, blocks_max, bytes_max, splits_errors };
         let due = due(&entries, |block| block.name.is_empty(), rules, now * MINUTE_MS);
         assert_eq!(due, expected, "{blocks:?} at {now}");
     }

@@ -147,7 +147,7 @@ impl<'a> Merge<'a> {
         });
         let plan = Plan::of_blocks(blocks.iter().map(|block| &**block));
         Ok(Merging {
-            outputs: Outputs::new(disk, origin, number, plan, bytes_max / 3),
+            outputs: Outputs::new(disk, origin, number, plan, bytes_max),
             parting,
             late_before_ns: late_before_ns.saturating_sub(LATE_NS),
             twice,

@@ -46,6 +46,27 @@ impl Beside {
         self.links.row(row, is_error);
     }
 
+    /// What is collected and could be less, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.tags.bytes() + self.rollup.bytes() + self.values.bytes() + self.links.bytes()
+    }
+
+    /// Collects less of what takes most. Between two sources; returns whether that helps.
+    pub(super) fn make_room(&mut self) -> bool {
+        let [tags, rollup, values, links] =
+            [self.tags.bytes(), self.rollup.bytes(), self.values.bytes(), self.links.bytes()];
+        let most = tags.max(rollup).max(values).max(links);
+        if (tags == most && self.tags.make_room()) || (values == most && self.values.make_room()) {
+            return true;
+        }
+        match rollup.max(links) {
+            0 => return self.values.make_room(),
+            most if most == rollup => self.rollup.make_room(),
+            _ => self.links.give_up(),
+        }
+        true
+    }
+
     /// The next row is in another row group.
     pub(super) fn end_group(&mut self) {
         self.values.end_group();

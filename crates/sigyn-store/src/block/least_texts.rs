@@ -39,9 +39,15 @@ impl LeastTexts {
     }
 
     /// What it takes in memory.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
+    /// No more than so many from here on.
+    pub(super) fn lower(&mut self, max: usize) {
+        self.max = max;
+        self.cut();
+        self.bytes_max = BYTES_MIN.max(2 * self.held());
     }
 
     /// In order, each once.
@@ -110,7 +116,14 @@ mod tests {
             let mut texts: Vec<Vec<u8>> = texts.collect();
             texts.push(Vec::new());
             random.shuffle(&mut texts);
-            texts.iter().for_each(|text| least.add(text));
+            let lowered = random.usize(1..=max);
+            for (n, text) in texts.iter().enumerate() {
+                if n == 20 && lowered < max {
+                    least.lower(lowered);
+                }
+                least.add(text);
+            }
+            let max = if texts.len() > 20 { lowered } else { max };
             texts.sort();
             texts.dedup();
             texts.truncate(max);

@@ -170,6 +170,20 @@ impl LinkBuilder {
             || self.left_out.len() > LEFT_OUT_MIN + self.traces / LEFT_OUT;
     }
 
+    /// What it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        const LINK_BYTES: usize = 2 * size_of::<([u32; 3], (u64, u64))>();
+        const NAME_BYTES: usize = 2 * size_of::<Endpoint>();
+        self.counts.len() * LINK_BYTES
+            + (self.endpoints.len() + self.services.len()) * NAME_BYTES
+            + size_of_val(&self.left_out[..])
+    }
+
+    /// Counts nothing any more.
+    pub(super) fn give_up(&mut self) {
+        *self = Self { is_full: true, ..Self::default() };
+    }
+
     /// The section's bytes; `None` if links are not counted.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         if self.is_full {

@@ -201,7 +201,7 @@ impl RollupBuilder {
 
     /// Counts spans together that have different names; where that is not enough, none any more.
     #[cold]
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         let before = std::mem::take(self);
         let bytes_max = before.bytes_max;
         if before.room != Room::ForAll {

@@ -20,6 +20,8 @@ pub(super) struct TagSummaryBuilder {
     keys: BTreeMap<String, usize>,
     /// None of keys that are out.
     values: Vec<Option<LeastTexts>>,
+    /// How often half of the values of each key were left out for lack of room.
+    halved: u32,
     /// Which of the source's tags were looked at.
     seen: Vec<u64>,
     /// By the source's numbers of keys, where their values are; none of those that are out.
@@ -31,6 +33,9 @@ pub(super) struct TagSummaryBuilder {
     /// Of the last span, and whether something of it was pending.
     last: Option<([Adds; 3], bool)>,
 }
+
+/// So many values of a key are listed in any case.
+const VALUES_LEAST: usize = 128;
 
 /// What adds tags: a status, a scope or a resource, by number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,26 @@ impl TagSummaryBuilder {
         self.adding.iter_mut().for_each(PerSource::clear);
         self.pending.clear();
         self.last = None;
+    }
+
+    /// What values take in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.iter().flatten().map(LeastTexts::bytes).sum()
+    }
+
+    /// Lists half as many values of each key; returns whether that helps.
+    pub(super) fn make_room(&mut self) -> bool {
+        if self.values_max() <= VALUES_LEAST {
+            return false;
+        }
+        self.halved += 1;
+        let max = self.values_max();
+        self.values.iter_mut().flatten().for_each(|values| values.lower(max));
+        true
+    }
+
+    fn values_max(&self) -> usize {
+        VALUES_MAX >> self.halved
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
@@ -132,7 +157,7 @@ impl TagSummaryBuilder {
             // It does not come in again.
             self.values[last.remove()] = None;
         }
-        self.values.push(Some(LeastTexts::new(VALUES_MAX)));
+        self.values.push(Some(LeastTexts::new(self.values_max())));
         self.keys.insert(key.to_owned(), self.values.len() - 1);
         Some(self.values.len() - 1)
     }

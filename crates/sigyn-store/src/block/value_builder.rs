@@ -33,6 +33,9 @@ const COMMON_MIN: u32 = if cfg!(test) { 16 } else { 4 << 10 };
 const LISTED: usize = 4;
 const LISTED_MIN: usize = if cfg!(test) { 4 } else { 64 };
 
+/// What a value takes beside its text, about: its place among others and in tables.
+const VALUE_BYTES: usize = size_of::<Listed>() + 32;
+
 /// Collects a block's values.
 #[derive(Default)]
 pub(super) struct ValueBuilder {
@@ -48,6 +51,8 @@ pub(super) struct ValueBuilder {
     rows_in_page: usize,
     rows: u64,
     has_left_out: bool,
+    /// What values of keys take, about, that are kept as text.
+    bytes: usize,
     /// By numbers of the source.
     tags: Vec<Slot>,
     keys_of_tags: PerSource<Option<u32>>,
@@ -66,6 +71,8 @@ struct Key {
     /// Its values, and their numbers.
     texts: Dictionary,
     numbers: Vec<u32>,
+    /// What these take, about, with their lists.
+    bytes: usize,
 }
 
 /// A value that is kept as text, at first at least.
@@ -264,6 +271,7 @@ impl ValueBuilder {
             hash: KeyHash::of(key),
             texts: Dictionary::default(),
             numbers: Vec::new(),
+            bytes: 0,
         });
         numbers.insert(key.to_owned(), new);
         Some(new)
@@ -300,6 +308,9 @@ impl ValueBuilder {
             if known.numbers.len() < VALUES_MAX && known.texts.bytes() <= TEXT_BYTES_MAX {
                 let value = number(self.values.len());
                 known.numbers.push(value);
+                let bytes = VALUE_BYTES + text.len();
+                known.bytes += bytes;
+                self.bytes += bytes;
                 self.values.push(Listed {
                     key,
                     hash: 0,
@@ -334,7 +345,8 @@ impl ValueBuilder {
 
     fn touch_value(&mut self, value: u32, trace: u32) {
         let listed = &mut self.values[value as usize];
-        match self.keys[listed.key as usize].told {
+        let known = &mut self.keys[listed.key as usize];
+        match known.told {
             Told::Values => {}
             Told::Hashes => {
                 let (key, hash) = (listed.key, listed.hash);
@@ -343,11 +355,18 @@ impl ValueBuilder {
             Told::Nothing => return,
         }
         listed.traces += 1;
-        if listed.traces > COMMON_MIN && listed.traces > trace / COMMON {
-            listed.list = None;
+        if listed.traces > COMMON_MIN
+            && listed.traces > trace / COMMON
+            && let Some(list) = listed.list.take()
+        {
+            known.bytes -= list.capacity();
+            self.bytes -= list.capacity();
         }
         if let Some(list) = &mut listed.list {
+            let before = list.capacity();
             put_uint(list, u64::from(trace - listed.last));
+            known.bytes += list.capacity() - before;
+            self.bytes += list.capacity() - before;
         }
         listed.last = trace;
     }
@@ -369,6 +388,7 @@ impl ValueBuilder {
         known.told = if known.is_shared { Told::Nothing } else { Told::Hashes };
         let (texts, numbers) =
             (std::mem::take(&mut known.texts), std::mem::take(&mut known.numbers));
+        self.bytes -= std::mem::take(&mut known.bytes);
         let (is_hashed, of_key) = (known.told == Told::Hashes, known.hash);
         let here = number(self.hashes.page());
         for (at, value) in (0..).zip(numbers) {
@@ -396,6 +416,46 @@ impl ValueBuilder {
                 add(first.max(next)..=last);
                 next = next.max(last + 1);
             }
+        }
+    }
+
+    /// What all of it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        // Growing lists have twice what they need, at most.
+        const HASH_BYTES: u64 = 2 * size_of::<u32>() as u64;
+        let hashes = usize::try_from(self.hashes.count() * HASH_BYTES).unwrap_or(usize::MAX);
+        self.bytes + hashes
+    }
+
+    /// Tells less from here on, between two sources: of the key whose values take most only their hashes, or
+    /// nothing of keys whose values are hashed already. Returns whether that helps.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.begin_source();
+        if self.bytes < self.bytes() / 2 {
+            let hashed = self.keys.iter_mut().filter(|key| key.told == Told::Hashes);
+            hashed.for_each(|key| key.told = Told::Nothing);
+            self.hashes.forget();
+            return true;
+        }
+        let listed = (0..).zip(&self.keys).filter(|(_, key)| key.bytes > 0);
+        let Some((largest, _)) = listed.max_by_key(|(_, key)| key.bytes) else { return false };
+        self.hash_values(largest);
+        self.leave_out_hashed();
+        true
+    }
+
+    /// Forgets values of keys whose values are not kept any more. No number of the source means any.
+    fn leave_out_hashed(&mut self) {
+        let values = std::mem::take(&mut self.values);
+        let mut numbers = vec![0; values.len()];
+        for (at, listed) in values.into_iter().enumerate() {
+            if self.keys[listed.key as usize].told == Told::Values {
+                numbers[at] = number(self.values.len());
+                self.values.push(listed);
+            }
+        }
+        for value in self.keys.iter_mut().flat_map(|key| &mut key.numbers) {
+            *value = numbers[*value as usize];
         }
     }
 

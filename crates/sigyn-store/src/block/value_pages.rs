@@ -59,6 +59,13 @@ impl PageHashes {
         self.open.clear();
     }
 
+    /// Forgets all of them, but not how many pages there were.
+    pub(super) fn forget(&mut self) {
+        self.done.iter_mut().for_each(|hashes| *hashes = Vec::new());
+        self.open = Vec::new();
+        self.count = 0;
+    }
+
     /// Hands sections to `put`, one after the other.
     pub(super) fn finish<E>(
         mut self,

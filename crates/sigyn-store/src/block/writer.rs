@@ -164,6 +164,16 @@ impl<'a> BlockWriter<'a> {
         self.group.bytes()
     }
 
+    /// What is collected beside the columns and could be less, about.
+    pub(crate) fn beside_bytes(&self) -> u64 {
+        self.beside.bytes() as u64
+    }
+
+    /// Collects less of it from here on; returns whether that helps.
+    pub(crate) fn make_room(&mut self) -> bool {
+        self.beside.make_room()
+    }
+
     /// Ends the row group that is being filled, however little there is in it.
     pub(crate) fn write_group(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WriteError> {
         if self.group.rows() == 0 {

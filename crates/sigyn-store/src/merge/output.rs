@@ -21,6 +21,8 @@ pub(super) struct Outputs<'a> {
     plan: Plan,
     /// What row groups may take that are being filled, together.
     group_bytes_max: u64,
+    /// What may be collected beside the columns of all of them.
+    beside_bytes_max: u64,
     /// The place of each is the number of its file.
     outputs: Vec<Output<'a>>,
     /// Of spans that are not written yet.
@@ -40,9 +42,11 @@ impl<'a> Outputs<'a> {
         origin: Origin,
         number: u64,
         plan: Plan,
-        group_bytes_max: u64,
+        bytes_max: u64,
     ) -> Self {
-        Self { disk, origin, number, plan, group_bytes_max, outputs: Vec::new(), bytes: 0 }
+        let (group_bytes_max, beside_bytes_max) = (bytes_max / 3, bytes_max / 4);
+        let (outputs, bytes) = (Vec::new(), 0);
+        Self { disk, origin, number, plan, group_bytes_max, beside_bytes_max, outputs, bytes }
     }
 
     /// What spans take that are not written yet.
@@ -107,7 +111,19 @@ impl<'a> Outputs<'a> {
                 None => break,
             }
         }
+        self.make_room();
         Ok(())
+    }
+
+    /// Lets blocks tell less beside their rows where that takes too much: the one first that tells most.
+    fn make_room(&mut self) {
+        let bytes = |output: &Output<'_>| output.writer.beside_bytes();
+        while self.outputs.iter().map(bytes).sum::<u64>() > self.beside_bytes_max {
+            let largest = self.outputs.iter_mut().max_by_key(|output| bytes(output));
+            if !largest.is_some_and(|output| output.writer.make_room()) {
+                break;
+            }
+        }
     }
 
     /// Makes all blocks durable; returns what they are. If one cannot be made, none is.

@@ -19,6 +19,8 @@ use crate::merge::{self, Merge, MergeError, Merging, Parting};
 const TRACE_BYTES: u64 = 64;
 /// So many are merged however little memory there is.
 const TRACES_MIN: u64 = 64 << 10;
+/// A block that is made may be so many times as large as what it is made with.
+const BLOCK_PER_MAKING: u64 = 4;
 /// Blocks that are merged at once have so much memory each, to be read with.
 const BLOCK_BYTES: u64 = 3 << 20;
 
@@ -143,6 +145,7 @@ impl<'a> Worker<'a> {
             window: self.merge_window(),
             traces_max: (options.memory.making / TRACE_BYTES).max(TRACES_MIN),
             blocks_max: usize::try_from(options.memory.making / BLOCK_BYTES).unwrap_or(usize::MAX),
+            bytes_max: options.memory.making.saturating_mul(BLOCK_PER_MAKING),
             splits_errors: options.retention_errors.is_some(),
         };
         let named = parts.blocks.iter().map(|block| (block.entry().name.as_str(), block));

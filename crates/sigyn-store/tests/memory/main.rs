@@ -48,7 +48,10 @@ impl Case {
         let memory = Memory::within(bytes);
         // Merged as soon as there are two.
         let merge_window = Duration::from_millis(1);
-        let options = Options { memory, merge_window, ..Options::new(dir.path()) };
+        // With blocks of their own for traces with errors.
+        let retention_errors = Some(Duration::from_secs(365 * 24 * 60 * 60));
+        let options =
+            Options { memory, merge_window, retention_errors, ..Options::new(dir.path()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         Self { store: Store::open(options).unwrap(), _dir: dir, memory, runtime }
     }
@@ -106,6 +109,41 @@ fn tags_that_are_all_different_take_no_more_than_there_is() {
         case.check("merged");
         let found = case.store.trace(TraceId::new(7).unwrap()).unwrap();
         assert_eq!(found.len(), 1);
+        case.check("asked");
+    });
+}
+
+/// What is collected of a block beside its rows, and of each of several that are made at once.
+#[test]
+fn many_keys_that_most_traces_show_twice_take_no_more_than_there_is() {
+    alone("many_keys_that_most_traces_show_twice_take_no_more_than_there_is", || {
+        let case = Case::open(128 * MIB);
+        let spans = |from: u64| -> Vec<Span> {
+            let spans = (from..from + 500).map(|n| {
+                let mut span = span(n / 2 + 1, n + 1);
+                for tag in 0..20 {
+                    let key = format!("key-{}", (n + tag * 10) % 200);
+                    let value = (n * 7 + tag * 31) % 5_000;
+                    span.set_tag(key, format!("{value:0>60}"));
+                }
+                if n % 8 == 0 {
+                    span.set_tag("error", "some of them failed");
+                }
+                span
+            });
+            spans.collect()
+        };
+        // What is sent once more is in other blocks.
+        for round in 0..2 {
+            (0..60).for_each(|n| case.append(&spans(n * 500)));
+            case.store.seal().unwrap();
+            case.check(&format!("taken in, {round}"));
+        }
+        case.store.compact();
+        case.check("merged");
+        let stats = case.store.stats();
+        assert!(stats.compactions_total > 0, "{stats:?}");
+        assert_eq!(case.store.trace(TraceId::new(7).unwrap()).unwrap().len(), 2);
         case.check("asked");
     });
 }
