@@ -12,6 +12,9 @@ use crate::server::{Server, Setup};
 /// How long it may take for that, beyond any goal.
 const READY_WITHIN: Duration = Duration::from_secs(300);
 const GATE_SECONDS: f64 = 10.0;
+/// Which part of what a server may use in memory its log takes at most, before spans of it become blocks. A
+/// log that is longer was left by a server that had more memory.
+const LOG_PART: u64 = 8;
 
 pub(super) fn run(bench: &Bench) -> Result<()> {
     let folder = bench.scratch.path().join("recovery");
@@ -19,7 +22,11 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     let spans = bench.load.grow(&data, bench.options.log_bytes)?;
     let log_bytes = bytes_in(&data.join("wal"))?;
-    println!("\n## After a kill: {spans} spans in a log of {} MB\n", log_bytes / 1_000_000);
+    let memory_gib = (log_bytes * LOG_PART).div_ceil(1 << 30).max(2);
+    println!(
+        "\n## After a kill: {spans} spans in a log of {} MB, --storage.memory={memory_gib}GB\n",
+        log_bytes / 1_000_000
+    );
     println!(
         "| start | to ready, s | gate | most memory, MiB | CPU s | spans there | of them in blocks |"
     );
@@ -27,7 +34,8 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     // The second one finds what the first one, killed at once, has left.
     for start in ["after the kill", "and after another one"] {
         let started = Instant::now();
-        let setup = Setup { ready_within: READY_WITHIN, ..Setup::default() };
+        let flags = [format!("--storage.memory={memory_gib}GB")];
+        let setup = Setup { ready_within: READY_WITHIN, flags: &flags, ..Setup::default() };
         let server = Server::start_as(setup, &bench.sigyn, &folder)?;
         let seconds = started.elapsed().as_secs_f64();
         let peak_mib = process::memory_mib(server.pid(), "VmHWM")?;
