@@ -26,14 +26,14 @@ use crate::tallies::WordTally;
 use crate::testing::{self, OwnedBatch};
 
 /// A store with some past, and the traces that it must hold.
-struct History {
-    store: Store,
-    stored: Vec<Span>,
+pub(crate) struct History {
+    pub(crate) store: Store,
+    pub(crate) stored: Vec<Span>,
     now_ms: Arc<AtomicU64>,
 }
 
 impl History {
-    fn open(disk: &FaultyDisk) -> Self {
+    pub(crate) fn open(disk: &FaultyDisk) -> Self {
         let now_ms = Arc::new(AtomicU64::new(testing::EPOCH_MS));
         let store = open_with(disk, options(), Clock::Manual(now_ms.clone())).unwrap();
         Self { store, stored: Vec::new(), now_ms }
@@ -59,7 +59,7 @@ impl History {
     }
 
     /// What changes where spans are, or takes them away.
-    fn change(&mut self, random: &mut Rng) {
+    pub(crate) fn change(&mut self, random: &mut Rng) {
         match random.u8(0..4) {
             0 => {
                 self.now_ms.fetch_add(2 * 60 * 60 * 1_000, Ordering::SeqCst);
@@ -114,12 +114,12 @@ impl History {
         self.put(spans);
     }
 
-    fn put(&mut self, spans: Vec<Span>) {
+    pub(crate) fn put(&mut self, spans: Vec<Span>) {
         self.stored.extend(spans.iter().cloned());
         run(self.store.append(OwnedBatch { spans, progress: None })).unwrap();
     }
 
-    fn traces(&self, strictness: Strictness) -> Vec<Vec<Span>> {
+    pub(crate) fn traces(&self, strictness: Strictness) -> Vec<Vec<Span>> {
         let mut traces: BTreeMap<u128, Vec<Span>> = BTreeMap::new();
         for span in &self.stored {
             let key = match strictness {

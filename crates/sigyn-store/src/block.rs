@@ -22,6 +22,7 @@ mod hybrid;
 pub(crate) mod index;
 mod json;
 mod least_texts;
+mod linked;
 pub(crate) mod links;
 pub(crate) mod merging;
 mod order;

@@ -1,17 +1,27 @@
-//! Which service calls which: what blocks counted of traces that are in one block alone, and all others read.
+//! Which service calls which: what blocks counted of traces that are in one block alone; of all others the
+//! little of each span is read that decides.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod group;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sigyn_model::{DependencyLink, Span, Timestamp, each_link};
+use foldhash::fast::RandomState;
+use group::Group;
+use sigyn_model::{DependencyLink, Span, Timestamp};
 
+use crate::block::entry::Entry;
 use crate::block::links::{Links, MINUTE_MS, minute_of};
 use crate::block::{Block, QueryFailed};
+use crate::calls::Calls;
 use crate::facts::{Strictness, TraceKey};
 use crate::groups::READ_BYTES_MAX;
-use crate::head::HeadView;
-use crate::query::{Bounds, READ_ROWS_MAX, READ_TRACES_MAX, each_trace};
+use crate::head::{HeadView, LinkedRows};
+use crate::query::{Bounds, HEAD_TRACES, READ_ROWS_MAX, READ_TRACES_MAX, each_trace};
 use crate::size::Weight;
+use crate::spots::{Named, Spot, Timed};
 use crate::sweep::Stretch;
 use crate::trace::assemble;
 use crate::twins::Twins;
@@ -19,56 +29,10 @@ use crate::view::Parts;
 
 /// Ids whose right halves are equal are one trace's here.
 const LENIENT: Strictness = Strictness::Lenient;
-
-/// Calls and errors, by parent, then child.
-#[derive(Debug, Default)]
-struct Sums(BTreeMap<String, BTreeMap<String, (u64, u64)>>);
-
-impl Sums {
-    fn of(&mut self, parent: &str, child: &str) -> &mut (u64, u64) {
-        if !self.0.contains_key(parent) {
-            self.0.insert(parent.to_owned(), BTreeMap::new());
-        }
-        let children = self.0.entry(parent.to_owned()).or_default();
-        children.entry(child.to_owned()).or_default()
-    }
-
-    fn add(&mut self, parent: &str, child: &str, calls: u64, errors: u64) {
-        let (all_calls, all_errors) = self.of(parent, child);
-        *all_calls = all_calls.saturating_add(calls);
-        *all_errors = all_errors.saturating_add(errors);
-    }
-
-    fn add_trace(&mut self, trace: &[Span]) {
-        each_link(trace, &mut |parent, child, is_error| {
-            self.add(parent, child, 1, u64::from(is_error));
-        });
-    }
-
-    fn remove_trace(&mut self, trace: &[Span]) {
-        each_link(trace, &mut |parent, child, is_error| {
-            let (calls, errors) = self.of(parent, child);
-            // Or it was not counted, and is missing from now on.
-            debug_assert!(*calls > 0 && *errors >= u64::from(is_error), "{parent} to {child}");
-            *calls = calls.saturating_sub(1);
-            *errors = errors.saturating_sub(u64::from(is_error));
-        });
-    }
-
-    fn into_links(self) -> Vec<DependencyLink> {
-        let links = self.0.into_iter().flat_map(|(parent, children)| {
-            children.into_iter().filter(|(_, (calls, _))| *calls > 0).map(
-                move |(child, (call_count, error_count))| DependencyLink {
-                    parent: parent.clone(),
-                    child,
-                    call_count,
-                    error_count,
-                },
-            )
-        });
-        links.collect()
-    }
-}
+/// What numbers may mean in memory from one batch to the next.
+const NAMED_BYTES_MAX: usize = if cfg!(test) { 1_000 } else { 1 << 20 };
+/// In place of a part's number, of spans in heads.
+const IN_HEADS: u32 = u32::MAX;
 
 /// What is asked, of traces with any span in these milliseconds.
 struct Asked<'a> {
@@ -77,7 +41,18 @@ struct Asked<'a> {
     bounds: Bounds<'a>,
     /// Of each block, what was counted.
     links: Vec<Option<Arc<Links>>>,
-    sums: Sums,
+    calls: Calls,
+    /// Groups that must be looked at, wherever their parts are.
+    lows: HashSet<u64, RandomState>,
+    /// Groups of which whole spans must be read.
+    whole: Vec<Group>,
+}
+
+/// A span of a group, and of which part of it, by their places.
+struct Placed {
+    group: usize,
+    part: u32,
+    timed: Timed,
 }
 
 impl Parts {
@@ -90,168 +65,275 @@ impl Parts {
         twins: &Twins,
         bounds: Bounds<'_>,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
+        let mut lows: HashSet<u64, RandomState> = HashSet::default();
+        let mut heads = Vec::new();
+        for (number, head) in self.heads.iter().enumerate() {
+            let (mut counts, view) = head.known(bounds.stop)?;
+            self.look_for_others(number, &view, &mut counts, bounds.stop)?;
+            lows.extend(&counts.elsewhere);
+            drop(counts);
+            // Others may have looked when the head that these were left out of was gone already.
+            lows.extend(view.left_out().map(|key| key.low));
+            heads.push(view);
+        }
+        lows.extend(twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?);
+        let parts = Self { heads, ..self.clone() };
         let links = self.blocks.iter().map(|block| block.links()).collect::<Result<_, _>>()?;
         let stretch = Stretch { start_ms, end_ms, strictness: LENIENT };
-        let mut asked = Asked { parts: self, stretch, bounds, links, sums: Sums::default() };
-        let mut groups: HashSet<u64> = HashSet::new();
-        for (number, block) in self.blocks.iter().enumerate() {
-            asked.block(number, block, &mut groups)?;
-        }
-        groups.extend(twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?);
-        asked.heads(&mut groups)?;
-        let mut groups: Vec<TraceKey> =
-            groups.into_iter().map(|low| TraceKey { low, high: 0 }).collect();
-        groups.sort_unstable();
-        asked.groups(&groups)?;
-        Ok(asked.sums.into_links())
+        let (calls, whole) = (Calls::default(), Vec::new());
+        let mut asked = Asked { parts: &parts, stretch, bounds, links, calls, lows, whole };
+        asked.answer()?;
+        Ok(asked.calls.into_links())
     }
 }
 
 impl Asked<'_> {
+    fn answer(&mut self) -> Result<(), QueryFailed> {
+        let parts = self.parts;
+        let mut alone: Vec<(usize, Entry)> = Vec::new();
+        for (number, block) in parts.blocks.iter().enumerate() {
+            self.block(number, block, &mut alone)?;
+        }
+        alone.retain(|(_, entry)| !self.lows.contains(&entry.key.low));
+        alone.sort_unstable_by_key(|(number, entry)| (*number, entry.first_row));
+        self.link_all(alone.into_iter().map(|part| Ok(Some(Group::alone(part)))))?;
+        for head in &parts.heads {
+            let alone = self.head(head)?;
+            self.link_all(alone.into_iter().map(|group| Ok(Some(group))))?;
+        }
+        let mut lows: Vec<u64> = std::mem::take(&mut self.lows).into_iter().collect();
+        lows.sort_unstable();
+        let (stretch, stop) = (self.stretch, self.bounds.stop);
+        let groups = lows.into_iter().enumerate().map(|(n, low)| {
+            if n % READ_TRACES_MAX == 0 {
+                stop.check()?;
+            }
+            Group::find(low, parts, stretch)
+        });
+        self.link_all(groups)?;
+        let whole = std::mem::take(&mut self.whole);
+        self.in_batches(whole.into_iter().map(|group| Ok(Some(group))), Self::read)
+    }
+
     /// Whether all traces that begin in a minute are meant.
     fn is_whole(&self, minute: u32) -> bool {
         let begin_ms = u64::from(minute) * MINUTE_MS;
         begin_ms >= self.stretch.start_ms && begin_ms + (MINUTE_MS - 1) <= self.stretch.end_ms
     }
 
-    fn is_in(&self, trace: &[Span]) -> bool {
+    fn is_in(&self, at: Option<Timestamp>) -> bool {
         let window = self.stretch.start_ms..=self.stretch.end_ms;
-        trace.iter().any(|span| span.timestamp.is_some_and(|at| window.contains(&at.millis())))
+        at.is_some_and(|at| window.contains(&at.millis()))
     }
 
-    /// Adds what a block counted; `groups` are those that must be looked at.
+    /// Adds what a block counted; `alone` gets what it has beside in the window.
     fn block(
         &mut self,
         number: usize,
         block: &Block,
-        groups: &mut HashSet<u64>,
+        alone: &mut Vec<(usize, Entry)>,
     ) -> Result<(), QueryFailed> {
         self.bounds.stop.check()?;
         let Stretch { start_ms, end_ms, .. } = self.stretch;
         let Some(links) = self.links[number].clone() else {
-            return block.touching(start_ms, end_ms, &mut |entry| _ = groups.insert(entry.key.low));
+            return block.touching(start_ms, end_ms, &mut |entry| alone.push((number, *entry)));
         };
-        let mut sums = std::mem::take(&mut self.sums);
-        links.each(|minute| self.is_whole(minute), &mut |parent, child, calls, errors| {
-            sums.add(parent, child, calls, errors);
+        let mut calls = std::mem::take(&mut self.calls);
+        links.each(|minute| self.is_whole(minute), &mut |parent, child, count, errors| {
+            calls.add(parent, child, count, errors);
         });
-        self.sums = sums;
-        groups.extend(links.left_out().iter().map(|key| key.low));
+        self.calls = calls;
+        self.lows.extend(links.left_out().iter().map(|key| key.low));
         let is_meant = |start: Timestamp| self.is_whole(minute_of(start));
         block.touching_from_elsewhere(start_ms, end_ms, is_meant, &mut |entry| {
-            groups.insert(entry.key.low);
+            alone.push((number, *entry));
         })?;
         for key in self.parts.buried.of(block.entry().last_seq) {
             if !block.group(key, Strictness::Strict)?.is_empty() {
-                groups.insert(key.low);
+                self.lows.insert(key.low);
             }
         }
         Ok(())
     }
 
-    /// Adds traces that are in a head alone, and once in it.
-    fn heads(&mut self, groups: &mut HashSet<u64>) -> Result<(), QueryFailed> {
-        let parts = self.parts;
-        for head in &parts.heads {
-            let mut failed = None;
-            each_trace(head, self.bounds.stop, |key, trace| {
-                let group = LENIENT.group(key);
-                if failed.is_some() || groups.contains(&group.low) {
-                    return;
-                }
-                let of_group = |head: &HeadView| head.group(group, LENIENT).count();
-                let mut places = parts.heads.iter().map(of_group).sum::<usize>();
-                for block in parts.blocks.iter() {
-                    match block.group(group, LENIENT) {
-                        Ok(found) => places += found.len(),
-                        Err(error) => failed = Some(error),
-                    }
-                }
-                // Whatever is in the window, what blocks counted of it is not all. And one that is large is
-                // bounded where it is read.
-                if places > 1 || u64::from(trace.len()) > READ_ROWS_MAX {
-                    groups.insert(group.low);
-                    return;
-                }
-                if !self.stretch.touches(&trace.facts()) {
-                    return;
-                }
-                let whole = assemble(trace.spans().collect());
-                if self.is_in(&whole) {
-                    self.sums.add_trace(&whole);
-                }
-            })?;
-            if let Some(error) = failed {
-                return Err(error);
+    /// Traces in the window that are in this head alone, and under one id.
+    fn head(&mut self, head: &HeadView) -> Result<Vec<Group>, QueryFailed> {
+        let mut alone = Vec::new();
+        each_trace(head, self.bounds.stop, |key, trace| {
+            if self.lows.contains(&key.low) {
+                return;
             }
-        }
-        Ok(())
+            if head.group(LENIENT.group(key), LENIENT).count() > 1 {
+                self.lows.insert(key.low);
+            } else if self.stretch.touches(&trace.facts()) {
+                let (low, parts, rows) = (key.low, Vec::new(), u64::from(trace.len()));
+                alone.push(Group { low, parts, may_be_in_heads: true, rows });
+            }
+        })?;
+        Ok(alone)
     }
 
-    /// Reads traces whole, those that may have a span in the window.
-    fn groups(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
-        let (mut batch, mut batch_rows) = (Vec::new(), 0);
-        for (n, group) in groups.iter().enumerate() {
-            if n % READ_TRACES_MAX == 0 {
-                self.bounds.stop.check()?;
+    fn link_all(
+        &mut self,
+        groups: impl Iterator<Item = Result<Option<Group>, QueryFailed>>,
+    ) -> Result<(), QueryFailed> {
+        self.in_batches(groups, Self::link)
+    }
+
+    /// Does something to groups, as many at a time as there should be.
+    fn in_batches(
+        &mut self,
+        groups: impl Iterator<Item = Result<Option<Group>, QueryFailed>>,
+        each: impl Fn(&mut Self, &[Group]) -> Result<(), QueryFailed>,
+    ) -> Result<(), QueryFailed> {
+        let (mut batch, mut rows) = (Vec::new(), 0);
+        for group in groups {
+            let Some(group) = group? else { continue };
+            if rows + group.rows > READ_ROWS_MAX && !batch.is_empty() {
+                each(self, &batch)?;
+                batch.clear();
+                rows = 0;
             }
-            let (mut touches, mut rows) = (false, 0);
-            for block in self.parts.blocks.iter() {
-                for entry in block.group(*group, LENIENT)? {
-                    touches |= entry.may_touch(self.stretch.start_ms, self.stretch.end_ms);
-                    rows += u64::from(entry.rows);
-                }
+            rows += group.rows;
+            batch.push(group);
+        }
+        each(self, &batch)
+    }
+
+    /// Puts groups in place of what blocks counted of them.
+    fn link(&mut self, groups: &[Group]) -> Result<(), QueryFailed> {
+        self.bounds.stop.check()?;
+        let mut placed = match self.placed(groups) {
+            Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) if groups.len() > 1 => {
+                self.calls.forget_numbers();
+                let (some, others) = groups.split_at(groups.len() / 2);
+                self.link(some)?;
+                return self.link(others);
             }
-            for head in &self.parts.heads {
-                for (_, trace) in head.group(*group, LENIENT) {
-                    touches |= self.stretch.touches(&trace.facts());
-                    rows += u64::from(trace.len());
-                }
+            // It is left as it was counted.
+            Err(QueryFailed::TooLarge { .. }) => {
+                self.calls.forget_numbers();
+                return Ok(());
             }
-            if !touches {
+            placed => placed?,
+        };
+        placed.sort_unstable_by_key(|placed| (placed.group, placed.part));
+        for spans in placed.chunk_by(|a, b| a.group == b.group) {
+            let group = &groups[spans[0].group];
+            let part_of = |spans: &[Placed]| group.parts.get(spans[0].part as usize);
+            let is_seen = |spans: &&[Placed]| {
+                part_of(spans).is_none_or(|(number, entry)| !self.hides(*number, entry.key))
+            };
+            let is_counted = |spans: &&[Placed]| {
+                part_of(spans).is_some_and(|(number, entry)| self.is_counted(*number, entry))
+            };
+            let by_part = || spans.chunk_by(|a, b| a.part == b.part);
+            let (mut seen, mut counted): (Vec<&[Placed]>, Vec<&[Placed]>) = Default::default();
+            seen.extend(by_part().filter(is_seen));
+            counted.extend(by_part().filter(is_counted));
+            if !seen.iter().copied().flatten().any(|span| self.is_in(span.timed.at)) {
+                seen.clear();
+            }
+            let of_seen = || seen.iter().copied().flatten().map(|span| span.timed.spot);
+            let of_part = |part: &[Placed]| -> Vec<Spot> {
+                part.iter().map(|span| span.timed.spot).collect()
+            };
+            let mut all = counted.iter().map(|part| of_part(part));
+            if !self.calls.are_enough(of_seen())
+                || !all.all(|part| self.calls.are_enough(part.into_iter()))
+            {
+                self.whole.push(group.clone());
                 continue;
             }
-            let is_full = batch.len() >= READ_TRACES_MAX || batch_rows + rows > READ_ROWS_MAX;
-            if is_full && !batch.is_empty() {
-                self.read(&batch)?;
-                batch.clear();
-                batch_rows = 0;
+            self.calls.add_spots(of_seen());
+            for part in counted {
+                self.calls.remove_spots(of_part(part).into_iter());
             }
-            batch.push(*group);
-            batch_rows += rows;
         }
-        self.read(&batch)
+        if self.calls.named().bytes() > NAMED_BYTES_MAX {
+            self.calls.forget_numbers();
+        }
+        Ok(())
     }
 
-    /// Reads traces, and puts them in place of what blocks counted of them, each by itself.
-    fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
-        let bounds = self.bounds;
-        let bytes_max = match groups {
-            [] => return Ok(()),
-            [_] => bounds.bytes_max,
-            _ => bounds.bytes_max.min(READ_BYTES_MAX),
+    /// What decides of all spans of these groups.
+    fn placed(&mut self, groups: &[Group]) -> Result<Vec<Placed>, QueryFailed> {
+        let Self { parts, calls, .. } = self;
+        let bounds = self.bounds.for_groups(groups.len());
+        let mut in_blocks: Vec<(usize, Entry, usize, u32)> = Vec::new();
+        for (at, group) in groups.iter().enumerate() {
+            let parts = group.parts.iter().zip(0..);
+            in_blocks.extend(parts.map(|((number, entry), part)| (*number, *entry, at, part)));
+        }
+        in_blocks.sort_unstable_by_key(|(number, entry, ..)| (*number, entry.first_row));
+        let mut placed: Vec<Placed> = Vec::new();
+        let check = |placed: &Vec<Placed>, named: &Named| {
+            bounds.check((placed.capacity() * size_of::<Placed>() + named.bytes()) as u64)
         };
+        for of_block in in_blocks.chunk_by(|a, b| a.0 == b.0) {
+            let block = &parts.blocks[of_block[0].0];
+            let entries: Vec<Entry> = of_block.iter().map(|(_, entry, ..)| *entry).collect();
+            block.spots(&entries, calls.named(), bounds.stop, &mut |n, timed, named| {
+                let (_, _, group, part) = of_block[n];
+                placed.push(Placed { group, part, timed });
+                check(&placed, named)
+            })?;
+        }
+        for head in &parts.heads {
+            let mut known = LinkedRows::new();
+            for (n, (at, group)) in groups.iter().enumerate().enumerate() {
+                if n % HEAD_TRACES == 0 {
+                    bounds.stop.check()?;
+                }
+                if !group.may_be_in_heads {
+                    continue;
+                }
+                for (_, trace) in head.group(TraceKey { low: group.low, high: 0 }, LENIENT) {
+                    for row in trace.rows() {
+                        let timed = known.timed(&row, calls.named());
+                        placed.push(Placed { group: at, part: IN_HEADS, timed });
+                        check(&placed, calls.named())?;
+                    }
+                }
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Reads traces whole, and puts them in place of what blocks counted of them, each by itself.
+    fn read(&mut self, groups: &[Group]) -> Result<(), QueryFailed> {
+        let keys: Vec<TraceKey> =
+            groups.iter().map(|group| TraceKey { low: group.low, high: 0 }).collect();
+        for keys in keys.chunks(READ_TRACES_MAX) {
+            self.read_whole(keys)?;
+        }
+        Ok(())
+    }
+
+    fn read_whole(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
+        let bounds = self.bounds.for_groups(groups.len());
+        let mut has_room = Ok(());
         let mut weight = Weight::default();
         let mut whole: HashMap<u64, Vec<Span>> = HashMap::new();
         let mut counted: Vec<Vec<Span>> = Vec::new();
         for (number, block) in self.parts.blocks.iter().enumerate() {
             bounds.stop.check()?;
-            let last_seq = block.entry().last_seq;
             let counted_here = self.counted(number, block, groups)?;
             let mut parts: HashMap<TraceKey, Vec<Span>> = HashMap::new();
             block.read(groups, LENIENT, bounds.stop, &mut |span| {
-                weight.add(&span);
-                if weight.bytes > bytes_max {
+                if has_room.is_err() {
                     return;
                 }
+                weight.add(&span);
                 // What was deleted was counted all the same.
                 if counted_here.contains(&span.trace_id.into()) {
                     weight.add(&span);
                     parts.entry(span.trace_id.into()).or_default().push(span.clone());
                 }
-                if !self.parts.buried.hides(last_seq, span.trace_id) {
+                if !self.hides(number, span.trace_id.into()) {
                     whole.entry(span.trace_id.low()).or_default().push(span);
                 }
+                has_room = bounds.check(weight.bytes);
             })?;
             counted.extend(parts.into_values());
         }
@@ -259,35 +341,51 @@ impl Asked<'_> {
             for group in groups {
                 for (_, trace) in head.group(*group, LENIENT) {
                     for span in trace.spans() {
-                        weight.add(&span);
-                        if weight.bytes > bytes_max {
+                        if has_room.is_err() {
                             break;
                         }
+                        weight.add(&span);
                         whole.entry(group.low).or_default().push(span);
+                        has_room = bounds.check(weight.bytes);
                     }
                 }
             }
         }
-        if weight.bytes > bytes_max {
-            // One alone is left as it was counted.
-            if groups.len() == 1 {
-                return Ok(());
+        match has_room {
+            Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) if groups.len() > 1 => {
+                drop((whole, counted));
+                let (some, others) = groups.split_at(groups.len() / 2);
+                self.read_whole(some)?;
+                return self.read_whole(others);
             }
-            let (some, others) = groups.split_at(groups.len() / 2);
-            self.read(some)?;
-            return self.read(others);
+            // It is left as it was counted.
+            Err(QueryFailed::TooLarge { .. }) => return Ok(()),
+            has_room => has_room?,
         }
         for spans in whole.into_values() {
             let whole = assemble(spans);
-            if self.is_in(&whole) {
-                self.sums.add_trace(&whole);
+            if whole.iter().any(|span| self.is_in(span.timestamp)) {
+                self.calls.add_trace(&whole);
             }
         }
-        counted.iter().for_each(|part| self.sums.remove_trace(part));
+        counted.iter().for_each(|part| self.calls.remove_trace(part));
         Ok(())
     }
 
-    /// Which of these traces a block counted, in a minute that was added.
+    /// Whether a block's part of a trace was deleted.
+    fn hides(&self, number: usize, key: TraceKey) -> bool {
+        let last_seq = self.parts.blocks[number].entry().last_seq;
+        key.trace_id().is_some_and(|id| self.parts.buried.hides(last_seq, id))
+    }
+
+    /// Whether a block counted a part of a trace in a minute that was added.
+    fn is_counted(&self, number: usize, entry: &Entry) -> bool {
+        let is_whole = |start: Timestamp| self.is_whole(minute_of(start));
+        let links = self.links[number].as_ref();
+        entry.start.is_some_and(is_whole) && links.is_some_and(|links| !links.leaves_out(entry.key))
+    }
+
+    /// Those of these traces that a block counted.
     fn counted(
         &self,
         number: usize,
@@ -295,15 +393,26 @@ impl Asked<'_> {
         groups: &[TraceKey],
     ) -> Result<HashSet<TraceKey>, QueryFailed> {
         let mut counted = HashSet::new();
-        let Some(links) = &self.links[number] else { return Ok(counted) };
-        let is_whole = |start: Timestamp| self.is_whole(minute_of(start));
+        if self.links[number].is_none() {
+            return Ok(counted);
+        }
         for group in groups {
-            for entry in block.group(*group, LENIENT)? {
-                if entry.start.is_some_and(is_whole) && !links.leaves_out(entry.key) {
-                    counted.insert(entry.key);
-                }
-            }
+            let entries = block.group(*group, LENIENT)?.into_iter();
+            counted.extend(
+                entries.filter(|entry| self.is_counted(number, entry)).map(|entry| entry.key),
+            );
         }
         Ok(counted)
+    }
+}
+
+impl<'a> Bounds<'a> {
+    /// How far it may go with so many groups of traces together.
+    fn for_groups(self, groups: usize) -> Bounds<'a> {
+        let bytes_max = match groups {
+            0 | 1 => self.bytes_max,
+            _ => self.bytes_max.min(READ_BYTES_MAX),
+        };
+        Bounds { bytes_max, ..self }
     }
 }

@@ -11,6 +11,7 @@ mod append_tests;
 mod ask_tests;
 mod block;
 mod buried;
+mod calls;
 mod candidates;
 #[cfg(test)]
 mod carry_tests;
@@ -65,6 +66,7 @@ mod room;
 mod scan;
 mod shared;
 mod size;
+mod spots;
 mod stats;
 mod stop;
 mod store;

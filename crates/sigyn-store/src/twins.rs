@@ -216,12 +216,23 @@ impl Parts {
             for keys in keys.chunks(HEAD_TRACES) {
                 stop.check()?;
                 for key in keys {
-                    let mut is_there = heads.iter().any(|head| head.trace(*key).is_some());
+                    let group = Strictness::Lenient.group(*key);
+                    let (mut is_there, mut has_part) = (false, false);
+                    for head in heads {
+                        for (other, _) in head.group(group, Strictness::Lenient) {
+                            (is_there, has_part) = (is_there || other == *key, true);
+                        }
+                    }
                     for block in blocks {
-                        is_there |= !block.group(*key, Strictness::Strict)?.is_empty();
+                        for entry in block.group(group, Strictness::Lenient)? {
+                            (is_there, has_part) = (is_there || entry.key == *key, true);
+                        }
                     }
                     if is_there {
                         counts.shared.insert(*key, 0);
+                    }
+                    if has_part {
+                        counts.elsewhere.insert(key.low);
                     }
                 }
             }

@@ -206,26 +206,13 @@ impl<'a> RowReader<'a> {
         let ids = trace_id.zip(word64(place::SPAN_ID)?);
         let (trace_id, id) = ids.ok_or(BlockError::Row("a span without ids"))?;
         let mut span = Span::new(trace_id, SpanId::from_raw(id));
-        span.parent_id = match word32(place::PARENT_DELTA)? {
-            Some(delta) => {
-                let rows = i64::try_from(row).unwrap_or(i64::MAX) - i64::from(delta.cast_signed());
-                let parent = usize::try_from(rows).ok().filter(|row| *row < set.rows.len());
-                let ids = self.column(set, place::SPAN_ID)?;
-                let parent = parent.and_then(|row| ids?.word64(row));
-                Some(parent.ok_or(BlockError::Row("a parent outside its page"))?)
-            }
-            None => word64(place::PARENT_ID)?,
-        }
-        .map(SpanId::from_raw);
+        span.parent_id = self.parent(set, row)?.map(SpanId::from_raw);
         span.kind = text(place::KIND)?.map(parse_kind).transpose()?;
         span.name = own(text(place::NAME)?.unwrap_or_default())?;
         span.timestamp = word64(place::START)?.map(Timestamp::from_nanos);
         span.duration = word64(place::DURATION)?.map(Duration::from_nanos);
-        let endpoint = |at: usize| {
-            endpoint(text(at)?, text(at + 1)?, word32(at + 2)?).map(Endpoint::into_option)
-        };
-        span.local_endpoint = endpoint(place::LOCAL)?;
-        span.remote_endpoint = endpoint(place::REMOTE)?;
+        span.local_endpoint = self.endpoint(set, row, place::LOCAL)?;
+        span.remote_endpoint = self.endpoint(set, row, place::REMOTE)?;
         self.read_peer(set, row, &mut span)?;
         span.shared = is_true(place::SHARED)?;
         span.debug = is_true(place::DEBUG)?;
@@ -248,6 +235,32 @@ impl<'a> RowReader<'a> {
             Ext::apply(ext, &mut span)?;
         }
         Ok(span)
+    }
+
+    /// The id of a row's parent.
+    pub(super) fn parent(&self, set: &PageSet, row: usize) -> Result<Option<u64>, BlockError> {
+        let delta = self.column(set, place::PARENT_DELTA)?.and_then(|page| page.word32(row));
+        let Some(delta) = delta else {
+            return Ok(self.column(set, place::PARENT_ID)?.and_then(|page| page.word64(row)));
+        };
+        let rows = i64::try_from(row).unwrap_or(i64::MAX) - i64::from(delta.cast_signed());
+        let parent = usize::try_from(rows).ok().filter(|row| *row < set.rows.len());
+        let ids = self.column(set, place::SPAN_ID)?;
+        let parent = parent.and_then(|row| ids?.word64(row));
+        parent.ok_or(BlockError::Row("a parent outside its page")).map(Some)
+    }
+
+    /// What the three columns from this one on say of an endpoint.
+    pub(super) fn endpoint(
+        &self,
+        set: &PageSet,
+        row: usize,
+        at: usize,
+    ) -> Result<Option<Endpoint>, BlockError> {
+        let text =
+            |at: usize| Ok::<_, BlockError>(self.column(set, at)?.and_then(|page| page.text(row)));
+        let port = self.column(set, at + 2)?.and_then(|page| page.word32(row));
+        endpoint(text(at)?, text(at + 1)?, port).map(Endpoint::into_option)
     }
 
     /// Completes the remote endpoint with what tags say of it.

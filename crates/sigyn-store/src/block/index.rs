@@ -554,6 +554,8 @@ impl Block {
         group: TraceKey,
         strictness: Strictness,
     ) -> Result<Vec<(u32, Entry)>, BlockError> {
+        #[cfg(test)]
+        LOOKED_UP.set(LOOKED_UP.get() + 1);
         let mut found = Vec::new();
         if !self.filter.may_have(group.low) {
             return Ok(found);
@@ -639,6 +641,12 @@ impl Block {
         let places = places.collect::<Result<_, _>>()?;
         Ok(LookedUp { block: self, words: OnceCell::new(), wanted, places })
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many traces were looked up.
+    pub(crate) static LOOKED_UP: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 const MISSING: Malformed = Malformed { what: "a trace that nothing tells of" };

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use sigyn_model::{Endpoint, Kind, Timestamp};
+use sigyn_model::Timestamp;
+use sigyn_model::codec::sink::EndpointRef;
 
 use super::group_writer::Row;
 use super::per_source::PerSource;
@@ -13,6 +14,7 @@ use super::source::Source;
 use super::{Block, BlockError, QueryFailed};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::TraceKey;
+use crate::spots::{Named, Spot, Tree, put_in_order};
 
 /// The kind of the section among a block's extras.
 pub(super) const KIND: u8 = 3;
@@ -26,28 +28,12 @@ const LEFT_OUT: usize = 16;
 const LEFT_OUT_MIN: usize = 64;
 const WRONG: Malformed = Malformed { what: "links that no traces have" };
 
-/// What decides about links, of one span.
-#[derive(Clone, Copy, Debug)]
-struct Spot {
-    id: u64,
-    parent: Option<u64>,
-    kind: Option<Kind>,
-    is_shared: bool,
-    is_error: bool,
-    /// By number; zero for none.
-    endpoint: u32,
-    service: u32,
-    remote: u32,
-}
-
 /// Collects links while a block is written.
 #[derive(Debug, Default)]
 pub(super) struct LinkBuilder {
     /// Endpoint and service, by what an endpoint is in the source.
     known: PerSource<(u32, u32)>,
-    endpoints: HashMap<Endpoint, u32, RandomState>,
-    services: Vec<String>,
-    service_numbers: HashMap<String, u32>,
+    named: Named,
     /// Of the trace that comes in.
     spots: Vec<Spot>,
     /// Whether it has more.
@@ -59,25 +45,6 @@ pub(super) struct LinkBuilder {
     /// Calls and errors by parent, child and minute.
     counts: HashMap<[u32; 3], (u64, u64), RandomState>,
     is_full: bool,
-}
-
-/// How the spans of a trace hang together; kept for the next trace.
-#[derive(Debug, Default)]
-struct Tree {
-    parents: Vec<Option<usize>>,
-    callers: Vec<Option<usize>>,
-    has_children: Vec<bool>,
-    states: Vec<State>,
-    path: Vec<usize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Unknown,
-    OnPath,
-    Rooted,
-    /// It is its own ancestor, or below such a span.
-    Cyclic,
 }
 
 /// The minute in which the spans of a trace begin.
@@ -121,30 +88,10 @@ impl LinkBuilder {
         if let Some(known) = self.known.get(number) {
             return known;
         }
-        let numbers = match source.endpoint(number) {
-            None => (0, 0),
-            Some(endpoint) => {
-                let endpoint = endpoint.to_owned();
-                let service = self.service(&endpoint.service_name);
-                let next = number_of(self.endpoints.len() + 1);
-                (*self.endpoints.entry(endpoint).or_insert(next), service)
-            }
-        };
-        self.is_full |= self.endpoints.len().max(self.services.len()) > KNOWN_MAX;
+        let endpoint = source.endpoint(number).map(EndpointRef::to_owned);
+        let numbers = self.named.numbers(endpoint);
+        self.is_full |= self.named.len() > KNOWN_MAX;
         self.known.get_or_insert_with(number, || numbers)
-    }
-
-    fn service(&mut self, name: &str) -> u32 {
-        if name.is_empty() {
-            return 0;
-        }
-        if let Some(number) = self.service_numbers.get(name) {
-            return *number;
-        }
-        self.services.push(name.to_owned());
-        let number = number_of(self.services.len());
-        self.service_numbers.insert(name.to_owned(), number);
-        number
     }
 
     pub(super) fn end_trace(&mut self, key: TraceKey) {
@@ -154,13 +101,13 @@ impl LinkBuilder {
         self.traces += 1;
         if let Some(start) = self.start.take() {
             let (tree, counts, minute) = (&mut self.tree, &mut self.counts, minute_of(start));
-            let is_linked = !self.has_more
-                && tree.link(&mut self.spots, |parent, child, is_error| {
+            if !self.has_more && put_in_order(&mut self.spots) {
+                tree.link(&self.spots, |parent, child, is_error| {
                     let (calls, errors) = counts.entry([parent, child, minute]).or_default();
                     *calls += 1;
                     *errors += u64::from(is_error);
                 });
-            if !is_linked {
+            } else {
                 self.left_out.push(key);
             }
         }
@@ -173,10 +120,7 @@ impl LinkBuilder {
     /// What it takes in memory, about.
     pub(super) fn bytes(&self) -> usize {
         const LINK_BYTES: usize = 2 * size_of::<([u32; 3], (u64, u64))>();
-        const NAME_BYTES: usize = 2 * size_of::<Endpoint>();
-        self.counts.len() * LINK_BYTES
-            + (self.endpoints.len() + self.services.len()) * NAME_BYTES
-            + size_of_val(&self.left_out[..])
+        self.counts.len() * LINK_BYTES + self.named.bytes() + size_of_val(&self.left_out[..])
     }
 
     /// Counts nothing any more.
@@ -192,8 +136,8 @@ impl LinkBuilder {
         let mut counts: Vec<_> = self.counts.iter().collect();
         counts.sort_unstable();
         let mut encoder = Encoder::default();
-        encoder.count(self.services.len());
-        self.services.iter().for_each(|name| encoder.string(name));
+        encoder.count(self.named.services().len());
+        self.named.services().iter().for_each(|name| encoder.string(name));
         let of_pair = |[parent, child, _]: &[u32; 3]| (*parent, *child);
         let pairs: Vec<_> = counts.chunk_by(|a, b| of_pair(a.0) == of_pair(b.0)).collect();
         encoder.count(pairs.len());
@@ -215,129 +159,6 @@ impl LinkBuilder {
             encoder.fixed_u64(*high);
         }
         Some(encoder.into_bytes())
-    }
-}
-
-fn number_of(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-impl Tree {
-    /// What [`sigyn_model::each_link`] does, for traces in which every id stands once, or twice as the two
-    /// halves of a call. Others are left out.
-    fn link(&mut self, spots: &mut [Spot], mut each: impl FnMut(u32, u32, bool)) -> bool {
-        spots.sort_unstable_by_key(|spot| (spot.id, spot.is_shared));
-        for at in 1..spots.len() {
-            let (before, spot) = (spots[at - 1], &mut spots[at]);
-            if before.id == spot.id {
-                if before.is_shared == spot.is_shared {
-                    return false;
-                }
-                spot.parent = spot.parent.or(before.parent);
-            }
-        }
-        let spots = &*spots;
-        let root = spots.iter().position(|spot| !spot.is_shared && spot.parent.is_none());
-        self.hang(spots, root);
-        self.find_callers(spots);
-        for (at, spot) in spots.iter().enumerate() {
-            if self.states[at] != State::Rooted {
-                continue;
-            }
-            let Spot { service: local, remote, .. } = *spot;
-            let kind = match spot.kind {
-                Some(Kind::Client) if self.has_children[at] => continue,
-                Some(kind) => kind,
-                None if local != 0 && remote != 0 => Kind::Client,
-                None => continue,
-            };
-            let (mut parent, child) = match kind {
-                Kind::Client | Kind::Producer => (local, remote),
-                Kind::Server | Kind::Consumer => (remote, local),
-            };
-            if kind == Kind::Server && root == Some(at) && parent == 0 {
-                continue;
-            }
-            let mut is_error = spot.is_error;
-            let caller = self.callers[at].filter(|_| matches!(kind, Kind::Client | Kind::Server));
-            if let Some(caller) = caller.map(|caller| spots[caller])
-                && caller.service != 0
-            {
-                if kind == Kind::Client && local != 0 && local != caller.service {
-                    each(caller.service, local, false);
-                }
-                if kind == Kind::Server || parent == 0 {
-                    parent = caller.service;
-                }
-                if caller.kind == Some(Kind::Client) && spot.parent == Some(caller.id) {
-                    is_error |= caller.is_error;
-                }
-            }
-            if parent != 0 && child != 0 {
-                each(parent, child, is_error);
-            }
-        }
-        true
-    }
-
-    /// Hangs spans under their parents, or under the root.
-    fn hang(&mut self, spots: &[Spot], root: Option<usize>) {
-        let find = |id: u64, is_shared: bool| {
-            spots.binary_search_by_key(&(id, is_shared), |spot| (spot.id, spot.is_shared)).ok()
-        };
-        let any = |id: u64| find(id, false).or_else(|| find(id, true));
-        self.parents.clear();
-        self.has_children.clear();
-        self.has_children.resize(spots.len(), false);
-        for (at, spot) in spots.iter().enumerate() {
-            let parent = if spot.is_shared {
-                find(spot.id, false).or_else(|| any(spot.parent?))
-            } else {
-                spot.parent.and_then(|id| {
-                    let server = find(id, true);
-                    let server = server.filter(|server| spots[*server].endpoint == spot.endpoint);
-                    server.or_else(|| any(id))
-                })
-            };
-            let parent = parent.filter(|parent| *parent != at).or(root);
-            let parent = parent.filter(|_| root != Some(at));
-            if let Some(parent) = parent {
-                self.has_children[parent] = true;
-            }
-            self.parents.push(parent);
-        }
-    }
-
-    /// Of each span the nearest ancestor that is one side of a call.
-    fn find_callers(&mut self, spots: &[Spot]) {
-        self.states.clear();
-        self.states.resize(spots.len(), State::Unknown);
-        self.callers.clear();
-        self.callers.resize(spots.len(), None);
-        for first in 0..spots.len() {
-            let mut at = first;
-            let end = loop {
-                match self.states[at] {
-                    State::Unknown => {
-                        self.states[at] = State::OnPath;
-                        self.path.push(at);
-                    }
-                    State::OnPath => break State::Cyclic,
-                    known => break known,
-                }
-                match self.parents[at] {
-                    Some(parent) => at = parent,
-                    None => break State::Rooted,
-                }
-            };
-            while let Some(at) = self.path.pop() {
-                self.states[at] = end;
-                self.callers[at] = self.parents[at].and_then(|parent| match spots[parent].kind {
-                    Some(_) => Some(parent),
-                    None => self.callers[parent],
-                });
-            }
-        }
     }
 }
 
@@ -439,7 +260,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use fastrand::Rng;
-    use sigyn_model::{Span, SpanId, TraceId, each_link};
+    use sigyn_model::{Endpoint, Span, SpanId, TraceId, each_link};
 
     use super::*;
     use crate::block::tests::{open, sealed};

@@ -5,7 +5,9 @@ use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::{Kind, Labels, Resource, Scope, Searched, Span, StatusCode, Timestamp, TraceId};
+use sigyn_model::{
+    Endpoint, Kind, Labels, Resource, Scope, Searched, Span, StatusCode, Timestamp, TraceId,
+};
 
 use super::BlockError;
 use super::ext::Ext;
@@ -57,6 +59,29 @@ impl<'r, 'a> PageRow<'r, 'a> {
         let id = self.column(place::TRACE_ID).and_then(|page| page.id(self.row));
         let id = id.and_then(|id| TraceId::new(u128::from_be_bytes(id)));
         self.or_fail(id.map(Some).ok_or(BlockError::Row("a span without ids")))
+    }
+
+    /// The id of its parent.
+    pub(super) fn parent(&self) -> Option<u64> {
+        self.or_fail(self.reader.parent(self.set, self.row))
+    }
+
+    /// Its own endpoint.
+    pub(super) fn local_endpoint(&self) -> Option<Endpoint> {
+        if self.has_more() {
+            return self.or_fail(self.span().map(Some)).and_then(|span| span.local_endpoint);
+        }
+        self.or_fail(self.reader.endpoint(self.set, self.row, place::LOCAL))
+    }
+
+    /// Whether its columns may not be all that there is of it.
+    pub(super) fn has_more(&self) -> bool {
+        self.column(place::EXT).is_some_and(|page| page.has(self.row))
+    }
+
+    pub(super) fn id(&self) -> Option<u64> {
+        let id = self.word64(place::SPAN_ID).ok_or(BlockError::Row("a span without ids"));
+        self.or_fail(id.map(Some))
     }
 
     /// A number that rows of its group have in common which say the same in a column; `None` if it has none.

@@ -19,6 +19,7 @@ const ROWS_AT_ONCE: u32 = 512;
 /// What a row's place takes among those that were seen.
 const SEEN_BYTES: usize = 6;
 const TRACE_BYTES: usize = 48;
+const LOW_BYTES: usize = 9;
 /// Counts take so little of what one answer may: a quarter of what a head may.
 const ANSWER_SHARE: u64 = 8;
 
@@ -35,6 +36,8 @@ pub(crate) struct Counts {
     /// Traces of which a span may stand here twice, or elsewhere as well, and how many rows they had when
     /// it turned out that none does; zero if that is not known.
     pub(crate) shared: HashMap<TraceKey, u32, RandomState>,
+    /// Right halves of ids of traces that are in blocks or in heads before this one, too.
+    pub(crate) elsewhere: HashSet<u64, RandomState>,
     /// Traces that were looked for elsewhere, and in which blocks.
     pub(crate) looked_for: u32,
     pub(crate) blocks: Vec<u64>,
@@ -67,7 +70,8 @@ impl Counts {
         }
         let bytes = self.rollup.bytes()
             + self.seen.capacity() * SEEN_BYTES
-            + self.shared.capacity() * TRACE_BYTES;
+            + self.shared.capacity() * TRACE_BYTES
+            + self.elsewhere.capacity() * LOW_BYTES;
         view.head.counts_bytes.store(bytes, Ordering::Relaxed);
         Ok(())
     }
@@ -101,6 +105,12 @@ impl HeadView {
         counts.rollup.bound(bytes_max);
         counts.extend(&view, bounds.stop)?;
         Ok((counts, view))
+    }
+
+    /// The same without going on: what is known of traces, and a view that is no older than that.
+    pub(crate) fn known(&self, stop: &Stop) -> Result<(Held<'_, Counts>, HeadView), Stopped> {
+        let counts = self.head.counts.take(stop)?;
+        Ok((counts, self.head.view()))
     }
 
     /// Traces from this one on, in the order of their first spans, and one more than the last one's number.

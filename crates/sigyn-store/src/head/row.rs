@@ -53,7 +53,7 @@ impl<'a> Row<'a> {
         SpanId::from_raw(self.head.rows.ids.get(self.row))
     }
 
-    fn parent_id(&self) -> Option<SpanId> {
+    pub(crate) fn parent_id(&self) -> Option<SpanId> {
         let id = SpanId::from_raw(self.head.rows.parent_ids.get(self.row));
         self.has(fact::PARENT).then_some(id)
     }
@@ -81,7 +81,13 @@ impl<'a> Row<'a> {
         self.has(fact::DURATION).then_some(duration)
     }
 
-    fn endpoint(&self, number: u32) -> Option<EndpointRef<'a>> {
+    /// The numbers of its endpoints, local and remote; zero for none.
+    pub(crate) fn endpoint_numbers(&self) -> [u32; 2] {
+        let rows = &self.head.rows;
+        [&rows.local_endpoints, &rows.remote_endpoints].map(|column| column.get(self.row))
+    }
+
+    pub(crate) fn endpoint(&self, number: u32) -> Option<EndpointRef<'a>> {
         let Head { endpoints, slabs, .. } = self.head;
         read_endpoint(endpoints.get(slabs, number), self.endpoint_name(number))
     }
