@@ -154,6 +154,9 @@ pub(super) fn unit(params: &Params) -> Result<Unit, Refused> {
 pub(super) struct Looked {
     traces: u64,
     spans: u64,
+    /// Those of which only a few columns were read.
+    #[serde(skip_serializing_if = "is_zero")]
+    scanned: u64,
     /// Spans that had been counted before.
     #[serde(skip_serializing_if = "is_zero")]
     counted: u64,
@@ -168,8 +171,8 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl From<Swept> for Looked {
-    fn from(Swept { traces, spans, counted, too_large, .. }: Swept) -> Self {
-        Self { traces, spans, counted, too_large }
+    fn from(Swept { traces, spans, scanned, counted, too_large }: Swept) -> Self {
+        Self { traces, spans, scanned, counted, too_large }
     }
 }
 

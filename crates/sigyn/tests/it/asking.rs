@@ -137,7 +137,7 @@ fn rate_errors_and_durations_are_told_by_group_and_step() {
     assert_eq!(series[0]["points"]["step"], json!((51..=60).collect::<Vec<u32>>()));
     assert_eq!(series[1]["values"], json!(["payment", "unset"]));
     assert_eq!((&rest["spans"], &rest["errors"]), (&json!(2), &json!(2)));
-    assert_eq!(red["looked"], json!({"traces": 0, "spans": 20}));
+    assert_eq!(red["looked"], json!({"traces": 0, "spans": 20, "scanned": 20}));
     let slow = shop.ask("red?by=node&q=service%3Dpayment+and+duration%3E%3D400ms");
     assert_eq!(slow["series"].as_array().unwrap().len(), 1);
     assert_eq!(slow["series"][0]["values"], json!(["b2"]));
