@@ -266,6 +266,34 @@ fn what_stays_is_durable_before_the_block_is_in_any_mode() {
     }
 }
 
+#[test]
+fn where_it_is_unknown_what_stayed_no_block_is_written() {
+    let mut unknown = 0;
+    for changes in 0..12 {
+        for seed in 0..4 {
+            let mut life = Life::new(format!("fails at {changes}, seed {seed}"));
+            life.random = Rng::with_seed(seed);
+            let store = life.open();
+            life.append(&store, 1..=12);
+            life.disk.fail_after(changes);
+            let is_poisoned = store.seal_over().is_err() && store.stats().poisoned.is_some();
+            life.disk.fail_after(1 << 40);
+            unknown += u32::from(is_poisoned);
+            // Somebody wants all of it in a block.
+            assert_eq!(store.seal().is_err(), is_poisoned, "{}", life.context);
+            if seed == 0 {
+                // All of it got to the disk.
+                let files = life.disk.files().into_iter();
+                files.for_each(|(name, _)| life.disk.corrupt(&name, |_| {}));
+            }
+            life.crash(Some(store));
+            let store = life.open();
+            life.check(&store, "opened again");
+        }
+    }
+    assert!(unknown > 4, "{unknown}");
+}
+
 /// How many spans there are.
 struct Counted(u64);
 

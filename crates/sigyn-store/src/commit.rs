@@ -108,6 +108,7 @@ impl Committer<'_> {
         if let Some(cause) = shared.queue.poison_cause() {
             return Err(AppendError::Poisoned { cause });
         }
+        let _alone = shared.write_alone();
         let write = || {
             let mut is_again = false;
             if self.writer.begin(&shared.segments)? {

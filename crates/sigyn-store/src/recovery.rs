@@ -44,6 +44,8 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Recovered, OpenError> {
     let lock = disk.lock(LOCK).map_err(io_error(&disk, "lock", LOCK))?;
     let lock = lock.ok_or_else(|| OpenError::Locked { path: disk.locate("") })?;
+    // First of all, for what follows may need the room: on a full disk, too, a store is opened.
+    remove_spares(&disk);
     for dir in [frame::DIR, block::DIR, catalog::DIR] {
         disk.create_dir(dir).map_err(io_error(&disk, "make the directory", dir))?;
     }
@@ -88,6 +90,19 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     let view = View::new(cache, blocks, buried, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
     Ok(Recovered { shared, writer, head, catalog, lock })
+}
+
+/// Removes files of the log that have nothing in them. What cannot be removed now is, when the log is read.
+fn remove_spares(disk: &Disk) {
+    for (name, _) in disk.list(frame::DIR).unwrap_or_default() {
+        if is_spare(&name) {
+            let _ = disk.remove(&format!("{}/{name}", frame::DIR));
+        }
+    }
+}
+
+fn is_spare(name: &str) -> bool {
+    name.ends_with(TEMPORARY) || name.ends_with(spare::SUFFIX)
 }
 
 /// What is damaged is needed no more once there is a checkpoint after it.
@@ -234,7 +249,7 @@ impl Replay<'_> {
             let path = format!("{}/{name}", frame::DIR);
             if name.ends_with(".wal") {
                 paths.push(path);
-            } else if name.ends_with(TEMPORARY) || name.ends_with(spare::SUFFIX) {
+            } else if is_spare(name) {
                 self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
             }
         }

@@ -217,3 +217,68 @@ fn damage_in_a_recycled_segment_is_told_though_the_store_was_killed() {
     model.check(&store, "a damaged frame");
     assert_eq!(store.stats().damaged_spots, 1);
 }
+
+#[test]
+fn on_a_full_disk_spares_go_before_anything_else_is_refused() {
+    let (disk, mut model, mut random) =
+        (FaultyDisk::default(), Model::default(), Rng::with_seed(6));
+    let store = open(&disk, small(), &model);
+    life(&store, &mut model, &mut random, &disk);
+    store.seal().unwrap();
+    store.compact();
+    assert!(!spares(&disk).is_empty());
+    disk.limit(Some(disk.used()));
+    let trace = model.traces()[0][0].trace_id;
+    assert_eq!(store.delete_traces(&[trace]), Ok(1));
+    assert_eq!(spares(&disk), [0usize; 0]);
+}
+
+#[test]
+fn on_a_full_disk_spares_go_before_a_store_is_opened() {
+    let (disk, mut model, mut random) =
+        (FaultyDisk::default(), Model::default(), Rng::with_seed(7));
+    // Until a block is there of which the catalog does not know.
+    for changes in 0.. {
+        let store = open(&disk, options(), &model);
+        append(&mut model, &store, &mut random, 3);
+        disk.crash_after(changes);
+        store.seal().unwrap_err();
+        drop(store);
+        disk.restart(&mut random);
+        if disk.files().iter().any(|(name, _)| name.ends_with(".parquet")) {
+            break;
+        }
+        model.settle(&open(&disk, options(), &model), "opened again");
+    }
+    let spare = format!("wal/{:020}.spare", 1);
+    crate::disk::Disk::Faulty(disk.clone()).replace(&spare, &[0; 10_000]).unwrap();
+    disk.limit(Some(disk.used()));
+    let store = open(&disk, options(), &model);
+    assert_eq!((spares(&disk), store.stats().blocks), (vec![], 1));
+    model.check(&store, "opened on a full disk");
+}
+
+#[test]
+fn a_segment_that_cannot_become_a_spare_is_removed() {
+    let mut failed = 0;
+    for changes in 0..40 {
+        let (disk, mut model, mut random) =
+            (FaultyDisk::default(), Model::default(), Rng::with_seed(8));
+        let store = open(&disk, small(), &model);
+        let mut batch = model.new_batch(&mut random);
+        batch.spans.push(testing::span(&mut random));
+        batch.spans[0].set_tag("filler", "again and again ".repeat(120));
+        assert_eq!(append_all(&store, &[batch.clone()]), [Ok(())]);
+        model.stored.push(batch);
+        disk.fail_after(changes);
+        if store.seal().is_err() {
+            continue;
+        }
+        disk.fail_after(1 << 40);
+        let segments = disk.files().into_iter().filter(|(name, _)| name.ends_with(".wal"));
+        assert_eq!(segments.count(), 0, "fails at {changes}");
+        failed += u32::from(spares(&disk).is_empty());
+        model.check(&store, "sealed");
+    }
+    assert!(failed > 0);
+}

@@ -1,7 +1,7 @@
 //! What the store's handle and its threads share.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sigyn_model::columns::Spares;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// Of heads that blocks are made of.
     sealing_bytes: AtomicU64,
     stopping: AtomicBool,
+    /// See [`Shared::write_alone`].
+    writing: Mutex<()>,
     /// Whether a test wants nothing to be done that nobody asked for.
     #[cfg(test)]
     pub(crate) is_passive: AtomicBool,
@@ -130,6 +132,7 @@ impl Shared {
             head_bytes,
             sealing_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            writing: Mutex::new(()),
             #[cfg(test)]
             is_passive: AtomicBool::new(false),
             asking: AtomicU32::new(0),
@@ -215,6 +218,11 @@ impl Shared {
     /// Tells long work to end early.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// For whoever writes to the log, and for whoever gives back room that the log must not take.
+    pub(crate) fn write_alone(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -259,6 +259,11 @@ impl Worker<'_> {
     /// that names it, and only then does the log lose what is in it.
     fn make_block(&mut self, rotated: &Rotated) -> Result<(), SealError> {
         let shared = self.shared;
+        // Before a byte of it is written: where it is unknown whether young traces of this head are in the log
+        // again, a block of all of it would have them twice once the store is opened again.
+        if let Some(cause) = shared.queue.poison_cause() {
+            return Err(SealError::Failed { cause });
+        }
         let head = rotated.head.view();
         let state = self.catalog.state();
         let mut change = Change {
@@ -299,7 +304,14 @@ impl Worker<'_> {
         if let Some(cause) = self.shared.queue.poison_cause() {
             return Err(SealError::Failed { cause });
         }
-        self.catalog.commit(change).map_err(|error| {
+        let mut committed = self.catalog.commit(change.clone());
+        // What is made ahead is not in the way of what somebody asked for.
+        if committed.as_ref().is_err_and(|error| !error.is_final())
+            && self.shared.segments.spares.give_up(&self.shared.disk)
+        {
+            committed = self.catalog.commit(change);
+        }
+        committed.map_err(|error| {
             let is_final = error.is_final();
             let error = std::io::Error::from(error);
             let cause: Arc<str> = format!("cannot write the catalog: {error}").into();
@@ -324,7 +336,13 @@ impl Worker<'_> {
                 match self.shared.segments.spares.keep(&self.shared.disk, &path, segment.bytes) {
                     Ok(true) => Ok(()),
                     Ok(false) => self.shared.disk.remove(&path),
-                    Err(error) => Err(error),
+                    Err(error) => {
+                        tracing::debug!(path, %error, "cannot make a spare segment");
+                        match self.shared.disk.remove(&path) {
+                            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                            removed => removed,
+                        }
+                    }
                 }
             };
             if let Err(error) = removed {
@@ -366,11 +384,15 @@ impl Worker<'_> {
         let names: Vec<String> = expired.iter().map(|at| entries[*at].name.clone()).collect();
         let change = Change { remove: names.clone(), ..Change::default() };
         let mut committed = self.commit(change.clone());
-        if committed.is_err() && self.shared.queue.poison_cause().is_none() && {
-            let has_room = self.shared.segments.spares.give_up(&self.shared.disk);
-            reserve::release(&self.shared.disk) || has_room
-        } {
-            committed = self.commit(change);
+        if committed.is_err() && self.shared.queue.poison_cause().is_none() {
+            // The log would take that room, for batches that are sent again all the time.
+            let _alone = self.shared.write_alone();
+            if reserve::release(&self.shared.disk) {
+                committed = self.commit(change);
+                if committed.is_err() {
+                    reserve::keep(&self.shared.disk);
+                }
+            }
         }
         if let Err(error) = committed {
             tracing::error!(%error, "cannot retire blocks");
