@@ -117,8 +117,6 @@ impl Parts {
             let (mut counts, view) = head.counts(bounds)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
             twice.extend(counts.unjudged(&view));
-            // Others may have looked when the head that these were left out of was gone already.
-            twice.extend(view.left_out());
             looked_in.push(counts.blocks.clone());
             // What comes from now on is for another question.
             let is_counted = count.head(&counts)?;
@@ -128,6 +126,9 @@ impl Parts {
             }
             heads.push(view);
         }
+        // Others may have looked when the head that these were left out of was gone already. Only now, for that head
+        // leaves them out before anybody can look so, and that is before what was just taken of the next one.
+        heads.iter().for_each(|view| twice.extend(view.left_out()));
         let parts = Self { heads, ..self.clone() };
         twice.sort_unstable();
         twice.dedup();

@@ -113,10 +113,11 @@ impl Parts {
             apart.extend(counts.unjudged(&view));
             looked_in.push(counts.blocks.clone());
             drop(counts);
-            // Others may have looked when the head that these were left out of was gone already.
-            apart.extend(view.left_out());
             heads.push(view);
         }
+        // Others may have looked when the head that these were left out of was gone already. Only now, for that head
+        // leaves them out before anybody can look so, and that is before what was just taken of the next one.
+        heads.iter().for_each(|view| apart.extend(view.left_out()));
         apart.sort_unstable();
         apart.dedup();
         let parts = Self { heads, ..self.clone() };
