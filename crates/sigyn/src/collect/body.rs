@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap};
 use http_body_util::BodyExt as _;
 
 use super::Cause;
-use super::budget::{Budget, Connection, Held, Lanes};
+use super::budget::{Budget, Connection, Held, Lanes, PIECE_BYTES};
 use super::refusal::Refusal;
 use super::workbench::Place;
 
@@ -51,8 +51,10 @@ pub(super) enum Memory {
 #[derive(Clone, Debug)]
 pub(super) struct Arriving {
     bodies: Lanes<Budget>,
-    /// What one body may have, so that it finds a place.
+    /// What one body may have, so that it finds a place beside what it had before it grew.
     body_max: usize,
+    /// What there is beside the largest body for the same one before it grew.
+    beside_max: usize,
     datagrams: Budget,
 }
 
@@ -61,13 +63,17 @@ impl Arriving {
     pub(super) fn new(bytes: usize, datagram_bytes: usize) -> Self {
         let budget = |bytes| Budget::new(bytes, Cause::Arriving);
         let small = bytes / 3;
+        let large = bytes - small;
         let bodies = Lanes {
             small: budget(small),
-            large: budget(bytes - small),
-            small_max: SMALL_BYTES_MAX,
+            large: budget(large),
+            // While a body grows, it is there twice.
+            small_max: SMALL_BYTES_MAX.min(small / 2),
         };
-        let body_max = BODY_BYTES_MAX.min(bytes - small);
-        Self { bodies, body_max, datagrams: budget(datagram_bytes) }
+        // In whole pieces, as it is handed out.
+        let body_max = BODY_BYTES_MAX.min(large / 4 * 3 / PIECE_BYTES * PIECE_BYTES);
+        let beside_max = (large - body_max) / PIECE_BYTES * PIECE_BYTES;
+        Self { bodies, body_max, beside_max, datagrams: budget(datagram_bytes) }
     }
 
     /// The whole body. It takes memory as it arrives, so that an idle connection holds none.
@@ -120,11 +126,7 @@ impl Arriving {
                 return Err(too_large(self.body_max));
             }
             if size > bytes.capacity() {
-                // Twice as much each time, however small the pieces. What a client says of the size
-                // is believed once a part of it is here.
-                let told = if size > SMALL_BYTES_MAX { told } else { 0 };
-                let capacity = size.max(2 * bytes.capacity()).max(told);
-                let capacity = capacity.max(FIRST_BYTES).min(self.body_max);
+                let capacity = self.capacity(size, bytes.capacity(), told);
                 let more = self.bodies.of(capacity.max(told)).hold(capacity).await?;
                 bytes.reserve_exact(capacity - bytes.len());
                 held = Some(more);
@@ -132,6 +134,18 @@ impl Arriving {
             bytes.extend_from_slice(&data);
         }
         Ok((bytes.into(), held))
+    }
+
+    /// What a body gets that no longer fits into what it has.
+    fn capacity(&self, size: usize, before: usize, told: usize) -> usize {
+        // Twice as much each time, however small the pieces.
+        let doubled = size.max(2 * before).max(FIRST_BYTES);
+        // It becomes no larger than its client said, if that was said.
+        let most = if told >= size { told } else { self.body_max };
+        // What a client says of the size is believed once a part of it is here. And a body that has so
+        // much that it could not grow beside it gets all it may ever need.
+        let is_last = (size > SMALL_BYTES_MAX && told >= size) || doubled > self.beside_max;
+        if is_last { most } else { doubled.min(most) }
     }
 
     /// A datagram; `None` if there is no memory for it now.
@@ -159,7 +173,7 @@ async fn discard(mut body: Body) {
 }
 
 pub(super) fn too_large(limit: usize) -> Refusal {
-    Refusal::new(Cause::TooLarge, format!("the body is larger than {} MiB", limit >> 20))
+    Refusal::new(Cause::TooLarge, format!("the body is larger than {limit} bytes"))
 }
 
 #[cfg(test)]
@@ -207,6 +221,68 @@ mod tests {
         let arrived = receive(Body::from(vec![0; 500 << 10])).await.unwrap();
         assert_eq!(arrived.bytes.len(), 500 << 10);
         assert_eq!(trickling.await.unwrap_err().cause, Cause::Timeout);
+    }
+
+    /// Alone, in pieces of this size.
+    async fn receive_alone(arriving: &Arriving, size: usize, piece: usize, is_told: bool) -> bool {
+        let body = Pieces { left: size, piece, is_told };
+        let (headers, extensions) = (HeaderMap::new(), Extensions::new());
+        match arriving.receive(Body::new(body), &headers, &extensions).await {
+            Ok(arrived) => arrived.bytes.len() == size,
+            Err(refusal) => {
+                assert_eq!(refusal.cause, Cause::TooLarge, "{size} in pieces of {piece}");
+                let limit = format!("the body is larger than {} bytes", arriving.body_max);
+                assert_eq!(refusal.message, limit);
+                false
+            }
+        }
+    }
+
+    struct Pieces {
+        left: usize,
+        piece: usize,
+        is_told: bool,
+    }
+
+    impl http_body::Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let size = self.piece.min(self.left);
+            self.left -= size;
+            Poll::Ready((size > 0).then(|| Ok(Frame::data(Bytes::from(vec![b'x'; size])))))
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            if self.is_told {
+                http_body::SizeHint::with_exact(self.left as u64)
+            } else {
+                http_body::SizeHint::new()
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_alone_is_taken_or_refused_for_good() {
+        // What there is with 64 MiB of memory in all, with 128, 256 and 1024.
+        for bytes in [2_785_280, 5_570_560, 11_141_120, 44_564_480] {
+            let arriving = Arriving::new(bytes, 0);
+            let (small, most) = (arriving.bodies.small_max, arriving.body_max);
+            let edges = [small, arriving.beside_max, SMALL_BYTES_MAX, most, BODY_BYTES_MAX];
+            let sizes = edges.iter().flat_map(|size| [size / 2, size - 1, *size, size + 1]);
+            for size in sizes {
+                for piece in [10_000, 16 << 10, 300_000, 700_000, 5_000_000] {
+                    for is_told in [false, true] {
+                        let taken = receive_alone(&arriving, size, piece, is_told).await;
+                        assert_eq!(taken, size <= most, "{size} in pieces of {piece}");
+                    }
+                }
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

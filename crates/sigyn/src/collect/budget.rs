@@ -10,7 +10,7 @@ use super::{Cause, refusal::Refusal};
 /// How long a message waits for memory before its sender is asked to come back.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory is handed out in pieces of this size, since a semaphore counts in 32 bits.
-const PIECE_BYTES: usize = 1 << 10;
+pub(super) const PIECE_BYTES: usize = 1 << 10;
 
 /// Bodies of one connection that arrive at once. Further ones wait on the other side.
 const ARRIVING_MAX: usize = 8;
@@ -24,6 +24,8 @@ const CONNECTION_BYTES_MAX: usize = 356 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
+    /// All of it, in pieces.
+    total: usize,
     /// What is said of whoever finds no room.
     full: Cause,
 }
@@ -41,11 +43,17 @@ impl Held {
 
 impl Budget {
     pub(crate) fn new(bytes: usize, full: Cause) -> Self {
-        Self { free: Arc::new(Semaphore::new(bytes / PIECE_BYTES)), full }
+        let total = bytes / PIECE_BYTES;
+        Self { free: Arc::new(Semaphore::new(total)), total, full }
     }
 
-    /// Waits for memory, within reason.
+    /// Waits for memory, within reason; not for what will never be there.
     pub(crate) async fn hold(&self, bytes: usize) -> Result<Held, Refusal> {
+        if pieces(bytes) as usize > self.total {
+            let limit = self.total * PIECE_BYTES;
+            let message = format!("the message takes more than the {limit} bytes that there are");
+            return Err(Refusal::new(Cause::TooLarge, message));
+        }
         let held = Arc::clone(&self.free).acquire_many_owned(pieces(bytes));
         match tokio::time::timeout(TIMEOUT, held).await {
             Ok(Ok(held)) => Ok(Held(held)),
@@ -65,7 +73,8 @@ impl Budget {
 pub(super) struct Lanes<T> {
     pub(super) small: T,
     pub(super) large: T,
-    /// The most that a small one takes.
+    /// The most that a small one takes. Alone it finds that much in its lane, whatever it holds there
+    /// already: what may not fit goes to the other lane, which has room for the largest.
     pub(super) small_max: usize,
 }
 
@@ -120,6 +129,8 @@ mod tests {
         assert!(budget.try_hold(5 * PIECE_BYTES).is_none());
         let refused = budget.hold(5 * PIECE_BYTES).await.unwrap_err();
         assert_eq!(refused.cause, Cause::Working);
+        let refused = budget.hold(10 * PIECE_BYTES + 1).await.unwrap_err();
+        assert_eq!(refused.cause, Cause::TooLarge, "nobody need come again for that");
         drop((first, second));
         assert!(budget.hold(10 * PIECE_BYTES).await.is_ok());
     }

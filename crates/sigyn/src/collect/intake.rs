@@ -36,7 +36,7 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    fn of(bytes: u64) -> Self {
+    pub(super) fn of(bytes: u64) -> Self {
         let share = |of_32: u64| usize::try_from(bytes / 32 * of_32).unwrap_or(usize::MAX);
         Self {
             arriving: share(5),
@@ -94,6 +94,12 @@ impl Intake {
             messages: Workbench::new(shares.working),
             datagrams: Workbench::new(shares.datagrams_working),
         }
+    }
+
+    /// Memory that messages do not have meanwhile.
+    #[cfg(test)]
+    pub(super) async fn hold(&self, bytes: usize) -> Result<Place, Refusal> {
+        self.messages.hold(bytes, None).await
     }
 
     fn door(&self, transport: Transport) -> &Door {

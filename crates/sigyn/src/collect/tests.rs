@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use sigyn_model::codec::{json_v2, otlp, zipkin_proto3};
 use sigyn_model::{Span, SpanId, TraceId};
-use sigyn_store::{Options, Store};
+use sigyn_store::{Memory, Options, Store};
 use tower::ServiceExt as _;
 
 use super::intake::Shares;
@@ -19,25 +19,38 @@ struct Doors {
     _folder: tempfile::TempDir,
     store: Store,
     counters: Arc<Counters>,
+    intake: Intake,
     router: Router,
 }
 
 impl Doors {
     fn open(working_bytes_max: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Options::new(folder.path())).unwrap();
-        let counters = Arc::new(Counters::default());
-        let (kept, counted) = (store.clone(), Arc::clone(&counters));
         let shares = Shares {
             arriving: 1 << 20,
             working: working_bytes_max,
             datagrams_arriving: 16 << 20,
             datagrams_working: 64 << 20,
         };
+        Self::within(Memory::default(), shares)
+    }
+
+    /// With so much memory in all, and the doors' share of it.
+    fn with_memory(bytes: u64) -> Self {
+        let memory = Memory::within(bytes);
+        Self::within(memory, Shares::of(memory.pushed))
+    }
+
+    fn within(memory: Memory, shares: Shares) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = Options::new(folder.path());
+        options.memory = memory;
+        let store = Store::open(options).unwrap();
+        let counters = Arc::new(Counters::default());
+        let (kept, counted) = (store.clone(), Arc::clone(&counters));
         let intake = Intake::within(kept, counted, 1.0, shares);
         let environment = Environment::default();
         let router = http_router(&intake, &environment).merge(grpc_router(&intake, &environment));
-        Self { _folder: folder, store, counters, router }
+        Self { _folder: folder, store, counters, intake, router }
     }
 
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
@@ -107,8 +120,9 @@ fn bodies() -> [(Transport, &'static str, &'static str, Vec<u8>); 4] {
 
 #[tokio::test(start_paused = true)]
 async fn over_budget_every_sender_is_asked_to_come_again() {
-    // No body finds as much as it waits for.
-    let doors = Doors::open(32 << 10);
+    let doors = Doors::open(1 << 20);
+    // Of what small messages have, which is 128 KiB: what is left is less than each of them asks for.
+    let _held = doors.intake.hold(100 << 10).await.unwrap();
     for (transport, path, type_, body) in bodies() {
         let answer = doors.post(path, &[("content-type", type_)], body).await;
         if type_ == "application/grpc" {
@@ -166,6 +180,79 @@ async fn a_body_of_the_shortest_spans_is_taken() {
     let answer = doors.post("/api/v2/spans", &[], body).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
     assert_eq!(doors.counters.door(Transport::Http).spans.load(Ordering::Relaxed), 5_000);
+}
+
+/// A list of JSON of about so many bytes.
+fn list_of(bytes: usize, span: impl Fn(usize) -> String) -> Vec<u8> {
+    let mut list = String::from("[");
+    for n in 1.. {
+        list.push_str(&span(n));
+        if list.len() >= bytes {
+            break;
+        }
+        list.push(',');
+    }
+    list.push(']');
+    list.into_bytes()
+}
+
+fn ordinary(n: usize) -> String {
+    let service = n % 7;
+    format!(
+        r#"{{"traceId":"{n:032x}","id":"{n:016x}","kind":"CLIENT","name":"get /items",
+        "timestamp":1700000000{n:06},"duration":{n},"localEndpoint":{{"serviceName":"s{service}",
+        "ipv4":"10.0.0.{service}"}},"tags":{{"http.method":"GET","http.path":"/items/{n}",
+        "http.status_code":"200","region":"north"}}}}"#
+    )
+}
+
+fn shortest(n: usize) -> String {
+    format!(r#"{{"traceId":"{n:x}","id":"1"}}"#)
+}
+
+#[tokio::test]
+async fn a_message_that_is_alone_is_taken_or_refused_for_good() {
+    const MIB: u64 = 1 << 20;
+    let valued = |size: usize| {
+        let value = "v".repeat(size);
+        format!(r#"[{{"traceId":"1","id":"1","tags":{{"a":"{value}"}}}}]"#).into_bytes()
+    };
+    let packed = |body: &[u8]| {
+        use std::io::Write as _;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    };
+    // What has to be taken, with so much memory and more; the rest may be too large.
+    let bodies = [
+        (64 * MIB, list_of(293_385, ordinary)),
+        (64 * MIB, list_of(782_609, ordinary)),
+        (128 * MIB, list_of(2_153_628, ordinary)),
+        (256 * MIB, list_of(4_000_000, ordinary)),
+        (64 * MIB, list_of(120_000, shortest)),
+        (512 * MIB, list_of(1_000_000, shortest)),
+        (64 * MIB, valued(400_000)),
+        (64 * MIB, valued(1_000_000)),
+        (256 * MIB, valued(4_000_000)),
+        (u64::MAX, valued(11_000_000)),
+    ];
+    for memory in [64 * MIB, 128 * MIB, 256 * MIB] {
+        let doors = Doors::with_memory(memory);
+        for (n, (enough, body)) in bodies.iter().enumerate() {
+            let plain = doors.post("/api/v2/spans", &[], body.clone()).await;
+            let gzip = [("content-encoding", "gzip")];
+            let packed = doors.post("/api/v2/spans", &gzip, packed(body)).await;
+            for (answer, is_packed) in [(plain, false), (packed, true)] {
+                let what = format!("body {n} with {memory} bytes, packed: {is_packed}");
+                if memory >= *enough {
+                    assert_eq!(answer.status, StatusCode::ACCEPTED, "{what}");
+                } else if answer.status != StatusCode::ACCEPTED {
+                    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{what}");
+                    assert_eq!(answer.header("retry-after"), None, "{what}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::budget::{Budget, Connection, Held, Lanes};
+use super::budget::{Budget, Connection, Held, Lanes, PIECE_BYTES};
 use super::refusal::Refusal;
 use super::{Cause, body};
 
@@ -22,6 +22,9 @@ const DECODED_BYTES_MIN: usize = 64 << 10;
 const DECODED_FACTOR: usize = 8;
 /// The shortest span there is, 24 bytes of JSON, becomes about 600.
 const DECODED_FACTOR_MAX: usize = 64;
+
+/// What a small body unpacks to, and its spans, nearly always.
+const SMALL_MAX: usize = (1 + DECODED_FACTOR) * body::SMALL_BYTES_MAX;
 
 /// Memory and turns, for small messages and large ones apart. Whoever waits for memory holds little of
 /// it: what a body unpacks to and its spans are asked for at once, and when that was too little, all is
@@ -73,15 +76,17 @@ impl Workbench {
     pub(super) fn new(bytes: usize) -> Self {
         let small_bytes = bytes / 8;
         let large_bytes = bytes - small_bytes;
-        let unpacked_max = large_bytes / 32 * 9;
+        // In whole pieces, so that they find a place beside each other to the last byte.
+        let unpacked_max = large_bytes / 32 * 9 / PIECE_BYTES * PIECE_BYTES;
+        let decoded_max = (large_bytes - unpacked_max) / PIECE_BYTES * PIECE_BYTES;
         let lanes = Lanes {
             small: Lane::new(small_bytes, SMALL_AT_ONCE),
             large: Lane::new(large_bytes, LARGE_AT_ONCE),
-            // What unpacks to a small body, and its spans.
-            small_max: (1 + DECODED_FACTOR) * body::SMALL_BYTES_MAX,
+            // What unpacks to a small body, and its spans. Where that is more than there is, small is
+            // what leaves room for a body beside the most that its spans may take.
+            small_max: SMALL_MAX.min(small_bytes / 16 * 15),
         };
-        let decoded_max = DECODED_BYTES_MAX.min(large_bytes - unpacked_max);
-        Self { lanes, unpacked_max, decoded_max }
+        Self { lanes, unpacked_max, decoded_max: DECODED_BYTES_MAX.min(decoded_max) }
     }
 
     /// What a body may unpack to.
@@ -163,6 +168,36 @@ mod tests {
         assert_eq!(second.await.unwrap_err().cause, Cause::Working);
     }
 
+    /// As a message of this size does it that unpacks and has very many spans.
+    async fn decode_alone(bench: &Workbench, size: usize) {
+        let usual = bench.room_for_spans(size);
+        let mut place = bench.hold(size + usual, None).await.unwrap();
+        let spans = place.split(usual).unwrap();
+        drop(spans);
+        bench.hold(bench.most_room_for_spans(size), None).await.unwrap();
+        drop(place);
+        // And as one that came as it is.
+        drop(bench.hold(usual, None).await.unwrap());
+        bench.hold(bench.most_room_for_spans(size), None).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_alone_always_finds_room() {
+        // A datagram's bench, and those of messages with 64 MiB of memory in all, 256, 512 and 2048.
+        for bytes in [557_056, 13_926_400, 55_705_600, 111_411_200, 445_644_800] {
+            let bench = Workbench::new(bytes);
+            let (unpacked_max, small) = (bench.unpacked_max(), bench.lanes.small_max);
+            assert!(unpacked_max + bench.decoded_max <= bytes);
+            let edges = [small / 68, small / 65, small / 64, small / 9, small, unpacked_max];
+            for size in edges.iter().flat_map(|edge| [edge - 1, *edge, edge + 1]) {
+                decode_alone(&bench, size.min(unpacked_max)).await;
+            }
+            for step in 0..200 {
+                decode_alone(&bench, unpacked_max / 200 * step + step).await;
+            }
+        }
+    }
+
     #[tokio::test]
     async fn work_that_nobody_waits_for_any_more_keeps_its_turn() {
         let bench = Workbench::new(1 << 30);
@@ -207,6 +242,7 @@ mod tests {
         check(1 << 30, 100 << 10, 800 << 10, 6400 << 10);
         check(1 << 30, LARGE, DECODED_BYTES_MAX, DECODED_BYTES_MAX);
         // Where there is little, the largest body and its spans find a place together.
-        check(128 << 20, LARGE, (112 << 20) / 32 * 23, (112 << 20) / 32 * 23);
+        let most = (112 << 20) - (112 << 20) / 32 * 9 / PIECE_BYTES * PIECE_BYTES;
+        check(128 << 20, LARGE, most, most);
     }
 }
