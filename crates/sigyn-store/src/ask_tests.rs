@@ -1,7 +1,7 @@
 //! Questions about random histories, against the naive reference in `sigyn-model`.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -210,6 +210,44 @@ fn filters_find_what_the_reference_finds() {
             let query = random_query(random);
             let found = queries.traces(&query).unwrap();
             assert_eq!(found, query.run(traces.clone()), "{query:?} {context}");
+        }
+    });
+}
+
+#[test]
+fn a_search_passes_over_what_is_too_large_to_be_held_and_finds_the_others() {
+    let passed = Cell::new(0);
+    each_history(30, |history, strictness, random, context| {
+        let all = history.traces(strictness);
+        for _ in 0..10 {
+            let bytes_max = random.u64(300..20_000);
+            let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+            let queries = queries.with_bytes_max(bytes_max);
+            let is_held = |trace: &Vec<Span>| queries.trace(trace[0].trace_id).is_ok();
+            let held: Vec<Vec<Span>> = all.iter().filter(|trace| is_held(trace)).cloned().collect();
+            let query = random_query(random);
+            let (found, too_large) = queries.traces_as(&query, |trace| (trace, 0)).unwrap();
+            let context = format!("{bytes_max} {query:?} {context}");
+            assert_eq!(found, query.run(held.clone()), "{context}");
+            assert!(too_large <= (all.len() - held.len()) as u64, "{context}");
+            if too_large == 0 {
+                assert_eq!(found, query.run(all.clone()), "{context}");
+            }
+            passed.set(passed.get() + too_large);
+        }
+    });
+    assert!(passed.get() > 0);
+}
+
+#[test]
+fn of_a_trace_that_is_too_large_to_be_held_the_ids_are_known() {
+    each_history(10, |history, strictness, _, context| {
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        let queries = queries.with_bytes_max(1);
+        for trace in history.traces(strictness) {
+            let expected: BTreeSet<TraceId> = trace.iter().map(|span| span.trace_id).collect();
+            let ids = queries.ids_of(trace[0].trace_id).unwrap();
+            assert_eq!(ids, expected.into_iter().collect::<Vec<_>>(), "{context}");
         }
     });
 }

@@ -113,21 +113,28 @@ impl Queries {
         })
     }
 
-    /// What [`TraceQuery::run`] gives for all traces that are stored, each of them whole.
+    /// The ids that spans of the trace with this id came with, sorted: what is large is not held for it.
+    pub fn ids_of(&self, id: TraceId) -> Result<Vec<TraceId>, QueryFailed> {
+        self.ask(|parts| parts.ids_of(id, self.strictness).map(|ids| ids.into_iter().collect()))
+    }
+
+    /// What [`TraceQuery::run`] gives for all traces that are stored, each of them whole. Those that are
+    /// alone larger than an answer may be are passed over.
     pub fn traces(&self, query: &TraceQuery) -> Result<Vec<Vec<Span>>, QueryFailed> {
-        self.traces_as(query, |trace| {
+        let found = self.traces_as(query, |trace| {
             let bytes = Weight::of(&trace);
             (trace, bytes)
-        })
+        });
+        found.map(|(traces, _)| traces)
     }
 
     /// The same, but with what `keep` keeps of each trace, and in about how many bytes: the traces
-    /// themselves need not be held together then.
+    /// themselves need not be held together then. Also how many were passed over.
     pub fn traces_as<T>(
         &self,
         query: &TraceQuery,
         keep: impl Fn(Vec<Span>) -> (T, u64),
-    ) -> Result<Vec<T>, QueryFailed> {
+    ) -> Result<(Vec<T>, u64), QueryFailed> {
         self.ask(|parts| parts.traces(query, self.strictness, self.bounds(), &keep))
     }
 

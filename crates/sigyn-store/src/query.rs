@@ -1,7 +1,7 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use sigyn_model::{Span, TraceId, TracePlace, TraceQuery};
 
@@ -31,6 +31,9 @@ pub(crate) const HEAD_TRACES: usize = 512;
 
 /// Spans of traces by the key of their group.
 type Spans = HashMap<TraceKey, Vec<Span>>;
+
+/// Groups of traces that are passed over: each of them is larger than an answer may be.
+type TooLarge = HashSet<TraceKey>;
 
 /// Where the parts of a group of traces are that somebody may see.
 enum Holder<'a> {
@@ -119,6 +122,11 @@ impl Bounds<'_> {
         }
         if self.room.hold(bytes) { Ok(()) } else { Err(QueryFailed::NoRoom) }
     }
+
+    /// Whether so many spans can be held, whatever they say.
+    fn may_hold(self, rows: u32) -> bool {
+        u64::from(rows).saturating_mul(size_of::<Span>() as u64) <= self.bytes_max
+    }
 }
 
 impl Parts {
@@ -186,21 +194,63 @@ impl Parts {
         Ok(groups.iter().map(trace).collect())
     }
 
+    /// The ids of all spans of the trace with this id: it may have several where strictness says so.
+    pub(crate) fn ids_of(
+        &self,
+        id: TraceId,
+        strictness: Strictness,
+    ) -> Result<BTreeSet<TraceId>, QueryFailed> {
+        let group = strictness.group(id.into());
+        let mut ids = BTreeSet::new();
+        for block in self.blocks.iter() {
+            let last_seq = block.entry().last_seq;
+            let found = block.group(group, strictness)?.into_iter();
+            let found = found.filter_map(|entry| entry.key.trace_id());
+            ids.extend(found.filter(|id| !self.buried.hides(last_seq, *id)));
+        }
+        for head in &self.heads {
+            ids.extend(head.group(group, strictness).filter_map(|(key, _)| key.trace_id()));
+        }
+        Ok(ids)
+    }
+
     /// What `keep` keeps of the traces that [`TraceQuery::run`] gives for all that are stored, and in
-    /// about how many bytes.
+    /// about how many bytes. Traces that are each larger than an answer may be are passed over; there
+    /// were so many of them.
     pub(crate) fn traces<T>(
         &self,
         query: &TraceQuery,
         strictness: Strictness,
         bounds: Bounds<'_>,
         keep: impl Fn(Vec<Span>) -> (T, u64),
-    ) -> Result<Vec<T>, QueryFailed> {
-        let stop = bounds.stop;
+    ) -> Result<(Vec<T>, u64), QueryFailed> {
         if let Some(service) = query.service_name()
             && !self.may_have_service(service)?
         {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
+        let mut too_large = TooLarge::new();
+        loop {
+            let (found, bytes) = self.found(query, strictness, bounds, &keep, &mut too_large)?;
+            let known = too_large.len();
+            let kept = self.kept(found, bytes, strictness, bounds, &keep, &mut too_large)?;
+            // Others come in place of those that turned out to be too large when they were read.
+            if too_large.len() == known {
+                return Ok((kept, known as u64));
+            }
+        }
+    }
+
+    /// Those traces that an answer has, in its order, and in how many bytes.
+    fn found<T>(
+        &self,
+        query: &TraceQuery,
+        strictness: Strictness,
+        bounds: Bounds<'_>,
+        keep: &impl Fn(Vec<Span>) -> (T, u64),
+        too_large: &mut TooLarge,
+    ) -> Result<(Vec<Found<T>>, u64), QueryFailed> {
+        let stop = bounds.stop;
         let wanted = Wanted::of(query);
         let mut candidates = Candidates::new(self, query, &wanted, strictness, stop)?;
         // No more than the limit, the worst of them on top.
@@ -226,7 +276,7 @@ impl Parts {
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
-            self.each_match(query, now, strictness, bounds, &mut |one| {
+            self.each_match(query, now, strictness, bounds, too_large, &mut |one| {
                 let Some(place) = one.place().filter(|place| query.is_ahead(*place)) else {
                     return Ok(());
                 };
@@ -252,7 +302,7 @@ impl Parts {
             left = later;
             at_once = (at_once * 2).min(READ_TRACES_MAX);
         }
-        self.kept(found.into_sorted_vec(), bytes, bounds, keep)
+        Ok((found.into_sorted_vec(), bytes))
     }
 
     /// What is kept of all these traces, in their order; some of them are still to be read.
@@ -260,8 +310,10 @@ impl Parts {
         &self,
         found: Vec<Found<T>>,
         mut bytes: u64,
+        strictness: Strictness,
         bounds: Bounds<'_>,
-        keep: impl Fn(Vec<Span>) -> (T, u64),
+        keep: &impl Fn(Vec<Span>) -> (T, u64),
+        too_large: &mut TooLarge,
     ) -> Result<Vec<T>, QueryFailed> {
         let mut kept: Vec<(TracePlace, T)> = Vec::with_capacity(found.len());
         let mut lone: BTreeMap<usize, Vec<(Entry, TracePlace)>> = BTreeMap::new();
@@ -277,10 +329,17 @@ impl Parts {
             let mut places = traces.into_iter().map(|(_, place)| place);
             let Some(block) = self.blocks.get(number) else { continue };
             block.read_traces(&entries, bounds.stop, &mut |spans| {
-                bounds.check(bytes.saturating_add(Weight::of(&spans)))?;
+                let Some(place) = places.next() else { return Ok(()) };
+                let weight = Weight::of(&spans);
+                if weight > bounds.bytes_max {
+                    too_large.insert(strictness.group(place.id.into()));
+                    return Ok(());
+                }
+                // How much is kept of it is known afterwards.
+                bounds.check(bytes.saturating_add(weight).min(bounds.bytes_max))?;
                 let (one, size) = keep(assemble(spans));
                 bytes = bytes.saturating_add(size);
-                kept.extend(places.next().map(|place| (place, one)));
+                kept.push((place, one));
                 bounds.check(bytes)
             })?;
         }
@@ -302,21 +361,26 @@ impl Parts {
         Ok(false)
     }
 
-    /// Calls `each` with those of the candidates that match.
+    /// Calls `each` with those of the candidates that match and can be held.
     fn each_match(
         &self,
         query: &TraceQuery,
         candidates: &[Candidate],
         strictness: Strictness,
         bounds: Bounds<'_>,
+        too_large: &mut TooLarge,
         each: &mut impl FnMut(Match) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
-        let mut traces = match self.matching(query, candidates, strictness, bounds) {
+        let mut traces = match self.matching(query, candidates, strictness, bounds, too_large) {
             // What matches may be little, though what must be read for it is not.
             Err(QueryFailed::TooLarge { .. } | QueryFailed::NoRoom) if candidates.len() > 1 => {
                 let (first, second) = candidates.split_at(candidates.len() / 2);
-                self.each_match(query, first, strictness, bounds, each)?;
-                return self.each_match(query, second, strictness, bounds, each);
+                self.each_match(query, first, strictness, bounds, too_large, each)?;
+                return self.each_match(query, second, strictness, bounds, too_large, each);
+            }
+            Err(QueryFailed::TooLarge { .. }) => {
+                too_large.extend(candidates.iter().map(|candidate| candidate.key));
+                return Ok(());
             }
             matching => matching?,
         };
@@ -325,25 +389,33 @@ impl Parts {
         traces.into_iter().try_for_each(each)
     }
 
-    /// Those of the candidates that match, in no order.
+    /// Those of the candidates that match, in no order; without those that cannot be held.
     fn matching(
         &self,
         query: &TraceQuery,
         candidates: &[Candidate],
         strictness: Strictness,
         bounds: Bounds<'_>,
+        too_large: &mut TooLarge,
     ) -> Result<Vec<Match>, QueryFailed> {
         let mut groups: Vec<TraceKey> = Vec::new();
         // What one part alone has is judged there.
         let mut lone: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
         for candidate in candidates {
+            if too_large.contains(&candidate.key) {
+                continue;
+            }
+            let mut read = || match bounds.may_hold(candidate.rows) {
+                true => groups.push(candidate.key),
+                false => _ = too_large.insert(candidate.key),
+            };
             match self.holder(candidate.key, strictness)? {
                 Holder::Block(number, entry) if query.bears_duplicates() => {
                     let start = entry.start_alone().is_some_and(|start| query.covers(start));
                     if start && u64::from(entry.rows) <= READ_ROWS_MAX {
                         lone.entry(number).or_default().push(entry);
                     } else if start {
-                        groups.push(candidate.key);
+                        read();
                     }
                 }
                 // Duplicates may still be in there. They make nothing match that would not match without.
@@ -351,7 +423,7 @@ impl Parts {
                     if query.bears_duplicates()
                         && !query.matches(&trace.rows().collect::<Vec<_>>()) => {}
                 Holder::None => {}
-                Holder::Block(..) | Holder::Head(_) | Holder::Several => groups.push(candidate.key),
+                Holder::Block(..) | Holder::Head(_) | Holder::Several => read(),
             }
         }
         let mut matching = Vec::new();
@@ -360,7 +432,12 @@ impl Parts {
             let Some(block) = self.blocks.get(number) else { continue };
             let passing = block
                 .passing(&entries, bounds.stop, &|rows: &[PageRow<'_, '_>]| query.says(rows))?;
-            matching.extend(passing.into_iter().map(|entry| Match::Lone(number, entry)));
+            for entry in passing {
+                match bounds.may_hold(entry.rows) {
+                    true => matching.push(Match::Lone(number, entry)),
+                    false => _ = too_large.insert(strictness.group(entry.key)),
+                }
+            }
         }
         let read = self.read(&groups, strictness, bounds)?.into_values().map(assemble);
         matching.extend(read.filter(|trace| query.matches(trace)).map(Match::Whole));

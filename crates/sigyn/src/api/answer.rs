@@ -18,10 +18,22 @@ pub(crate) enum AnswerError {
     TooLarge { bytes_max: u64 },
     #[error("{0}: ask again")]
     NoRoom(QueryFailed),
+    #[error("the trace takes more than {} MiB, the most that one answer may", bytes_max >> 20)]
+    TraceTooLarge { bytes_max: u64 },
     #[error(transparent)]
     Query(QueryFailed),
     #[error("cannot write the answer")]
     Write(#[from] serde_json::Error),
+}
+
+impl AnswerError {
+    /// Of an answer that is one trace: there are no fewer to ask for.
+    pub(crate) fn of_one(error: impl Into<Self>) -> Self {
+        match error.into() {
+            Self::TooLarge { bytes_max } => Self::TraceTooLarge { bytes_max },
+            error => error,
+        }
+    }
 }
 
 impl From<QueryFailed> for AnswerError {
@@ -38,7 +50,7 @@ impl From<AnswerError> for ApiError {
     fn from(error: AnswerError) -> Self {
         match error {
             // The server is well, and will say the same to the same question.
-            AnswerError::TooLarge { .. } => {
+            AnswerError::TooLarge { .. } | AnswerError::TraceTooLarge { .. } => {
                 Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: error.to_string() }
             }
             AnswerError::NoRoom(_) => {

@@ -11,7 +11,7 @@ use sigyn_model::{Span, SpanId, TracePlace, TraceQuery, trace_root, trace_start}
 
 use super::Params;
 use super::ask::Asker;
-use super::asked::{self, Asked, Refused};
+use super::asked::{self, Asked, Refused, is_zero};
 use super::cursor::{Cursor, NoCursor};
 use super::zipkin::trace_query;
 use crate::environment::Environment;
@@ -35,6 +35,9 @@ struct Found {
     /// Asks for the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    /// Traces that were passed over, each too large to be held.
+    #[serde(skip_serializing_if = "is_zero")]
+    too_large: u64,
     took_ms: f64,
 }
 
@@ -104,13 +107,13 @@ async fn find(asked: &Asked, params: &Params) -> Result<Found, Refused> {
             (line, bytes)
         })
     });
-    let found = found.await?;
+    let (found, too_large) = found.await?;
     let limited = found.len() > limit;
     let (traces, places): (Vec<_>, Vec<_>) = found.into_iter().take(limit).flatten().unzip();
     let last = places.last().filter(|_| limited);
     let cursor = last.map(|place| Cursor { window_us, place: *place }.to_string());
     let took_ms = started.elapsed().as_secs_f64() * 1e3;
-    Ok(Found { traces, limited, cursor, took_ms })
+    Ok(Found { traces, limited, cursor, too_large, took_ms })
 }
 
 fn summary(trace: &[Span]) -> Option<Summary> {

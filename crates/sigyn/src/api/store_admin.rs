@@ -1,7 +1,5 @@
 //! What changes the store beside spans that come in; off unless `--web.enable-admin-api` says otherwise.
 
-use std::collections::BTreeSet;
-
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -53,9 +51,7 @@ async fn delete_trace(State(admin): State<StoreAdmin>, Path(id): Path<String>) -
     let StoreAdmin { store, strictness, .. } = admin;
     let deleted = tokio::task::spawn_blocking(move || -> Result<u64, ApiError> {
         let queries = store.queries(Stop::default()).with_strictness(strictness);
-        let spans = queries.trace(id).map_err(ApiError::failed)?;
-        let ids: BTreeSet<TraceId> = spans.iter().map(|span| span.trace_id).collect();
-        let ids: Vec<TraceId> = ids.into_iter().collect();
+        let ids = queries.ids_of(id).map_err(ApiError::failed)?;
         store.delete_traces(&ids).map_err(ApiError::failed)
     });
     match deleted.await {

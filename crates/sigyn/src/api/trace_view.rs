@@ -110,7 +110,7 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
         let id = parse_id(&id)?;
         let View { asker, known } = view;
         let written = asker.ask(move |q| {
-            let spans = q.trace(id)?;
+            let spans = q.trace(id).map_err(AnswerError::of_one)?;
             Ok::<_, AnswerError>(
                 (!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?,
             )
@@ -287,7 +287,7 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
         let id = parse_id(&id)?;
         let rev = params.text("rev").filter(|rev| !rev.is_empty());
         let written = view.asker.ask(move |q| {
-            let spans = q.trace(id)?;
+            let spans = q.trace(id).map_err(AnswerError::of_one)?;
             if spans.is_empty() {
                 return Ok(Err(missing(id)));
             }

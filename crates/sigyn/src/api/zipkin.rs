@@ -111,12 +111,12 @@ async fn traces(State(zipkin): State<Zipkin>, params: Params) -> Result<Response
 async fn trace(State(zipkin): State<Zipkin>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse_trace_id(id.trim())?;
     let body = zipkin.asker.ask(move |q| {
-        let spans = q.trace(id)?;
+        let spans = q.trace(id).map_err(AnswerError::of_one)?;
         if spans.is_empty() {
             return Ok(None);
         }
         let mut answer = Answer::new(q.stop());
-        answer.spans(&spans)?;
+        answer.spans(&spans).map_err(AnswerError::of_one)?;
         Ok::<_, AnswerError>(Some(answer.finish()))
     });
     body.await?.map(json).ok_or_else(|| ApiError::not_found(format!("{id} not found")))
@@ -150,7 +150,7 @@ async fn trace_many(State(zipkin): State<Zipkin>, params: Params) -> Result<Resp
         // Some are written before others are read.
         let mut answer = Answer::new(q.stop());
         let found = q.traces_by_id(&ids).filter(|trace| !trace.as_ref().is_ok_and(Vec::is_empty));
-        answer.list(found, |answer, trace| answer.spans(&trace?))?;
+        answer.list(found, |answer, trace| answer.spans(&trace.map_err(AnswerError::of_one)?))?;
         Ok::<_, AnswerError>(answer.finish())
     });
     Ok(json(body.await?))

@@ -21,9 +21,13 @@ pub(super) async fn run(
     let answer = server.json(&format!("/api/v1/search?{query}")).await?;
     let found = &answer["data"];
     let traces = found["traces"].as_array().map_or(&[][..], Vec::as_slice);
+    let passed = match found["tooLarge"].as_u64() {
+        None => String::new(),
+        Some(n) => format!("Passed over, because too large to be held: {n}.\n"),
+    };
     if traces.is_empty() {
         return Ok(format!(
-            "No trace matches in the last {}. Try a longer --lookback, or `sigyn query services` for what is stored.\n",
+            "{passed}No trace matches in the last {}. Try a longer --lookback, or `sigyn query services` for what is stored.\n",
             flags.lookback
         ));
     }
@@ -56,6 +60,7 @@ pub(super) async fn run(
         ]);
     }
     let mut out = table.render(style);
+    out.push_str(&style.faint(&passed));
     if let Some(cursor) = found["cursor"].as_str() {
         out.push_str(&style.faint(&format!(
             "More match: these are {}. Ask for more with -n, or for the next ones with --cursor {}\n",

@@ -78,6 +78,48 @@ fn a_trace_is_deleted_by_its_id_where_that_is_allowed() {
 }
 
 #[test]
+fn a_trace_that_is_too_large_to_be_held_hides_no_other_and_can_be_deleted() {
+    const SPANS: u64 = 40_000;
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--web.enable-admin-api", "--storage.memory=64MiB"];
+    let tracer = Tracer::start_with(folder.path(), &flags);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let start = now.as_micros() - 1_000_000;
+    let push = |trace: &str, from: u64, to: u64| {
+        let span = |id| format!(r#"{{"traceId":"{trace}","id":"{id:x}","timestamp":{start}}}"#);
+        let spans: Vec<String> = (from..to).map(span).collect();
+        let body = format!("[{}]", spans.join(","));
+        until("the spans are taken", || {
+            let status = tracer.post_spans(body.as_bytes()).status;
+            (status == 202).then_some(())
+        });
+    };
+    push("a", 1, 3);
+    for from in (1..SPANS).step_by(1_000) {
+        push("b", from, from + 1_000);
+    }
+    for path in ["/api/v1/search?limit=1", "/api/v1/search?q=trace.spans%3C100"] {
+        let found = &tracer.json(path)["data"];
+        assert_eq!(found["traces"].as_array().unwrap().len(), 1, "{path}: {found}");
+        assert_eq!(found["traces"][0]["traceId"], "000000000000000a");
+        assert_eq!((&found["tooLarge"], &found["limited"]), (&1.into(), &false.into()));
+    }
+    assert_eq!(tracer.json("/api/v2/traces").as_array().unwrap().len(), 1);
+    for path in ["v2/trace/b", "v1/trace/b/columns", "v1/trace/b/spans?rows=0-1"] {
+        let answer = tracer.get(&format!("/api/{path}"));
+        let told = "the trace takes more than 8 MiB, the most that one answer may";
+        assert_eq!(answer.status, 413, "{path}");
+        assert!(answer.text().contains(told), "{path}: {}", answer.text());
+    }
+    let deleted = http::request(tracer.address, "DELETE", "/api/v1/traces/b", &[], b"");
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    let found = &tracer.json("/api/v1/search")["data"];
+    assert_eq!((found["traces"].as_array().unwrap().len(), found.get("tooLarge")), (1, None));
+    assert_eq!(tracer.get("/api/v2/trace/b").status, 404);
+    assert_eq!(tracer.get("/api/v2/trace/a").status, 200);
+}
+
+#[test]
 fn a_second_tracer_on_the_same_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _tracer = Tracer::start(folder.path());

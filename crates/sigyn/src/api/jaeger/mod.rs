@@ -90,8 +90,9 @@ impl Jaeger {
         write: fn(&[Span], &Stop) -> Result<T, AnswerError>,
     ) -> Result<Option<T>, ApiError> {
         let written = self.asker.ask(move |q| {
-            let spans = q.trace(id)?;
-            (!spans.is_empty()).then(|| write(&spans, q.stop())).transpose()
+            let spans = q.trace(id).map_err(AnswerError::of_one)?;
+            let written = (!spans.is_empty()).then(|| write(&spans, q.stop())).transpose();
+            written.map_err(AnswerError::of_one)
         });
         written.await
     }
@@ -110,7 +111,7 @@ impl Jaeger {
                 !is_missing
             });
             answer.list(found, |answer, (_, trace)| {
-                let trace = trace?;
+                let trace = trace.map_err(AnswerError::of_one)?;
                 answer.write(|out| jaeger_json::write_trace(out, &trace))
             })?;
             Ok::<_, AnswerError>((answer.finish(), missing))
