@@ -44,7 +44,7 @@ pub(crate) enum StoreCommand {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ExportFlags {
-    /// File that is written, or folder for parquet; - is standard output
+    /// File that is written, or folder for parquet; - is standard output, but for parquet
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
     /// What is written

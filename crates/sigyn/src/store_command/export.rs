@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use sigyn_model::Span;
 use sigyn_model::codec::{json_v2, otlp};
 use sigyn_store::{QueryFailed, Stop, Store};
@@ -15,6 +15,12 @@ use crate::Failure;
 use crate::cli::{ExportFlags, ExportFormat};
 
 pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
+    let is_standard_output = flags.to == Path::new("-");
+    if is_standard_output && flags.format == ExportFormat::Parquet {
+        let error =
+            "blocks are several files: they are copied to a folder, and not to standard output";
+        return Err(anyhow!(error).into());
+    }
     let store = online(path)?;
     if flags.format == ExportFormat::Parquet {
         store.seal().context("cannot make a block of what is in the log")?;
@@ -24,7 +30,7 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
     }
     let write = |file: &mut dyn Write| write_spans(&store, flags.format, file);
     let cannot = || format!("cannot write {}", flags.to.display());
-    if flags.to == Path::new("-") {
+    if is_standard_output {
         write(&mut io::stdout().lock())?;
     } else {
         // Not over what somebody may want to keep.

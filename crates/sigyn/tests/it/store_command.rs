@@ -100,6 +100,9 @@ fn everything_is_exported_and_can_be_imported() {
     assert!(again.0 == 1 && again.2.contains("cannot write spans.json"), "{again:?}");
     let out = told(&store(folder.path(), &["export", "-"])).1;
     assert_eq!(out, fs::read_to_string(folder.path().join("spans.json")).unwrap());
+    let (status, _, err) = told(&store(folder.path(), &["export", "-", "--format", "parquet"]));
+    assert!(status != 0 && err.contains("not to standard output"), "{status} {err}");
+    assert!(!folder.path().join("-").exists());
     // The log becomes a block, too.
     let parquet = store(folder.path(), &["export", "copies", "--format", "parquet"]);
     assert_eq!(told(&parquet).0, 0);
