@@ -37,13 +37,14 @@ pub struct Share {
 
 /// Enough for all of the others; more is not needed, and less will do.
 const DEFAULT_BYTES: u64 = 2 << 30;
-/// With less than this even small batches do not find their place.
-const BYTES_MIN: u64 = 64 << 20;
 
 impl Memory {
+    /// With less than this even small batches do not find their place.
+    pub const BYTES_MIN: u64 = 64 << 20;
+
     /// Shares of so much; of 64 MiB where it is less.
     pub fn within(bytes: u64) -> Self {
-        let bytes = bytes.max(BYTES_MIN);
+        let bytes = bytes.max(Self::BYTES_MIN);
         let share = |of_64: u64| bytes / 64 * of_64;
         Self {
             bytes,

@@ -26,7 +26,7 @@ use crate::api::store_admin::StoreAdmin;
 use crate::api::ui_folder::UiFolder;
 use crate::cli::ServeFlags;
 use crate::collect::{Counters, Intake};
-use crate::config::{Config, Settings};
+use crate::config::{Config, Settings, durability_text};
 use crate::environment::Environment;
 use crate::listeners::Listeners;
 use crate::metrics::requests::{Requests, measure};
@@ -305,7 +305,7 @@ impl App {
             blocks = stats.blocks,
             block_spans = stats.block_spans,
             head_spans = stats.head_spans,
-            durability = ?self.durability,
+            durability = durability_text(self.durability),
             memory_mib = stats.memory.bytes >> 20,
             "the store is open"
         );

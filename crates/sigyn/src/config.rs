@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::MapAccess;
-use sigyn_discovery::config::{ConfigError as Mistake, File, Job, parse_duration, parse_size};
+use sigyn_discovery::config::{
+    ConfigError as Mistake, File, Job, format_duration, parse_duration, parse_size,
+};
 use sigyn_discovery::yaml::{self, Entry, Place, Section};
 use sigyn_discovery::{config as prometheus, target};
 use sigyn_scrape::ScrapeJob;
@@ -172,6 +174,9 @@ impl Settings {
         let bytes = self.retention_bytes.or(storage.retention_bytes);
         let mut options = sigyn_store::Options::new(&self.storage_path);
         options.durability = storage.durability;
+        if let Some(warning) = little_memory("--storage.memory", self.storage_memory) {
+            tracing::warn!("{warning}");
+        }
         let memory = self.storage_memory.or(storage.memory).filter(|bytes| *bytes > 0);
         options.memory = Memory::within(memory.unwrap_or_else(memory::default_bytes));
         options.seal_after =
@@ -199,6 +204,22 @@ fn route_prefix(text: &str) -> String {
     match text.trim_matches('/') {
         "" => "/".to_owned(),
         path => format!("/{path}/"),
+    }
+}
+
+/// What is said of a setting that asks for less memory than there has to be. Nothing and 0 are the default.
+fn little_memory(name: &str, bytes: Option<u64>) -> Option<String> {
+    let bytes = bytes.filter(|bytes| (1..Memory::BYTES_MIN).contains(bytes))?;
+    let min = Memory::BYTES_MIN >> 20;
+    Some(format!("{name} is {bytes} bytes, which is too little: it is taken as {min} MiB"))
+}
+
+/// As `storage.durability` says it in the file.
+pub(crate) fn durability_text(durability: Durability) -> String {
+    match durability {
+        Durability::Fsync => "fsync".to_owned(),
+        Durability::Interval(interval) => format!("interval:{}", format_duration(interval)),
+        Durability::Os => "os".to_owned(),
     }
 }
 
@@ -232,7 +253,9 @@ impl Config {
                 format!("sigyn.jobs names {name:?}, which is no job_name of scrape_configs");
             return Err(Mistake { file: None, place: Some(settings.place), message });
         }
-        Ok((Self { jobs: validated.jobs, sigyn }, validated.warnings))
+        let mut warnings = validated.warnings;
+        warnings.extend(little_memory("storage.memory", sigyn.storage.memory));
+        Ok((Self { jobs: validated.jobs, sigyn }, warnings))
     }
 
     pub(crate) fn discovery_jobs(&self) -> Vec<Job> {
@@ -438,6 +461,30 @@ impl Section for JobSection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durability_is_told_in_the_words_of_the_file() {
+        for words in ["fsync", "os", "interval:100ms", "interval:1h", "interval:0s"] {
+            let text = format!("sigyn:\n  storage:\n    durability: {words}\n");
+            let (config, warnings) = Config::parse(&text, Path::new(".")).unwrap();
+            assert_eq!(durability_text(config.sigyn.storage.durability), words);
+            assert_eq!(warnings, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn too_little_memory_is_warned_of() {
+        let check = |size: &str, expected: &[&str]| {
+            let text = format!("sigyn:\n  storage:\n    memory: {size}\n");
+            let (_, warnings) = Config::parse(&text, Path::new(".")).unwrap();
+            assert_eq!(warnings, expected, "{size}");
+        };
+        check("64MB", &[]);
+        check("0", &[]);
+        let warning =
+            "storage.memory is 66060288 bytes, which is too little: it is taken as 64 MiB";
+        check("63MB", &[warning]);
+    }
 
     #[test]
     fn otlp_is_taken_beside_the_main_address() {
