@@ -20,8 +20,10 @@ const ROWS_PER_KEPT: u32 = if cfg!(test) { 2 } else { 16 };
 /// A trace that alone has one of so many of the rows that may stay is cut.
 const TRACES_MIN: u32 = if cfg!(test) { 1 } else { 4 };
 
-/// And so much memory.
+/// And so much memory, or so much of what a head may take, whichever is less: while they are written again
+/// they are held beside both heads.
 const BYTES_MAX: u64 = 16 << 20;
+const OF_HEAD: u64 = 16;
 
 /// How many rows the head had when, and what stayed in memory the last time.
 #[derive(Debug, Default)]
@@ -46,7 +48,8 @@ impl Carry {
     }
 
     /// Which traces of a head that gets no more spans stay in memory, by their numbers, in order.
-    fn young(&mut self, view: &HeadView, uptime_ms: u64) -> Vec<u32> {
+    fn young(&mut self, view: &HeadView, uptime_ms: u64, head_bytes_max: u64) -> Vec<u32> {
+        let bytes_max = BYTES_MAX.min(head_bytes_max / OF_HEAD);
         let rows = u32::try_from(view.span_count()).unwrap_or(u32::MAX);
         let old = self.samples.front().filter(|(at_ms, _)| is_old(*at_ms, uptime_ms));
         let since = rows.saturating_sub(old.map_or(0, |(_, rows)| *rows));
@@ -62,7 +65,7 @@ impl Carry {
             // Intake waits while they are copied.
             let fits = view.trace_numbered(trace).1.spans().all(|span| {
                 weight.add(&span);
-                weight.bytes <= BYTES_MAX
+                weight.bytes <= bytes_max
             });
             if !fits {
                 break;
@@ -94,7 +97,8 @@ impl Worker<'_> {
             return Ok(());
         }
         let view = rotated.head.view();
-        let young = self.carry.young(&view, self.shared.clock.uptime_ms());
+        let head_bytes_max = self.shared.options.memory.head;
+        let young = self.carry.young(&view, self.shared.clock.uptime_ms(), head_bytes_max);
         if young.is_empty() {
             return Ok(());
         }
