@@ -1,4 +1,5 @@
-//! Where every span is to be found: in exactly one of these blocks and heads, at any time.
+//! Where every span is to be found: in these blocks and heads, at any time. What stays in memory while the head
+//! it came to becomes a block is in both heads, and the older one says that it is left out.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
