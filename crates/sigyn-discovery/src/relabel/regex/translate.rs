@@ -176,7 +176,7 @@ impl<'p> Translator<'p> {
                 'i' | 'm' | 's' | 'U' => seen = true,
                 '-' if !negated => (negated, seen) = (true, false),
                 ':' | ')' if !negated || seen => {
-                    let flags = &after[..index];
+                    let flags = each_once(&after[..index]);
                     let length = "(?".len() + index + 1;
                     if c == ':' {
                         return self.group(&format!("(?{flags}:"), length);
@@ -374,4 +374,14 @@ impl<'p> Translator<'p> {
         self.atom(1);
         Ok(())
     }
+}
+
+/// The flags with the one that counts of each kept, which is the last, as the crate wants it.
+fn each_once(flags: &str) -> String {
+    let (set, cleared) = flags.split_once('-').unwrap_or((flags, ""));
+    let chosen = |of: &str, but: &str| -> String {
+        "imsU".chars().filter(|flag| of.contains(*flag) && !but.contains(*flag)).collect()
+    };
+    let (set, cleared) = (chosen(set, cleared), chosen(cleared, ""));
+    if cleared.is_empty() { set } else { format!("{set}-{cleared}") }
 }
