@@ -32,7 +32,8 @@ pub use batch::{Labels, SpanBatch, TargetProgress};
 pub use differences::{Difference, Differences, DifferencesQuery};
 pub use endpoint::Endpoint;
 pub use filter::{
-    Alike, Field, Filter, FilterError, Need, Sought, SpanFilter, status_word, trace_duration,
+    Alike, Field, FieldError, Filter, FilterError, Need, Sought, SpanFilter, status_word,
+    trace_duration,
 };
 pub use heat::{Cell, Heat, HeatError, HeatQuery, Level};
 pub use id::{IdError, SpanId, TraceId};

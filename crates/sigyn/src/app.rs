@@ -125,7 +125,7 @@ struct Routers {
 async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
     match grpc::unknown_method(&headers, uri.path()) {
         Some(response) => response,
-        None => reply::not_found(),
+        None => reply::not_found(&uri),
     }
 }
 
@@ -185,8 +185,8 @@ impl App {
             let store = store.clone();
             move || {
                 let stats = store.stats();
-                let takes_spans = stats.poisoned.is_none() && stats.refusing.is_none();
-                Health { takes_spans, damaged_files: stats.damaged_files }
+                let refusing = stats.poisoned.or(stats.refusing);
+                Health { refusing, damaged_files: stats.damaged_files }
             }
         }));
         let admin = Admin {

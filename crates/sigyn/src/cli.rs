@@ -348,6 +348,7 @@ pub(crate) struct ImportFlags {
     /// The tracer that takes the spans
     #[arg(
         long,
+        visible_alias = "server",
         value_name = "URL",
         env = "SIGYN_SERVER",
         hide_env_values = true,

@@ -14,28 +14,47 @@ use http::{Method, StatusCode, Uri};
 use crate::api::percent_decode;
 use crate::environment::Origins;
 
-/// An answer that is an error: a status and a plain text, as Zipkin gives them.
+/// An answer that is an error: a status and a plain text, as Zipkin gives them, and Prometheus' word for it.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    sort: &'static str,
 }
 
 impl ApiError {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let sort = match status {
+            StatusCode::BAD_REQUEST => "bad_data",
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::CONFLICT => "conflict",
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            _ => "internal",
+        };
+        Self { status, message: message.into(), sort }
+    }
+
     /// 400: the request makes no sense.
     pub(crate) fn bad(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+        Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 500, as Zipkin says it: the answer would have come too late.
+    pub(crate) fn timed_out(message: impl Into<String>) -> Self {
+        Self { sort: "timeout", ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
     }
 
     /// 500: the request was right and could not be answered. The chain of causes is the message.
     pub(crate) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         let message = format!("{:#}", anyhow::Error::new(error));
         tracing::error!(error = %message, "cannot answer a request");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 }
 
@@ -72,31 +91,65 @@ pub(crate) fn success(data: &impl serde::Serialize) -> Response {
 
 /// Prometheus' envelope around an error.
 pub(crate) fn failure(error: &ApiError) -> Response {
-    let type_ = match error.status {
-        StatusCode::BAD_REQUEST => "bad_data",
-        StatusCode::NOT_FOUND => "not_found",
-        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
-        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
-        _ => "internal",
-    };
-    let body = serde_json::json!({"status": "error", "errorType": type_, "error": error.message});
-    let mut response = json(body.to_string());
-    *response.status_mut() = error.status;
+    failure_at(error, None)
+}
+
+/// Where in a parameter something is wrong, in characters.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct At {
+    pub(crate) parameter: &'static str,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
+/// The same, for a parameter that is wrong in one place.
+pub(crate) fn failure_at(error: &ApiError, at: Option<At>) -> Response {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Envelope<'a> {
+        status: &'static str,
+        error_type: &'static str,
+        error: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at: Option<At>,
+    }
+    let ApiError { status, message, sort } = error;
+    let envelope = Envelope { status: "error", error_type: sort, error: message, at };
+    let mut response = json(serde_json::to_string(&envelope).unwrap_or_default());
+    *response.status_mut() = *status;
     response
 }
 
-/// What is said to a method that a path does not have: Zipkin's statuses.
+/// Whether a path is of the API that answers in Prometheus' envelope. Spans that Zipkin's first version
+/// takes stand there, too.
+fn is_enveloped(path: &str) -> bool {
+    path.starts_with("/api/v1/") && path != "/api/v1/spans"
+}
+
+/// What is said to a method that a path does not have: Zipkin's statuses, but for our own API.
 pub(crate) async fn other_method(method: Method, uri: Uri) -> Response {
     match method {
+        Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ if is_enveloped(uri.path()) => {
+            let message = format!("{} is not answered to {method}", uri.path());
+            failure(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message))
+        }
         // Zipkin's UI stands here, with files alone.
         _ if uri.path().starts_with("/zipkin/") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-        Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-        _ => not_found(),
+        _ => no_route(),
     }
 }
 
 /// What is said to an unknown path.
-pub(crate) fn not_found() -> Response {
+pub(crate) fn not_found(uri: &Uri) -> Response {
+    match is_enveloped(uri.path()) {
+        true => failure(&ApiError::not_found(format!("there is no {}", uri.path()))),
+        false => no_route(),
+    }
+}
+
+/// What Zipkin says there.
+pub(crate) fn no_route() -> Response {
     text(StatusCode::NOT_FOUND, "404 Not Found")
 }
 

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::{Kind, Searched, StatusCode};
 
 /// What means no tag if it stands without quotes.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 9] = [
     "service",
     "name",
     "remote",
@@ -14,12 +15,52 @@ const NAMES: [&str; 12] = [
     "status",
     "annotation",
     "duration",
-    "trace.duration",
-    "trace.spans",
-    "trace.errors",
-    "root.service",
-    "root.name",
+    "resource.",
+    "target.",
 ];
+
+/// What begins so means no tag either.
+const PREFIXES: [&str; 3] = ["resource.", "target.", "."];
+/// Nor does this, and beside what is known of traces it means nothing.
+const OF_TRACES: [&str; 2] = ["trace.", "root."];
+
+/// Why a name is that of no field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    #[error("expected a key, such as service or http.method")]
+    Empty,
+    #[error("a duration is no text")]
+    Duration,
+    #[error("{0} is of a whole trace; a tag of this name is written .{0}")]
+    OfTrace(String),
+    #[error("what follows {0} is missing, such as {0}zone")]
+    Unfinished(&'static str),
+}
+
+/// Whether a name is one of a whole trace, or would be.
+pub(super) fn is_of_trace(name: &str) -> bool {
+    OF_TRACES.into_iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// What is missing in a name.
+pub(super) fn unfinished(name: &str) -> Option<FieldError> {
+    let prefix = PREFIXES.into_iter().find(|prefix| *prefix == name)?;
+    Some(FieldError::Unfinished(prefix))
+}
+
+impl FromStr for Field {
+    type Err = FieldError;
+
+    /// As [`Field::read`] reads it, but for what would be something else in a filter.
+    fn from_str(name: &str) -> Result<Self, FieldError> {
+        match name {
+            "" => Err(FieldError::Empty),
+            "duration" => Err(FieldError::Duration),
+            _ if is_of_trace(name) => Err(FieldError::OfTrace(name.to_owned())),
+            _ => unfinished(name).map_or_else(|| Ok(Self::read(name)), Err),
+        }
+    }
+}
 
 /// A name that stands for some text of every span.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,10 +103,10 @@ impl Field {
 
     /// A tag's key as it is written in a filter: in quotes where it would mean something else.
     pub(crate) fn write_tag(key: &str) -> Cow<'_, str> {
-        let is_prefixed = |prefix: &str| key.len() > prefix.len() && key.starts_with(prefix);
         let is_plain = super::lex::is_word(key)
             && !NAMES.contains(&key)
-            && !["resource.", "target.", "."].into_iter().any(is_prefixed);
+            && !is_of_trace(key)
+            && !PREFIXES.into_iter().any(|prefix| key.starts_with(prefix));
         if is_plain {
             return Cow::Borrowed(key);
         }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::field::{is_of_trace, unfinished};
 use super::lex::{Piece, Token, lex};
 use super::literal::{self, Literal, Number, Pattern};
 use super::{Field, Filter, FilterError, Outer, Relation, Test, TextTest, TraceTest, Tree};
@@ -242,8 +243,20 @@ impl Parser {
                 let test = self.text_test(&key, Some(&Field::Name))?;
                 Test::Trace(TraceTest::RootName(test))
             }
-            _ => {
-                let field = Field::read(&key);
+            name if is_of_trace(name) => {
+                self.at -= 1;
+                let known = match name.starts_with("root.") {
+                    true => "a root has root.service and root.name",
+                    false => "a trace has trace.duration, trace.spans and trace.errors",
+                };
+                return Err(self.wrong(format!("{known}; a tag of this name is written .{name}")));
+            }
+            name => {
+                if let Some(error) = unfinished(name) {
+                    self.at -= 1;
+                    return Err(self.wrong(error.to_string()));
+                }
+                let field = Field::read(name);
                 let test = self.text_test(&key, Some(&field).filter(|field| field.is_name()))?;
                 Test::Text(field, test)
             }

@@ -219,7 +219,19 @@ fn what_a_filter_needs_can_be_looked_up() {
 
 #[test]
 fn a_field_reads_back_as_it_is_written() {
-    let fields = ["service", "kind", "http.method", "resource.a", "target.zone", ".name", ".and"];
+    let fields = [
+        "service",
+        "kind",
+        "http.method",
+        "resource.a",
+        "target.zone",
+        ".name",
+        ".and",
+        ".trace.bogus",
+        ".root.name",
+        ".target.",
+        ".resource.a",
+    ];
     for text in fields {
         let field = Field::read(text);
         let read = match &*filter(&field.to_string()).root {
@@ -230,6 +242,28 @@ fn a_field_reads_back_as_it_is_written() {
     }
     assert_eq!(Field::Tag("name".to_owned()).to_string(), "\"name\"");
     assert_eq!(Field::Tag("a \"b\\".to_owned()).to_string(), r#""a \"b\\""#);
+}
+
+#[test]
+fn what_looks_like_a_field_of_traces_is_no_tag() {
+    let check = |text: &str, from: usize, to: usize, expected: &str| {
+        let error = text.parse::<Filter>().unwrap_err();
+        assert_eq!((error.from, error.to, error.message.as_str()), (from, to, expected), "{text}");
+    };
+    check(
+        "a and trace.bogus > 2",
+        6,
+        17,
+        "a trace has trace.duration, trace.spans and trace.errors; a tag of this name is written .trace.bogus",
+    );
+    check(
+        "root.bogus = a",
+        0,
+        10,
+        "a root has root.service and root.name; a tag of this name is written .root.bogus",
+    );
+    check("target. = a", 0, 7, "what follows target. is missing, such as target.zone");
+    filter("'trace.bogus' and .root.bogus and trace = 1 and 'target.'");
 }
 
 /// Random filters of a few words, and spans that say some of them.

@@ -32,10 +32,10 @@ pub(crate) struct Admin {
 pub(crate) struct Healthy(pub(crate) Arc<dyn Fn() -> Health + Send + Sync>);
 
 /// How the store is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// Whether spans can be stored.
-    pub(crate) takes_spans: bool,
+    /// Why no spans can be stored, if that is so.
+    pub(crate) refusing: Option<Arc<str>>,
     /// How many files cannot be served. That makes nobody less ready: what is damaged here is nowhere
     /// else, and all the rest is here.
     pub(crate) damaged_files: u64,
@@ -58,8 +58,8 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 async fn ready(State(admin): State<Admin>) -> Response {
     let stopping = admin.shutdown.is_cancelled();
-    let Health { takes_spans, damaged_files } = (admin.healthy.0)();
-    if takes_spans && !stopping {
+    let Health { refusing, damaged_files } = (admin.healthy.0)();
+    if refusing.is_none() && !stopping {
         let mut message = "Sigyn is Ready.\n".to_owned();
         if damaged_files > 0 {
             message.push_str(&format!(
@@ -70,8 +70,11 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
     let header = HeaderName::from_static("x-prometheus-stopping");
     let value = HeaderValue::from_static(if stopping { "true" } else { "false" });
-    ([(header, value)], text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"))
-        .into_response()
+    let mut message = "Service Unavailable".to_owned();
+    if let Some(cause) = refusing {
+        message.push_str(&format!(": no spans can be stored: {cause}"));
+    }
+    ([(header, value)], text(StatusCode::SERVICE_UNAVAILABLE, message)).into_response()
 }
 
 async fn reload(State(admin): State<Admin>) -> Response {
@@ -100,4 +103,29 @@ async fn quit(State(admin): State<Admin>) -> Response {
 
 async fn only_post() -> Response {
     text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_not_ready_says_why() {
+        let check = async |refusing: Option<&str>, damaged_files: u64, expected: (u16, &str)| {
+            let health = Health { refusing: refusing.map(Arc::from), damaged_files };
+            let admin = Admin {
+                lifecycle: false,
+                healthy: Healthy(Arc::new(move || health.clone())),
+                reload: mpsc::channel(1).0,
+                shutdown: CancellationToken::new(),
+            };
+            let response = ready(State(admin)).await;
+            let status = response.status().as_u16();
+            let body = axum::body::to_bytes(response.into_body(), 1 << 10).await.unwrap();
+            assert_eq!((status, str::from_utf8(&body).unwrap()), expected);
+        };
+        check(None, 0, (200, "Sigyn is Ready.\n")).await;
+        let full = "Service Unavailable: no spans can be stored: the disk is full";
+        check(Some("the disk is full"), 1, (503, full)).await;
+    }
 }

@@ -51,11 +51,9 @@ impl From<AnswerError> for ApiError {
         match error {
             // The server is well, and will say the same to the same question.
             AnswerError::TooLarge { .. } | AnswerError::TraceTooLarge { .. } => {
-                Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: error.to_string() }
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
-            AnswerError::NoRoom(_) => {
-                Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
-            }
+            AnswerError::NoRoom(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             AnswerError::Query(error) => Self::failed(error),
             error => Self::failed(error),
         }

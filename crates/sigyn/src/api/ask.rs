@@ -49,8 +49,6 @@ impl Asker {
         T: Send + 'static,
         E: Into<AnswerError> + Send + 'static,
     {
-        let failed =
-            |message: String| ApiError { status: StatusCode::INTERNAL_SERVER_ERROR, message };
         let stop = StopOnDrop(Stop::default());
         let queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
         let places = Arc::clone(&self.places);
@@ -66,12 +64,18 @@ impl Asker {
             None => run.await,
             Some(timeout) => match tokio::time::timeout(timeout, run).await {
                 Ok(ended) => ended,
-                Err(_) => return Err(failed(format!("the query took longer than {timeout:?}"))),
+                Err(_) => {
+                    let message = format!("the query took longer than {timeout:?}");
+                    return Err(ApiError::timed_out(message));
+                }
             },
         };
         match ended {
             Ok(outcome) => outcome.map_err(|error| ApiError::from(error.into())),
-            Err(_) => Err(failed("the query ended without an answer".to_owned())),
+            Err(_) => {
+                let message = "the query ended without an answer";
+                Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message))
+            }
         }
     }
 }

@@ -7,16 +7,15 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::StatusCode;
 use serde::Serialize;
-use sigyn_model::{Filter, FilterError, QueryParams, Selection, TraceQuery, Unit};
+use sigyn_model::{Field, Filter, FilterError, QueryParams, Selection, TraceQuery, Unit};
 use sigyn_store::Swept;
 
 use super::Params;
 use super::ask::Asker;
-use super::zipkin::trace_query;
+use super::zipkin;
 use crate::environment::Environment;
-use crate::reply::{ApiError, failure, json};
+use crate::reply::{ApiError, At, failure, failure_at};
 
 /// Whom to ask, and what counts if a question does not say.
 #[derive(Clone, Debug)]
@@ -73,15 +72,8 @@ impl IntoResponse for Refused {
             Self::Filter { parameter, error } => (parameter, error),
             Self::Other(error) => return failure(&error),
         };
-        let body = serde_json::json!({
-            "status": "error",
-            "errorType": "bad_data",
-            "error": format!("{parameter}: {error}"),
-            "at": { "parameter": parameter, "from": error.from, "to": error.to },
-        });
-        let mut response = json(body.to_string());
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        response
+        let at = At { parameter, from: error.from, to: error.to };
+        failure_at(&ApiError::bad(format!("{parameter}: {error}")), Some(at))
     }
 }
 
@@ -91,8 +83,33 @@ pub(super) fn filter(params: &Params, parameter: &'static str) -> Result<Filter,
     text.parse().map_err(|error| Refused::Filter { parameter, error })
 }
 
-/// What a question is about: `q`, `endTs` and `lookback`.
-pub(super) fn selection(params: &Params, lookback: Duration) -> Result<Selection, Refused> {
+/// The parameters of every question about what is stored.
+const ABOUT: [&str; 3] = ["q", "endTs", "lookback"];
+
+/// Zipkin's parameters of a search, where what is no number is told with its name.
+pub(super) fn trace_query(
+    params: &Params,
+    limit: i64,
+    lookback: Duration,
+) -> Result<TraceQuery, Refused> {
+    for name in ["endTs", "lookback", "minDuration", "maxDuration", "limit"] {
+        params.whole(name)?;
+    }
+    Ok(zipkin::trace_query(params, limit, lookback)?)
+}
+
+/// A field by the name that a filter has for it.
+pub(super) fn field(parameter: &str, name: &str) -> Result<Field, Refused> {
+    name.parse().map_err(|error| Refused::bad(format!("{parameter}: {error}")))
+}
+
+/// What a question is about: `q`, `endTs` and `lookback`; beside them there may be `others`.
+pub(super) fn selection(
+    params: &Params,
+    others: &[&str],
+    lookback: Duration,
+) -> Result<Selection, Refused> {
+    params.no_others(&[&ABOUT, others].concat())?;
     let window = params.only(&["endTs", "lookback"]);
     let (start_us, end_us) = trace_query(&window, 1, lookback)?.window_us();
     Ok(Selection { filter: filter(params, "q")?, start_us, end_us })
@@ -104,8 +121,8 @@ pub(super) fn window_within(
     (end, lookback): (&'static str, &'static str),
     first: &Selection,
 ) -> Result<(u64, u64), Refused> {
-    let end_ts_ms = params.number(end)?;
-    let lookback_ms = params.number(lookback)?;
+    let end_ts_ms = params.whole(end)?;
+    let lookback_ms = params.whole(lookback)?;
     if end_ts_ms.is_none() && lookback_ms.is_none() {
         return Ok((first.start_us, first.end_us));
     }
@@ -126,7 +143,7 @@ pub(super) fn number(
     default: u64,
     max: u64,
 ) -> Result<u64, Refused> {
-    let Some(number) = params.number(name)? else { return Ok(default) };
+    let Some(number) = params.whole(name)? else { return Ok(default) };
     match u64::try_from(number) {
         Ok(0) | Err(_) => Err(Refused::bad(format!("{name} <= 0"))),
         Ok(number) if number > max => Err(Refused::bad(format!("{name} > {max}"))),

@@ -14,6 +14,7 @@ use super::asked::{self, Asked, Looked, Refused};
 use crate::environment::Environment;
 use crate::reply::success;
 
+const PARAMETERS: [&str; 6] = ["select", "selectEndTs", "selectLookback", "against", "of", "limit"];
 const LIMIT: u64 = 20;
 const LIMIT_MAX: u64 = 1_000;
 
@@ -51,7 +52,7 @@ async fn differences(State(asked): State<Asked>, params: Params) -> Response {
 }
 
 async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
-    let from = asked::selection(params, asked.lookback)?;
+    let from = asked::selection(params, &PARAMETERS, asked.lookback)?;
     let (start_us, end_us) =
         asked::window_within(params, ("selectEndTs", "selectLookback"), &from)?;
     let selected = Selection { filter: asked::filter(params, "select")?, start_us, end_us };

@@ -18,6 +18,7 @@ use crate::reply::success;
 const STEPS: u64 = 60;
 /// No time is so far away, in milliseconds.
 const STEP_MS_MAX: u64 = 1 << 50;
+const PARAMETERS: [&str; 3] = ["of", "step", "perOctave"];
 const PER_OCTAVE: u64 = 2;
 
 pub(crate) fn router(asker: &Asker, environment: &Environment) -> Router {
@@ -63,7 +64,7 @@ async fn heatmap(State(asked): State<Asked>, params: Params) -> Response {
 }
 
 async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
-    let selection = asked::selection(params, asked.lookback)?;
+    let selection = asked::selection(params, &PARAMETERS, asked.lookback)?;
     let window_ms = (selection.end_us - selection.start_us) / 1_000;
     let step_ms = asked::number(params, "step", (window_ms / STEPS).max(1), STEP_MS_MAX)?;
     let per_octave = asked::number(params, "perOctave", PER_OCTAVE, 8)?;

@@ -1,4 +1,5 @@
-//! Query parameters by Zipkin's rules: the first of a repeated one counts, unknown ones are ignored.
+//! Query parameters by Zipkin's rules: the first of a repeated one counts, unknown ones are ignored unless
+//! whoever reads them says otherwise.
 
 use std::borrow::Cow;
 
@@ -46,6 +47,31 @@ impl Params {
         self.first(name).ok_or_else(|| {
             ApiError::bad(format!("Mandatory parameter/header/attribute is missing: {name}"))
         })
+    }
+
+    /// The same in our own words.
+    pub(crate) fn wanted(&self, name: &'static str) -> Result<&str, ApiError> {
+        self.first(name).ok_or_else(|| ApiError::bad(format!("{name} is missing")))
+    }
+
+    /// An optional whole number in our own words; an empty value counts as absent.
+    pub(crate) fn whole(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let text = self.first(name).filter(|text| !text.is_empty());
+        let read = |text: &str| {
+            text.parse().map_err(|_| ApiError::bad(format!("{name} is no whole number: {text:?}")))
+        };
+        text.map(read).transpose()
+    }
+
+    /// Errors if there are others than these.
+    pub(crate) fn no_others(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => Err(ApiError::bad(format!(
+                "there is no parameter {name:?}, but {}",
+                known.join(", ")
+            ))),
+        }
     }
 
     /// An optional number; an empty value counts as absent.

@@ -20,6 +20,7 @@ const STEP_MS: u64 = 60_000;
 const STEPS: u64 = 1_500;
 /// No time is so far away, in milliseconds.
 const STEP_MS_MAX: u64 = 1 << 50;
+const PARAMETERS: [&str; 4] = ["by", "step", "quantiles", "limit"];
 const LIMIT: u64 = 100;
 const LIMIT_MAX: u64 = 1_000;
 const QUANTILES: &str = "0.5,0.95,0.99";
@@ -86,10 +87,10 @@ async fn red(State(asked): State<Asked>, params: Params) -> Response {
 }
 
 async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
-    let selection = asked::selection(params, asked.lookback)?;
+    let selection = asked::selection(params, &PARAMETERS, asked.lookback)?;
     let by = params.first("by").unwrap_or("service");
-    let by: Vec<Field> =
-        by.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Field::read).collect();
+    let by = by.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let by: Vec<Field> = by.map(|name| asked::field("by", name)).collect::<Result<_, _>>()?;
     let window_ms = (selection.end_us - selection.start_us) / 1_000;
     let step_ms = window_ms.div_ceil(STEP_MS * STEPS).max(1) * STEP_MS;
     let step_ms = asked::number(params, "step", step_ms, STEP_MS_MAX)?;

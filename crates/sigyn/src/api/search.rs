@@ -13,12 +13,25 @@ use super::Params;
 use super::ask::Asker;
 use super::asked::{self, Asked, Refused, is_zero};
 use super::cursor::{Cursor, NoCursor};
-use super::zipkin::trace_query;
 use crate::environment::Environment;
 use crate::reply::{ApiError, success};
 
 /// How many summaries one answer holds if the client does not say.
 const LIMIT: i64 = 100;
+/// Zipkin's, and our own.
+const PARAMETERS: [&str; 11] = [
+    "q",
+    "endTs",
+    "lookback",
+    "limit",
+    "cursor",
+    "serviceName",
+    "spanName",
+    "remoteServiceName",
+    "annotationQuery",
+    "minDuration",
+    "maxDuration",
+];
 /// A list longer than this is not read by a person, and costs the server.
 const LIMIT_MAX: usize = 2_000;
 
@@ -86,7 +99,8 @@ async fn search(State(asked): State<Asked>, params: Params) -> Response {
 }
 
 async fn find(asked: &Asked, params: &Params) -> Result<Found, Refused> {
-    let mut query = trace_query(params, LIMIT, asked.lookback)?;
+    params.no_others(&PARAMETERS)?;
+    let mut query = asked::trace_query(params, LIMIT, asked.lookback)?;
     if query.limit() > LIMIT_MAX {
         return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")).into());
     }

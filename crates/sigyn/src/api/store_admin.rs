@@ -64,6 +64,5 @@ async fn delete_trace(State(admin): State<StoreAdmin>, Path(id): Path<String>) -
 
 /// As Prometheus puts it.
 fn disabled() -> ApiError {
-    let message = "admin APIs disabled".to_owned();
-    ApiError { status: StatusCode::SERVICE_UNAVAILABLE, message }
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "admin APIs disabled")
 }

@@ -283,7 +283,7 @@ impl Gap {
 
 async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params) -> Response {
     let answer = async {
-        let (from, to) = range(params.required("rows")?)?;
+        let (from, to) = range(params.wanted("rows")?)?;
         let id = parse_id(&id)?;
         let rev = params.text("rev").filter(|rev| !rev.is_empty());
         let written = view.asker.ask(move |q| {
@@ -292,8 +292,8 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
                 return Ok(Err(missing(id)));
             }
             if rev.is_some_and(|rev| rev != revision(&spans)) {
-                let message = "the trace has changed: read its columns again".to_owned();
-                return Ok(Err(ApiError { status: http::StatusCode::CONFLICT, message }));
+                let message = "the trace has changed: read its columns again";
+                return Ok(Err(ApiError::new(http::StatusCode::CONFLICT, message)));
             }
             Ok::<_, AnswerError>(Ok(write_spans(&spans, from, to, q.stop())?))
         });

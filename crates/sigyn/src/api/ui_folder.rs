@@ -62,12 +62,12 @@ async fn file(State(folder): State<Arc<UiFolder>>, request: Request) -> Response
     let path = request.uri().path();
     let path = path.split_once("/zipkin/").map_or("", |(_, path)| path);
     let Ok(path) = percent_decode(&path.replace('+', "%2B")).map(|path| path.into_owned()) else {
-        return reply::not_found();
+        return reply::no_route();
     };
     let read = tokio::task::spawn_blocking(move || folder.read(&path)).await;
     match read {
         Ok(Some(found)) => found.response(request.headers()),
-        _ => reply::not_found(),
+        _ => reply::no_route(),
     }
 }
 

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use sigyn_model::{Field, Seen, What, WordsQuery};
+use sigyn_model::{Seen, What, WordsQuery};
 
 use super::Params;
 use super::ask::Asker;
@@ -44,13 +44,14 @@ struct Word {
 }
 
 async fn keys(State(asked): State<Asked>, params: Params) -> Response {
-    respond(answer(&asked, &params, What::Keys).await)
+    respond(answer(&asked, &params, &["prefix", "limit"], What::Keys).await)
 }
 
 async fn values(State(asked): State<Asked>, params: Params) -> Response {
-    match params.required("key") {
-        Ok(key) => respond(answer(&asked, &params, What::Values(Field::read(key))).await),
-        Err(error) => Refused::from(error).into_response(),
+    let what = || Ok(What::Values(asked::field("key", params.wanted("key")?)?));
+    match what() {
+        Ok(what) => respond(answer(&asked, &params, &["key", "prefix", "limit"], what).await),
+        Err(refused) => Refused::into_response(refused),
     }
 }
 
@@ -61,8 +62,13 @@ fn respond(answer: Result<Answer, Refused>) -> Response {
     }
 }
 
-async fn answer(asked: &Asked, params: &Params, what: What) -> Result<Answer, Refused> {
-    let selection = asked::selection(params, asked.lookback)?;
+async fn answer(
+    asked: &Asked,
+    params: &Params,
+    parameters: &[&str],
+    what: What,
+) -> Result<Answer, Refused> {
+    let selection = asked::selection(params, parameters, asked.lookback)?;
     let limit = asked::limit(params, LIMIT, LIMIT_MAX)?;
     let query = WordsQuery { selection, what, prefix: params.text("prefix").unwrap_or_default() };
     let started = Instant::now();

@@ -10,6 +10,8 @@ use crate::cli::HeatmapFlags;
 /// Columns of the map.
 const COLUMNS: u64 = 60;
 const SHADES: [char; 4] = ['░', '▒', '▓', '█'];
+/// Of cells with errors, where there is no colour.
+const ERRORS: [char; 4] = ['.', 'x', 'X', '#'];
 
 pub(super) async fn run(
     server: &Server,
@@ -46,19 +48,27 @@ pub(super) async fn run(
                 continue;
             }
             let shade = usize::try_from(count * 4 / most).unwrap_or(4).clamp(1, 4) - 1;
-            let shade = SHADES[shade].to_string();
-            out.push_str(&if errors > 0 { style.red(&shade) } else { style.blue(&shade) });
+            out.push_str(&match errors {
+                0 => style.blue(&SHADES[shade].to_string()),
+                _ if style.has_color() => style.red(&SHADES[shade].to_string()),
+                _ => ERRORS[shade].to_string(),
+            });
         }
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
     let from = time::clock(number(&answer["startUs"]));
     let step = time::duration(number(&answer["stepMs"]) * 1_000);
+    let has_errors = counts.values().any(|(_, errors)| *errors > 0);
+    let marks = match has_errors && !style.has_color() {
+        true => "; .xX# where there are errors",
+        false => "",
+    };
     let _ = writeln!(
         out,
         "{}",
         style.faint(&format!(
-            "           from {from}, {step} a column; {of}, {} at most in a cell",
+            "           from {from}, {step} a column; {of}, {} at most in a cell{marks}",
             time::count(most)
         ))
     );

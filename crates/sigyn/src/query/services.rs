@@ -30,8 +30,16 @@ pub(super) async fn run(
         let both = serde_json::json!({"serviceName": name, "spanNames": spans, "remoteServiceNames": remote});
         return Ok(format!("{both}\n"));
     }
+    let (span_names, remotes) = (names(&spans), names(&remote));
+    if span_names.is_empty() && remotes.is_empty() {
+        let known = names(&server.json("/api/v2/services").await?);
+        anyhow::ensure!(
+            known.contains(&plain(&name.to_lowercase())),
+            "no service {name} is stored"
+        );
+    }
     let mut out = String::new();
-    for (title, list) in [("SPAN NAMES", names(&spans)), ("REMOTE SERVICES", names(&remote))] {
+    for (title, list) in [("SPAN NAMES", span_names), ("REMOTE SERVICES", remotes)] {
         out.push_str(&style.faint(title));
         out.push('\n');
         if list.is_empty() {

@@ -20,6 +20,10 @@ impl Style {
         Self { color }
     }
 
+    pub(crate) fn has_color(self) -> bool {
+        self.color
+    }
+
     pub(crate) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }

@@ -24,7 +24,10 @@ pub(super) fn duration(us: u64) -> String {
         0..1_000 => format!("{us} µs"),
         1_000..999_500 => figures(us as f64 / 1e3, "ms"),
         999_500..60_000_000 => figures(us as f64 / 1e6, "s"),
-        _ => format!("{} min {} s", us / 60_000_000, us / 1_000_000 % 60),
+        _ => match us / 1_000_000 % 60 {
+            0 => format!("{} min", us / 60_000_000),
+            seconds => format!("{} min {seconds} s", us / 60_000_000),
+        },
     }
 }
 
@@ -122,6 +125,7 @@ mod tests {
         check(999_600, "1 s");
         check(1_480_000, "1.48 s");
         check(123_000_000, "2 min 3 s");
+        check(60_000_000, "1 min");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::http;
 use crate::program::{Tracer, command};
 
 /// Ten traces of a shop, a second apart and the newest now: each calls the payment, which fails in
@@ -231,13 +232,75 @@ fn questions_that_make_no_sense_are_refused() {
     refused("heatmap?perOctave=3", "perOctave is 1, 2, 4 or 8");
     refused("heatmap?of=services", "of is traces or spans");
     refused("keys?limit=0", "limit <= 0");
-    refused("values", "Mandatory parameter/header/attribute is missing: key");
+    refused("values", "key is missing");
+    refused("values?key=", "key: expected a key, such as service or http.method");
+    refused("values?key=duration", "key: a duration is no text");
+    refused(
+        "red?by=trace.spans",
+        "by: trace.spans is of a whole trace; a tag of this name is written .trace.spans",
+    );
+    refused("values?key=target.", "key: what follows target. is missing, such as target.zone");
+    refused("search?limit=abc", "limit is no whole number: \"abc\"");
+    refused("heatmap?step=1.5", "step is no whole number: \"1.5\"");
+    refused(
+        "keys?bogus=1",
+        "there is no parameter \"bogus\", but q, endTs, lookback, prefix, limit",
+    );
     refused("differences", "select a part: by select, selectEndTs or selectLookback");
     refused(
         "differences?select=error&against=(",
         "against: at character 2: expected a key, such as service or http.method",
     );
     refused("differences?selectLookback=0", "selectEndTs, selectLookback: lookback <= 0");
+}
+
+#[test]
+fn what_is_not_there_is_told_in_the_same_form() {
+    let shop = Shop::open();
+    let told = |method: &str, path: &str, status: u16, body: &str| {
+        let answer = http::request(shop.tracer.address, method, path, &[], b"");
+        assert_eq!((answer.status, answer.text().as_str()), (status, body), "{method} {path}");
+    };
+    told(
+        "GET",
+        "/api/v1/bogus",
+        404,
+        r#"{"status":"error","errorType":"not_found","error":"there is no /api/v1/bogus"}"#,
+    );
+    told(
+        "POST",
+        "/api/v1/search",
+        405,
+        r#"{"status":"error","errorType":"method_not_allowed","error":"/api/v1/search is not answered to POST"}"#,
+    );
+    told(
+        "GET",
+        "/api/v1/trace/1/spans?rows=0-1&rev=1",
+        409,
+        r#"{"status":"error","errorType":"conflict","error":"the trace has changed: read its columns again"}"#,
+    );
+    told(
+        "GET",
+        "/api/v1/keys?q=(",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"q: at character 2: expected a key, such as service or http.method","at":{"parameter":"q","from":1,"to":1}}"#,
+    );
+    // Zipkin's own.
+    told("GET", "/api/v2/bogus", 404, "404 Not Found");
+    told("GET", "/api/v1/spans", 404, "404 Not Found");
+}
+
+#[test]
+fn a_terminal_says_what_nobody_stored() {
+    let shop = Shop::open();
+    let server = shop.tracer.address.to_string();
+    let output = command().args(["query", "--server", &server, "services", "nope"]).output();
+    let output = output.unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("no service nope is stored"), "{told}");
+    assert!(shop.query(&["services", "SHOP"]).contains("post /checkout"));
+    let map = shop.query(&["heatmap", "--lookback", "1h"]);
+    assert!(map.contains("1 min a column") && map.contains(".xX# where"), "{map}");
 }
 
 #[test]
@@ -263,7 +326,7 @@ fn a_terminal_shows_what_is_counted() {
     let links = shop.query(&["links"]);
     let line = links.lines().nth(1).unwrap_or_default();
     let cells: Vec<&str> = line.split_whitespace().collect();
-    assert_eq!(cells[..6], ["shop", "payment", "10", "20.0", "%", "42.2"], "{links}");
+    assert_eq!(cells[..8], ["shop", "payment", "10", "20.0", "%", "0.0", "%", "42.2"], "{links}");
     let values = shop.query(&["values", "node"]);
     assert!(values.contains("b2"), "{values}");
     let differences = shop.query(&["differences", "error"]);

@@ -236,11 +236,8 @@ async fn dependencies(State(jaeger): State<Jaeger>, params: Params) -> Response 
 
 /// What Jaeger answers where no store of metrics stands behind it.
 async fn no_metrics() -> Response {
-    refused(&ApiError {
-        status: StatusCode::NOT_IMPLEMENTED,
-        message: "metrics querying is currently disabled".to_owned(),
-    })
-    .into_response()
+    let message = "metrics querying is currently disabled";
+    refused(&ApiError::new(StatusCode::NOT_IMPLEMENTED, message)).into_response()
 }
 
 fn trace_json(trace: &[Span], stop: &Stop) -> Result<String, AnswerError> {
