@@ -267,6 +267,31 @@ fn what_stays_is_durable_before_the_block_is_in_any_mode() {
 }
 
 #[test]
+fn where_there_is_no_room_for_what_stays_all_is_sealed_in_any_mode() {
+    for durability in [Durability::Fsync, Durability::Os] {
+        // What was told of is synced first, then the header of a segment, its name, and what stays.
+        for sync in 1..4 {
+            let mut life = Life::new(format!("{durability:?}, sync {sync}"));
+            let store = life.try_open(None, durability).unwrap();
+            life.append(&store, 1..=12);
+            life.disk.fail_sync_with(sync, std::io::ErrorKind::StorageFull);
+            store.seal_over().unwrap();
+            assert!(!life.disk.awaits_failing_sync());
+            let stats = store.stats();
+            assert_eq!((stats.head_spans, stats.block_spans), (0, 12), "{}", life.context);
+            assert_eq!((stats.poisoned, stats.refusing), (None, None), "{}", life.context);
+            life.append(&store, 3..=14);
+            store.seal_over().unwrap();
+            life.check(&store, "sealed again");
+            store.close().unwrap();
+            life.crash(Some(store));
+            let store = life.open();
+            life.check(&store, "opened again");
+        }
+    }
+}
+
+#[test]
 fn where_it_is_unknown_what_stayed_no_block_is_written() {
     let mut unknown = 0;
     for changes in 0..12 {
@@ -292,6 +317,36 @@ fn where_it_is_unknown_what_stayed_no_block_is_written() {
         }
     }
     assert!(unknown > 4, "{unknown}");
+}
+
+#[test]
+fn who_reads_all_while_a_head_is_sealed_reads_what_stays_once() {
+    let mut life = Life::new("all of it".into());
+    let store = life.open();
+    life.append(&store, 1..=12);
+    let mut is_there_twice = false;
+    // What stays is in the next head, and the block cannot be made.
+    for changes in 9..60 {
+        life.disk.fail_after(changes);
+        let is_sealed = store.seal_over().is_ok();
+        life.disk.fail_after(1 << 40);
+        life.append(&store, [8, 50 + changes].into_iter());
+        let parts = store.parts();
+        is_there_twice |= parts.heads.len() > 1 && parts.heads[1].again() > (0, 0);
+        let mut ids = Vec::new();
+        let mut put = |spans: Vec<Span>| ids.extend(spans.iter().map(|span| span.id));
+        parts.each_spans(&Stop::default(), &mut put, |_, _| {}).unwrap();
+        ids.sort_unstable();
+        assert!(ids.iter().map(|id| id.as_u64()).eq(1..=life.spans), "{changes} {ids:?}");
+        let heads_traces: usize = parts.heads.iter().map(|head| head.traces().count()).sum();
+        let again = parts.heads[1..].iter().map(|head| head.again().1 as usize).sum::<usize>();
+        assert_eq!(store.stats().head_traces, (heads_traces - again) as u64);
+        if is_sealed && is_there_twice {
+            break;
+        }
+        life.append(&store, 1..=12);
+    }
+    assert!(is_there_twice);
 }
 
 /// How many spans there are.

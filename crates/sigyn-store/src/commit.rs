@@ -59,8 +59,9 @@ pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
             }
         }
     }
+    // One that cannot be cut, for there is no room, has all frames, and is cut when the store is opened.
     if shared.queue.poison_cause().is_none()
-        && let Err(error) = committer.writer.end_segment(&shared.segments)
+        && let Err(WriteError::Unknown(error)) = committer.writer.end_segment(&shared.segments)
     {
         poison(shared, "cannot make the log durable", &error);
     }
@@ -85,7 +86,10 @@ impl Committer<'_> {
         shared.counters.commits.add(1);
         let arrivals = || group.iter().map(|waiting| waiting.batch.arrival_ms);
         if let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) {
-            self.head.publish(first, last);
+            match group.iter().any(|waiting| waiting.batch.is_again) {
+                true => self.head.publish_again(first, last),
+                false => self.head.publish(first, last),
+            }
         }
         shared.counters.unlisted_names.add(self.head.take_unlisted_names());
         shared.counters.unique_tags.add(self.head.take_unique_tags());
@@ -109,8 +113,8 @@ impl Committer<'_> {
             return Err(AppendError::Poisoned { cause });
         }
         let _alone = shared.write_alone();
+        let is_again = group.iter().any(|waiting| waiting.batch.is_again);
         let write = || {
-            let mut is_again = false;
             if self.writer.begin(&shared.segments)? {
                 self.chapter.end();
             }
@@ -120,18 +124,12 @@ impl Committer<'_> {
                 // Free for the next ones while these are written.
                 shared.spares.give_back(spans);
                 let (head, chapter) = (&self.head, &mut self.chapter);
-                is_again |= batch.is_again;
                 self.writer.put(batch.is_again, |out, seq| {
                     let progress = batch.progress.as_ref();
                     chapter.put(out, seq, head, rows, batch.arrival_ms, progress);
                 })?;
             }
-            self.writer.write(&shared.segments)?;
-            if is_again {
-                // In any mode: what stood first goes with the block.
-                self.writer.sync_rest().map_err(WriteError::Unknown)?;
-            }
-            Ok(())
+            self.writer.write(&shared.segments)
         };
         write().map_err(|error| match error {
             WriteError::Unknown(error) => {
@@ -139,11 +137,15 @@ impl Committer<'_> {
             }
             WriteError::Refused(error) => {
                 shared.counters.failed_commits.add(1);
+                let cause: Arc<str> = format!("{attempt}: {error}").into();
+                // These stay where they are, and nobody's spans are refused.
+                if is_again {
+                    return AppendError::Io { cause };
+                }
                 // Once, and not for every group until there is room again.
                 if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::error!(%error, attempt, "spans are refused");
                 }
-                let cause: Arc<str> = format!("{attempt}: {error}").into();
                 shared.note_refusal(Some(cause.clone()));
                 AppendError::Io { cause }
             }
@@ -156,8 +158,12 @@ impl Committer<'_> {
         if let Some(cause) = shared.queue.poison_cause() {
             return Err(cause);
         }
-        let ended = self.writer.end_segment(&shared.segments);
-        ended.map_err(|error| poison(shared, "cannot make the log durable", &error))?;
+        self.writer.end_segment(&shared.segments).map_err(|error| match error {
+            WriteError::Unknown(error) => poison(shared, "cannot make the log durable", &error),
+            WriteError::Refused(error) => {
+                format!("cannot end a segment of the log: {error}").into()
+            }
+        })?;
         // Only this thread changes either, so the three belong together.
         self.head = HeadWriter::new();
         self.chapter = Chapter::default();

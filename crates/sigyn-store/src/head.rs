@@ -76,16 +76,10 @@ pub(crate) struct Head {
     /// For questions alone: the writer does not know of it.
     counts: Turn<Counts>,
     counts_bytes: AtomicUsize,
-    /// Traces that the next head has as a whole, once that is so.
-    left_out: OnceLock<LeftOut>,
-}
-
-/// Traces that no block is made of, though they are in the head.
-#[derive(Debug)]
-struct LeftOut {
-    /// In order.
-    traces: Vec<u32>,
-    rows: u32,
+    /// How many of its first rows the head before it has, too.
+    again_rows: AtomicU32,
+    /// Traces that the next head has as a whole, once that is known, in order: no block is made of them.
+    left_out: OnceLock<Vec<u32>>,
 }
 
 /// A row's columns of fixed width.
@@ -147,11 +141,10 @@ impl Head {
         self.len.load(Ordering::Acquire) == 0
     }
 
-    /// Leaves these traces, which are in order, out of its block and of what it is said to hold, for good: the
-    /// next head has them. Nobody adds to this one any more.
+    /// Leaves these traces, which are in order, out of its block, for good: the next head has them. Nobody adds
+    /// to this one any more.
     pub(crate) fn leave_out(&self, traces: Vec<u32>) {
-        let rows = traces.iter().map(|trace| self.traces.rows(*trace)).sum();
-        let first = self.left_out.set(LeftOut { traces, rows });
+        let first = self.left_out.set(traces);
         debug_assert!(first.is_ok(), "a head leaves traces out once");
     }
 
@@ -192,13 +185,26 @@ impl HeadView {
     }
 
     pub(crate) fn span_count(&self) -> u64 {
-        let left_out = self.head.left_out.get().map_or(0, |left_out| left_out.rows);
-        u64::from(self.rows.saturating_sub(left_out))
+        self.rows.into()
     }
 
     pub(crate) fn trace_count(&self) -> u64 {
-        let left_out = self.head.left_out.get().map_or(0, |left_out| left_out.traces.len());
-        u64::from(self.traces).saturating_sub(left_out as u64)
+        self.traces.into()
+    }
+
+    /// How many of its first spans the head before it has, too, for as long as that is there, and of how many
+    /// traces.
+    pub(crate) fn again(&self) -> (u32, u32) {
+        let rows = self.head.again_rows.load(Ordering::Relaxed).min(self.rows);
+        let (mut first, mut end) = (0, self.traces);
+        while first < end {
+            let middle = first.midpoint(end);
+            match self.head.traces.is_in(middle, rows) {
+                true => first = middle + 1,
+                false => end = middle,
+            }
+        }
+        (rows, end)
     }
 
     /// The traces to which the last rows belong, those of the very last first, each with its number and how
@@ -215,7 +221,7 @@ impl HeadView {
     /// Traces that the next head has, too.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = TraceKey> {
         let left_out = self.head.left_out.get().into_iter();
-        left_out.flat_map(|left_out| &left_out.traces).map(|trace| self.head.traces.key(*trace))
+        left_out.flatten().map(|trace| self.head.traces.key(*trace))
     }
 
     /// A trace by its number.
@@ -303,6 +309,11 @@ impl<'a> HeadTrace<'a> {
 
     pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
         self.rows().map(Span::from)
+    }
+
+    /// Those of them that came after so many of the head.
+    pub(crate) fn spans_after(&self, rows: u32) -> impl Iterator<Item = Span> {
+        self.rows().filter(move |row| rows <= row.number()).map(Span::from)
     }
 }
 

@@ -156,10 +156,12 @@ impl Parts {
                 read => read?,
             }
         }
-        for head in &self.heads {
+        for (number, head) in self.heads.iter().enumerate() {
+            // A block of the head before it has none of these.
+            let again_rows = if number > 0 { head.again().0 } else { 0 };
             for (_, trace) in head.traces() {
                 stop.check()?;
-                spans.extend(trace.spans());
+                spans.extend(trace.spans_after(again_rows));
                 if spans.len() >= SPANS_AT_ONCE {
                     each(std::mem::take(&mut spans));
                 }

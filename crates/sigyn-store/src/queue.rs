@@ -349,7 +349,12 @@ impl Queue {
                 Some(Item::Append(waiting)) => {
                     state.bytes -= waiting.batch.bytes;
                     self.tell_changed();
+                    let is_again = waiting.batch.is_again;
                     group.push(*waiting);
+                    // Nobody's batch is refused because there is no room for what is in memory already.
+                    if is_again {
+                        return Some(Group::Append(group));
+                    }
                 }
                 Some(Item::Rotate(done, then)) => {
                     state.awaits_again = then == Then::Again;
@@ -419,6 +424,20 @@ mod tests {
         assert_eq!(sizes(&queue), [MAX - 1]);
         assert_eq!(poll(small.as_mut()), Poll::Ready(Ok(())));
         assert_eq!(sizes(&queue), [2]);
+        assert_eq!(taken(&queue), (0, 0));
+    }
+
+    #[test]
+    fn what_is_there_again_goes_first_and_alone() {
+        let queue = Queue::new(MAX);
+        for bytes in [7, 8] {
+            queue.room_for(bytes).unwrap().put(incoming(bytes)).unwrap();
+        }
+        let held = queue.hold_after_rotation();
+        let again = Incoming { is_again: true, ..incoming(MAX) };
+        held.put_again(again).unwrap();
+        assert_eq!(sizes(&queue), [MAX]);
+        assert_eq!(sizes(&queue), [7, 8]);
         assert_eq!(taken(&queue), (0, 0));
     }
 

@@ -8,8 +8,9 @@ use fastrand::Rng;
 use crate::clock::Clock;
 use crate::crash_tests::{Model, append_all, open_with, options};
 use crate::damage::Damage;
+use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
 
@@ -256,6 +257,74 @@ fn on_a_full_disk_spares_go_before_a_store_is_opened() {
     let store = open(&disk, options(), &model);
     assert_eq!((spares(&disk), store.stats().blocks), (vec![], 1));
     model.check(&store, "opened on a full disk");
+}
+
+/// A store that writes to a segment made of a spare that is longer than a segment gets.
+fn in_a_long_spare(disk: &FaultyDisk, model: &mut Model, durability: Durability) -> Store {
+    let store = open(disk, Options { durability, ..small() }, model);
+    let mut random = Rng::with_seed(9);
+    let mut batch = model.new_batch(&mut random);
+    batch.spans.push(testing::span(&mut random));
+    batch.spans[0].set_tag("filler", "again and again ".repeat(110));
+    assert_eq!(append_all(&store, &[batch.clone()]), [Ok(())]);
+    model.stored.push(batch);
+    store.seal().unwrap();
+    assert!(spares(disk).iter().any(|len| *len as u64 > SEGMENT_BYTES), "{:?}", spares(disk));
+    append_one(&store, model, &mut random);
+    store
+}
+
+fn append_one(store: &Store, model: &mut Model, random: &mut Rng) {
+    let batch = OwnedBatch { spans: vec![testing::span(random)], progress: None };
+    assert_eq!(append_all(store, std::slice::from_ref(&batch)), [Ok(())]);
+    model.stored.push(batch);
+}
+
+#[test]
+fn a_segment_that_cannot_be_cut_for_there_is_no_room_goes_on() {
+    let full = std::io::ErrorKind::StorageFull;
+    for durability in [Durability::Fsync, Durability::Os] {
+        let (disk, mut model, mut random) =
+            (FaultyDisk::default(), Model::default(), Rng::with_seed(9));
+        let store = in_a_long_spare(&disk, &mut model, durability);
+        store.shared().segments.spares.give_up(&Disk::Faulty(disk.clone()));
+        // What was not synced is, before it is cut.
+        disk.fail_sync_with(u64::from(durability == Durability::Os), full);
+        store.seal().unwrap_err();
+        assert!(!disk.awaits_failing_sync());
+        let stats = store.stats();
+        assert_eq!((stats.poisoned, stats.seal_failures_total), (None, 1));
+        append_one(&store, &mut model, &mut random);
+        model.check(&store, "not cut");
+        // It is full, too, when the segment has all that it takes.
+        let mut is_full = false;
+        for _ in 0..40 {
+            // What is new, or was not synced yet, is synced before.
+            disk.fail_sync_with(if is_full { 1 << 40 } else { 1 }, full);
+            append_one(&store, &mut model, &mut random);
+            is_full |= !disk.awaits_failing_sync();
+        }
+        assert!(is_full);
+        model.check(&store, "goes on");
+        store.close().unwrap();
+        disk.restart(&mut random);
+        let store = open(&disk, small(), &model);
+        model.check(&store, "opened again");
+        assert_eq!(store.stats().damages, Vec::<Damage>::new());
+    }
+}
+
+#[test]
+fn spares_go_before_a_segment_that_cannot_be_cut_goes_on() {
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let store = in_a_long_spare(&disk, &mut model, Durability::Fsync);
+    store.compact();
+    assert!(!spares(&disk).is_empty());
+    disk.fail_sync_with(0, std::io::ErrorKind::StorageFull);
+    store.seal().unwrap();
+    assert!(!disk.awaits_failing_sync());
+    assert_eq!(spares(&disk), [0usize; 0]);
+    model.check(&store, "sealed");
 }
 
 #[test]

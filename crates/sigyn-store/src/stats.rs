@@ -111,9 +111,10 @@ impl Stats {
             ..Self::default()
         };
         let parts = shared.view.parts();
-        for head in &parts.heads {
-            stats.head_spans += head.span_count();
-            stats.head_traces += head.trace_count();
+        for (number, head) in parts.heads.iter().enumerate() {
+            let (again_spans, again_traces) = if number > 0 { head.again() } else { (0, 0) };
+            stats.head_spans += head.span_count() - u64::from(again_spans);
+            stats.head_traces += head.trace_count() - u64::from(again_traces);
             stats.head_bytes += head.bytes();
         }
         stats.blocks = parts.blocks.len() as u64;

@@ -240,7 +240,7 @@ impl Store {
     }
 
     /// Calls `each` with all spans that are stored, some at a time, the oldest first. One that came twice
-    /// may come twice here, too, until its blocks are merged, and one that stays in memory while a block is made. Of a damaged block come those before the damage;
+    /// may come twice here, too, until its blocks are merged. Of a damaged block come those before the damage;
     /// it is set aside, as it is by a query.
     pub fn each_spans(
         &self,

@@ -221,12 +221,18 @@ impl Worker<'_> {
         let held = self.shared.queue.hold_after_rotation();
         let (done, rotated) = sync_channel(1);
         self.shared.queue.rotate(done, then);
-        let rotated = rotated.recv().map_err(|_| SealError::Closed)?;
-        let rotated = rotated.map_err(|cause| SealError::Failed { cause })?;
+        let rotated = match rotated.recv().map_err(|_| SealError::Closed)? {
+            Ok(rotated) => rotated,
+            Err(cause) => {
+                let error = SealError::Failed { cause };
+                self.put_off_sealing(None, &error);
+                return Err(error);
+            }
+        };
         if sealed == Sealed::Over
             && let Err(error) = self.carry_over(&rotated, &held)
         {
-            self.put_off_sealing(rotated, &error);
+            self.put_off_sealing(Some(rotated), &error);
             return Err(error);
         }
         drop(held);
@@ -238,15 +244,16 @@ impl Worker<'_> {
         match self.make_block(&rotated) {
             Ok(()) => self.trim(),
             Err(error) => {
-                self.put_off_sealing(rotated, &error);
+                self.put_off_sealing(Some(rotated), &error);
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    fn put_off_sealing(&mut self, rotated: Rotated, error: &SealError) {
-        self.unsealed = Some(rotated);
+    /// Of a head that gets no more spans, or of one that goes on.
+    fn put_off_sealing(&mut self, rotated: Option<Rotated>, error: &SealError) {
+        self.unsealed = rotated;
         self.seal_wait_ticks = RETRY_TICKS;
         self.shared.segments.spares.give_up(&self.shared.disk);
         if !self.shared.is_stopping() {

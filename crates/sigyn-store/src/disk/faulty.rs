@@ -218,6 +218,11 @@ impl FaultyDisk {
         self.state().syncs_until_failure = Some((syncs, error));
     }
 
+    /// Whether a sync that was to fail did not yet.
+    pub(crate) fn awaits_failing_sync(&self) -> bool {
+        self.state().syncs_until_failure.is_some()
+    }
+
     /// Power comes back: of what was not synced, each file keeps a prefix of random length, maybe
     /// with a torn end or a hole; each name that was not synced is there or not.
     pub(crate) fn restart(&self, random: &mut fastrand::Rng) {

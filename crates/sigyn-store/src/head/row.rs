@@ -33,6 +33,10 @@ impl<'a> Row<'a> {
         Self { head, row }
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.row
+    }
+
     fn facts(&self) -> u16 {
         self.head.rows.facts.get(self.row)
     }

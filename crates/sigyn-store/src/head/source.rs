@@ -188,7 +188,7 @@ impl Source for HeadView {
 
     fn leaves_out(&self, trace: u32) -> bool {
         let left_out = self.head.left_out.get();
-        left_out.is_some_and(|left_out| left_out.traces.binary_search(&trace).is_ok())
+        left_out.is_some_and(|left_out| left_out.binary_search(&trace).is_ok())
     }
 
     fn trace_id(&self, trace: u32) -> TraceId {

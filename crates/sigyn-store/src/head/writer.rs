@@ -443,6 +443,13 @@ impl HeadWriter {
         self.ends = self.published;
     }
 
+    /// The same for the first rows of a head, where the one before it has them, too.
+    pub(crate) fn publish_again(&mut self, first_arrival_ms: u64, last_arrival_ms: u64) {
+        // Before they are there: whoever sees them sees this.
+        self.head.again_rows.store(self.ends.rows, Ordering::Relaxed);
+        self.publish(first_arrival_ms, last_arrival_ms);
+    }
+
     /// Makes what is staged visible at once: batches, the first and the last of which arrived then.
     pub(crate) fn publish(&mut self, first_arrival_ms: u64, last_arrival_ms: u64) {
         let staged = std::mem::take(&mut self.staged);

@@ -20,9 +20,10 @@ pub(crate) struct Writer {
     segment_bytes: u64,
     next_seq: u64,
     current: Option<Current>,
-    /// Frames that are written next, and how many they are.
+    /// Frames that are written next, how many they are, and whether they are to be durable in any mode.
     buffer: Vec<u8>,
     buffered: u64,
+    must_sync: bool,
     /// When the first of the frames was written that are not synced yet.
     unsynced: Option<Instant>,
 }
@@ -118,6 +119,7 @@ impl Writer {
             current: None,
             buffer: Vec::new(),
             buffered: 0,
+            must_sync: false,
             unsynced: None,
         }
     }
@@ -131,6 +133,7 @@ impl Writer {
     pub(crate) fn begin(&mut self, segments: &Segments) -> Result<bool, WriteError> {
         self.buffer.clear();
         self.buffered = 0;
+        self.must_sync = false;
         if self.current.is_some() {
             return Ok(false);
         }
@@ -157,10 +160,13 @@ impl Writer {
         let put = frame::put(out, header, frame_type, seq, |out| payload(out, seq));
         put.map_err(|error| WriteError::Refused(io::Error::other(error)))?;
         self.buffered += 1;
+        // What stood first goes with the block.
+        self.must_sync |= is_again;
         Ok(())
     }
 
-    /// Writes the frames that were put since it began, at once, and makes them durable.
+    /// Writes the frames that were put since it began, at once, and makes them durable as the mode says; those
+    /// that are there again in any mode.
     pub(crate) fn write(&mut self, segments: &Segments) -> Result<(), WriteError> {
         // Gone until it is known what the file holds.
         let Some(mut current) = self.current.take() else { return Err(not_begun()) };
@@ -176,12 +182,14 @@ impl Writer {
         let first_unsynced = self.unsynced.unwrap_or_else(Instant::now);
         let is_due = match self.durability {
             Durability::Fsync => true,
-            Durability::Interval(interval) => first_unsynced.elapsed() >= interval,
-            Durability::Os => false,
+            Durability::Interval(interval) => {
+                self.must_sync || first_unsynced.elapsed() >= interval
+            }
+            Durability::Os => self.must_sync,
         };
         if is_due && let Err(error) = current.file.sync() {
             // What was told before is synced already, and what may be lost is cut: nothing is unknown.
-            if self.durability == Durability::Fsync && is_full(&error) {
+            if self.unsynced.is_none() && is_full(&error) {
                 current.cut().map_err(WriteError::Unknown)?;
                 segments.note_ahead(&current);
                 segments.spares.give_up(&self.disk);
@@ -203,7 +211,13 @@ impl Writer {
         self.buffer.shrink_to(8 << 20);
         if segment.bytes >= self.segment_bytes {
             segments.spares.want();
-            self.end_segment(segments).map_err(WriteError::Unknown)?;
+            match self.end_segment(segments) {
+                // All that was told is durable: it goes on, and ends with a later write.
+                Err(WriteError::Refused(error)) => {
+                    tracing::debug!(%error, "cannot end a segment of the log yet");
+                }
+                ended => ended?,
+            }
         }
         Ok(())
     }
@@ -272,22 +286,28 @@ impl Writer {
         self.current.as_ref().map_or(Ok(()), |current| current.file.sync())
     }
 
-    /// Makes what was written durable in any mode.
-    pub(crate) fn sync_rest(&mut self) -> io::Result<()> {
-        if self.unsynced.is_some() { self.sync() } else { Ok(()) }
-    }
-
-    /// Makes the current segment durable in any mode; the next frame starts a new one.
-    pub(crate) fn end_segment(&mut self, segments: &Segments) -> io::Result<()> {
-        self.unsynced = None;
+    /// Makes the current segment durable in any mode; the next frame starts a new one. If that is refused, all
+    /// frames are durable, and the next one goes to the same segment.
+    pub(crate) fn end_segment(&mut self, segments: &Segments) -> Result<(), WriteError> {
         let Some(mut current) = self.current.take() else { return Ok(()) };
+        if self.unsynced.take().is_some() || current.file_bytes == current.bytes {
+            current.file.sync().map_err(WriteError::Unknown)?;
+        }
         // What is not the last segment has nothing behind its frames, or it is damaged.
-        let ended = match current.file_bytes > current.bytes {
-            true => current.cut(),
-            false => current.file.sync(),
-        };
+        while current.file_bytes > current.bytes
+            && let Err(error) = current.cut()
+        {
+            // Some file systems need room to cut a file.
+            if !is_full(&error) {
+                return Err(WriteError::Unknown(error));
+            }
+            if !segments.spares.give_up(&self.disk) {
+                self.current = Some(current);
+                return Err(WriteError::Refused(error));
+            }
+        }
         segments.note_ahead(&current);
-        ended
+        Ok(())
     }
 }
 
