@@ -10,6 +10,7 @@ use crate::alike::{Asked, Stored};
 use crate::ask_tests::random_counting;
 use crate::counted::Counting;
 use crate::crash_tests::{Model, open_with, options, run};
+use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::facts::Strictness;
 use crate::memory::Memory;
@@ -317,6 +318,50 @@ fn where_it_is_unknown_what_stayed_no_block_is_written() {
         }
     }
     assert!(unknown > 4, "{unknown}");
+}
+
+#[test]
+fn what_stayed_is_read_again_where_what_it_repeats_is_lost() {
+    // Of two damages: the block, and the commit that names it.
+    let mut life = Life::new("a block that is gone".into());
+    let store = life.open();
+    life.append(&store, 1..=12);
+    store.seal_over().unwrap();
+    let disk = Disk::Faulty(life.disk.clone());
+    disk.sync_dir("wal").unwrap();
+    life.crash(Some(store));
+    for dir in ["blocks", "cat"] {
+        let (name, _) = life.disk.list(dir).unwrap().pop().unwrap();
+        disk.remove(&format!("{dir}/{name}")).unwrap();
+    }
+    let store = life.open();
+    assert_eq!(store.stats().head_spans, 6);
+    life.model.stored[0].spans.drain(..6);
+    life.check(&store, "without the block");
+    life.crash(Some(store));
+
+    // Of one: a frame of those that are in no block yet.
+    let mut life = Life::new("a frame that is gone".into());
+    let store = life.open();
+    life.append(&store, 1..=6);
+    life.append(&store, 7..=12);
+    let (name, _) = life.disk.list("wal").unwrap().pop().unwrap();
+    for changes in 9.. {
+        life.disk.fail_after(changes);
+        let is_sealed = store.seal_over().is_ok();
+        life.disk.fail_after(1 << 40);
+        if store.parts().heads.len() > 1 && store.parts().heads[1].again().0 > 0 {
+            break;
+        }
+        assert!(!is_sealed);
+    }
+    life.crash(Some(store));
+    life.disk.corrupt(&format!("wal/{name}"), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let store = life.open();
+    assert_eq!(store.stats().damaged_spots, 1);
+    life.check(&store, "with a damaged frame");
+    store.seal().unwrap();
+    life.check(&store, "sealed");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use sigyn_model::{Span, TraceId};
+use sigyn_model::{Span, TraceId, Value};
 
 use crate::check::Check;
 use crate::clock::Clock;
@@ -13,8 +13,8 @@ use crate::disk::faulty::FaultyDisk;
 use crate::options::Options;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::testing;
-use crate::wal::frame::Header;
+use crate::testing::{self, OwnedBatch};
+use crate::wal::frame::{self, Header};
 use crate::wal::reader;
 
 /// A store of so many blocks, each of one batch; closed.
@@ -399,6 +399,81 @@ fn a_flipped_byte_is_found_though_nobody_asks_for_it() {
     assert!(damages(&store)[0].starts_with(&path), "{:?}", damages(&store));
     model.stored.pop();
     model.check(&store, "without the damaged one");
+}
+
+/// A store that is killed before any of its spans are in a block: one batch for each of these values.
+fn killed(disk: &FaultyDisk, model: &mut Model, random: &mut Rng, fillers: &[&[u8]]) -> String {
+    let store = open(disk);
+    for filler in fillers {
+        let mut span = testing::span(random);
+        span.set_tag("filler", Value::Bytes(filler.to_vec()));
+        let batch = OwnedBatch { spans: vec![span], progress: None };
+        run(store.append(batch.clone())).unwrap();
+        model.stored.push(batch);
+    }
+    drop(store);
+    disk.restart(random);
+    files(disk, "wal", "wal").pop().unwrap()
+}
+
+#[test]
+fn what_is_not_searched_to_its_end_is_not_cut() {
+    let (disk, mut model, mut random) =
+        (FaultyDisk::default(), Model::default(), Rng::with_seed(31));
+    // The beginnings of long frames, which have to be summed.
+    let mut like_a_frame = [0; frame::PREFIX_BYTES];
+    like_a_frame[..4].copy_from_slice(&5_000u32.to_le_bytes());
+    like_a_frame[9] = 3;
+    let path = killed(&disk, &mut model, &mut random, &[b"", &like_a_frame.repeat(2_000), b""]);
+    let second = disk.read(&path).unwrap().windows(17).position(|bytes| bytes == like_a_frame);
+    disk.corrupt(&path, |bytes| bytes[second.unwrap() - 20] ^= 1);
+    let len = disk.read(&path).unwrap().len();
+    // The third one is behind what nobody gets through.
+    let lost = model.stored.split_off(1);
+    let store = open(&disk);
+    model.check(&store, "a damaged frame");
+    assert_eq!(
+        damages(&store),
+        [format!("{path}: 1 spots are no frames; some of its spans are missing")]
+    );
+    assert_eq!(disk.read(&path).unwrap().len(), len);
+    store.seal().unwrap();
+    let kept = files(&disk, "quarantine", "wal").pop().unwrap();
+    assert_eq!(disk.read(&kept).unwrap().len(), len);
+    assert_eq!(lost.len(), 2);
+    drop(store);
+    model.check(&open(&disk), "opened again");
+}
+
+#[test]
+fn a_segment_under_the_name_of_another_is_that_segment() {
+    for is_there_twice in [false, true] {
+        let (disk, mut model, mut random) =
+            (FaultyDisk::default(), Model::default(), Rng::with_seed(32));
+        killed(&disk, &mut model, &mut random, &[b"one"]);
+        let path = killed(&disk, &mut model, &mut random, &[b"two", b"three"]);
+        assert_eq!(path, frame::path(2));
+        // It had a name of before while the directory was copied.
+        let real = Disk::Faulty(disk.clone());
+        let misnamed = frame::path(1);
+        real.replace(&misnamed, &disk.read(&path).unwrap()).unwrap();
+        model.stored.remove(0);
+        if !is_there_twice {
+            real.remove(&path).unwrap();
+        }
+        let store = open(&disk);
+        model.check(&store, "under another name");
+        assert_eq!(store.stats().head_spans, 2);
+        assert!(damages(&store)[0].starts_with(&format!("{misnamed}: it is {path}")));
+        let aside = files(&disk, "quarantine", "wal");
+        assert_eq!(
+            (files(&disk, "wal", "wal"), aside.len()),
+            (vec![path], usize::from(is_there_twice))
+        );
+        store.seal().unwrap();
+        drop(store);
+        model.check(&open(&disk), "opened again");
+    }
 }
 
 /// Where the last frame of the log begins: damage from there on looks like what a crash leaves.

@@ -47,6 +47,7 @@ mod memory;
 #[cfg(test)]
 mod memory_tests;
 mod merge;
+mod misnamed;
 mod names;
 mod offline;
 mod options;

@@ -183,7 +183,7 @@ impl Offline {
         }
         let bytes = if is_last { reader::without_torn_end(&bytes, &header) } else { &bytes };
         let outcome = reader::read(bytes, &header, |_| {});
-        let spots = outcome.holes + u64::from(outcome.tail_bytes > 0 && !is_last);
+        let spots = outcome.damaged_spots(is_last);
         Ok((spots > 0).then(|| format!("{spots} spots are no frames")))
     }
 

@@ -13,6 +13,7 @@ use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
 use crate::head::{HeadWriter, Replay as Words};
 use crate::identity::{self, IdentityError};
+use crate::misnamed;
 use crate::options::Options;
 use crate::progress::Progress;
 use crate::reserve;
@@ -55,6 +56,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         let lost = if is_torn { "; what it changed may be undone" } else { "" };
         counters.damages.add(path, &format!("{}{lost}", sentence(source)));
     }
+    misnamed::put_right(&disk, instance, &counters)?;
     let counters_of = &counters;
     Adoption { disk: &disk, instance, counters: counters_of, catalog: &mut catalog, is_torn }
         .run()?;
@@ -73,6 +75,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
         sealed_before: catalog.state().sealed_through,
+        is_any_lost: false,
         catalog,
     };
     replay.run()?;
@@ -238,6 +241,8 @@ struct Replay<'a> {
     last_seq: u64,
     /// What was in blocks before it began.
     sealed_before: u64,
+    /// Whether frames could not be read since some had spans again.
+    is_any_lost: bool,
     catalog: Catalog,
 }
 
@@ -245,15 +250,15 @@ impl Replay<'_> {
     fn run(&mut self) -> Result<(), OpenError> {
         let files = self.disk.list(frame::DIR).map_err(io_error(self.disk, "list", frame::DIR))?;
         let mut paths = Vec::new();
-        for (name, _) in &files {
+        for (name, bytes) in &files {
             let path = format!("{}/{name}", frame::DIR);
             if name.ends_with(".wal") {
-                paths.push(path);
+                paths.push((path, *bytes));
             } else if is_spare(name) {
                 self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
             }
         }
-        for (i, path) in paths.iter().enumerate() {
+        for (i, (path, _)) in paths.iter().enumerate() {
             self.segment(path, i + 1 == paths.len())?;
             self.seal_if_large(paths.get(i + 1))?;
         }
@@ -262,9 +267,9 @@ impl Replay<'_> {
 
     /// A store that is killed again and again before it has sealed would come back with ever more in
     /// memory, and be killed for that.
-    fn seal_if_large(&mut self, next_path: Option<&String>) -> Result<(), OpenError> {
+    fn seal_if_large(&mut self, next: Option<&(String, u64)>) -> Result<(), OpenError> {
         let bytes_max = self.head_bytes_max.saturating_mul(HEADS_REPLAYED_MAX);
-        if self.head.head().bytes() < bytes_max.max(1) || !self.may_seal_before(next_path)? {
+        if self.head.head().bytes() < bytes_max.max(1) || !self.may_seal_before(next) {
             return Ok(());
         }
         let first_seq = self.catalog.state().sealed_through + 1;
@@ -307,16 +312,12 @@ impl Replay<'_> {
 
     /// Not between spans and the same spans again: whoever then reads on takes it that a block leaves them
     /// out. What cannot be read now may be just these, and readable later.
-    fn may_seal_before(&self, next_path: Option<&String>) -> Result<bool, OpenError> {
-        let Some(path) = next_path else { return Ok(true) };
-        let read = self.disk.read_what_is_left(path);
-        let (bytes, _) = read.map_err(io_error(self.disk, "read", path))?;
-        let Ok(header) = Header::decode(&bytes) else { return Ok(false) };
-        let mut is_batch = false;
-        reader::read(&bytes, &header, |frame| {
-            is_batch |= frame.seq == self.last_seq + 1 && frame.frame_type != frame::TYPE_AGAIN;
-        });
-        Ok(is_batch)
+    fn may_seal_before(&self, next: Option<&(String, u64)>) -> bool {
+        let Some((path, file_bytes)) = next else { return true };
+        reader::with_first_frame(self.disk, path, *file_bytes, |frame| {
+            frame.seq == self.last_seq + 1 && frame.frame_type != frame::TYPE_AGAIN
+        })
+        .unwrap_or(false)
     }
 
     fn segment(&mut self, path: &str, is_last: bool) -> Result<(), OpenError> {
@@ -352,24 +353,31 @@ impl Replay<'_> {
         self.words = Words::default();
         let mut unreadable = 0;
         let outcome = reader::read(bytes, &header, |frame| {
-            self.last_seq = self.last_seq.max(frame.seq);
-            if frame.seq <= self.catalog.state().sealed_through {
+            // It is in a block, or it was read before.
+            if frame.seq <= self.last_seq {
                 return;
             }
-            let replayed = match frame.frame_type {
-                frame::TYPE_BATCH | frame::TYPE_BATCH_BESIDE => {
-                    self.words.read(frame.seq, frame.payload, &mut self.head).ok()
-                }
-                frame::TYPE_AGAIN if frame.seq == self.sealed_before + 1 => {
-                    self.words.read(frame.seq, frame.payload, &mut self.head).ok()
-                }
-                // They were read where they stood first.
+            self.is_any_lost |= frame.seq > self.last_seq + 1;
+            self.last_seq = frame.seq;
+            let is_wanted = match frame.frame_type {
+                frame::TYPE_BATCH | frame::TYPE_BATCH_BESIDE => Some(true),
+                // They were read where they stood first, unless they are in no block, or some of those were lost.
                 frame::TYPE_AGAIN => {
-                    self.words.read_words_alone(frame.seq, frame.payload, &mut self.head).ok()
+                    let is_any_lost = std::mem::take(&mut self.is_any_lost);
+                    Some(is_any_lost || frame.seq == self.sealed_before + 1)
                 }
                 _ => None,
             };
+            let (words, head) = (&mut self.words, &mut self.head);
+            let replayed = is_wanted.and_then(|is_wanted| {
+                let read = match is_wanted {
+                    true => words.read(frame.seq, frame.payload, head),
+                    false => words.read_words_alone(frame.seq, frame.payload, head),
+                };
+                read.ok()
+            });
             let Some(replayed) = replayed else {
+                self.is_any_lost = true;
                 unreadable += 1;
                 return;
             };
@@ -377,15 +385,14 @@ impl Replay<'_> {
                 self.progress.put(progress, replayed.arrival_ms);
             }
         });
-        let damaged_tail = outcome.tail_bytes > 0 && !may_be_torn;
-        let damaged = outcome.holes + unreadable + u64::from(damaged_tail);
+        let damaged = outcome.damaged_spots(may_be_torn) + unreadable;
         if damaged > 0 {
             self.counters.damaged_spots.add(damaged);
             let cause = format!("{damaged} spots are no frames; some of its spans are missing");
             self.counters.damages.add(path, &cause);
         }
         let left_bytes = file_bytes - outcome.valid_bytes;
-        if left_bytes > 0 && may_be_torn {
+        if left_bytes > 0 && may_be_torn && !outcome.gave_up {
             tracing::warn!(path, bytes = left_bytes, "cut what a crash left at the log's end");
             let len = outcome.valid_bytes as u64;
             self.disk.truncate(path, len).map_err(io_error(self.disk, "cut", path))?;

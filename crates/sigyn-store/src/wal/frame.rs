@@ -143,6 +143,11 @@ pub(crate) fn at<'a>(
     }
 }
 
+/// How many bytes the frame has that begins with this prefix.
+pub(crate) fn bytes_of(prefix: &[u8]) -> usize {
+    PREFIX_BYTES + u32_at(prefix, 0) as usize
+}
+
 /// The path of the segment that starts with this frame.
 pub(crate) fn path(first_seq: u64) -> String {
     format!("{DIR}/{first_seq:020}.wal")

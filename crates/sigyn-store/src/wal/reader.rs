@@ -1,9 +1,8 @@
 //! Reads a segment back, and tells a torn end from damage.
 
-use super::frame::{self, Frame, HEADER_BYTES, Header, TYPE_BATCH_BESIDE};
+use crate::disk::Disk;
 
-/// How far a number may jump over damage: no segment holds as many frames.
-const SEQ_JUMP_MAX: u64 = 1 << 32;
+use super::frame::{self, Frame, HEADER_BYTES, Header, PREFIX_BYTES, TYPE_BATCH_BESIDE};
 
 /// How many times its bytes are summed where it has no frames: spans may be made to look like frames, and
 /// what was in a file before is behind the end of the last segment after every crash.
@@ -23,6 +22,15 @@ pub(crate) struct Outcome {
     /// What is surely not torn: where the first stretch of other bytes begins after which no frame says
     /// that those before it were synced.
     pub(crate) settled_bytes: usize,
+    /// Whether it was not read to its end: too much of what it has where it has no frames looks like some.
+    pub(crate) gave_up: bool,
+}
+
+impl Outcome {
+    /// How many spots are no frames, though they should be; at its end there may be what a crash left.
+    pub(crate) fn damaged_spots(&self, may_be_torn: bool) -> u64 {
+        self.holes + u64::from(self.tail_bytes > 0 && (!may_be_torn || self.gave_up))
+    }
 }
 
 /// Calls `each` with every valid frame, in order. Bytes that are no frame are searched for the next
@@ -35,12 +43,15 @@ pub(crate) fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>
     let mut summed_bytes = 0;
     let mut next_seq = header.first_seq;
     while at < bytes.len() {
-        let seqs = next_seq..next_seq.saturating_add(SEQ_JUMP_MAX);
+        // Frames that are missing took their room. Whatever else is there hardly ever looks like one.
+        let missing_max = (at - outcome.valid_bytes) / PREFIX_BYTES;
+        let seqs = next_seq..next_seq.saturating_add(missing_max as u64 + 1);
         let frame = match frame::at(&bytes[at..], header, seqs) {
             Ok(frame) => frame,
             Err(summed) => {
                 summed_bytes += summed;
                 if summed_bytes / SUMMED_MAX > bytes.len() {
+                    outcome.gave_up = true;
                     break;
                 }
                 at += 1;
@@ -65,13 +76,33 @@ pub(crate) fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>
     outcome
 }
 
+/// What `with` makes of a segment's first frame; nothing if there is none that can be read. No more is read than
+/// that.
+pub(crate) fn with_first_frame<T>(
+    disk: &Disk,
+    path: &str,
+    file_bytes: u64,
+    with: impl FnOnce(&Frame<'_>) -> T,
+) -> Option<T> {
+    let start = disk.read_at(path, 0, HEADER_BYTES + PREFIX_BYTES).ok()?;
+    let header = Header::decode(&start).ok()?;
+    let bytes = frame::bytes_of(&start[HEADER_BYTES..]);
+    if (HEADER_BYTES + bytes) as u64 > file_bytes {
+        return None;
+    }
+    let frame = disk.read_at(path, HEADER_BYTES as u64, bytes).ok()?;
+    let seqs = header.first_seq..header.first_seq.saturating_add(1);
+    frame::at(&frame, &header, seqs).ok().map(|frame| with(&frame))
+}
+
 /// What a segment is without the end that a loss of power tore, if it did. Bytes that are written
 /// together may get to the disk in any order, so frames may be whole behind some that are not; all of
 /// them were written after the last sync. A segment that was ended has no bytes behind its frames, and
 /// is not torn: there a frame that is missing is damage.
 pub(crate) fn without_torn_end<'a>(bytes: &'a [u8], header: &Header) -> &'a [u8] {
     let outcome = read(bytes, header, |_| {});
-    let is_torn = outcome.tail_bytes > 0 && outcome.settled_bytes < outcome.valid_bytes;
+    let is_torn =
+        outcome.tail_bytes > 0 && outcome.settled_bytes < outcome.valid_bytes && !outcome.gave_up;
     if is_torn { &bytes[..outcome.settled_bytes] } else { bytes }
 }
 
@@ -173,12 +204,30 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_has_the_number_after_the_last_or_those_between_had_room() {
+        let check = |hole_bytes: usize, seq: u64, expected: &[u64]| {
+            let (mut bytes, _, header) = recycled(&vec![7; hole_bytes]);
+            frame::put(&mut bytes, &header, frame::TYPE_BATCH, seq, |_| {}).unwrap();
+            assert_eq!(read_seqs(&bytes).0[4..], *expected, "{hole_bytes} {seq}");
+        };
+        check(0, 44, &[44]);
+        check(0, 45, &[]);
+        check(PREFIX_BYTES - 1, 45, &[]);
+        check(PREFIX_BYTES, 45, &[45]);
+        check(PREFIX_BYTES, 46, &[]);
+        check(PREFIX_BYTES * 2, 46, &[46]);
+        check(PREFIX_BYTES * 2, 43, &[]);
+    }
+
+    #[test]
     fn looking_for_frames_where_much_looks_like_one_ends() {
         let mut like_a_frame = [0; frame::PREFIX_BYTES];
         like_a_frame[..4].copy_from_slice(&1_000_000u32.to_le_bytes());
         like_a_frame[9] = 50;
-        let (bytes, _, _) = recycled(&like_a_frame.repeat(200_000));
-        assert_eq!(read_seqs(&bytes).0, [40, 41, 42, 43]);
+        let (bytes, _, header) = recycled(&like_a_frame.repeat(200_000));
+        let (seqs, outcome) = read_seqs(&bytes);
+        assert_eq!((seqs, outcome.gave_up), (vec![40, 41, 42, 43], true));
+        assert_eq!(without_torn_end(&bytes, &header).len(), bytes.len());
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! Segments that have the name of another one: a file may have become the next segment while it was copied.
+
+use crate::disk::{Disk, parent};
+use crate::error::OpenError;
+use crate::recovery::{io_error, quarantine};
+use crate::shared::Counters;
+use crate::wal::frame::{self, HEADER_BYTES, Header};
+
+/// Gives such segments of this store their own names, as far as no other has them.
+pub(crate) fn put_right(disk: &Disk, instance: u64, counters: &Counters) -> Result<(), OpenError> {
+    let files = disk.list(frame::DIR).map_err(io_error(disk, "list", frame::DIR))?;
+    for (name, _) in files.iter().filter(|(name, _)| name.ends_with(".wal")) {
+        let path = format!("{}/{name}", frame::DIR);
+        // Whoever reads all of it finds out what is wrong with one that has no header.
+        let header = disk.read_at(&path, 0, HEADER_BYTES).ok();
+        let Some(header) = header.and_then(|bytes| Header::decode(&bytes).ok()) else { continue };
+        let own_path = frame::path(header.first_seq);
+        if own_path == path || header.instance != instance {
+            continue;
+        }
+        counters.damaged_spots.add(1);
+        let cause = format!("it is {own_path}; what it was before is missing");
+        counters.damages.add(&path, &cause);
+        if disk.exists(&own_path).map_err(io_error(disk, "look for", &own_path))? {
+            counters.quarantined_files.add(1);
+            quarantine(disk, &path).map_err(io_error(disk, "set aside", &path))?;
+        } else {
+            let renamed = disk.rename(&path, &own_path).and_then(|()| disk.sync_dir(parent(&path)));
+            renamed.map_err(io_error(disk, "rename", &path))?;
+        }
+    }
+    Ok(())
+}
