@@ -20,25 +20,49 @@ const KEEP_DOUBTED_EVERY: Duration = Duration::from_secs(60);
 /// The time, as far as it is believed.
 #[derive(Debug)]
 pub(crate) struct Present {
-    believed_ms: u64,
-    /// What was the uptime then.
-    at_ms: u64,
+    believed: Running,
     /// At which uptime the clock began to be ahead.
     doubted_at_ms: Option<u64>,
-    /// At which uptime it was seen first, if it was behind then and is so since.
-    behind_at_ms: Option<u64>,
+    /// If it was behind when it was seen first, and is so since.
+    behind: Option<Behind>,
     has_looked: bool,
-    /// For how long it was ahead when this ran before.
+    /// For how long it was ahead, and behind, when this ran before.
     doubted_before_ms: u64,
+    behind_before_ms: u64,
     /// At which uptime it was written down last; nothing if that must be done.
     kept_at_ms: Option<u64>,
 }
 
-/// What was written down: a time, and for how long the clock had been ahead of it by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A clock that was seen once, and goes on evenly.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    ms: u64,
+    /// What was the uptime then.
+    at_ms: u64,
+}
+
+/// A clock that is behind.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// What it was when it was seen first: nothing is deleted by a time after this.
+    first: Running,
+    last: Running,
+    /// At which uptime it began to go on evenly.
+    since_ms: u64,
+}
+
+/// What was written down: a time, and for how long the clock had been ahead of it by then, or behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Kept {
     believed_ms: u64,
     doubted_ms: u64,
+    behind_ms: u64,
+}
+
+impl Running {
+    fn ms(self, uptime_ms: u64) -> u64 {
+        self.ms.saturating_add(uptime_ms.saturating_sub(self.at_ms))
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -50,39 +74,47 @@ impl Present {
     /// counts evenly, from whenever.
     pub(crate) fn open(disk: &Disk, last_arrival_ms: u64, uptime_ms: u64) -> Self {
         let kept = disk.read(PATH).ok().flatten().and_then(|bytes| Kept::decode(&bytes));
-        Self::since(kept.unwrap_or(Kept { believed_ms: last_arrival_ms, doubted_ms: 0 }), uptime_ms)
+        let never = Kept { believed_ms: last_arrival_ms, ..Kept::default() };
+        Self::since(kept.unwrap_or(never), uptime_ms)
     }
 
-    fn since(Kept { believed_ms, doubted_ms }: Kept, uptime_ms: u64) -> Self {
+    fn since(Kept { believed_ms, doubted_ms, behind_ms }: Kept, uptime_ms: u64) -> Self {
         Self {
-            believed_ms,
-            at_ms: uptime_ms,
+            believed: Running { ms: believed_ms, at_ms: uptime_ms },
             doubted_at_ms: None,
-            behind_at_ms: None,
+            behind: None,
             has_looked: false,
             doubted_before_ms: doubted_ms,
+            behind_before_ms: behind_ms,
             kept_at_ms: None,
         }
     }
 
     /// The time by which spans are deleted that are to stay for `retention`.
     pub(crate) fn now_ms(&mut self, clock_ms: u64, uptime_ms: u64, retention: Duration) -> u64 {
-        let expected_ms = self.expected_ms(uptime_ms);
+        let expected_ms = self.believed.ms(uptime_ms);
         let ahead_ms = clock_ms.saturating_sub(expected_ms);
         let tolerated_ms = millis((retention / 8).min(AHEAD_MAX));
         let is_first = !std::mem::replace(&mut self.has_looked, true);
         if expected_ms.saturating_sub(clock_ms) > tolerated_ms {
+            let now = Running { ms: clock_ms, at_ms: uptime_ms };
             if is_first {
-                self.behind_at_ms = Some(uptime_ms);
+                self.behind = Some(Behind { first: now, last: now, since_ms: uptime_ms });
             }
             // One that is not set yet deletes too little at worst. But it must not make the right one look as if
             // that were ahead, nor end the doubts of it. One that goes back later was set right.
-            let behind_ms = self.behind_at_ms.map(|at_ms| uptime_ms.saturating_sub(at_ms));
-            if behind_ms.is_some_and(|behind_ms| behind_ms < millis(PATIENCE)) {
-                return clock_ms;
+            if let Some(behind) = &mut self.behind {
+                let last_ms = std::mem::replace(&mut behind.last, now).ms(uptime_ms);
+                if clock_ms.saturating_sub(last_ms) > tolerated_ms {
+                    (behind.since_ms, self.behind_before_ms) = (uptime_ms, 0);
+                }
+                let first_ms = behind.first.ms(uptime_ms);
+                if self.behind_ms(uptime_ms) < millis(PATIENCE) {
+                    return clock_ms.min(first_ms);
+                }
             }
         }
-        self.behind_at_ms = None;
+        (self.behind, self.behind_before_ms) = (None, 0);
         if ahead_ms > tolerated_ms {
             self.doubted_at_ms.get_or_insert_with(|| {
                 let (ahead_s, patience_s) = (ahead_ms / 1_000, PATIENCE.as_secs());
@@ -101,12 +133,8 @@ impl Present {
             self.kept_at_ms = None;
         }
         (self.doubted_at_ms, self.doubted_before_ms) = (None, 0);
-        (self.believed_ms, self.at_ms) = (clock_ms, uptime_ms);
+        self.believed = Running { ms: clock_ms, at_ms: uptime_ms };
         clock_ms
-    }
-
-    fn expected_ms(&self, uptime_ms: u64) -> u64 {
-        self.believed_ms.saturating_add(uptime_ms.saturating_sub(self.at_ms))
     }
 
     fn doubted_ms(&self, uptime_ms: u64) -> u64 {
@@ -114,9 +142,14 @@ impl Present {
         self.doubted_before_ms.saturating_add(since_ms)
     }
 
+    fn behind_ms(&self, uptime_ms: u64) -> u64 {
+        let since_ms = self.behind.map_or(0, |behind| uptime_ms.saturating_sub(behind.since_ms));
+        self.behind_before_ms.saturating_add(since_ms)
+    }
+
     /// Writes down what is believed, if it is time to.
     pub(crate) fn keep(&mut self, disk: &Disk, uptime_ms: u64) {
-        let is_doubted = self.doubted_at_ms.is_some();
+        let is_doubted = self.doubted_at_ms.is_some() || self.behind.is_some();
         let every = if is_doubted { KEEP_DOUBTED_EVERY } else { KEEP_EVERY };
         if self.kept_at_ms.is_none_or(|at_ms| uptime_ms.saturating_sub(at_ms) >= millis(every)) {
             self.keep_now(disk, uptime_ms);
@@ -133,17 +166,24 @@ impl Present {
     }
 
     fn write(&self, disk: &Disk, uptime_ms: u64) -> io::Result<()> {
-        let (believed_ms, doubted_ms) = (self.expected_ms(uptime_ms), self.doubted_ms(uptime_ms));
-        disk.replace(PATH, Kept { believed_ms, doubted_ms }.encode().as_bytes())
+        let kept = Kept {
+            believed_ms: self.believed.ms(uptime_ms),
+            doubted_ms: self.doubted_ms(uptime_ms),
+            behind_ms: self.behind_ms(uptime_ms),
+        };
+        disk.replace(PATH, kept.encode().as_bytes())
     }
 }
 
 impl Kept {
     fn encode(self) -> String {
-        let Self { believed_ms, doubted_ms } = self;
-        let text = format!(
+        let Self { believed_ms, doubted_ms, behind_ms } = self;
+        let mut text = format!(
             "sigyn-store time {VERSION}\nbelieved_ms {believed_ms}\ndoubted_ms {doubted_ms}\n"
         );
+        if behind_ms > 0 {
+            text.push_str(&format!("behind_ms {behind_ms}\n"));
+        }
         format!("{text}crc32c {:08x}\n", crc32c::crc32c(text.as_bytes()))
     }
 
@@ -152,7 +192,11 @@ impl Kept {
         let text = std::str::from_utf8(bytes).ok()?;
         let mut lines = text.lines().skip(1);
         let mut number = |name: &str| lines.next()?.strip_prefix(name)?.trim().parse().ok();
-        let kept = Self { believed_ms: number("believed_ms")?, doubted_ms: number("doubted_ms")? };
+        let kept = Self {
+            believed_ms: number("believed_ms")?,
+            doubted_ms: number("doubted_ms")?,
+            behind_ms: number("behind_ms").unwrap_or(0),
+        };
         (kept.encode() == text).then_some(kept)
     }
 }
@@ -166,10 +210,11 @@ mod tests {
     const HOUR: u64 = 60 * 60 * 1_000;
     const DAY: u64 = 24 * HOUR;
     const YEAR: u64 = 365 * DAY;
+    const TENTH_DAY: Kept = Kept { believed_ms: 10 * DAY, doubted_ms: 0, behind_ms: 0 };
 
     /// What is believed, where the last batch arrived at day 10 and these are clock and uptime.
     fn check(retention_days: u32, seen: &[(u64, u64, u64)]) {
-        let mut present = Present::since(Kept { believed_ms: 10 * DAY, doubted_ms: 0 }, 7);
+        let mut present = Present::since(TENTH_DAY, 7);
         let retention = Duration::from_secs(24 * 60 * 60) * retention_days;
         for (at, (clock_ms, uptime_ms, expected)) in seen.iter().enumerate() {
             let now_ms = present.now_ms(*clock_ms, 7 + uptime_ms, retention);
@@ -280,15 +325,59 @@ mod tests {
     #[test]
     fn one_that_stays_behind_is_believed_after_an_hour() {
         let check_kept = |passed_ms: u64, expected_ms: u64| {
-            let mut present = Present::since(Kept { believed_ms: 10 * DAY, doubted_ms: 0 }, 7);
+            let mut present = Present::since(TENTH_DAY, 7);
             let retention = Duration::from_secs(7 * 24 * 60 * 60);
             for at in [0, passed_ms] {
                 assert_eq!(present.now_ms(DAY + at, 7 + at, retention), DAY + at);
             }
-            assert_eq!(present.expected_ms(7 + passed_ms), expected_ms);
+            assert_eq!(present.believed.ms(7 + passed_ms), expected_ms);
         };
         check_kept(HOUR - 1, 10 * DAY + HOUR - 1);
         check_kept(HOUR, DAY + HOUR);
+    }
+
+    #[test]
+    fn one_that_is_behind_in_many_short_runs_is_believed_at_last() {
+        // It was a year ahead once, for more than an hour.
+        let day = |days: u64, minutes: u64| days * DAY + minutes * MINUTE;
+        check_runs(
+            7,
+            &[
+                (YEAR, 60, YEAR + HOUR),
+                (day(20, 0), 45, day(20, 45)),
+                (day(21, 0), 45, day(21, 45)),
+                // And is so again.
+                (YEAR - DAY, 45, day(21, 60)),
+            ],
+        );
+        // One that was behind for a minute each time never was for an hour.
+        let mut runs = Vec::new();
+        for n in 0..90 {
+            runs.push((DAY, 1, DAY + MINUTE));
+            runs.push((day(10, n), 0, day(10, n)));
+        }
+        check_runs(7, &runs);
+    }
+
+    #[test]
+    fn one_that_is_behind_and_jumps_ahead_is_believed_after_an_hour() {
+        let wrong = 300 * DAY;
+        let mut present = Present::since(Kept { believed_ms: YEAR, ..Kept::default() }, 7);
+        let retention = Duration::from_secs(7 * 24 * 60 * 60);
+        for (clock_ms, uptime_ms, expected) in [
+            (20 * DAY, 0, 20 * DAY),
+            (20 * DAY + MINUTE, MINUTE, 20 * DAY + MINUTE),
+            (wrong, 2 * MINUTE, 20 * DAY + 2 * MINUTE),
+            (wrong + HOUR - MINUTE, HOUR + MINUTE, 20 * DAY + HOUR + MINUTE),
+            (20 * DAY, HOUR + 2 * MINUTE, 20 * DAY),
+        ] {
+            assert_eq!(present.now_ms(clock_ms, 7 + uptime_ms, retention), expected);
+        }
+        for (passed_ms, is_believed) in [(0, false), (HOUR - 1, false), (HOUR, true)] {
+            let clock_ms = wrong + passed_ms;
+            let now_ms = present.now_ms(clock_ms, 7 + 2 * HOUR + passed_ms, retention);
+            assert_eq!(now_ms == clock_ms, is_believed, "{passed_ms} {now_ms}");
+        }
     }
 
     #[test]
@@ -305,14 +394,16 @@ mod tests {
 
     #[test]
     fn what_is_written_down_is_read_back_and_nothing_else_is() {
-        let kept = Kept { believed_ms: 1_700_000_000_000, doubted_ms: 60_000 };
-        let text = kept.encode();
-        assert_eq!(Kept::decode(text.as_bytes()), Some(kept));
-        for at in 0..text.len() {
-            let mut bytes = text.clone().into_bytes();
-            bytes[at] ^= 1;
-            assert_eq!(Kept::decode(&bytes), None, "{at}");
-            assert_eq!(Kept::decode(&text.as_bytes()[..at]), None, "{at}");
+        for behind_ms in [0, 7] {
+            let kept = Kept { believed_ms: 1_700_000_000_000, doubted_ms: 60_000, behind_ms };
+            let text = kept.encode();
+            assert_eq!(Kept::decode(text.as_bytes()), Some(kept));
+            for at in 0..text.len() {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= 1;
+                assert_eq!(Kept::decode(&bytes), None, "{at}");
+                assert_eq!(Kept::decode(&text.as_bytes()[..at]), None, "{at}");
+            }
         }
     }
 }

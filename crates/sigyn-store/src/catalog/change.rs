@@ -8,7 +8,8 @@ use crate::progress::Progress;
 /// All that is known of what is stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
-    /// Frames up to this one are in blocks, and were there anything of them in the log, it is skipped.
+    /// Frames up to this one are in blocks, but for spans that the next one has again; were there anything of them
+    /// in the log, it is skipped.
     pub(crate) sealed_through: u64,
     /// In the order of their frames.
     pub(crate) blocks: Vec<BlockEntry>,

@@ -11,7 +11,6 @@ use crate::facts::TraceKey;
 use crate::head::HeadView;
 use crate::incoming::Incoming;
 use crate::queue::{Held, Rotated};
-use crate::size::Weight;
 
 /// A trace to which something came within so much time may not be over.
 const YOUNG: Duration = Duration::from_secs(10);
@@ -47,15 +46,21 @@ impl Carry {
         self.samples.clear();
     }
 
-    /// Which traces of a head that gets no more spans stay in memory, by their numbers, in order.
-    fn young(&mut self, view: &HeadView, uptime_ms: u64, head_bytes_max: u64) -> Vec<u32> {
+    /// Which traces of a head that gets no more spans stay in memory, by their numbers, in order; and their
+    /// spans.
+    fn young(
+        &mut self,
+        view: &HeadView,
+        uptime_ms: u64,
+        head_bytes_max: u64,
+    ) -> (Vec<u32>, Columns) {
         let bytes_max = BYTES_MAX.min(head_bytes_max / OF_HEAD);
         let rows = u32::try_from(view.span_count()).unwrap_or(u32::MAX);
         let old = self.samples.front().filter(|(at_ms, _)| is_old(*at_ms, uptime_ms));
         let since = rows.saturating_sub(old.map_or(0, |(_, rows)| *rows));
         let kept_max = rows / ROWS_PER_KEPT;
         let (mut kept, mut sum) = (Vec::new(), 0);
-        let (mut weight, last) = (Weight::default(), std::mem::take(&mut self.last));
+        let (mut spans, last) = (Columns::default(), std::mem::take(&mut self.last));
         for (trace, count) in view.last_traces(since.min(kept_max)) {
             // One that stayed before is cut: it may never end.
             let key = view.trace_numbered(trace).0;
@@ -63,11 +68,13 @@ impl Carry {
                 continue;
             }
             // Intake waits while they are copied.
+            let before = spans.mark();
             let fits = view.trace_numbered(trace).1.spans().all(|span| {
-                weight.add(&span);
-                weight.bytes <= bytes_max
+                spans.push(&span);
+                spans.bytes() as u64 <= bytes_max
             });
             if !fits {
+                spans.truncate(before);
                 break;
             }
             sum += count;
@@ -75,7 +82,7 @@ impl Carry {
             self.last.insert(key);
         }
         kept.sort_unstable();
-        kept
+        (kept, spans)
     }
 }
 
@@ -98,13 +105,10 @@ impl Worker<'_> {
         }
         let view = rotated.head.view();
         let head_bytes_max = self.shared.options.memory.head;
-        let young = self.carry.young(&view, self.shared.clock.uptime_ms(), head_bytes_max);
+        let uptime_ms = self.shared.clock.uptime_ms();
+        let (young, spans) = self.carry.young(&view, uptime_ms, head_bytes_max);
         if young.is_empty() {
             return Ok(());
-        }
-        let mut spans = Columns::default();
-        for trace in &young {
-            view.trace_numbered(*trace).1.spans().for_each(|span| _ = spans.push(&span));
         }
         let arrivals_ms = view.arrivals_ms();
         let batch = Incoming {
