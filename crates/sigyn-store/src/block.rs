@@ -122,6 +122,8 @@ pub(crate) enum BlockError {
     Io(#[from] io::Error),
     #[error("the checksum of its {0} is wrong")]
     Checksum(&'static str),
+    #[error("it does not begin as a Parquet file does")]
+    Beginning,
     #[error("the catalog's account of it cannot be true")]
     Entry,
     #[error("its columns are not those this program knows")]

@@ -147,22 +147,24 @@ impl Present {
         self.behind_before_ms.saturating_add(since_ms)
     }
 
-    /// Writes down what is believed, if it is time to.
-    pub(crate) fn keep(&mut self, disk: &Disk, uptime_ms: u64) {
+    /// Writes down what is believed, if it is time to; whether that was done.
+    pub(crate) fn keep(&mut self, disk: &Disk, uptime_ms: u64) -> bool {
         let is_doubted = self.doubted_at_ms.is_some() || self.behind.is_some();
         let every = if is_doubted { KEEP_DOUBTED_EVERY } else { KEEP_EVERY };
-        if self.kept_at_ms.is_none_or(|at_ms| uptime_ms.saturating_sub(at_ms) >= millis(every)) {
-            self.keep_now(disk, uptime_ms);
-        }
+        let is_due =
+            self.kept_at_ms.is_none_or(|at_ms| uptime_ms.saturating_sub(at_ms) >= millis(every));
+        is_due && self.keep_now(disk, uptime_ms)
     }
 
     /// The same, at once.
-    pub(crate) fn keep_now(&mut self, disk: &Disk, uptime_ms: u64) {
+    pub(crate) fn keep_now(&mut self, disk: &Disk, uptime_ms: u64) -> bool {
         // What fails is tried when it is time again: it is not worth more.
         self.kept_at_ms = Some(uptime_ms);
-        if let Err(error) = self.write(disk, uptime_ms) {
+        let written = self.write(disk, uptime_ms);
+        if let Err(error) = &written {
             tracing::debug!(%error, "cannot write down what time it is");
         }
+        written.is_ok()
     }
 
     fn write(&self, disk: &Disk, uptime_ms: u64) -> io::Result<()> {
@@ -172,6 +174,17 @@ impl Present {
             behind_ms: self.behind_ms(uptime_ms),
         };
         disk.replace(PATH, kept.encode().as_bytes())
+    }
+}
+
+/// What is wrong with what was written down, if anything is: it is as if it had not been.
+pub(crate) fn damage(disk: &Disk) -> Option<String> {
+    match disk.read(PATH) {
+        Ok(None) => None,
+        Ok(Some(bytes)) => {
+            Kept::decode(&bytes).is_none().then(|| "it is not what was written".to_owned())
+        }
+        Err(error) => Some(format!("it cannot be read: {error}")),
     }
 }
 

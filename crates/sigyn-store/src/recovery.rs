@@ -8,13 +8,14 @@ use crate::block::{self, Block, Cache};
 use crate::buried::Buried;
 use crate::catalog::{self, Catalog, CatalogError, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
-use crate::damage::sentence;
+use crate::damage::{counted, sentence};
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
 use crate::head::{HeadWriter, Replay as Words};
 use crate::identity::{self, IdentityError};
 use crate::misnamed;
 use crate::options::Options;
+use crate::present;
 use crate::progress::Progress;
 use crate::reserve;
 use crate::shared::{Counters, Shared};
@@ -57,6 +58,10 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         counters.damages.add(path, &format!("{}{lost}", sentence(source)));
     }
     misnamed::put_right(&disk, instance, &counters)?;
+    if let Some(cause) = present::damage(&disk) {
+        let lost = "what time it was believed to be is not known any more";
+        counters.damages.add(present::PATH, &format!("{cause}; {lost}"));
+    }
     let counters_of = &counters;
     Adoption { disk: &disk, instance, counters: counters_of, catalog: &mut catalog, is_torn }
         .run()?;
@@ -388,7 +393,8 @@ impl Replay<'_> {
         let damaged = outcome.damaged_spots(may_be_torn) + unreadable;
         if damaged > 0 {
             self.counters.damaged_spots.add(damaged);
-            let cause = format!("{damaged} spots are no frames; some of its spans are missing");
+            let spots = counted(damaged, "spot is no frame", "spots are no frames");
+            let cause = format!("{spots}; some of its spans are missing");
             self.counters.damages.add(path, &cause);
         }
         let left_bytes = file_bytes - outcome.valid_bytes;

@@ -154,12 +154,19 @@ impl Shared {
 
     /// Leaves a damaged block out of answers from now on, if it is not out already.
     pub(crate) fn set_aside(&self, name: &str, error: &BlockFailed) {
-        if !self.view.take_out(name) {
-            return;
-        }
-        self.counters.unreadable_blocks.add(1);
         let cause = format!("{}; its spans are missing from answers", sentence(error));
-        self.counters.damages.add(&format!("{}/{name}", block::DIR), &cause);
+        let path = format!("{}/{name}", block::DIR);
+        if self.counters.damages.add_if(&path, &cause, || self.view.take_out(name)) {
+            self.counters.unreadable_blocks.add(1);
+        }
+    }
+
+    /// So many blocks that could not be read are served again, or are gone for good; among these.
+    pub(crate) fn note_readable<'a>(&self, count: u64, names: impl IntoIterator<Item = &'a str>) {
+        self.counters.unreadable_blocks.take(count);
+        for name in names {
+            self.counters.damages.heal(&format!("{}/{name}", block::DIR));
+        }
     }
 
     pub(crate) fn note_head_bytes(&self, bytes: u64) {

@@ -55,7 +55,7 @@ pub struct Stats {
     /// Stretches of the log that were no records, when the store was opened.
     pub damaged_spots: u64,
     pub quarantined_files: u64,
-    /// Files that turned out to be damaged, at open or later.
+    /// Files that turned out to be damaged, at open or later, and are so still.
     pub damaged_files: u64,
     /// The first of them.
     pub damages: Vec<Damage>,

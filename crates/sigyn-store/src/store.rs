@@ -253,6 +253,11 @@ impl Store {
         })
     }
 
+    /// How many blocks cannot be read at present: answers are without their spans.
+    pub fn unreadable_blocks(&self) -> u64 {
+        self.0.shared.counters.unreadable_blocks.get()
+    }
+
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.shared)
     }

@@ -22,7 +22,7 @@ use crate::commit::poison_if_panicking;
 use crate::damage::sentence;
 use crate::error::{DeleteError, SealError};
 use crate::merge::Merging;
-use crate::present::Present;
+use crate::present::{self, Present};
 use crate::queue::{Queue, Rotated, Then};
 use crate::recovery::quarantine;
 use crate::reserve;
@@ -380,8 +380,8 @@ impl Worker<'_> {
         let log_bytes = self.shared.segments.bytes();
         let (clock, time) = (&self.shared.clock, limits.time.unwrap_or(Duration::MAX));
         let now_ms = self.present.now_ms(clock.now_ms(), clock.uptime_ms(), time);
-        if limits.time.is_some() {
-            self.present.keep(&self.shared.disk, clock.uptime_ms());
+        if limits.time.is_some() && self.present.keep(&self.shared.disk, clock.uptime_ms()) {
+            self.shared.counters.damages.heal(present::PATH);
         }
         let entries: Vec<&BlockEntry> = self.catalog.state().blocks.iter().collect();
         let expired = retention::expired(&entries, limits, log_bytes, now_ms);
@@ -418,7 +418,7 @@ impl Worker<'_> {
         // One that cannot be read is not among them, and nobody asks for it any more.
         let is_in_view = |name: &&String| retired.iter().any(|block| block.entry().name == **name);
         for name in names.iter().filter(|name| !is_in_view(name)) {
-            self.shared.counters.unreadable_blocks.take(1);
+            self.shared.note_readable(1, [name.as_str()]);
             let path = format!("{}/{name}", block::DIR);
             match self.shared.disk.remove(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {

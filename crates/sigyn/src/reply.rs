@@ -78,12 +78,19 @@ pub(crate) fn json(body: String) -> Response {
 
 /// Prometheus' envelope around `data`.
 pub(crate) fn success(data: &impl serde::Serialize) -> Response {
+    success_but(data, &[])
+}
+
+/// The same, with what is to be known of the answer: it may not be all.
+pub(crate) fn success_but(data: &impl serde::Serialize, warnings: &[String]) -> Response {
     #[derive(serde::Serialize)]
     struct Envelope<'a, T> {
         status: &'static str,
         data: &'a T,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        warnings: &'a [String],
     }
-    match serde_json::to_string(&Envelope { status: "success", data }) {
+    match serde_json::to_string(&Envelope { status: "success", data, warnings }) {
         Ok(body) => json(body),
         Err(error) => ApiError::failed(error).into_response(),
     }

@@ -35,7 +35,7 @@ pub(super) struct Finished {
 }
 
 /// What Parquet files begin and end with.
-const MAGIC: &[u8] = b"PAR1";
+pub(super) const MAGIC: &[u8] = b"PAR1";
 
 impl BlockFile {
     pub(super) fn create(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use sigyn_model::Span;
 
+use super::block_file::MAGIC;
 use super::section::{
     METADATA_KEY, OLDEST_VERSION, Section, SectionError, VERSION as BLOCK_VERSION,
 };
@@ -185,6 +186,10 @@ impl Block {
             }
             1 => {
                 Self::read_tail(&self.disk, &self.path, &self.entry)?;
+                // Nobody but other programs reads it.
+                if &*self.disk.read_at(&self.path, 0, MAGIC.len())? != MAGIC {
+                    return Err(BlockError::Beginning);
+                }
                 Ok(Some(self.entry.tail_bytes))
             }
             _ => Ok(None),

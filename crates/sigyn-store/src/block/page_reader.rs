@@ -409,7 +409,7 @@ impl<'a> PageReader<'a> {
     ) -> Result<(PageHeader, Bytes), BlockError> {
         let bytes = self.file.read_at(offset, place.bytes as usize)?;
         if crc32c::crc32c(&bytes) != place.crc {
-            return Err(BlockError::Checksum("a page"));
+            return Err(BlockError::Checksum("rows"));
         }
         let mut rest = &bytes[..];
         let header = PageHeader::take(&mut rest)?;

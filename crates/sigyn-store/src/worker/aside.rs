@@ -40,7 +40,7 @@ impl Worker<'_> {
                 Ok(Some(block)) => {
                     tracing::info!(block = entry.name, "a block can be read again");
                     shared.view.put_back(Arc::new(block));
-                    shared.counters.unreadable_blocks.take(1);
+                    shared.note_readable(1, [entry.name.as_str()]);
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -217,7 +217,8 @@ impl<'a> Worker<'a> {
             "merged blocks"
         );
         // Those that were set aside meanwhile are gone, too.
-        shared.counters.unreadable_blocks.take(shared.view.replace_blocks(blocks, opened));
+        let gone = shared.view.replace_blocks(blocks, opened);
+        shared.note_readable(gone, blocks.iter().map(|block| block.entry().name.as_str()));
         blocks.iter().for_each(|block| block.doom());
         shared.counters.compactions.add(1);
         shared.counters.merged_blocks.add(blocks.len() as u64);

@@ -100,3 +100,8 @@ fn check(fixture: &str) {
 fn a_store_of_format_3_answers_as_it_did() {
     check("v3");
 }
+
+#[test]
+fn a_store_of_format_4_answers_as_it_did() {
+    check("v4");
+}

@@ -62,8 +62,9 @@ async fn ready(State(admin): State<Admin>) -> Response {
     if refusing.is_none() && !stopping {
         let mut message = "Sigyn is Ready.\n".to_owned();
         if damaged_files > 0 {
+            let files = if damaged_files == 1 { "file is" } else { "files are" };
             message.push_str(&format!(
-                "Warning: {damaged_files} damaged in the store, see /api/v1/status/store.\n"
+                "Warning: {damaged_files} {files} damaged in the store, see /api/v1/status/store.\n"
             ));
         }
         return text(StatusCode::OK, message);

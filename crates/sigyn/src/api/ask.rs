@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::Response;
 use http::StatusCode;
 use sigyn_model::TraceId;
 use sigyn_store::{Queries, Stop, Store, Strictness};
 use tokio::sync::Semaphore;
 
 use super::answer::AnswerError;
-use crate::reply::ApiError;
+use crate::reply::{self, ApiError};
 
 /// Queries that run at once. More would only slow each other down, and hold the threads that
 /// collecting and scraping need; they wait, and time spent waiting counts.
@@ -29,6 +30,19 @@ impl Asker {
     /// Clones share the places in which queries run.
     pub(crate) fn new(store: Store, timeout: Option<Duration>, strictness: Strictness) -> Self {
         Self { store, timeout, strictness, places: Arc::new(Semaphore::new(QUERIES_MAX)) }
+    }
+
+    /// An answer in Prometheus' envelope, which says if something of what is stored is missing in it.
+    pub(crate) fn answer(&self, data: &impl serde::Serialize) -> Response {
+        let warning = match self.store.unreadable_blocks() {
+            0 => None,
+            1 => Some("1 block cannot be read: its spans are missing from this answer".to_owned()),
+            n => {
+                Some(format!("{n} blocks cannot be read: their spans are missing from this answer"))
+            }
+        };
+        let warning = warning.map(|text| text + ", see /api/v1/status/store");
+        reply::success_but(data, warning.as_slice())
     }
 
     /// What two ids share that find one and the same trace.

@@ -12,7 +12,6 @@ use super::Params;
 use super::ask::Asker;
 use super::asked::{self, Asked, Looked, Refused};
 use crate::environment::Environment;
-use crate::reply::success;
 
 const PARAMETERS: [&str; 6] = ["select", "selectEndTs", "selectLookback", "against", "of", "limit"];
 const LIMIT: u64 = 20;
@@ -46,7 +45,7 @@ struct Difference {
 
 async fn differences(State(asked): State<Asked>, params: Params) -> Response {
     match answer(&asked, &params).await {
-        Ok(answer) => success(&answer),
+        Ok(answer) => asked.asker.answer(&answer),
         Err(error) => error.into_response(),
     }
 }

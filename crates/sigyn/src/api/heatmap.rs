@@ -12,7 +12,6 @@ use super::Params;
 use super::ask::Asker;
 use super::asked::{self, Asked, Looked, Refused, us};
 use crate::environment::Environment;
-use crate::reply::success;
 
 /// Steps of a map if a question does not say how long they are.
 const STEPS: u64 = 60;
@@ -58,7 +57,7 @@ struct Cells {
 
 async fn heatmap(State(asked): State<Asked>, params: Params) -> Response {
     match answer(&asked, &params).await {
-        Ok(answer) => success(&answer),
+        Ok(answer) => asked.asker.answer(&answer),
         Err(error) => error.into_response(),
     }
 }

@@ -13,7 +13,6 @@ use super::Params;
 use super::ask::Asker;
 use super::asked::{self, Asked, Looked, Refused, us};
 use crate::environment::Environment;
-use crate::reply::success;
 
 /// A step is so long, or as many times longer as it takes for no more than so many steps.
 const STEP_MS: u64 = 60_000;
@@ -81,7 +80,7 @@ struct Points {
 
 async fn red(State(asked): State<Asked>, params: Params) -> Response {
     match answer(&asked, &params).await {
-        Ok(answer) => success(&answer),
+        Ok(answer) => asked.asker.answer(&answer),
         Err(error) => error.into_response(),
     }
 }

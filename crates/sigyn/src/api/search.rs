@@ -14,7 +14,7 @@ use super::ask::Asker;
 use super::asked::{self, Asked, Refused, is_zero};
 use super::cursor::{Cursor, NoCursor};
 use crate::environment::Environment;
-use crate::reply::{ApiError, success};
+use crate::reply::ApiError;
 
 /// How many summaries one answer holds if the client does not say.
 const LIMIT: i64 = 100;
@@ -93,7 +93,7 @@ struct Service {
 
 async fn search(State(asked): State<Asked>, params: Params) -> Response {
     match find(&asked, &params).await {
-        Ok(found) => success(&found),
+        Ok(found) => asked.asker.answer(&found),
         Err(error) => error.into_response(),
     }
 }

@@ -7,7 +7,7 @@ use axum::routing::get;
 
 use super::Params;
 use super::ask::Asker;
-use crate::reply::{ApiError, failure, success};
+use crate::reply::{ApiError, failure};
 
 pub(crate) fn router(asker: Asker) -> Router {
     Router::new()
@@ -17,7 +17,8 @@ pub(crate) fn router(asker: Asker) -> Router {
 }
 
 async fn keys(State(asker): State<Asker>) -> Response {
-    answer(asker.ask(move |q| q.tag_keys()).await)
+    let names = asker.ask(move |q| q.tag_keys()).await;
+    answer(&asker, names)
 }
 
 async fn values(State(asker): State<Asker>, params: Params) -> Response {
@@ -25,12 +26,13 @@ async fn values(State(asker): State<Asker>, params: Params) -> Response {
         Ok(key) => key.to_owned(),
         Err(error) => return failure(&error),
     };
-    answer(asker.ask(move |q| q.tag_values(&key)).await)
+    let names = asker.ask(move |q| q.tag_values(&key)).await;
+    answer(&asker, names)
 }
 
-fn answer(names: Result<Vec<String>, ApiError>) -> Response {
+fn answer(asker: &Asker, names: Result<Vec<String>, ApiError>) -> Response {
     match names {
-        Ok(names) => success(&names),
+        Ok(names) => asker.answer(&names),
         Err(error) => failure(&error),
     }
 }

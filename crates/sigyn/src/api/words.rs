@@ -13,7 +13,6 @@ use super::Params;
 use super::ask::Asker;
 use super::asked::{self, Asked, Looked, Refused};
 use crate::environment::Environment;
-use crate::reply::success;
 
 const LIMIT: u64 = 100;
 const LIMIT_MAX: u64 = 10_000;
@@ -44,20 +43,22 @@ struct Word {
 }
 
 async fn keys(State(asked): State<Asked>, params: Params) -> Response {
-    respond(answer(&asked, &params, &["prefix", "limit"], What::Keys).await)
+    respond(&asked, answer(&asked, &params, &["prefix", "limit"], What::Keys).await)
 }
 
 async fn values(State(asked): State<Asked>, params: Params) -> Response {
     let what = || Ok(What::Values(asked::field("key", params.wanted("key")?)?));
     match what() {
-        Ok(what) => respond(answer(&asked, &params, &["key", "prefix", "limit"], what).await),
+        Ok(what) => {
+            respond(&asked, answer(&asked, &params, &["key", "prefix", "limit"], what).await)
+        }
         Err(refused) => Refused::into_response(refused),
     }
 }
 
-fn respond(answer: Result<Answer, Refused>) -> Response {
+fn respond(asked: &Asked, answer: Result<Answer, Refused>) -> Response {
     match answer {
-        Ok(answer) => success(&answer),
+        Ok(answer) => asked.asker.answer(&answer),
         Err(error) => error.into_response(),
     }
 }

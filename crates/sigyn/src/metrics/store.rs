@@ -34,7 +34,7 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
         ),
         gauge(
             "sigyn_store_damaged_files",
-            "Files of the store that turned out to be damaged since the start; /api/v1/status/store names them",
+            "Files of the store that are damaged, as far as that was found since the start; /api/v1/status/store names them",
             number(stats.damaged_files),
         ),
         gauge(

@@ -96,8 +96,12 @@ impl Server {
 
     async fn json(&self, path: &str) -> anyhow::Result<Value> {
         let body = self.text(path).await?;
-        serde_json::from_str(&body)
-            .with_context(|| format!("{}{path} does not answer in JSON", self.base))
+        let answer: Value = serde_json::from_str(&body)
+            .with_context(|| format!("{}{path} does not answer in JSON", self.base))?;
+        for warning in answer["warnings"].as_array().into_iter().flatten() {
+            eprintln!("sigyn query: {}", style::plain(warning.as_str().unwrap_or_default()));
+        }
+        Ok(answer)
     }
 }
 

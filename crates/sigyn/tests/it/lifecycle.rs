@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::http;
 use crate::program::{Tracer, command, until};
 use crate::service::Service;
@@ -38,13 +40,41 @@ fn damage_is_told_wherever_one_looks_and_the_rest_is_served() {
     fs::write(&log, bytes).unwrap();
     let tracer = Tracer::start(folder.path());
     let ready = tracer.get("/-/ready");
-    let told = "Sigyn is Ready.\nWarning: 1 damaged in the store, see /api/v1/status/store.\n";
+    let told =
+        "Sigyn is Ready.\nWarning: 1 file is damaged in the store, see /api/v1/status/store.\n";
     assert_eq!((ready.status, ready.text().as_str()), (200, told));
     let damaged = tracer.json("/api/v1/status/store")["data"]["damaged"].clone();
     assert_eq!(damaged[0]["file"], "wal/00000000000000000001.wal");
     assert_eq!(tracer.metric("sigyn_store_damaged_files", ""), Some(1.0));
     assert_eq!(tracer.get("/api/v2/trace/a").status, 404);
     assert_eq!(tracer.get("/api/v2/trace/b").status, 200);
+}
+
+#[test]
+fn an_answer_that_lacks_a_block_says_so_and_no_longer_when_the_block_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start_with(folder.path(), &["--web.enable-admin-api"]);
+    let body = br#"[{"traceId":"a","id":"1","timestamp":1000000,"duration":5,"localEndpoint":{"serviceName":"shop"}}]"#;
+    assert_eq!(tracer.post_spans(body).status, 202);
+    let seal = "/api/v1/admin/store/seal";
+    assert_eq!(http::request(tracer.address, "POST", seal, &[], b"").status, 204);
+    let blocks = fs::read_dir(folder.path().join("data/blocks")).unwrap();
+    let block = blocks.map(|file| file.unwrap().path()).next().unwrap();
+    let away = folder.path().join("away");
+    fs::rename(&block, &away).unwrap();
+    let search = "/api/v1/search?endTs=2000&lookback=2000";
+    let answer = tracer.json(search);
+    assert_eq!((&answer["status"], &answer["data"]["traces"]), (&"success".into(), &json!([])));
+    let told =
+        "1 block cannot be read: its spans are missing from this answer, see /api/v1/status/store";
+    for path in [search, "/api/v1/red", "/api/v1/keys", "/api/v1/tags"] {
+        assert_eq!(tracer.json(path)["warnings"], json!([told]), "{path}");
+    }
+    fs::rename(&away, &block).unwrap();
+    until("the block is back", || tracer.json(search)["warnings"].is_null().then_some(()));
+    assert_eq!(tracer.json(search)["data"]["traces"].as_array().map(Vec::len), Some(1));
+    assert_eq!(tracer.get("/-/ready").text(), "Sigyn is Ready.\n");
+    assert_eq!(tracer.metric("sigyn_store_damaged_files", ""), Some(0.0));
 }
 
 #[test]
