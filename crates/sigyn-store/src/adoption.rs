@@ -24,6 +24,8 @@ pub(crate) struct Adoption<'a> {
     pub(crate) catalog: &'a mut Catalog,
     /// Whether the catalog may have forgotten blocks.
     pub(crate) is_torn: bool,
+    /// Whether all that it knew at first is lost: then nobody knows what others were made of.
+    pub(crate) is_base_lost: bool,
 }
 
 /// Blocks that one commit would have named: all of a merge that can be read, or one that was sealed.
@@ -163,7 +165,8 @@ impl Adoption<'_> {
         // Of what is newer than the last block that is named the log may have nothing any more.
         let is_only =
             found.last_seq > state.sealed_through && self.log_begins()? > state.sealed_through + 1;
-        if has_kin && !is_kin_missing && !is_only {
+        // Where nobody knows, what is in both is shown once.
+        if has_kin && !is_kin_missing && !is_only && !self.is_base_lost {
             return Ok(Place::Out);
         }
         // A merge adds nothing: if those inside are all that it was made of, as many spans are the
@@ -221,7 +224,9 @@ impl Adoption<'_> {
     /// Says which frames before this one are lost, if any are.
     fn tell_gap(&self, next_seq: u64) {
         let first_seq = self.catalog.state().sealed_through + 1;
-        if first_seq < next_seq {
+        // What came before the first block of all may have had its time.
+        let is_known = !self.is_base_lost || first_seq > 1;
+        if first_seq < next_seq && is_known {
             let cause = format!(
                 "frames {first_seq} to {} are neither in the log nor in a block; their spans are missing",
                 next_seq - 1

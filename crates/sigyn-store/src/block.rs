@@ -99,6 +99,12 @@ pub(crate) fn origin_of(name: &str) -> Option<(u64, Option<(u64, u32)>)> {
     (name_of(last_seq, merged) == name).then_some((last_seq, merged))
 }
 
+/// The greatest number of a commit that made any of the blocks that are there, by their names.
+pub(crate) fn last_commit(disk: &Disk) -> io::Result<u64> {
+    let commits = disk.list(DIR)?.into_iter().filter_map(|(name, _)| origin_of(&name)?.1);
+    Ok(commits.map(|(commit, _)| commit).max().unwrap_or_default())
+}
+
 /// One sealed block: its index in memory, its rows on disk.
 #[derive(Debug)]
 pub(crate) struct Block {

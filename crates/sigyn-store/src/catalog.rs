@@ -8,6 +8,7 @@ mod file;
 
 use std::io;
 
+use crate::block;
 use crate::codec::Malformed;
 use crate::disk::{self, Disk, PutError, TEMPORARY};
 pub(crate) use change::{BlockEntry, Change, State, Tombstone};
@@ -44,6 +45,8 @@ pub(crate) struct Opened {
     pub(crate) damaged: Vec<(String, DamagedFile)>,
     /// Whether some of what was committed is not known.
     pub(crate) is_torn: bool,
+    /// Whether no checkpoint could be read, and what is known is of commits alone.
+    pub(crate) is_without_checkpoint: bool,
 }
 
 /// Why there is no usable catalog.
@@ -55,8 +58,6 @@ pub(crate) enum CatalogError {
     Version { found: u32 },
     #[error("it belongs to another store")]
     Foreign,
-    #[error("none of its checkpoints can be read: put back a copy of them, or begin a new store")]
-    NoCheckpoint,
     #[error("{path} is damaged")]
     Damaged { path: String, source: DamagedFile },
 }
@@ -125,8 +126,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Reads the newest checkpoint that can be read, and what was committed after it. What cannot be
-    /// read is left out, and told.
+    /// Reads the newest checkpoint that can be read, and what was committed after it; without any, what was
+    /// committed at all, as far as that is there. What cannot be read is left out, and told.
     pub(crate) fn open(disk: &Disk, instance: u64) -> Result<Opened, CatalogError> {
         let mut commits = Vec::new();
         let mut checkpoints = Vec::new();
@@ -138,15 +139,24 @@ impl Catalog {
                 None => tracing::warn!(name, "a file in the catalog is none of ours; it stays"),
             }
         }
-        let newest = commits.iter().chain(&checkpoints).copied().max().unwrap_or_default();
-        let mut damaged = Vec::new();
-        let (checkpoint, state) = loop {
-            let number = checkpoints.pop().ok_or(CatalogError::NoCheckpoint)?;
+        let mut newest = commits.iter().chain(&checkpoints).copied().max().unwrap_or_default();
+        let (mut damaged, mut is_torn) = (Vec::new(), false);
+        let (checkpoint, state, is_without_checkpoint) = loop {
+            let Some(number) = checkpoints.pop() else { break (0, State::default(), true) };
             let state = read(disk, Kind::Checkpoint, instance, number, State::decode);
             if let Some(state) = sound(state, &mut damaged)? {
-                break (number, state);
+                break (number, state, false);
             }
         };
+        if is_without_checkpoint {
+            if damaged.is_empty() {
+                damaged.push((file::path(Kind::Checkpoint, 0), DamagedFile::Missing));
+                // Nobody knows of any commit then, nor that there was none.
+                is_torn = commits.is_empty();
+            }
+            // Blocks are named by the commits that made them, and none may get a name that is there.
+            newest = newest.max(block::last_commit(disk)?);
+        }
         let mut catalog = Self {
             disk: disk.clone(),
             instance,
@@ -157,10 +167,12 @@ impl Catalog {
             checkpoint_before: checkpoints.pop().unwrap_or(checkpoint),
         };
         let mut next = checkpoint + 1;
-        let mut is_torn = false;
         for number in commits.into_iter().filter(|number| *number > checkpoint) {
             if next < number {
-                damaged.push((file::path(Kind::Commit, next), DamagedFile::Missing));
+                // Before the first one is what the checkpoints knew, and that is told of these.
+                if !is_without_checkpoint || next > 1 {
+                    damaged.push((file::path(Kind::Commit, next), DamagedFile::Missing));
+                }
                 is_torn = true;
             }
             next = number + 1;
@@ -172,7 +184,7 @@ impl Catalog {
         }
         // A checkpoint that cannot be read is the only place of commits that are gone.
         is_torn |= next <= newest;
-        Ok(Opened { catalog, damaged, is_torn })
+        Ok(Opened { catalog, damaged, is_torn, is_without_checkpoint })
     }
 
     /// Makes what is known now what counts, whatever is damaged: a checkpoint that needs none of it.
@@ -265,6 +277,17 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+}
+
+/// Whose a file of the catalog is, if that can be read.
+pub(crate) fn instance_in(disk: &Disk, name: &str) -> io::Result<Option<u64>> {
+    if file::number_of(name).is_none() {
+        return Ok(None);
+    }
+    match disk.read(&format!("{DIR}/{name}")) {
+        Err(error) if disk::is_lost(&error) => Ok(None),
+        read => Ok(read?.and_then(|bytes| file::instance_of(&bytes))),
     }
 }
 

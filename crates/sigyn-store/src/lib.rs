@@ -39,6 +39,7 @@ mod facts;
 mod full_tests;
 mod groups;
 mod head;
+mod identify;
 mod identity;
 mod incoming;
 mod least;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use sigyn_model::Span;
 
 use crate::block::{self, Block, QueryFailed};
-use crate::catalog::{self, BlockEntry, Catalog, Opened, State};
+use crate::catalog::{BlockEntry, Opened, State};
 use crate::damage::{Damage, sentence};
 use crate::disk::{Disk, Lock};
 use crate::error::OpenError;
 use crate::facts::{Strictness, TraceKey};
+use crate::identify::{self, Identified};
 use crate::identity;
 use crate::recovery::{LOCK, QUARANTINE, io_error, unusable};
 use crate::stop::Stop;
@@ -70,19 +71,19 @@ impl Offline {
     /// Errors if there is no store, or if a program has it open.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let disk = Disk::Real(path.to_owned());
-        let is_there = disk.exists(identity::PATH).map_err(io_error(&disk, "look into", ""))?;
-        if !is_there {
-            return Err(unusable(&disk, "", "there is no store"));
+        let none = || unusable(&disk, "", "there is no store");
+        if !identify::is_there(&disk)? {
+            return Err(none());
         }
         let lock = disk.lock(LOCK).map_err(io_error(&disk, "lock", LOCK))?;
         let lock = lock.ok_or_else(|| OpenError::Locked { path: disk.locate("") })?;
-        let instance = identity::read(&disk)
-            .map_err(|error| unusable(&disk, identity::PATH, sentence(&error)))?
-            .ok_or_else(|| unusable(&disk, identity::PATH, "it is missing"))?;
-        let Opened { catalog, damaged, .. } = Catalog::open(&disk, instance)
-            .map_err(|error| unusable(&disk, catalog::DIR, sentence(&error)))?;
-        let damages = damaged.into_iter();
-        let damages = damages.map(|(file, cause)| Damage { file, cause: sentence(&cause) });
+        let Identified { instance, opened, damage, .. } =
+            identify::find(&disk)?.ok_or_else(none)?;
+        let Opened { catalog, damaged, .. } = opened;
+        let damages = damaged.into_iter().map(|(file, cause)| (file, sentence(&cause)));
+        let identity = damage.map(|cause| (identity::PATH.to_owned(), cause));
+        let damages = identity.into_iter().chain(damages);
+        let damages = damages.map(|(file, cause)| Damage { file, cause });
         Ok(Self {
             instance,
             state: catalog.state().clone(),

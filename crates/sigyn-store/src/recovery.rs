@@ -6,13 +6,14 @@ use crate::adoption::Adoption;
 use crate::block::writer::{self, Origin};
 use crate::block::{self, Block, Cache};
 use crate::buried::Buried;
-use crate::catalog::{self, Catalog, CatalogError, Change, DamagedFile, Opened, State};
+use crate::catalog::{self, Catalog, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
 use crate::damage::{counted, sentence};
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
 use crate::head::{HeadWriter, Replay as Words};
-use crate::identity::{self, IdentityError};
+use crate::identify::{self, Identified};
+use crate::identity;
 use crate::misnamed;
 use crate::options::Options;
 use crate::present;
@@ -52,9 +53,23 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         disk.create_dir(dir).map_err(io_error(&disk, "make the directory", dir))?;
     }
     let counters = Counters::default();
-    let (instance, Opened { mut catalog, damaged, is_torn }) = identify(&disk)?;
+    let identified = match identify::find(&disk)? {
+        Some(identified) => identified,
+        None => identify::make(&disk)?,
+    };
+    counters.quarantined_files.add(u64::from(identified.keep(&disk)));
+    let Identified { instance, opened, damage, .. } = identified;
+    if let Some(cause) = damage {
+        counters.damages.add(identity::PATH, &cause);
+    }
+    let Opened { mut catalog, damaged, is_torn, is_without_checkpoint } = opened;
+    let is_base_lost = is_torn && is_without_checkpoint;
     for (path, source) in &damaged {
-        let lost = if is_torn { "; what it changed may be undone" } else { "" };
+        let lost = match (is_torn, is_base_lost) {
+            (_, true) => "; blocks say what is in them, and nobody which traces were deleted",
+            (true, false) => "; what it changed may be undone",
+            (false, false) => "",
+        };
         counters.damages.add(path, &format!("{}{lost}", sentence(source)));
     }
     misnamed::put_right(&disk, instance, &counters)?;
@@ -63,8 +78,16 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         counters.damages.add(present::PATH, &format!("{cause}; {lost}"));
     }
     let counters_of = &counters;
-    Adoption { disk: &disk, instance, counters: counters_of, catalog: &mut catalog, is_torn }
-        .run()?;
+    let catalog_of = &mut catalog;
+    Adoption {
+        disk: &disk,
+        instance,
+        counters: counters_of,
+        catalog: catalog_of,
+        is_torn,
+        is_base_lost,
+    }
+    .run()?;
     settle(&disk, &mut catalog, damaged, &counters);
     let cache = Arc::new(Cache::new(options.memory.cache));
     let mut replay = Replay {
@@ -149,64 +172,6 @@ pub(crate) fn io_error<'a>(
 
 pub(crate) fn unusable(disk: &Disk, path: &str, reason: impl Into<String>) -> OpenError {
     OpenError::Unusable { path: disk.locate(path), reason: reason.into() }
-}
-
-/// The instance id and the catalog. A new store gets both, the identity last: where it is, the
-/// catalog must be.
-fn identify(disk: &Disk) -> Result<(u64, Opened), OpenError> {
-    let identity_error = |error| match error {
-        IdentityError::Io(source) => io_error(disk, "read", identity::PATH)(source),
-        other => unusable(disk, identity::PATH, other.to_string()),
-    };
-    refuse_old_catalog(disk)?;
-    match identity::read(disk).map_err(identity_error)? {
-        Some(instance) => {
-            let opened = Catalog::open(disk, instance).map_err(|error| match error {
-                CatalogError::Io(source) => io_error(disk, "read", catalog::DIR)(source),
-                other => unusable(disk, catalog::DIR, sentence(&other)),
-            })?;
-            Ok((instance, opened))
-        }
-        None => {
-            for dir in [frame::DIR, block::DIR, catalog::DIR] {
-                let files = disk.list(dir).map_err(io_error(disk, "list", dir))?;
-                // A new catalog would disown them all. A catalog of nothing is what is left where
-                // making a store was cut short.
-                let is_data = |(name, _): &(String, u64)| {
-                    dir != catalog::DIR || !Catalog::is_of_nothing(name)
-                };
-                if files.iter().any(is_data) {
-                    return Err(unusable(
-                        disk,
-                        identity::PATH,
-                        "it is missing, and data are there",
-                    ));
-                }
-                for (name, _) in &files {
-                    let path = format!("{dir}/{name}");
-                    disk.remove(&path).map_err(io_error(disk, "remove", &path))?;
-                }
-            }
-            let instance = identity::draw().map_err(identity_error)?;
-            let catalog = Catalog::create(disk, instance);
-            let catalog = catalog.map_err(io_error(disk, "write", catalog::DIR))?;
-            identity::create(disk, instance).map_err(io_error(disk, "write", identity::PATH))?;
-            Ok((instance, Opened { catalog, damaged: Vec::new(), is_torn: false }))
-        }
-    }
-}
-
-/// Formats 1 and 2 had the catalog in one file.
-fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
-    let old = disk.read(catalog::OLD_PATH).map_err(io_error(disk, "read", catalog::OLD_PATH))?;
-    let Some(old) = old else { return Ok(()) };
-    let version = old.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-    let version = version.unwrap_or(0);
-    let (oldest, newest) = (catalog::OLDEST_VERSION, catalog::VERSION);
-    let reason = format!(
-        "the catalog has format {version}, and this program knows {oldest} to {newest}: begin a new store elsewhere, or use the program that made this one"
-    );
-    Err(unusable(disk, catalog::OLD_PATH, reason))
 }
 
 /// Opens the blocks that the catalog names.

@@ -73,25 +73,14 @@ pub(crate) fn examine(
     bytes: u64,
     instance: u64,
 ) -> Result<Block, BlockError> {
-    let path = format!("{DIR}/{name}");
-    let read_end = |from: u64| -> Result<bytes::Bytes, BlockError> {
-        let len = bytes.checked_sub(from).and_then(|len| usize::try_from(len).ok());
-        Ok(disk.read_at(&path, from, len.ok_or(BlockError::Schema)?)?)
-    };
-    let end = read_end(bytes.checked_sub(8).ok_or(BlockError::Schema)?)?;
-    let footer_bytes = match end.first_chunk::<4>() {
-        Some(len) if end.ends_with(b"PAR1") => u64::from(u32::from_le_bytes(*len)) + 8,
-        _ => return Err(BlockError::Schema),
-    };
-    let tail = read_end(bytes.checked_sub(footer_bytes).ok_or(BlockError::Schema)?)?;
-    let metadata = ParquetMetaDataReader::decode_metadata(footer(&tail)?)?;
+    let metadata = metadata_of(disk, name, bytes)?;
     let root = root_offset(&metadata)?;
     let description = value(&metadata, DESCRIPTION_KEY).and_then(|text| read(text, instance));
     let entry = BlockEntry {
         name: name.to_owned(),
         bytes,
         tail_bytes: bytes.saturating_sub(root),
-        tail_crc: crc32c::crc32c(&read_end(root)?),
+        tail_crc: crc32c::crc32c(&read_end(disk, name, bytes, root)?),
         ..description.ok_or(BlockError::Stranger)?
     };
     let block = Block::open(disk, &entry, &Arc::default())?;
@@ -100,6 +89,32 @@ pub(crate) fn examine(
         part += 1;
     }
     Ok(block)
+}
+
+/// Whose block a finished file says to be.
+pub(crate) fn instance_in(disk: &Disk, name: &str, bytes: u64) -> Option<u64> {
+    super::origin_of(name)?;
+    let metadata = metadata_of(disk, name, bytes).ok()?;
+    let instance = value(&metadata, DESCRIPTION_KEY)?.split(' ').nth(1)?;
+    u64::from_str_radix(instance, 16).ok()
+}
+
+/// Parquet's account of a file of `bytes` bytes.
+fn metadata_of(disk: &Disk, name: &str, bytes: u64) -> Result<ParquetMetaData, BlockError> {
+    let end = read_end(disk, name, bytes, bytes.checked_sub(8).ok_or(BlockError::Schema)?)?;
+    let footer_bytes = match end.first_chunk::<4>() {
+        Some(len) if end.ends_with(MAGIC) => u64::from(u32::from_le_bytes(*len)) + 8,
+        _ => return Err(BlockError::Schema),
+    };
+    let from = bytes.checked_sub(footer_bytes).ok_or(BlockError::Schema)?;
+    let tail = read_end(disk, name, bytes, from)?;
+    Ok(ParquetMetaDataReader::decode_metadata(footer(&tail)?)?)
+}
+
+/// What stands in a file of `bytes` bytes from here on.
+fn read_end(disk: &Disk, name: &str, bytes: u64, from: u64) -> Result<bytes::Bytes, BlockError> {
+    let len = bytes.checked_sub(from).and_then(|len| usize::try_from(len).ok());
+    Ok(disk.read_at(&format!("{DIR}/{name}"), from, len.ok_or(BlockError::Schema)?)?)
 }
 
 /// Where the root of our sections is: `<version> <offset>`.

@@ -100,6 +100,15 @@ pub(super) fn unframe(
     Ok(payload)
 }
 
+/// Whose a file is, of whatever kind and number.
+pub(super) fn instance_of(bytes: &[u8]) -> Option<u64> {
+    let (content, crc) = bytes.split_last_chunk()?;
+    let is_whole = crc32c::crc32c(content) == u32::from_le_bytes(*crc);
+    // Behind the letters, the version and the kind.
+    let instance = content.strip_prefix(MAGIC)?.get(5..)?.first_chunk()?;
+    is_whole.then(|| u64::from_le_bytes(*instance))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +130,7 @@ mod tests {
         let good = frame(Kind::Commit, 5, 9, b"payload");
         let check = |bytes: &[u8]| unframe(Kind::Commit, 5, 9, bytes).map(<[u8]>::to_vec);
         assert_eq!(check(&good), Ok(b"payload".to_vec()));
+        assert_eq!((instance_of(&good), instance_of(&good[1..])), (Some(5), None));
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -16,7 +16,7 @@ fn disk() -> (FaultyDisk, Disk) {
 }
 
 fn open(disk: &Disk) -> Catalog {
-    let Opened { catalog, damaged, is_torn } = Catalog::open(disk, INSTANCE).unwrap();
+    let Opened { catalog, damaged, is_torn, .. } = Catalog::open(disk, INSTANCE).unwrap();
     assert!(damaged.is_empty() && !is_torn, "{damaged:?}");
     catalog
 }
@@ -170,10 +170,34 @@ fn what_is_damaged_is_told_and_nothing_else_is_lost() {
 }
 
 #[test]
-fn without_any_checkpoint_there_is_no_catalog() {
-    let (faulty, disk) = disk();
-    Catalog::create(&disk, INSTANCE).unwrap();
-    faulty.corrupt(&file::path(Kind::Checkpoint, 0), |bytes| bytes.truncate(20));
-    let error = Catalog::open(&disk, INSTANCE).unwrap_err();
-    assert!(matches!(error, CatalogError::NoCheckpoint), "{error}");
+fn without_any_checkpoint_commits_say_it_all_if_all_are_there() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for is_missing in [false, true] {
+        for commits in [0, 3, CHECKPOINT_EVERY + 3, CHECKPOINT_EVERY * 2 + 3] {
+            let (faulty, disk) = disk();
+            let mut catalog = Catalog::create(&disk, INSTANCE).unwrap();
+            for _ in 0..commits {
+                let change = random_change(&mut random, catalog.state());
+                catalog.commit(change).unwrap();
+            }
+            for name in names(&disk).iter().filter(|name| name.ends_with("checkpoint")) {
+                let path = format!("{DIR}/{name}");
+                match is_missing {
+                    true => disk.remove(&path).unwrap(),
+                    false => faulty.corrupt(&path, |bytes| bytes.truncate(20)),
+                }
+            }
+            let mut opened = Catalog::open(&disk, INSTANCE).unwrap();
+            let is_lost = commits > CHECKPOINT_EVERY * 2 || (is_missing && commits == 0);
+            assert!(opened.is_without_checkpoint && !opened.damaged.is_empty());
+            assert_eq!((opened.is_torn, opened.catalog.number), (is_lost, commits));
+            if !is_lost || commits == 0 {
+                assert_eq!(opened.catalog.state(), catalog.state());
+            }
+            opened.catalog.settle().unwrap();
+            let change = random_change(&mut random, opened.catalog.state());
+            opened.catalog.commit(change).unwrap();
+            assert_eq!(open(&disk).state(), opened.catalog.state());
+        }
+    }
 }

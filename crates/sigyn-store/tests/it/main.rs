@@ -317,11 +317,20 @@ async fn a_damaged_block_costs_its_own_spans_alone() {
 #[test]
 fn a_directory_that_lost_its_identity_is_not_taken_for_a_new_store() {
     let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path()));
+    let instance = open(dir.path()).instance_id();
     std::fs::write(dir.path().join("blocks/B-1.parquet"), "data").unwrap();
     std::fs::remove_file(dir.path().join("IDENTITY")).unwrap();
+    let store = Store::open(Options::new(dir.path())).unwrap();
+    assert_eq!(store.instance_id(), instance);
+    assert_eq!(store.stats().damages[0].file, "IDENTITY");
+    drop(store);
+    std::fs::remove_file(dir.path().join("IDENTITY")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("cat")).unwrap();
     let error = Store::open(Options::new(dir.path())).unwrap_err().to_string();
-    assert!(error.ends_with("IDENTITY: it is missing, and data are there"), "{error}");
+    assert!(
+        error.ends_with("it is missing, and no other files agree which store this is"),
+        "{error}"
+    );
     assert!(dir.path().join("blocks/B-1.parquet").exists());
 }
 
