@@ -6,6 +6,12 @@ use crate::recovery::{io_error, quarantine};
 use crate::shared::Counters;
 use crate::wal::frame::{self, HEADER_BYTES, Header};
 
+/// What is wrong with a segment of this name, if it has another one's.
+pub(crate) fn cause(path: &str, header: &Header) -> Option<String> {
+    let own_path = frame::path(header.first_seq);
+    (own_path != path).then(|| format!("it is {own_path}; what it was before is missing"))
+}
+
 /// Gives such segments of this store their own names, as far as no other has them.
 pub(crate) fn put_right(disk: &Disk, instance: u64, counters: &Counters) -> Result<(), OpenError> {
     let files = disk.list(frame::DIR).map_err(io_error(disk, "list", frame::DIR))?;
@@ -14,13 +20,12 @@ pub(crate) fn put_right(disk: &Disk, instance: u64, counters: &Counters) -> Resu
         // Whoever reads all of it finds out what is wrong with one that has no header.
         let header = disk.read_at(&path, 0, HEADER_BYTES).ok();
         let Some(header) = header.and_then(|bytes| Header::decode(&bytes).ok()) else { continue };
-        let own_path = frame::path(header.first_seq);
-        if own_path == path || header.instance != instance {
+        let Some(cause) = cause(&path, &header).filter(|_| header.instance == instance) else {
             continue;
-        }
+        };
         counters.damaged_spots.add(1);
-        let cause = format!("it is {own_path}; what it was before is missing");
         counters.damages.add(&path, &cause);
+        let own_path = frame::path(header.first_seq);
         if disk.exists(&own_path).map_err(io_error(disk, "look for", &own_path))? {
             counters.quarantined_files.add(1);
             quarantine(disk, &path).map_err(io_error(disk, "set aside", &path))?;

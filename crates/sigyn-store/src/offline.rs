@@ -14,6 +14,7 @@ use crate::error::OpenError;
 use crate::facts::{Strictness, TraceKey};
 use crate::identify::{self, Identified};
 use crate::identity;
+use crate::misnamed;
 use crate::recovery::{LOCK, QUARANTINE, io_error, unusable};
 use crate::stop::Stop;
 use crate::wal::frame::{self, Header};
@@ -116,12 +117,12 @@ impl Offline {
 
     /// Spans that are in no block yet are in these.
     pub fn log(&self) -> Result<Files, OpenError> {
-        self.files(frame::DIR)
+        self.files(frame::DIR, ".wal")
     }
 
     /// What was set aside because it is damaged, or nobody knows it.
     pub fn quarantine(&self) -> Result<Files, OpenError> {
-        self.files(QUARANTINE)
+        self.files(QUARANTINE, "")
     }
 
     /// How many targets' progress is known as of the last block.
@@ -134,9 +135,15 @@ impl Offline {
         self.state.tombstones.len() as u64
     }
 
-    fn files(&self, dir: &str) -> Result<Files, OpenError> {
+    /// Files whose names end like this.
+    fn files(&self, dir: &str, end: &str) -> Result<Files, OpenError> {
         let files = self.disk.list(dir).map_err(io_error(&self.disk, "list", dir))?;
-        Ok(Files { count: files.len() as u64, bytes: files.iter().map(|(_, bytes)| bytes).sum() })
+        let bytes = files.into_iter().filter(|(name, _)| name.ends_with(end));
+        let bytes = bytes.map(|(_, bytes)| bytes);
+        Ok(bytes.fold(Files::default(), |all, bytes| Files {
+            count: all.count + 1,
+            bytes: all.bytes + bytes,
+        }))
     }
 
     /// Reads everything, and compares checksums, and what indexes say with what there is. `looked` is
@@ -179,6 +186,9 @@ impl Offline {
             }
             Err(error) => return Ok(Some(sentence(&error))),
         };
+        if let Some(cause) = misnamed::cause(path, &header) {
+            return Ok(Some(cause));
+        }
         if lost_bytes > 0 {
             return Ok(Some(format!("{lost_bytes} bytes of it cannot be read")));
         }

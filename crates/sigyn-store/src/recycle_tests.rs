@@ -10,9 +10,11 @@ use crate::crash_tests::{Model, append_all, open_with, options};
 use crate::damage::Damage;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::offline::Offline;
 use crate::options::{Durability, Options};
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
+use crate::wal::frame;
 
 const SEGMENT_BYTES: u64 = 1_500;
 
@@ -350,4 +352,22 @@ fn a_segment_that_cannot_become_a_spare_is_removed() {
         model.check(&store, "sealed");
     }
     assert!(failed > 0);
+}
+
+#[test]
+fn whoever_looks_into_a_closed_store_tells_spares_and_misnamed_segments_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Options { path: dir.path().to_owned(), ..options() }).unwrap();
+    let mut random = Rng::with_seed(10);
+    append_one(&store, &mut Model::default(), &mut random);
+    store.close().unwrap();
+    std::fs::write(dir.path().join("wal/00000000000000000001.spare"), [0; 5_000]).unwrap();
+    let offline = Offline::open(dir.path()).unwrap();
+    let log = offline.log().unwrap();
+    assert!(log.count == 1 && log.bytes < 5_000, "{log:?}");
+    assert_eq!(offline.verify(|_| ()).unwrap(), []);
+    let path = |seq: u64| dir.path().join(frame::path(seq));
+    std::fs::rename(path(1), path(7)).unwrap();
+    let cause = format!("it is {}; what it was before is missing", frame::path(1));
+    assert_eq!(offline.verify(|_| ()).unwrap(), [Damage { file: frame::path(7), cause }]);
 }
