@@ -16,6 +16,7 @@ mod heat;
 mod id;
 mod link;
 mod merge;
+mod outline;
 pub mod pull;
 mod query;
 mod red;
@@ -26,6 +27,7 @@ mod time;
 mod tree;
 mod value;
 mod vocabulary;
+mod waterfall;
 
 pub use account::{Account, EpochAccount, LossReason, Losses};
 pub use batch::{Labels, SpanBatch, TargetProgress};
@@ -38,6 +40,7 @@ pub use filter::{
 pub use heat::{Cell, Heat, HeatError, HeatQuery, Level};
 pub use id::{IdError, SpanId, TraceId};
 pub use link::{DependencyLink, Linker, each_link};
+pub use outline::{Outline, Outlines};
 pub use query::{
     QueryError, QueryParams, Searched, TagTerm, TracePlace, TraceQuery, trace_root, trace_start,
 };
@@ -49,3 +52,4 @@ pub use time::Timestamp;
 pub use tree::{Row, SpanNode, SpanTree};
 pub use value::{Tags, Value};
 pub use vocabulary::{Seen, Tagged, What, Words, WordsQuery};
+pub use waterfall::{Line, Waterfall};

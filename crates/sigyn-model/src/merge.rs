@@ -70,15 +70,7 @@ impl<'a> Merged<'a> {
 
     /// One merged span in full.
     pub(crate) fn span(&self, node: usize) -> Option<Span> {
-        let mut parts = self.parts(node);
-        let mut span = parts.next()?.clone();
-        for part in parts {
-            add(&mut span, part);
-        }
-        // Not the whole of `normalize`: a parent and a shared flag are the tree's to set. Once and
-        // not for each part, of which there may be as many as a trace has spans.
-        crate::value::keep_last_of_each_key(&mut span.tags);
-        span.sort_annotations();
+        let span = all_of(self.parts(node))?;
         let MergedSpan { parent_id, shared, .. } = self.nodes[node];
         Some(Span { parent_id, shared, ..span })
     }
@@ -130,6 +122,27 @@ impl<'a> MergedSpan<'a> {
     }
 }
 
+/// What parts of one span say together, in whatever order they are. A parent and a shared flag are the tree's
+/// to set.
+pub(crate) fn put_together(parts: &[Span]) -> Option<Span> {
+    let mut order: Vec<&Span> = parts.iter().collect();
+    order.sort_by(|a, b| compare(a, b));
+    all_of(order.into_iter())
+}
+
+/// The same of parts in order.
+fn all_of<'a>(mut parts: impl Iterator<Item = &'a Span>) -> Option<Span> {
+    let mut span = parts.next()?.clone();
+    for part in parts {
+        add(&mut span, part);
+    }
+    // Not the whole of `normalize`. Once and not for each part, of which there may be as many as a trace
+    // has spans.
+    crate::value::keep_last_of_each_key(&mut span.tags);
+    span.sort_annotations();
+    Some(span)
+}
+
 /// By id; then the client before others before shared halves; then by endpoint. Whatever is still
 /// equal is ordered by time and so on, so that the order of arrival decides next to nothing.
 fn compare(a: &Span, b: &Span) -> Ordering {
@@ -144,7 +157,7 @@ fn compare(a: &Span, b: &Span) -> Ordering {
 }
 
 /// No endpoint first, but within an endpoint what is absent last.
-fn compare_endpoints(a: Option<&Endpoint>, b: Option<&Endpoint>) -> Ordering {
+pub(crate) fn compare_endpoints(a: Option<&Endpoint>, b: Option<&Endpoint>) -> Ordering {
     fn key(endpoint: &Endpoint) -> impl Ord + '_ {
         let Endpoint { service_name, ipv4, ipv6, port } = endpoint;
         let name = (service_name.is_empty(), service_name);
@@ -157,7 +170,7 @@ fn compare_endpoints(a: Option<&Endpoint>, b: Option<&Endpoint>) -> Ordering {
 }
 
 /// Whether two endpoints contradict each other nowhere.
-fn agree(a: &Endpoint, b: &Endpoint) -> bool {
+pub(crate) fn agree(a: &Endpoint, b: &Endpoint) -> bool {
     fn fits<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
         a.is_none() || b.is_none() || a == b
     }
@@ -168,7 +181,7 @@ fn agree(a: &Endpoint, b: &Endpoint) -> bool {
 }
 
 /// Fills what is absent.
-fn fill_endpoint(ours: &mut Endpoint, theirs: &Endpoint) {
+pub(crate) fn fill_endpoint(ours: &mut Endpoint, theirs: &Endpoint) {
     if ours.service_name.is_empty() {
         ours.service_name.clone_from(&theirs.service_name);
     }

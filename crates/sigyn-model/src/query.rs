@@ -290,7 +290,7 @@ impl Span {
     }
 }
 
-fn shown_us(duration: Duration) -> u64 {
+pub(crate) fn shown_us(duration: Duration) -> u64 {
     /// As far as a timestamp reaches.
     const MAX: u64 = u64::MAX / 1_000;
     u64::try_from(duration.as_micros()).unwrap_or(MAX).clamp(1, MAX)

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fastrand::Rng;
 use sigyn_model::{
     Differences, DifferencesQuery, Field, Filter, Heat, HeatQuery, QueryParams, Red, RedQuery,
-    Selection, Span, SpanId, Timestamp, TraceId, TracePlace, TraceQuery, Unit, Value, What, Words,
-    WordsQuery,
+    Selection, Span, SpanId, SpanTree, Timestamp, TraceId, TracePlace, TraceQuery, Unit, Value,
+    Waterfall, What, Words, WordsQuery,
 };
 
 use crate::clock::Clock;
@@ -640,6 +640,59 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
     stop.stop();
     let stopped = history.store.queries(stop).red(&query);
     assert!(matches!(stopped, Err(crate::block::QueryFailed::Stopped)));
+}
+
+#[test]
+fn a_trace_as_lines_is_that_of_its_whole_spans() {
+    let lines = Cell::new(0);
+    for seed in 0..40 {
+        let mut random = Rng::with_seed(seed);
+        let history = History::new(&mut random);
+        let strictness = *random.choice(&[Strictness::Strict, Strictness::Lenient]).unwrap();
+        let queries = history.store.queries(Stop::default()).with_strictness(strictness);
+        let ids: BTreeSet<TraceId> = history.stored.iter().map(|span| span.trace_id).collect();
+        for id in ids {
+            let spans = queries.trace(id).unwrap();
+            let tree = SpanTree::build(&spans);
+            let rows = tree.rows();
+            let looked = queries.outlined(id, 0, |outlined| {
+                let waterfall = Waterfall::new(&outlined.outlines);
+                assert_eq!(waterfall.len(), rows.len(), "seed {seed}");
+                let sources: Vec<&[u32]> = (0..rows.len()).map(|n| waterfall.sources(n)).collect();
+                let parts = outlined.spans(&sources)?;
+                for (number, (row, parts)) in rows.iter().zip(&parts).enumerate() {
+                    let (line, node) = (waterfall.line(number), &tree.nodes[row.node]);
+                    let context = format!("seed {seed}, row {number} of {id}");
+                    assert_eq!(waterfall.span(number, parts).unwrap(), node.span, "{context}");
+                    assert_eq!((line.parent, line.timestamp), (row.parent, node.span.timestamp));
+                    assert_eq!(line.duration_us, node.span.duration_us(), "{context}");
+                    assert_eq!(line.service, node.span.service_name(), "{context}");
+                    assert_eq!(line.remote, node.span.remote_service_name(), "{context}");
+                    assert_eq!((line.name, line.kind), (&*node.span.name, node.span.kind));
+                    assert_eq!((line.shared, line.debug), (node.span.shared, node.span.debug));
+                    assert_eq!(line.is_error, parts.iter().any(Span::is_error), "{context}");
+                    let targets = outlined.outlines.targets();
+                    let target = targets.get((line.target as usize).wrapping_sub(1));
+                    assert_eq!(target, node.span.target.as_ref(), "{context}");
+                    let times = node.span.annotations.iter().map(|one| one.timestamp);
+                    let ticks = waterfall.ticks(usize::MAX).into_iter();
+                    let ticks = ticks.filter(|(row, _)| *row == number).map(|(_, at)| at);
+                    assert!(
+                        ticks
+                            .collect::<BTreeSet<_>>()
+                            .into_iter()
+                            .eq(times.collect::<BTreeSet<_>>())
+                    );
+                    lines.set(lines.get() + 1);
+                }
+                Ok(())
+            });
+            assert!(looked.unwrap().is_some());
+        }
+        let nobody = TraceId::new(u128::MAX).unwrap();
+        assert!(queries.outlined(nobody, 0, |_| Ok(())).unwrap().is_none());
+    }
+    assert!(lines.get() > 500, "{lines:?}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod linked;
 pub(crate) mod links;
 pub(crate) mod merging;
 mod order;
+mod outlined;
 mod page;
 mod page_reader;
 pub(crate) mod page_row;

@@ -12,6 +12,7 @@ mod counts;
 mod hint;
 mod linked;
 mod origins;
+mod outlined;
 mod rare;
 mod replay;
 mod row;
@@ -34,6 +35,7 @@ pub(crate) use counts::{Counts, rows_of};
 use hint::Sort;
 pub(crate) use linked::LinkedRows;
 use origins::Origins;
+pub(crate) use outlined::OutlinedRows;
 use rare::Rares;
 pub(crate) use replay::{Replay, Replayed};
 pub(crate) use row::Row;
@@ -255,6 +257,11 @@ impl HeadView {
         let traces = self.head.traces.group(group.low, self.rows);
         let keyed = traces.map(|trace| (self.head.traces.key(trace), self.numbered(trace)));
         keyed.filter(move |(key, _)| strictness.group(*key) == group)
+    }
+
+    /// A span by the number of its row.
+    pub(crate) fn span(&self, row: u32) -> Span {
+        Row::new(&self.head, row).into()
     }
 
     /// All traces, in the order of their first spans.

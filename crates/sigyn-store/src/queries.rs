@@ -11,6 +11,7 @@ use sigyn_model::{
 use crate::block::QueryFailed;
 use crate::counted::Counting;
 use crate::facts::Strictness;
+use crate::outlined::Outlined;
 use crate::query::Bounds;
 use crate::room::Room;
 use crate::scan::{Meant, Tally};
@@ -93,7 +94,21 @@ impl Queries {
         self.ask(|parts| parts.trace(id, self.strictness, self.bounds()))
     }
 
-    /// The same for several ids, in their order, and some at a time; no two may be the same trace's.
+    /// What `look` makes of outlines of the trace with this id, each of which will take `row_bytes` beside.
+    /// Nothing if there is no such trace.
+    pub fn outlined<T>(
+        &self,
+        id: TraceId,
+        row_bytes: usize,
+        look: impl Fn(&Outlined<'_>) -> Result<T, QueryFailed>,
+    ) -> Result<Option<T>, QueryFailed> {
+        self.ask(|parts| {
+            let outlined = parts.outlined(id, self.strictness, row_bytes, self.bounds())?;
+            (!outlined.outlines.is_empty()).then(|| look(&outlined)).transpose()
+        })
+    }
+
+    /// The spans of traces with several ids, in their order, and some at a time; no two may be the same trace's.
     pub fn traces_by_id<'a>(
         &'a self,
         ids: &'a [TraceId],

@@ -74,6 +74,22 @@ impl<'r, 'a> PageRow<'r, 'a> {
         self.or_fail(self.reader.endpoint(self.set, self.row, place::LOCAL))
     }
 
+    pub(super) fn debug(&self) -> bool {
+        self.column(place::DEBUG).and_then(|page| page.is_true(self.row)).unwrap_or(false)
+    }
+
+    /// Its target's labels, as spans share them.
+    pub(super) fn shared_target(&self) -> Option<Arc<Labels>> {
+        self.or_fail(self.reader.target(self.set, self.row))
+    }
+
+    pub(super) fn each_annotation_time(&self, each: &mut dyn FnMut(Timestamp)) {
+        let Some(times) = self.column(place::ANNOTATION_TIME) else { return };
+        for at in times.elements(self.row).flatten().filter_map(|at| times.word64_at(at)) {
+            each(Timestamp::from_nanos(at));
+        }
+    }
+
     /// Whether its columns may not be all that there is of it.
     pub(super) fn has_more(&self) -> bool {
         self.column(place::EXT).is_some_and(|page| page.has(self.row))

@@ -33,7 +33,8 @@ impl<'a> Row<'a> {
         Self { head, row }
     }
 
-    pub(super) fn number(&self) -> u32 {
+    /// In its head.
+    pub(crate) fn number(&self) -> u32 {
         self.row
     }
 
@@ -60,6 +61,25 @@ impl<'a> Row<'a> {
     pub(crate) fn parent_id(&self) -> Option<SpanId> {
         let id = SpanId::from_raw(self.head.rows.parent_ids.get(self.row));
         self.has(fact::PARENT).then_some(id)
+    }
+
+    pub(super) fn debug(&self) -> bool {
+        self.has(fact::DEBUG)
+    }
+
+    /// The number of its name.
+    pub(super) fn name_number(&self) -> u32 {
+        self.head.rows.names.get(self.row)
+    }
+
+    /// Its target's labels, as spans share them.
+    pub(super) fn shared_target(&self) -> Option<&'a Arc<Labels>> {
+        self.target()
+    }
+
+    pub(super) fn each_annotation_time(&self, each: &mut dyn FnMut(Timestamp)) {
+        let annotations = &self.head.rares.annotations;
+        self.annotation_list().range().for_each(|at| each(annotations.get(at).timestamp));
     }
 
     fn kind(&self) -> Option<Kind> {

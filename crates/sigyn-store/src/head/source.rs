@@ -13,7 +13,6 @@ use sigyn_model::{
 use super::HeadView;
 use super::column::{Cell, Column, Place};
 use super::rare::{Extra, List};
-use super::row::Row;
 use crate::block::source::{Source, SourceAnnotation, SourceRow, TagValue, TagsOf};
 use crate::facts::TraceKey;
 
@@ -256,7 +255,7 @@ impl Source for HeadView {
     }
 
     fn span(&self, row: u32) -> Span {
-        Row::new(&self.head, row).into()
+        Self::span(self, row)
     }
 
     fn tag(&self, tag: u32) -> (u32, TagValue<'_>) {

@@ -4,7 +4,6 @@
 //! some milliseconds to parse. Tags travel apart, for the rows that are looked at.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher as _};
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,17 +12,19 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 use sigyn_model::codec::json_v2;
-use sigyn_model::{Kind, Labels, Row, Span, SpanTree, TraceId};
-use sigyn_store::Stop;
+use sigyn_model::{Kind, Labels, Line, Outlines, Span, TraceId, Waterfall};
+use sigyn_store::{Outlined, QueryFailed, Stop};
 
 use super::Params;
-use super::answer::{Answer, AnswerError};
+use super::answer::{Answer, AnswerError, check};
 use super::ask::Asker;
 use super::losses::{Completeness, Known, Loss};
 use crate::reply::{ApiError, failure, json};
 
 /// Rows of one answer to `/spans`.
 const ROWS_MAX: usize = 500;
+/// What a row takes in the columns, and then as text.
+const ROW_BYTES: usize = 100;
 /// Annotations are ticks on bars: beyond this many nobody can tell them apart.
 const ANNOTATIONS_MAX: usize = 20_000;
 /// Gaps that are listed; each is a line of text.
@@ -110,10 +111,11 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
         let id = parse_id(&id)?;
         let View { asker, known } = view;
         let written = asker.ask(move |q| {
-            let spans = q.trace(id).map_err(AnswerError::of_one)?;
-            Ok::<_, AnswerError>(
-                (!spans.is_empty()).then(|| write(id, &spans, &known)).transpose()?,
-            )
+            let written = q.outlined(id, ROW_BYTES, |outlined| {
+                let Outlined { outlines, .. } = outlined;
+                Ok(write(id, outlines, &known, q.stop()))
+            });
+            written.map_err(AnswerError::of_one)?.transpose()
         });
         written.await?.ok_or_else(|| missing(id))
     };
@@ -131,81 +133,91 @@ fn missing(id: TraceId) -> ApiError {
     ApiError::not_found(format!("no span of trace {id} is stored"))
 }
 
-fn write(id: TraceId, spans: &[Span], known: &Known) -> Result<String, serde_json::Error> {
-    let tree = SpanTree::build(spans);
-    let rows = tree.rows();
-    let times = spans.iter().filter_map(|span| Some((span.timestamp?.micros(), span.end_us()?)));
+fn write(
+    id: TraceId,
+    outlines: &Outlines,
+    known: &Known,
+    stop: &Stop,
+) -> Result<String, AnswerError> {
+    let waterfall = Waterfall::new(outlines);
+    check(stop)?;
+    let times = (0..waterfall.len()).filter_map(|row| {
+        let line = waterfall.line(row);
+        Some((line.timestamp?.micros(), line.end_us()?))
+    });
     let (from_us, to_us) =
         times.fold((u64::MAX, 0), |(from, to), (start, end)| (from.min(start), to.max(end)));
     let losses = known.losses(from_us, to_us);
-    serde_json::to_string(&build(id, spans, &tree, &rows, &losses, known.completeness()))
+    let built = build(id, outlines, &waterfall, (from_us, to_us), &losses, known.completeness());
+    check(stop)?;
+    Ok(serde_json::to_string(&built)?)
 }
 
 fn build<'a>(
     id: TraceId,
-    spans: &[Span],
-    tree: &'a SpanTree,
-    rows: &[Row],
+    outlines: &'a Outlines,
+    waterfall: &'a Waterfall<'_>,
+    (from_us, to_us): (u64, u64),
     losses: &[Loss],
     complete: Completeness,
 ) -> Columns<'a> {
-    let merged = |row: &Row| &tree.nodes[row.node].span;
-    let start_us =
-        rows.iter().filter_map(|row| Some(merged(row).timestamp?.micros())).min().unwrap_or(0);
-    let end_us = rows.iter().filter_map(|row| merged(row).end_us()).max().unwrap_or(start_us);
+    let start_us = if from_us == u64::MAX { 0 } else { from_us };
+    let end_us = to_us.max(start_us);
+    let count = waterfall.len();
     let mut services = Names::default();
     let mut names = Names::default();
     let mut targets: Vec<&Arc<Labels>> = Vec::new();
-    let mut target_index: HashMap<&Labels, i32> = HashMap::new();
-    let mut starts: Vec<i64> = Vec::with_capacity(rows.len());
+    let mut target_index: HashMap<u32, i32> = HashMap::new();
+    let mut starts: Vec<i64> = Vec::with_capacity(count);
     let mut out = Columns {
         v: 1,
         trace_id: id.to_string(),
-        rev: revision(spans),
+        rev: revision(outlines),
         start_us,
         duration_us: end_us.saturating_sub(start_us),
-        n: rows.len(),
+        n: count,
         services: Vec::new(),
         names: Vec::new(),
         targets: Vec::new(),
-        parent_delta: Vec::with_capacity(rows.len()),
-        start_delta: Vec::with_capacity(rows.len()),
-        duration: Vec::with_capacity(rows.len()),
-        service: Vec::with_capacity(rows.len()),
-        name: Vec::with_capacity(rows.len()),
-        kind: Vec::with_capacity(rows.len()),
-        flags: Vec::with_capacity(rows.len()),
-        remote: Vec::with_capacity(rows.len()),
-        target: Vec::with_capacity(rows.len()),
+        parent_delta: Vec::with_capacity(count),
+        start_delta: Vec::with_capacity(count),
+        duration: Vec::with_capacity(count),
+        service: Vec::with_capacity(count),
+        name: Vec::with_capacity(count),
+        kind: Vec::with_capacity(count),
+        flags: Vec::with_capacity(count),
+        remote: Vec::with_capacity(count),
+        target: Vec::with_capacity(count),
         annotations: Vec::new(),
-        gaps: gaps(tree, rows, losses),
+        gaps: gaps(waterfall, losses),
         loss: Vec::new(),
         complete,
     };
-    for (i, row) in rows.iter().enumerate() {
-        let span = merged(row);
-        let parent_start = row.parent.map_or(0, |parent| starts[parent]);
+    for row in 0..count {
+        let line = waterfall.line(row);
+        let parent_start = line.parent.map_or(0, |parent| starts[parent]);
         let start =
-            span.timestamp.map_or(parent_start, |at| signed(at.micros()) - signed(start_us));
+            line.timestamp.map_or(parent_start, |at| signed(at.micros()) - signed(start_us));
         starts.push(start);
-        out.parent_delta.push(row.parent.map_or(0, |parent| i - parent));
+        out.parent_delta.push(line.parent.map_or(0, |parent| row - parent));
         out.start_delta.push(start - parent_start);
-        out.duration.push(span.duration_us().unwrap_or(0));
-        out.service.push(span.service_name().map_or(-1, |name| services.index(name)));
-        out.name.push(if span.name.is_empty() { -1 } else { names.index(&span.name) });
-        out.kind.push(kind(span.kind));
-        out.flags.push(flags(span, row));
-        out.remote.push(span.remote_service_name().map_or(-1, |name| services.index(name)));
-        out.target.push(span.target.as_ref().map_or(-1, |labels| {
-            *target_index.entry(labels.as_ref()).or_insert_with(|| {
+        out.duration.push(line.duration_us.unwrap_or(0));
+        out.service.push(line.service.map_or(-1, |name| services.index(name)));
+        out.name.push(if line.name.is_empty() { -1 } else { names.index(line.name) });
+        out.kind.push(kind(line.kind));
+        out.flags.push(flags(&line));
+        out.remote.push(line.remote.map_or(-1, |name| services.index(name)));
+        let labels = outlines.targets().get((line.target as usize).wrapping_sub(1));
+        out.target.push(labels.map_or(-1, |labels| {
+            *target_index.entry(line.target).or_insert_with(|| {
                 targets.push(labels);
                 index(targets.len() - 1)
             })
         }));
-        let left = ANNOTATIONS_MAX - out.annotations.len();
-        let ticks = span.annotations.iter().take(left);
-        out.annotations.extend(ticks.map(|a| (i, signed(a.timestamp.micros()) - signed(start_us))));
     }
+    let ticks = waterfall.ticks(ANNOTATIONS_MAX).into_iter();
+    out.annotations =
+        ticks.map(|(row, at)| (row, signed(at.micros()) - signed(start_us))).collect();
     out.services = services.list;
     out.names = names.list;
     out.targets = targets.iter().map(|labels| label_map(labels)).collect();
@@ -224,19 +236,19 @@ fn build<'a>(
 }
 
 /// What is missing, with the proof where there is one: a target that lost spans at that time.
-fn gaps(tree: &SpanTree, rows: &[Row], losses: &[Loss]) -> Vec<Gap> {
-    let mut has_children = vec![false; rows.len()];
-    for parent in rows.iter().filter_map(|row| row.parent) {
+fn gaps(waterfall: &Waterfall<'_>, losses: &[Loss]) -> Vec<Gap> {
+    let mut has_children = vec![false; waterfall.len()];
+    for parent in (0..waterfall.len()).filter_map(|row| waterfall.line(row).parent) {
         has_children[parent] = true;
     }
     let mut gaps = Vec::new();
-    for (i, row) in rows.iter().enumerate() {
-        let span = &tree.nodes[row.node].span;
-        let (from, to) = match (span.timestamp, span.end_us()) {
+    for (i, has_children) in has_children.into_iter().enumerate() {
+        let line = waterfall.line(i);
+        let (from, to) = match (line.timestamp, line.end_us()) {
             (Some(from), Some(to)) => (from.micros(), to),
             _ => continue,
         };
-        if row.parent_missing {
+        if line.parent_missing {
             // Whoever the parent was, it ran in a service that lost spans then.
             let proof = losses.iter().find(|loss| loss.overlaps(from, to));
             gaps.push(Gap::new(
@@ -245,9 +257,9 @@ fn gaps(tree: &SpanTree, rows: &[Row], losses: &[Loss]) -> Vec<Gap> {
                 "parent not received",
                 proof,
             ));
-        } else if matches!(span.kind, Some(Kind::Client | Kind::Producer)) && !has_children[i] {
+        } else if matches!(line.kind, Some(Kind::Client | Kind::Producer)) && !has_children {
             // A call without its other side is a gap only if that side is known to have lost spans.
-            let peer = span.remote_service_name();
+            let peer = line.remote;
             let proof = losses
                 .iter()
                 .find(|loss| Some(loss.service.as_str()) == peer && loss.overlaps(from, to));
@@ -287,15 +299,15 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
         let id = parse_id(&id)?;
         let rev = params.text("rev").filter(|rev| !rev.is_empty());
         let written = view.asker.ask(move |q| {
-            let spans = q.trace(id).map_err(AnswerError::of_one)?;
-            if spans.is_empty() {
-                return Ok(Err(missing(id)));
-            }
-            if rev.is_some_and(|rev| rev != revision(&spans)) {
-                let message = "the trace has changed: read its columns again";
-                return Ok(Err(ApiError::new(http::StatusCode::CONFLICT, message)));
-            }
-            Ok::<_, AnswerError>(Ok(write_spans(&spans, from, to, q.stop())?))
+            let written = q.outlined(id, 0, |outlined| {
+                if rev.as_ref().is_some_and(|rev| *rev != revision(&outlined.outlines)) {
+                    let message = "the trace has changed: read its columns again";
+                    return Ok(Ok(Err(ApiError::new(http::StatusCode::CONFLICT, message))));
+                }
+                Ok(write_spans(outlined, from, to, q.stop())?.map(Ok))
+            });
+            let written = written.map_err(AnswerError::of_one)?.transpose()?;
+            Ok::<_, AnswerError>(written.unwrap_or_else(|| Err(missing(id))))
         });
         written.await?
     };
@@ -305,15 +317,22 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
     }
 }
 
-fn write_spans(spans: &[Span], from: usize, to: usize, stop: &Stop) -> Result<String, AnswerError> {
-    let tree = SpanTree::build(spans);
-    let rows = tree.rows();
+fn write_spans(
+    outlined: &Outlined<'_>,
+    from: usize,
+    to: usize,
+    stop: &Stop,
+) -> Result<Result<String, AnswerError>, QueryFailed> {
+    let waterfall = Waterfall::new(&outlined.outlines);
+    let rows = from..waterfall.len().min(to + 1);
+    let sources: Vec<&[u32]> = rows.clone().map(|row| waterfall.sources(row)).collect();
+    let parts = outlined.spans(&sources)?;
     let mut answer = Answer::new(stop);
-    let wanted = rows.iter().enumerate().skip(from).take(to - from + 1);
-    answer.list(wanted, |answer, (i, row)| {
-        answer.write(|out| write_row(i, &tree.nodes[row.node].span, out))
-    })?;
-    Ok(answer.finish())
+    let written = answer.list(rows.zip(&parts), |answer, (row, parts)| {
+        let Some(span) = waterfall.span(row, parts) else { return Ok(()) };
+        answer.write(|out| write_row(row, &span, out))
+    });
+    Ok(written.map(|()| answer.finish()))
 }
 
 fn write_row(row: usize, span: &Span, out: &mut String) {
@@ -353,14 +372,8 @@ fn range(text: &str) -> Result<(usize, usize), ApiError> {
 }
 
 /// Differs when spans were added.
-fn revision(spans: &[Span]) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    spans.len().hash(&mut hasher);
-    for span in spans {
-        (span.id, span.parent_id, span.timestamp, span.duration, span.shared, span.tags.len())
-            .hash(&mut hasher);
-    }
-    format!("{:016x}", hasher.finish())
+fn revision(outlines: &Outlines) -> String {
+    format!("{:016x}", outlines.revision())
 }
 
 /// Distinct names, each with its place.
@@ -401,12 +414,12 @@ fn kind(kind: Option<Kind>) -> u8 {
     }
 }
 
-fn flags(span: &Span, row: &Row) -> u8 {
+fn flags(line: &Line<'_>) -> u8 {
     let set = |on: bool, flag: u8| if on { flag } else { 0 };
-    set(span.is_error(), flag::ERROR)
-        | set(span.debug, flag::DEBUG)
-        | set(span.shared, flag::SHARED)
-        | set(row.parent_missing, flag::PARENT_MISSING)
-        | set(span.timestamp.is_none(), flag::NO_TIMESTAMP)
-        | set(span.duration.is_none(), flag::NO_DURATION)
+    set(line.is_error, flag::ERROR)
+        | set(line.debug, flag::DEBUG)
+        | set(line.shared, flag::SHARED)
+        | set(line.parent_missing, flag::PARENT_MISSING)
+        | set(line.timestamp.is_none(), flag::NO_TIMESTAMP)
+        | set(line.duration_us.is_none(), flag::NO_DURATION)
 }

@@ -135,7 +135,21 @@ fn a_trace_that_is_too_large_to_be_held_hides_no_other_and_can_be_deleted() {
         assert_eq!((&found["tooLarge"], &found["limited"]), (&1.into(), &false.into()));
     }
     assert_eq!(tracer.json("/api/v2/traces").as_array().unwrap().len(), 1);
-    for path in ["v2/trace/b", "v1/trace/b/columns", "v1/trace/b/spans?rows=0-1"] {
+    // Rows of it are.
+    let rows = |range: &str| -> Vec<(u64, String)> {
+        let rows = tracer.json(&format!("/api/v1/trace/b/spans?rows={range}"));
+        let row = |row: &serde_json::Value| {
+            (row["row"].as_u64().unwrap(), row["span"]["id"].as_str().unwrap().to_owned())
+        };
+        rows.as_array().unwrap().iter().map(row).collect()
+    };
+    let last = |row: u64| (row, format!("{:016x}", row + 1));
+    let of_head = rows("39998-40400");
+    assert_eq!(of_head, [last(39_998), last(39_999)]);
+    let sealed = http::request(tracer.address, "POST", "/api/v1/admin/store/seal", &[], b"");
+    assert_eq!(sealed.status, 204, "{}", sealed.text());
+    assert_eq!(rows("39998-40400"), of_head);
+    for path in ["v2/trace/b", "v1/trace/b/columns"] {
         let answer = tracer.get(&format!("/api/{path}"));
         let told = "the trace takes more than 8 MiB, the most that one answer may";
         assert_eq!(answer.status, 413, "{path}");
