@@ -43,6 +43,7 @@ mod sparse;
 mod tag_builder;
 mod tag_columns;
 pub(crate) mod tags;
+mod unpack;
 mod value_builder;
 mod value_pages;
 pub(crate) mod values;
@@ -300,7 +301,7 @@ impl Block {
             }));
         }
         rows.sort_unstable_by_key(|(range, _)| range.start);
-        self.read_rows(&rows, stop, each)
+        self.read_rows_by(PageReader::keeping, &rows, stop, each)
     }
 
     fn failed(&self, error: BlockError) -> QueryFailed {
@@ -310,6 +311,16 @@ impl Block {
     /// Reads rows, given in order, and of which trace they are if that is known; ranges may not overlap.
     pub(crate) fn read_rows(
         &self,
+        rows: &[(Range<u64>, Option<TraceId>)],
+        stop: &Stop,
+        each: &mut impl FnMut(Span),
+    ) -> Result<(), QueryFailed> {
+        self.read_rows_by(PageReader::new, rows, stop, each)
+    }
+
+    fn read_rows_by<'a>(
+        &'a self,
+        reader: fn(&'a Self) -> Result<PageReader<'a>, BlockError>,
         rows: &[(Range<u64>, Option<TraceId>)],
         stop: &Stop,
         each: &mut impl FnMut(Span),
@@ -333,7 +344,7 @@ impl Block {
         if wanted.is_empty() {
             return Ok(());
         }
-        let reader = PageReader::new(self).map_err(|error| self.failed(error))?;
+        let reader = reader(self).map_err(|error| self.failed(error))?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         for (number, rows) in wanted {
             stop.check()?;
@@ -383,7 +394,7 @@ impl Block {
         each: &mut impl FnMut(&T, &[PageRow<'_, '_>]) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
-        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = PageReader::keeping(self).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         // Pages are kept from one trace to the next.
         let mut sets: Vec<PageSet> = Vec::new();

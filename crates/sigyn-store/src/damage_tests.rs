@@ -293,13 +293,20 @@ fn what_a_copy_with_an_older_catalog_lacks_is_named() {
     }
 }
 
+/// A store that reads from the disk whatever it is asked.
+fn open_keeping_nothing(disk: &FaultyDisk) -> Store {
+    let mut options = options();
+    options.memory.cache = 0;
+    open_with(disk, options, Model::default().clock()).unwrap()
+}
+
 #[test]
 fn a_block_that_comes_and_goes_is_told_of_while_it_is_gone() {
     let mut random = Rng::with_seed(4);
     let (disk, mut model) = (FaultyDisk::default(), Model::default());
     blocks(&disk, &mut model, &mut random, 2);
     let path = files(&disk, "blocks", "parquet")[0].clone();
-    let store = open(&disk);
+    let store = open_keeping_nothing(&disk);
     for _ in 0..2 {
         disk.fail_reads(&path, u64::MAX);
         all_spans(&store);
@@ -356,7 +363,7 @@ fn a_missing_block_is_named_at_open_and_later() {
     let faulty = Disk::Faulty(disk.clone());
     faulty.remove(&paths[0]).unwrap();
     model.stored.remove(0);
-    let store = open(&disk);
+    let store = open_keeping_nothing(&disk);
     model.check(&store, "without the first");
     assert!(damages(&store)[0].starts_with(&paths[0]), "{:?}", damages(&store));
     faulty.remove(&paths[1]).unwrap();
@@ -372,7 +379,7 @@ fn a_block_on_a_bad_sector_is_set_aside_unless_it_can_be_read_again() {
     let (disk, mut model) = (FaultyDisk::default(), Model::default());
     blocks(&disk, &mut model, &mut random, 2);
     let path = &files(&disk, "blocks", "parquet")[0];
-    let store = open(&disk);
+    let store = open_keeping_nothing(&disk);
     disk.fail_reads(path, 2);
     model.check(&store, "read again");
     assert_eq!(damages(&store), Vec::<String>::new());

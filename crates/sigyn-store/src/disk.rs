@@ -35,6 +35,24 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
+    /// As many bytes from `offset` as there is room for. The caller knows that so many are there.
+    pub(crate) fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut tries = 1..READS;
+        loop {
+            let read = match self {
+                Self::Real(file) => file.read_exact_at(bytes, offset),
+                #[cfg(test)]
+                Self::Faulty(disk, path) => {
+                    disk.read_at(path, offset, bytes.len()).map(|read| bytes.copy_from_slice(&read))
+                }
+            };
+            match read {
+                Err(error) if is_lost(&error) && tries.next().is_some() => {}
+                done => return done,
+            }
+        }
+    }
+
     /// Exactly `len` bytes from `offset`. The caller knows that so many are there.
     pub(crate) fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         again(|| match self {

@@ -20,8 +20,8 @@ use crate::wanted::{Candidate, Wanted};
 
 /// How many spans are handed on together where all are.
 const SPANS_AT_ONCE: usize = 1_000;
-/// Traces that are read at a time, at first; a search that finds little reads more at once.
-const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 32 };
+/// Traces that are read at a time, at least; a search that finds little reads more at once.
+const READ_TRACES_MIN: usize = if cfg!(test) { 1 } else { 8 };
 pub(crate) const READ_TRACES_MAX: usize = 2_048;
 /// Spans that are read at a time, except for a trace that has more: an answer may be small, and
 /// what must be read for it large.
@@ -278,7 +278,9 @@ impl Parts {
             }
             let rows = left.iter().map(|candidate| candidate.rows);
             let (now, later) = left.split_at(readable(rows, at_once));
+            let mut matching = 0;
             self.each_match(query, now, strictness, bounds, too_large, &mut |one| {
+                matching += 1;
                 let Some(place) = one.place().filter(|place| query.is_ahead(*place)) else {
                     return Ok(());
                 };
@@ -302,7 +304,7 @@ impl Parts {
                 bounds.check(bytes)
             })?;
             left = later;
-            at_once = (at_once * 2).min(READ_TRACES_MAX);
+            at_once = next_at_once(at_once, now.len(), matching, query.limit() - found.len());
         }
         Ok((found.into_sorted_vec(), bytes))
     }
@@ -517,6 +519,14 @@ impl Parts {
     }
 }
 
+/// How many candidates to look at next, where `matching` of the last ones did match and so many are missing:
+/// as many as may have them, and no more than twice as many as before.
+fn next_at_once(before: usize, looked_at: usize, matching: usize, missing: usize) -> usize {
+    let most = (before * 2).min(READ_TRACES_MAX);
+    let likely = missing.saturating_mul(looked_at).checked_div(matching);
+    likely.map_or(most, |likely| likely.clamp(READ_TRACES_MIN.min(most), most))
+}
+
 /// How many of the traces with so many rows to read at a time: one at least.
 fn readable(rows: impl Iterator<Item = u32>, traces_max: usize) -> usize {
     let mut sum = 0;
@@ -540,4 +550,25 @@ pub(crate) fn each_trace<'a>(
         each(key, trace);
     }
     Ok(stop.check()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_looked_at_as_may_have_what_is_missing() {
+        // How many at once before, how many there were, how many of them matched, how many are missing.
+        let check = |input: [usize; 4], expected: usize| {
+            let [before, looked_at, matching, missing] = input;
+            let next = next_at_once(before, looked_at, matching, missing);
+            assert_eq!(next, expected.max(READ_TRACES_MIN), "{input:?}");
+        };
+        check([20, 20, 10, 10], 20);
+        check([20, 20, 19, 1], 1);
+        check([20, 20, 2, 18], 40);
+        check([20, 20, 0, 20], 40);
+        check([20, 20, 20, 0], 0);
+        check([READ_TRACES_MAX, 1_000, 0, 20], READ_TRACES_MAX);
+    }
 }

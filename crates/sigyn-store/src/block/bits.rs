@@ -79,21 +79,26 @@ pub(super) fn unpack_wide(bytes: &[u8], width: u32, count: usize, mut each: impl
         return;
     }
     let mask = u64::MAX >> (u64::BITS - width);
-    let there = bytes.len() * 8 / width as usize;
-    for at in 0..count.min(there) {
-        let bit = at * width as usize;
+    let width = width as usize;
+    let there = (bytes.len() * 8 / width).min(count);
+    let mut at = 0;
+    // Those that eight bytes hold wherever they begin, as long as there are eight.
+    if width <= 57 {
+        while at < there
+            && let Some(chunk) = bytes.get(at * width / 8..).and_then(|bytes| bytes.first_chunk())
+        {
+            each(u64::from_le_bytes(*chunk) >> (at * width % 8) & mask);
+            at += 1;
+        }
+    }
+    for at in at..there {
+        let bit = at * width;
         let (byte, shift) = (bit / 8, bit % 8);
-        let low = match bytes.get(byte..).and_then(|bytes| bytes.first_chunk()) {
-            Some(chunk) => u64::from_le_bytes(*chunk),
-            None => {
-                let mut chunk = [0; 8];
-                chunk[..bytes.len() - byte].copy_from_slice(&bytes[byte..]);
-                u64::from_le_bytes(chunk)
-            }
-        };
-        // What eight bytes do not hold is in the ninth.
-        let high = bytes.get(byte + 8).copied().filter(|_| shift > 0).map_or(0, u64::from);
-        each((low >> shift | high.wrapping_shl(64 - u32::try_from(shift).unwrap_or(0))) & mask);
+        let mut chunk = [0; 16];
+        let held = &bytes[byte..(bit + width).div_ceil(8)];
+        chunk[..held.len()].copy_from_slice(held);
+        let number = u128::from_le_bytes(chunk) >> shift;
+        each((number & u128::from(mask)).try_into().unwrap_or(u64::MAX));
     }
 }
 
@@ -109,6 +114,16 @@ pub(super) struct Bits {
 impl Bits {
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.words[..]) + size_of_val(&self.before[..])
+    }
+
+    /// Sixty-four of them, the first one lowest; what is past the last one is not set.
+    pub(super) fn word(&self, at: usize) -> u64 {
+        self.words.get(at).copied().unwrap_or(0)
     }
 
     pub(super) fn get(&self, at: usize) -> bool {
@@ -130,24 +145,34 @@ impl Bits {
     pub(super) fn push_packed(&mut self, bytes: &[u8], len: usize) {
         let len = len.min(bytes.len() * 8);
         let end = self.len + len;
-        // One more than are needed: what a byte holds may reach into the next word.
-        self.words.resize(end.div_ceil(64) + 1, 0);
-        for (n, byte) in bytes[..len.div_ceil(8)].iter().enumerate() {
-            let there = (len - n * 8).min(8);
-            let bits = u128::from(byte & u8::MAX >> (8 - there));
-            let at = self.len + n * 8;
-            let shifted = (bits << (at % 64)).to_le_bytes();
-            let (halves, _) = shifted.as_chunks::<8>();
-            self.words[at / 64] |= u64::from_le_bytes(halves[0]);
-            self.words[at / 64 + 1] |= u64::from_le_bytes(halves[1]);
+        // More than are needed: what eight bytes hold may reach into the next word.
+        self.words.resize(end.div_ceil(64) + 2, 0);
+        let (mut at, shift) = (self.len / 64, self.len % 64);
+        let mut put = |bits: u64| {
+            self.words[at] |= bits << shift;
+            // By 64 in all if there is no shift: nothing is left over then.
+            self.words[at + 1] |= bits >> 1 >> (63 - shift);
+            at += 1;
+        };
+        let (whole, rest) = bytes[..len.div_ceil(8)].as_chunks::<8>();
+        whole.iter().for_each(|bytes| put(u64::from_le_bytes(*bytes)));
+        if !rest.is_empty() {
+            let mut bytes = [0; 8];
+            bytes[..rest.len()].copy_from_slice(rest);
+            put(u64::from_le_bytes(bytes));
         }
         self.len = end;
         self.words.truncate(end.div_ceil(64));
+        // The last byte may have more bits than are meant.
+        if let (Some(last), 1..) = (self.words.last_mut(), end % 64) {
+            *last &= u64::MAX >> (64 - end % 64);
+        }
     }
 
     /// How many are set. After this it is quickly said how many are before a place.
     pub(super) fn count(&mut self) -> usize {
         self.before.clear();
+        self.before.reserve_exact(self.words.len());
         let mut set = 0;
         for word in &self.words {
             self.before.push(set);

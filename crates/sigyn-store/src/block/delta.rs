@@ -109,13 +109,6 @@ pub(super) fn decode_ids(mut bytes: &[u8], max: usize) -> Result<Vec<[u8; 16]>, 
     Ok(ids)
 }
 
-/// The head of `DELTA_LENGTH_BYTE_ARRAY`; the bytes of all follow.
-pub(super) fn decode_lengths(bytes: &mut &[u8], max: usize) -> Result<Vec<u32>, Malformed> {
-    let lengths = decode_ints(bytes, max)?;
-    let lengths = lengths.into_iter().map(u32::try_from);
-    lengths.collect::<Result<_, _>>().map_err(|_| Malformed { what: "a length out of its range" })
-}
-
 pub(super) fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }

@@ -30,7 +30,7 @@ pub(super) struct Rows {
 
 /// Reads rows of one block: of pages those that are asked for.
 pub(super) struct RowReader<'a> {
-    pages: RefCell<PageReader<'a>>,
+    pages: PageReader<'a>,
     tag_columns: &'a [TagColumn],
     known: RefCell<Known>,
 }
@@ -88,18 +88,18 @@ pub(super) struct Paused {
 
 impl<'a> RowReader<'a> {
     pub(super) fn new(pages: PageReader<'a>, tag_columns: &'a [TagColumn]) -> Self {
-        Self { pages: RefCell::new(pages), tag_columns, known: RefCell::default() }
+        Self { pages, tag_columns, known: RefCell::default() }
     }
 
     /// Goes on with what [`RowReader::pause`] left.
     pub(super) fn resume(block: &'a Block, paused: Paused) -> Self {
         let Paused { pages, known } = paused;
-        let pages = RefCell::new(PageReader::resume(block, pages));
+        let pages = PageReader::resume(block, pages);
         Self { pages, tag_columns: &block.root.tag_columns, known: RefCell::new(known) }
     }
 
     pub(super) fn pause(self) -> Paused {
-        Paused { pages: self.pages.into_inner().pause(), known: self.known.into_inner() }
+        Paused { pages: self.pages.pause(), known: self.known.into_inner() }
     }
 
     /// Forgets what rows share.
@@ -146,7 +146,7 @@ impl<'a> RowReader<'a> {
         if let Some(page) = cell.get() {
             return Ok(page.as_ref());
         }
-        let page = self.pages.borrow_mut().page(set.group, column, set.page, set.rows.clone())?;
+        let page = self.pages.page(set.group, column, set.page, set.rows.clone())?;
         Ok(cell.get_or_init(|| page).as_ref())
     }
 
@@ -369,13 +369,16 @@ impl<'a> RowReader<'a> {
     }
 
     fn annotations(&self, set: &PageSet, row: usize) -> Result<Vec<Annotation>, BlockError> {
-        let times = self.column(set, place::ANNOTATION_TIME)?;
-        let (Some(times), Some(values)) = (times, self.column(set, place::ANNOTATION_VALUE)?)
-        else {
+        let missing = || BlockError::Row("half of an annotation");
+        let Some(values) = self.column(set, place::ANNOTATION_VALUE)? else {
             return Ok(Vec::new());
         };
+        // Few have any, and what they say may be much.
+        if values.elements(row).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let times = self.column(set, place::ANNOTATION_TIME)?.ok_or_else(missing)?;
         let tags = self.column(set, place::ANNOTATION_TAGS)?;
-        let missing = || BlockError::Row("half of an annotation");
         let mut of_tags = tags.map(|tags| tags.elements(row));
         let mut annotations = Vec::new();
         for (time, value) in times.elements(row).zip(values.elements(row)) {

@@ -111,13 +111,11 @@ pub(super) fn decode(mut bytes: &[u8], width: u32, count: usize) -> Result<Vec<u
 pub(super) struct Codes {
     bytes: Bytes,
     width: u32,
-    /// Where the last one was found.
-    run: Cell<Run>,
 }
 
-/// Some of the codes.
+/// Some of the codes: where the last one was found.
 #[derive(Clone, Copy, Debug, Default)]
-struct Run {
+pub(super) struct Run {
     /// Their places, from the first to before the last.
     first: usize,
     end: usize,
@@ -134,23 +132,23 @@ impl Codes {
         const WIDE: Malformed = Malformed { what: "codes of more than 32 bits" };
         let width = bytes.first().copied().map(u32::from).filter(|width| *width <= 32);
         let width = width.ok_or(WIDE)?;
-        Ok(Self { bytes: bytes.slice(1..), width, run: Cell::default() })
+        Ok(Self { bytes: bytes.slice(1..), width })
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The code in this place. Places should be asked for in their order.
-    pub(super) fn get(&self, at: usize) -> Option<u32> {
-        let mut run = self.run.get();
+    /// The code in this place. Places should be asked for in their order, each with where the last one was.
+    pub(super) fn get(&self, at: usize, last: &Cell<Run>) -> Option<u32> {
+        let mut run = last.get();
         if at < run.first {
             run = Run::default();
         }
         while at >= run.end {
             run = self.after(&run)?;
         }
-        self.run.set(run);
+        last.set(run);
         if run.is_packed {
             number_at(self.bytes.get(run.value..run.next)?, self.width, at - run.first)
         } else {
@@ -261,9 +259,9 @@ mod tests {
             assert_eq!(decode(&bytes, width, values.len()).unwrap(), values, "round {round}");
             let width_byte = u8::try_from(width).unwrap();
             let page = std::iter::once(width_byte).chain(bytes.iter().copied()).collect();
-            let codes = Codes::new(page).unwrap();
+            let (codes, last) = (Codes::new(page).unwrap(), Cell::default());
             for at in (0..values.len()).chain((0..20).map(|_| random.usize(0..=values.len()))) {
-                let padded = codes.get(at).filter(|_| at < values.len());
+                let padded = codes.get(at, &last).filter(|_| at < values.len());
                 assert_eq!(padded, values.get(at).copied(), "round {round}");
             }
             if width == 1 {
@@ -283,7 +281,8 @@ mod tests {
                 let _ = decode(&noise, width, 100);
                 let _ = decode_bits(&noise, 100);
                 if let Ok(codes) = Codes::new(noise.into()) {
-                    let _ = (codes.get(3), codes.get(100));
+                    let last = Cell::default();
+                    let _ = (codes.get(3, &last), codes.get(100, &last));
                 }
             }
         }

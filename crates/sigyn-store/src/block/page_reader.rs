@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::bits::Bits;
 use super::delta;
-use super::hybrid::{Codes, decode, decode_bits, take, take_array, width_of};
+use super::hybrid::{Codes, Run, decode, decode_bits, take, take_array, width_of};
 use super::page::{Encoding, PageHeader};
 use super::pages::PagePlace;
 use super::schema::{TagColumn, TagSort, place};
-use super::{Block, BlockError};
+use super::{Block, BlockError, unpack};
 use crate::codec::Malformed;
 use crate::disk::Reader;
 
@@ -40,18 +40,28 @@ enum Shape {
 /// The most that any page may become.
 const RAW_BYTES_MAX: u32 = i32::MAX.unsigned_abs();
 
-/// Values of some rows of one column. Those that are asked for are decoded, so rows should be asked for in
-/// their order.
+/// Values of some rows of one column, for one who reads them. Those that are asked for are decoded, so rows
+/// should be asked for in their order.
 #[derive(Debug)]
 pub(super) struct Page {
+    decoded: Arc<Decoded>,
+    /// Of its dictionary.
+    words: Option<Arc<Words>>,
+    /// Where the last code was found.
+    last: Cell<Run>,
+    /// Whether something was asked for that should be there and is not.
+    is_wrong: Cell<bool>,
+}
+
+/// What all have in common who read a page.
+#[derive(Debug)]
+struct Decoded {
     /// None if all rows have a value.
     present: Option<Bits>,
     /// For lists: where the elements of each row begin, and one more; and of each element, and one
     /// more, how many values stand before it.
     elements: Option<(Vec<u32>, Vec<u32>)>,
     values: Content,
-    /// Whether something was asked for that should be there and is not.
-    is_wrong: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -59,7 +69,7 @@ enum Content {
     Ids(Vec<[u8; 16]>),
     Bools(Bits),
     Plain(Words),
-    Codes(Codes, Arc<Words>),
+    Codes(Codes),
 }
 
 /// Values, or the words of a dictionary.
@@ -131,11 +141,12 @@ pub(super) struct Texts {
 
 impl Texts {
     /// Byte strings of these lengths, from `begin` on.
-    fn of_lengths(bytes: Bytes, begin: usize, lengths: &[u32]) -> Result<Self, Malformed> {
+    fn of_lengths(bytes: Bytes, begin: usize, lengths: &[i64]) -> Result<Self, Malformed> {
         let mut end = u32::try_from(begin).map_err(|_| WRONG)?;
         let mut places = Vec::with_capacity(lengths.len());
         for length in lengths {
-            let next = end.checked_add(*length).ok_or(WRONG)?;
+            let length = u32::try_from(*length).map_err(|_| WRONG)?;
+            let next = end.checked_add(length).ok_or(WRONG)?;
             places.push((end, next));
             end = next;
         }
@@ -192,10 +203,30 @@ impl Words {
     }
 }
 
+impl Decoded {
+    /// What it takes in memory without its dictionary.
+    fn bytes(&self) -> usize {
+        let elements = self.elements.as_ref();
+        let lists = elements.map_or(0, |(begins, values)| 4 * (begins.len() + values.len()));
+        let values = match &self.values {
+            Content::Ids(ids) => size_of_val(&ids[..]),
+            Content::Bools(bools) => bools.bytes(),
+            Content::Plain(words) => words.bytes(),
+            Content::Codes(codes) => codes.bytes(),
+        };
+        let present = self.present.as_ref().map_or(0, Bits::bytes);
+        size_of::<Self>() + lists + values + present
+    }
+}
+
 impl Page {
+    fn new(decoded: Arc<Decoded>, words: Option<Arc<Words>>) -> Self {
+        Self { decoded, words, last: Cell::default(), is_wrong: Cell::new(false) }
+    }
+
     /// Where the value of a row is among the values.
     fn place(&self, row: usize) -> Option<usize> {
-        match &self.present {
+        match &self.decoded.present {
             None => Some(row),
             Some(present) => present.get(row).then(|| present.rank(row)),
         }
@@ -203,15 +234,7 @@ impl Page {
 
     /// What it takes in memory, its dictionary included.
     pub(super) fn bytes(&self) -> usize {
-        let elements = self.elements.as_ref();
-        let lists = elements.map_or(0, |(begins, values)| 4 * (begins.len() + values.len()));
-        let values = match &self.values {
-            Content::Ids(ids) => size_of_val(&ids[..]),
-            Content::Bools(bools) => bools.len() / 8,
-            Content::Plain(words) => words.bytes(),
-            Content::Codes(codes, words) => codes.bytes() + words.bytes(),
-        };
-        lists + values + self.present.as_ref().map_or(0, |present| present.len() / 8)
+        self.decoded.bytes() + self.words.as_ref().map_or(0, |words| words.bytes())
     }
 
     /// A value that must be there, or the page is not what it says.
@@ -229,15 +252,17 @@ impl Page {
 
     pub(super) fn id(&self, row: usize) -> Option<[u8; 16]> {
         let at = self.place(row)?;
-        let Content::Ids(ids) = &self.values else { return self.there(None) };
+        let Content::Ids(ids) = &self.decoded.values else { return self.there(None) };
         self.there(ids.get(at).copied())
     }
 
     /// The place of a value among words, and these.
     fn word(&self, at: usize) -> Option<(usize, &Words)> {
-        match &self.values {
+        match &self.decoded.values {
             Content::Plain(words) => Some((at, words)),
-            Content::Codes(codes, words) => Some((codes.get(at)? as usize, words)),
+            Content::Codes(codes) => {
+                Some((codes.get(at, &self.last)? as usize, self.words.as_deref()?))
+            }
             Content::Ids(_) | Content::Bools(_) => None,
         }
     }
@@ -262,14 +287,14 @@ impl Page {
 
     /// Which word of its dictionary a row has, if there is one.
     pub(super) fn code(&self, row: usize) -> Option<u32> {
-        let Content::Codes(codes, _) = &self.values else { return None };
-        codes.get(self.place(row)?)
+        let Content::Codes(codes) = &self.decoded.values else { return None };
+        codes.get(self.place(row)?, &self.last)
     }
 
     /// A number that rows of its group have in common which have the same value; `None` if it has none.
     pub(super) fn number(&self, row: usize) -> Option<u32> {
-        match &self.values {
-            Content::Codes(codes, _) => self.there(codes.get(self.place(row)?)),
+        match &self.decoded.values {
+            Content::Codes(codes) => self.there(codes.get(self.place(row)?, &self.last)),
             Content::Bools(_) => self.is_true(row).map(u32::from),
             Content::Ids(_) | Content::Plain(_) => None,
         }
@@ -277,7 +302,7 @@ impl Page {
 
     pub(super) fn is_true(&self, row: usize) -> Option<bool> {
         let at = self.place(row)?;
-        let Content::Bools(bools) = &self.values else { return self.there(None) };
+        let Content::Bools(bools) = &self.decoded.values else { return self.there(None) };
         Some(bools.get(at))
     }
 
@@ -292,7 +317,7 @@ impl Page {
     /// Elements of a row that is a list, each with the place of its value if it has one.
     pub(super) fn elements(&self, row: usize) -> impl Iterator<Item = Option<usize>> {
         let (begins, values): (&[u32], &[u32]) =
-            self.elements.as_ref().map_or((&[], &[]), |(begins, values)| (begins, values));
+            self.decoded.elements.as_ref().map_or((&[], &[]), |(begins, values)| (begins, values));
         let range = match begins.get(row..row + 2) {
             Some([begin, end]) => *begin as usize..*end as usize,
             _ => 0..0,
@@ -336,34 +361,40 @@ thread_local! {
 pub(super) struct PageReader<'a> {
     block: &'a Block,
     file: Reader,
-    zstd: zstd::bulk::Decompressor<'static>,
+    /// Whether pages may be wanted again by others.
+    keeps: bool,
 }
 
 /// A reader without its block.
 pub(super) struct Paused {
     file: Reader,
-    zstd: zstd::bulk::Decompressor<'static>,
 }
 
 impl<'a> PageReader<'a> {
+    /// For whoever reads much, and that once.
     pub(super) fn new(block: &'a Block) -> Result<Self, BlockError> {
         let file = block.disk.open_reader(&block.path)?;
-        Ok(Self { block, file, zstd: zstd::bulk::Decompressor::new()? })
+        Ok(Self { block, file, keeps: false })
+    }
+
+    /// For whoever reads a few rows: what is asked for again is read once.
+    pub(super) fn keeping(block: &'a Block) -> Result<Self, BlockError> {
+        Ok(Self { keeps: true, ..Self::new(block)? })
     }
 
     /// Goes on with what [`PageReader::pause`] left.
     pub(super) fn resume(block: &'a Block, paused: Paused) -> Self {
-        let Paused { file, zstd } = paused;
-        Self { block, file, zstd }
+        let Paused { file } = paused;
+        Self { block, file, keeps: false }
     }
 
     pub(super) fn pause(self) -> Paused {
-        Paused { file: self.file, zstd: self.zstd }
+        Paused { file: self.file }
     }
 
     /// A page of a column; `None` if no row of the group has a value.
     pub(super) fn page(
-        &mut self,
+        &self,
         group: usize,
         column_at: usize,
         page: usize,
@@ -373,21 +404,35 @@ impl<'a> PageReader<'a> {
         if pages.column(column_at).ok_or(BlockError::Schema)?.is_absent {
             return Ok(None);
         }
+        let (offset, place) = pages.page(column_at, page).ok_or(BlockError::Schema)?;
         let (sort, shape) = column(column_at, &self.block.root.tag_columns);
-        let dictionary = match pages.dictionary(column_at) {
+        let words = match pages.dictionary(column_at) {
             Some((offset, place)) => Some(self.dictionary(sort, offset, place)?),
             None => None,
         };
-        let (offset, place) = pages.page(column_at, page).ok_or(BlockError::Schema)?;
-        let (header, raw) = self.read(sort, offset, place)?;
-        #[cfg(test)]
-        READ.set(READ.get() + 1);
-        Ok(Some(decode_page(&header, raw, sort, shape, rows.len(), dictionary)?))
+        let read = || -> Result<_, BlockError> {
+            let (header, raw) = self.read(sort, offset, place)?;
+            #[cfg(test)]
+            READ.set(READ.get() + 1);
+            let decoded = decode_page(&header, raw, sort, shape, rows.len())?;
+            let bytes = decoded.bytes();
+            Ok((decoded, bytes))
+        };
+        let block = self.block;
+        let decoded = match self.keeps {
+            true => block.cache.get_one_of_many((block.number, offset), read),
+            false => read().map(|(decoded, _)| Arc::new(decoded)),
+        };
+        let decoded = decoded?;
+        if matches!(decoded.values, Content::Codes(_)) && words.is_none() {
+            return Err(WRONG.into());
+        }
+        Ok(Some(Page::new(decoded, words)))
     }
 
     /// Words of a column, which many pages share.
     fn dictionary(
-        &mut self,
+        &self,
         sort: Sort,
         offset: u64,
         place: PagePlace,
@@ -402,29 +447,35 @@ impl<'a> PageReader<'a> {
     }
 
     fn read(
-        &mut self,
+        &self,
         sort: Sort,
         offset: u64,
         place: PagePlace,
     ) -> Result<(PageHeader, Bytes), BlockError> {
-        let bytes = self.file.read_at(offset, place.bytes as usize)?;
-        if crc32c::crc32c(&bytes) != place.crc {
-            return Err(BlockError::Checksum("rows"));
+        if sort == Sort::SpanIds {
+            let bytes = self.file.read_at(offset, place.bytes as usize)?;
+            let (header, rest) = whole(&bytes, place)?;
+            return Ok((header, bytes.slice_ref(rest)));
         }
-        let mut rest = &bytes[..];
-        let header = PageHeader::take(&mut rest)?;
-        if header.bytes as usize != rest.len() || header.raw_bytes > RAW_BYTES_MAX {
-            return Err(WRONG.into());
-        }
-        let raw = match sort {
-            Sort::SpanIds => bytes.slice_ref(rest),
-            _ => {
-                let raw = self.zstd.decompress(rest, header.raw_bytes as usize);
-                raw.map_err(|_| WRONG)?.into()
-            }
-        };
-        Ok((header, raw))
+        unpack::read_at(&self.file, offset, place.bytes as usize, |bytes| {
+            let (header, rest) = whole(bytes, place)?;
+            let raw = unpack::decompress(rest, header.raw_bytes as usize);
+            Ok((header, raw.map_err(|_| WRONG)?.into()))
+        })?
     }
+}
+
+/// A page's header and what follows it, if its checksum is right.
+fn whole(bytes: &[u8], place: PagePlace) -> Result<(PageHeader, &[u8]), BlockError> {
+    if crc32c::crc32c(bytes) != place.crc {
+        return Err(BlockError::Checksum("rows"));
+    }
+    let mut rest = bytes;
+    let header = PageHeader::take(&mut rest)?;
+    if header.bytes as usize != rest.len() || header.raw_bytes > RAW_BYTES_MAX {
+        return Err(WRONG.into());
+    }
+    Ok((header, rest))
 }
 
 const WRONG: Malformed = Malformed { what: "a page that is not what it says" };
@@ -435,8 +486,7 @@ fn decode_page(
     sort: Sort,
     shape: Shape,
     rows: usize,
-    dictionary: Option<Arc<Words>>,
-) -> Result<Page, Malformed> {
+) -> Result<Decoded, Malformed> {
     let entries = header.values as usize;
     let mut rest = &raw[..];
     let mut levels = || -> Result<&[u8], Malformed> {
@@ -473,12 +523,12 @@ fn decode_page(
             bits.push_packed(&raw, count);
             Content::Bools(bits)
         }
-        (Encoding::Dictionary, _) => Content::Codes(Codes::new(raw)?, dictionary.ok_or(WRONG)?),
+        (Encoding::Dictionary, _) => Content::Codes(Codes::new(raw)?),
         (Encoding::ByteStreams, Sort::Words64) => Content::Plain(numbers(Form::Streams64)?),
         (Encoding::ByteStreams, Sort::Words32) => Content::Plain(numbers(Form::Streams32)?),
         (Encoding::DeltaLengths, Sort::Texts) => {
             let mut rest = &raw[..];
-            let lengths = delta::decode_lengths(&mut rest, count)?;
+            let lengths = delta::decode_ints(&mut rest, count)?;
             let begin = raw.len() - rest.len();
             Content::Plain(Words::Texts(Texts::of_lengths(raw, begin, &lengths)?))
         }
@@ -497,7 +547,7 @@ fn decode_page(
     if there != count {
         return Err(WRONG);
     }
-    Ok(Page { present, elements, values, is_wrong: Cell::new(false) })
+    Ok(Decoded { present, elements, values })
 }
 
 /// Plain values.
@@ -518,19 +568,74 @@ fn lists(
     definition: &[u32],
     defined: u32,
 ) -> Result<(Vec<u32>, Vec<u32>), Malformed> {
-    let (mut begins, mut values) = (Vec::new(), vec![0]);
+    let (mut begins, mut values) = (Vec::with_capacity(definition.len() + 1), vec![0]);
     let mut value = 0;
-    for (at, level) in definition.iter().enumerate() {
-        if !repetition.get(at) {
-            begins.push(u32::try_from(values.len() - 1).map_err(|_| WRONG)?);
-        } else if begins.is_empty() {
-            return Err(WRONG);
+    let begin = |values: &[u32]| u32::try_from(values.len() - 1).map_err(|_| WRONG);
+    for (number, levels) in definition.chunks(64).enumerate() {
+        let repeated = repetition.word(number);
+        // Most rows have no list.
+        if repeated == 0 && levels.iter().all(|level| *level == 0) {
+            begins.resize(begins.len() + levels.len(), begin(&values)?);
+            continue;
         }
-        if *level > 0 {
-            value += u32::from(*level == defined);
-            values.push(value);
+        for (at, level) in levels.iter().enumerate() {
+            if repeated >> at & 1 == 0 {
+                begins.push(begin(&values)?);
+            } else if begins.is_empty() {
+                return Err(WRONG);
+            }
+            if *level > 0 {
+                value += u32::from(*level == defined);
+                values.push(value);
+            }
         }
     }
-    begins.push(u32::try_from(values.len() - 1).map_err(|_| WRONG)?);
+    begins.push(begin(&values)?);
     Ok((begins, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use sigyn_model::{Annotation, Span, SpanId, Timestamp, TraceId};
+
+    use super::super::tests::{open, sealed};
+    use super::*;
+    use crate::facts::Strictness;
+    use crate::stop::Stop;
+
+    #[test]
+    fn pages_are_read_once_and_those_of_annotations_where_there_are_any() {
+        let mut spans = Vec::new();
+        for id in 1..=100 {
+            let trace_id = TraceId::new(id).unwrap();
+            let mut span = Span::new(trace_id, SpanId::from_raw(1));
+            span.timestamp = Some(Timestamp::from_nanos(7));
+            if id == 50 {
+                span.annotations.push(Annotation {
+                    timestamp: Timestamp::from_nanos(9),
+                    value: "late".to_owned(),
+                    tags: vec![("by".to_owned(), "much".into())],
+                    dropped_tags: 0,
+                });
+            }
+            spans.push(span);
+        }
+        let (disk, entry) = sealed(spans.clone());
+        let block = open(&disk, &entry).unwrap();
+        let read = |id: usize| {
+            let (mut read, before) = (Vec::new(), READ.get());
+            let key = TraceId::new(id as u128).unwrap().into();
+            block
+                .read(&[key], Strictness::Strict, &Stop::default(), &mut |span| read.push(span))
+                .unwrap();
+            assert_eq!(read, [spans[id - 1].clone()]);
+            READ.get() - before
+        };
+        // The ids of spans, their times, and what annotations say.
+        assert_eq!([read(1), read(2), read(50), read(50)], [3, 0, 2, 0]);
+        let before = READ.get();
+        let all = |_: usize| block.read_all(&Stop::default(), &mut |_| {}).unwrap();
+        (0..2).for_each(all);
+        assert!(READ.get() - before > 2 * 5, "who reads all keeps nothing");
+    }
 }

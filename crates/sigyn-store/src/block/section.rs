@@ -1,5 +1,6 @@
 //! Our own sections of a block's file, between the last row group and Parquet's footer.
 
+use super::unpack;
 use crate::codec::{Decoder, Encoder, Malformed};
 
 /// The key in the footer's metadata under which the version and the place of the root stand.
@@ -51,7 +52,7 @@ impl Section {
         if crc32c::crc32c(packed) != self.crc || raw_bytes > RAW_BYTES_MAX {
             return Err(SectionError::Damaged);
         }
-        zstd::bulk::decompress(packed, raw_bytes).map_err(|_| SectionError::Damaged)
+        unpack::decompress(packed, raw_bytes).map_err(|_| SectionError::Damaged)
     }
 
     pub(super) fn encode(&self, encoder: &mut Encoder<'_>) {
