@@ -1,6 +1,7 @@
 //! A target group: targets that were discovered together and share labels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::labels::Labels;
 
@@ -17,4 +18,6 @@ pub struct TargetGroup {
 }
 
 /// Everything discovered now: job name to target groups. A job without groups is listed, empty.
-pub type Groups = BTreeMap<String, Vec<TargetGroup>>;
+///
+/// Groups are shared: where one of thousands changes, the others are the same ones as before.
+pub type Groups = BTreeMap<String, Vec<Arc<TargetGroup>>>;

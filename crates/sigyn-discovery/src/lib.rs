@@ -65,6 +65,7 @@
 //! and of two labels that `labelmap` gives one name, the one that sorts last wins.
 
 pub mod config;
+mod error_chain;
 mod group;
 mod labels;
 mod manager;
@@ -77,4 +78,4 @@ pub mod yaml;
 pub use group::{Groups, TargetGroup};
 pub use labels::{Labels, is_legacy_name};
 pub use manager::Manager;
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{Metrics, REFRESH_SECONDS, RefreshSnapshot, Snapshot};

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Job;
+use crate::error_chain::chain;
 use crate::group::{Groups, TargetGroup};
-use crate::mechanism::{self, Context, Update, file};
+use crate::mechanism::{self, Context, StartError, Update, file};
 use crate::metrics::Metrics;
 
 /// Updates that wait for the manager. A provider that finds the queue full waits.
@@ -40,7 +41,8 @@ const RESTART_MAX: Duration = Duration::from_secs(5 * 60);
 /// - A job whose section was edited keeps the targets of the old one until all that is new in the
 ///   job has answered, or until twice its refresh interval has passed without an answer.
 ///   Prometheus drops them at once; a tracer would lose spans by that.
-/// - A provider that fails is started again, ever more rarely; its targets stay meanwhile.
+/// - A provider that fails, or that cannot start, is started again, ever more rarely; its targets
+///   stay meanwhile.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -75,7 +77,7 @@ pub struct Manager {
     watcher: Arc<file::Watcher>,
     updates_tx: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Result<(), StartError>>,
     run: Run,
     providers: BTreeMap<u64, Provider>,
     held: Vec<Held>,
@@ -86,14 +88,15 @@ pub struct Manager {
 
 /// Finds the targets of one section until told to stop: [`mechanism::Config::run`], but for tests of
 /// what happens if it fails.
-type Run = fn(mechanism::Config, Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+type Run = fn(mechanism::Config, Context) -> Running;
+type Running = Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>>;
 
 /// One running section, and what it has found.
 #[derive(Debug)]
 struct Provider {
     config: mechanism::Config,
     jobs: BTreeSet<String>,
-    groups: BTreeMap<String, TargetGroup>,
+    groups: BTreeMap<String, Arc<TargetGroup>>,
     answered: bool,
     shutdown: CancellationToken,
     state: State,
@@ -112,6 +115,8 @@ enum State {
     Failed {
         restart: Instant,
         failures: u32,
+        /// Whether it could not even begin.
+        at_start: bool,
     },
 }
 
@@ -119,7 +124,7 @@ enum State {
 #[derive(Debug)]
 struct Held {
     job: String,
-    groups: Vec<TargetGroup>,
+    groups: Vec<Arc<TargetGroup>>,
     /// The job's providers that have not answered yet.
     successors: BTreeSet<u64>,
     until: Instant,
@@ -223,7 +228,7 @@ impl Manager {
         if let mechanism::Config::Static(groups) = config {
             // Known at once: no need of a task.
             provider.groups =
-                groups.iter().map(|group| (group.source.clone(), group.clone())).collect();
+                groups.iter().map(|group| (group.source.clone(), Arc::clone(group))).collect();
             provider.answered = true;
         } else {
             provider.state = self.start(id, &provider, 0);
@@ -236,6 +241,7 @@ impl Manager {
     fn start(&mut self, id: u64, provider: &Provider, failures: u32) -> State {
         let context = Context {
             provider: id,
+            kind: provider.config.kind(),
             known: provider.groups.keys().cloned().collect(),
             updates: self.updates_tx.clone(),
             watcher: Arc::clone(&self.watcher),
@@ -251,7 +257,7 @@ impl Manager {
         let now = Instant::now();
         let mut providers = std::mem::take(&mut self.providers);
         for (id, provider) in &mut providers {
-            if let State::Failed { restart, failures } = provider.state
+            if let State::Failed { restart, failures, .. } = provider.state
                 && restart <= now
             {
                 provider.state = self.start(*id, provider, failures);
@@ -264,6 +270,11 @@ impl Manager {
     fn count(&self) {
         let running = self.providers.values().filter(|provider| provider.restart().is_none());
         self.metrics.providers.set(running.count());
+        let failed = self
+            .providers
+            .values()
+            .filter(|provider| matches!(provider.state, State::Failed { at_start: true, .. }));
+        self.metrics.failed_configs.set(failed.count());
     }
 
     /// Keeps what a section had found that a job has lost, while the job has others that have not
@@ -323,8 +334,8 @@ impl Manager {
         for group in update.groups {
             if group.targets.is_empty() {
                 changed |= provider.groups.remove(&group.source).is_some();
-            } else if provider.groups.get(&group.source) != Some(&group) {
-                provider.groups.insert(group.source.clone(), group);
+            } else if provider.groups.get(&group.source).is_none_or(|known| **known != group) {
+                provider.groups.insert(group.source.clone(), Arc::new(group));
                 changed = true;
             }
         }
@@ -338,10 +349,11 @@ impl Manager {
     }
 
     /// Takes note of a provider that has ended, and of when to start it again.
-    fn reap(&mut self, ended: Result<(task::Id, ()), JoinError>) {
-        let (ended, error) = match ended {
-            Ok((id, ())) => (id, None),
-            Err(error) => (error.id(), Some(error.to_string())),
+    fn reap(&mut self, ended: Result<(task::Id, Result<(), StartError>), JoinError>) {
+        let (ended, start_error, error) = match ended {
+            Ok((id, Ok(()))) => (id, None, None),
+            Ok((id, Err(error))) => (id, Some(error), None),
+            Err(error) => (error.id(), None, Some(error.to_string())),
         };
         let failed = self.providers.values_mut().find_map(|provider| match provider.state {
             State::Running { task, since, failures } if task == ended => {
@@ -357,10 +369,20 @@ impl Manager {
         let now = Instant::now();
         let failures = if now - since >= RESTART_MAX { 0 } else { failures };
         let wait = RESTART_MIN.saturating_mul(1 << failures.min(16)).min(RESTART_MAX);
-        provider.state = State::Failed { restart: now + wait, failures: failures + 1 };
-        self.metrics.providers_failed.increment();
+        provider.state = State::Failed {
+            restart: now + wait,
+            failures: failures + 1,
+            at_start: start_error.is_some(),
+        };
+        let mechanism = provider.config.kind();
+        if let Some(error) = start_error {
+            let error = chain(&error);
+            tracing::warn!(mechanism, error, retry_in = ?wait, "discovery cannot start, what it had found stays");
+        } else {
+            self.metrics.providers_failed.increment();
+            tracing::error!(mechanism, error, retry_in = ?wait, "a discovery provider has failed, its targets stay as they are");
+        }
         self.count();
-        tracing::error!(error, retry_in = ?wait, "a discovery provider has failed, its targets stay as they are");
     }
 
     fn send(&mut self) {

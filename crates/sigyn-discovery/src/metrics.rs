@@ -1,6 +1,9 @@
 //! What the manager and its providers count.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A number that only goes up, or is set.
 #[derive(Debug, Default)]
@@ -8,11 +11,15 @@ pub(crate) struct Number(AtomicU64);
 
 impl Number {
     pub(crate) fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
     }
 
     pub(crate) fn set(&self, value: usize) {
         self.0.store(u64::try_from(value).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn add(&self, value: u64) {
+        self.0.fetch_add(value, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -25,27 +32,44 @@ impl Number {
 pub struct Metrics {
     pub(crate) providers: Number,
     pub(crate) providers_failed: Number,
+    pub(crate) failed_configs: Number,
     pub(crate) received_updates: Number,
     pub(crate) sent_updates: Number,
     pub(crate) discovered_targets: Number,
     pub(crate) file_reads: Number,
     pub(crate) file_read_errors: Number,
     pub(crate) watcher_errors: Number,
+    refreshes: Mutex<BTreeMap<&'static str, Arc<Refreshes>>>,
 }
 
+/// What the refreshes of one mechanism came to, over all its providers.
+#[derive(Debug, Default)]
+pub(crate) struct Refreshes {
+    failures: Number,
+    duration_us: Number,
+    durations: [Number; REFRESH_SECONDS.len() + 1],
+}
+
+/// Upper ends of the buckets that refreshes are counted in by how long they took.
+pub const REFRESH_SECONDS: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 60.0];
+
 /// The values of [`Metrics`] at one moment, each named after the metric it is exported as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// `sigyn_sd_providers`: providers that run now.
     pub providers: u64,
     /// `sigyn_sd_providers_failed_total`: providers that ended though nobody asked them to.
     pub providers_failed_total: u64,
+    /// `sigyn_sd_failed_configs`: sections whose discovery cannot be started now.
+    pub failed_configs: u64,
     /// `sigyn_sd_received_updates_total`: updates that providers sent.
     pub received_updates_total: u64,
     /// `sigyn_sd_updates_total`: maps of all groups sent on.
     pub updates_total: u64,
     /// `sigyn_sd_discovered_targets`: targets in the last map, over all jobs.
     pub discovered_targets: u64,
+    /// `sigyn_sd_refresh_*{mechanism}`: of each mechanism that polls and has polled.
+    pub refreshes: BTreeMap<&'static str, RefreshSnapshot>,
     /// `sigyn_sd_file_reads_total`: target files read.
     pub file_reads_total: u64,
     /// `sigyn_sd_file_read_errors_total`: target files that could not be read or understood.
@@ -54,18 +78,78 @@ pub struct Snapshot {
     pub file_watcher_errors_total: u64,
 }
 
+/// The refreshes of one mechanism.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefreshSnapshot {
+    /// `sigyn_sd_refresh_failures_total`: how many failed.
+    pub failures_total: u64,
+    /// How long all of them took, the sum of `sigyn_sd_refresh_duration_seconds`.
+    pub duration: Duration,
+    /// How many took at most each of [`REFRESH_SECONDS`] but longer than the one before; the last
+    /// are those that took even longer.
+    pub durations: [u64; REFRESH_SECONDS.len() + 1],
+}
+
 impl Metrics {
+    /// Where a mechanism counts its refreshes.
+    pub(crate) fn refreshes(&self, mechanism: &'static str) -> Arc<Refreshes> {
+        // A map of counters is whole after every statement.
+        let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(refreshes.entry(mechanism).or_default())
+    }
+
     /// All values now.
     pub fn snapshot(&self) -> Snapshot {
+        let refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
         Snapshot {
             providers: self.providers.get(),
             providers_failed_total: self.providers_failed.get(),
+            failed_configs: self.failed_configs.get(),
             received_updates_total: self.received_updates.get(),
             updates_total: self.sent_updates.get(),
             discovered_targets: self.discovered_targets.get(),
+            refreshes: refreshes.iter().map(|(name, counts)| (*name, counts.snapshot())).collect(),
             file_reads_total: self.file_reads.get(),
             file_read_errors_total: self.file_read_errors.get(),
             file_watcher_errors_total: self.watcher_errors.get(),
         }
+    }
+}
+
+impl Refreshes {
+    /// Counts a refresh that has ended.
+    pub(crate) fn count(&self, took: Duration, failed: bool) {
+        if failed {
+            self.failures.increment();
+        }
+        self.duration_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let bucket = REFRESH_SECONDS.iter().position(|upper| took.as_secs_f64() <= *upper);
+        self.durations[bucket.unwrap_or(REFRESH_SECONDS.len())].increment();
+    }
+
+    fn snapshot(&self) -> RefreshSnapshot {
+        RefreshSnapshot {
+            failures_total: self.failures.get(),
+            duration: Duration::from_micros(self.duration_us.get()),
+            durations: self.durations.each_ref().map(Number::get),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_counts_in_the_first_bucket_that_holds_it() {
+        let metrics = Metrics::default();
+        for (milliseconds, failed) in
+            [(0, false), (10, false), (11, true), (60_000, true), (60_001, false)]
+        {
+            metrics.refreshes("dns").count(Duration::from_millis(milliseconds), failed);
+        }
+        let counted = metrics.snapshot().refreshes["dns"];
+        assert_eq!(counted.durations, [2, 1, 0, 0, 1, 1]);
+        assert_eq!((counted.failures_total, counted.duration), (2, Duration::from_millis(120_022)));
     }
 }

@@ -1,6 +1,7 @@
 //! Targets: what remains of discovered label sets once defaults, relabelling and checks are done.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use xxhash_rust::xxh64::Xxh64;
@@ -111,7 +112,7 @@ pub enum TargetError {
 /// assert_eq!(target.url, "http://127.0.0.1:8080/traces");
 /// assert_eq!(target.public_labels().to_string(), r#"{instance="127.0.0.1:8080", job="shop"}"#);
 /// ```
-pub fn populate(job: &Job, traces_path: &str, groups: &[TargetGroup]) -> Populated {
+pub fn populate(job: &Job, traces_path: &str, groups: &[Arc<TargetGroup>]) -> Populated {
     let defaults = defaults(job);
     let mut populated = Populated::default();
     let mut seen = HashSet::new();

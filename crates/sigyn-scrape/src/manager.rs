@@ -181,7 +181,7 @@ async fn populate_off_thread(
 ) -> Result<Populated, JoinError> {
     let (job, groups) = (job.clone(), Arc::clone(groups));
     let work = move || {
-        let of_job: &[TargetGroup] = groups.get(&job.job.name).map_or(&[], Vec::as_slice);
+        let of_job: &[Arc<TargetGroup>] = groups.get(&job.job.name).map_or(&[], Vec::as_slice);
         populate(&job.job, &job.traces_path, of_job)
     };
     tokio::task::spawn_blocking(work).await

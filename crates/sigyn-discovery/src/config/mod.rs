@@ -12,6 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::duration::{UnitError, format_duration, parse_duration, parse_size};
@@ -88,12 +89,12 @@ impl Job {
     }
 
     /// The groups of the job's `static_configs`.
-    pub fn static_groups(&self) -> Vec<TargetGroup> {
+    pub fn static_groups(&self) -> Vec<Arc<TargetGroup>> {
         let groups = self.mechanisms.iter().filter_map(|mechanism| match mechanism {
-            mechanism::Config::Static(groups) => Some(groups.clone()),
-            mechanism::Config::File(_) => None,
+            mechanism::Config::Static(groups) => Some(groups),
+            _ => None,
         });
-        groups.flatten().collect()
+        groups.flatten().cloned().collect()
     }
 }
 

@@ -58,7 +58,7 @@ impl Rig {
 
     fn now(&mut self) -> String {
         let groups = self.groups.borrow_and_update();
-        let job = |(name, groups): (&String, &Vec<TargetGroup>)| {
+        let job = |(name, groups): (&String, &Vec<Arc<TargetGroup>>)| {
             let targets = groups.iter().flat_map(|group| &group.targets);
             let addresses: Vec<_> = targets.map(|target| target.value("__address__")).collect();
             format!("{name}={}", addresses.join(","))
@@ -199,7 +199,7 @@ async fn what_is_held_is_let_go_if_no_answer_comes() {
 }
 
 /// Fails as long as there are files named `panic` to remove.
-fn flaky(config: mechanism::Config, context: Context) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+fn flaky(config: mechanism::Config, context: Context) -> Running {
     Box::pin(async move {
         let mechanism::Config::File(file) = &config else { unreachable!() };
         let panics = file.patterns[0].with_file_name("panic");
@@ -210,7 +210,7 @@ fn flaky(config: mechanism::Config, context: Context) -> Pin<Box<dyn Future<Outp
             let found = timeout(Duration::from_millis(500), config.run(context)).await;
             panic!("as the test wants it: {found:?}");
         }
-        config.run(context).await;
+        config.run(context).await
     })
 }
 
@@ -242,8 +242,8 @@ async fn a_provider_that_fails_is_started_again_and_removes_what_is_gone() {
     assert_eq!(metrics.snapshot().providers_failed_total, 1, "a clean stop is no failure");
 }
 
-fn ends(_: mechanism::Config, _: Context) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async {})
+fn ends(_: mechanism::Config, _: Context) -> Running {
+    Box::pin(async { Ok(()) })
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,6 +258,58 @@ async fn a_provider_that_fails_again_and_again_is_started_ever_more_rarely() {
     tokio::time::sleep(RESTART_MAX * 20).await;
     let failures = rig.metrics.snapshot().providers_failed_total;
     assert!((20..35).contains(&failures), "{failures}");
+    rig.stop().await;
+}
+
+/// Cannot start while there is a file named `locked`.
+fn locked(config: mechanism::Config, context: Context) -> Running {
+    Box::pin(async move {
+        let mechanism::Config::File(file) = &config else { unreachable!() };
+        if file.patterns[0].with_file_name("locked").exists() {
+            return Err(StartError::from(Box::from("it is locked")));
+        }
+        config.run(context).await
+    })
+}
+
+#[tokio::test]
+async fn a_section_that_cannot_be_started_is_counted_and_tried_again() {
+    let mut rig = Rig::with(
+        "[{job_name: a, file_sd_configs: [{files: [sd.yml]}], static_configs: [{targets: [x]}]}]",
+        |dir| {
+            fs::write(dir.join("sd.yml"), "- targets: [y]").unwrap();
+            fs::write(dir.join("locked"), "").unwrap();
+        },
+        |manager| manager.run = locked,
+    );
+    rig.until("a=x").await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while rig.metrics.snapshot().failed_configs == 0 {
+        assert!(Instant::now() < deadline, "it is never counted");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let now = rig.metrics.snapshot();
+    assert_eq!((now.failed_configs, now.providers_failed_total, now.providers), (1, 0, 1));
+    fs::remove_file(rig.dir.path().join("locked")).unwrap();
+    rig.until("a=x,y").await;
+    let now = rig.metrics.snapshot();
+    assert_eq!((now.failed_configs, now.providers), (0, 2));
+    rig.stop().await;
+}
+
+/// Whoever compares two maps sees at a glance what has not changed.
+#[tokio::test]
+async fn groups_that_did_not_change_are_the_same_ones() {
+    let mut rig = Rig::start("[{job_name: a, file_sd_configs: [{files: [sd.yml]}]}]", |dir| {
+        fs::write(dir.join("sd.yml"), "[{targets: [x]}, {targets: [y]}]").unwrap();
+    });
+    rig.until("a=x,y").await;
+    let before = rig.groups.borrow()["a"].clone();
+    rig.write("sd.yml", "[{targets: [x]}, {targets: [z]}]");
+    rig.until("a=x,z").await;
+    let after = rig.groups.borrow()["a"].clone();
+    assert!(Arc::ptr_eq(&before[0], &after[0]));
+    assert!(!Arc::ptr_eq(&before[1], &after[1]));
     rig.stop().await;
 }
 

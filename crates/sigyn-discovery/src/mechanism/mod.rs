@@ -1,12 +1,16 @@
-//! The mechanisms that find targets, one file each. This is the only list of them.
+//! The mechanisms that find targets, one file each. The table below is the only list of them.
 //!
-//! A new one is a file here, a variant of [`Config`], a field of [`Sections`], and an arm or a line
-//! wherever the others have one below.
+//! A new one is a file here that implements [`Mechanism`], a module line and a line of the table; a
+//! key that stood in [`UNSUPPORTED`] leaves it.
 
 pub mod file;
+#[cfg_attr(not(test), expect(dead_code, reason = "every mechanism here so far is told of changes"))]
+mod refresh;
 pub mod static_sd;
 
 use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,24 +25,133 @@ use crate::labels::quoted;
 use crate::metrics::Metrics;
 use crate::relabel::NameScheme;
 use crate::target::check_address;
-use crate::yaml::{Entry, Item, Place};
+use crate::yaml::{Entry, Item, Place, Section};
 
-/// One section of a job that finds targets, checked. Jobs with equal sections share one provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Config {
-    /// `static_configs`: all of a job's in one.
-    Static(static_sd::Config),
+/// A way to find targets, as a checked entry of the section that is named after it.
+///
+/// One that polls implements [`refresh::Refresh`] beside it, and its `run` ends in [`refresh::run`].
+trait Mechanism: Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'static {
+    /// The job's key: `consul_sd_configs`.
+    const KEY: &'static str;
+    /// The name in log lines and metrics: `consul`.
+    const KIND: &'static str;
+    /// An entry as written. Its default holds what is not written.
+    type Written: Section + Clone + fmt::Debug + PartialEq + Eq;
+
+    /// Checks an entry without looking at anything but it. Relative paths in it are joined to `dir`.
+    fn check(written: &Self::Written, dir: &Path) -> Result<Self, String>;
+
+    /// How often it looks again of its own accord.
+    fn refresh_interval(&self) -> Duration;
+}
+
+/// A [`Mechanism`] at work. Apart from it, so that what is not built in can be read and refused.
+trait Find: Mechanism {
+    /// Finds targets until told to stop. An error says that it could not begin; it is tried again.
+    fn run(self, context: Context) -> impl Future<Output = Result<(), StartError>> + Send;
+}
+
+/// Makes of the table all that is the same for each mechanism. `needs` names the feature of this
+/// crate without which entries are read and checked, and then refused.
+macro_rules! mechanisms {
+    ($($(#[$doc:meta])* $name:ident = $module:ident $(needs $feature:literal)?,)*) => {
+        /// One section of a job that finds targets, checked. Jobs with equal sections share one
+        /// provider.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Config {
+            /// `static_configs`: all of a job's in one.
+            Static(static_sd::Config),
+            $($(#[$doc])* $name($module::Config),)*
+        }
+
+        /// The entries of a job's sections, as written.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        struct Written {
+            $($module: Vec<Item<<$module::Config as Mechanism>::Written>>,)*
+        }
+
+        impl Written {
+            /// Takes one key's value, or gives the entry back.
+            fn field<'a, 'de, A: MapAccess<'de>>(
+                &mut self,
+                entry: Entry<'a, A>,
+            ) -> Result<Option<Entry<'a, A>>, A::Error> {
+                match entry.key() {
+                    $(<$module::Config as Mechanism>::KEY => self.$module = entry.sections()?,)*
+                    _ => return Ok(Some(entry)),
+                }
+                Ok(None)
+            }
+
+            fn validate(&self, dir: &Path, configs: &mut Vec<Config>) -> Result<(), ConfigError> {
+                $(
+                    let key = <$module::Config as Mechanism>::KEY;
+                    for (section, place) in present(key, &self.$module)? {
+                        let config = <$module::Config as Mechanism>::check(section, dir)
+                            .map_err(|error| ConfigError::at(Some(place), error))?;
+                        $(
+                            if !cfg!(feature = $feature) {
+                                let message = format!(
+                                    "{key} needs a Sigyn that is built with the feature {}",
+                                    quoted($feature)
+                                );
+                                return Err(ConfigError::at(Some(place), message));
+                            }
+                        )?
+                        configs.push(Config::$name(config));
+                    }
+                )*
+                Ok(())
+            }
+        }
+
+        impl Config {
+            /// The mechanism's name, as in log lines and metrics.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    Self::Static(_) => "static",
+                    $(Self::$name(_) => <$module::Config as Mechanism>::KIND,)*
+                }
+            }
+
+            /// How often the mechanism looks again of its own accord.
+            pub(crate) fn refresh_interval(&self) -> Duration {
+                match self {
+                    Self::Static(_) => Duration::ZERO,
+                    $(Self::$name(config) => config.refresh_interval(),)*
+                }
+            }
+
+            /// Finds targets until told to stop. An error says that it could not begin.
+            pub(crate) async fn run(self, context: Context) -> Result<(), StartError> {
+                match self {
+                    // The manager knows them without asking.
+                    Self::Static(_) => Ok(()),
+                    $(
+                        $(#[cfg(feature = $feature)])?
+                        Self::$name(config) => config.run(context).await,
+                        $(
+                            #[cfg(not(feature = $feature))]
+                            // Refused when the configuration was read.
+                            Self::$name(_) => Ok(()),
+                        )?
+                    )*
+                }
+            }
+        }
+    };
+}
+
+mechanisms! {
     /// An entry of `file_sd_configs`.
-    File(file::Config),
+    File = file,
 }
 
 /// A job's sections that find targets, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sections {
-    /// `static_configs`.
-    pub static_configs: Vec<Item<static_sd::StaticConfig>>,
-    /// `file_sd_configs`.
-    pub file_sd_configs: Vec<Item<file::FileConfig>>,
+    static_configs: Vec<Item<static_sd::StaticConfig>>,
+    written: Written,
 }
 
 /// The keys of a job that find targets in Prometheus, but not yet here.
@@ -86,9 +199,9 @@ impl Sections {
         &mut self,
         entry: Entry<'_, A>,
     ) -> Result<(), A::Error> {
+        let Some(entry) = self.written.field(entry)? else { return Ok(()) };
         match entry.key() {
             "static_configs" => self.static_configs = entry.sections()?,
-            "file_sd_configs" => self.file_sd_configs = entry.sections()?,
             key if UNSUPPORTED.contains(&key) => {
                 let message = format!(
                     "{key} is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead"
@@ -123,16 +236,12 @@ impl Sections {
                     format!("{} is not a valid label name", quoted(name)),
                 ));
             }
-            groups.push(section.clone().into_group(index.to_string()));
+            groups.push(Arc::new(section.clone().into_group(index.to_string())));
         }
         if !groups.is_empty() {
             configs.push(Config::Static(groups));
         }
-        for (section, place) in present("file_sd_configs", &self.file_sd_configs)? {
-            let config =
-                section.validate(dir).map_err(|error| ConfigError::at(Some(place), error))?;
-            configs.push(Config::File(config));
-        }
+        self.written.validate(dir, &mut configs)?;
         Ok(configs)
     }
 }
@@ -151,6 +260,8 @@ fn present<'a, S>(key: &str, items: &'a [Item<S>]) -> Result<Vec<(&'a S, Place)>
 pub(crate) struct Context {
     /// Says who speaks, in every update.
     pub(crate) provider: u64,
+    /// [`Config::kind`], for log lines and metrics.
+    pub(crate) kind: &'static str,
     /// Sources of groups that it found before it failed and was started again. Those that are gone
     /// by now are its to remove.
     pub(crate) known: BTreeSet<String>,
@@ -159,6 +270,11 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
 }
+
+/// Why a provider could not even begin: what its section names cannot be had, or not be used.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct StartError(#[from] Box<dyn Error + Send + Sync>);
 
 /// What a provider has found. Each group replaces that of the same source; an empty one removes
 /// it. An update without groups says that there is nothing, and that this is the answer.
@@ -175,33 +291,6 @@ impl Context {
         tokio::select! {
             sent = self.updates.send(update) => sent.is_ok(),
             () = self.shutdown.cancelled() => false,
-        }
-    }
-}
-
-impl Config {
-    /// The mechanism's name, as in log lines and metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Static(_) => "static",
-            Self::File(_) => "file",
-        }
-    }
-
-    /// How often the mechanism looks again of its own accord.
-    pub(crate) fn refresh_interval(&self) -> Duration {
-        match self {
-            Self::Static(_) => Duration::ZERO,
-            Self::File(config) => config.refresh_interval,
-        }
-    }
-
-    /// Finds targets until told to stop.
-    pub(crate) async fn run(self, context: Context) {
-        match self {
-            // The manager knows them without asking.
-            Self::Static(_) => {}
-            Self::File(config) => file::run(config, context).await,
         }
     }
 }

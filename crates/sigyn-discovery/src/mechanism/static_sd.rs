@@ -1,5 +1,7 @@
 //! `static_configs`: targets that stand in the configuration itself.
 
+use std::sync::Arc;
+
 use serde::de::MapAccess;
 
 use crate::group::TargetGroup;
@@ -7,7 +9,7 @@ use crate::labels::Labels;
 use crate::yaml::{Entry, LabelMap, Section};
 
 /// A job's static groups; the source of each is its index.
-pub type Config = Vec<TargetGroup>;
+pub type Config = Vec<Arc<TargetGroup>>;
 
 /// An entry of `static_configs`, as written. File SD reads the same shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

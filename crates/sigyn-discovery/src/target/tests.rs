@@ -8,12 +8,12 @@ fn labels(text: &str) -> Labels {
     text.split_whitespace().map(|label| label.split_once('=').unwrap()).collect()
 }
 
-fn group(source: &str, common: &str, targets: &[&str]) -> TargetGroup {
-    TargetGroup {
+fn group(source: &str, common: &str, targets: &[&str]) -> Arc<TargetGroup> {
+    Arc::new(TargetGroup {
         source: source.to_owned(),
         labels: labels(common),
         targets: targets.iter().map(|target| labels(target)).collect(),
-    }
+    })
 }
 
 fn rules(yaml: &[&str]) -> Vec<Rule> {
@@ -180,7 +180,7 @@ fn urls_are_escaped_as_go_does_it() {
         targets: vec![Labels::from_iter([("__address__", "h"), ("__param_q", "a b")])],
         ..TargetGroup::default()
     };
-    assert_eq!(populate(&job(), "/traces", &[spaced]).active[0].url, "http://h/traces?q=a+b");
+    assert_eq!(populate(&job(), "/traces", &[spaced.into()]).active[0].url, "http://h/traces?q=a+b");
 }
 
 #[test]

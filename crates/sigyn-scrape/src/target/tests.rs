@@ -19,7 +19,7 @@ fn tracked(job: &str, context: &Arc<Context>) -> Tracked {
         targets: vec![Labels::from_iter([("__address__", "127.0.0.1:80")])],
         ..TargetGroup::default()
     };
-    let target = populate(&job, "/traces", &[group]).active.remove(0);
+    let target = populate(&job, "/traces", &[Arc::new(group)]).active.remove(0);
     Tracked::new(target, "key".to_owned(), Arc::clone(context), 3)
 }
 

@@ -2,6 +2,7 @@
 //! reason, and its cursor stays.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use sigyn_model::codec::json_v2;
 use sigyn_scrape::{FailureCause, Health, State, TargetStatus};
@@ -221,7 +222,8 @@ async fn a_refused_connection_and_https_say_what_is_wrong() {
     scraper.stop().await;
 
     let mut groups: sigyn_discovery::Groups = groups("api");
-    groups.get_mut("api").unwrap()[0].targets[0].set("__scheme__", "https");
+    let found = Arc::make_mut(&mut groups.get_mut("api").unwrap()[0]);
+    found.targets[0].set("__scheme__", "https");
     let scraper = Scraper::start(vec![job("api")], groups);
     let status = scraper.target("a failure", |target| target.health == Health::Down).await;
     let error = "this version scrapes over http only, not https";

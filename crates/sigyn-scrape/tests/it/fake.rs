@@ -373,12 +373,13 @@ pub(crate) fn job(name: &str) -> ScrapeJob {
     ScrapeJob { job, traces_path: "/traces".to_owned() }
 }
 
-pub(crate) fn group(addresses: &[SocketAddr]) -> Vec<TargetGroup> {
+pub(crate) fn group(addresses: &[SocketAddr]) -> Vec<Arc<TargetGroup>> {
     let targets = addresses
         .iter()
         .map(|address| Labels::from_iter([("__address__", address.to_string())]))
         .collect();
-    vec![TargetGroup { source: "test".to_owned(), labels: Labels::default(), targets }]
+    let group = TargetGroup { source: "test".to_owned(), labels: Labels::default(), targets };
+    vec![Arc::new(group)]
 }
 
 impl Scraper {

@@ -205,8 +205,9 @@ async fn two_targets_with_one_url_have_books_of_their_own() {
     let body = response("200 OK", &[("Content-Type", "application/json")], b"[]");
     let target = Target::scripted(vec![Reply::Keep(body)]).await;
     let mut groups = group(&[target.address, target.address]);
-    groups[0].targets[0].set("zone", "a");
-    groups[0].targets[1].set("zone", "b");
+    let found = Arc::make_mut(&mut groups[0]);
+    found.targets[0].set("zone", "a");
+    found.targets[1].set("zone", "b");
     let groups = BTreeMap::from([("api".to_owned(), groups)]);
     let scraper = Scraper::start(vec![job("api")], groups);
     let pools = eventually("both", || {
@@ -227,7 +228,7 @@ async fn two_targets_with_one_url_do_not_swap_their_books_over_a_restart() {
     // Which zone is stored under which key, if discovery finds them in this order.
     let keys = async |zones: [&str; 2]| {
         let mut groups = group(&[target.address, target.address]);
-        for (labels, zone) in groups[0].targets.iter_mut().zip(zones) {
+        for (labels, zone) in Arc::make_mut(&mut groups[0]).targets.iter_mut().zip(zones) {
             labels.set("zone", zone);
         }
         let groups = BTreeMap::from([("api".to_owned(), groups)]);

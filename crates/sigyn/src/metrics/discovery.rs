@@ -1,11 +1,12 @@
 //! Figures of service discovery.
 
-use sigyn_discovery::Metrics;
+use sigyn_discovery::{Metrics, REFRESH_SECONDS, RefreshSnapshot};
 
-use super::{Family, counter, gauge};
+use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 
 pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
     let now = metrics.snapshot();
+    let refreshes = || now.refreshes.iter().map(|(name, refreshes)| (mechanism(name), refreshes));
     vec![
         gauge("sigyn_sd_providers", "Providers of targets that run now", now.providers as f64),
         gauge(
@@ -18,6 +19,25 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             "Providers that ended though nobody asked them to",
             now.providers_failed_total,
         ),
+        gauge(
+            "sigyn_sd_failed_configs",
+            "Sections whose discovery cannot be started now, and is tried again",
+            now.failed_configs as f64,
+        ),
+        Family {
+            name: "sigyn_sd_refresh_failures_total",
+            help: "Times that a mechanism asked and got no answer of use; what it had found stays",
+            series: Series::Counter(
+                refreshes().map(|(labels, refreshes)| (labels, refreshes.failures_total)).collect(),
+            ),
+        },
+        Family {
+            name: "sigyn_sd_refresh_duration_seconds",
+            help: "How long a mechanism took to ask for all targets",
+            series: Series::Histogram(
+                refreshes().map(|(labels, refreshes)| (labels, durations(refreshes))).collect(),
+            ),
+        },
         counter(
             "sigyn_sd_received_updates_total",
             "Updates that providers sent",
@@ -40,4 +60,16 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             now.file_watcher_errors_total,
         ),
     ]
+}
+
+fn mechanism(name: &str) -> LabelPairs {
+    vec![("mechanism", name.to_owned())]
+}
+
+fn durations(refreshes: &RefreshSnapshot) -> Distribution {
+    let upper_ends = REFRESH_SECONDS.into_iter().chain([f64::INFINITY]);
+    Distribution {
+        sum: refreshes.duration.as_secs_f64(),
+        buckets: upper_ends.zip(refreshes.durations).collect(),
+    }
 }

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::read::Reader;
 pub(crate) use self::watcher::Watcher;
-use super::Context;
+use super::{Context, Find, Mechanism, StartError};
 use crate::config::{joined, parse_duration};
 use crate::labels::quoted;
 use crate::yaml::{Entry, Section};
@@ -64,7 +64,7 @@ pub enum FileConfigError {
 }
 
 impl FileConfig {
-    pub(crate) fn validate(&self, dir: &Path) -> Result<Config, FileConfigError> {
+    fn validate(&self, dir: &Path) -> Result<Config, FileConfigError> {
         if self.files.is_empty() {
             return Err(FileConfigError::NoFiles);
         }
@@ -95,6 +95,27 @@ pub struct Config {
     pub refresh_interval: Duration,
 }
 
+impl Mechanism for Config {
+    const KEY: &'static str = "file_sd_configs";
+    const KIND: &'static str = "file";
+    type Written = FileConfig;
+
+    fn check(written: &FileConfig, dir: &Path) -> Result<Self, String> {
+        written.validate(dir).map_err(|error| error.to_string())
+    }
+
+    fn refresh_interval(&self) -> Duration {
+        self.refresh_interval
+    }
+}
+
+impl Find for Config {
+    async fn run(self, context: Context) -> Result<(), StartError> {
+        follow(self, context).await;
+        Ok(())
+    }
+}
+
 /// Whether a `*`, if any, stands in the last element of the path.
 pub(crate) fn is_pattern(path: &str) -> bool {
     path.split_once('*').is_none_or(|(_, after)| !after.contains('/'))
@@ -110,7 +131,8 @@ pub(crate) fn matches(pattern: &Path) -> Vec<PathBuf> {
     glob::glob(&text).map(|paths| paths.flatten().collect()).unwrap_or_default()
 }
 
-pub(super) async fn run(config: Config, context: Context) {
+/// Reads the files whenever they change, and once an interval.
+async fn follow(config: Config, context: Context) {
     let changed = Arc::new(Notify::new());
     let mut ticks = interval(config.refresh_interval.max(SETTLE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -36,6 +36,7 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let context = Context {
             provider: 7,
+            kind: Config::KIND,
             known: BTreeSet::new(),
             updates: updates_tx,
             watcher: Arc::new(Watcher::new(Arc::clone(&metrics))),
@@ -44,7 +45,7 @@ impl Rig {
         };
         let patterns = patterns.iter().map(|pattern| dir.path().join(pattern)).collect();
         let mut running = JoinSet::new();
-        running.spawn(run(Config { patterns, refresh_interval }, context));
+        running.spawn(follow(Config { patterns, refresh_interval }, context));
         Self { dir, updates, groups: BTreeMap::new(), metrics, shutdown, running }
     }
 

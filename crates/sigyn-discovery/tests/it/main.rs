@@ -1,0 +1,8 @@
+//! Discovery as a program uses it: a configuration in, target groups out, against servers that
+//! misbehave.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fake;
+mod rig;
+mod troubles;
