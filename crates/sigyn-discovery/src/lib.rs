@@ -67,6 +67,7 @@
 pub mod config;
 mod error_chain;
 mod group;
+pub mod http;
 mod labels;
 mod manager;
 pub mod mechanism;

@@ -1,0 +1,120 @@
+//! Why a request brought no answer, in words that a person reads.
+
+use std::error::Error as StdError;
+use std::io;
+
+use super::secret::SourceError;
+
+/// Why a client cannot be made, or has no answer. No secret is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens, or nobody can be reached.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// `host:port`.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The connection ended before there was an answer.
+    #[error("no answer from {address}")]
+    Lost {
+        /// `host:port`.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What came back is something else.
+    #[error("the answer is not HTTP")]
+    NotHttp {
+        /// Where it stops being HTTP.
+        source: io::Error,
+    },
+    /// The time for it is over.
+    #[error("no whole answer in time")]
+    Timeout,
+    /// The body is larger than whoever asked can use.
+    #[error("answer larger than {limit} bytes")]
+    TooLarge {
+        /// So many bytes would have been read.
+        limit: usize,
+    },
+    /// The body broke off.
+    #[error("the answer broke off")]
+    Cut {
+        /// Why.
+        source: hyper::Error,
+    },
+    /// A secret cannot be had now.
+    #[error("unable to read {what}")]
+    Secret {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: SourceError,
+    },
+    /// A secret can never be had: the configuration names a manager that there is not.
+    #[error("unable to use {what}")]
+    Reference {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: SourceError,
+    },
+    /// A header has a name that cannot be sent.
+    #[error("invalid header field name {0:?}")]
+    HeaderName(String),
+    /// A header has a value that cannot be sent, such as one with a line break in it.
+    #[error("invalid header field value for {0:?}")]
+    HeaderValue(String),
+    /// Servers sent us on and on.
+    #[error("stopped after {} redirects", super::redirect::REQUESTS_MAX)]
+    Redirects,
+    /// A server sent us where we cannot go.
+    #[error("cannot follow the redirect to {location:?}")]
+    Location {
+        /// Where.
+        location: String,
+    },
+    /// What should be asked is no URL.
+    #[error("cannot read the URL {url:?}")]
+    Url {
+        /// It.
+        url: String,
+        /// Why.
+        source: http::uri::InvalidUri,
+    },
+}
+
+impl ClientError {
+    /// What became of a request without an answer.
+    pub(super) fn of_request(
+        error: &hyper_util::client::legacy::Error,
+        address: impl Into<String>,
+    ) -> Self {
+        let address = address.into();
+        let (source, is_parse) = innermost(error);
+        match () {
+            () if error.is_connect() => Self::Connect { address, source },
+            () if is_parse => Self::NotHttp { source },
+            () => Self::Lost { address, source },
+        }
+    }
+}
+
+/// The bottom of an error's chain, which is what an operator needs of a client's error, and whether
+/// the answer was there but could not be read as HTTP.
+fn innermost(error: &(dyn StdError + 'static)) -> (io::Error, bool) {
+    let mut is_parse = false;
+    let mut last = error;
+    loop {
+        is_parse |= last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+        let Some(source) = last.source() else { break };
+        last = source;
+    }
+    let source = match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::other(last.to_string()),
+    };
+    (source, is_parse)
+}

@@ -1,0 +1,35 @@
+//! How servers are asked: credentials, TLS, proxies, redirects and headers, for the targets of jobs
+//! and for whatever mechanisms ask.
+//!
+//! A section that has the client's keys reads them into a [`ClientConfig`] and checks them into a
+//! [`Config`]. That holds the paths of secrets and certificates, not what is in the files: they are
+//! read when they are needed, so that they may change.
+//!
+//! A [`Client`] asks as a [`Config`] says, over plain HTTP so far: it adds credentials and headers,
+//! and follows redirects without showing credentials to strangers.
+
+#[cfg(feature = "client")]
+mod auth;
+#[cfg(feature = "client")]
+mod client;
+mod config;
+#[cfg(feature = "client")]
+mod error;
+mod headers;
+mod oauth2_config;
+mod proxy_config;
+#[cfg(feature = "client")]
+mod redirect;
+mod secret;
+mod tls_config;
+
+#[cfg(feature = "client")]
+pub use self::client::{Client, Options};
+pub use self::config::{Authorization, ClientConfig, ClientConfigError, Config};
+#[cfg(feature = "client")]
+pub use self::error::ClientError;
+pub use self::headers::Header;
+pub use self::oauth2_config::{Grant, OAuth2, SignatureAlgorithm};
+pub use self::proxy_config::Proxy;
+pub use self::secret::{Secret, Source, SourceError};
+pub use self::tls_config::{Tls, TlsVersion};
