@@ -7,6 +7,7 @@ mod account;
 mod answer;
 mod body;
 mod books;
+mod clients;
 mod commit;
 mod context;
 mod decode;

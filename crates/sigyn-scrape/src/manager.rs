@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::books::Books;
+use crate::clients::Clients;
 use crate::commit::Commit;
 use crate::context::Context;
 use crate::options::Options;
@@ -58,6 +59,7 @@ impl Manager {
     ) -> (Self, Status) {
         let status = Status::default();
         let shared = Shared {
+            clients: Clients::default(),
             fetcher: Fetcher::new(options.memory_bytes_max, options.spares.clone()),
             options,
             context: Arc::new(Context::default()),
@@ -161,6 +163,8 @@ impl Manager {
                 pool.stop(&mut self.books);
             }
         }
+        let jobs = &self.applied.jobs;
+        self.shared.clients.retain(|config| jobs.values().any(|job| job.job.http == *config));
     }
 
     /// Lets scrapes that are under way finish, for a short time.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::books::Books;
+use crate::clients::Clients;
 use crate::commit::Commit;
 use crate::context::Context;
 use crate::decode::Origin;
@@ -41,6 +42,7 @@ pub struct ScrapeJob {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    pub(crate) clients: Clients,
     pub(crate) fetcher: Fetcher,
     pub(crate) context: Arc<Context>,
     pub(crate) commits: mpsc::Sender<Commit>,
@@ -173,14 +175,14 @@ fn start(
         0 => options.body_bytes_max,
         limit => limit,
     };
-    let ask = Ask::new(
-        &target.url,
-        schedule,
-        &options.scraper_name,
-        &options.user_agent,
-        job.job.enable_compression,
-        body_limit,
-    );
+    let told = |error: &dyn std::error::Error| (FailureCause::Connect, chain(error));
+    let client = shared.clients.of(&job.job.http).map_err(|error| told(&error));
+    let ask = client.and_then(|client| {
+        let compressed = job.job.enable_compression;
+        let (name, agent) = (&options.scraper_name, &options.user_agent);
+        Ask::new(client, &target.url, schedule, name, agent, compressed, body_limit)
+            .map_err(|error| told(&error))
+    });
     let service_name = tracked.labels().get("job").unwrap_or(&target.job).to_owned();
     let origin = Origin { labels: Arc::new(model_labels(tracked.labels())), service_name };
     let scrape_loop = ScrapeLoop {
@@ -188,7 +190,7 @@ fn start(
         fetcher: shared.fetcher.clone(),
         commits: shared.commits.clone(),
         schedule,
-        ask: ask.map_err(|error| (FailureCause::Connect, chain(&error))),
+        ask,
         origin,
         body_limit,
         seed: options.seed,

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::Empty;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+use sigyn_discovery::http::{Client, ClientError};
 use sigyn_model::pull::{self, Cursor};
+use tokio::time::Instant;
 
 use crate::decode;
 use crate::schedule::Schedule;
@@ -35,6 +37,7 @@ pub(crate) enum RequestError {
 /// One target's request, but for its cursor.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
+    client: Client,
     uri: Uri,
     headers: HeaderMap,
     /// `max_bytes` where nothing speaks against it.
@@ -46,6 +49,7 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn new(
+        client: Client,
         url: &str,
         schedule: Schedule,
         scraper_name: &str,
@@ -83,7 +87,14 @@ impl Ask {
         // A target's own parameters may say how much a body holds.
         let own = uri.query().and_then(|query| query.split('&').find_map(max_bytes));
         let page_bytes = own.unwrap_or(page_bytes);
-        Ok(Self { uri, headers, whole_page_bytes: page_bytes, page_bytes, pages_that_fit: 0 })
+        Ok(Self {
+            client,
+            uri,
+            headers,
+            whole_page_bytes: page_bytes,
+            page_bytes,
+            pages_that_fit: 0,
+        })
     }
 
     /// Asks for less at a time, after a body that was too large. False if it is as little as can be:
@@ -113,14 +124,17 @@ impl Ask {
         }
     }
 
-    /// `host:port`, as messages name the target.
-    pub(crate) fn address(&self) -> &str {
-        self.uri.authority().map_or("", |authority| authority.as_str())
+    /// Asks. The head of the answer is there by `deadline`, or there is none.
+    pub(crate) async fn send(
+        &self,
+        cursor: Option<Cursor>,
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, ClientError> {
+        self.client.send(self.request(cursor), deadline).await
     }
 
-    pub(crate) fn request(&self, cursor: Option<Cursor>) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = Method::GET;
+    fn request(&self, cursor: Option<Cursor>) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
         *request.uri_mut() = self.uri_for_page();
         *request.headers_mut() = self.headers.clone();
         if let Some(cursor) = cursor
@@ -163,11 +177,14 @@ fn seconds(duration: Duration) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use sigyn_discovery::http::{Config, Options};
+
     use super::*;
 
     fn ask(url: &str, body_limit: u64) -> Result<Ask, RequestError> {
         let schedule = Schedule::new(Duration::from_secs(15), Duration::from_millis(2500)).unwrap();
-        Ask::new(url, schedule, "sigyn-a", "Sigyn/1", true, body_limit)
+        let client = Client::new(&Config::default(), Options::default()).unwrap();
+        Ask::new(client, url, schedule, "sigyn-a", "Sigyn/1", true, body_limit)
     }
 
     #[test]

@@ -4,11 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header, response};
-use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use sigyn_discovery::http::ClientError;
 use sigyn_model::columns::{Columns, Spares};
 use sigyn_model::pull::Cursor;
 use tokio::time::Instant as Deadline;
@@ -23,17 +20,14 @@ use crate::scrape_error::ScrapeError;
 use crate::status::FailureCause;
 use crate::unpack::{Packed, Unpacked, Unpacker};
 
-/// As long as Prometheus keeps an idle connection: longer than any usual interval.
-const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(300);
 /// A body on the wire that is larger takes a share of the memory for bodies.
 const SMALL_BODY: usize = 16 << 10;
 /// What such a body takes, unless it says that it is smaller: a page, and a segment more.
 const PAGE_ON_THE_WIRE: u64 = 2 << 20;
 
-/// What all scrapes share: connections and memory.
+/// What all scrapes share: memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
-    client: Client<HttpConnector, Empty<Bytes>>,
     unpacker: Unpacker,
 }
 
@@ -99,15 +93,7 @@ pub(crate) struct ClockSample {
 
 impl Fetcher {
     pub(crate) fn new(memory_bytes_max: u64, spares: Spares) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION_MAX)
-            // A loop never overlaps itself, but targets may share a host and differ by their path.
-            .pool_max_idle_per_host(4)
-            .build(connector);
-        Self { client, unpacker: Unpacker::new(memory_bytes_max, spares) }
+        Self { unpacker: Unpacker::new(memory_bytes_max, spares) }
     }
 
     /// One request and its answer.
@@ -146,7 +132,7 @@ impl Fetcher {
 
     async fn receive(&self, question: Question<'_>) -> Result<Received, ScrapeError> {
         let Question { ask, cursor, body_limit, .. } = question;
-        let (response, asked, round_trip) = self.request(ask, cursor).await?;
+        let (response, asked, round_trip) = request(ask, cursor, question.timeout).await?;
         let (head, mut body) = response.into_parts();
         let status = head.status;
         if let Some(error) = refused(&head) {
@@ -192,30 +178,6 @@ impl Fetcher {
         Ok(Received::Body { status, answer, clock, packed })
     }
 
-    /// The head of the answer, when it was asked for, and how long that took.
-    async fn request(
-        &self,
-        ask: &Ask,
-        cursor: Option<Cursor>,
-    ) -> Result<(Response<Incoming>, SystemTime, Duration), ScrapeError> {
-        let mut is_retry = false;
-        loop {
-            let (asked, timer) = (SystemTime::now(), Instant::now());
-            let error = match self.client.request(ask.request(cursor)).await {
-                Ok(response) => return Ok((response, asked, timer.elapsed())),
-                Err(error) => ScrapeError::of_request(&error, ask.address()),
-            };
-            // A target may close an idle connection at the very moment we use it again. One with
-            // cursors is asked once more; reading a foreign target may take its spans away, and what
-            // went down with the connection would not come back.
-            let retries = cursor.is_some() && matches!(error, ScrapeError::Lost { .. });
-            if is_retry || !retries {
-                return Err(error);
-            }
-            is_retry = true;
-        }
-    }
-
     async fn read(
         &self,
         mut body: Incoming,
@@ -249,6 +211,31 @@ impl Fetcher {
     }
 }
 
+/// The head of the answer, when it was asked for, and how long that took.
+async fn request(
+    ask: &Ask,
+    cursor: Option<Cursor>,
+    timeout: Duration,
+) -> Result<(Response<Incoming>, SystemTime, Duration), ScrapeError> {
+    let deadline = Deadline::now() + timeout;
+    let mut is_retry = false;
+    loop {
+        let (asked, timer) = (SystemTime::now(), Instant::now());
+        let error = match ask.send(cursor, deadline).await {
+            Ok(response) => return Ok((response, asked, timer.elapsed())),
+            Err(error) => error,
+        };
+        // A target may close an idle connection at the very moment we use it again. One with
+        // cursors is asked once more; reading a foreign target may take its spans away, and what
+        // went down with the connection would not come back.
+        let retries = cursor.is_some() && matches!(error, ClientError::Lost { .. });
+        if is_retry || !retries {
+            return Err(ScrapeError::of_request(error, timeout));
+        }
+        is_retry = true;
+    }
+}
+
 enum Received {
     /// Nothing to keep.
     Nothing(Outcome),
@@ -275,18 +262,14 @@ impl ClockSample {
 
 /// What a status alone decides. `None` for the statuses that are answers.
 fn refused(head: &response::Parts) -> Option<ScrapeError> {
-    let text = |name| {
-        head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
     match head.status {
         StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => None,
         StatusCode::TOO_MANY_REQUESTS => {
-            let seconds = text(header::RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+            let seconds = head.headers.get(header::RETRY_AFTER).and_then(|value| {
+                let text = value.to_str().ok()?;
+                text.trim().parse().ok()
+            });
             Some(ScrapeError::Busy { retry_after: seconds.map(Duration::from_secs) })
-        }
-        status if status.is_redirection() => {
-            let location = text(header::LOCATION).unwrap_or_default();
-            Some(ScrapeError::Redirect { status, location })
         }
         status => Some(ScrapeError::Status(status)),
     }

@@ -1,10 +1,10 @@
 //! Why a scrape brought nothing, in the words that the API and the pages show.
 
 use std::error::Error as StdError;
-use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
+use sigyn_discovery::http::ClientError;
 use sigyn_model::codec::DecodeError;
 
 use crate::answer::AnswerError;
@@ -19,14 +19,10 @@ pub(crate) enum ScrapeError {
     Request(#[from] RequestError),
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
-    #[error("cannot connect to {address}")]
-    Connect { address: String, source: io::Error },
-    #[error("no answer from {address}")]
-    Lost { address: String, source: io::Error },
+    #[error(transparent)]
+    Client(ClientError),
     #[error("server returned HTTP status {0}")]
     Status(StatusCode),
-    #[error("server returned HTTP status {status}: redirects are not followed (to {location:?})")]
-    Redirect { status: StatusCode, location: String },
     #[error("server returned HTTP status 429 Too Many Requests")]
     Busy { retry_after: Option<Duration> },
     #[error(transparent)]
@@ -35,8 +31,6 @@ pub(crate) enum ScrapeError {
     Decode(#[from] DecodeError),
     #[error("the answer breaks the pull protocol")]
     Protocol(#[from] AnswerError),
-    #[error("the answer is not HTTP")]
-    NotHttp { source: io::Error },
     #[error("no memory for the body: the store is behind, or many targets send much")]
     Crowded,
     #[error("spans of one body take more than {limit} bytes of memory")]
@@ -46,28 +40,26 @@ pub(crate) enum ScrapeError {
 }
 
 impl ScrapeError {
-    /// What became of a request without an answer.
-    pub(crate) fn of_request(error: &hyper_util::client::legacy::Error, address: &str) -> Self {
-        let address = address.to_owned();
-        let (source, is_parse) = innermost(error);
-        match () {
-            () if error.is_connect() => Self::Connect { address, source },
-            () if is_parse => Self::NotHttp { source },
-            () => Self::Lost { address, source },
+    /// What became of a request without an answer, which was to be there within `timeout`.
+    pub(crate) fn of_request(error: ClientError, timeout: Duration) -> Self {
+        match error {
+            ClientError::Timeout => Self::Timeout(timeout),
+            error => Self::Client(error),
         }
     }
 
     pub(crate) fn cause(&self) -> FailureCause {
         match self {
             Self::Timeout(_) => FailureCause::Timeout,
-            Self::Request(_) | Self::Connect { .. } | Self::Lost { .. } => FailureCause::Connect,
-            Self::Status(_) | Self::Redirect { .. } | Self::Busy { .. } => FailureCause::Status,
+            Self::Client(ClientError::NotHttp { .. }) => FailureCause::Protocol,
+            Self::Request(_) | Self::Client(_) => FailureCause::Connect,
+            Self::Status(_) | Self::Busy { .. } => FailureCause::Status,
             Self::Body(BodyError::TooLarge { .. }) | Self::TooHeavy { .. } => {
                 FailureCause::BodyLimit
             }
             Self::Body(BodyError::Cut { .. } | BodyError::ToClose { .. }) => FailureCause::BodyCut,
             Self::Body(_) | Self::Decode(_) | Self::DecoderPanicked => FailureCause::Decode,
-            Self::Protocol(_) | Self::NotHttp { .. } => FailureCause::Protocol,
+            Self::Protocol(_) => FailureCause::Protocol,
             Self::Crowded => FailureCause::Commit,
         }
     }
@@ -77,28 +69,11 @@ impl ScrapeError {
     /// The status that decided it, where there was one.
     pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Status(status) | Self::Redirect { status, .. } => Some(*status),
+            Self::Status(status) => Some(*status),
             Self::Busy { .. } => Some(StatusCode::TOO_MANY_REQUESTS),
             _ => None,
         }
     }
-}
-
-/// The bottom of an error's chain, which is what an operator needs of a client's error, and whether
-/// the answer was there but could not be read as HTTP.
-fn innermost(error: &(dyn StdError + 'static)) -> (io::Error, bool) {
-    let mut is_parse = false;
-    let mut last = error;
-    loop {
-        is_parse |= last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
-        let Some(source) = last.source() else { break };
-        last = source;
-    }
-    let source = match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::other(last.to_string()),
-    };
-    (source, is_parse)
 }
 
 /// Texts of errors, in characters. They may quote what a target sent, and are kept for many scrapes.
@@ -136,7 +111,7 @@ mod tests {
         check("ä".repeat(300), 300);
         check("ä".repeat(301), 300);
         let location = "x".repeat(60 << 20);
-        let redirect = ScrapeError::Redirect { status: StatusCode::FOUND, location };
+        let redirect = ScrapeError::Client(ClientError::Location { location });
         assert_eq!(chain(&redirect).chars().count(), 300);
     }
 }

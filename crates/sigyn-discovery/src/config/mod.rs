@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use self::duration::{UnitError, format_duration, parse_duration, parse_size};
 pub use self::raw::{File, GlobalConfig, Limits, OPAQUE_KEYS, Places, ScrapeConfig};
 use crate::group::TargetGroup;
+use crate::http;
 use crate::labels::{Labels, quoted};
 use crate::mechanism::{self, file};
 use crate::relabel::{NameScheme, Rule};
@@ -53,8 +54,8 @@ pub struct Job {
     pub honor_labels: bool,
     /// Whether to ask for compressed answers.
     pub enable_compression: bool,
-    /// Whether to follow redirects.
-    pub follow_redirects: bool,
+    /// How targets are asked: credentials, headers, redirects.
+    pub http: http::Config,
     /// How many bytes an answer may have, decompressed. 0 is no limit.
     pub body_size_limit: u64,
     /// How many targets the job may have. 0 is no limit.
@@ -79,7 +80,7 @@ impl Job {
             params: BTreeMap::new(),
             honor_labels: false,
             enable_compression: true,
-            follow_redirects: true,
+            http: http::Config::default(),
             body_size_limit: 0,
             target_limit: 0,
             keep_dropped_targets: 0,
@@ -305,6 +306,7 @@ impl Defaults {
                 "job_name is empty",
             ));
         }
+        let http = raw.client.validate(dir).map_err(|error| ConfigError::at(Some(place), error))?;
         let scrape_interval = or_default(raw.scrape_interval, self.interval);
         if raw.scrape_timeout > scrape_interval {
             let message = format!(
@@ -322,7 +324,7 @@ impl Defaults {
             params: raw.params.clone(),
             honor_labels: raw.honor_labels,
             enable_compression: raw.enable_compression.unwrap_or(true),
-            follow_redirects: raw.follow_redirects.unwrap_or(true),
+            http,
             body_size_limit: limit(raw.limits.body_size, self.limits.body_size),
             target_limit: limit(raw.limits.targets, self.limits.targets),
             keep_dropped_targets: limit(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::{parse_duration, parse_size};
+use crate::http::ClientConfig;
 use crate::labels::Labels;
 use crate::mechanism;
 use crate::relabel::RuleConfig;
@@ -67,13 +68,8 @@ const JOB_METRICS_KEYS: &[&str] = &[
 ];
 
 /// Keys of a job that say how to reach its targets, and that this version cannot follow. To ignore
-/// them would be to ask in the wrong way, or without credentials.
+/// them would be to ask in the wrong way.
 const CLIENT_KEYS: &[&str] = &[
-    "authorization",
-    "basic_auth",
-    "bearer_token",
-    "bearer_token_file",
-    "http_headers",
     "no_proxy",
     "oauth2",
     "proxy_connect_header",
@@ -229,8 +225,8 @@ pub struct ScrapeConfig {
     pub honor_labels: bool,
     /// `enable_compression`.
     pub enable_compression: Option<bool>,
-    /// `follow_redirects`.
-    pub follow_redirects: Option<bool>,
+    /// `basic_auth`, `follow_redirects` and the other keys of the HTTP client.
+    pub client: ClientConfig,
     /// Limits of the job's own.
     pub limits: Limits,
     /// `metric_name_validation_scheme`: `utf8`, `legacy` or nothing.
@@ -261,7 +257,6 @@ impl Section for ScrapeConfig {
             "params" => self.params = params(entry.read()?),
             "honor_labels" => self.honor_labels = entry.read()?,
             "enable_compression" => self.enable_compression = Some(entry.read()?),
-            "follow_redirects" => self.follow_redirects = Some(entry.read()?),
             "body_size_limit" => {
                 self.limits.body_size = entry.parsed(parse_size)?.unwrap_or_default()
             }
@@ -273,11 +268,14 @@ impl Section for ScrapeConfig {
             key if CLIENT_KEYS.contains(&key) => {
                 let message = format!(
                     "{key} is not supported by this version of Sigyn: \
-                     targets are asked without credentials, TLS settings, proxies or extra headers"
+                     targets are asked without TLS, tokens of OAuth 2.0 and proxies"
                 );
                 return entry.refuse_unless_null(message);
             }
-            _ => return self.sections.field(entry),
+            _ => {
+                let Some(entry) = self.client.field(entry)? else { return Ok(()) };
+                return self.sections.field(entry);
+            }
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ fn defaults_of_a_job() {
         (Duration::from_secs(60), Duration::from_secs(10))
     );
     assert_eq!((job.metrics_path.as_str(), job.scheme.as_str()), ("/metrics", "http"));
-    assert!(job.enable_compression && job.follow_redirects && !job.honor_labels);
+    assert!(job.enable_compression && job.http.follow_redirects && !job.honor_labels);
 }
 
 #[test]
@@ -86,7 +86,7 @@ scrape_configs:
     assert_eq!((job.metrics_path.as_str(), job.scheme.as_str()), ("nope", "ftp"));
     assert_eq!(job.params["module"], ["http_2xx", "8080"]);
     assert_eq!(job.params["empty"], [""; 0]);
-    assert!(job.honor_labels && !job.enable_compression && !job.follow_redirects);
+    assert!(job.honor_labels && !job.enable_compression && !job.http.follow_redirects);
     assert_eq!((job.body_size_limit, job.target_limit, job.keep_dropped_targets), (2048, 16, 1000));
     assert_eq!(job.relabel_configs.len(), 1);
     let groups = job.static_groups();
@@ -338,17 +338,22 @@ fn refused_files_say_where_and_why() {
             "3:3: kubernetes_sd_configs is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead",
         ),
         (
-            "basic_auth: {username: a}",
-            "3:3: basic_auth is not supported by this version of Sigyn: targets are asked without credentials, TLS settings, proxies or extra headers",
+            "oauth2: {client_id: a}",
+            "3:3: oauth2 is not supported by this version of Sigyn: targets are asked without TLS, tokens of OAuth 2.0 and proxies",
         ),
         (
             "tls_config: {}",
-            "3:3: tls_config is not supported by this version of Sigyn: targets are asked without credentials, TLS settings, proxies or extra headers",
+            "3:3: tls_config is not supported by this version of Sigyn: targets are asked without TLS, tokens of OAuth 2.0 and proxies",
         ),
         (
-            "bearer_token: x",
-            "3:3: bearer_token is not supported by this version of Sigyn: targets are asked without credentials, TLS settings, proxies or extra headers",
+            "proxy_url: x",
+            "3:3: proxy_url is not supported by this version of Sigyn: targets are asked without TLS, tokens of OAuth 2.0 and proxies",
         ),
+        (
+            "authorization: {credentials: a, credentials_file: b}",
+            "2:3: at most one of authorization credentials & credentials_file must be configured",
+        ),
+        ("basic_auth: {bogus: 1}", "3:16: field bogus not found in type config.plain"),
         ("foo_sd_configs: []", "3:3: field foo_sd_configs not found in type config.ScrapeConfig"),
     ] {
         check(&with_job(job), expected);

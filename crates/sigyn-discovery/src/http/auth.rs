@@ -33,8 +33,7 @@ impl Additions {
 
     /// Refuses what can never be had.
     pub(super) fn check(config: &Config) -> Result<(), ClientError> {
-        let is_reference =
-            |source: &Option<Source>| matches!(source, Some(Source::Reference(_)));
+        let is_reference = |source: &Option<Source>| matches!(source, Some(Source::Reference(_)));
         let what = match &config.authorization {
             Some(Authorization::Basic { username, .. }) if is_reference(username) => "username",
             Some(Authorization::Basic { password, .. }) if is_reference(password) => "password",
@@ -135,9 +134,9 @@ mod tests {
     }
 
     fn sent(config: &Config, own: &[(&'static str, &'static str)], left: bool) -> Vec<String> {
-        let own = own.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let own = own
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let mut headers: HeaderMap = own.collect();
         Additions::read(config).unwrap().add_to(&mut headers, left);
         let mut sent: Vec<_> = headers

@@ -68,11 +68,8 @@ impl Client {
     /// Errors if the configuration names what can never be had.
     pub fn new(config: &Config, options: Options) -> Result<Self, ClientError> {
         Additions::check(config)?;
-        let additions = if Additions::may_change(config) {
-            None
-        } else {
-            Some(Additions::read(config)?)
-        };
+        let additions =
+            if Additions::may_change(config) { None } else { Some(Additions::read(config)?) };
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let transport = legacy::Client::builder(TokioExecutor::new())
@@ -106,9 +103,8 @@ impl Client {
         limit: usize,
         deadline: Instant,
     ) -> Result<(response::Parts, Bytes), ClientError> {
-        let uri: Uri = url
-            .parse()
-            .map_err(|source| ClientError::Url { url: url.to_owned(), source })?;
+        let uri: Uri =
+            url.parse().map_err(|source| ClientError::Url { url: url.to_owned(), source })?;
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;

@@ -139,8 +139,10 @@ impl ClientConfig {
     /// is looked at: that it cannot be read is the request's failure.
     pub fn validate(&self, dir: &Path) -> Result<Config, ClientConfigError> {
         let tls = self.tls_config.validate(dir)?;
-        let oauth2 = self.oauth2.as_ref();
-        let oauth2 = oauth2.map(|oauth2| Ok((oauth2, oauth2.tls(dir)?))).transpose()?;
+        let oauth2 = match &self.oauth2 {
+            Some(oauth2) => Some((oauth2, oauth2.tls(dir)?)),
+            None => None,
+        };
         let authorization = self.authorization(oauth2, dir)?;
         self.proxy.check()?;
         Ok(Config {
@@ -199,7 +201,9 @@ const ONE_AUTHORIZATION: &str =
     "at most one of basic_auth, oauth2 & authorization must be configured";
 
 /// A section of which it counts that it is there, empty or not. Null is not.
-fn optional<'de, S: Section, A: MapAccess<'de>>(entry: Entry<'_, A>) -> Result<Option<S>, A::Error> {
+fn optional<'de, S: Section, A: MapAccess<'de>>(
+    entry: Entry<'_, A>,
+) -> Result<Option<S>, A::Error> {
     Ok(entry.read_option::<Fields<S>>()?.map(|fields| fields.0))
 }
 
@@ -301,7 +305,8 @@ impl AuthorizationConfig {
         };
         if kind.eq_ignore_ascii_case("basic") {
             return Err(ClientConfigError(
-                r#"authorization type cannot be set to "basic", use "basic_auth" instead"#.to_owned(),
+                r#"authorization type cannot be set to "basic", use "basic_auth" instead"#
+                    .to_owned(),
             ));
         }
         Ok(Authorization::Credentials {

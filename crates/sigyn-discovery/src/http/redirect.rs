@@ -174,7 +174,8 @@ mod tests {
             let mut chain = Chain::new(&origin.parse().unwrap());
             let mut at = origin.to_owned();
             for hop in hops {
-                at = next(&mut chain, &Method::GET, &at, 307, hop).unwrap().unwrap().uri.to_string();
+                at =
+                    next(&mut chain, &Method::GET, &at, 307, hop).unwrap().unwrap().uri.to_string();
             }
             assert_eq!(chain.has_left(), expected, "{origin} {hops:?}");
         };

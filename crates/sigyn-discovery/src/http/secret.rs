@@ -111,7 +111,10 @@ mod tests {
     #[test]
     fn a_secret_is_not_shown() {
         let secret = Secret::from("hunter2");
-        assert_eq!(format!("{secret:?} {:?}", Source::Inline(secret.clone())), "<secret> Inline(<secret>)");
+        assert_eq!(
+            format!("{secret:?} {:?}", Source::Inline(secret.clone())),
+            "<secret> Inline(<secret>)"
+        );
         assert_eq!(secret.reveal(), "hunter2");
     }
 
@@ -122,8 +125,10 @@ mod tests {
         let path = dir.path().join("token");
         assert_eq!(source.file(), Some(path.as_path()));
         let error = chain(&source.read().unwrap_err());
-        let expected =
-            format!("unable to read file {}: No such file or directory (os error 2)", path.display());
+        let expected = format!(
+            "unable to read file {}: No such file or directory (os error 2)",
+            path.display()
+        );
         assert_eq!(error, expected);
         for (text, expected) in [("abc\n", "abc"), (" \td e\r\n\n", "d e"), ("", "")] {
             std::fs::write(&path, text).unwrap();

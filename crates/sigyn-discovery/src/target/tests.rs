@@ -180,7 +180,10 @@ fn urls_are_escaped_as_go_does_it() {
         targets: vec![Labels::from_iter([("__address__", "h"), ("__param_q", "a b")])],
         ..TargetGroup::default()
     };
-    assert_eq!(populate(&job(), "/traces", &[spaced.into()]).active[0].url, "http://h/traces?q=a+b");
+    assert_eq!(
+        populate(&job(), "/traces", &[spaced.into()]).active[0].url,
+        "http://h/traces?q=a+b"
+    );
 }
 
 #[test]

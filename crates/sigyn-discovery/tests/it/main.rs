@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "client")]
+mod client;
 mod fake;
 mod rig;
 mod troubles;

@@ -101,8 +101,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) async fn start(mut reply: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) async fn start(reply: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+        Self::start_on("127.0.0.1", reply).await
+    }
+
+    pub(crate) async fn start_on(
+        host: &str,
+        mut reply: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let mut server = JoinSet::new();

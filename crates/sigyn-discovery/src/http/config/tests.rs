@@ -53,7 +53,9 @@ fn bearer(credentials: Option<Source>) -> Option<Authorization> {
 
 #[test]
 fn nothing_written_is_the_default() {
-    for text in ["", "{follow_redirects: true, enable_http2: yes}", "basic_auth:\ntls_config:\noauth2: ~"] {
+    for text in
+        ["", "{follow_redirects: true, enable_http2: yes}", "basic_auth:\ntls_config:\noauth2: ~"]
+    {
         assert_eq!(accepted(text), Config::default(), "{text}");
     }
     let config = accepted("{follow_redirects: off, enable_http2: false}");
@@ -132,8 +134,8 @@ oauth2:
     };
     assert_eq!(jwt(""), grant);
     let more = ", client_certificate_key_id: 7, signature_algorithm: RS512, iss: i, audience: a, \
-        claims: {n: 1, b: true, s: x, l: [1, y]}";
-    let claims = [("n", json!(1)), ("b", json!(true)), ("s", json!("x")), ("l", json!([1, "y"]))];
+        claims: {n: 1, b: true, s: x, l: [1, z]}";
+    let claims = [("n", json!(1)), ("b", json!(true)), ("s", json!("x")), ("l", json!([1, "z"]))];
     let grant = Grant::JwtBearer {
         key: inline("k"),
         key_id: "7".to_owned(),
@@ -200,7 +202,10 @@ fn what_is_refused_and_how() {
     let oauth2 = "client_id: a, token_url: b";
     let jwt = "grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'";
     for (text, expected) in [
-        ("tls_config: {ca: a, ca_file: b}", "at most one of ca, ca_file & ca_ref must be configured"),
+        (
+            "tls_config: {ca: a, ca_file: b}",
+            "at most one of ca, ca_file & ca_ref must be configured",
+        ),
         (
             "tls_config: {cert_ref: a, cert_file: b}",
             "at most one of cert, cert_file & cert_ref must be configured",
@@ -263,7 +268,9 @@ fn what_is_refused_and_how() {
             "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
         ),
         (
-            &format!("oauth2: {{{oauth2}, {jwt}, client_certificate_key: a, client_certificate_key_file: b}}"),
+            &format!(
+                "oauth2: {{{oauth2}, {jwt}, client_certificate_key: a, client_certificate_key_file: b}}"
+            ),
             "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
         ),
         (
@@ -322,11 +329,8 @@ http_headers: {a: {secrets: [HIDDEN]}}
     assert!(!shown.contains("HIDDEN"), "{shown}");
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with("oauth2")) {
         let line = line.replace("key: HIDDEN", "key: HIDDEN, cert: b");
-        let line = if line.starts_with("proxy_connect") {
-            format!("proxy_url: x\n{line}")
-        } else {
-            line
-        };
+        let line =
+            if line.starts_with("proxy_connect") { format!("proxy_url: x\n{line}") } else { line };
         let shown = format!("{:?}", accepted(&line));
         assert!(!shown.contains("HIDDEN"), "{shown}");
     }
