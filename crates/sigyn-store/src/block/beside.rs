@@ -35,6 +35,13 @@ impl Beside {
         self.links.begin_source();
     }
 
+    /// Reads what rows with these tags will need: see [`TagColumns::look_ahead`].
+    ///
+    /// [`TagColumns::look_ahead`]: super::tag_columns::TagColumns::look_ahead
+    pub(super) fn look_ahead(&self, tags: &[u32]) -> u64 {
+        self.values.look_ahead(tags)
+    }
+
     /// The next row of the block.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         self.index.row(row);
@@ -86,7 +93,7 @@ impl Beside {
 
     /// Hands all sections to `put`, one after the other, and tells the root where they are.
     pub(super) fn finish<E>(
-        self,
+        mut self,
         root: &mut Root,
         mut put: impl FnMut(&[u8]) -> Result<Section, E>,
     ) -> Result<(), E> {

@@ -185,6 +185,11 @@ impl GroupBuilder {
         self.runs.push(next_row(self.rows()));
     }
 
+    /// Reads what rows with these tags will need: see [`TagColumns::look_ahead`].
+    pub(super) fn look_ahead(&self, tags: &[u32]) -> u64 {
+        self.tags.look_ahead(tags)
+    }
+
     /// Adds a span of the source.
     pub(super) fn push<'a>(
         &'a mut self,

@@ -9,6 +9,11 @@ use super::source::{Source, TagValue};
 /// A column that fewer of a block's rows use, one in so many, is not worth its place.
 const ROWS_PER_USE: u64 = 2_000;
 
+/// Of larger sources one part in so many is looked at, in pieces of so many tags.
+const LOOKED_AT: usize = 4;
+const PIECE: usize = 256;
+const ALL_ROWS: u32 = 64 << 10;
+
 /// Which tags get columns. Any plan will do: what has no column in it is written elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
@@ -24,7 +29,11 @@ impl Plan {
     /// The best plan for a block of this source alone.
     pub(crate) fn of(source: &dyn Source) -> Self {
         let mut uses: Vec<u32> = Vec::new();
-        source.each_tags(&mut |tags| tags.iter().for_each(|tag| *at(&mut uses, *tag) += 1));
+        let part = if source.rows() <= ALL_ROWS { 1 } else { LOOKED_AT };
+        source.each_tags(&mut |tags| {
+            let pieces = tags.chunks(PIECE).step_by(part);
+            pieces.flatten().for_each(|tag| *at(&mut uses, *tag) += 1);
+        });
         // By key and type: how often.
         let mut counts: Vec<[u64; TAG_SORTS.len()]> = Vec::new();
         for (tag, uses) in (0..).zip(&uses).filter(|(_, uses)| **uses > 0) {
@@ -33,7 +42,7 @@ impl Plan {
                 at(&mut counts, key)[sort as usize] += u64::from(*uses);
             }
         }
-        let least = least(u64::from(source.rows()));
+        let least = least(u64::from(source.rows()) / part as u64);
         let mut often = Vec::new();
         for (key, counts) in (0..).zip(&counts) {
             let counts = TAG_SORTS.into_iter().zip(counts);

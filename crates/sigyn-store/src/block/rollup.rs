@@ -30,6 +30,8 @@ pub(crate) const FIELDS: [Field; 4] = [Field::Service, Field::Name, Field::Kind,
 const BYTES_MAX: usize = if cfg!(test) { 20_000 } else { 48 << 20 };
 /// So many sorts are found without a look-up.
 const LAST_SORTS: u32 = 256;
+/// So many spans are counted at once, those of a cell one after another: it is far from the others.
+const PENDING_MAX: usize = if cfg!(test) { 4 } else { 4 << 10 };
 /// A cell with its place, and each of its buckets.
 const CELL_BYTES: usize = 128;
 const BUCKET_BYTES: usize = 16;
@@ -53,10 +55,20 @@ pub(crate) struct RollupBuilder {
     cell_numbers: HashMap<(u32, u32), u32, RandomState>,
     /// Of each sort, the cell that was met last: spans of a sort that come together start together.
     last_cells: Vec<u32>,
+    /// Not in their cells yet.
+    pending: Vec<Pending>,
     bytes: usize,
     /// What may be taken; [`BYTES_MAX`] if nobody said less.
     bytes_max: Option<usize>,
     room: Room,
+}
+
+/// A span of a cell: whether it failed, and how long it took.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    cell: u32,
+    is_error: bool,
+    nanos: Option<u64>,
 }
 
 /// What is told apart, for there is only so much room.
@@ -120,15 +132,31 @@ impl RollupBuilder {
         };
         let status = Status::of(row.status_code, is_error);
         let sort = self.sort(Numbered { service, name, kind: row.kind, status });
-        let at = self.cell(sort, minute_of(start));
-        let measure = &mut self.cells[at as usize].2;
-        let before = measure.durations.counts().len();
+        let cell = self.cell(sort, minute_of(start));
         let nanos = row.duration.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        measure.add_one(is_error, nanos);
-        self.bytes += (measure.durations.counts().len() - before) * BUCKET_BYTES;
+        self.pending.push(Pending { cell, is_error, nanos });
+        if self.pending.len() >= PENDING_MAX || self.is_too_large() {
+            self.settle();
+        }
+    }
+
+    /// Counts what was added: to be called after the last span, and before anyone asks for cells.
+    pub(crate) fn settle(&mut self) {
+        self.count_pending();
         if self.is_too_large() {
             self.make_room();
         }
+    }
+
+    fn count_pending(&mut self) {
+        self.pending.sort_unstable_by_key(|span| span.cell);
+        for spans in self.pending.chunk_by(|a, b| a.cell == b.cell) {
+            let measure = &mut self.cells[spans[0].cell as usize].2;
+            let before = measure.durations.counts().len();
+            spans.iter().for_each(|span| measure.add_one(span.is_error, span.nanos));
+            self.bytes += (measure.durations.counts().len() - before) * BUCKET_BYTES;
+        }
+        self.pending.clear();
     }
 
     fn service(&mut self, source: &dyn Source, row: &SourceRow) -> u32 {
@@ -202,6 +230,7 @@ impl RollupBuilder {
     /// Counts spans together that have different names; where that is not enough, none any more.
     #[cold]
     pub(super) fn make_room(&mut self) {
+        self.count_pending();
         let before = std::mem::take(self);
         let bytes_max = before.bytes_max;
         if before.room != Room::ForAll {

@@ -118,6 +118,13 @@ impl TagColumns {
         &self.new
     }
 
+    /// Reads what is known of tags that are about to be added; the sum means nothing. What is known lies far
+    /// apart, and the processor waits once for several of them if nothing else stands in between.
+    pub(super) fn look_ahead(&self, tags: &[u32]) -> u64 {
+        let places = tags.iter().filter_map(|tag| self.places.get(*tag as usize));
+        places.map(|place| u64::from(place.when)).sum()
+    }
+
     /// Adds those of a row; `own` gets the texts of those that have no column.
     pub(super) fn push(
         &mut self,

@@ -119,6 +119,21 @@ impl ValueBuilder {
         self.annotations.clear();
     }
 
+    /// Reads what is known of tags; the sum means nothing.
+    pub(super) fn look_ahead(&self, tags: &[u32]) -> u64 {
+        let slots = tags.iter().filter_map(|tag| self.tags.get(*tag as usize));
+        let of_slots = slots.map(|slot| match slot {
+            Slot::Value(value) => {
+                let listed = &self.values[*value as usize];
+                let end = listed.list.as_ref().and_then(|list| list.last());
+                u64::from(listed.last) + end.map_or(0, |byte| u64::from(*byte))
+            }
+            Slot::Hash { key, .. } => u64::from(*key),
+            Slot::New | Slot::Nothing => 0,
+        });
+        of_slots.sum()
+    }
+
     /// The next row of the block.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         let Row { source, from, span, tags, .. } = *row;

@@ -68,6 +68,7 @@ impl Counts {
             }
             self.rows = end;
         }
+        self.rollup.settle();
         let bytes = self.rollup.bytes()
             + self.seen.capacity() * SEEN_BYTES
             + self.shared.capacity() * TRACE_BYTES

@@ -147,6 +147,14 @@ impl Traces {
         (trace, true)
     }
 
+    /// Reads where traces will be looked up; the sum means nothing. These places lie far apart, and the
+    /// processor waits once for several of them if nothing else stands in between.
+    pub(super) fn look_ahead(&self, keys: impl Iterator<Item = TraceKey>) -> u64 {
+        let first = keys.filter_map(|key| self.by_id.all_at(key).next());
+        let rows = first.map(|trace| self.get(trace, Number::Rows));
+        rows.fold(0, u64::wrapping_add)
+    }
+
     /// The writer's: one more row of a trace.
     pub(super) fn add(&self, trace: u32, row: RowFacts) {
         let Some(numbers) = self.all(trace) else { return };

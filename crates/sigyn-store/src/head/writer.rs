@@ -1,6 +1,7 @@
 //! The one that puts spans into a head: rows where nobody looks yet, then all of them at once.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -28,6 +29,8 @@ const OTHER_BYTES_MAX: usize = 16 << 20;
 /// A key with more values than this is one whose values hardly come again. They are kept, but not
 /// looked for: that would cost a place in a table for each.
 const VALUES_MAX: u16 = 4_096;
+/// So many traces are looked for together.
+const LOOK_AHEAD: u32 = 64;
 /// The number of the key `error`, which is always known.
 pub(super) const ERROR_KEY: u32 = 1;
 
@@ -458,6 +461,12 @@ impl HeadWriter {
         self.settle();
         let head = self.head.clone();
         for (row, new) in (first..).zip(&staged) {
+            if row.wrapping_sub(first).is_multiple_of(LOOK_AHEAD) {
+                let from = row.wrapping_sub(first) as usize;
+                let soon = staged[from..].iter().take(LOOK_AHEAD as usize);
+                // Or the compiler would find that nobody needs it.
+                black_box(head.traces.look_ahead(soon.map(|new| new.trace_id.into())));
+            }
             let (trace, is_new) = head.traces.put(new.trace_id.into(), row);
             head.rows.traces.set(row, trace);
             if is_new {

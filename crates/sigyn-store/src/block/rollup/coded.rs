@@ -126,7 +126,8 @@ fn put_cell(streams: &mut [Encoder<'_>; STREAMS], gap: u32, measure: &Measure) {
 
 impl RollupBuilder {
     /// The section's bytes; `None` if nothing was counted.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+    pub(crate) fn encode(&mut self) -> Option<Vec<u8>> {
+        self.settle();
         let has_names = self.has_names()?;
         let sorts: Vec<Sort<'_>> = self.sorts().collect();
         let mut numbers: Vec<usize> = (0..sorts.len()).collect();
@@ -464,6 +465,7 @@ mod tests {
                 }
                 all.extend(spans);
             }
+            builder.settle();
             let Some(has_names) = builder.has_names() else {
                 kinds_of_room[2] = true;
                 assert_eq!(builder.encode(), None);
