@@ -643,6 +643,47 @@ fn a_sweep_ends_when_it_is_told_to_and_leaves_out_what_is_too_large() {
 }
 
 #[test]
+fn what_came_once_is_counted_where_it_stands_though_its_trace_stands_in_several_places() {
+    let store = History::open(&FaultyDisk::default()).store;
+    let spans = |ids: std::ops::Range<u64>| -> Vec<Span> {
+        let span = |n| {
+            let mut span = Span::new(TraceId::new(7).unwrap(), SpanId::from_raw(n));
+            span.timestamp = Some(Timestamp::from_nanos(n));
+            span.set_tag("n", n.to_string());
+            span
+        };
+        ids.map(span).collect()
+    };
+    let append =
+        |spans: Vec<Span>| run(store.append(OwnedBatch { spans, progress: None })).unwrap();
+    append(spans(1..20));
+    store.seal().unwrap();
+    append(spans(20..40));
+    let ask = || {
+        let selection = Selection { filter: Filter::default(), start_us: 0, end_us: 59_999_999 };
+        let by = |field: &str| {
+            RedQuery::new(selection.clone(), vec![Field::read(field)], 60_000_000).unwrap()
+        };
+        // Too little for the trace as a whole.
+        let queries = store.queries(Stop::default()).with_bytes_max(12_000);
+        let counted = |query: RedQuery| {
+            let (red, swept) = queries.red(&query).unwrap();
+            (red.series().values().map(|series| series.total().spans).sum::<u64>(), swept)
+        };
+        (counted(by("service")), counted(by("n")))
+    };
+    for _ in 0..2 {
+        let ((of_services, looked), (of_values, scanned)) = ask();
+        assert_eq!((of_services, looked.traces, looked.spans, looked.too_large), (39, 0, 0, 0));
+        assert_eq!((of_values, scanned.traces, scanned.scanned), (39, 0, 39));
+    }
+    // One comes again.
+    append(spans(3..4));
+    let ((of_services, looked), _) = ask();
+    assert_eq!((of_services, looked.traces, looked.too_large), (39, 1, 0));
+}
+
+#[test]
 fn a_trace_as_lines_is_that_of_its_whole_spans() {
     let lines = Cell::new(0);
     for seed in 0..40 {

@@ -112,11 +112,11 @@ impl Parts {
         let selection = counting.query.selection();
         let window_ms = (selection.start_us / 1_000, selection.end_us / 1_000);
         let mut twice = twins.of(&self.blocks, window_ms, bounds)?;
-        let (mut heads, mut looked_in) = (Vec::new(), Vec::new());
+        let (mut heads, mut looked_in, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
         for (number, head) in self.heads.iter().enumerate() {
             let (mut counts, view) = head.counts(bounds)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
-            twice.extend(counts.unjudged(&view));
+            unjudged.extend(counts.unjudged(&view));
             looked_in.push(counts.blocks.clone());
             // What comes from now on is for another question.
             let is_counted = count.head(&counts)?;
@@ -130,6 +130,9 @@ impl Parts {
         // leaves them out before anybody can look so, and that is before what was just taken of the next one.
         heads.iter().for_each(|view| twice.extend(view.left_out()));
         let parts = Self { heads, ..self.clone() };
+        let (are_twice, are_once) = parts.judge(unjudged, bounds)?;
+        twice.extend(are_twice);
+        count.once.extend(are_once);
         twice.sort_unstable();
         twice.dedup();
         count.take_out(&parts, &twice)?;

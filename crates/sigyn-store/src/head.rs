@@ -254,9 +254,12 @@ impl HeadView {
         group: TraceKey,
         strictness: Strictness,
     ) -> impl Iterator<Item = (TraceKey, HeadTrace<'_>)> {
-        let traces = self.head.traces.group(group.low, self.rows);
-        let keyed = traces.map(|trace| (self.head.traces.key(trace), self.numbered(trace)));
-        keyed.filter(move |(key, _)| strictness.group(*key) == group)
+        // Nobody is bound to make ids that end differently: where whole ids count, others are not looked at.
+        let is_strict = strictness == Strictness::Strict;
+        let one = if is_strict { self.head.traces.find(group, self.rows) } else { None };
+        let all = (!is_strict).then(|| self.head.traces.group(group.low, self.rows));
+        let traces = one.into_iter().chain(all.into_iter().flatten());
+        traces.map(|trace| (self.head.traces.key(trace), self.numbered(trace)))
     }
 
     /// A span by the number of its row.

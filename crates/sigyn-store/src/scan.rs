@@ -106,11 +106,11 @@ impl Parts {
         }
         let window_ms = (meant.window.start() / 1_000, meant.window.end() / 1_000);
         let mut apart = twins.of(&self.blocks, window_ms, bounds)?;
-        let (mut heads, mut looked_in) = (Vec::new(), Vec::new());
+        let (mut heads, mut looked_in, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
         for (number, head) in self.heads.iter().enumerate() {
             let (mut counts, view) = head.counts(bounds)?;
             self.look_for_others(number, &view, &mut counts, bounds.stop)?;
-            apart.extend(counts.unjudged(&view));
+            unjudged.extend(counts.unjudged(&view));
             looked_in.push(counts.blocks.clone());
             drop(counts);
             heads.push(view);
@@ -118,9 +118,11 @@ impl Parts {
         // Others may have looked when the head that these were left out of was gone already. Only now, for that head
         // leaves them out before anybody can look so, and that is before what was just taken of the next one.
         heads.iter().for_each(|view| apart.extend(view.left_out()));
+        let parts = Self { heads, ..self.clone() };
+        let (are_twice, mut once) = parts.judge(unjudged, bounds)?;
+        apart.extend(are_twice);
         apart.sort_unstable();
         apart.dedup();
-        let parts = Self { heads, ..self.clone() };
         let asked = tally.asked();
         let (numbers, swept) = (Vec::new(), Swept::default());
         let mut scan = Scan { meant, bounds, asked, tally, numbers, swept };
@@ -133,7 +135,6 @@ impl Parts {
         for head in &parts.heads {
             scan.head(head, &without)?;
         }
-        let mut once = Vec::new();
         scan.traces(&parts, &apart, &mut once)?;
         parts.note_once(&once, &looked_in, bounds)?;
         Ok(Some(scan.swept))

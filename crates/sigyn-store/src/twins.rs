@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use sigyn_model::Searched;
 
 use crate::block::entry::Entry;
 use crate::block::scan::SpanPlace;
 use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
-use crate::head::{Counts, HeadView, rows_of};
+use crate::head::{Counts, HeadView, Row, rows_of};
 use crate::parted::{Parted, repeated};
 use crate::query::{Bounds, HEAD_TRACES, READ_ROWS_MAX, READ_TRACES_MAX};
 use crate::stop::Stop;
@@ -191,6 +192,107 @@ fn with_twins(
 }
 
 impl Parts {
+    /// Parts traces, of which it is not known whether any of their spans stands twice, into those of which one
+    /// does, and those of which none does: of each span it looks at no more than when it starts, its id and
+    /// whether it is shared. Traces that are too large even for that are taken for the former.
+    pub(crate) fn judge(
+        &self,
+        mut keys: Vec<TraceKey>,
+        bounds: Bounds<'_>,
+    ) -> Result<(Vec<TraceKey>, Vec<TraceKey>), QueryFailed> {
+        keys.sort_unstable();
+        keys.dedup();
+        let (mut twice, mut once) = (Vec::new(), Vec::new());
+        let (mut batch, mut rows) = (Vec::new(), 0);
+        for key in keys {
+            bounds.stop.check()?;
+            let of_trace = self.rows_with(key)?;
+            if rows + of_trace > READ_ROWS_MAX && !batch.is_empty() {
+                self.judge_together(&batch, rows, bounds, &mut twice, &mut once)?;
+                batch.clear();
+                rows = 0;
+            }
+            rows += of_trace;
+            batch.push(key);
+        }
+        self.judge_together(&batch, rows, bounds, &mut twice, &mut once)?;
+        Ok((twice, once))
+    }
+
+    /// How many rows a trace has, wherever they are.
+    fn rows_with(&self, key: TraceKey) -> Result<u64, QueryFailed> {
+        let mut rows = 0;
+        for block in self.blocks.iter() {
+            let entries = block.group(key, Strictness::Strict)?;
+            rows += entries.iter().map(|entry| u64::from(entry.rows)).sum::<u64>();
+        }
+        let in_heads = self.heads.iter().filter_map(|head| head.trace(key));
+        Ok(rows + in_heads.map(|trace| u64::from(trace.len())).sum::<u64>())
+    }
+
+    /// The same for traces, in order, with so many rows together.
+    fn judge_together(
+        &self,
+        keys: &[TraceKey],
+        rows: u64,
+        bounds: Bounds<'_>,
+        twice: &mut Vec<TraceKey>,
+        once: &mut Vec<TraceKey>,
+    ) -> Result<(), QueryFailed> {
+        let bytes = rows.saturating_mul(size_of::<(u32, SpanPlace)>() as u64);
+        match bounds.check(bytes) {
+            Err(QueryFailed::TooLarge { .. }) => {
+                twice.extend_from_slice(keys);
+                return Ok(());
+            }
+            has_room => has_room?,
+        }
+        // Of which trace, by its place among the keys.
+        let number_of = |key: TraceKey| {
+            let place = keys.binary_search(&key).ok();
+            place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX)
+        };
+        let mut places: Vec<(u32, SpanPlace)> = Vec::new();
+        for block in self.blocks.iter() {
+            let last_seq = block.entry().last_seq;
+            let mut entries: Vec<Entry> = Vec::new();
+            for key in keys {
+                let is_hidden = |id| self.buried.hides(last_seq, id);
+                let found = block.group(*key, Strictness::Strict)?.into_iter();
+                entries.extend(found.filter(|entry| !entry.key.trace_id().is_some_and(is_hidden)));
+            }
+            if entries.is_empty() {
+                continue;
+            }
+            entries.sort_unstable_by_key(|entry| entry.first_row);
+            block.span_places(&entries, bounds.stop, &mut |entry, place| {
+                places.push((number_of(entry.key), place));
+            })?;
+        }
+        for head in &self.heads {
+            for (number, key) in keys.iter().enumerate() {
+                let Some(trace) = head.trace(*key) else { continue };
+                bounds.stop.check()?;
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                let place = |row: Row<'_>| {
+                    let start = Searched::timestamp(&row)?.nanos();
+                    Some((number, (start, row.id().as_u64(), row.shared())))
+                };
+                places.extend(trace.rows().filter_map(place));
+            }
+        }
+        places.sort_unstable();
+        let same = places.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+        let mut numbers: Vec<u32> = same.map(|same| same[0].0).collect();
+        numbers.dedup();
+        for (number, key) in keys.iter().enumerate() {
+            let is_twice =
+                numbers.binary_search(&u32::try_from(number).unwrap_or(u32::MAX)).is_ok();
+            if is_twice { twice.push(*key) } else { once.push(*key) }
+        }
+        Ok(())
+    }
+
     /// Notes which traces of a head, the one with this number, are also in blocks or in heads before it.
     pub(crate) fn look_for_others(
         &self,
@@ -219,9 +321,8 @@ impl Parts {
                     let group = Strictness::Lenient.group(*key);
                     let (mut is_there, mut has_part) = (false, false);
                     for head in heads {
-                        for (other, _) in head.group(group, Strictness::Lenient) {
-                            (is_there, has_part) = (is_there || other == *key, true);
-                        }
+                        is_there |= head.trace(*key).is_some();
+                        has_part |= head.group(group, Strictness::Lenient).next().is_some();
                     }
                     for block in blocks {
                         for entry in block.group(group, Strictness::Lenient)? {

@@ -81,7 +81,13 @@ impl Counts {
 impl Counts {
     /// Traces that must be looked at as a whole: where nothing came since, what was found out still holds.
     pub(crate) fn unjudged(&self, view: &HeadView) -> impl Iterator<Item = TraceKey> {
-        let shared = self.shared.iter().filter(|(key, rows)| **rows != rows_of(view, **key));
+        // No fewer than were there when it turned out: if the head has no more by now, nothing came.
+        let is_same = |key: TraceKey, rows: u32| {
+            rows > 0 && view.trace(key).is_some_and(|trace| trace.len() == rows)
+        };
+        let shared = self.shared.iter();
+        let shared = shared
+            .filter(move |(key, rows)| !is_same(**key, **rows) && **rows != rows_of(view, **key));
         shared.map(|(key, _)| *key)
     }
 }
