@@ -7,7 +7,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use sigyn_model::{Endpoint, Span, SpanBatch, SpanId, Timestamp, TraceId};
+use sigyn_model::{
+    Endpoint, Field, Filter, HeatQuery, RedQuery, Selection, Span, SpanBatch, SpanId, Timestamp,
+    TraceId, Unit, Waterfall, What, WordsQuery,
+};
 use sigyn_store::{AppendError, Memory, Options, QueryFailed, Stop, Store};
 
 const MIB: u64 = 1 << 20;
@@ -28,11 +31,15 @@ fn alone(name: &str, case: impl FnOnce()) {
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// The most that this process has ever had in memory.
+/// The most that this process has ever had in memory, without the program itself: one that is made for
+/// debugging is large.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
+    };
+    bytes("VmHWM:") - bytes("RssFile:")
 }
 
 struct Case {
@@ -62,6 +69,59 @@ impl Case {
         let appended: Result<(), AppendError> =
             self.runtime.block_on(self.store.append_waiting(batch));
         appended.unwrap();
+    }
+
+    /// Asks all that counts spans, of ordinary and of many-valued fields. What is too large for an answer may
+    /// say so.
+    fn ask_all(&self, what: &str) {
+        // Whole minutes: some rates are told from counts.
+        let first_s = START_S / 60 * 60;
+        let (start_us, end_us) = (first_s * 1_000_000, (first_s + 600) * 1_000_000);
+        let selection = |filter: &str| {
+            let filter: Filter = filter.parse().unwrap();
+            Selection { filter, start_us, end_us: end_us - 1 }
+        };
+        let told = |about: &str, answer: Result<(), QueryFailed>| {
+            match answer {
+                Ok(()) | Err(QueryFailed::TooLarge { .. }) => {}
+                Err(error) => panic!("{about}: {error}"),
+            }
+            self.check(&format!("{what}, {about}"));
+        };
+        let queries = || self.store.queries(Stop::default());
+        let whats = [What::Keys, What::Values(Field::Name), What::Values(Field::read("n"))];
+        for asked in whats {
+            for filter in ["", "trace.spans > 1"] {
+                let about = format!("{asked:?} of {filter:?}");
+                let query = WordsQuery {
+                    selection: selection(filter),
+                    what: asked.clone(),
+                    prefix: String::new(),
+                };
+                told(&about, queries().words(&query).map(drop));
+            }
+        }
+        for by in ["service", "name", "n"] {
+            let query = RedQuery::new(selection(""), vec![Field::read(by)], 60_000_000).unwrap();
+            told(&format!("rates by {by}"), queries().red(&query).map(drop));
+        }
+        for of in [Unit::Spans, Unit::Traces] {
+            let query = HeatQuery::new(selection(""), of, 10_000_000, 4).unwrap();
+            told(&format!("a map of {of:?}"), queries().heat(&query).map(drop));
+        }
+        let lines = queries().outlined(TraceId::new(1).unwrap(), 100, |outlined| {
+            let waterfall = Waterfall::new(&outlined.outlines);
+            let rows = 0..waterfall.len().min(500);
+            let sources: Vec<&[u32]> = rows.map(|row| waterfall.sources(row)).collect();
+            outlined.spans(&sources).map(drop)
+        });
+        told("a trace as lines", lines.map(drop));
+        // The second of these windows cuts the traces of a minute.
+        let end_ms = end_us / 1_000;
+        for (end_ms, lookback_ms) in [(end_ms, end_ms), (START_S * 1_000 + 500, 10_000)] {
+            let links = queries().dependencies(end_ms, lookback_ms).map(drop);
+            told(&format!("dependencies, {lookback_ms} ms"), links);
+        }
     }
 
     fn check(&self, what: &str) {
@@ -110,6 +170,7 @@ fn tags_that_are_all_different_take_no_more_than_there_is() {
         let found = case.store.trace(TraceId::new(7).unwrap()).unwrap();
         assert_eq!(found.len(), 1);
         case.check("asked");
+        case.ask_all("asked");
     });
 }
 
@@ -172,6 +233,7 @@ fn values_of_a_megabyte_take_no_more_than_there_is() {
             assert!(!case.store.trace(TraceId::new(id).unwrap()).unwrap().is_empty());
         }
         case.check("asked");
+        case.ask_all("asked");
     });
 }
 
@@ -206,5 +268,43 @@ fn a_trace_of_a_million_spans_takes_no_more_than_there_is() {
         case.store.compact();
         case.check("merged");
         ask("asked again");
+        case.ask_all("asked");
+    });
+}
+
+/// Traces of ten spans, some of which come in two batches, in blocks and in a head.
+fn all_is_asked_of_many_traces(bytes: u64) {
+    let case = Case::open(bytes);
+    for batch in 0..100u64 {
+        let spans = (0..2_000).map(|n| {
+            let id = batch * 2_000 + n + 1;
+            let trace = id / 10 - if id.is_multiple_of(37) { id / 10 % 300 } else { 0 };
+            let mut span = span(trace + 1, id);
+            span.parent_id = SpanId::new(id / 10 * 10).filter(|parent| *parent != span.id);
+            span.set_tag("n", i64::try_from(id).unwrap());
+            span.set_tag(format!("key-{}", id % 50), id.to_string().repeat(8));
+            span
+        });
+        case.append(&spans.collect::<Vec<_>>());
+    }
+    case.check("taken in");
+    case.ask_all("of a head");
+    case.store.seal().unwrap();
+    case.ask_all("sealed");
+    case.store.compact();
+    case.ask_all("merged");
+}
+
+#[test]
+fn all_that_is_asked_of_little_memory_takes_no_more_than_there_is() {
+    alone("all_that_is_asked_of_little_memory_takes_no_more_than_there_is", || {
+        all_is_asked_of_many_traces(64 * MIB);
+    });
+}
+
+#[test]
+fn all_that_is_asked_takes_no_more_than_there_is() {
+    alone("all_that_is_asked_takes_no_more_than_there_is", || {
+        all_is_asked_of_many_traces(256 * MIB);
     });
 }
