@@ -14,6 +14,8 @@ use bytes::Bytes;
 #[derive(Clone, Debug)]
 pub(crate) enum Disk {
     Real(PathBuf),
+    /// The real one, to be looked at: changes are said to be made, and are not.
+    Still(PathBuf),
     #[cfg(test)]
     Faulty(faulty::FaultyDisk),
 }
@@ -22,6 +24,8 @@ pub(crate) enum Disk {
 #[derive(Debug)]
 pub(crate) enum Appender {
     Real(File),
+    /// Nowhere.
+    Still,
     #[cfg(test)]
     Faulty(faulty::FaultyAppender),
 }
@@ -97,12 +101,11 @@ fn again<T>(read: impl Fn() -> io::Result<T>) -> io::Result<T> {
 #[derive(Debug)]
 pub(crate) enum Lock {
     Real {
-        _file: File,
+        /// Nothing where there is none, and nobody could make one.
+        _file: Option<File>,
     },
     #[cfg(test)]
-    Faulty {
-        _lock: faulty::FaultyLock,
-    },
+    Faulty { _lock: faulty::FaultyLock },
 }
 
 impl Disk {
@@ -129,7 +132,7 @@ impl Disk {
     /// Where a path really is, for messages.
     pub(crate) fn locate(&self, path: &str) -> PathBuf {
         match self {
-            Self::Real(root) => root.join(path),
+            Self::Real(root) | Self::Still(root) => root.join(path),
             #[cfg(test)]
             Self::Faulty(_) => Path::new("/faulty").join(path),
         }
@@ -139,6 +142,7 @@ impl Disk {
     pub(crate) fn create_dir(&self, dir: &str) -> io::Result<()> {
         match self {
             Self::Real(root) => std::fs::create_dir_all(root.join(dir))?,
+            Self::Still(_) => {}
             #[cfg(test)]
             Self::Faulty(disk) => disk.create_dir(dir)?,
         }
@@ -148,7 +152,7 @@ impl Disk {
     /// Whether there is such a file.
     pub(crate) fn exists(&self, path: &str) -> io::Result<bool> {
         match self {
-            Self::Real(root) => root.join(path).try_exists(),
+            Self::Real(root) | Self::Still(root) => root.join(path).try_exists(),
             #[cfg(test)]
             Self::Faulty(disk) => Ok(disk.exists(path)),
         }
@@ -157,7 +161,7 @@ impl Disk {
     /// Names and lengths of a directory's files, by name. A directory that is not there is empty.
     pub(crate) fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
         match self {
-            Self::Real(root) => list_real(&root.join(dir)),
+            Self::Real(root) | Self::Still(root) => list_real(&root.join(dir)),
             #[cfg(test)]
             Self::Faulty(disk) => disk.list(dir),
         }
@@ -171,6 +175,7 @@ impl Disk {
                 options.write(true).create(true).truncate(true);
                 Ok(Appender::Real(options.open(root.join(path))?))
             }
+            Self::Still(_) => Ok(Appender::Still),
             #[cfg(test)]
             Self::Faulty(disk) => Ok(Appender::Faulty(disk.create(path)?)),
         }
@@ -182,6 +187,7 @@ impl Disk {
             Self::Real(root) => {
                 Ok(Appender::Real(OpenOptions::new().write(true).open(root.join(path))?))
             }
+            Self::Still(_) => Ok(Appender::Still),
             #[cfg(test)]
             Self::Faulty(disk) => Ok(Appender::Faulty(disk.open_start(path)?)),
         }
@@ -194,6 +200,7 @@ impl Disk {
             Appender::Real(file) => {
                 file.seek(SeekFrom::End(0))?;
             }
+            Appender::Still => {}
             #[cfg(test)]
             Appender::Faulty(file) => file.seek_end(),
         }
@@ -203,7 +210,7 @@ impl Disk {
     /// The whole file, or `None` if there is none.
     pub(crate) fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let result = again(|| match self {
-            Self::Real(root) => std::fs::read(root.join(path)),
+            Self::Real(root) | Self::Still(root) => std::fs::read(root.join(path)),
             #[cfg(test)]
             Self::Faulty(disk) => disk.read(path),
         });
@@ -245,7 +252,7 @@ impl Disk {
     /// Exactly `len` bytes from `offset`. The caller has checked `len` against the file's length.
     pub(crate) fn read_at(&self, path: &str, offset: u64, len: usize) -> io::Result<Bytes> {
         again(|| match self {
-            Self::Real(root) => {
+            Self::Real(root) | Self::Still(root) => {
                 let mut bytes = vec![0; len];
                 File::open(root.join(path))?.read_exact_at(&mut bytes, offset)?;
                 Ok(bytes.into())
@@ -258,7 +265,7 @@ impl Disk {
     /// Opens a file to read pieces of it.
     pub(crate) fn open_reader(&self, path: &str) -> io::Result<Reader> {
         match self {
-            Self::Real(root) => Ok(Reader::Real(File::open(root.join(path))?)),
+            Self::Real(root) | Self::Still(root) => Ok(Reader::Real(File::open(root.join(path))?)),
             #[cfg(test)]
             Self::Faulty(disk) => Ok(Reader::Faulty(disk.clone(), path.to_owned())),
         }
@@ -272,6 +279,7 @@ impl Disk {
                 file.set_len(len)?;
                 file.sync_all()
             }
+            Self::Still(_) => Ok(()),
             #[cfg(test)]
             Self::Faulty(disk) => disk.truncate(path, len),
         }
@@ -280,6 +288,7 @@ impl Disk {
     pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         match self {
             Self::Real(root) => std::fs::rename(root.join(from), root.join(to)),
+            Self::Still(_) => Ok(()),
             #[cfg(test)]
             Self::Faulty(disk) => disk.rename(from, to),
         }
@@ -288,6 +297,7 @@ impl Disk {
     pub(crate) fn remove(&self, path: &str) -> io::Result<()> {
         match self {
             Self::Real(root) => std::fs::remove_file(root.join(path)),
+            Self::Still(_) => Ok(()),
             #[cfg(test)]
             Self::Faulty(disk) => disk.remove(path),
         }
@@ -297,6 +307,7 @@ impl Disk {
     pub(crate) fn sync_dir(&self, dir: &str) -> io::Result<()> {
         match self {
             Self::Real(root) => File::open(root.join(dir))?.sync_all(),
+            Self::Still(_) => Ok(()),
             #[cfg(test)]
             Self::Faulty(disk) => disk.sync_dir(dir),
         }
@@ -305,15 +316,13 @@ impl Disk {
     /// `None` if another process (or another store of this one) holds the lock.
     pub(crate) fn lock(&self, path: &str) -> io::Result<Option<Lock>> {
         match self {
-            Self::Real(root) => {
-                let mut options = OpenOptions::new();
-                options.write(true).create(true).truncate(false);
-                let file = options.open(root.join(path))?;
-                match file.try_lock() {
-                    Ok(()) => Ok(Some(Lock::Real { _file: file })),
-                    Err(TryLockError::WouldBlock) => Ok(None),
-                    Err(TryLockError::Error(error)) => Err(error),
-                }
+            Self::Real(root) => lock_real(open_lock(&root.join(path)).map(Some)?),
+            Self::Still(root) => {
+                let path = root.join(path);
+                lock_real(match open_lock(&path) {
+                    Err(error) if is_read_only(&error) => open_if_there(&path)?,
+                    opened => Some(opened?),
+                })
             }
             #[cfg(test)]
             Self::Faulty(disk) => Ok(disk.lock().map(|lock| Lock::Faulty { _lock: lock })),
@@ -362,6 +371,7 @@ impl Disk {
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         match self {
             Self::Real(root) => link_real(&root.join(from), &root.join(to)),
+            Self::Still(_) => Ok(()),
             #[cfg(test)]
             Self::Faulty(disk) => disk.link(from, to),
         }
@@ -404,6 +414,30 @@ fn above(dir: &Path) -> &Path {
     above.unwrap_or(Path::new(if dir.has_root() { "/" } else { "." }))
 }
 
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+}
+
+/// `None` if somebody else holds it. Where there is no file nobody else can make one either.
+fn lock_real(file: Option<File>) -> io::Result<Option<Lock>> {
+    match file.as_ref().map(File::try_lock) {
+        None | Some(Ok(())) => Ok(Some(Lock::Real { _file: file })),
+        Some(Err(TryLockError::WouldBlock)) => Ok(None),
+        Some(Err(TryLockError::Error(error))) => Err(error),
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
 fn link_real(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::hard_link(from, to) {
         // Some file systems have one name for a file. There the lock alone keeps others out.
@@ -443,6 +477,7 @@ impl Appender {
     pub(crate) fn sync(&self) -> io::Result<()> {
         match self {
             Self::Real(file) => file.sync_data(),
+            Self::Still => Ok(()),
             #[cfg(test)]
             Self::Faulty(file) => file.sync(),
         }
@@ -460,6 +495,7 @@ impl Appender {
                 let is_cut = file.metadata()?.len() == len;
                 if is_cut { Ok(()) } else { Err(io::Error::other("the file was not cut")) }
             }
+            Self::Still => Ok(()),
             #[cfg(test)]
             Self::Faulty(file) => file.roll_back(len),
         }
@@ -470,6 +506,7 @@ impl Write for Appender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Real(file) => file.write(bytes),
+            Self::Still => Ok(bytes.len()),
             #[cfg(test)]
             Self::Faulty(file) => file.append(bytes),
         }

@@ -5,32 +5,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sigyn_model::Span;
+use tracing::subscriber::{NoSubscriber, with_default};
 
+use crate::block::writer::{self, Origin};
 use crate::block::{self, Block, QueryFailed};
-use crate::catalog::{BlockEntry, Opened, State};
+use crate::catalog::BlockEntry;
+use crate::clock::Clock;
 use crate::damage::{Damage, sentence};
-use crate::disk::{Disk, Lock};
+use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::facts::{Strictness, TraceKey};
-use crate::identify::{self, Identified};
-use crate::identity;
-use crate::misnamed;
-use crate::recovery::{LOCK, QUARANTINE, io_error, unusable};
+use crate::identify;
+use crate::memory::Memory;
+use crate::options::Options;
+use crate::recovery::{self, QUARANTINE, Recovered, io_error, unusable};
 use crate::stop::Stop;
-use crate::wal::frame::{self, Header};
-use crate::wal::reader;
-use crate::wal::spare;
+use crate::wal::frame;
 
-/// Keeps programs from opening the store for as long as it lives. Nothing of the store is changed, but
-/// that files of the catalog go that were never finished.
+/// A store as a program would have it that opened it now. Nothing of it is changed, and it may be on read-only
+/// media; where it is not, no program can open it for as long as this lives.
 #[derive(Debug)]
 pub struct Offline {
-    disk: Disk,
-    instance: u64,
-    state: State,
-    /// Of the catalog.
-    damages: Vec<Damage>,
-    _lock: Lock,
+    recovered: Recovered,
 }
 
 /// A block, as the catalog has it.
@@ -68,39 +64,57 @@ pub struct Looked {
     pub of_bytes: u64,
 }
 
+/// Spans that are in no block yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogSummary {
+    pub files: Files,
+    pub spans: u64,
+    pub traces: u64,
+    /// When the first and the last of its batches arrived.
+    pub arrivals_ms: Option<(u64, u64)>,
+    /// The earliest and the latest timestamp, if there is any.
+    pub starts_ns: Option<(u64, u64)>,
+}
+
+/// What was copied of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogCopy {
+    pub file: String,
+    pub spans: u64,
+}
+
 impl Offline {
     /// Errors if there is no store, or if a program has it open.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let disk = Disk::Real(path.to_owned());
-        let none = || unusable(&disk, "", "there is no store");
+        let disk = Disk::Still(path.to_owned());
         if !identify::is_there(&disk)? {
-            return Err(none());
+            return Err(unusable(&disk, "", "there is no store"));
         }
-        let lock = disk.lock(LOCK).map_err(io_error(&disk, "lock", LOCK))?;
-        let lock = lock.ok_or_else(|| OpenError::Locked { path: disk.locate("") })?;
-        let Identified { instance, opened, damage, .. } =
-            identify::find(&disk)?.ok_or_else(none)?;
-        let Opened { catalog, damaged, .. } = opened;
-        let damages = damaged.into_iter().map(|(file, cause)| (file, sentence(&cause)));
-        let identity = damage.map(|cause| (identity::PATH.to_owned(), cause));
-        let damages = identity.into_iter().chain(damages);
-        let damages = damages.map(|(file, cause)| Damage { file, cause });
-        Ok(Self {
-            instance,
-            state: catalog.state().clone(),
-            damages: damages.collect(),
-            disk,
-            _lock: lock,
-        })
+        let mut options = Options::new(path);
+        // No block can be made of what the log has, however much that is.
+        options.memory = Memory { head: u64::MAX, ..options.memory };
+        // What would be done, and is not, nobody should be told as done.
+        let opened = || recovery::recover(disk, options, Clock::System);
+        Ok(Self { recovered: with_default(NoSubscriber::default(), opened)? })
     }
 
     pub fn instance_id(&self) -> u64 {
-        self.instance
+        self.recovered.shared.instance
+    }
+
+    fn disk(&self) -> &Disk {
+        &self.recovered.shared.disk
+    }
+
+    fn entries(&self) -> &[BlockEntry] {
+        &self.recovered.catalog.state().blocks
     }
 
     /// In the order in which they arrived.
     pub fn blocks(&self) -> impl Iterator<Item = BlockSummary> {
-        self.state.blocks.iter().map(|entry| BlockSummary {
+        self.entries().iter().map(|entry| BlockSummary {
             file: path(entry),
             bytes: entry.bytes,
             spans: entry.spans,
@@ -109,15 +123,30 @@ impl Offline {
             starts_ns: entry.starts_ns,
             is_late: entry.is_late,
             errors: entry.errors,
-            columns: Block::open(&self.disk, entry, &Arc::default())
+            columns: Block::open(self.disk(), entry, &Arc::default())
                 .and_then(|block| block.columns())
                 .map_err(|error| sentence(&error)),
         })
     }
 
-    /// Spans that are in no block yet are in these.
-    pub fn log(&self) -> Result<Files, OpenError> {
-        self.files(frame::DIR, ".wal")
+    pub fn log(&self) -> Result<LogSummary, OpenError> {
+        let head = self.recovered.head.view();
+        let mut starts_ns: Option<(u64, u64)> = None;
+        for (_, trace) in head.traces() {
+            let facts = trace.facts();
+            if let (Some(start), Some(latest)) = (facts.start, facts.latest) {
+                let (start, latest) = (start.nanos(), latest.nanos());
+                let (first, last) = starts_ns.unwrap_or((start, latest));
+                starts_ns = Some((first.min(start), last.max(latest)));
+            }
+        }
+        Ok(LogSummary {
+            files: self.files(frame::DIR, ".wal")?,
+            spans: head.span_count(),
+            traces: head.trace_count(),
+            arrivals_ms: head.arrivals_ms(),
+            starts_ns,
+        })
     }
 
     /// What was set aside because it is damaged, or nobody knows it.
@@ -127,17 +156,17 @@ impl Offline {
 
     /// How many targets' progress is known as of the last block.
     pub fn targets(&self) -> u64 {
-        self.state.progress.all().len() as u64
+        self.recovered.catalog.state().progress.all().len() as u64
     }
 
     /// Traces that were deleted, and of which something may still be in a block.
     pub fn deleted_traces(&self) -> u64 {
-        self.state.tombstones.len() as u64
+        self.recovered.catalog.state().tombstones.len() as u64
     }
 
     /// Files whose names end like this.
     fn files(&self, dir: &str, end: &str) -> Result<Files, OpenError> {
-        let files = self.disk.list(dir).map_err(io_error(&self.disk, "list", dir))?;
+        let files = self.disk().list(dir).map_err(io_error(self.disk(), "list", dir))?;
         let bytes = files.into_iter().filter(|(name, _)| name.ends_with(end));
         let bytes = bytes.map(|(_, bytes)| bytes);
         Ok(bytes.fold(Files::default(), |all, bytes| Files {
@@ -146,61 +175,72 @@ impl Offline {
         }))
     }
 
+    /// How many spans there are, if all can be read.
+    pub fn spans(&self) -> u64 {
+        let in_blocks: u64 = self.entries().iter().map(|entry| entry.spans).sum();
+        in_blocks + self.recovered.head.view().span_count()
+    }
+
+    /// How many files turned out to be damaged so far, and the first of them.
+    pub fn damages(&self) -> (u64, Vec<Damage>) {
+        self.recovered.shared.counters.damages.all()
+    }
+
+    /// As [`Store::each_spans`](crate::Store::each_spans).
+    pub fn each_spans(
+        &self,
+        stop: &Stop,
+        mut each: impl FnMut(Vec<Span>),
+    ) -> Result<(), QueryFailed> {
+        let shared = &self.recovered.shared;
+        shared.view.parts().each_spans(stop, &mut each, |block, source| {
+            shared.set_aside(block, source);
+        })
+    }
+
+    /// Makes a block of what is in no block yet, in a folder that is there; `None` if there is nothing.
+    pub fn copy_log(&self, to: &Path) -> Result<Option<LogCopy>, OpenError> {
+        let head = self.recovered.head.view();
+        if head.is_empty() {
+            return Ok(None);
+        }
+        let disk = Disk::Real(to.to_owned());
+        let last_seq = self.recovered.writer.last_seq();
+        let first_seq = self.recovered.catalog.state().sealed_through + 1;
+        let origin = Origin::sealed(self.instance_id(), first_seq, last_seq);
+        disk.create_dir(block::DIR).map_err(io_error(&disk, "make the directory", block::DIR))?;
+        let written = writer::write(&disk, origin, &head, || false);
+        let entry = written.map_err(|error| unusable(self.disk(), frame::DIR, sentence(&error)))?;
+        let renamed = disk.rename(&path(&entry), &entry.name);
+        let renamed = renamed.and_then(|()| std::fs::remove_dir(disk.locate(block::DIR)));
+        renamed.and_then(|()| disk.sync_dir("")).map_err(io_error(&disk, "write", &entry.name))?;
+        Ok(Some(LogCopy { file: entry.name, spans: entry.spans }))
+    }
+
     /// Reads everything, and compares checksums, and what indexes say with what there is. `looked` is
     /// called now and then.
-    pub fn verify(&self, mut looked: impl FnMut(Looked)) -> Result<Vec<Damage>, OpenError> {
-        let mut damages = self.damages.clone();
-        let mut log =
-            self.disk.list(frame::DIR).map_err(io_error(&self.disk, "list", frame::DIR))?;
-        log.retain(|(name, _)| !name.ends_with(spare::SUFFIX));
-        let blocks = || self.state.blocks.iter().map(|entry| entry.bytes);
-        let of_bytes = log.iter().map(|(_, bytes)| *bytes).chain(blocks()).sum();
+    pub fn verify(&self, mut looked: impl FnMut(Looked)) -> Vec<Damage> {
+        // Of all else that was found when it was opened.
+        let (_, mut damages) = self.damages();
+        let of_bytes = self.entries().iter().map(|entry| entry.bytes).sum();
         let mut bytes = 0;
-        for (number, (name, len)) in log.iter().enumerate() {
+        for entry in self.entries() {
             looked(Looked { bytes, of_bytes });
-            bytes += len;
-            let file = format!("{}/{name}", frame::DIR);
-            if let Some(cause) = self.log_damage(&file, number + 1 == log.len())? {
+            let file = path(entry);
+            if !damages.iter().any(|one| one.file == file)
+                && let Err(cause) = self.verify_block(entry)
+            {
                 damages.push(Damage { file, cause });
-            }
-        }
-        for entry in &self.state.blocks {
-            looked(Looked { bytes, of_bytes });
-            if let Err(cause) = self.verify_block(entry) {
-                damages.push(Damage { file: path(entry), cause });
             }
             bytes += entry.bytes;
         }
         looked(Looked { bytes, of_bytes });
-        Ok(damages)
-    }
-
-    fn log_damage(&self, path: &str, is_last: bool) -> Result<Option<String>, OpenError> {
-        let read = self.disk.read_what_is_left(path);
-        let (bytes, lost_bytes) = read.map_err(io_error(&self.disk, "read", path))?;
-        let header = match Header::decode(&bytes) {
-            Ok(header) => header,
-            // A crash may have been faster than the first header.
-            Err(_) if is_last && bytes.len() <= frame::HEADER_BYTES && lost_bytes == 0 => {
-                return Ok(None);
-            }
-            Err(error) => return Ok(Some(sentence(&error))),
-        };
-        if let Some(cause) = misnamed::cause(path, &header) {
-            return Ok(Some(cause));
-        }
-        if lost_bytes > 0 {
-            return Ok(Some(format!("{lost_bytes} bytes of it cannot be read")));
-        }
-        let bytes = if is_last { reader::without_torn_end(&bytes, &header) } else { &bytes };
-        let outcome = reader::read(bytes, &header, |_| {});
-        let spots = outcome.damaged_spots(is_last);
-        Ok((spots > 0).then(|| format!("{spots} spots are no frames")))
+        damages
     }
 
     fn verify_block(&self, entry: &BlockEntry) -> Result<(), String> {
         let block =
-            Block::open(&self.disk, entry, &Arc::default()).map_err(|error| sentence(&error))?;
+            Block::open(self.disk(), entry, &Arc::default()).map_err(|error| sentence(&error))?;
         let mut part = 0;
         while block.check(part).map_err(|error| sentence(&error))?.is_some() {
             part += 1;

@@ -58,6 +58,6 @@ pub(crate) enum ExportFormat {
     ZipkinJson,
     /// OTLP protobuf: one request
     Otlp,
-    /// Blocks as they are, for DuckDB and others; what is in memory becomes one first
+    /// Blocks as they are, for DuckDB and others, and one of what is in the log
     Parquet,
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow, ensure};
 use sigyn_model::Span;
 use sigyn_model::codec::{json_v2, otlp};
-use sigyn_store::{QueryFailed, Stop, Store};
+use sigyn_store::{Offline, QueryFailed, Stop};
 
 use super::progress::Progress;
-use super::{offline, online};
+use super::{counted, offline};
 use crate::Failure;
 use crate::cli::{ExportFlags, ExportFormat};
 
@@ -21,32 +21,36 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
             "blocks are several files: they are copied to a folder, and not to standard output";
         return Err(anyhow!(error).into());
     }
-    let store = online(path)?;
+    let store = offline(path)?;
     if flags.format == ExportFormat::Parquet {
-        store.seal().context("cannot make a block of what is in the log")?;
-        store.close()?;
-        drop(store);
-        return Ok(copy_blocks(path, &flags.to)?);
+        return Ok(copy_blocks(&store, path, &flags.to)?);
     }
     let write = |file: &mut dyn Write| write_spans(&store, flags.format, file);
     let cannot = || format!("cannot write {}", flags.to.display());
-    if is_standard_output {
-        write(&mut io::stdout().lock())?;
+    let spans = if is_standard_output {
+        write(&mut io::stdout().lock())?
     } else {
         // Not over what somebody may want to keep.
         let mut file = BufWriter::new(File::create_new(&flags.to).with_context(cannot)?);
-        write(&mut file)?;
+        let spans = write(&mut file)?;
         file.into_inner()
             .map_err(io::IntoInnerError::into_error)
             .and_then(|file| file.sync_all())
             .with_context(cannot)?;
+        spans
+    };
+    eprintln!("sigyn store: wrote {}", counted(spans, "span", "spans"));
+    // What cannot be read is left out, and nobody should take the rest for all.
+    let damaged = counted(store.damages().0, "file of the store is", "files of the store are");
+    if store.damages().0 > 0 {
+        return Err(anyhow!("{damaged} damaged: their spans are missing").into());
     }
-    Ok(store.close()?)
+    Ok(())
 }
 
-fn write_spans(store: &Store, format: ExportFormat, file: &mut dyn Write) -> anyhow::Result<()> {
-    let stats = store.stats();
-    let all = stats.head_spans + stats.block_spans;
+/// Writes all spans, and returns how many they are.
+fn write_spans(store: &Offline, format: ExportFormat, file: &mut dyn Write) -> anyhow::Result<u64> {
+    let all = store.spans();
     let (mut progress, mut done) = (Progress::new("writing spans"), 0);
     let (stop, mut failed) = (Stop::default(), None);
     let outcome = store.each_spans(&stop, |spans: Vec<Span>| {
@@ -76,19 +80,16 @@ fn write_spans(store: &Store, format: ExportFormat, file: &mut dyn Write) -> any
         Err(error) => return Err(error).context("cannot read spans"),
     }
     file.flush().context("cannot write spans")?;
-    // What cannot be read is left out, and nobody should take the rest for all.
-    let damaged = store.stats().damaged_files;
-    ensure!(damaged == 0, "{damaged} files of the store are damaged: their spans are missing");
-    Ok(())
+    Ok(done)
 }
 
-/// Copies all blocks to a folder, which is made if it is not there.
-fn copy_blocks(path: &Path, to: &Path) -> anyhow::Result<()> {
-    let store = offline(path)?;
+/// Copies all blocks to a folder, which is made if it is not there, and makes one there of what is in the log.
+fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let blocks: Vec<_> = store.blocks().collect();
     let all = blocks.iter().map(|block| block.bytes).sum();
-    let (mut progress, mut done, mut left_out) = (Progress::new("copying blocks"), 0, 0);
+    let (mut progress, mut done) = (Progress::new("copying blocks"), 0);
+    let (mut copied_files, mut spans, mut left_out) = (0, 0, 0);
     for block in blocks {
         progress.at(done, all);
         done += block.bytes;
@@ -105,10 +106,19 @@ fn copy_blocks(path: &Path, to: &Path) -> anyhow::Result<()> {
                 fs::remove_file(&copy).with_context(cannot)?;
                 left_out += 1;
             }
-            copied => copied.with_context(cannot)?,
+            copied => {
+                copied.with_context(cannot)?;
+                (copied_files, spans) = (copied_files + 1, spans + block.spans);
+            }
         }
     }
-    ensure!(left_out == 0, "{left_out} files of the store cannot be read: their spans are missing");
+    if let Some(log) = store.copy_log(to).context("cannot make a block of what is in the log")? {
+        (copied_files, spans) = (copied_files + 1, spans + log.spans);
+    }
+    let (files, spans) = (counted(copied_files, "file", "files"), counted(spans, "span", "spans"));
+    eprintln!("sigyn store: wrote {files} with {spans}");
+    let missing = counted(left_out, "file of the store", "files of the store");
+    ensure!(left_out == 0, "{missing} cannot be read: their spans are missing");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sigyn_store::{BlockSummary, Offline};
 
-use super::{offline, print};
+use super::{counted, offline, print};
 use crate::Failure;
 use crate::cli::{ColorChoice, OutputFormat};
 use crate::query::style::Style;
@@ -45,6 +45,18 @@ fn kind(block: &BlockSummary) -> String {
     [errors, late].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
+/// From when to when batches arrived, and spans started.
+fn times(arrivals_ms: Option<(u64, u64)>, starts_ns: Option<(u64, u64)>) -> [Cell; 4] {
+    let cell = |us: Option<u64>| Cell::new(us.map(clock).unwrap_or_default());
+    let arrival = |ms: u64| ms.saturating_mul(1_000);
+    [
+        cell(arrivals_ms.map(|(first, _)| arrival(first))),
+        cell(arrivals_ms.map(|(_, last)| arrival(last))),
+        cell(starts_ns.map(|(first, _)| first / 1_000)),
+        cell(starts_ns.map(|(_, last)| last / 1_000)),
+    ]
+}
+
 fn as_json(
     store: &Offline,
     blocks: &[BlockSummary],
@@ -66,11 +78,22 @@ fn as_json(
         })
     };
     let (log, quarantine) = (store.log()?, store.quarantine()?);
+    let (_, damaged) = store.damages();
     Ok(json!({
         "instance": format!("{:016x}", store.instance_id()),
         "blocks": blocks.iter().map(block).collect::<Vec<_>>(),
         "columns": columns.iter().map(|(name, bytes)| json!({"name": name, "bytes": bytes})).collect::<Vec<_>>(),
-        "log": {"files": log.count, "bytes": log.bytes},
+        "log": {
+            "files": log.files.count,
+            "bytes": log.files.bytes,
+            "spans": log.spans,
+            "traces": log.traces,
+            "firstArrivalMs": log.arrivals_ms.map(|(first, _)| first),
+            "lastArrivalMs": log.arrivals_ms.map(|(_, last)| last),
+            "earliestNs": log.starts_ns.map(|(earliest, _)| earliest),
+            "latestNs": log.starts_ns.map(|(_, latest)| latest),
+        },
+        "damaged": damaged.iter().map(|one| json!({"file": one.file, "cause": one.cause})).collect::<Vec<_>>(),
         "quarantine": {"files": quarantine.count, "bytes": quarantine.bytes},
         "targets": store.targets(),
         "deletedTraces": store.deleted_traces(),
@@ -85,40 +108,60 @@ fn as_tables(
     let style = Style::new(ColorChoice::Auto);
     let right = |n: u64| Cell::new(n.to_string());
     let mut table = Table::new(&[
-        ("BLOCK", Align::Left),
+        ("FILE", Align::Left),
         ("BYTES", Align::Right),
         ("SPANS", Align::Right),
         ("TRACES", Align::Right),
         ("ARRIVED FROM", Align::Left),
         ("TO", Align::Left),
+        ("STARTED FROM", Align::Left),
+        ("TO", Align::Left),
         ("", Align::Left),
     ]);
     for block in blocks {
-        let (from, to) = block.arrivals_ms;
         let remark = match &block.columns {
             Ok(_) => kind(block),
             Err(damage) => format!("damaged: {damage}"),
         };
-        table.row(vec![
+        let mut row = vec![
             Cell::new(block.file.clone()),
             right(block.bytes),
             right(block.spans),
             right(block.traces),
-            Cell::new(clock(from.saturating_mul(1_000))),
-            Cell::new(clock(to.saturating_mul(1_000))),
-            Cell::new(remark),
-        ]);
+        ];
+        row.extend(times(Some(block.arrivals_ms), block.starts_ns));
+        row.push(Cell::new(remark));
+        table.row(row);
+    }
+    let (log, quarantine) = (store.log()?, store.quarantine()?);
+    if log.files.count > 0 {
+        let files = log.files;
+        let mut row = vec![
+            Cell::new("wal/".to_owned()),
+            right(files.bytes),
+            right(log.spans),
+            right(log.traces),
+        ];
+        row.extend(times(log.arrivals_ms, log.starts_ns));
+        row.push(Cell::new(format!("the log, {}", counted(files.count, "file", "files"))));
+        table.row(row);
     }
     let mut text = table.render(style);
     let spans: u64 = blocks.iter().map(|block| block.spans).sum();
     let bytes: u64 = blocks.iter().map(|block| block.bytes).sum();
-    let (log, quarantine) = (store.log()?, store.quarantine()?);
     text.push_str(&format!(
-        "\n{} blocks, {spans} spans, {bytes} bytes; log {} bytes; quarantine {} files\n\n",
-        blocks.len(),
-        log.bytes,
-        quarantine.count
+        "\n{}, {}, {}; in the log {}, {}; in quarantine {}\n",
+        counted(blocks.len() as u64, "block", "blocks"),
+        counted(spans, "span", "spans"),
+        counted(bytes, "byte", "bytes"),
+        counted(log.spans, "span", "spans"),
+        counted(log.files.bytes, "byte", "bytes"),
+        counted(quarantine.count, "file", "files"),
     ));
+    for one in store.damages().1 {
+        text.push_str(&format!("damaged: {}: {}\n", one.file, one.cause));
+    }
+    text.push('\n');
     let mut table = Table::new(&[
         ("COLUMN", Align::Left),
         ("BYTES", Align::Right),

@@ -44,6 +44,11 @@ fn opened<T>(path: &Path, opened: Result<T, OpenError>) -> anyhow::Result<T> {
     opened
 }
 
+/// So many of something, in words: `one` of it, or `many`.
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// Prints an answer.
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {

@@ -6,14 +6,14 @@ use serde_json::json;
 use sigyn_store::Looked;
 
 use super::progress::Progress;
-use super::{offline, print};
+use super::{counted, offline, print};
 use crate::Failure;
 use crate::cli::OutputFormat;
 
 pub(super) fn run(path: &Path, output: OutputFormat) -> Result<(), Failure> {
     let store = offline(path)?;
     let mut progress = Progress::new("reading");
-    let damages = store.verify(|Looked { bytes, of_bytes }| progress.at(bytes, of_bytes))?;
+    let damages = store.verify(|Looked { bytes, of_bytes }| progress.at(bytes, of_bytes));
     let damaged = damages.iter();
     print(&match output {
         OutputFormat::Json => {
@@ -28,5 +28,7 @@ pub(super) fn run(path: &Path, output: OutputFormat) -> Result<(), Failure> {
     if damages.is_empty() {
         return Ok(());
     }
-    Err(Failure::work(anyhow::anyhow!("{} files are damaged", damages.len())))
+    Err(Failure::work(anyhow::anyhow!(
+        counted(damages.len() as u64, "file is", "files are") + " damaged"
+    )))
 }

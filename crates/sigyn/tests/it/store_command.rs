@@ -1,5 +1,6 @@
 //! `sigyn store` on what a server left behind.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -48,7 +49,12 @@ fn a_store_is_shown_with_its_blocks_and_columns() {
     stored(folder.path());
     let (status, out, _) = told(&store(folder.path(), &["inspect"]));
     assert_eq!(status, 0);
-    assert!(out.contains("1 blocks, 2 spans") && out.contains("span_id"), "{out}");
+    assert!(
+        out.contains("1 block, 2 spans")
+            && out.contains("in the log 1 span,")
+            && out.contains("span_id"),
+        "{out}"
+    );
     let (status, out, _) = told(&store(folder.path(), &["inspect", "--format", "json"]));
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(status, 0);
@@ -58,6 +64,9 @@ fn a_store_is_shown_with_its_blocks_and_columns() {
     let columns = shown["columns"].as_array().unwrap();
     let sum: u64 = columns.iter().map(|column| column["bytes"].as_u64().unwrap()).sum();
     assert_eq!(block["bytes"].as_u64(), Some(sum));
+    let log = &shown["log"];
+    assert_eq!((&log["spans"], &log["traces"], &log["files"]), (&1.into(), &1.into(), &1.into()));
+    assert_eq!(log["earliestNs"], 3_000_000_000u64);
 }
 
 #[test]
@@ -85,7 +94,7 @@ fn everything_is_exported_and_can_be_imported() {
     let tracer = Tracer::start(elsewhere.path());
     for (format, file) in [("zipkin-json", "spans.json"), ("otlp", "spans.pb")] {
         let (status, _, err) = told(&store(folder.path(), &["export", file, "--format", format]));
-        assert_eq!(status, 0, "{err}");
+        assert!(status == 0 && err.contains("wrote 3 spans\n"), "{err}");
         let mut import = command();
         import.arg("import").arg(file).arg("--to").arg(format!("http://{}", tracer.address));
         let output = import.current_dir(folder.path()).output().unwrap();
@@ -121,14 +130,66 @@ fn what_can_be_read_is_exported_though_a_block_is_damaged_or_missing() {
     bytes[40] ^= 1;
     fs::write(&block, bytes).unwrap();
     let (status, _, err) = told(&store(folder.path(), &["export", "spans.json"]));
-    assert!(status == 1 && err.contains("1 files of the store are damaged"), "{err}");
+    assert!(
+        status == 1
+            && err.contains("1 file of the store is damaged")
+            && err.contains("wrote 1 span\n"),
+        "{err}"
+    );
     let spans = fs::read_to_string(folder.path().join("spans.json")).unwrap();
     assert!(spans.contains("0000000000000003"), "{spans}");
     fs::remove_file(&block).unwrap();
     let (status, _, err) =
         told(&store(folder.path(), &["export", "copies", "--format", "parquet"]));
-    assert!(status == 1 && err.contains("1 files of the store cannot be read"), "{err}");
+    assert!(status == 1 && err.contains("1 file of the store cannot be read"), "{err}");
     assert_eq!(fs::read_dir(folder.path().join("copies")).unwrap().count(), 1);
+}
+
+/// All files below a folder, and what is in them.
+fn all_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(all_files(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+#[test]
+fn who_looks_changes_nothing_whatever_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let data = folder.path().join("data");
+    let log = fs::read_dir(data.join("wal")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&log).unwrap();
+    let check = |expected: usize, damage: &dyn Fn()| {
+        damage();
+        let before = all_files(&data);
+        let (_, out, err) = told(&store(folder.path(), &["verify", "--output", "json"]));
+        let found: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(found["damaged"].as_array().unwrap().len(), expected, "{out} {err}");
+        for (at, format) in ["zipkin-json", "otlp", "parquet"].iter().enumerate() {
+            let to = format!("copy-{}-{at}", before.len() + expected * 100);
+            told(&store(folder.path(), &["export", &to, "--format", format]));
+            assert!(folder.path().join(to).exists());
+        }
+        assert_eq!(told(&store(folder.path(), &["inspect"])).0, 0);
+        assert!(all_files(&data) == before, "{expected}");
+    };
+    check(0, &|| {});
+    check(0, &|| fs::write(&log, [&whole[..], b"torn"].concat()).unwrap());
+    check(1, &|| fs::write(data.join("IDENTITY"), "hello").unwrap());
+    check(2, &|| {
+        let path = data.join("cat/00000000000000000001.commit");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    });
 }
 
 #[test]
