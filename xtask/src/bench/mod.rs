@@ -13,7 +13,7 @@ pub(crate) use self::store::soak;
 use crate::{command, repo};
 
 /// What is measured is built with this, if nothing else is said.
-const PROFILE: &str = "release";
+const PROFILE: &str = "dist";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments {
