@@ -236,7 +236,7 @@ impl App {
             .merge(answers(&settings, &asker, known, ui_folder))
             .merge(collect::http_router(&intake, &settings.environment))
             .merge(api::health::router(store.clone()))
-            .merge(api::status::router(store.clone()))
+            .merge(api::status::router(store.clone(), durability_text(durability)))
             .merge(api::store_admin::router(store_admin))
             .merge(api::targets::router(status))
             .merge(api::admin::router(admin))

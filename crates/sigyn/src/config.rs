@@ -22,6 +22,8 @@ use crate::memory;
 const DEFAULT_FILE: &str = "sigyn.yml";
 const DEFAULT_TRACES_PATH: &str = "/traces";
 const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
+const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 const DEFAULT_PORT: u16 = 9411;
 const DEFAULT_OTLP_GRPC_PORT: u16 = 4317;
 const DEFAULT_OTLP_HTTP_PORT: u16 = 4318;
@@ -174,7 +176,8 @@ impl Settings {
         let bytes = self.retention_bytes.or(storage.retention_bytes);
         let mut options = sigyn_store::Options::new(&self.storage_path);
         options.durability = storage.durability;
-        if let Some(warning) = little_memory("--storage.memory", self.storage_memory) {
+        let there_is = memory::there_is();
+        if let Some(warning) = odd_memory("--storage.memory", self.storage_memory, there_is) {
             tracing::warn!("{warning}");
         }
         let memory = self.storage_memory.or(storage.memory).filter(|bytes| *bytes > 0);
@@ -207,11 +210,32 @@ fn route_prefix(text: &str) -> String {
     }
 }
 
-/// What is said of a setting that asks for less memory than there has to be. Nothing and 0 are the default.
-fn little_memory(name: &str, bytes: Option<u64>) -> Option<String> {
-    let bytes = bytes.filter(|bytes| (1..Memory::BYTES_MIN).contains(bytes))?;
-    let min = Memory::BYTES_MIN >> 20;
-    Some(format!("{name} is {bytes} bytes, which is too little: it is taken as {min} MiB"))
+/// What is said of a setting that asks for less memory than there has to be, or for more than there is.
+/// Nothing and 0 are the default.
+fn odd_memory(name: &str, bytes: Option<u64>, there_is: Option<u64>) -> Option<String> {
+    let bytes = bytes.filter(|bytes| *bytes > 0)?;
+    if bytes < Memory::BYTES_MIN {
+        let min = Memory::BYTES_MIN >> 20;
+        return Some(format!(
+            "{name} is {bytes} bytes, which is too little: it is taken as {min} MiB"
+        ));
+    }
+    let there_is = there_is.filter(|there_is| bytes > *there_is)? >> 20;
+    Some(format!(
+        "{name} is {bytes} bytes, and there are {there_is} MiB: this process may be ended before it has as much"
+    ))
+}
+
+/// How long after it is acknowledged a span is on the disk, at most.
+fn sync_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    if (SYNC_INTERVAL_MIN..=SYNC_INTERVAL_MAX).contains(&interval) {
+        return Ok(interval);
+    }
+    let [min, max] = [SYNC_INTERVAL_MIN, SYNC_INTERVAL_MAX].map(format_duration);
+    Err(format!(
+        "interval:{text} is not between {min} and {max}: fsync waits for the disk, os leaves it to the system"
+    ))
 }
 
 /// As `storage.durability` says it in the file.
@@ -254,7 +278,8 @@ impl Config {
             return Err(Mistake { file: None, place: Some(settings.place), message });
         }
         let mut warnings = validated.warnings;
-        warnings.extend(little_memory("storage.memory", sigyn.storage.memory));
+        let (memory, there_is) = (sigyn.storage.memory, memory::there_is());
+        warnings.extend(odd_memory("storage.memory", memory, there_is));
         Ok((Self { jobs: validated.jobs, sigyn }, warnings))
     }
 
@@ -373,9 +398,7 @@ impl Section for StorageSection {
                     "fsync" => Ok(Durability::Fsync),
                     "os" => Ok(Durability::Os),
                     other => match other.strip_prefix("interval:") {
-                        Some(interval) => parse_duration(interval)
-                            .map(Durability::Interval)
-                            .map_err(|error| error.to_string()),
+                        Some(interval) => sync_interval(interval).map(Durability::Interval),
                         None => Err(format!(
                             "unknown durability {other:?}: expected fsync, interval:100ms or os"
                         )),
@@ -464,12 +487,30 @@ mod tests {
 
     #[test]
     fn durability_is_told_in_the_words_of_the_file() {
-        for words in ["fsync", "os", "interval:100ms", "interval:1h", "interval:0s"] {
+        for words in ["fsync", "os", "interval:1ms", "interval:100ms", "interval:1m"] {
             let text = format!("sigyn:\n  storage:\n    durability: {words}\n");
             let (config, warnings) = Config::parse(&text, Path::new(".")).unwrap();
             assert_eq!(durability_text(config.sigyn.storage.durability), words);
             assert_eq!(warnings, Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn intervals_that_nobody_means_are_refused() {
+        for interval in ["0", "0s", "1h", "61s", "soon"] {
+            let text = format!("sigyn:\n  storage:\n    durability: interval:{interval}\n");
+            Config::parse(&text, Path::new(".")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn more_memory_than_there_is_is_warned_of() {
+        let warning = |bytes, there_is| odd_memory("storage.memory", Some(bytes), there_is);
+        assert_eq!(warning(2 << 30, Some(2 << 30)), None);
+        assert_eq!(warning(2 << 40, None), None);
+        let expected = "storage.memory is 2147483649 bytes, and there are 2048 MiB: this process may be ended \
+            before it has as much";
+        assert_eq!(warning((2 << 30) + 1, Some(2 << 30)).as_deref(), Some(expected));
     }
 
     #[test]

@@ -8,8 +8,12 @@ const DEFAULT_MAX: u64 = 2 << 30;
 
 /// How much memory spans may take where nobody says it: a quarter of what there is, 2 GiB at most.
 pub(crate) fn default_bytes() -> u64 {
-    let there_is = of_machine(Path::new("/"));
-    there_is.map_or(DEFAULT_MAX, |bytes| bytes / SHARE).min(DEFAULT_MAX)
+    there_is().map_or(DEFAULT_MAX, |bytes| bytes / SHARE).min(DEFAULT_MAX)
+}
+
+/// How much there is for this process, if anything tells.
+pub(crate) fn there_is() -> Option<u64> {
+    of_machine(Path::new("/"))
 }
 
 /// The least of what the machine has and of what each group of processes that this one is in may take.

@@ -1,6 +1,7 @@
 //! Prometheus' `/api/v1/status/*`, as far as it makes sense for a tracer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,11 +12,18 @@ use sigyn_store::{Damage, Store};
 
 use crate::reply::success;
 
-pub(crate) fn router(store: Store) -> Router {
+/// What a store is asked for: it, and how durable what it acknowledges is, in the words of the file.
+#[derive(Clone)]
+struct Asked {
+    store: Store,
+    durability: Arc<str>,
+}
+
+pub(crate) fn router(store: Store, durability: String) -> Router {
     Router::new()
         .route("/api/v1/status/buildinfo", get(build_info))
         .route("/api/v1/status/store", get(store_status))
-        .with_state(store)
+        .with_state(Asked { store, durability: durability.into() })
 }
 
 async fn build_info() -> Response {
@@ -27,7 +35,8 @@ async fn build_info() -> Response {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StoreStatus {
+struct StoreStatus<'a> {
+    durability: &'a str,
     spans: u64,
     head_spans: u64,
     head_bytes: u64,
@@ -60,7 +69,7 @@ struct DamagedFile {
     cause: String,
 }
 
-async fn store_status(State(store): State<Store>) -> Response {
+async fn store_status(State(Asked { store, durability }): State<Asked>) -> Response {
     let stats = store.stats();
     let share =
         |one: sigyn_store::Share| (one.name, Share { max_bytes: one.max, used_bytes: one.used });
@@ -68,6 +77,7 @@ async fn store_status(State(store): State<Store>) -> Response {
     let memory = Memory { max_bytes: stats.memory.bytes, shares };
     let damaged = stats.damages.into_iter();
     success(&StoreStatus {
+        durability: &durability,
         spans: stats.head_spans + stats.block_spans,
         head_spans: stats.head_spans,
         head_bytes: stats.head_bytes,
