@@ -488,7 +488,8 @@ pub(crate) mod tests {
         disk.create_dir(DIR).unwrap();
         let origin = writer::Origin::sealed(1, 1, 1);
         let entry =
-            writer::write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap();
+            writer::write(&Disk::Faulty(disk.clone()), origin, &head.view(), u64::MAX, || false)
+                .unwrap();
         (disk, entry)
     }
 

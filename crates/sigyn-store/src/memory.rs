@@ -64,6 +64,12 @@ impl Memory {
         self.head.saturating_mul(3)
     }
 
+    /// What a row group may take while it is filled. It takes as much again three times when it is written: as it
+    /// is in a page, and compressed, twice.
+    pub(crate) fn group(&self) -> u64 {
+        self.making / 2
+    }
+
     /// What one answer may take.
     pub fn answer(&self) -> u64 {
         self.answers / 2

@@ -209,7 +209,7 @@ impl Offline {
         let first_seq = self.recovered.catalog.state().sealed_through + 1;
         let origin = Origin::sealed(self.instance_id(), first_seq, last_seq);
         disk.create_dir(block::DIR).map_err(io_error(&disk, "make the directory", block::DIR))?;
-        let written = writer::write(&disk, origin, &head, || false);
+        let written = writer::write(&disk, origin, &head, u64::MAX, || false);
         let entry = written.map_err(|error| unusable(self.disk(), frame::DIR, sentence(&error)))?;
         let renamed = disk.rename(&path(&entry), &entry.name);
         let renamed = renamed.and_then(|()| std::fs::remove_dir(disk.locate(block::DIR)));

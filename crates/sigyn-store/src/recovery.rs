@@ -100,6 +100,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         head: HeadWriter::new(),
         words: Words::default(),
         head_bytes_max: options.memory.head,
+        group_bytes_max: options.memory.group(),
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
         sealed_before: catalog.state().sealed_through,
@@ -207,6 +208,7 @@ struct Replay<'a> {
     /// What words of the log are called in this head.
     words: Words,
     head_bytes_max: u64,
+    group_bytes_max: u64,
     progress: Progress,
     last_seq: u64,
     /// What was in blocks before it began.
@@ -244,7 +246,8 @@ impl Replay<'_> {
         }
         let first_seq = self.catalog.state().sealed_through + 1;
         let origin = Origin::sealed(self.instance, first_seq, self.last_seq);
-        let made = writer::write(self.disk, origin, &self.head.view(), || false);
+        let view = self.head.view();
+        let made = writer::write(self.disk, origin, &view, self.group_bytes_max, || false);
         let made = made.map_err(|error| error.to_string()).and_then(|entry| {
             let opened = Block::open(self.disk, &entry, self.cache);
             let opened = opened.map_err(|error| error.to_string())?;

@@ -46,7 +46,7 @@ impl TakenIn {
         let disk = Disk::real(directory)?;
         disk.create_dir(block::DIR)?;
         let origin = Origin::sealed(0, 1, number);
-        let entry = writer::write(&disk, origin, &self.head.view(), || false);
+        let entry = writer::write(&disk, origin, &self.head.view(), u64::MAX, || false);
         entry.map(|entry| entry.bytes).map_err(io::Error::other)
     }
 

@@ -282,7 +282,9 @@ impl Worker<'_> {
         if !head.is_empty() {
             let first_seq = state.sealed_through + 1;
             let origin = Origin::sealed(shared.instance, first_seq, rotated.last_seq);
-            let entry = writer::write(&shared.disk, origin, &head, || shared.is_stopping())
+            let group_bytes_max = shared.options.memory.group();
+            let stop = || shared.is_stopping();
+            let entry = writer::write(&shared.disk, origin, &head, group_bytes_max, stop)
                 .map_err(|error| failed("write the block", &error))?;
             let opened = Block::open(&shared.disk, &entry, shared.view.cache());
             block = Some(Arc::new(opened.map_err(|error| failed("read the block", &error))?));

@@ -52,6 +52,9 @@ impl Row<'_> {
 pub(super) struct GroupBuilder {
     /// About what its columns take before they are compressed.
     bytes: u64,
+    /// About what they take until then; it is full with so much.
+    held_bytes: u64,
+    held_bytes_max: u64,
     trace_ids: Vec<[u8; 16]>,
     span_ids: Vec<u64>,
     parents: Sparse<u64>,
@@ -121,6 +124,8 @@ impl GroupBuilder {
     pub(super) fn new(plan: Plan) -> Self {
         Self {
             bytes: 0,
+            held_bytes: 0,
+            held_bytes_max: GROUP_BYTES,
             trace_ids: Vec::new(),
             span_ids: Vec::new(),
             parents: Sparse::default(),
@@ -168,7 +173,19 @@ impl GroupBuilder {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.rows() >= GROUP_ROWS || self.bytes() >= GROUP_BYTES
+        self.rows() >= GROUP_ROWS
+            || self.bytes() >= GROUP_BYTES
+            || self.held_bytes >= self.held_bytes_max
+    }
+
+    /// Is full with so much less, where memory is scarce.
+    pub(super) fn bound(&mut self, held_bytes_max: u64) {
+        self.held_bytes_max = held_bytes_max.min(GROUP_BYTES);
+    }
+
+    fn takes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.held_bytes += bytes as u64;
     }
 
     /// About what its columns take before they are compressed.
@@ -209,7 +226,7 @@ impl GroupBuilder {
         if span.name != 0 {
             let put = |out: &mut Vec<u8>| out.extend_from_slice(source.name(span.name).as_bytes());
             let name = self.known_names.number(span.name, put);
-            self.bytes += self.known_names.words.word(name).len() as u64;
+            self.takes(self.known_names.words.word(name).len());
             self.names.push(row, name);
         }
         self.starts.push_some(row, span.timestamp.map(|at| at.nanos()));
@@ -227,7 +244,9 @@ impl GroupBuilder {
             if number != 0 {
                 let put = |out: &mut Vec<u8>| out.extend_from_slice(source.text(number).as_bytes());
                 let text = self.texts.number(number, put);
-                self.bytes += self.texts.words.word(text).len() as u64;
+                let bytes = self.texts.words.word(text).len() as u64;
+                self.bytes += bytes;
+                self.held_bytes += bytes;
                 column.push(row, text);
             }
         }
@@ -267,22 +286,24 @@ impl GroupBuilder {
                 &mut ext.dropped_of_annotations,
             );
             self.bytes += bytes;
+            self.held_bytes += bytes;
             says_error |= of_annotations;
         }
         if span.has_links {
             let mut text = String::new();
             json::put_links(&mut text, &source.links(from));
-            self.bytes += text.len() as u64;
+            self.takes(text.len());
             self.links.push(row, self.own.push(|out| out.extend_from_slice(text.as_bytes())));
         }
         let texts = (&mut self.own, &mut self.known_addresses);
         let say = self.tags.push(row, source, tags, parts[1].said, texts);
         self.endpoints.push(row, parts, say.of_peer);
         if let Some(bytes) = ext.to_bytes() {
-            self.bytes += bytes.len() as u64;
+            self.takes(bytes.len());
             self.ext.push(row, self.own.push(|out| out.extend_from_slice(&bytes)));
         }
         self.bytes += 200 + say.bytes;
+        self.held_bytes += 100 + say.held_bytes;
         let says_error = says_error || say.error || self.origins_say_error(source, span);
         let new_tags = self.tags.new_in_last_row();
         Row { source, from, span, tags, new_tags, says_error }
@@ -412,6 +433,7 @@ impl GroupBuilder {
 
     fn clear(&mut self) {
         self.bytes = 0;
+        self.held_bytes = 0;
         self.trace_ids.clear();
         self.span_ids.clear();
         self.parents.clear();

@@ -31,12 +31,19 @@ pub(super) struct TagColumns {
     pub(super) known_shapes: Dictionary,
     shape_numbers: HashMap<Vec<u8>, u32, RandomState>,
     pub(super) rest: Sparse<u32>,
+    /// What small tags take of the row that is being added, which the group did not have.
+    new_small_bytes: u64,
     /// Tags of the row that was added last that the source has not shown in this group before.
     new: Vec<u32>,
     /// Where a shape is put together, and which of the tags have no column.
     shape: Vec<u8>,
     of_rest: Vec<u32>,
 }
+
+/// A page of such values takes little, even if it says them once a row.
+const SMALL_BYTES_MAX: u64 = 256;
+/// What a tag takes in a column beside its value: a row and a number.
+const PLACE_BYTES: u64 = 8;
 
 /// Values of one column.
 #[derive(Debug)]
@@ -71,8 +78,10 @@ struct KeyPlace {
 /// What is to be known of a row's tags.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TagsSay {
-    /// About how many bytes they take.
+    /// About how many bytes they take, each time they are said.
     pub(super) bytes: u64,
+    /// The same, but of small ones that the group has already only their places.
+    pub(super) held_bytes: u64,
     /// Whether one of them has the key `error`.
     pub(super) error: bool,
     /// What of the peer need not be said again.
@@ -100,6 +109,7 @@ impl TagColumns {
             known_shapes: Dictionary::default(),
             shape_numbers: HashMap::default(),
             rest: Sparse::default(),
+            new_small_bytes: 0,
             new: Vec::new(),
             shape: Vec::new(),
             of_rest: Vec::new(),
@@ -147,11 +157,14 @@ impl TagColumns {
                 Some(place) if place.when == self.now => *place,
                 _ => self.meet(source, tag, addresses),
             };
-            say.bytes += match place.size {
+            let bytes = match place.size {
                 // It may take more than can be said there.
                 u16::MAX => source.tag_bytes(tag) as u64,
                 size => u64::from(size) * 16,
             };
+            say.bytes += bytes;
+            // A column may write it once for each row that says it.
+            say.held_bytes += if bytes > SMALL_BYTES_MAX { bytes } else { PLACE_BYTES };
             say.error |= place.says_error;
             let column = self.columns.get_mut(usize::from(place.column));
             // A key that stands twice has one place in its column.
@@ -172,6 +185,7 @@ impl TagColumns {
                 }
             }
         }
+        say.held_bytes += std::mem::take(&mut self.new_small_bytes);
         let columns = self.columns.len() as u64;
         if let Some(column) = address_column {
             say.of_peer.address = peer.address;
@@ -216,7 +230,11 @@ impl TagColumns {
             let put = |out: &mut Vec<u8>| put_value(out, value);
             if self.is_shared { words.find_or_push(put) } else { words.push(put) }
         });
-        let size = u16::try_from(source.tag_bytes(tag).div_ceil(16)).unwrap_or(u16::MAX);
+        let bytes = source.tag_bytes(tag);
+        if bytes as u64 <= SMALL_BYTES_MAX {
+            self.new_small_bytes += bytes as u64;
+        }
+        let size = u16::try_from(bytes.div_ceil(16)).unwrap_or(u16::MAX);
         let says_error = of_key.says_error;
         let says = match value {
             TagValue::Text(text) => Peer { address: addresses.number_of_text(text), port: 0 },

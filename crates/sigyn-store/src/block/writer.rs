@@ -52,15 +52,18 @@ impl Origin {
     }
 }
 
-/// Writes the spans of one source to a block, named by the last of the frames. `stop` is asked often, and
-/// what takes long between two answers is bounded by the size of a column of a row group, or of one trace.
+/// Writes the spans of one source to a block, named by the last of the frames, with row groups that take about
+/// `group_bytes_max` at most while they are filled, and a few times that when they are written. `stop` is asked
+/// often, and what takes long between two answers is bounded by the size of a column of a row group, or of one trace.
 pub(crate) fn write(
     disk: &Disk,
     origin: Origin,
     source: &dyn Source,
+    group_bytes_max: u64,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
     let mut writer = BlockWriter::create(disk, origin, Plan::of(source))?;
+    writer.group.bound(group_bytes_max);
     writer.add(source, &stop)?;
     writer.finish(&stop)
 }
@@ -267,10 +270,11 @@ mod tests {
         for syncs in 0..2 {
             disk.fail_sync_after(syncs);
             let origin = Origin::sealed(1, 1, 1);
-            write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap_err();
+            write(&Disk::Faulty(disk.clone()), origin, &head.view(), u64::MAX, || false)
+                .unwrap_err();
             assert_eq!(disk.list(DIR).unwrap(), [], "after {syncs} syncs");
         }
         let origin = Origin::sealed(1, 1, 1);
-        write(&Disk::Faulty(disk.clone()), origin, &head.view(), || false).unwrap();
+        write(&Disk::Faulty(disk.clone()), origin, &head.view(), u64::MAX, || false).unwrap();
     }
 }

@@ -19,7 +19,7 @@ fn blocks(disk: &Disk, all: &[Vec<Span>]) -> Vec<Arc<Block>> {
         let mut head = HeadWriter::new();
         head.insert(spans, testing::EPOCH_MS);
         let origin = Origin::sealed(1, seq, seq);
-        let entry = writer::write(disk, origin, &head.view(), || false).unwrap();
+        let entry = writer::write(disk, origin, &head.view(), u64::MAX, || false).unwrap();
         Arc::new(Block::open(disk, &entry, &Arc::default()).unwrap())
     };
     (1..).zip(all).map(block).collect()
