@@ -262,6 +262,33 @@ fn a_block_that_the_catalog_and_the_log_have_lost_is_named() {
 }
 
 #[test]
+fn a_segment_of_the_log_that_is_missing_is_named() {
+    for is_cut in [false, true] {
+        let mut random = Rng::with_seed(5);
+        let (disk, mut model) = (FaultyDisk::default(), Model::default());
+        for _ in 0..3 {
+            append(&open(&disk), &mut model, &mut random);
+        }
+        let segments = files(&disk, "wal", "wal");
+        let faulty = Disk::Faulty(disk.clone());
+        match is_cut {
+            // To its header: as if the frame had never been.
+            true => faulty.truncate(&segments[1], 64).unwrap(),
+            false => faulty.remove(&segments[1]).unwrap(),
+        }
+        model.stored.remove(1);
+        let store = open(&disk);
+        model.check(&store, "without the second");
+        let expected = format!(
+            "{}: frames 2 to 2, before those of this segment, are neither in the log nor in a block",
+            segments[2]
+        );
+        let told = damages(&store);
+        assert!(told.len() == 1 && told[0].starts_with(&expected), "{told:?}");
+    }
+}
+
+#[test]
 fn what_a_copy_with_an_older_catalog_lacks_is_named() {
     for is_missing in [false, true] {
         let mut random = Rng::with_seed(3);

@@ -105,6 +105,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         last_seq: catalog.state().sealed_through,
         sealed_before: catalog.state().sealed_through,
         is_any_lost: false,
+        is_whole_so_far: false,
         catalog,
     };
     replay.run()?;
@@ -215,6 +216,8 @@ struct Replay<'a> {
     sealed_before: u64,
     /// Whether frames could not be read since some had spans again.
     is_any_lost: bool,
+    /// Whether the last segment was read to its end, so that the next one goes on from there.
+    is_whole_so_far: bool,
     catalog: Catalog,
 }
 
@@ -317,6 +320,15 @@ impl Replay<'_> {
         if header.instance != self.instance {
             return Err(unusable(self.disk, path, "it belongs to another store"));
         }
+        if self.is_whole_so_far && header.first_seq > self.last_seq + 1 {
+            let (first, last) = (self.last_seq + 1, header.first_seq - 1);
+            self.counters.damaged_spots.add(1);
+            let cause = format!(
+                "frames {first} to {last}, before those of this segment, are neither in the log nor in a block; \
+                 their spans are missing"
+            );
+            self.counters.damages.add(path, &cause);
+        }
         let file_bytes = bytes.len();
         let bytes = match may_be_torn {
             true => reader::without_torn_end(&bytes, &header),
@@ -380,13 +392,15 @@ impl Replay<'_> {
             Some(last_seq) => {
                 let bytes = outcome.valid_bytes as u64;
                 let segment = Segment { last_seq, bytes, is_damaged: damaged > 0 };
+                self.is_whole_so_far = damaged == 0;
                 self.segments.put(header.first_seq, segment);
                 Ok(())
             }
         }
     }
 
-    fn quarantine(&self, path: &str) -> Result<(), OpenError> {
+    fn quarantine(&mut self, path: &str) -> Result<(), OpenError> {
+        self.is_whole_so_far = false;
         self.counters.quarantined_files.add(1);
         quarantine(self.disk, path).map_err(io_error(self.disk, "set aside", path))
     }
