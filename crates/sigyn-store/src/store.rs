@@ -258,6 +258,11 @@ impl Store {
         self.0.shared.counters.unreadable_blocks.get()
     }
 
+    /// What spans may take in memory, in all.
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.shared.options.memory.bytes
+    }
+
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.shared)
     }

@@ -28,6 +28,12 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
+/// Memory that is given back goes to other threads, and to the machine: questions are answered by many threads, and
+/// what one took must not stay with it.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {

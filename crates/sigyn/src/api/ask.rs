@@ -15,6 +15,12 @@ use crate::reply::{self, ApiError};
 /// Queries that run at once. More would only slow each other down, and hold the threads that
 /// collecting and scraping need; they wait, and time spent waiting counts.
 const QUERIES_MAX: usize = 8;
+const QUERIES_MIN: usize = 2;
+/// What a query takes in memory beside its answer: pages of blocks, as they are read.
+const QUERY_BYTES: u64 = 32 << 20;
+/// Those that go through all that is stored leave so many places to those that look for something, one in
+/// so many.
+const COUNTING: usize = 2;
 
 /// The store, for whoever answers from it.
 #[derive(Clone, Debug)]
@@ -24,12 +30,15 @@ pub(crate) struct Asker {
     timeout: Option<Duration>,
     strictness: Strictness,
     places: Arc<Semaphore>,
+    counting: Arc<Semaphore>,
 }
 
 impl Asker {
     /// Clones share the places in which queries run.
     pub(crate) fn new(store: Store, timeout: Option<Duration>, strictness: Strictness) -> Self {
-        Self { store, timeout, strictness, places: Arc::new(Semaphore::new(QUERIES_MAX)) }
+        let places = places(store.memory_bytes());
+        let counting = Arc::new(Semaphore::new(places / COUNTING));
+        Self { store, timeout, strictness, places: Arc::new(Semaphore::new(places)), counting }
     }
 
     /// An answer in Prometheus' envelope, which says if something of what is stored is missing in it.
@@ -53,6 +62,19 @@ impl Asker {
         }
     }
 
+    /// The same as [`Asker::ask`] for what goes through all that is stored: few of these run at once, so that
+    /// whoever looks for something need not wait for them.
+    pub(crate) async fn ask_counting<T, E>(
+        &self,
+        query: impl FnOnce(&Queries) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<AnswerError> + Send + 'static,
+    {
+        self.ask_in(&[&self.counting, &self.places], query).await
+    }
+
     /// Runs a query on a thread that may block. It is ended when its time is up, and when whoever
     /// asked has gone; its place is free once it has really ended.
     pub(crate) async fn ask<T, E>(
@@ -63,13 +85,27 @@ impl Asker {
         T: Send + 'static,
         E: Into<AnswerError> + Send + 'static,
     {
+        self.ask_in(&[&self.places], query).await
+    }
+
+    async fn ask_in<T, E>(
+        &self,
+        places: &[&Arc<Semaphore>],
+        query: impl FnOnce(&Queries) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<AnswerError> + Send + 'static,
+    {
         let stop = StopOnDrop(Stop::default());
         let queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
-        let places = Arc::clone(&self.places);
         let run = async {
-            let place = places.acquire_owned().await;
+            let mut held = Vec::new();
+            for place in places {
+                held.push(Arc::clone(place).acquire_owned().await);
+            }
             tokio::task::spawn_blocking(move || {
-                let _place = place;
+                let _held = held;
                 query(&queries)
             })
             .await
@@ -94,10 +130,29 @@ impl Asker {
     }
 }
 
+/// How many queries run at once in so much memory.
+fn places(memory_bytes: u64) -> usize {
+    usize::try_from(memory_bytes / QUERY_BYTES)
+        .unwrap_or(QUERIES_MAX)
+        .clamp(QUERIES_MIN, QUERIES_MAX)
+}
+
 struct StopOnDrop(Stop);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_memory_has_few_queries_at_once() {
+        for (mib, expected) in [(64, 2), (128, 4), (256, 8), (2_048, 8)] {
+            assert_eq!(places(mib << 20), expected, "{mib} MiB");
+        }
     }
 }

@@ -67,7 +67,7 @@ async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
     let query = DifferencesQuery { from, selected, against, of: asked::unit(params)? };
     let limit = asked::limit(params, LIMIT, LIMIT_MAX)?;
     let started = Instant::now();
-    let (found, swept) = asked.asker.ask(move |q| q.differences(&query)).await?;
+    let (found, swept) = asked.asker.ask_counting(move |q| q.differences(&query)).await?;
     let (selected, others) = found.units();
     let share = |count: u64, of: u64| if of == 0 { 0.0 } else { count as f64 / of as f64 };
     let ranked = found.ranked(limit).into_iter().map(|one| Difference {

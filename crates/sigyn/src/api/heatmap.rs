@@ -71,7 +71,7 @@ async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
     let query = HeatQuery::new(selection, asked::unit(params)?, step_ms * 1_000, per_octave);
     let query = query.map_err(Refused::bad)?;
     let started = Instant::now();
-    let (heat, swept) = asked.asker.ask(move |q| q.heat(&query)).await?;
+    let (heat, swept) = asked.asker.ask_counting(move |q| q.heat(&query)).await?;
     Ok(Answer::new(&heat, swept.into(), started))
 }
 

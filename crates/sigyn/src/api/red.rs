@@ -97,7 +97,7 @@ async fn answer(asked: &Asked, params: &Params) -> Result<Answer, Refused> {
     let quantiles = quantiles(params.first("quantiles").unwrap_or(QUANTILES))?;
     let query = RedQuery::new(selection, by, step_ms * 1_000).map_err(Refused::bad)?;
     let started = Instant::now();
-    let (red, swept) = asked.asker.ask(move |q| q.red(&query)).await?;
+    let (red, swept) = asked.asker.ask_counting(move |q| q.red(&query)).await?;
     Ok(Answer::new(&red, quantiles, limit, swept.into(), started))
 }
 

@@ -73,7 +73,7 @@ async fn answer(
     let limit = asked::limit(params, LIMIT, LIMIT_MAX)?;
     let query = WordsQuery { selection, what, prefix: params.text("prefix").unwrap_or_default() };
     let started = Instant::now();
-    let (found, swept) = asked.asker.ask(move |q| q.words(&query)).await?;
+    let (found, swept) = asked.asker.ask_counting(move |q| q.words(&query)).await?;
     let mut words: Vec<(&String, &Seen)> = found.words().iter().collect();
     // Already in their own order.
     words.sort_by_key(|(_, seen)| Reverse(seen.spans));

@@ -167,7 +167,7 @@ async fn dependencies(State(zipkin): State<Zipkin>, params: Params) -> Result<Re
     let lookback = zipkin.environment.query_lookback;
     let lookback_ms = params.number("lookback")?.unwrap_or_else(|| millis(lookback));
     let lookback_ms = positive(lookback_ms, "lookback <= 0")?;
-    let links = zipkin.asker.ask(move |q| q.dependencies(end_ms, lookback_ms)).await?;
+    let links = zipkin.asker.ask_counting(move |q| q.dependencies(end_ms, lookback_ms)).await?;
     Ok(json(json_v2::encode_links(&links)))
 }
 

@@ -218,7 +218,7 @@ async fn dependencies(State(jaeger): State<Jaeger>, params: Params) -> Response 
     let links = async {
         let end_ms = find::positive(&params, "endTs", now_ms())?;
         let lookback_ms = find::positive(&params, "lookback", DEPENDENCIES_LOOKBACK_MS)?;
-        jaeger.asker.ask(move |q| q.dependencies(end_ms, lookback_ms)).await
+        jaeger.asker.ask_counting(move |q| q.dependencies(end_ms, lookback_ms)).await
     };
     let service = params.text("service").filter(|name| !name.is_empty());
     match links.await {
