@@ -5,6 +5,7 @@
 
 mod change;
 mod file;
+mod look;
 
 use std::io;
 
@@ -14,6 +15,7 @@ use crate::disk::{self, Disk, PutError, TEMPORARY};
 pub(crate) use change::{BlockEntry, Change, State, Tombstone};
 use file::{FileError, Kind};
 pub(crate) use file::{OLDEST_VERSION, VERSION};
+pub(crate) use look::look;
 
 /// The directory of commits and checkpoints.
 pub(crate) const DIR: &str = "cat";

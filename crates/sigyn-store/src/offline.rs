@@ -9,7 +9,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::block::writer::{self, Origin};
 use crate::block::{self, Block, QueryFailed};
-use crate::catalog::BlockEntry;
+use crate::catalog::{self, BlockEntry};
 use crate::clock::Clock;
 use crate::damage::{Damage, sentence};
 use crate::disk::Disk;
@@ -222,6 +222,12 @@ impl Offline {
     pub fn verify(&self, mut looked: impl FnMut(Looked)) -> Vec<Damage> {
         // Of all else that was found when it was opened.
         let (_, mut damages) = self.damages();
+        let of_catalog = catalog::look(self.disk(), self.instance_id()).unwrap_or_else(|error| {
+            vec![Damage { file: catalog::DIR.to_owned(), cause: sentence(&error) }]
+        });
+        let is_new = |one: &Damage| !damages.iter().any(|other| other.file == one.file);
+        let of_catalog: Vec<Damage> = of_catalog.into_iter().filter(is_new).collect();
+        damages.extend(of_catalog);
         let of_bytes = self.entries().iter().map(|entry| entry.bytes).sum();
         let mut bytes = 0;
         for entry in self.entries() {
@@ -283,3 +289,6 @@ impl Offline {
 fn path(entry: &BlockEntry) -> String {
     format!("{}/{}", block::DIR, entry.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ fn a_catalog_is_after_every_commit_what_it_was_told() {
         if random.u8(0..10) == 0 {
             catalog = opened;
         }
+        assert_eq!(look::look(&disk, INSTANCE).unwrap(), [], "commit {n}");
         // Two checkpoints, and what came after the first of them.
         assert!(names(&disk).len() as u64 <= 2 * CHECKPOINT_EVERY + 2, "commit {n}");
     }
@@ -155,9 +156,19 @@ fn what_is_damaged_is_told_and_nothing_else_is_lost() {
             assert_eq!(opened.catalog.state(), &states[states.len() - 2], "{path}");
         }
         assert_eq!(opened.catalog.next_number(), states.len() as u64, "{path}");
-        faulty.corrupt(&path, |bytes| *bytes = good);
+        let told = || -> Vec<String> {
+            look::look(&disk, INSTANCE).unwrap().into_iter().map(|one| one.file).collect()
+        };
+        assert_eq!(told(), [path.as_str()]);
+        disk.remove(&path).unwrap();
+        // Whether there was one more commit, nobody knows.
+        let is_last = number + 1 == states.len() as u64;
+        let gone = if is_last { Vec::new() } else { vec![path.clone()] };
+        assert_eq!(told(), gone);
+        disk.replace(&path, &good).unwrap();
     }
     open(&disk);
+    assert_eq!(look::look(&disk, INSTANCE).unwrap(), []);
     // A hole among commits.
     let path = file::path(Kind::Commit, CHECKPOINT_EVERY * 2 + 2);
     disk.remove(&path).unwrap();
@@ -167,6 +178,7 @@ fn what_is_damaged_is_told_and_nothing_else_is_lost() {
     opened.catalog.settle().unwrap();
     opened.catalog.commit(Change { sealed_through: 1_000, ..Change::default() }).unwrap();
     assert_eq!(open(&disk).state(), opened.catalog.state());
+    assert_eq!(look::look(&disk, INSTANCE).unwrap(), []);
 }
 
 #[test]
