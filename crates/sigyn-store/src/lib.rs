@@ -91,7 +91,7 @@ pub use damage::Damage;
 pub use error::{AppendError, CloseError, DeleteError, OpenError, SealError};
 pub use facts::Strictness;
 pub use memory::{Memory, Share};
-pub use offline::{BlockSummary, Files, LogCopy, LogSummary, Looked, Offline};
+pub use offline::{BlockSummary, Copied, Files, LogSummary, Looked, Offline};
 pub use options::{Durability, Options};
 pub use outlined::Outlined;
 pub use queries::Queries;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use sigyn_model::Span;
+use sigyn_model::{Span, TraceId};
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::block::writer::{self, Origin};
@@ -17,6 +17,7 @@ use crate::error::OpenError;
 use crate::facts::{Strictness, TraceKey};
 use crate::identify;
 use crate::memory::Memory;
+use crate::merge::{Merge, Parting};
 use crate::options::Options;
 use crate::recovery::{self, QUARANTINE, Recovered, io_error, unusable};
 use crate::stop::Stop;
@@ -77,10 +78,10 @@ pub struct LogSummary {
     pub starts_ns: Option<(u64, u64)>,
 }
 
-/// What was copied of the log.
+/// A block that was made elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LogCopy {
+pub struct Copied {
     pub file: String,
     pub spans: u64,
 }
@@ -198,8 +199,71 @@ impl Offline {
         })
     }
 
+    /// Whether a trace is there; `None` if it is not in what can be read, and that is not all.
+    pub fn has(&self, id: TraceId) -> Option<bool> {
+        let parts = self.recovered.shared.view.parts();
+        let mut is_all_readable = parts.blocks.len() == self.entries().len();
+        let in_heads = parts.heads.iter().any(|head| head.trace(id.into()).is_some());
+        let mut seen = parts.blocks.iter();
+        let is_there = in_heads
+            || seen.any(|block| {
+                let found = block.group(id.into(), Strictness::Strict);
+                is_all_readable &= found.is_ok();
+                !parts.buried.hides(block.entry().last_seq, id)
+                    && found.is_ok_and(|found| !found.is_empty())
+            });
+        (is_there || is_all_readable).then_some(is_there)
+    }
+
+    /// Makes blocks of what was not deleted of a block, in a folder that is there: one, or none where nothing
+    /// is left. `None` if nothing was deleted of it, and a copy of its file is as good.
+    pub fn copy_undeleted(&self, file: &str, to: &Path) -> Result<Option<Vec<Copied>>, OpenError> {
+        let parts = self.recovered.shared.view.parts();
+        let entry = self.entries().iter().position(|entry| path(entry) == file);
+        let Some((nth, entry)) = entry.map(|nth| (nth, &self.entries()[nth])) else {
+            return Ok(None);
+        };
+        let mut gone = parts.buried.of(entry.last_seq).peekable();
+        if gone.peek().is_none() {
+            return Ok(None);
+        }
+        let failed = |error: &dyn std::error::Error| unusable(self.disk(), file, sentence(error));
+        let block = Block::open(self.disk(), entry, &Arc::default());
+        let block = block.map_err(|error| failed(&error))?;
+        let mut has_any = false;
+        for key in gone {
+            let found = block.group(key, Strictness::Strict).map_err(|error| failed(&error))?;
+            has_any |= !found.is_empty();
+        }
+        if !has_any {
+            return Ok(None);
+        }
+        let disk = Disk::Real(to.to_owned());
+        disk.create_dir(block::DIR).map_err(io_error(&disk, "make the directory", block::DIR))?;
+        let merge = Merge {
+            disk: &disk,
+            instance: self.instance_id(),
+            // No two of them may get the same name.
+            number: self.recovered.catalog.next_number() + nth as u64,
+            blocks: vec![Arc::new(block)],
+            buried: parts.buried.clone(),
+            parting: Parting::No,
+            bytes_max: self.recovered.shared.options.memory.making,
+        };
+        let made = merge.begin().and_then(|mut merging| {
+            while !merging.step(&|| false)? {}
+            merging.finish(&|| false)
+        });
+        let made = made.map_err(|error| {
+            // Only if nothing else is in it.
+            let _ = std::fs::remove_dir(disk.locate(block::DIR));
+            failed(&error)
+        })?;
+        put_beside(&disk, made).map(Some)
+    }
+
     /// Makes a block of what is in no block yet, in a folder that is there; `None` if there is nothing.
-    pub fn copy_log(&self, to: &Path) -> Result<Option<LogCopy>, OpenError> {
+    pub fn copy_log(&self, to: &Path) -> Result<Option<Copied>, OpenError> {
         let head = self.recovered.head.view();
         if head.is_empty() {
             return Ok(None);
@@ -211,10 +275,7 @@ impl Offline {
         disk.create_dir(block::DIR).map_err(io_error(&disk, "make the directory", block::DIR))?;
         let written = writer::write(&disk, origin, &head, u64::MAX, || false);
         let entry = written.map_err(|error| unusable(self.disk(), frame::DIR, sentence(&error)))?;
-        let renamed = disk.rename(&path(&entry), &entry.name);
-        let renamed = renamed.and_then(|()| std::fs::remove_dir(disk.locate(block::DIR)));
-        renamed.and_then(|()| disk.sync_dir("")).map_err(io_error(&disk, "write", &entry.name))?;
-        Ok(Some(LogCopy { file: entry.name, spans: entry.spans }))
+        Ok(put_beside(&disk, vec![entry])?.pop())
     }
 
     /// Reads everything, and compares checksums, and what indexes say with what there is. `looked` is
@@ -284,6 +345,21 @@ impl Offline {
             None => Ok(()),
         }
     }
+}
+
+/// Moves blocks out of the folder that they were made in, and removes that.
+fn put_beside(disk: &Disk, made: Vec<BlockEntry>) -> Result<Vec<Copied>, OpenError> {
+    for entry in &made {
+        let is_there = disk.exists(&entry.name).map_err(io_error(disk, "look for", &entry.name))?;
+        if is_there {
+            return Err(unusable(disk, &entry.name, "there is such a file already"));
+        }
+        let renamed = disk.rename(&path(entry), &entry.name);
+        renamed.map_err(io_error(disk, "write", &entry.name))?;
+    }
+    let removed = std::fs::remove_dir(disk.locate(block::DIR));
+    removed.and_then(|()| disk.sync_dir("")).map_err(io_error(disk, "remove", block::DIR))?;
+    Ok(made.into_iter().map(|entry| Copied { file: entry.name, spans: entry.spans }).collect())
 }
 
 fn path(entry: &BlockEntry) -> String {

@@ -58,6 +58,6 @@ pub(crate) enum ExportFormat {
     ZipkinJson,
     /// OTLP protobuf: one request
     Otlp,
-    /// Blocks as they are, for DuckDB and others, and one of what is in the log
+    /// Blocks without what was deleted, for DuckDB and others, and one of what is in the log
     Parquet,
 }

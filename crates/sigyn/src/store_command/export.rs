@@ -22,6 +22,9 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
         return Err(anyhow!(error).into());
     }
     let store = offline(path)?;
+    if !is_standard_output {
+        refuse_inside(path, &flags.to)?;
+    }
     if flags.format == ExportFormat::Parquet {
         return Ok(copy_blocks(&store, path, &flags.to)?);
     }
@@ -45,6 +48,23 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
     if store.damages().0 > 0 {
         return Err(anyhow!("{damaged} damaged: their spans are missing").into());
     }
+    Ok(())
+}
+
+/// Nothing is written among the files of a store, where it would be taken for one of them.
+fn refuse_inside(store: &Path, to: &Path) -> anyhow::Result<()> {
+    let whole = |path: &Path| {
+        let path = if path == Path::new("") { Path::new(".") } else { path };
+        path.canonicalize()
+    };
+    let store = whole(store).with_context(|| format!("cannot find {}", store.display()))?;
+    // As far as it is there already.
+    let there = to.ancestors().find_map(|path| whole(path).ok());
+    ensure!(
+        there.is_none_or(|there| !there.starts_with(&store)),
+        "{} is inside the folder of the store: export to somewhere else",
+        to.display()
+    );
     Ok(())
 }
 
@@ -84,6 +104,7 @@ fn write_spans(store: &Offline, format: ExportFormat, file: &mut dyn Write) -> a
 }
 
 /// Copies all blocks to a folder, which is made if it is not there, and makes one there of what is in the log.
+/// Blocks that have what was deleted are written anew without it.
 fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let blocks: Vec<_> = store.blocks().collect();
@@ -95,6 +116,20 @@ fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
         done += block.bytes;
         let name = Path::new(&block.file).file_name().unwrap_or_default();
         let cannot = || format!("cannot copy {}", block.file);
+        match store.copy_undeleted(&block.file, to) {
+            Ok(None) => {}
+            Ok(Some(made)) => {
+                copied_files += made.len() as u64;
+                spans += made.iter().map(|one| one.spans).sum::<u64>();
+                continue;
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::error!(block = block.file, error, "cannot copy a block; it is left out");
+                left_out += 1;
+                continue;
+            }
+        }
         // One that cannot be read must not keep anybody from the others.
         let copy = to.join(name);
         let mut file = File::create_new(&copy).with_context(cannot)?;

@@ -52,6 +52,7 @@ fn a_store_is_shown_with_its_blocks_and_columns() {
     assert!(
         out.contains("1 block, 2 spans")
             && out.contains("in the log 1 span,")
+            && out.contains("those that came twice count twice.\n")
             && out.contains("span_id"),
         "{out}"
     );
@@ -107,6 +108,17 @@ fn everything_is_exported_and_can_be_imported() {
     }
     let again = told(&store(folder.path(), &["export", "spans.json"]));
     assert!(again.0 == 1 && again.2.contains("cannot write spans.json"), "{again:?}");
+    for (to, format) in [
+        ("data/blocks/spans.json", "otlp"),
+        ("data/copies/new", "parquet"),
+        ("data", "parquet"),
+        ("./spans/../data/x", "zipkin-json"),
+    ] {
+        fs::create_dir_all(folder.path().join("spans")).unwrap();
+        let (status, _, err) = told(&store(folder.path(), &["export", to, "--format", format]));
+        assert!(status == 1 && err.contains("is inside the folder of the store"), "{to}: {err}");
+    }
+    assert!(!folder.path().join("data/copies").exists());
     let out = told(&store(folder.path(), &["export", "-"])).1;
     assert_eq!(out, fs::read_to_string(folder.path().join("spans.json")).unwrap());
     let (status, _, err) = told(&store(folder.path(), &["export", "-", "--format", "parquet"]));
@@ -199,6 +211,10 @@ fn traces_are_deleted_while_no_server_runs() {
     let (status, out, err) = told(&store(folder.path(), &["delete", "1", "3", "9"]));
     assert_eq!((status, out.as_str()), (0, "2 of 3 traces were there and are deleted\n"), "{err}");
     assert_eq!(told(&store(folder.path(), &["delete", "no id"])).0, 2);
+    let before = all_files(&folder.path().join("data"));
+    let (status, out, err) = told(&store(folder.path(), &["delete", "1", "9"]));
+    assert!(status == 1 && out.is_empty() && err.contains("0 of 2 traces were there"), "{err}");
+    assert!(all_files(&folder.path().join("data")) == before);
     let (_, out, _) = told(&store(folder.path(), &["inspect", "--format", "json"]));
     let shown: Value = serde_json::from_str(&out).unwrap();
     let blocks = shown["blocks"].as_array().unwrap();
