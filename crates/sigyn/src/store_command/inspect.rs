@@ -158,6 +158,12 @@ fn as_tables(
         counted(log.files.bytes, "byte", "bytes"),
         counted(quarantine.count, "file", "files"),
     ));
+    text.push_str("Spans are counted as they lie there: those that came twice count twice");
+    if store.deleted_traces() > 0 {
+        let deleted = counted(store.deleted_traces(), "deleted trace", "deleted traces");
+        text.push_str(&format!(", and those of {deleted} still count"));
+    }
+    text.push_str(".\n");
     for one in store.damages().1 {
         text.push_str(&format!("damaged: {}: {}\n", one.file, one.cause));
     }
