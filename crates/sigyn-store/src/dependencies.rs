@@ -46,6 +46,8 @@ struct Asked<'a> {
     lows: HashSet<u64, RandomState>,
     /// Groups of which whole spans must be read.
     whole: Vec<Group>,
+    /// How many groups were left as they were counted, for they cannot be held.
+    too_large: u64,
 }
 
 /// A span of a group, and of which part of it, by their places.
@@ -57,14 +59,14 @@ struct Placed {
 
 impl Parts {
     /// Links of all traces with any span in the window, traces grouped by the low half of their id. One that
-    /// is too large to be held counts as far as blocks counted it.
+    /// is too large to be held counts as far as blocks counted it; how many these are is told beside.
     pub(crate) fn dependencies(
         &self,
         start_ms: u64,
         end_ms: u64,
         twins: &Twins,
         bounds: Bounds<'_>,
-    ) -> Result<Vec<DependencyLink>, QueryFailed> {
+    ) -> Result<(Vec<DependencyLink>, u64), QueryFailed> {
         let mut lows: HashSet<u64, RandomState> = HashSet::default();
         let mut heads = Vec::new();
         for (number, head) in self.heads.iter().enumerate() {
@@ -81,9 +83,10 @@ impl Parts {
         let links = self.blocks.iter().map(|block| block.links()).collect::<Result<_, _>>()?;
         let stretch = Stretch { start_ms, end_ms, strictness: LENIENT };
         let (calls, whole) = (Calls::default(), Vec::new());
-        let mut asked = Asked { parts: &parts, stretch, bounds, links, calls, lows, whole };
+        let mut asked =
+            Asked { parts: &parts, stretch, bounds, links, calls, lows, whole, too_large: 0 };
         asked.answer()?;
-        Ok(asked.calls.into_links())
+        Ok((asked.calls.into_links(), asked.too_large))
     }
 }
 
@@ -213,6 +216,7 @@ impl Asked<'_> {
             // It is left as it was counted.
             Err(QueryFailed::TooLarge { .. }) => {
                 self.calls.forget_numbers();
+                self.too_large += groups.len() as u64;
                 return Ok(());
             }
             placed => placed?,
@@ -359,7 +363,10 @@ impl Asked<'_> {
                 return self.read_whole(others);
             }
             // It is left as it was counted.
-            Err(QueryFailed::TooLarge { .. }) => return Ok(()),
+            Err(QueryFailed::TooLarge { .. }) => {
+                self.too_large += groups.len() as u64;
+                return Ok(());
+            }
             has_room => has_room?,
         }
         for spans in whole.into_values() {

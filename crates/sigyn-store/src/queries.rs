@@ -175,6 +175,15 @@ impl Queries {
         end_ms: u64,
         lookback_ms: u64,
     ) -> Result<Vec<DependencyLink>, QueryFailed> {
+        Ok(self.links(end_ms, lookback_ms)?.0)
+    }
+
+    /// The same, and how many traces are too large to be counted whole: calls in them may be missing.
+    pub fn links(
+        &self,
+        end_ms: u64,
+        lookback_ms: u64,
+    ) -> Result<(Vec<DependencyLink>, u64), QueryFailed> {
         let start_ms = end_ms.saturating_sub(lookback_ms);
         let twins = self.shared.view.twins();
         self.ask(|parts| parts.dependencies(start_ms, end_ms, twins, self.bounds()))

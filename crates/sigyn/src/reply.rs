@@ -8,11 +8,14 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 
 use crate::api::percent_decode;
 use crate::environment::Origins;
+
+/// What is to be known of an answer whose form has no place for it.
+pub(crate) const WARNING: HeaderName = HeaderName::from_static("sigyn-warning");
 
 /// An answer that is an error: a status and a plain text, as Zipkin gives them, and Prometheus' word for it.
 #[derive(Clone, Debug)]

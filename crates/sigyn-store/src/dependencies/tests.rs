@@ -128,3 +128,17 @@ fn traces_of_a_head_are_looked_for_in_blocks_once() {
     let (first, again) = (look(), look());
     assert!(first > again + 50, "{first}, and then {again}");
 }
+
+#[test]
+fn a_trace_that_is_too_large_to_be_counted_is_told() {
+    let mut random = Rng::with_seed(3);
+    let mut history = History::open(&FaultyDisk::default());
+    history.put(spans(&mut random, 1, 200));
+    history.store.seal().unwrap();
+    history.put(spans(&mut random, 1, 200));
+    let too_large = |bytes_max| {
+        let queries = history.store.queries(Stop::default()).with_bytes_max(bytes_max);
+        queries.links(MINUTE_MS + 60_000, 60_000).unwrap().1
+    };
+    assert_eq!((too_large(u64::MAX), too_large(1_000)), (0, 1));
+}

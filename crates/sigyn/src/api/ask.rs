@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use sigyn_model::TraceId;
 use sigyn_store::{Queries, Stop, Store, Strictness};
 use tokio::sync::Semaphore;
@@ -43,6 +43,33 @@ impl Asker {
 
     /// An answer in Prometheus' envelope, which says if something of what is stored is missing in it.
     pub(crate) fn answer(&self, data: &impl serde::Serialize) -> Response {
+        reply::success_but(data, self.missing().as_slice())
+    }
+
+    /// Who calls whom, in a form that has no place for what is missing in it: a header says it. So many traces
+    /// were not counted whole.
+    pub(crate) fn linked(&self, mut response: Response, too_large: u64) -> Response {
+        let of_traces = match too_large {
+            0 => None,
+            1 => Some("1 trace is too large to be counted whole: calls in it may be".to_owned()),
+            n => {
+                let traces = "traces are too large to be counted whole: calls in them may be";
+                Some(format!("{n} {traces}"))
+            }
+        };
+        let of_traces =
+            of_traces.map(|text| text + " missing from this answer (more --storage.memory helps)");
+        let warnings: Vec<String> = self.missing().into_iter().chain(of_traces).collect();
+        if let (false, Ok(value)) =
+            (warnings.is_empty(), HeaderValue::try_from(warnings.join("; ")))
+        {
+            response.headers_mut().insert(reply::WARNING, value);
+        }
+        response
+    }
+
+    /// What is missing in all answers.
+    fn missing(&self) -> Option<String> {
         let warning = match self.store.unreadable_blocks() {
             0 => None,
             1 => Some("1 block cannot be read: its spans are missing from this answer".to_owned()),
@@ -50,8 +77,7 @@ impl Asker {
                 Some(format!("{n} blocks cannot be read: their spans are missing from this answer"))
             }
         };
-        let warning = warning.map(|text| text + ", see /api/v1/status/store");
-        reply::success_but(data, warning.as_slice())
+        warning.map(|text| text + ", see /api/v1/status/store")
     }
 
     /// What two ids share that find one and the same trace.

@@ -167,8 +167,9 @@ async fn dependencies(State(zipkin): State<Zipkin>, params: Params) -> Result<Re
     let lookback = zipkin.environment.query_lookback;
     let lookback_ms = params.number("lookback")?.unwrap_or_else(|| millis(lookback));
     let lookback_ms = positive(lookback_ms, "lookback <= 0")?;
-    let links = zipkin.asker.ask_counting(move |q| q.dependencies(end_ms, lookback_ms)).await?;
-    Ok(json(json_v2::encode_links(&links)))
+    let asker = &zipkin.asker;
+    let (links, too_large) = asker.ask_counting(move |q| q.links(end_ms, lookback_ms)).await?;
+    Ok(asker.linked(json(json_v2::encode_links(&links)), too_large))
 }
 
 /// Those that are configured, whatever is stored.

@@ -23,6 +23,7 @@ use crate::Failure;
 use crate::api::percent_decode;
 use crate::cli::{AboutFlags, OutputFormat, QueryCommand, QueryFlags};
 use crate::http_client::HttpClient;
+use crate::reply::WARNING;
 use style::Style;
 
 /// How long the tracer may take to answer: longer than it allows a query to take.
@@ -86,6 +87,9 @@ impl Server {
         let answer = self.client.get(&url).await?;
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         if answer.status.is_success() {
+            for warning in answer.headers.get_all(WARNING) {
+                eprintln!("sigyn query: {}", style::plain(warning.to_str().unwrap_or_default()));
+            }
             return Ok(body);
         }
         let told = serde_json::from_str::<Value>(&body).unwrap_or(Value::Null);

@@ -70,8 +70,16 @@ fn an_answer_that_lacks_a_block_says_so_and_no_longer_when_the_block_is_back() {
     for path in [search, "/api/v1/red", "/api/v1/keys", "/api/v1/tags"] {
         assert_eq!(tracer.json(path)["warnings"], json!([told]), "{path}");
     }
+    let links = ["/api/v2/dependencies?endTs=2000&lookback=2000", "/api/dependencies?endTs=2000"];
+    for path in links {
+        assert_eq!(tracer.get(path).header("sigyn-warning"), Some(told), "{path}");
+    }
+    let server = tracer.address.to_string();
+    let output = command().args(["query", "--server", &server, "links"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{output:?}");
     fs::rename(&away, &block).unwrap();
     until("the block is back", || tracer.json(search)["warnings"].is_null().then_some(()));
+    assert_eq!(tracer.get(links[0]).header("sigyn-warning"), None);
     assert_eq!(tracer.json(search)["data"]["traces"].as_array().map(Vec::len), Some(1));
     assert_eq!(tracer.get("/-/ready").text(), "Sigyn is Ready.\n");
     assert_eq!(tracer.metric("sigyn_store_damaged_files", ""), Some(0.0));

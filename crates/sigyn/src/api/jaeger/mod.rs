@@ -218,17 +218,18 @@ async fn dependencies(State(jaeger): State<Jaeger>, params: Params) -> Response 
     let links = async {
         let end_ms = find::positive(&params, "endTs", now_ms())?;
         let lookback_ms = find::positive(&params, "lookback", DEPENDENCIES_LOOKBACK_MS)?;
-        jaeger.asker.ask_counting(move |q| q.dependencies(end_ms, lookback_ms)).await
+        jaeger.asker.ask_counting(move |q| q.links(end_ms, lookback_ms)).await
     };
     let service = params.text("service").filter(|name| !name.is_empty());
     match links.await {
-        Ok(links) => {
+        Ok((links, too_large)) => {
             let asked_for = |name: &str| service.as_deref().is_none_or(|service| service == name);
             let links = links.iter().filter(|l| asked_for(&l.parent) || asked_for(&l.child));
             let links: Vec<Value> = links
                 .map(|l| json!({"parent": l.parent, "child": l.child, "callCount": l.call_count}))
                 .collect();
-            envelope(&json!(links).to_string(), 0, &Value::Null)
+            let answer = envelope(&json!(links).to_string(), 0, &Value::Null);
+            jaeger.asker.linked(answer, too_large)
         }
         Err(error) => refused(&error),
     }
