@@ -24,7 +24,7 @@ const PACKED_RATIO: u64 = 16;
 /// Why no request can be made for a target.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
-    #[error("this version scrapes over http only, not {scheme}")]
+    #[error("unsupported protocol scheme {scheme:?}")]
     Scheme { scheme: String },
     #[error("cannot read the target's URL")]
     Url { source: http::uri::InvalidUri },
@@ -58,13 +58,9 @@ impl Ask {
         body_limit: u64,
     ) -> Result<Self, RequestError> {
         let uri: Uri = url.parse().map_err(|source| RequestError::Url { source })?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            scheme => {
-                return Err(RequestError::Scheme {
-                    scheme: scheme.unwrap_or("a URL without a scheme").to_owned(),
-                });
-            }
+        let scheme = uri.scheme_str().unwrap_or_default();
+        if !matches!(scheme, "http" | "https") {
+            return Err(RequestError::Scheme { scheme: scheme.to_owned() });
         }
         if uri.host().is_none_or(str::is_empty) {
             return Err(RequestError::NoHost);
@@ -236,8 +232,8 @@ mod tests {
         let check = |url: &str, expected: &str| {
             assert_eq!(ask(url, 100).unwrap_err().to_string(), expected);
         };
-        check("https://h:1/traces", "this version scrapes over http only, not https");
-        check("/traces", "this version scrapes over http only, not a URL without a scheme");
+        check("ftp://h:1/traces", "unsupported protocol scheme \"ftp\"");
+        check("/traces", "unsupported protocol scheme \"\"");
         check("http://a b/traces", "cannot read the target's URL");
     }
 }

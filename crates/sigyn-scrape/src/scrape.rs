@@ -64,7 +64,7 @@ pub(crate) enum Outcome {
     Unreadable {
         status: StatusCode,
         answer: Answer,
-        error: ScrapeError,
+        error: Box<ScrapeError>,
     },
 }
 
@@ -292,7 +292,7 @@ fn unreadable_or_failed(
         (Err(error), Some(answer))
             if matches!(error.cause(), FailureCause::BodyLimit | FailureCause::Decode) =>
         {
-            Ok(Outcome::Unreadable { status, answer, error })
+            Ok(Outcome::Unreadable { status, answer, error: Box::new(error) })
         }
         (outcome, _) => outcome,
     }

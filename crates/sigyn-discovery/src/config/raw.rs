@@ -48,7 +48,6 @@ const GLOBAL_METRICS_KEYS: &[&str] = &[
 const JOB_METRICS_KEYS: &[&str] = &[
     "always_scrape_classic_histograms",
     "convert_classic_histograms_to_nhcb",
-    "enable_http2",
     "extra_scrape_metrics",
     "fallback_scrape_protocol",
     "honor_timestamps",
@@ -69,14 +68,8 @@ const JOB_METRICS_KEYS: &[&str] = &[
 
 /// Keys of a job that say how to reach its targets, and that this version cannot follow. To ignore
 /// them would be to ask in the wrong way.
-const CLIENT_KEYS: &[&str] = &[
-    "no_proxy",
-    "oauth2",
-    "proxy_connect_header",
-    "proxy_from_environment",
-    "proxy_url",
-    "tls_config",
-];
+const CLIENT_KEYS: &[&str] =
+    &["no_proxy", "oauth2", "proxy_connect_header", "proxy_from_environment", "proxy_url"];
 
 /// The whole file, as far as it is Prometheus'.
 #[derive(Clone, Debug, Default)]
@@ -268,7 +261,7 @@ impl Section for ScrapeConfig {
             key if CLIENT_KEYS.contains(&key) => {
                 let message = format!(
                     "{key} is not supported by this version of Sigyn: \
-                     targets are asked without TLS, tokens of OAuth 2.0 and proxies"
+                     targets are asked without tokens of OAuth 2.0 and proxies"
                 );
                 return entry.refuse_unless_null(message);
             }

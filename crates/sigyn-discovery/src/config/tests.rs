@@ -167,7 +167,6 @@ scrape_configs:
             "line 8: honor_timestamps is ignored by Sigyn: it concerns metrics only",
             "line 8: metric_relabel_configs is ignored by Sigyn: it concerns metrics only",
             "line 8: sample_limit is ignored by Sigyn: it concerns metrics only",
-            "line 9: enable_http2 is ignored by Sigyn: it concerns metrics only",
             "line 9: scrape_protocols is ignored by Sigyn: it concerns metrics only",
         ]
     );
@@ -339,15 +338,15 @@ fn refused_files_say_where_and_why() {
         ),
         (
             "oauth2: {client_id: a}",
-            "3:3: oauth2 is not supported by this version of Sigyn: targets are asked without TLS, tokens of OAuth 2.0 and proxies",
+            "3:3: oauth2 is not supported by this version of Sigyn: targets are asked without tokens of OAuth 2.0 and proxies",
         ),
         (
-            "tls_config: {}",
-            "3:3: tls_config is not supported by this version of Sigyn: targets are asked without TLS, tokens of OAuth 2.0 and proxies",
+            "tls_config: {ca: a, ca_file: b}",
+            "2:3: at most one of ca, ca_file & ca_ref must be configured",
         ),
         (
             "proxy_url: x",
-            "3:3: proxy_url is not supported by this version of Sigyn: targets are asked without TLS, tokens of OAuth 2.0 and proxies",
+            "3:3: proxy_url is not supported by this version of Sigyn: targets are asked without tokens of OAuth 2.0 and proxies",
         ),
         (
             "authorization: {credentials: a, credentials_file: b}",

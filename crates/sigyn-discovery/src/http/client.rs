@@ -1,7 +1,7 @@
 //! The client: a request with all that the configuration adds to it, sent on where servers say so.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,18 +12,21 @@ use http::{Method, Request, Response, Uri, request, response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task;
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::Additions;
 use super::config::Config;
+use super::connect::Dial;
 use super::error::ClientError;
 use super::redirect::Chain;
+use super::tls::{self, Material};
 
 /// As long as Prometheus keeps an idle connection: longer than any usual interval.
 const IDLE_MAX: Duration = Duration::from_secs(300);
+/// When a connection of HTTP/2 is silent for so long, the other end is asked whether it is there.
+const PING_AFTER: Duration = Duration::from_secs(60);
 
 /// Asks servers as a [`Config`] says. Clones share connections.
 #[derive(Clone)]
@@ -31,11 +34,21 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     config: Config,
-    user_agent: HeaderValue,
+    options: Options,
     /// What is added to each request, unless it has to be read each time.
     additions: Option<Additions>,
-    transport: legacy::Client<HttpConnector, Full<Bytes>>,
+    /// Whether certificates and keys have to be read each time.
+    rereads_material: bool,
+    transport: Mutex<Option<Transport>>,
 }
+
+/// Connections, and the certificates and keys that they are made with.
+struct Transport {
+    material: Material,
+    connections: Connections,
+}
+
+type Connections = legacy::Client<Dial, Full<Bytes>>;
 
 /// What the configuration does not say.
 #[derive(Clone, Debug)]
@@ -65,23 +78,25 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Errors if the configuration names what can never be had.
+    /// Errors if the configuration names what can never be had, or is of no use as it is. What is
+    /// in files is each request's matter.
     pub fn new(config: &Config, options: Options) -> Result<Self, ClientError> {
         Additions::check(config)?;
+        tls::check(&config.tls)?;
         let additions =
             if Additions::may_change(config) { None } else { Some(Additions::read(config)?) };
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let transport = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_max)
-            .pool_max_idle_per_host(options.idle_per_host_max)
-            .build(connector);
+        let rereads_material = Material::may_change(&config.tls);
+        let transport = if rereads_material {
+            None
+        } else {
+            Some(Transport::new(config, &options, Material::read(&config.tls)?)?)
+        };
         Ok(Self(Arc::new(Inner {
             config: config.clone(),
-            user_agent: options.user_agent,
+            options,
             additions,
-            transport,
+            rereads_material,
+            transport: Mutex::new(transport),
         })))
     }
 
@@ -116,14 +131,14 @@ impl Client {
     }
 
     async fn follow(&self, request: Request<Bytes>) -> Result<Response<Incoming>, ClientError> {
-        let additions = self.additions().await?;
+        let (additions, connections) = self.current().await?;
         let (mut head, mut body) = request.into_parts();
-        head.headers.entry(USER_AGENT).or_insert_with(|| self.0.user_agent.clone());
+        head.headers.entry(USER_AGENT).or_insert_with(|| self.0.options.user_agent.clone());
         let mut chain = Chain::new(&head.uri);
         loop {
             let address = head.uri.authority().map_or("", |authority| authority.as_str());
             let request = dressed(&head, &body, &additions, chain.has_left());
-            let answer = self.0.transport.request(request).await;
+            let answer = connections.request(request).await;
             let answer = answer.map_err(|error| ClientError::of_request(&error, address))?;
             if !self.0.config.follow_redirects {
                 return Ok(answer);
@@ -144,14 +159,59 @@ impl Client {
         }
     }
 
-    async fn additions(&self) -> Result<Additions, ClientError> {
-        if let Some(additions) = &self.0.additions {
-            return Ok(additions.clone());
-        }
+    /// What the next request is sent with.
+    async fn current(&self) -> Result<(Additions, Connections), ClientError> {
         let inner = Arc::clone(&self.0);
-        let read = task::spawn_blocking(move || Additions::read(&inner.config)).await;
+        if inner.additions.is_some() && !inner.rereads_material {
+            return inner.current();
+        }
+        let read = task::spawn_blocking(move || inner.current()).await;
         // Only the runtime's end gets in the way, and then nobody waits for an answer.
         read.unwrap_or(Err(ClientError::Timeout))
+    }
+}
+
+impl Inner {
+    /// It blocks as long as small files take, where there are any.
+    fn current(&self) -> Result<(Additions, Connections), ClientError> {
+        let additions = match &self.additions {
+            Some(additions) => additions.clone(),
+            None => Additions::read(&self.config)?,
+        };
+        Ok((additions, self.connections()?))
+    }
+
+    /// Connections that were made with what is in the files now. Those of before end when nobody
+    /// uses them any more; if the files cannot be read, they stay.
+    fn connections(&self) -> Result<Connections, ClientError> {
+        let material =
+            if self.rereads_material { Some(Material::read(&self.config.tls)?) } else { None };
+        // It is whole after every statement, so a panic elsewhere does no harm to it.
+        let mut transport = self.transport.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*transport
+            && material.as_ref().is_none_or(|material| *material == known.material)
+        {
+            return Ok(known.connections.clone());
+        }
+        let material = material.unwrap_or_default();
+        let new = Transport::new(&self.config, &self.options, material)?;
+        Ok(transport.insert(new).connections.clone())
+    }
+}
+
+impl Transport {
+    fn new(config: &Config, options: &Options, material: Material) -> Result<Self, ClientError> {
+        let tls = tls::client_config(&config.tls, &material, config.enable_http2)?;
+        let dial = Dial::new(tls, tls::server_name(&config.tls)?);
+        let connections = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(options.idle_max)
+            .pool_max_idle_per_host(options.idle_per_host_max)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_while_idle(true)
+            .build(dial);
+        Ok(Self { material, connections })
     }
 }
 

@@ -1,9 +1,12 @@
 //! Why a request brought no answer, in words that a person reads.
 
 use std::error::Error as StdError;
-use std::io;
+use std::{io, iter};
 
+use super::connect::NoConnection;
 use super::secret::SourceError;
+use super::tls::TlsConfigError;
+use super::tls_error::TlsError;
 
 /// Why a client cannot be made, or has no answer. No secret is in it.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,17 @@ pub enum ClientError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is a connection, but no TLS over it.
+    #[error("TLS with {address} failed")]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// Why.
+        source: TlsError,
+    },
+    /// `tls_config` is of no use.
+    #[error(transparent)]
+    TlsConfig(#[from] TlsConfigError),
     /// The connection ended before there was an answer.
     #[error("no answer from {address}")]
     Lost {
@@ -93,7 +107,17 @@ impl ClientError {
         address: impl Into<String>,
     ) -> Self {
         let address = address.into();
-        let (source, is_parse) = innermost(error);
+        let mut is_parse = false;
+        for cause in causes(error) {
+            if let Some(error) = cause.downcast_ref().and_then(NoConnection::take) {
+                return error;
+            }
+            if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+                return Self::Tls { address, source: error.into() };
+            }
+            is_parse |= cause.downcast_ref().is_some_and(hyper::Error::is_parse);
+        }
+        let source = innermost(error);
         match () {
             () if error.is_connect() => Self::Connect { address, source },
             () if is_parse => Self::NotHttp { source },
@@ -102,19 +126,24 @@ impl ClientError {
     }
 }
 
-/// The bottom of an error's chain, which is what an operator needs of a client's error, and whether
-/// the answer was there but could not be read as HTTP.
-fn innermost(error: &(dyn StdError + 'static)) -> (io::Error, bool) {
-    let mut is_parse = false;
-    let mut last = error;
-    loop {
-        is_parse |= last.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
-        let Some(source) = last.source() else { break };
-        last = source;
-    }
-    let source = match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+/// An error and its causes. What an [`io::Error`] is about counts among them, though it does not
+/// call it its source.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&error| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// The bottom of an error's chain, which is what an operator needs of a client's error.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> io::Error {
+    let last = causes(error).last().unwrap_or(error);
+    match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::other(last.to_string()),
-    };
-    (source, is_parse)
+    }
 }

@@ -5,14 +5,16 @@
 //! [`Config`]. That holds the paths of secrets and certificates, not what is in the files: they are
 //! read when they are needed, so that they may change.
 //!
-//! A [`Client`] asks as a [`Config`] says, over plain HTTP so far: it adds credentials and headers,
-//! and follows redirects without showing credentials to strangers.
+//! A [`Client`] asks as a [`Config`] says, over TLS where the URL says `https`: it adds credentials
+//! and headers, and follows redirects without showing credentials to strangers.
 
 #[cfg(feature = "client")]
 mod auth;
 #[cfg(feature = "client")]
 mod client;
 mod config;
+#[cfg(feature = "client")]
+mod connect;
 #[cfg(feature = "client")]
 mod error;
 mod headers;
@@ -21,7 +23,13 @@ mod proxy_config;
 #[cfg(feature = "client")]
 mod redirect;
 mod secret;
+#[cfg(feature = "client")]
+mod tls;
 mod tls_config;
+#[cfg(feature = "client")]
+mod tls_error;
+#[cfg(feature = "client")]
+mod verifier;
 
 #[cfg(feature = "client")]
 pub use self::client::{Client, Options};
@@ -32,4 +40,8 @@ pub use self::headers::Header;
 pub use self::oauth2_config::{Grant, OAuth2, SignatureAlgorithm};
 pub use self::proxy_config::Proxy;
 pub use self::secret::{Secret, Source, SourceError};
+#[cfg(feature = "client")]
+pub use self::tls::{IdentityError, TlsConfigError};
 pub use self::tls_config::{Tls, TlsVersion};
+#[cfg(feature = "client")]
+pub use self::tls_error::TlsError;

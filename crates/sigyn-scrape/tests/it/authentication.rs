@@ -1,5 +1,7 @@
 //! Who a target is told we are, where a redirect leads, and what nobody else may see.
 
+mod secured;
+
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -29,8 +31,21 @@ fn to(location: &str) -> Reply {
     Reply::Keep(response("302 Found", &[("Location", location)], b""))
 }
 
+fn over_tls(mut job: ScrapeJob) -> ScrapeJob {
+    job.job.scheme = "https".to_owned();
+    job
+}
+
 async fn until(scraper: &Scraper, health: Health) -> TargetStatus {
     scraper.target("the health", |target| target.health == health).await
+}
+
+/// Waits until the target is down with this error.
+async fn down(scraper: &Scraper, error: &str) {
+    let is_down = |target: &TargetStatus| {
+        target.health == Health::Down && target.last_error.as_deref() == Some(error)
+    };
+    scraper.target(error, is_down).await;
 }
 
 async fn first(target: &Target) -> Asked {

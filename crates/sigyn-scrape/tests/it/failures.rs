@@ -209,7 +209,7 @@ async fn a_small_body_may_not_stand_for_a_huge_one() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_and_https_say_what_is_wrong() {
+async fn a_refused_connection_and_a_scheme_of_another_kind_say_what_is_wrong() {
     let target = Target::scripted(vec![Reply::Hang]).await;
     let address = target.address;
     drop(target);
@@ -223,10 +223,10 @@ async fn a_refused_connection_and_https_say_what_is_wrong() {
 
     let mut groups: sigyn_discovery::Groups = groups("api");
     let found = Arc::make_mut(&mut groups.get_mut("api").unwrap()[0]);
-    found.targets[0].set("__scheme__", "https");
+    found.targets[0].set("__scheme__", "ftp");
     let scraper = Scraper::start(vec![job("api")], groups);
     let status = scraper.target("a failure", |target| target.health == Health::Down).await;
-    let error = "this version scrapes over http only, not https";
+    let error = "unsupported protocol scheme \"ftp\"";
     assert_eq!(status.last_error.as_deref(), Some(error));
     scraper.stop().await;
 }

@@ -12,11 +12,13 @@ use sigyn_model::codec::json_v2;
 use sigyn_model::pull::{Cursor, Range};
 use sigyn_model::{Span, SpanId, TargetProgress, TraceId};
 use sigyn_scrape::{Commit, CommitError, Manager, Options, ScrapeJob, Status, TargetStatus};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than any test takes unless it hangs.
@@ -49,6 +51,8 @@ pub(crate) fn spans(ids: impl IntoIterator<Item = u64>) -> Vec<Span> {
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) headers: BTreeMap<String, String>,
+    /// The certificate that the client has shown, in DER.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 impl Asked {
@@ -107,6 +111,22 @@ impl Target {
 
     pub(crate) async fn start_on(
         host: &str,
+        reply: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> Self {
+        Self::start_with(host, None, reply).await
+    }
+
+    /// Over TLS.
+    pub(crate) async fn secured(
+        tls: ServerConfig,
+        reply: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> Self {
+        Self::start_with("127.0.0.1", Some(TlsAcceptor::from(Arc::new(tls))), reply).await
+    }
+
+    async fn start_with(
+        host: &str,
+        tls: Option<TlsAcceptor>,
         mut reply: impl FnMut(&Asked) -> Reply + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind((host, 0)).await.unwrap();
@@ -119,10 +139,14 @@ impl Target {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (seen, reply) = (Arc::clone(&seen), Arc::clone(&reply));
-                connections.spawn(serve(stream, move |request| {
+                let reply = move |request: Asked| {
                     seen.lock().unwrap().push(request.clone());
                     (reply.lock().unwrap())(&request)
-                }));
+                };
+                match tls.clone() {
+                    Some(tls) => connections.spawn(serve_secured(tls, stream, reply)),
+                    None => connections.spawn(serve(stream, None, reply)),
+                };
             }
         });
         Self { address, asked, _server: server }
@@ -143,7 +167,30 @@ impl Target {
     }
 }
 
-async fn serve(mut stream: TcpStream, mut reply: impl FnMut(Asked) -> Reply) {
+async fn serve_secured(
+    tls: TlsAcceptor,
+    stream: tokio::net::TcpStream,
+    reply: impl FnMut(Asked) -> Reply,
+) {
+    match tls.accept(stream).into_fallible().await {
+        Ok(stream) => {
+            let shown = stream.get_ref().1.peer_certificates();
+            let shown = shown.and_then(|chain| chain.first()).map(|first| first.to_vec());
+            serve(stream, shown, reply).await;
+        }
+        // To end with bytes unread would take back the alert that says why.
+        Err((_, mut stream)) => {
+            let _ = stream.shutdown().await;
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        }
+    }
+}
+
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    certificate: Option<Vec<u8>>,
+    mut reply: impl FnMut(Asked) -> Reply,
+) {
     let mut read = Vec::new();
     loop {
         let end = loop {
@@ -162,9 +209,10 @@ async fn serve(mut stream: TcpStream, mut reply: impl FnMut(Asked) -> Reply) {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        match reply(Asked { line, headers }) {
+        match reply(Asked { line, headers, certificate: certificate.clone() }) {
             Reply::Keep(bytes) => {
-                if stream.write_all(&bytes).await.is_err() {
+                // TLS keeps what is written until it is told.
+                if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                     return;
                 }
             }
