@@ -66,11 +66,6 @@ const JOB_METRICS_KEYS: &[&str] = &[
     "track_timestamps_staleness",
 ];
 
-/// Keys of a job that say how to reach its targets, and that this version cannot follow. To ignore
-/// them would be to ask in the wrong way.
-const CLIENT_KEYS: &[&str] =
-    &["no_proxy", "oauth2", "proxy_connect_header", "proxy_from_environment", "proxy_url"];
-
 /// The whole file, as far as it is Prometheus'.
 #[derive(Clone, Debug, Default)]
 pub struct File {
@@ -258,13 +253,6 @@ impl Section for ScrapeConfig {
             "metric_name_validation_scheme" => self.name_scheme = entry.text()?,
             "relabel_configs" => self.relabel_configs = entry.sections()?,
             key if JOB_METRICS_KEYS.contains(&key) => entry.skip()?,
-            key if CLIENT_KEYS.contains(&key) => {
-                let message = format!(
-                    "{key} is not supported by this version of Sigyn: \
-                     targets are asked without tokens of OAuth 2.0 and proxies"
-                );
-                return entry.refuse_unless_null(message);
-            }
             _ => {
                 let Some(entry) = self.client.field(entry)? else { return Ok(()) };
                 return self.sections.field(entry);

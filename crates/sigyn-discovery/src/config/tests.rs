@@ -336,18 +336,12 @@ fn refused_files_say_where_and_why() {
             "kubernetes_sd_configs: [{role: pod}]",
             "3:3: kubernetes_sd_configs is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead",
         ),
-        (
-            "oauth2: {client_id: a}",
-            "3:3: oauth2 is not supported by this version of Sigyn: targets are asked without tokens of OAuth 2.0 and proxies",
-        ),
+        ("oauth2: {client_id: a}", "2:3: oauth2 token_url must be configured"),
         (
             "tls_config: {ca: a, ca_file: b}",
             "2:3: at most one of ca, ca_file & ca_ref must be configured",
         ),
-        (
-            "proxy_url: x",
-            "3:3: proxy_url is not supported by this version of Sigyn: targets are asked without tokens of OAuth 2.0 and proxies",
-        ),
+        ("no_proxy: x", "2:3: if no_proxy is configured, proxy_url must also be configured"),
         (
             "authorization: {credentials: a, credentials_file: b}",
             "2:3: at most one of authorization credentials & credentials_file must be configured",

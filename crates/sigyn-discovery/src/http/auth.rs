@@ -72,6 +72,11 @@ impl Additions {
         Ok(Self { authorization, headers })
     }
 
+    /// Shows this, unless a request has something of its own to show.
+    pub(super) fn authorize(&mut self, authorization: HeaderValue) {
+        self.authorization = Some(authorization);
+    }
+
     /// Adds it to a request's own headers. `left` says that the request goes to a host that the
     /// one first asked has sent us to: then credentials stay here, the request's own too.
     pub(super) fn add_to(&self, headers: &mut HeaderMap, left: bool) {
@@ -108,7 +113,8 @@ fn read(what: &'static str, source: Option<&Source>) -> Result<String, ClientErr
     Ok(secret.reveal().to_owned())
 }
 
-fn value(name: &str, text: &str) -> Result<HeaderValue, ClientError> {
+/// A header's value, which is shown to nobody else.
+pub(super) fn value(name: &str, text: &str) -> Result<HeaderValue, ClientError> {
     let mut value = HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| ClientError::HeaderValue(name.to_owned()))?;
     value.set_sensitive(true);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
 use http::{Method, Request, Response, Uri, request, response};
 use http_body_util::{BodyExt as _, Full};
@@ -17,9 +18,11 @@ use tokio::task;
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::Additions;
-use super::config::Config;
-use super::connect::Dial;
+use super::config::{Authorization, Config};
+use super::connect::{Dial, address};
 use super::error::ClientError;
+use super::oauth2::Tokens;
+use super::proxy::Proxies;
 use super::redirect::Chain;
 use super::tls::{self, Material};
 
@@ -37,6 +40,8 @@ struct Inner {
     options: Options,
     /// What is added to each request, unless it has to be read each time.
     additions: Option<Additions>,
+    tokens: Option<Tokens>,
+    proxies: Arc<Proxies>,
     /// Whether certificates and keys have to be read each time.
     rereads_material: bool,
     transport: Mutex<Option<Transport>>,
@@ -85,16 +90,23 @@ impl Client {
         tls::check(&config.tls)?;
         let additions =
             if Additions::may_change(config) { None } else { Some(Additions::read(config)?) };
+        let tokens = match &config.authorization {
+            Some(Authorization::OAuth2(oauth2)) => Some(Tokens::new(oauth2, &options)?),
+            _ => None,
+        };
+        let proxies = Arc::new(Proxies::new(&config.proxy, |name| std::env::var(name).ok())?);
         let rereads_material = Material::may_change(&config.tls);
         let transport = if rereads_material {
             None
         } else {
-            Some(Transport::new(config, &options, Material::read(&config.tls)?)?)
+            Some(Transport::new(config, &options, &proxies, Material::read(&config.tls)?)?)
         };
         Ok(Self(Arc::new(Inner {
             config: config.clone(),
             options,
             additions,
+            tokens,
+            proxies,
             rereads_material,
             transport: Mutex::new(transport),
         })))
@@ -107,7 +119,9 @@ impl Client {
         request: Request<Bytes>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, ClientError> {
-        timeout_at(deadline, self.follow(request)).await.map_err(|_| ClientError::Timeout)?
+        timeout_at(deadline, self.follow(request, deadline))
+            .await
+            .map_err(|_| ClientError::Timeout)?
     }
 
     /// GETs a URL and reads the whole answer, whatever its status is: `limit` bytes at most.
@@ -124,22 +138,59 @@ impl Client {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         let whole = async {
-            let (head, body) = self.follow(request).await?.into_parts();
+            let (head, body) = self.follow(request, deadline).await?.into_parts();
             Ok((head, read(body, limit).await?))
         };
         timeout_at(deadline, whole).await.map_err(|_| ClientError::Timeout)?
     }
 
-    async fn follow(&self, request: Request<Bytes>) -> Result<Response<Incoming>, ClientError> {
-        let (additions, connections) = self.current().await?;
+    /// Sends a request as if no token had to be asked for, and reads the whole answer.
+    pub(super) async fn ask_without_token(
+        &self,
+        request: Request<Bytes>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<(response::Parts, Bytes), ClientError> {
+        let whole = async {
+            let (additions, connections) = self.current().await?;
+            let answer = self.send_on(request, &additions, &connections).await?;
+            let (head, body) = answer.into_parts();
+            Ok((head, read(body, limit).await?))
+        };
+        timeout_at(deadline, whole).await.map_err(|_| ClientError::Timeout)?
+    }
+
+    async fn follow(
+        &self,
+        request: Request<Bytes>,
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let (mut additions, connections) = self.current().await?;
+        if let Some(tokens) = &self.0.tokens
+            && !request.headers().contains_key(AUTHORIZATION)
+        {
+            additions.authorize(tokens.authorization(deadline).await?);
+        }
+        self.send_on(request, &additions, &connections).await
+    }
+
+    async fn send_on(
+        &self,
+        request: Request<Bytes>,
+        additions: &Additions,
+        connections: &Connections,
+    ) -> Result<Response<Incoming>, ClientError> {
         let (mut head, mut body) = request.into_parts();
         head.headers.entry(USER_AGENT).or_insert_with(|| self.0.options.user_agent.clone());
         let mut chain = Chain::new(&head.uri);
         loop {
-            let address = head.uri.authority().map_or("", |authority| authority.as_str());
-            let request = dressed(&head, &body, &additions, chain.has_left());
+            let mut request = dressed(&head, &body, additions, chain.has_left());
+            if let Some(value) = self.0.proxies.authorization(&head.uri) {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
+            }
             let answer = connections.request(request).await;
-            let answer = answer.map_err(|error| ClientError::of_request(&error, address))?;
+            let answer =
+                answer.map_err(|error| ClientError::of_request(&error, address(&head.uri)))?;
             if !self.0.config.follow_redirects {
                 return Ok(answer);
             }
@@ -194,15 +245,20 @@ impl Inner {
             return Ok(known.connections.clone());
         }
         let material = material.unwrap_or_default();
-        let new = Transport::new(&self.config, &self.options, material)?;
+        let new = Transport::new(&self.config, &self.options, &self.proxies, material)?;
         Ok(transport.insert(new).connections.clone())
     }
 }
 
 impl Transport {
-    fn new(config: &Config, options: &Options, material: Material) -> Result<Self, ClientError> {
+    fn new(
+        config: &Config,
+        options: &Options,
+        proxies: &Arc<Proxies>,
+        material: Material,
+    ) -> Result<Self, ClientError> {
         let tls = tls::client_config(&config.tls, &material, config.enable_http2)?;
-        let dial = Dial::new(tls, tls::server_name(&config.tls)?);
+        let dial = Dial::new(tls, tls::server_name(&config.tls)?, Arc::clone(proxies));
         let connections = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -4,9 +4,12 @@ use std::error::Error as StdError;
 use std::{io, iter};
 
 use super::connect::NoConnection;
+use super::oauth2::TokenError;
+use super::proxy::ProxyError;
 use super::secret::SourceError;
 use super::tls::TlsConfigError;
 use super::tls_error::TlsError;
+use super::tunnel::TunnelError;
 
 /// Why a client cannot be made, or has no answer. No secret is in it.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,30 @@ pub enum ClientError {
     /// `tls_config` is of no use.
     #[error(transparent)]
     TlsConfig(#[from] TlsConfigError),
+    /// No proxy can be made of the configuration.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// There is a proxy, but no way through it.
+    #[error("no way to {address} through the proxy {proxy}")]
+    Tunnel {
+        /// `host:port` of the proxy.
+        proxy: String,
+        /// `host:port` of whom to ask.
+        address: String,
+        /// Why.
+        source: TunnelError,
+    },
+    /// There is no token to show.
+    #[error("cannot get a token from {address}")]
+    Token {
+        /// `host:port` of the token's server.
+        address: String,
+        /// Why.
+        source: Box<TokenError>,
+    },
+    /// There can be no token either.
+    #[error("oauth2 client secret is required")]
+    NoSecret,
     /// The connection ended before there was an answer.
     #[error("no answer from {address}")]
     Lost {

@@ -5,8 +5,9 @@
 //! [`Config`]. That holds the paths of secrets and certificates, not what is in the files: they are
 //! read when they are needed, so that they may change.
 //!
-//! A [`Client`] asks as a [`Config`] says, over TLS where the URL says `https`: it adds credentials
-//! and headers, and follows redirects without showing credentials to strangers.
+//! A [`Client`] asks as a [`Config`] says, over TLS where the URL says `https`, and through proxies:
+//! it adds credentials, tokens and headers, and follows redirects without showing credentials to
+//! strangers.
 
 #[cfg(feature = "client")]
 mod auth;
@@ -18,7 +19,13 @@ mod connect;
 #[cfg(feature = "client")]
 mod error;
 mod headers;
+#[cfg(feature = "client")]
+mod jwt;
+#[cfg(feature = "client")]
+mod oauth2;
 mod oauth2_config;
+#[cfg(feature = "client")]
+mod proxy;
 mod proxy_config;
 #[cfg(feature = "client")]
 mod redirect;
@@ -29,6 +36,8 @@ mod tls_config;
 #[cfg(feature = "client")]
 mod tls_error;
 #[cfg(feature = "client")]
+mod tunnel;
+#[cfg(feature = "client")]
 mod verifier;
 
 #[cfg(feature = "client")]
@@ -37,7 +46,13 @@ pub use self::config::{Authorization, ClientConfig, ClientConfigError, Config};
 #[cfg(feature = "client")]
 pub use self::error::ClientError;
 pub use self::headers::Header;
+#[cfg(feature = "client")]
+pub use self::jwt::SignError;
+#[cfg(feature = "client")]
+pub use self::oauth2::TokenError;
 pub use self::oauth2_config::{Grant, OAuth2, SignatureAlgorithm};
+#[cfg(feature = "client")]
+pub use self::proxy::ProxyError;
 pub use self::proxy_config::Proxy;
 pub use self::secret::{Secret, Source, SourceError};
 #[cfg(feature = "client")]
@@ -45,3 +60,5 @@ pub use self::tls::{IdentityError, TlsConfigError};
 pub use self::tls_config::{Tls, TlsVersion};
 #[cfg(feature = "client")]
 pub use self::tls_error::TlsError;
+#[cfg(feature = "client")]
+pub use self::tunnel::TunnelError;

@@ -12,7 +12,7 @@ use super::secret::{Secret, Source};
 use super::tls_config::{Tls, TlsConfig};
 use crate::yaml::{Entry, Section, Text};
 
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// `oauth2`, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

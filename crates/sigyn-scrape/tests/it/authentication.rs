@@ -1,6 +1,8 @@
 //! Who a target is told we are, where a redirect leads, and what nobody else may see.
 
+mod proxies;
 mod secured;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -13,7 +13,7 @@ use sigyn_model::pull::{Cursor, Range};
 use sigyn_model::{Span, SpanId, TargetProgress, TraceId};
 use sigyn_scrape::{Commit, CommitError, Manager, Options, ScrapeJob, Status, TargetStatus};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -51,6 +51,7 @@ pub(crate) fn spans(ids: impl IntoIterator<Item = u64>) -> Vec<Span> {
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
     /// The certificate that the client has shown, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
 }
@@ -77,6 +78,8 @@ pub(crate) enum Reply {
     Keep(Vec<u8>),
     /// These bytes, then the connection ends.
     Close(Vec<u8>),
+    /// What a proxy says to `CONNECT`; then the connection is the other end's.
+    Tunnel(SocketAddr),
     /// Nothing, ever.
     Hang,
 }
@@ -167,11 +170,7 @@ impl Target {
     }
 }
 
-async fn serve_secured(
-    tls: TlsAcceptor,
-    stream: tokio::net::TcpStream,
-    reply: impl FnMut(Asked) -> Reply,
-) {
+async fn serve_secured(tls: TlsAcceptor, stream: TcpStream, reply: impl FnMut(Asked) -> Reply) {
     match tls.accept(stream).into_fallible().await {
         Ok(stream) => {
             let shown = stream.get_ref().1.peer_certificates();
@@ -205,11 +204,19 @@ async fn serve(
         let head = String::from_utf8(read.drain(..end).collect()).unwrap();
         let mut lines = head.lines();
         let line = lines.next().unwrap().to_owned();
-        let headers = lines
+        let headers: BTreeMap<_, _> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        match reply(Asked { line, headers, certificate: certificate.clone() }) {
+        let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
+        while read.len() < length {
+            match stream.read_buf(&mut read).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        let body = String::from_utf8(read.drain(..length).collect()).unwrap();
+        match reply(Asked { line, headers, body, certificate: certificate.clone() }) {
             Reply::Keep(bytes) => {
                 // TLS keeps what is written until it is told.
                 if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
@@ -219,6 +226,12 @@ async fn serve(
             Reply::Close(bytes) => {
                 let _ = stream.write_all(&bytes).await;
                 let _ = stream.shutdown().await;
+                return;
+            }
+            Reply::Tunnel(address) => {
+                let _ = stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await;
+                let mut other = TcpStream::connect(address).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await;
                 return;
             }
             Reply::Hang => std::future::pending().await,
