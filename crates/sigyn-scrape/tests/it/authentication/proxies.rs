@@ -14,7 +14,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::{down, empty, first, job_with, over_tls, until};
+use super::{down, empty, first, job_with, over_tls, to, until};
 use crate::fake::{Reply, Scraper, Target, response};
 
 /// Whatever it is asked to connect to, it connects to `address`; the rest it answers itself.
@@ -60,6 +60,29 @@ async fn a_proxy_is_given_the_whole_url() {
     assert_eq!(asked.header("proxy-authorization"), Some("Basic bWU6cEBzcw=="));
     assert_eq!(asked.header("authorization"), Some("Bearer t"));
     assert_eq!(asked.header("x-tunnel"), None);
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn who_we_are_is_shown_to_names_below_the_targets_and_to_no_others() {
+    let proxy = Target::start(|asked| match asked.header("host") {
+        Some("a.test") => to("http://b.a.test/x"),
+        Some("b.a.test") => to("http://ba.test/x"),
+        Some("ba.test") => to("http://a.test:81/x"),
+        _ => empty(),
+    })
+    .await;
+    let keys = format!("proxy_url: 'http://{}', bearer_token: t", proxy.address);
+    let scraper = scraper(job_with(&keys, Path::new("/")), "a.test");
+    until(&scraper, Health::Up).await;
+    let shown: Vec<_> = proxy.asked()[..4]
+        .iter()
+        .map(|asked| {
+            (asked.header("host").unwrap().to_owned(), asked.header("authorization").is_some())
+        })
+        .collect();
+    let expected = [("a.test", true), ("b.a.test", true), ("ba.test", false), ("a.test:81", false)];
+    assert_eq!(shown, expected.map(|(host, is_shown)| (host.to_owned(), is_shown)));
     scraper.stop().await;
 }
 

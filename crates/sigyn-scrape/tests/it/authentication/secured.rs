@@ -1,10 +1,15 @@
 //! Targets over TLS: whom to believe, who we are, and what is said where it fails.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Version;
+use http_body::{Body, Frame};
 use http_body_util::Full;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -25,7 +30,7 @@ use tokio_rustls::rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion, version::TLS12, version::TLS13,
 };
 
-use super::{down, empty, over_tls, scraper, until};
+use super::{down, empty, first, over_tls, scraper, to, until};
 use crate::fake::{Scraper, Target, eventually, response};
 
 /// A certificate and its key, in PEM and as a server takes them.
@@ -269,6 +274,28 @@ async fn authorities_may_change_under_way() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_tls_shows_who_we_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    std::fs::write(dir.path().join("ca.pem"), authority.0.pem()).unwrap();
+    let me = authority.signs("me", 2999);
+    std::fs::write(dir.path().join("me.pem"), me.pem()).unwrap();
+    std::fs::write(dir.path().join("me.key"), &me.key).unwrap();
+    let server = authority.signs("127.0.0.1", 2999).server(BOTH, &[&authority]);
+    let there = Target::secured(server, |_| empty()).await;
+    let location = format!("https://{}/", there.address);
+    let here = Target::start(move |_| to(&location)).await;
+    let keys = "bearer_token: t, \
+        tls_config: {ca_file: ca.pem, cert_file: me.pem, key_file: me.key}";
+    let scraper = scraper(super::job_with(keys, dir.path()), here.address);
+    expect(&scraper, Ok(())).await;
+    let asked = first(&there).await;
+    assert_eq!(asked.header("authorization"), Some("Bearer t"));
+    assert_eq!(asked.certificate.as_deref(), Some(me.chain[0].der().as_ref()));
+    scraper.stop().await;
+}
+
+#[tokio::test]
 async fn servers_without_tls_or_without_a_word() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -294,45 +321,60 @@ async fn servers_without_tls_or_without_a_word() {
     asks.stop().await;
 }
 
+/// A server that speaks HTTP/2 with whoever takes it, and answers with such bodies.
+async fn http2_server<B>(
+    authority: &Authority,
+    answer: impl Fn(Version) -> B + Clone + Send + 'static,
+) -> (SocketAddr, JoinSet<()>)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut tls = authority.signs("127.0.0.1", 2999).server(BOTH, &[]);
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tls, answer) = (tls.clone(), answer.clone());
+            connections.spawn(async move {
+                let Ok(stream) = tls.accept(stream).await else { return };
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let stream = TokioIo::new(stream);
+                let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let answer = http::Response::builder()
+                        .header("content-type", "application/json")
+                        .body(answer(request.version()));
+                    std::future::ready(answer)
+                });
+                let _ = if is_http2 {
+                    let http2 = http2::Builder::new(TokioExecutor::new());
+                    http2.serve_connection(stream, answer).await
+                } else {
+                    http1::Builder::new().serve_connection(stream, answer).await
+                };
+            });
+        }
+    });
+    (address, server)
+}
+
 #[tokio::test]
 async fn http2_is_spoken_unless_the_job_says_otherwise() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new("ours");
     std::fs::write(dir.path().join("ca.pem"), authority.0.pem()).unwrap();
-    let mut tls = authority.signs("127.0.0.1", 2999).server(BOTH, &[]);
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let tls = TlsAcceptor::from(Arc::new(tls));
     for (enable_http2, expected) in [(true, Version::HTTP_2), (false, Version::HTTP_11)] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (tls, log) = (tls.clone(), Arc::clone(&seen));
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (tls, log) = (tls.clone(), Arc::clone(&log));
-                connections.spawn(async move {
-                    let Ok(stream) = tls.accept(stream).await else { return };
-                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    let stream = TokioIo::new(stream);
-                    let answer =
-                        service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                            log.lock().unwrap().push(request.version());
-                            let answer = http::Response::builder()
-                                .header("content-type", "application/json")
-                                .body(Full::new(Bytes::from_static(b"[]")));
-                            std::future::ready(answer)
-                        });
-                    let _ = if is_http2 {
-                        let http2 = http2::Builder::new(TokioExecutor::new());
-                        http2.serve_connection(stream, answer).await
-                    } else {
-                        http1::Builder::new().serve_connection(stream, answer).await
-                    };
-                });
-            }
-        });
+        let log = Arc::clone(&seen);
+        let (address, _server) = http2_server(&authority, move |version| {
+            log.lock().unwrap().push(version);
+            Full::new(Bytes::from_static(b"[]"))
+        })
+        .await;
         let keys = format!("enable_http2: {enable_http2}, tls_config: {{ca_file: ca.pem}}");
         let scraper = scraper(job_with(&keys, dir.path()), address);
         expect(&scraper, Ok(())).await;
@@ -344,4 +386,47 @@ async fn http2_is_spoken_unless_the_job_says_otherwise() {
         assert!(seen.iter().all(|version| *version == expected), "{seen:?}");
         scraper.stop().await;
     }
+}
+
+/// A list that ends in the middle if it is broken.
+struct List {
+    is_broken: bool,
+    is_begun: bool,
+}
+
+impl Body for List {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let is_begun = std::mem::replace(&mut self.is_begun, true);
+        Poll::Ready(match (is_begun, self.is_broken) {
+            (false, true) => Some(Ok(Frame::data(Bytes::from_static(b"[")))),
+            (false, false) => Some(Ok(Frame::data(Bytes::from_static(b"[]")))),
+            (true, true) => Some(Err(std::io::Error::other("gone"))),
+            (true, false) => None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_http2_that_is_reset_fails_one_scrape() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    std::fs::write(dir.path().join("ca.pem"), authority.0.pem()).unwrap();
+    let answers = Arc::new(AtomicUsize::new(0));
+    let (address, _server) = http2_server(&authority, move |_| {
+        let is_broken = answers.fetch_add(1, Ordering::Relaxed) == 0;
+        List { is_broken, is_begun: false }
+    })
+    .await;
+    let scraper = scraper(job_with("tls_config: {ca_file: ca.pem}", dir.path()), address);
+    let status = until(&scraper, Health::Up).await;
+    // The reset may overtake the head of the answer.
+    let failures = status.failures;
+    assert_eq!((failures.body_cut + failures.connect, failures.total()), (1, 1), "{failures:?}");
+    scraper.stop().await;
 }
