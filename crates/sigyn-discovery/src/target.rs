@@ -46,6 +46,25 @@ impl Target {
     }
 }
 
+/// What became of one discovered label set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is a target.
+    Active(Target),
+    /// A rule dropped it.
+    Dropped {
+        /// The labels before relabelling, defaults included.
+        discovered_labels: Labels,
+    },
+    /// It can be no target.
+    Failed {
+        /// The labels before relabelling, defaults included.
+        discovered_labels: Labels,
+        /// Why.
+        error: TargetError,
+    },
+}
+
 /// What became of a job's target groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Populated {
@@ -118,23 +137,21 @@ pub fn populate(job: &Job, traces_path: &str, groups: &[Arc<TargetGroup>]) -> Po
     let mut seen = HashSet::new();
     for group in groups {
         for (index, discovered) in group.targets.iter().enumerate() {
-            let mut labels = discovered.clone();
-            for (name, value) in group.labels.iter().chain(defaults.iter()) {
-                labels.set_default(name, value);
-            }
-            let Some(relabelled) = relabel::process(&labels, &job.relabel_configs) else {
-                populated.dropped_count += 1;
-                if job.keep_dropped_targets == 0
-                    || populated.dropped_count <= job.keep_dropped_targets
-                {
-                    populated.dropped.push(labels);
+            match outcome(job, &defaults, traces_path, group, discovered) {
+                Outcome::Active(target) => {
+                    if seen.insert(target.hash) {
+                        populated.active.push(target);
+                    }
                 }
-                continue;
-            };
-            match target(job, traces_path, labels, relabelled) {
-                Ok(target) if seen.insert(target.hash) => populated.active.push(target),
-                Ok(_double) => {}
-                Err(error) => {
+                Outcome::Dropped { discovered_labels } => {
+                    populated.dropped_count += 1;
+                    if job.keep_dropped_targets == 0
+                        || populated.dropped_count <= job.keep_dropped_targets
+                    {
+                        populated.dropped.push(discovered_labels);
+                    }
+                }
+                Outcome::Failed { error, .. } => {
                     populated
                         .errors
                         .push(format!("instance {index} in group {}: {error}", group.source));
@@ -150,6 +167,35 @@ pub fn populate(job: &Job, traces_path: &str, groups: &[Arc<TargetGroup>]) -> Po
         ));
     }
     populated
+}
+
+/// What becomes of each label set of one of a job's groups, in its order. Doubles are not removed,
+/// and no limit counts: this shows what happens, where [`populate`] says what is to be asked.
+pub fn outcomes(job: &Job, traces_path: &str, group: &TargetGroup) -> Vec<Outcome> {
+    let defaults = defaults(job);
+    let outcome = |discovered| outcome(job, &defaults, traces_path, group, discovered);
+    group.targets.iter().map(outcome).collect()
+}
+
+/// Sets defaults, relabels and checks.
+fn outcome(
+    job: &Job,
+    defaults: &Labels,
+    traces_path: &str,
+    group: &TargetGroup,
+    discovered: &Labels,
+) -> Outcome {
+    let mut discovered_labels = discovered.clone();
+    for (name, value) in group.labels.iter().chain(defaults.iter()) {
+        discovered_labels.set_default(name, value);
+    }
+    let Some(labels) = relabel::process(&discovered_labels, &job.relabel_configs) else {
+        return Outcome::Dropped { discovered_labels };
+    };
+    match target(job, traces_path, labels) {
+        Ok(target) => Outcome::Active(Target { discovered_labels, ..target }),
+        Err(error) => Outcome::Failed { discovered_labels, error },
+    }
 }
 
 /// What a label set of the job is given where it says nothing itself.
@@ -169,12 +215,8 @@ fn defaults(job: &Job) -> Labels {
     defaults
 }
 
-fn target(
-    job: &Job,
-    traces_path: &str,
-    discovered_labels: Labels,
-    mut labels: Labels,
-) -> Result<Target, TargetError> {
+/// The target, without its discovered labels.
+fn target(job: &Job, traces_path: &str, mut labels: Labels) -> Result<Target, TargetError> {
     let address = labels.get(ADDRESS).ok_or(TargetError::NoAddress)?.to_owned();
     check_address(&address)?;
     let (scrape_interval, scrape_timeout) = rhythm(&labels)?;
@@ -184,7 +226,7 @@ fn target(
     let hash = hash(&labels, &url);
     Ok(Target {
         job: job.name.clone(),
-        discovered_labels,
+        discovered_labels: Labels::new(),
         labels,
         url,
         hash,

@@ -1,11 +1,15 @@
 //! Flags and subcommands. Names are Prometheus', so that a hand that knows those knows these.
 
+mod check;
 mod store;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use check::{
+    CheckCommand, CheckConfigFlags, CheckFlags, RelabelFlags, ServiceDiscoveryFlags,
+};
 pub(crate) use store::{ExportFlags, ExportFormat, StoreCommand, StoreFlags};
 
 const LISTENING: &str = "Listening";
@@ -408,20 +412,4 @@ pub(crate) enum ImportFormat {
     OtlpProto,
     /// Jaeger's JSON: an answer of its query API, or a trace of it
     JaegerJson,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct CheckFlags {
-    #[command(subcommand)]
-    pub(crate) what: CheckCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum CheckCommand {
-    /// Check configuration files: status 0 if all are valid, 1 if one is not
-    Config {
-        /// Files to check
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
 }

@@ -10,7 +10,7 @@ use sigyn_discovery::config::{
     ConfigError as Mistake, File, Job, format_duration, parse_duration, parse_size,
 };
 use sigyn_discovery::yaml::{self, Entry, Place, Section};
-use sigyn_discovery::{config as prometheus, target};
+use sigyn_discovery::config as prometheus;
 use sigyn_scrape::ScrapeJob;
 use sigyn_store::{Durability, Memory};
 
@@ -260,18 +260,44 @@ impl Config {
 
     /// The same, with the warnings as data.
     pub(crate) fn read(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+        Self::read_as(path, Self::parse)
+    }
+
+    /// The same without a look at any other file: jobs that are in one are not there.
+    pub(crate) fn read_alone(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+        Self::read_as(path, Self::parse_alone)
+    }
+
+    fn read_as(
+        path: &Path,
+        parse: impl FnOnce(&str, &Path) -> Result<(Self, Vec<String>), Mistake>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(read)?;
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source };
-        Self::parse(&text, dir).map_err(invalid)
+        parse(&text, dir).map_err(invalid)
     }
 
     fn parse(text: &str, dir: &Path) -> Result<(Self, Vec<String>), Mistake> {
         let file: WholeFile = yaml::section(text)?;
         let validated = prometheus::resolve(&file.prometheus, dir)?;
-        let sigyn = file.sigyn;
-        let known = |name: &str| validated.jobs.iter().any(|job| job.name == name);
+        Self::checked(validated, file.sigyn, true)
+    }
+
+    fn parse_alone(text: &str, dir: &Path) -> Result<(Self, Vec<String>), Mistake> {
+        let file: WholeFile = yaml::section(text)?;
+        let validated = prometheus::resolve_alone(&file.prometheus, dir)?;
+        let has_all_jobs = file.prometheus.scrape_config_files.is_empty();
+        Self::checked(validated, file.sigyn, has_all_jobs)
+    }
+
+    fn checked(
+        validated: prometheus::Config,
+        sigyn: SigynSection,
+        has_all_jobs: bool,
+    ) -> Result<(Self, Vec<String>), Mistake> {
+        let known = |name: &str| !has_all_jobs || validated.jobs.iter().any(|job| job.name == name);
         if let Some((name, settings)) = sigyn.jobs.iter().find(|(name, _)| !known(name)) {
             let message =
                 format!("sigyn.jobs names {name:?}, which is no job_name of scrape_configs");
@@ -296,15 +322,6 @@ impl Config {
             .iter()
             .map(|job| ScrapeJob { job: job.clone(), traces_path: traces_path(job) })
             .collect()
-    }
-
-    /// What is wrong with targets that are written in the file itself: promtool's check of them.
-    pub(crate) fn target_problems(&self) -> Vec<String> {
-        let problems = self.jobs.iter().flat_map(|job| {
-            let populated = target::populate(job, DEFAULT_TRACES_PATH, &job.static_groups());
-            populated.errors.into_iter().map(|error| format!("job {:?}: {error}", job.name))
-        });
-        problems.collect()
     }
 
     /// `instance` is the random number that is kept with the data: two tracers never share a name.

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod demo;
 mod environment;
+mod go_json;
 mod grpc;
 mod http_client;
 mod import;

@@ -21,7 +21,7 @@ use crate::group::TargetGroup;
 use crate::http;
 use crate::labels::{Labels, quoted};
 use crate::mechanism::{self, file};
-use crate::relabel::{NameScheme, Rule};
+use crate::relabel::{NameScheme, Rule, RuleConfig};
 use crate::yaml::{self, Item, Place, YamlError};
 
 /// What the file says, checked.
@@ -164,6 +164,17 @@ pub fn parse(text: &str, dir: &Path) -> Result<Config, ConfigError> {
 
 /// Checks a file that was read, and reads and checks those it names in `scrape_config_files`.
 pub fn resolve(file: &File, dir: &Path) -> Result<Config, ConfigError> {
+    let mut config = resolve_alone(file, dir)?;
+    for pattern in file.scrape_config_files.iter().filter_map(|item| item.value.as_ref()) {
+        for path in file::matches(&joined(dir, &pattern.0)) {
+            include(&path, &file.global, &mut config).map_err(|error| error.in_file(&path))?;
+        }
+    }
+    Ok(config)
+}
+
+/// The same without a look at any other file.
+pub fn resolve_alone(file: &File, dir: &Path) -> Result<Config, ConfigError> {
     let mut config = validate(&file.global, &file.scrape_configs, dir)?;
     let opaque = file.opaque.iter().filter_map(|item| Some((item.value.as_deref()?, item.place)));
     for (key, place) in opaque {
@@ -174,9 +185,6 @@ pub fn resolve(file: &File, dir: &Path) -> Result<Config, ConfigError> {
         if !file::is_pattern(text) {
             let message = format!("invalid scrape config file path {}", quoted(text));
             return Err(ConfigError::at(Some(pattern.place), message));
-        }
-        for path in file::matches(&joined(dir, text)) {
-            include(&path, &file.global, &mut config).map_err(|error| error.in_file(&path))?;
         }
     }
     Ok(config)
@@ -331,7 +339,7 @@ impl Defaults {
                 raw.limits.keep_dropped_targets,
                 self.limits.keep_dropped_targets,
             ),
-            relabel_configs: rules(raw, names)?,
+            relabel_configs: rules(&raw.relabel_configs, names)?,
             mechanisms: raw.sections.validate(names, raw.relabel_configs.is_empty(), dir)?,
             ..Job::new(raw.job_name.as_str())
         })
@@ -358,7 +366,11 @@ fn name_scheme(text: &str, places: &Places) -> Result<Option<NameScheme>, Config
     }
 }
 
-fn rules(raw: &ScrapeConfig, names: NameScheme) -> Result<Vec<Rule>, ConfigError> {
+/// Checks and compiles the rules of a `relabel_configs`.
+pub fn rules(
+    written: &[Item<RuleConfig>],
+    names: NameScheme,
+) -> Result<Vec<Rule>, ConfigError> {
     let rule = |item: &Item<_>| {
         let null = || {
             ConfigError::at(
@@ -369,7 +381,7 @@ fn rules(raw: &ScrapeConfig, names: NameScheme) -> Result<Vec<Rule>, ConfigError
         let rule = item.value.as_ref().ok_or_else(null)?;
         Rule::with_names(rule, names).map_err(|error| ConfigError::at(Some(item.place), error))
     };
-    raw.relabel_configs.iter().map(rule).collect()
+    written.iter().map(rule).collect()
 }
 
 /// A path of the file, seen from the file's directory, without `.` and `..` where that can be.

@@ -2,6 +2,7 @@
 
 mod case;
 mod regex;
+mod step;
 mod template;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::de::MapAccess;
 
 use self::regex::Regex;
 pub use self::regex::RegexError;
+pub use self::step::{Step, steps};
 use self::template::Template;
 use crate::labels::{Labels, is_legacy_name, quoted};
 use crate::yaml::{Entry, Section};

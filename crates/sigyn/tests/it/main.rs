@@ -4,6 +4,7 @@
 
 mod asking;
 mod bad_input;
+mod check;
 mod crash;
 mod demo;
 mod doors;

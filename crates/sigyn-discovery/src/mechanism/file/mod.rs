@@ -15,6 +15,7 @@ use tokio::task;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::read::Reader;
+pub use self::read::{ReadError, read_file};
 pub(crate) use self::watcher::Watcher;
 use super::{Context, Find, Mechanism, StartError};
 use crate::config::{joined, parse_duration};
@@ -122,7 +123,7 @@ pub(crate) fn is_pattern(path: &str) -> bool {
 }
 
 /// The files that a pattern stands for, sorted. What cannot be listed is not there.
-pub(crate) fn matches(pattern: &Path) -> Vec<PathBuf> {
+pub fn matches(pattern: &Path) -> Vec<PathBuf> {
     let text = pattern.to_string_lossy();
     if !text.contains(['*', '?', '[']) {
         let exists = pattern.symlink_metadata().is_ok();

@@ -25,13 +25,17 @@ pub(super) struct Reader {
 
 /// Why a file's targets stay what they were.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub enum ReadError {
+    /// There is no text.
     #[error("cannot read the file")]
     Io(#[from] io::Error),
+    /// The text of a `.yml` or `.yaml` is not a list of groups.
     #[error("not valid YAML")]
     Yaml(#[from] YamlError),
+    /// The text of a `.json` is not a list of groups.
     #[error("not valid JSON")]
     Json(#[from] serde_json::Error),
+    /// A group is null.
     #[error("nil target group item found (index {0})")]
     Null(usize),
 }
@@ -103,8 +107,8 @@ fn source(path: &str, index: usize) -> String {
     format!("{path}:{index}")
 }
 
-/// The groups of one file.
-fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
+/// The groups of one target file.
+pub fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
     let text = std::fs::read_to_string(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let sections = if is_json { parse_json(&text)? } else { parse_yaml(&text)? };

@@ -1,0 +1,114 @@
+//! `sigyn check config`: whether files can be used, and whether what they name is there.
+//!
+//! Standard output has what promtool writes there, word for word; what it does not know, such as the
+//! keys that are ignored, goes to standard error.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use sigyn_discovery::config::Job;
+use sigyn_discovery::http::{self, Authorization, Source};
+use sigyn_discovery::mechanism::{self, file};
+use sigyn_discovery::{TargetGroup, target};
+
+use super::{chain, complain, say};
+use crate::cli::CheckConfigFlags;
+use crate::config::Config;
+
+/// Checks each file; whether all are valid.
+pub(super) fn run(flags: &CheckConfigFlags) -> bool {
+    if let Some(missing) = flags.files.iter().find(|file| !file.exists()) {
+        complain(format_args!(
+            "sigyn: error: path '{}' does not exist, try --help",
+            missing.display()
+        ));
+        return false;
+    }
+    let mut are_valid = true;
+    for file in &flags.files {
+        let name = file.display();
+        say(format_args!("Checking {name}"));
+        match check(file, flags.syntax_only) {
+            Ok(()) => say(format_args!(" SUCCESS: {name} is valid prometheus config file syntax")),
+            Err(error) => {
+                are_valid = false;
+                complain(format_args!("  FAILED: {error}"));
+            }
+        }
+        say("");
+    }
+    are_valid
+}
+
+fn check(file: &Path, syntax_only: bool) -> Result<(), String> {
+    let read = if syntax_only { Config::read_alone(file) } else { Config::read(file) };
+    let (config, warnings) = read.map_err(chain)?;
+    for warning in warnings {
+        complain(format_args!("  WARNING: {warning}"));
+    }
+    config.discovery_jobs().iter().try_for_each(|job| check_job(job, syntax_only))
+}
+
+/// What a server would notice when it runs only: files that are not there, targets that are none.
+fn check_job(job: &Job, syntax_only: bool) -> Result<(), String> {
+    if !syntax_only {
+        check_client(&job.http)?;
+    }
+    for mechanism in &job.mechanisms {
+        match mechanism {
+            mechanism::Config::Static(groups) => check_groups(job, groups)?,
+            mechanism::Config::File(config) if !syntax_only => check_target_files(job, config)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// promtool looks at these files alone, and not into them.
+fn check_client(client: &http::Config) -> Result<(), String> {
+    let credentials = match &client.authorization {
+        Some(Authorization::Credentials { credentials, .. }) => credentials.as_ref(),
+        _ => None,
+    };
+    check_exists("authorization credentials or bearer token file", credentials)?;
+    check_exists("client cert file", client.tls.cert.as_ref())?;
+    check_exists("client key file", client.tls.key.as_ref())
+}
+
+fn check_exists(what: &str, source: Option<&Source>) -> Result<(), String> {
+    let Some(path) = source.and_then(Source::file) else { return Ok(()) };
+    let Err(error) = path.metadata() else { return Ok(()) };
+    let cause = match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
+    let path = path.display();
+    Err(format!("error checking {what} \"{path}\": stat {path}: {cause}"))
+}
+
+fn check_target_files(job: &Job, config: &file::Config) -> Result<(), String> {
+    for pattern in &config.patterns {
+        let paths = file::matches(pattern);
+        if paths.is_empty() {
+            say(format_args!(
+                "  WARNING: file \"{}\" for file_sd in scrape job \"{}\" does not exist",
+                pattern.display(),
+                job.name
+            ));
+        }
+        for path in paths {
+            let wrong =
+                |error| format!("checking SD file \"{}\": {}", path.display(), chain(error));
+            let groups = file::read_file(&path).map_err(wrong)?;
+            check_groups(job, &groups.into_iter().map(Arc::new).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_groups(job: &Job, groups: &[Arc<TargetGroup>]) -> Result<(), String> {
+    let first = target::populate(job, "", groups).errors.into_iter().next();
+    first.map_or(Ok(()), Err)
+}
