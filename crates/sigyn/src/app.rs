@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::admin::{Admin, Health, Healthy, ReloadRequest};
 use crate::api::ask::Asker;
+use crate::api::global_url::External;
 use crate::api::losses::Known;
+use crate::api::process::Process;
 use crate::api::store_admin::StoreAdmin;
 use crate::api::ui_folder::UiFolder;
 use crate::cli::ServeFlags;
@@ -160,11 +162,13 @@ impl App {
         let listeners = Listeners::bind(&settings).await?;
         let options = settings.store_options(&config);
         let (path, durability, memory) = (options.path.clone(), options.durability, options.memory);
+        let retention = retention_text(&options);
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await?;
         let store =
             store.with_context(|| format!("cannot open the store in {}", path.display()))?;
 
         let (jobs_tx, jobs) = watch::channel(Arc::new(config.discovery_jobs()));
+        let jobs_now = jobs.clone();
         let (scrape_jobs_tx, scrape_jobs) = watch::channel(Arc::new(config.scrape_jobs()));
         let (groups_tx, groups) = watch::channel(Arc::default());
         let (commits_tx, commits) = mpsc::channel(COMMITS_WAITING_MAX);
@@ -189,6 +193,20 @@ impl App {
                 Health { refusing, damaged_files: stats.damaged_files }
             }
         }));
+        let hostname = api::process::hostname();
+        let port = listeners.addresses().first().map_or(0, SocketAddr::port);
+        let external = External::new(hostname.clone(), port);
+        let process = Process {
+            started: SystemTime::now(),
+            hostname: hostname.into(),
+            flags: Arc::new(settings.flags.clone()),
+            memory_bytes: memory.bytes,
+            retention: retention.into(),
+            lifecycle: settings.lifecycle,
+            admin_api: settings.admin_api,
+            reloads: Arc::clone(&reload_state),
+            healthy: healthy.clone(),
+        };
         let admin = Admin {
             lifecycle: settings.lifecycle,
             healthy,
@@ -238,7 +256,9 @@ impl App {
             .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone(), durability_text(durability)))
             .merge(api::store_admin::router(store_admin))
-            .merge(api::targets::router(status))
+            .merge(api::process::router(process))
+            .merge(api::relabel_steps::router(jobs_now))
+            .merge(api::targets::router(status, external))
             .merge(api::admin::router(admin))
             .merge(metrics::router(sources, zipkins))
             .method_not_allowed_fallback(reply::other_method)
@@ -406,6 +426,13 @@ impl App {
         closed.await?.context("cannot close the store")?;
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// How long spans are kept, in Prometheus' words: `7d or 50GB`. Empty is for ever.
+fn retention_text(options: &sigyn_store::Options) -> String {
+    let time = options.retention_time.map(sigyn_discovery::config::format_duration);
+    let size = options.retention_bytes.map(|bytes| format!("{bytes}B"));
+    time.into_iter().chain(size).collect::<Vec<_>>().join(" or ")
 }
 
 /// The store as the variables let it be asked.

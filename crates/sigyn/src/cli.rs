@@ -2,6 +2,7 @@
 
 mod check;
 mod store;
+mod texts;
 
 use std::path::PathBuf;
 

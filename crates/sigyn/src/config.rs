@@ -32,6 +32,8 @@ const DEFAULT_OTLP_HTTP_PORT: u16 = 4318;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
+    /// All flags by name, as they were given.
+    pub(crate) flags: BTreeMap<&'static str, String>,
     pub(crate) listen: Vec<String>,
     pub(crate) otlp_grpc: Listen,
     pub(crate) otlp_http: Listen,
@@ -96,6 +98,7 @@ pub(crate) enum ConfigError {
 
 impl Settings {
     pub(crate) fn from_flags(flags: ServeFlags, environment: Environment) -> anyhow::Result<Self> {
+        let mut texts = flags.texts();
         let config_file = flags.config_file.or_else(|| {
             let default = PathBuf::from(DEFAULT_FILE);
             default.exists().then_some(default)
@@ -115,6 +118,10 @@ impl Settings {
             .map(|text| parse_size(text).with_context(|| format!("--storage.memory={text}")));
         let listen = listen_addresses(flags.listen, environment.query_port);
         let main = listen.first().map_or("", String::as_str);
+        // What these two are by default depends on more than the flags.
+        let file = config_file.as_deref().map(|file| file.display().to_string());
+        texts.insert("config.file", file.unwrap_or_default());
+        texts.insert("web.listen-address", listen.join(","));
         let otlp_grpc = Listen::or_beside(
             flags.otlp_grpc_listen,
             main,
@@ -129,6 +136,7 @@ impl Settings {
         );
         Ok(Self {
             config_file,
+            flags: texts,
             listen,
             otlp_grpc,
             otlp_http,

@@ -64,6 +64,15 @@ macro_rules! mechanisms {
             $($(#[$doc])* $name($module::Config),)*
         }
 
+        /// The names of all mechanisms that work here, as [`Config::kind`] has them.
+        pub const KINDS: &[&str] = &[
+            "static",
+            $(
+                $(#[cfg(feature = $feature)])?
+                <$module::Config as Mechanism>::KIND,
+            )*
+        ];
+
         /// The entries of a job's sections, as written.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         struct Written {

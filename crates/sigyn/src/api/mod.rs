@@ -6,12 +6,15 @@ pub(crate) mod ask;
 mod asked;
 mod cursor;
 pub(crate) mod differences;
+pub(crate) mod global_url;
 pub(crate) mod health;
 pub(crate) mod heatmap;
 pub(crate) mod jaeger;
 pub(crate) mod losses;
 mod params;
+pub(crate) mod process;
 pub(crate) mod red;
+pub(crate) mod relabel_steps;
 pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod store_admin;
@@ -24,4 +27,11 @@ pub(crate) mod ui_folder;
 pub(crate) mod words;
 pub(crate) mod zipkin;
 
+use std::time::SystemTime;
+
 pub(crate) use params::{Params, percent_decode};
+
+/// RFC 3339 with nanoseconds, as Prometheus writes times.
+fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map(|time| time.to_string()).unwrap_or_default()
+}

@@ -1,4 +1,4 @@
-//! Prometheus' `/api/v1/status/*`, as far as it makes sense for a tracer.
+//! `/api/v1/status/store`: what is stored, and what of it is damaged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,16 +21,8 @@ struct Asked {
 
 pub(crate) fn router(store: Store, durability: String) -> Router {
     Router::new()
-        .route("/api/v1/status/buildinfo", get(build_info))
         .route("/api/v1/status/store", get(store_status))
         .with_state(Asked { store, durability: durability.into() })
-}
-
-async fn build_info() -> Response {
-    success(&serde_json::json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "rustVersion": env!("CARGO_PKG_RUST_VERSION"),
-    }))
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! Prometheus' `/api/v1/targets`, with what Sigyn knows beyond it in additional fields.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
@@ -12,14 +13,23 @@ use sigyn_discovery::Labels;
 use sigyn_discovery::config::format_duration;
 use sigyn_scrape::{Health, PoolStatus, ScrapeRecord, State, Status, TargetStatus};
 
-use super::Params;
-use crate::reply::{ApiError, failure, success};
+use super::global_url::External;
+use super::{Params, rfc3339};
+use crate::reply::{ApiError, failure, prometheus};
 
-pub(crate) fn router(status: Status) -> Router {
+/// Whom to ask for targets, and how others reach them.
+#[derive(Clone, Debug)]
+struct Asked {
+    status: Status,
+    external: Arc<External>,
+}
+
+pub(crate) fn router(status: Status, external: External) -> Router {
     Router::new()
         .route("/api/v1/targets", get(targets))
+        .route("/api/v1/targets/metadata", get(metadata))
         .route("/api/v1/scrape_pools", get(scrape_pools))
-        .with_state(status)
+        .with_state(Asked { status, external: Arc::new(external) })
 }
 
 #[derive(Serialize)]
@@ -27,7 +37,8 @@ pub(crate) fn router(status: Status) -> Router {
 struct Targets {
     active_targets: Vec<ActiveTarget>,
     dropped_targets: Vec<DroppedTarget>,
-    dropped_target_counts: BTreeMap<String, u64>,
+    /// Of all pools, whichever is asked for. Null where dropped targets are not.
+    dropped_target_counts: Option<BTreeMap<String, u64>>,
     sigyn: Extra,
 }
 
@@ -113,39 +124,53 @@ struct Pool {
 }
 
 /// What is asked for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Show {
     active: bool,
     dropped: bool,
     recent: bool,
+    /// One pool, or all.
+    pool: Option<String>,
 }
 
-async fn targets(extract::State(status): extract::State<Status>, params: Params) -> Response {
-    let state = params.first("state").unwrap_or("any").to_lowercase();
-    let (active, dropped) = match state.as_str() {
-        "active" => (true, false),
-        "dropped" => (false, true),
-        "any" | "" => (true, true),
-        other => return failure(&ApiError::bad(format!("unknown state {other:?}"))),
-    };
-    let show = Show { active, dropped, recent: params.first("recent") == Some("1") };
-    let pool = params.text("scrapePool").filter(|pool| !pool.is_empty());
+impl Show {
+    /// A state that there is not has no targets, as with Prometheus.
+    fn of(params: &Params) -> Self {
+        let state = params.first("state").unwrap_or_default().to_lowercase();
+        let is_any = state.is_empty() || state == "any";
+        Self {
+            active: is_any || state == "active",
+            dropped: is_any || state == "dropped",
+            recent: params.first("recent") == Some("1"),
+            pool: params.text("scrapePool").filter(|pool| !pool.is_empty()),
+        }
+    }
+}
+
+async fn targets(extract::State(asked): extract::State<Asked>, params: Params) -> Response {
+    let show = Show::of(&params);
     // Thousands of targets take a while to copy and to write.
     let answer = tokio::task::spawn_blocking(move || {
-        let mut pools = status.pools();
-        pools.retain(|candidate| pool.as_ref().is_none_or(|name| candidate.job == *name));
-        success(&answer(&pools, show))
+        prometheus(&answer(asked.status.pools(), &show, &asked.external))
     });
     answer.await.unwrap_or_else(|error| failure(&ApiError::failed(error)))
 }
 
-fn answer(pools: &[PoolStatus], show: Show) -> Targets {
+/// What metrics are about: a tracer knows nothing of that.
+async fn metadata() -> Response {
+    prometheus(&[(); 0])
+}
+
+fn answer(mut pools: Vec<PoolStatus>, show: &Show, external: &External) -> Targets {
+    pools.sort_by(|one, other| one.job.cmp(&other.job));
+    let counts = pools.iter().map(|pool| (pool.job.clone(), pool.dropped_count)).collect();
+    pools.retain(|pool| show.pool.as_ref().is_none_or(|name| pool.job == *name));
     Targets {
         active_targets: pools
             .iter()
             .filter(|_| show.active)
             .flat_map(|pool| {
-                pool.active.iter().map(|target| active_target(pool, target, show.recent))
+                pool.active.iter().map(|target| active_target(pool, target, show, external))
             })
             .collect(),
         dropped_targets: pools
@@ -158,11 +183,7 @@ fn answer(pools: &[PoolStatus], show: Show) -> Targets {
                 })
             })
             .collect(),
-        dropped_target_counts: if show.dropped {
-            pools.iter().map(|pool| (pool.job.clone(), pool.dropped_count)).collect()
-        } else {
-            BTreeMap::new()
-        },
+        dropped_target_counts: show.dropped.then_some(counts),
         sigyn: Extra {
             now: rfc3339(SystemTime::now()),
             pools: pools
@@ -178,19 +199,24 @@ fn answer(pools: &[PoolStatus], show: Show) -> Targets {
     }
 }
 
-async fn scrape_pools(extract::State(status): extract::State<Status>) -> Response {
-    let mut names: Vec<String> = status.pools().into_iter().map(|pool| pool.job).collect();
+async fn scrape_pools(extract::State(asked): extract::State<Asked>) -> Response {
+    let mut names: Vec<String> = asked.status.pools().into_iter().map(|pool| pool.job).collect();
     names.sort();
-    success(&serde_json::json!({ "scrapePools": names }))
+    prometheus(&serde_json::json!({ "scrapePools": names }))
 }
 
-fn active_target(pool: &PoolStatus, target: &TargetStatus, recent: bool) -> ActiveTarget {
+fn active_target(
+    pool: &PoolStatus,
+    target: &TargetStatus,
+    show: &Show,
+    external: &External,
+) -> ActiveTarget {
     ActiveTarget {
         discovered_labels: label_map(&target.discovered_labels),
         labels: label_map(&target.labels),
         scrape_pool: pool.job.clone(),
         scrape_url: target.url.clone(),
-        global_url: target.url.clone(),
+        global_url: external.url(&target.url),
         last_error: if target.state == State::NotTraced {
             String::new()
         } else {
@@ -205,7 +231,7 @@ fn active_target(pool: &PoolStatus, target: &TargetStatus, recent: bool) -> Acti
         },
         scrape_interval: format_duration(target.scrape_interval),
         scrape_timeout: format_duration(target.scrape_timeout),
-        sigyn: extra(target, recent),
+        sigyn: extra(target, show.recent),
     }
 }
 
@@ -256,9 +282,4 @@ fn scrape(record: &ScrapeRecord) -> Scrape {
 
 fn label_map(labels: &Labels) -> BTreeMap<String, String> {
     labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-/// RFC 3339 with nanoseconds, as Prometheus writes times.
-fn rfc3339(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map(|time| time.to_string()).unwrap_or_default()
 }

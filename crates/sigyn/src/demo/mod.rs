@@ -6,6 +6,7 @@ mod scene;
 mod service;
 mod shop;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -84,6 +85,7 @@ async fn tracer(
     let config = Config::load(Some(config_file))?;
     let settings = |port: u16| Settings {
         config_file: Some(config_file.to_owned()),
+        flags: BTreeMap::new(),
         listen: vec![SocketAddr::from(([127, 0, 0, 1], port)).to_string()],
         // Another tracer on this machine keeps the well-known ports.
         otlp_grpc: Listen::Nowhere,

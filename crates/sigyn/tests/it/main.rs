@@ -15,6 +15,7 @@ mod import;
 mod jaeger_api;
 mod lifecycle;
 mod program;
+mod prometheus_api;
 mod scraping;
 mod service;
 mod store_command;

@@ -1,0 +1,166 @@
+//! What Prometheus answers about targets and about itself, as its readers expect it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::program::{Tracer, until};
+
+const CONFIG: &str = "
+scrape_configs:
+- job_name: shop
+  scrape_interval: 1h
+  params: {x: ['1', '2']}
+  static_configs:
+  - targets: ['127.0.0.1:1', '127.0.0.2:1', '127.0.0.3:1']
+    labels: {zone: <a>}
+  relabel_configs:
+  - {source_labels: [__address__], regex: '127.0.0.3:.*', action: drop}
+  - {source_labels: [zone], target_label: where}
+- job_name: bank
+  scrape_interval: 1h
+  static_configs: [{targets: ['127.0.0.4:1']}]
+";
+
+fn tracer(folder: &tempfile::TempDir, flags: &[&str]) -> Tracer {
+    fs::write(folder.path().join("sigyn.yml"), CONFIG).unwrap();
+    let tracer = Tracer::start_with(folder.path(), flags);
+    until("all targets are found", || {
+        let targets = tracer.json("/api/v1/targets");
+        let count = |name: &str| targets["data"][name].as_array().unwrap().len();
+        (count("activeTargets") == 3 && count("droppedTargets") == 1).then_some(())
+    });
+    tracer
+}
+
+/// `name=value` of a query, with the value escaped.
+fn query(name: &str, value: &str) -> String {
+    let escaped: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    format!("{name}={escaped}")
+}
+
+#[test]
+fn targets_are_listed_as_prometheus_lists_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = tracer(&folder, &[]);
+    let check = |query: &str, active: &[&str], dropped: &[&str], counts: Value| {
+        let answer = tracer.json(&format!("/api/v1/targets{query}"));
+        let list = |name: &str, label: &str| -> Vec<String> {
+            let targets = answer["data"][name].as_array().unwrap().iter();
+            let mut names: Vec<String> = targets
+                .map(|target| format!("{} {}", target["scrapePool"].as_str().unwrap(), target["discoveredLabels"][label].as_str().unwrap()))
+                .collect();
+            names.sort_by_key(|name| name.split(' ').next().unwrap().to_owned());
+            names
+        };
+        assert_eq!(list("activeTargets", "__address__"), active, "{query}");
+        assert_eq!(list("droppedTargets", "__address__"), dropped, "{query}");
+        assert_eq!(answer["data"]["droppedTargetCounts"], counts, "{query}");
+        // By pool.
+        let pools = answer["data"]["activeTargets"].as_array().unwrap().iter();
+        let pools: Vec<&str> = pools.map(|target| target["scrapePool"].as_str().unwrap()).collect();
+        assert!(pools.is_sorted(), "{query}: {pools:?}");
+    };
+    let all = ["bank 127.0.0.4:1", "shop 127.0.0.1:1", "shop 127.0.0.2:1"];
+    let counts = json!({"bank": 0, "shop": 1});
+    let dropped = ["shop 127.0.0.3:1"];
+    for query in ["", "?state=", "?state=any", "?state=ANY"] {
+        check(query, &all, &dropped, counts.clone());
+    }
+    check("?state=Active", &all, &[], Value::Null);
+    check("?state=dropped", &[], &dropped, counts.clone());
+    check("?state=bogus", &[], &[], Value::Null);
+    check("?scrapePool=bank", &all[..1], &[], counts.clone());
+    check("?scrapePool=nobody", &[], &[], counts);
+
+    let text = tracer.get("/api/v1/targets").text();
+    assert!(text.contains(r#""zone":"\u003ca\u003e""#), "{text}");
+    assert!(text.contains(r#""scrapeUrl":"http://127.0.0.1:1/traces?x=1\u0026x=2""#), "{text}");
+    let global = tracer.target("127.0.0.1:1").unwrap()["globalUrl"].as_str().unwrap().to_owned();
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(global, format!("http://{}:1/traces?x=1&x=2", host.trim()));
+    let metadata = tracer.get("/api/v1/targets/metadata").text();
+    assert_eq!(metadata, r#"{"status":"success","data":[]}"#);
+}
+
+#[test]
+fn rules_are_shown_step_by_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = tracer(&folder, &[]);
+    let get = |query: &str| tracer.get(&format!("/api/v1/targets/relabel_steps?{query}"));
+    let of = |pool: &str, labels: &str| {
+        get(&format!("{}&{}", query("scrapePool", pool), query("labels", labels)))
+    };
+    let answer = of("shop", r#"{"__address__":"127.0.0.1:1","zone":"<b>"}"#);
+    let expected = concat!(
+        r#"{"status":"success","data":{"steps":["#,
+        r#"{"rule":{"source_labels":["__address__"],"separator":";","regex":"127.0.0.3:.*","replacement":"$1","action":"drop"},"#,
+        r#""output":{"__address__":"127.0.0.1:1","zone":"\u003cb\u003e"},"keep":true},"#,
+        r#"{"rule":{"source_labels":["zone"],"separator":";","regex":"(.*)","target_label":"where","replacement":"$1","action":"replace"},"#,
+        r#""output":{"__address__":"127.0.0.1:1","where":"\u003cb\u003e","zone":"\u003cb\u003e"},"keep":true}]}}"#,
+    );
+    assert_eq!((answer.status, answer.text().as_str()), (200, expected));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let dropped = of("shop", r#"{"__address__":"127.0.0.3:1"}"#).json();
+    for step in dropped["data"]["steps"].as_array().unwrap() {
+        assert_eq!((&step["output"], &step["keep"]), (&json!({}), &json!(false)), "{dropped}");
+    }
+    assert_eq!(of("bank", "{}").text(), r#"{"status":"success","data":{"steps":[]}}"#);
+
+    let refused = |query: &str, expected: &str| {
+        let answer = get(query);
+        let json = answer.json();
+        assert_eq!((answer.status, &json["errorType"]), (400, &json!("bad_data")), "{query}");
+        let error = json["error"].as_str().unwrap();
+        assert!(error.starts_with(expected), "{query}: {error}");
+    };
+    refused("", "no scrapePool parameter provided");
+    refused("labels={}&scrapePool=", "no scrapePool parameter provided");
+    refused("scrapePool=shop", "no labels parameter provided");
+    refused("scrapePool=shop&labels=x", "error parsing labels: ");
+    refused(
+        "scrapePool=x&labels={}",
+        "error retrieving scrape config: scrape pool \"x\" not found",
+    );
+}
+
+#[test]
+fn the_program_tells_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = tracer(&folder, &["--storage.retention.size=5GB", "--web.enable-lifecycle"]);
+    let data = |path: &str| tracer.json(path)["data"].clone();
+    let flags = data("/api/v1/status/flags");
+    for (name, expected) in [
+        ("config.file", "sigyn.yml"),
+        ("storage.retention.size", "5GB"),
+        ("web.enable-lifecycle", "true"),
+        ("web.enable-admin-api", "false"),
+        ("web.listen-address", "127.0.0.1:0"),
+    ] {
+        assert_eq!(flags[name], expected, "{name}");
+    }
+    let runtime = data("/api/v1/status/runtimeinfo");
+    let names: Vec<&String> = runtime.as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 13, "{names:?}");
+    assert_eq!(runtime["reloadConfigSuccess"], true);
+    assert_eq!(runtime["corruptionCount"], 0);
+    assert_eq!(runtime["storageRetention"], "7d or 5GB");
+    assert_eq!(runtime["CWD"], folder.path().to_str().unwrap());
+    assert!(runtime["goroutineCount"].as_u64().unwrap() > 1, "{runtime}");
+    assert!(runtime["startTime"].as_str().unwrap() < runtime["serverTime"].as_str().unwrap());
+
+    fs::write(folder.path().join("sigyn.yml"), "bogus: 1").unwrap();
+    tracer.signal("HUP");
+    until("the reload has failed", || {
+        let runtime = data("/api/v1/status/runtimeinfo");
+        (runtime["reloadConfigSuccess"] == false).then_some(())
+    });
+    let build = data("/api/v1/status/buildinfo");
+    assert_eq!(build["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(build["goVersion"], "");
+    let features = data("/api/v1/features");
+    assert_eq!(features["service_discovery_providers"]["static"], true);
+    assert_eq!(features["service_discovery_providers"]["file"], true);
+    assert_eq!(features["api"]["lifecycle"], true);
+    assert_eq!(features["api"]["admin"], false);
+}
