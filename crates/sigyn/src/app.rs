@@ -428,10 +428,10 @@ impl App {
     }
 }
 
-/// How long spans are kept, in Prometheus' words: `7d or 50GB`. Empty is for ever.
+/// How long spans are kept, in Prometheus' words: `1w or 50GiB`. Empty is for ever.
 fn retention_text(options: &sigyn_store::Options) -> String {
     let time = options.retention_time.map(sigyn_discovery::config::format_duration);
-    let size = options.retention_bytes.map(|bytes| format!("{bytes}B"));
+    let size = options.retention_bytes.map(sigyn_discovery::config::format_size);
     time.into_iter().chain(size).collect::<Vec<_>>().join(" or ")
 }
 

@@ -103,6 +103,33 @@ pub fn format_duration(duration: Duration) -> String {
     out
 }
 
+/// Writes a size as Prometheus does, in whole units of 1024: `5GiB`, `1KiB512B`.
+///
+/// ```
+/// use sigyn_discovery::config::format_size;
+///
+/// assert_eq!(format_size(5 << 30), "5GiB");
+/// assert_eq!(format_size(1536), "1KiB512B");
+/// assert_eq!(format_size(0), "0B");
+/// ```
+pub fn format_size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 7] =
+        [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+    if bytes == 0 {
+        return "0B".to_owned();
+    }
+    let mut rest = bytes;
+    let mut out = String::new();
+    for (unit, shift) in UNITS {
+        let count = rest >> shift;
+        if count > 0 {
+            out.push_str(&format!("{count}{unit}"));
+            rest -= count << shift;
+        }
+    }
+    out
+}
+
 /// Reads a size: a number and a unit, where `KB` and `KiB` both mean 1024 bytes.
 ///
 /// ```

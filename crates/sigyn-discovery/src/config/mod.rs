@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::duration::{UnitError, format_duration, parse_duration, parse_size};
+pub use self::duration::{UnitError, format_duration, format_size, parse_duration, parse_size};
 pub use self::raw::{File, GlobalConfig, Limits, OPAQUE_KEYS, Places, ScrapeConfig};
 use crate::group::TargetGroup;
 use crate::http;

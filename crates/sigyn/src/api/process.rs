@@ -28,7 +28,7 @@ pub(crate) struct Process {
     pub(crate) flags: Arc<BTreeMap<&'static str, String>>,
     /// What spans may take in memory.
     pub(crate) memory_bytes: u64,
-    /// Such as `7d or 50GB`.
+    /// Such as `1w or 50GiB`.
     pub(crate) retention: Arc<str>,
     pub(crate) lifecycle: bool,
     pub(crate) admin_api: bool,

@@ -144,7 +144,7 @@ fn the_program_tells_of_itself() {
     assert_eq!(names.len(), 13, "{names:?}");
     assert_eq!(runtime["reloadConfigSuccess"], true);
     assert_eq!(runtime["corruptionCount"], 0);
-    assert_eq!(runtime["storageRetention"], "7d or 5GB");
+    assert_eq!(runtime["storageRetention"], "1w or 5GiB");
     assert_eq!(runtime["CWD"], folder.path().to_str().unwrap());
     assert!(runtime["goroutineCount"].as_u64().unwrap() > 1, "{runtime}");
     assert!(runtime["startTime"].as_str().unwrap() < runtime["serverTime"].as_str().unwrap());
