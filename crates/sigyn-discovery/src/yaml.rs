@@ -3,6 +3,8 @@
 //! The rest of the crate says what it expects through [`Section`] and [`Entry`]; which YAML reader
 //! stands behind them is known here only.
 
+mod directives;
+mod scalar;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -71,6 +73,7 @@ impl YamlError {
 /// assert_eq!((error.line, error.column), (2, 3));
 /// ```
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    directives::check(text)?;
     let options = serde_saphyr::options! {
         with_snippet: false,
         // An include file for file_sd may list a hundred thousand targets: bounded, but not by

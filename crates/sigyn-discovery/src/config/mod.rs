@@ -5,6 +5,7 @@
 
 mod duration;
 mod expand;
+mod metrics_only;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::duration::{UnitError, format_duration, format_size, parse_duration, parse_size};
+use self::metrics_only::{MetricsOnly, Names};
 pub use self::raw::{File, GlobalConfig, Limits, OPAQUE_KEYS, Places, ScrapeConfig};
 use crate::group::TargetGroup;
 use crate::http;
@@ -226,7 +228,7 @@ impl Config {
     /// Adds the jobs of one file; returns warnings, one for each key that is ignored.
     fn add_jobs(
         &mut self,
-        defaults: &Defaults,
+        defaults: &Defaults<'_>,
         scrape_configs: &[Item<ScrapeConfig>],
         dir: &Path,
     ) -> Result<Vec<String>, ConfigError> {
@@ -282,15 +284,16 @@ fn external_labels(global: &GlobalConfig, warnings: &mut Vec<String>) -> Labels 
 }
 
 /// What `global` gives to each job.
-struct Defaults {
+struct Defaults<'a> {
     interval: Duration,
     timeout: Duration,
     limits: Limits,
     names: NameScheme,
+    metrics: &'a MetricsOnly,
 }
 
-impl Defaults {
-    fn new(global: &GlobalConfig) -> Result<Self, ConfigError> {
+impl<'a> Defaults<'a> {
+    fn new(global: &'a GlobalConfig) -> Result<Self, ConfigError> {
         let interval = or_default(global.scrape_interval, DEFAULT_INTERVAL);
         if global.scrape_timeout > interval {
             let place = global.places.get("scrape_timeout");
@@ -299,11 +302,13 @@ impl Defaults {
                 "global scrape timeout greater than scrape interval",
             ));
         }
+        global.metrics.check_global(&global.places)?;
         Ok(Self {
             interval,
             timeout: or_default(global.scrape_timeout, DEFAULT_TIMEOUT.min(interval)),
             limits: global.limits,
             names: name_scheme(&global.name_scheme, &global.places)?.unwrap_or_default(),
+            metrics: &global.metrics,
         })
     }
 
@@ -323,7 +328,10 @@ impl Defaults {
             );
             return Err(ConfigError::at(raw.places.get("scrape_timeout"), message));
         }
-        let names = name_scheme(&raw.name_scheme, &raw.places)?.unwrap_or(self.names);
+        let own = name_scheme(&raw.name_scheme, &raw.places)?;
+        let both = Names { global: self.names, own };
+        raw.metrics.check_job(self.metrics, &raw.job_name, both, &raw.places)?;
+        let names = own.unwrap_or(self.names);
         Ok(Job {
             scrape_interval,
             scrape_timeout: or_default(raw.scrape_timeout, self.timeout.min(scrape_interval)),
@@ -371,14 +379,18 @@ pub fn rules(
     written: &[Item<RuleConfig>],
     names: NameScheme,
 ) -> Result<Vec<Rule>, ConfigError> {
+    rules_or(written, names, "empty or null target relabeling rule in scrape config")
+}
+
+/// The same; `null` is what is said of a rule that is not there.
+fn rules_or(
+    written: &[Item<RuleConfig>],
+    names: NameScheme,
+    null: &str,
+) -> Result<Vec<Rule>, ConfigError> {
     let rule = |item: &Item<_>| {
-        let null = || {
-            ConfigError::at(
-                Some(item.place),
-                "empty or null target relabeling rule in scrape config",
-            )
-        };
-        let rule = item.value.as_ref().ok_or_else(null)?;
+        let missing = || ConfigError::at(Some(item.place), null);
+        let rule = item.value.as_ref().ok_or_else(missing)?;
         Rule::with_names(rule, names).map_err(|error| ConfigError::at(Some(item.place), error))
     };
     written.iter().map(rule).collect()

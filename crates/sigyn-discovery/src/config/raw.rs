@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
+use super::metrics_only::MetricsOnly;
 use super::{parse_duration, parse_size};
 use crate::http::ClientConfig;
 use crate::labels::Labels;
@@ -139,6 +140,8 @@ pub struct GlobalConfig {
     pub limits: Limits,
     /// `metric_name_validation_scheme`: `utf8`, `legacy` or nothing.
     pub name_scheme: String,
+    /// What is read only to be checked.
+    pub(super) metrics: MetricsOnly,
     /// Where each key stands.
     pub places: Places,
 }
@@ -187,7 +190,7 @@ impl Section for GlobalConfig {
             "target_limit" => self.limits.targets = entry.integer()?,
             "keep_dropped_targets" => self.limits.keep_dropped_targets = entry.integer()?,
             "metric_name_validation_scheme" => self.name_scheme = entry.text()?,
-            key if GLOBAL_METRICS_KEYS.contains(&key) => entry.skip()?,
+            key if GLOBAL_METRICS_KEYS.contains(&key) => return self.metrics.field(entry),
             _ => return entry.unknown(),
         }
         Ok(())
@@ -223,6 +226,8 @@ pub struct ScrapeConfig {
     pub relabel_configs: Vec<Item<RuleConfig>>,
     /// `static_configs` and `*_sd_configs`.
     pub sections: mechanism::Sections,
+    /// What is read only to be checked.
+    pub(super) metrics: MetricsOnly,
     /// Where each key stands.
     pub places: Places,
 }
@@ -243,8 +248,8 @@ impl Section for ScrapeConfig {
             "metrics_path" => self.metrics_path = Some(entry.text()?),
             "scheme" => self.scheme = Some(entry.text()?),
             "params" => self.params = params(entry.read()?),
-            "honor_labels" => self.honor_labels = entry.read()?,
-            "enable_compression" => self.enable_compression = Some(entry.read()?),
+            "honor_labels" => self.honor_labels = entry.boolean()?.unwrap_or_default(),
+            "enable_compression" => self.enable_compression = entry.boolean()?,
             "body_size_limit" => {
                 self.limits.body_size = entry.parsed(parse_size)?.unwrap_or_default()
             }
@@ -252,7 +257,7 @@ impl Section for ScrapeConfig {
             "keep_dropped_targets" => self.limits.keep_dropped_targets = entry.integer()?,
             "metric_name_validation_scheme" => self.name_scheme = entry.text()?,
             "relabel_configs" => self.relabel_configs = entry.sections()?,
-            key if JOB_METRICS_KEYS.contains(&key) => entry.skip()?,
+            key if JOB_METRICS_KEYS.contains(&key) => return self.metrics.field(entry),
             _ => {
                 let Some(entry) = self.client.field(entry)? else { return Ok(()) };
                 return self.sections.field(entry);

@@ -149,8 +149,8 @@ remote_write: ~
 storage: {tsdb: {}}
 global: {evaluation_interval: 5s, query_log_file: x}
 scrape_configs:
-- {job_name: a, honor_timestamps: true, sample_limit: 5, metric_relabel_configs: [{action: whatever}]}
-- {job_name: b, honor_timestamps: false, scrape_protocols: [x], enable_http2: true, tls_config: ~}
+- {job_name: a, honor_timestamps: true, sample_limit: 5, metric_relabel_configs: [{action: labeldrop, regex: a}]}
+- {job_name: b, honor_timestamps: false, scrape_protocols: [PrometheusProto], enable_http2: true, tls_config: ~}
 ",
     );
     let mut warnings = config.warnings;
@@ -210,7 +210,7 @@ fn refused_files_say_where_and_why() {
         ),
         ("global: {body_size_limit: 10}", "1:27: units: unknown unit  in 10"),
         ("global: {body_size_limit: kb}", "1:27: units: invalid kb"),
-        ("global: {target_limit: -1}", "1:24: cannot unmarshal !!int `-1` into uint64"),
+        ("global: {target_limit: -1}", "1:24: cannot unmarshal !!int `-1` into uint"),
         ("global: {external_labels: {a: b, a: c}}", "1:34: key \"a\" already set in map"),
         ("global: {external_labels: {'': c}}", "1:28: \"\" is not a valid label name"),
         ("global: {external_labels: [a]}", "1:27: expected a mapping"),
@@ -252,9 +252,9 @@ fn refused_files_say_where_and_why() {
         ("scrape_interval: 1h1d", "3:20: not a valid duration string: \"1h1d\""),
         ("scrape_interval: 300y", "3:20: duration out of range"),
         ("scrape_interval: [5s]", "3:20: expected a string"),
-        ("honor_labels: maybe", "3:17: cannot unmarshal this value into boolean"),
-        ("enable_compression: 2", "3:23: cannot unmarshal this value into boolean"),
-        ("target_limit: many", "3:17: cannot unmarshal !!str `many` into uint64"),
+        ("honor_labels: maybe", "3:17: cannot unmarshal !!str `maybe` into bool"),
+        ("enable_compression: 2", "3:23: cannot unmarshal !!int `2` into bool"),
+        ("target_limit: many", "3:17: cannot unmarshal !!str `many` into uint"),
         ("body_size_limit: 5XB", "3:20: units: unknown unit XB in 5XB"),
         ("params: {a: b}", "3:15: expected a list"),
         ("params: [a]", "3:11: expected a mapping"),

@@ -128,8 +128,8 @@ impl ClientConfig {
             "bearer_token_file" => self.bearer_token_file = entry.text()?,
             "tls_config" => self.tls_config = entry.section()?,
             "http_headers" => self.http_headers = entry.read()?,
-            "follow_redirects" => self.follow_redirects = Some(entry.read()?),
-            "enable_http2" => self.enable_http2 = Some(entry.read()?),
+            "follow_redirects" => self.follow_redirects = entry.boolean()?,
+            "enable_http2" => self.enable_http2 = entry.boolean()?,
             _ => return Ok(Some(entry)),
         }
         Ok(None)

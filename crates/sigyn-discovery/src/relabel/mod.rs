@@ -164,7 +164,7 @@ impl Section for RuleConfig {
             "regex" => self.regex = Some(entry.text()?),
             "target_label" => self.target_label = entry.text()?,
             "replacement" => self.replacement = Some(entry.text()?),
-            "modulus" => self.modulus = entry.integer()?,
+            "modulus" => self.modulus = entry.integer_of("uint64")?,
             _ => return entry.unknown(),
         }
         Ok(())

@@ -8,6 +8,7 @@ use serde::de::{
 };
 use serde_saphyr::Spanned;
 
+use super::scalar::{boolean, float, integer, tag};
 use super::{Item, Place, Text, YamlError, from_yaml, mark};
 
 /// A mapping with a fixed set of keys.
@@ -157,14 +158,44 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         Ok(self.read_option::<Fields<S>>()?.map(|fields| fields.0).unwrap_or_default())
     }
 
-    /// Reads a whole number that is not negative, in any spelling YAML 1.1 has.
+    /// Reads a whole number that is not negative, in any spelling YAML 1.1 has. Null is 0.
     pub fn integer(self) -> Result<u64, A::Error> {
-        Ok(self
-            .parsed(|text| {
-                let refused = || format!("cannot unmarshal {} `{text}` into uint64", tag(text));
-                integer(text).ok_or_else(refused)
-            })?
-            .unwrap_or_default())
+        self.integer_of("uint")
+    }
+
+    /// The same where Prometheus has another type, such as `uint64`: messages name it.
+    pub fn integer_of(self, kind: &str) -> Result<u64, A::Error> {
+        Ok(self.plain(kind, integer)?.unwrap_or_default())
+    }
+
+    /// Reads a truth value, in any spelling YAML 1.1 has. Null is `None`.
+    pub fn boolean(self) -> Result<Option<bool>, A::Error> {
+        self.plain("bool", boolean)
+    }
+
+    /// Reads a number. Null is `None`.
+    pub fn float(self) -> Result<Option<f64>, A::Error> {
+        self.plain("float64", float)
+    }
+
+    /// Reads what is a text if it stands in quotes, and something else if it does not.
+    fn plain<T>(
+        self,
+        kind: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, A::Error> {
+        let spanned = self.map.next_value::<Spanned<Option<String>>>()?;
+        let Some(text) = spanned.value else { return Ok(None) };
+        // The quotes are part of where it stands, and not of what it says.
+        let is_quoted = spanned.defined.span().len() > length(&text);
+        match parse(&text).filter(|_| !is_quoted) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let tag = if is_quoted { "!!str" } else { tag(&text) };
+                let message = format!("cannot unmarshal {tag} `{text}` into {kind}");
+                Err(A::Error::custom(mark(spanned.referenced.into(), message)))
+            }
+        }
     }
 
     /// Reads a string through `parse`; its error gets the value's place. Null is `None`.
@@ -212,40 +243,6 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
     }
 }
 
-/// What YAML takes a plain text for that is no [`integer`].
-fn tag(text: &str) -> &'static str {
-    let number = text.bytes().any(|byte| byte.is_ascii_digit());
-    if number && text.parse::<i128>().is_ok() {
-        "!!int"
-    } else if number && text.parse::<f64>().is_ok() {
-        "!!float"
-    } else {
-        "!!str"
-    }
-}
-
-/// A YAML 1.1 integer: decimal, `0x1f`, `0o17`, `017`, `0b11`, with `_` between digits. A float
-/// counts by its whole part, as it does for Prometheus.
-pub(super) fn integer(text: &str) -> Option<u64> {
-    let digits = text.strip_prefix('+').unwrap_or(text).replace('_', "");
-    let radix = |prefix: &str, radix| {
-        digits.strip_prefix(prefix).and_then(|rest| u64::from_str_radix(rest, radix).ok())
-    };
-    if let Some(number) = radix("0x", 16)
-        .or_else(|| radix("0o", 8))
-        .or_else(|| radix("0b", 2))
-        .or_else(|| radix("0", 8))
-    {
-        return Some(number);
-    }
-    if let Ok(number) = digits.parse() {
-        return Some(number);
-    }
-    let number: f64 = digits.parse().ok()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative; saturates above 2^64"
-    )]
-    (number.is_finite() && number >= 0.0).then_some(number as u64)
+fn length(text: &str) -> u64 {
+    u64::try_from(text.chars().count()).unwrap_or(u64::MAX)
 }

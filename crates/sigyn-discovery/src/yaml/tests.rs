@@ -2,7 +2,7 @@
 
 use serde::de::MapAccess;
 
-use super::section::integer;
+use super::scalar::integer;
 use super::*;
 
 #[test]
@@ -82,9 +82,9 @@ fn every_mistake_has_a_place() {
     for (text, expected) in [
         ("name: a\nbogus: 1\n", "line 2: field bogus not found in type config.Probe (column 1)"),
         ("name: a\nname: b\n", "line 2: key \"name\" already set in map (column 1)"),
-        ("number: many\n", "line 1: cannot unmarshal !!str `many` into uint64 (column 9)"),
-        ("number: -1\n", "line 1: cannot unmarshal !!int `-1` into uint64 (column 9)"),
-        ("number: -0.5\n", "line 1: cannot unmarshal !!float `-0.5` into uint64 (column 9)"),
+        ("number: many\n", "line 1: cannot unmarshal !!str `many` into uint (column 9)"),
+        ("number: -1\n", "line 1: cannot unmarshal !!int `-1` into uint (column 9)"),
+        ("number: -0.5\n", "line 1: cannot unmarshal !!float `-0.5` into uint (column 9)"),
         ("on: maybe\n", "line 1: cannot unmarshal this value into boolean (column 5)"),
         ("name: [a]\n", "line 1: expected a string (column 7)"),
         ("list: a\n", "line 1: expected a list (column 7)"),

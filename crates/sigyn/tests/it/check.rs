@@ -84,7 +84,7 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
     whole_and_alone(file_sd, &[good, ("sd/b.json", "[]")], Ok(""), Ok(""));
     let one = "  file_sd_configs: [{files: [sd/*.yml]}]";
     for (text, error) in [
-        ("[{targets: [], bogus: 1}]", "not valid YAML: line 1: field bogus not found in type struct (column 15)"),
+        ("[{targets: [], bogus: 1}]", "not valid YAML: line 1: field bogus not found in type struct (column 16)"),
         ("[~]", "nil target group item found (index 0)"),
     ] {
         let error = format!("checking SD file \"sd/a.yml\": {error}");
@@ -144,7 +144,7 @@ fn discovery_shows_what_was_found_and_what_became_of_it() {
         ("sd.yml", "[{targets: ['127.0.0.5:1'], labels: {env: prod}}]"),
     ]);
     let found = |args: &[&str]| -> (String, Value) {
-        let (status, out, err) = check(folder.path(), &[&["service-discovery"], args].concat());
+        let (status, out, err) = check(folder.path(), &[&["service-discovery"][..], args].concat());
         assert_eq!((status, err.as_str()), (0, ""), "{args:?}");
         let read = serde_json::from_str(&out).unwrap();
         (out, read)
@@ -171,7 +171,7 @@ fn discovery_shows_what_was_found_and_what_became_of_it() {
     ]);
     assert_eq!(read, expected);
     assert!(text.starts_with("[\n  {\n    \"discoveredLabels\": {\n      \"__address__\""), "{text}");
-    assert!(text.ends_with('}') || text.ends_with(']'), "{text}");
+    assert!(text.ends_with(']'), "{text}");
     assert!(text.contains(r#""1\u00262""#) && text.contains(r#""\u003cb\u003e""#), "{text}");
 
     let (_, read) = found(&["--timeout=2s", "sigyn.yml", "files"]);
@@ -203,7 +203,7 @@ fn relabelling_is_shown_step_by_step() {
         ("bad.yml", "- {target_label: c}\n- {action: explode}\n"),
     ]);
     let check = |args: &[&str], expected: (i32, &str, &str)| {
-        let (status, out, err) = check(folder.path(), &[&["relabel"], args].concat());
+        let (status, out, err) = check(folder.path(), &[&["relabel"][..], args].concat());
         assert_eq!((status, out.as_str(), err.as_str()), expected, "{args:?}");
     };
     let first = "{source_labels: [a], target_label: b}";
@@ -252,7 +252,7 @@ fn relabelling_is_tested_by_files() {
         ("t/unread.yml", "- {name: one, rules: [], expects: {}}"),
     ]);
     let check = |args: &[&str], expected: (i32, &str, &str)| {
-        let (status, out, err) = check(folder.path(), &[&["relabel"], args].concat());
+        let (status, out, err) = check(folder.path(), &[&["relabel"][..], args].concat());
         assert_eq!((status, out.as_str(), err.as_str()), expected, "{args:?}");
     };
     let good = "Testing t/good.yml\n SUCCESS: t/good.yml: 3 passed\n\n";

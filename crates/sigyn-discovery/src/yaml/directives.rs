@@ -1,0 +1,57 @@
+//! The lines before a document that begin with a percent sign.
+
+use super::YamlError;
+
+/// Prometheus reads YAML 1.1, and refuses a text that says it is anything else.
+pub(super) fn check(text: &str) -> Result<(), YamlError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut has_version = false;
+    for (index, line) in text.lines().enumerate() {
+        let is_empty = line.trim().is_empty() || line.starts_with('#');
+        let Some(directive) = line.strip_prefix('%') else {
+            if is_empty {
+                continue;
+            }
+            break;
+        };
+        let mut words = directive.split_ascii_whitespace();
+        let message = match (words.next(), words.next()) {
+            (Some("TAG"), _) => continue,
+            (Some("YAML"), _) if has_version => "found duplicate %YAML directive",
+            (Some("YAML"), Some("1.1")) => {
+                has_version = true;
+                continue;
+            }
+            (Some("YAML"), _) => "found incompatible YAML document",
+            _ => "found unknown directive name",
+        };
+        let line = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
+        return Err(YamlError { line, column: 1, message: message.to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_says_it_is_of_another_version_is_refused() {
+        let check = |text: &str, expected: Result<(), (u64, &str)>| {
+            let checked = check(text).map_err(|error| (error.line, error.message));
+            let expected = expected.map_err(|(line, message)| (line, message.to_owned()));
+            assert_eq!(checked, expected, "{text:?}");
+        };
+        let incompatible = "found incompatible YAML document";
+        check("", Ok(()));
+        check("a: 1\n%YAML 1.2\n", Ok(()));
+        check("%YAML 1.1\n---\na: 1\n", Ok(()));
+        check("# about\n\n%YAML  1.1 \r\n%TAG ! tag:a,\n---\n", Ok(()));
+        check("%YAML 1.2\n---\na: 1\n", Err((1, incompatible)));
+        check("\u{feff}%YAML 1.2\n---\n", Err((1, incompatible)));
+        check("# about\n%YAML 1.0\n---\n", Err((2, incompatible)));
+        check("%YAML 1.2\na: 1\n", Err((1, incompatible)));
+        check("%YAML 1.1\n%YAML 1.1\n---\n", Err((2, "found duplicate %YAML directive")));
+        check("%FOO bar\n---\n", Err((1, "found unknown directive name")));
+    }
+}
