@@ -46,7 +46,7 @@ impl Section for Probe {
                 self.place = entry.place();
                 self.name = entry.text()?;
             }
-            "on" => self.on = entry.read()?,
+            "on" => self.on = entry.boolean()?.unwrap_or_default(),
             "list" => self.list = entry.texts()?,
             "number" => self.number = entry.integer()?,
             _ => return entry.unknown(),
@@ -71,6 +71,25 @@ fn scalars_stay_as_written_and_null_is_nothing() {
 }
 
 #[test]
+fn what_is_plain_stays_so_whatever_is_around_it() {
+    for text in [
+        "number: 5   # five\n",
+        "number:   5\r\non: on \n",
+        "{number: 5 , on: y}",
+        "number:\n  5\n",
+        "name: &x 5\nnumber: *x\n",
+        "<<: {number: 5}\n",
+    ] {
+        assert_eq!(section::<Probe>(text).unwrap().number, 5, "{text:?}");
+    }
+    for (text, expected) in
+        [("Y", true), ("yes", true), ("On", true), ("TRUE", true), ("n", false), ("OFF", false)]
+    {
+        assert_eq!(section::<Probe>(&format!("on: {text} # so\n")).unwrap().on, expected, "{text}");
+    }
+}
+
+#[test]
 fn merge_keys_aliases_and_what_follows_the_first_document() {
     let probe: Probe = section("<<: {name: a, number: 3}\nname: b\n---\nbogus: 1\n").unwrap();
     assert_eq!((probe.name.as_str(), probe.number), ("b", 3));
@@ -85,7 +104,16 @@ fn every_mistake_has_a_place() {
         ("number: many\n", "line 1: cannot unmarshal !!str `many` into uint (column 9)"),
         ("number: -1\n", "line 1: cannot unmarshal !!int `-1` into uint (column 9)"),
         ("number: -0.5\n", "line 1: cannot unmarshal !!float `-0.5` into uint (column 9)"),
-        ("on: maybe\n", "line 1: cannot unmarshal this value into boolean (column 5)"),
+        ("number: '5'\n", "line 1: cannot unmarshal !!str `5` into uint (column 9)"),
+        ("number: \"\\x35\"\n", "line 1: cannot unmarshal !!str `5` into uint (column 9)"),
+        ("number: |-\n  5\n", "line 1: cannot unmarshal !!str `5` into uint (column 9)"),
+        ("name: &x '5'\nnumber: *x\n", "line 2: cannot unmarshal !!str `5` into uint (column 9)"),
+        ("number: off\n", "line 1: cannot unmarshal !!bool `off` into uint (column 9)"),
+        ("on: maybe\n", "line 1: cannot unmarshal !!str `maybe` into bool (column 5)"),
+        ("on: 'yes'\n", "line 1: cannot unmarshal !!str `yes` into bool (column 5)"),
+        ("on: 1\n", "line 1: cannot unmarshal !!int `1` into bool (column 5)"),
+        ("on: ''\n", "line 1: cannot unmarshal !!str `` into bool (column 5)"),
+        ("# a\n%YAML 1.2\n---\non: yes\n", "line 2: found incompatible YAML document (column 1)"),
         ("name: [a]\n", "line 1: expected a string (column 7)"),
         ("list: a\n", "line 1: expected a list (column 7)"),
         ("name: 'a\n", "line 1: unclosed quote (column 7)"),

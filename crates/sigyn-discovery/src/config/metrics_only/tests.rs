@@ -1,3 +1,5 @@
+//! What Prometheus accepts and refuses of keys that concern metrics only.
+
 use std::path::Path;
 
 use super::super::parse;
