@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::MapAccess;
+use sigyn_discovery::config as prometheus;
 use sigyn_discovery::config::{
     ConfigError as Mistake, File, Job, format_duration, parse_duration, parse_size,
 };
 use sigyn_discovery::yaml::{self, Entry, Place, Section};
-use sigyn_discovery::config as prometheus;
 use sigyn_scrape::ScrapeJob;
 use sigyn_store::{Durability, Memory};
 

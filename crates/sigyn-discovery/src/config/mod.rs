@@ -375,10 +375,7 @@ fn name_scheme(text: &str, places: &Places) -> Result<Option<NameScheme>, Config
 }
 
 /// Checks and compiles the rules of a `relabel_configs`.
-pub fn rules(
-    written: &[Item<RuleConfig>],
-    names: NameScheme,
-) -> Result<Vec<Rule>, ConfigError> {
+pub fn rules(written: &[Item<RuleConfig>], names: NameScheme) -> Result<Vec<Rule>, ConfigError> {
     rules_or(written, names, "empty or null target relabeling rule in scrape config")
 }
 

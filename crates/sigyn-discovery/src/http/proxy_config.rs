@@ -40,7 +40,9 @@ impl ProxyConfig {
         match entry.key() {
             "proxy_url" => self.url = entry.text()?.into(),
             "no_proxy" => self.no_proxy = entry.text()?,
-            "proxy_from_environment" => self.from_environment = entry.boolean()?.unwrap_or_default(),
+            "proxy_from_environment" => {
+                self.from_environment = entry.boolean()?.unwrap_or_default()
+            }
             "proxy_connect_header" => {
                 let written: BTreeMap<Text, Option<Vec<Text>>> = entry.read()?;
                 let secrets = |values: Option<Vec<Text>>| {

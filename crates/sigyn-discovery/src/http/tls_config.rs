@@ -85,7 +85,9 @@ impl Section for TlsConfig {
             "cert_ref" => self.cert_ref = entry.text()?,
             "key_ref" => self.key_ref = entry.text()?,
             "server_name" => self.server_name = entry.text()?,
-            "insecure_skip_verify" => self.insecure_skip_verify = entry.boolean()?.unwrap_or_default(),
+            "insecure_skip_verify" => {
+                self.insecure_skip_verify = entry.boolean()?.unwrap_or_default()
+            }
             "min_version" => self.min_version = entry.parsed(TlsVersion::parse)?,
             "max_version" => self.max_version = entry.parsed(TlsVersion::parse)?,
             _ => return entry.unknown(),

@@ -106,7 +106,7 @@ fn every_mistake_has_a_place() {
         ("number: -0.5\n", "line 1: cannot unmarshal !!float `-0.5` into uint (column 9)"),
         ("number: '5'\n", "line 1: cannot unmarshal !!str `5` into uint (column 9)"),
         ("number: \"\\x35\"\n", "line 1: cannot unmarshal !!str `5` into uint (column 9)"),
-        ("number: |-\n  5\n", "line 1: cannot unmarshal !!str `5` into uint (column 9)"),
+        ("number: |-\n  5\n", "line 2: cannot unmarshal !!str `5` into uint (column 3)"),
         ("name: &x '5'\nnumber: *x\n", "line 2: cannot unmarshal !!str `5` into uint (column 9)"),
         ("number: off\n", "line 1: cannot unmarshal !!bool `off` into uint (column 9)"),
         ("on: maybe\n", "line 1: cannot unmarshal !!str `maybe` into bool (column 5)"),

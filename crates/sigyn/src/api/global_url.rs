@@ -62,7 +62,9 @@ mod tests {
         check("::2", "http://localhost:80", "http://[::2]:80");
         // At our own port it is this server, whose scheme is known.
         check("vm", "https://127.0.0.1:9411/traces", "http://vm:9411/traces");
-        for elsewhere in ["http://127.0.0.2:80/traces", "http://localhost.a:80/", "http://[::2]:80/", "no URL"] {
+        for elsewhere in
+            ["http://127.0.0.2:80/traces", "http://localhost.a:80/", "http://[::2]:80/", "no URL"]
+        {
             check("vm", elsewhere, elsewhere);
         }
     }

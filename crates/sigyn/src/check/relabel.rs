@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use sigyn_discovery::Labels;
 use sigyn_discovery::config::{self as prometheus, ConfigError};
 use sigyn_discovery::relabel::{self, NameScheme, Rule, RuleConfig};
 use sigyn_discovery::yaml::{self, Fields, Item};
-use sigyn_discovery::Labels;
 
 use super::{chain, complain, relabel_test, say};
 use crate::cli::RelabelFlags;
@@ -47,8 +47,7 @@ fn show(flags: &RelabelFlags) -> Result<(), String> {
     for step in &steps[..end] {
         say(format_args!("{} -> {}", step.rule, told(&step.output, step.keep)));
     }
-    let (result, keep) =
-        steps.last().map_or((&labels, true), |step| (&step.output, step.keep));
+    let (result, keep) = steps.last().map_or((&labels, true), |step| (&step.output, step.keep));
     say(told(&without_meta(result), keep));
     Ok(())
 }

@@ -153,7 +153,8 @@ impl Case {
             Expected::Dropped => None,
             Expected::Labels(labels) => Some(labels.clone()),
         };
-        (result != expected).then(|| format!("{name}\n{}", difference(expected.as_ref(), result.as_ref())))
+        (result != expected)
+            .then(|| format!("{name}\n{}", difference(expected.as_ref(), result.as_ref())))
     }
 }
 
@@ -196,11 +197,7 @@ mod tests {
         check("[]", "{a: '1', b: '3'}", Some("t\n    - b=\"3\"\n    + b=\"2\""));
         check("[]", "{a: '1', b: '2', c: '}'}", Some("t\n    - c=\"}\""));
         check("[]", "dropped", Some("t\n    - dropped\n    + a=\"1\"\n    + b=\"2\""));
-        check(
-            "[{action: keep, source_labels: [a], regex: '2'}]",
-            "{}",
-            Some("t\n    + dropped"),
-        );
+        check("[{action: keep, source_labels: [a], regex: '2'}]", "{}", Some("t\n    + dropped"));
         check(
             "[{action: explode}]",
             "{}",

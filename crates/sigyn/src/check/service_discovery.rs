@@ -102,11 +102,7 @@ fn results(job: &Job, group: &TargetGroup) -> Vec<Found> {
         };
         // Equal labels come to the same.
         if seen.insert(discovered.clone()) {
-            found.push(Found {
-                discovered_labels: map(&discovered),
-                labels: map(&labels),
-                error,
-            });
+            found.push(Found { discovered_labels: map(&discovered), labels: map(&labels), error });
         }
     }
     found

@@ -51,8 +51,7 @@ mod tests {
     fn no_flag_is_left_out() {
         let command = Cli::command();
         let serve = command.find_subcommand("serve").unwrap();
-        let mut all: Vec<&str> =
-            serve.get_arguments().filter_map(|flag| flag.get_long()).collect();
+        let mut all: Vec<&str> = serve.get_arguments().filter_map(|flag| flag.get_long()).collect();
         all.retain(|name| *name != "help");
         all.sort_unstable();
         let Some(Command::Serve(flags)) = Cli::parse_from(["sigyn", "serve"]).command else {

@@ -25,12 +25,16 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-const SUCCESS: &str = "Checking sigyn.yml\n SUCCESS: sigyn.yml is valid prometheus config file syntax\n\n";
+const SUCCESS: &str =
+    "Checking sigyn.yml\n SUCCESS: sigyn.yml is valid prometheus config file syntax\n\n";
 
 /// One file with each thing that can be missing: what is said of it whole, and of its syntax alone.
 #[test]
 fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
-    let whole_and_alone = |job: &str, others: &[(&str, &str)], whole: Result<&str, &str>, alone: Result<&str, &str>| {
+    let whole_and_alone = |job: &str,
+                           others: &[(&str, &str)],
+                           whole: Result<&str, &str>,
+                           alone: Result<&str, &str>| {
         let text = format!("scrape_configs:\n- job_name: a\n{job}");
         let mut files = vec![("sigyn.yml", text.as_str())];
         files.extend(others);
@@ -41,8 +45,12 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
         ] {
             let told = check(folder.path(), args);
             let expected = match expected {
-                Ok(warning) => (0, SUCCESS.replace(".yml\n", &format!(".yml\n{warning}")), String::new()),
-                Err(error) => (1, "Checking sigyn.yml\n\n".to_owned(), format!("  FAILED: {error}\n")),
+                Ok(warning) => {
+                    (0, SUCCESS.replace(".yml\n", &format!(".yml\n{warning}")), String::new())
+                }
+                Err(error) => {
+                    (1, "Checking sigyn.yml\n\n".to_owned(), format!("  FAILED: {error}\n"))
+                }
             };
             assert_eq!(told, expected, "{args:?}: {job}");
         }
@@ -60,7 +68,9 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
     same(
         "  static_configs: [{targets: ['127.0.0.1:1'], labels: {__scrape_timeout__: 2h}}]",
         &[],
-        Err("instance 0 in group 0: scrape timeout cannot be greater than scrape interval (\"2h\" > \"1m\")"),
+        Err(
+            "instance 0 in group 0: scrape timeout cannot be greater than scrape interval (\"2h\" > \"1m\")",
+        ),
     );
     let missing_file = |what: &str| {
         format!("error checking {what} \"sub/x\": stat sub/x: no such file or directory")
@@ -84,7 +94,10 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
     whole_and_alone(file_sd, &[good, ("sd/b.json", "[]")], Ok(""), Ok(""));
     let one = "  file_sd_configs: [{files: [sd/*.yml]}]";
     for (text, error) in [
-        ("[{targets: [], bogus: 1}]", "not valid YAML: line 1: field bogus not found in type struct (column 16)"),
+        (
+            "[{targets: [], bogus: 1}]",
+            "not valid YAML: line 1: field bogus not found in type struct (column 16)",
+        ),
         ("[~]", "nil target group item found (index 0)"),
     ] {
         let error = format!("checking SD file \"sd/a.yml\": {error}");
@@ -97,7 +110,10 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
 #[test]
 fn further_files_of_jobs_are_part_of_a_configuration_but_not_of_its_syntax() {
     let folder = folder(&[
-        ("sigyn.yml", "scrape_config_files: [jobs/*.yml]\nsigyn:\n  jobs:\n    b: {traces_path: /spans}\n"),
+        (
+            "sigyn.yml",
+            "scrape_config_files: [jobs/*.yml]\nsigyn:\n  jobs:\n    b: {traces_path: /spans}\n",
+        ),
         ("jobs/b.yml", "scrape_configs: [{job_name: b, bogus: 1}]"),
         ("path.yml", "scrape_config_files: ['jobs*/b.yml']"),
     ]);
@@ -170,7 +186,10 @@ fn discovery_shows_what_was_found_and_what_became_of_it() {
         },
     ]);
     assert_eq!(read, expected);
-    assert!(text.starts_with("[\n  {\n    \"discoveredLabels\": {\n      \"__address__\""), "{text}");
+    assert!(
+        text.starts_with("[\n  {\n    \"discoveredLabels\": {\n      \"__address__\""),
+        "{text}"
+    );
     assert!(text.ends_with(']'), "{text}");
     assert!(text.contains(r#""1\u00262""#) && text.contains(r#""\u003cb\u003e""#), "{text}");
 
@@ -199,7 +218,10 @@ fn discovery_says_which_jobs_there_are() {
 fn relabelling_is_shown_step_by_step() {
     let folder = folder(&[
         ("sigyn.yml", DISCOVERY),
-        ("rules.yml", "- {source_labels: [a], target_label: b}\n- {action: drop, source_labels: [b], regex: x.*}\n- {target_label: c, replacement: d}\n"),
+        (
+            "rules.yml",
+            "- {source_labels: [a], target_label: b}\n- {action: drop, source_labels: [b], regex: x.*}\n- {target_label: c, replacement: d}\n",
+        ),
         ("bad.yml", "- {target_label: c}\n- {action: explode}\n"),
     ]);
     let check = |args: &[&str], expected: (i32, &str, &str)| {
@@ -230,7 +252,9 @@ fn relabelling_is_shown_step_by_step() {
 fn relabelling_is_tested_by_files() {
     let folder = folder(&[
         ("sigyn.yml", DISCOVERY),
-        ("t/good.yml", "
+        (
+            "t/good.yml",
+            "
 - name: the second address is dropped
   config: ../sigyn.yml
   job: pods
@@ -244,11 +268,15 @@ fn relabelling_is_tested_by_files() {
 - name: rules of its own
   rules: [{target_label: a, replacement: b}]
   expect: {a: b}
-"),
-        ("t/bad.yml", "
+",
+        ),
+        (
+            "t/bad.yml",
+            "
 - {name: one, rules: [], labels: {a: x}, expect: {a: y}}
 - {name: two, rules: [], labels: {a: x}, expect: {a: x}}
-"),
+",
+        ),
         ("t/unread.yml", "- {name: one, rules: [], expects: {}}"),
     ]);
     let check = |args: &[&str], expected: (i32, &str, &str)| {

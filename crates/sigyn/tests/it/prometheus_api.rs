@@ -48,7 +48,13 @@ fn targets_are_listed_as_prometheus_lists_them() {
         let list = |name: &str, label: &str| -> Vec<String> {
             let targets = answer["data"][name].as_array().unwrap().iter();
             let mut names: Vec<String> = targets
-                .map(|target| format!("{} {}", target["scrapePool"].as_str().unwrap(), target["discoveredLabels"][label].as_str().unwrap()))
+                .map(|target| {
+                    format!(
+                        "{} {}",
+                        target["scrapePool"].as_str().unwrap(),
+                        target["discoveredLabels"][label].as_str().unwrap()
+                    )
+                })
                 .collect();
             names.sort();
             names
