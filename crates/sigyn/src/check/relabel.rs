@@ -14,7 +14,8 @@ use crate::config::Config;
 /// Whether the rules and the labels could be read, or all tests passed.
 pub(super) fn run(flags: &RelabelFlags) -> bool {
     if !flags.tests.is_empty() {
-        return flags.tests.iter().fold(true, |passed, file| relabel_test::run(file) && passed);
+        let failed = flags.tests.iter().filter(|file| !relabel_test::run(file)).count();
+        return failed == 0;
     }
     match show(flags) {
         Ok(()) => true,
