@@ -130,6 +130,18 @@ pub fn is_legacy_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// What is left of `name` as part of a label name of the classic kind: every other character becomes
+/// `_`.
+pub(crate) fn sanitized(name: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    name.chars().map(fit).collect()
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(crate) fn host_port(host: &str, port: impl fmt::Display) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['"', '\\']) && !text.contains(char::is_control) {
         return Cow::Borrowed(text);
@@ -173,6 +185,13 @@ mod tests {
         let labels = Labels::from_iter([("b", "say \"hi\"\\\n"), ("a", "1"), ("a.b", "2")]);
         assert_eq!(labels.to_string(), r#"{a="1", "a.b"="2", b="say \"hi\"\\\n"}"#);
         assert_eq!(Labels::new().to_string(), "{}");
+    }
+
+    #[test]
+    fn names_and_addresses_that_are_made_of_others() {
+        assert_eq!(sanitized("app.kubernetes.io/näme-1_x"), "app_kubernetes_io_n_me_1_x");
+        assert_eq!(host_port("127.0.0.1", 80), "127.0.0.1:80");
+        assert_eq!(host_port("::1", "80"), "[::1]:80");
     }
 
     #[test]

@@ -39,10 +39,13 @@ pub struct Metrics {
     pub(crate) file_reads: Number,
     pub(crate) file_read_errors: Number,
     pub(crate) watcher_errors: Number,
-    refreshes: Mutex<BTreeMap<&'static str, Arc<Refreshes>>>,
+    pub(crate) dns_lookups: Number,
+    pub(crate) dns_lookup_failures: Number,
+    refreshes: Named,
+    consul_calls: Named,
 }
 
-/// What the refreshes of one mechanism came to, over all its providers.
+/// What the refreshes of one mechanism, or questions of one kind, came to, over all providers.
 #[derive(Debug, Default)]
 pub(crate) struct Refreshes {
     failures: Number,
@@ -70,6 +73,12 @@ pub struct Snapshot {
     pub discovered_targets: u64,
     /// `sigyn_sd_refresh_*{mechanism}`: of each mechanism that polls and has polled.
     pub refreshes: BTreeMap<&'static str, RefreshSnapshot>,
+    /// `sigyn_sd_consul_rpc_*{call}`: of each kind of question that Consul was asked.
+    pub consul_calls: BTreeMap<&'static str, RefreshSnapshot>,
+    /// `sigyn_sd_dns_lookups_total`: names that name servers were asked about.
+    pub dns_lookups_total: u64,
+    /// `sigyn_sd_dns_lookup_failures_total`: those of them without an answer of use.
+    pub dns_lookup_failures_total: u64,
     /// `sigyn_sd_file_reads_total`: target files read.
     pub file_reads_total: u64,
     /// `sigyn_sd_file_read_errors_total`: target files that could not be read or understood.
@@ -78,12 +87,12 @@ pub struct Snapshot {
     pub file_watcher_errors_total: u64,
 }
 
-/// The refreshes of one mechanism.
+/// The refreshes of one mechanism, or the questions of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefreshSnapshot {
-    /// `sigyn_sd_refresh_failures_total`: how many failed.
+    /// How many failed.
     pub failures_total: u64,
-    /// How long all of them took, the sum of `sigyn_sd_refresh_duration_seconds`.
+    /// How long all of them took.
     pub duration: Duration,
     /// How many took at most each of [`REFRESH_SECONDS`] but longer than the one before; the last
     /// are those that took even longer.
@@ -93,14 +102,17 @@ pub struct RefreshSnapshot {
 impl Metrics {
     /// Where a mechanism counts its refreshes.
     pub(crate) fn refreshes(&self, mechanism: &'static str) -> Arc<Refreshes> {
-        // A map of counters is whole after every statement.
-        let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(refreshes.entry(mechanism).or_default())
+        named(&self.refreshes, mechanism)
+    }
+
+    /// Where questions to Consul are counted.
+    #[cfg(feature = "consul")]
+    pub(crate) fn consul_call(&self, call: &'static str) -> Arc<Refreshes> {
+        named(&self.consul_calls, call)
     }
 
     /// All values now.
     pub fn snapshot(&self) -> Snapshot {
-        let refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
         Snapshot {
             providers: self.providers.get(),
             providers_failed_total: self.providers_failed.get(),
@@ -108,7 +120,10 @@ impl Metrics {
             received_updates_total: self.received_updates.get(),
             updates_total: self.sent_updates.get(),
             discovered_targets: self.discovered_targets.get(),
-            refreshes: refreshes.iter().map(|(name, counts)| (*name, counts.snapshot())).collect(),
+            refreshes: snapshots(&self.refreshes),
+            consul_calls: snapshots(&self.consul_calls),
+            dns_lookups_total: self.dns_lookups.get(),
+            dns_lookup_failures_total: self.dns_lookup_failures.get(),
             file_reads_total: self.file_reads.get(),
             file_read_errors_total: self.file_read_errors.get(),
             file_watcher_errors_total: self.watcher_errors.get(),
@@ -116,8 +131,20 @@ impl Metrics {
     }
 }
 
+type Named = Mutex<BTreeMap<&'static str, Arc<Refreshes>>>;
+
+// A map of counters is whole after every statement, so that a poisoned lock does no harm.
+fn named(map: &Named, name: &'static str) -> Arc<Refreshes> {
+    Arc::clone(map.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
+}
+
+fn snapshots(map: &Named) -> BTreeMap<&'static str, RefreshSnapshot> {
+    let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    map.iter().map(|(name, counts)| (*name, counts.snapshot())).collect()
+}
+
 impl Refreshes {
-    /// Counts a refresh that has ended.
+    /// Counts one that has ended.
     pub(crate) fn count(&self, took: Duration, failed: bool) {
         if failed {
             self.failures.increment();

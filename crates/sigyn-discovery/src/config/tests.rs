@@ -328,13 +328,15 @@ fn refused_files_say_where_and_why() {
             "metric_name_validation_scheme: legacy\nrelabel_configs:\n- {target_label: a-b}",
             "5:5: \"a-b\" is invalid 'target_label' for replace action",
         ),
+        ("http_sd_configs: [{}]", "3:21: URL is missing"),
+        ("http_sd_configs: [~]", "3:21: empty or null section in http_sd_configs"),
         (
-            "http_sd_configs: [{url: 'http://127.0.0.1/'}]",
-            "3:3: http_sd_configs is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead",
+            "consul_sd_configs: [{server: ''}]",
+            "3:23: consul SD configuration requires a server address",
         ),
         (
-            "kubernetes_sd_configs: [{role: pod}]",
-            "3:3: kubernetes_sd_configs is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead",
+            "vultr_sd_configs: [{bearer_token: a}]",
+            "3:3: vultr_sd_configs is not supported by Sigyn: let a program answer with the targets over HTTP and name it in http_sd_configs (docs/guide/discovery.md)",
         ),
         ("oauth2: {client_id: a}", "2:3: oauth2 token_url must be configured"),
         (

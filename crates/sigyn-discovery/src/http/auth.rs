@@ -78,8 +78,16 @@ impl Additions {
     }
 
     /// Adds it to a request's own headers. `left` says that the request goes to a host that the
-    /// one first asked has sent us to: then credentials stay here, the request's own too.
+    /// one first asked has sent us to: then credentials stay here, the request's own too, and
+    /// whatever it marks as sensitive.
     pub(super) fn add_to(&self, headers: &mut HeaderMap, left: bool) {
+        if left {
+            let own = headers.iter().filter(|(_, value)| value.is_sensitive());
+            let own: Vec<HeaderName> = own.map(|(name, _)| name.clone()).collect();
+            for name in own {
+                headers.remove(name);
+            }
+        }
         for (name, value) in &self.headers {
             headers.append(name.clone(), value.clone());
         }
@@ -187,6 +195,20 @@ mod tests {
         config.headers.extend(header("Cookie", "d").headers);
         config.headers.extend(header("X-Tenant", "a").headers);
         assert_eq!(sent(&config, &own, true), ["x-own: o", "x-tenant: a"]);
+    }
+
+    #[test]
+    fn on_another_host_nothing_is_shown_that_a_request_marks_as_sensitive() {
+        for (left, expected) in [(false, ["x-tenant", "x-token"].as_slice()), (true, &["x-tenant"])]
+        {
+            let mut token = HeaderValue::from_static("secret");
+            token.set_sensitive(true);
+            let mut headers = HeaderMap::from_iter([(HeaderName::from_static("x-token"), token)]);
+            Additions::read(&header("X-Tenant", "a")).unwrap().add_to(&mut headers, left);
+            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names, expected);
+        }
     }
 
     #[test]

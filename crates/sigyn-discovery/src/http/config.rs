@@ -155,6 +155,11 @@ impl ClientConfig {
         })
     }
 
+    /// Whether `authorization` or `oauth2` is written.
+    pub(crate) fn names_authorization(&self) -> bool {
+        self.authorization.is_some() || self.oauth2.is_some()
+    }
+
     fn authorization(
         &self,
         oauth2: Option<(&OAuth2Config, Tls)>,

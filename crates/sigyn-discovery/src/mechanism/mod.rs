@@ -3,9 +3,21 @@
 //! A new one is a file here that implements [`Mechanism`], a module line and a line of the table; a
 //! key that stood in [`UNSUPPORTED`] leaves it.
 
+#[cfg(feature = "client")]
+mod ask;
+pub mod consul;
+pub mod dns;
+pub mod docker;
+pub mod eureka;
 pub mod file;
-#[cfg_attr(not(test), expect(dead_code, reason = "every mechanism here so far is told of changes"))]
+pub mod http_sd;
+pub mod nomad;
+#[cfg_attr(
+    not(any(test, feature = "client", feature = "dns")),
+    expect(dead_code, reason = "what asks again and again asks over the network")
+)]
 mod refresh;
+mod server;
 pub mod static_sd;
 
 use std::collections::BTreeSet;
@@ -152,8 +164,20 @@ macro_rules! mechanisms {
 }
 
 mechanisms! {
+    /// An entry of `consul_sd_configs`.
+    Consul = consul needs "consul",
+    /// An entry of `dns_sd_configs`.
+    Dns = dns needs "dns",
+    /// An entry of `docker_sd_configs`.
+    Docker = docker needs "docker",
+    /// An entry of `eureka_sd_configs`.
+    Eureka = eureka needs "eureka",
     /// An entry of `file_sd_configs`.
     File = file,
+    /// An entry of `http_sd_configs`.
+    Http = http_sd needs "client",
+    /// An entry of `nomad_sd_configs`.
+    Nomad = nomad needs "nomad",
 }
 
 /// A job's sections that find targets, as written.
@@ -167,18 +191,13 @@ pub struct Sections {
 pub const UNSUPPORTED: &[&str] = &[
     "aws_sd_configs",
     "azure_sd_configs",
-    "consul_sd_configs",
     "digitalocean_sd_configs",
-    "dns_sd_configs",
-    "docker_sd_configs",
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
     "ecs_sd_configs",
     "elasticache_sd_configs",
-    "eureka_sd_configs",
     "gce_sd_configs",
     "hetzner_sd_configs",
-    "http_sd_configs",
     "ionos_sd_configs",
     "kubernetes_sd_configs",
     "kuma_sd_configs",
@@ -187,7 +206,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "marathon_sd_configs",
     "msk_sd_configs",
     "nerve_sd_configs",
-    "nomad_sd_configs",
     "oci_sd_configs",
     "openstack_sd_configs",
     "outscale_sd_configs",
@@ -213,7 +231,8 @@ impl Sections {
             "static_configs" => self.static_configs = entry.sections()?,
             key if UNSUPPORTED.contains(&key) => {
                 let message = format!(
-                    "{key} is not supported by this version of Sigyn: write the targets to a file for file_sd_configs instead"
+                    "{key} is not supported by Sigyn: let a program answer with the targets over HTTP \
+                     and name it in http_sd_configs (docs/guide/discovery.md)"
                 );
                 return entry.refuse_unless_null(message);
             }

@@ -29,11 +29,16 @@ pub(crate) trait Refresh: Send {
     fn refresh(&mut self) -> impl Future<Output = Result<Vec<TargetGroup>, RefreshError>> + Send;
 }
 
+/// The interval that a section means by what it says.
+pub(super) fn interval_of(written: Duration) -> Duration {
+    if written.is_zero() { INTERVAL_MIN } else { written }
+}
+
 /// Asks at once and then every `interval` until told to stop. What takes longer than the interval
 /// is not asked twice to catch up. A failure is counted and logged, and changes nothing.
 pub(crate) async fn run<R: Refresh>(mut mechanism: R, every: Duration, context: Context) {
     let refreshes = context.metrics.refreshes(context.kind);
-    let mut ticks = interval(if every.is_zero() { INTERVAL_MIN } else { every });
+    let mut ticks = interval(interval_of(every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut sources = context.known.clone();
     loop {

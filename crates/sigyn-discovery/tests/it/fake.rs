@@ -157,6 +157,44 @@ impl Fake {
         Self { address: Some(address), script, _server: server }
     }
 
+    /// Over TLS, at `https://127.0.0.1:PORT`; also the certificate to trust, as PEM.
+    #[cfg(feature = "client")]
+    pub(crate) async fn start_tls(
+        reply: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> (Self, String) {
+        use tokio_rustls::TlsAcceptor;
+        use tokio_rustls::rustls::ServerConfig;
+        use tokio_rustls::rustls::crypto::ring::default_provider;
+        use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = Script::new(reply);
+        let mut server = JoinSet::new();
+        let shared = Arc::clone(&script);
+        server.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, script) = (acceptor.clone(), Arc::clone(&shared));
+                connections.spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, script).await;
+                    }
+                });
+            }
+        });
+        (Self { address: Some(address), script, _server: server }, own.cert.pem())
+    }
+
     /// Behind a unix socket at `path`.
     pub(crate) fn start_unix(
         path: &Path,
@@ -217,7 +255,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: Arc<Mut
     while let Some(asked) = request(&mut stream, &mut read).await {
         let reply = script.lock().unwrap().next(asked);
         let stays = match reply {
-            Reply::Answer(answer) => stream.write_all(&answer.bytes()).await.is_ok(),
+            // TLS keeps what is written until it is told.
+            Reply::Answer(answer) => {
+                stream.write_all(&answer.bytes()).await.is_ok() && stream.flush().await.is_ok()
+            }
             Reply::Trouble(trouble) => misbehave(&mut stream, trouble).await,
         };
         if !stays {

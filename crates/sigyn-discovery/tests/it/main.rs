@@ -5,6 +5,12 @@
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "consul")]
+mod consul;
 mod fake;
+#[cfg(feature = "client")]
+mod http_sd;
+#[cfg(all(feature = "docker", feature = "eureka", feature = "nomad"))]
+mod registries;
 mod rig;
 mod troubles;

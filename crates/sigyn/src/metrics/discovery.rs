@@ -7,6 +7,7 @@ use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
     let now = metrics.snapshot();
     let refreshes = || now.refreshes.iter().map(|(name, refreshes)| (mechanism(name), refreshes));
+    let consul_calls = || now.consul_calls.iter().map(|(name, calls)| (call(name), calls));
     vec![
         gauge("sigyn_sd_providers", "Providers of targets that run now", now.providers as f64),
         gauge(
@@ -38,6 +39,30 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
                 refreshes().map(|(labels, refreshes)| (labels, durations(refreshes))).collect(),
             ),
         },
+        Family {
+            name: "sigyn_sd_consul_rpc_failures_total",
+            help: "Questions that Consul did not answer, or not as Consul does; what was found stays",
+            series: Series::Counter(
+                consul_calls().map(|(labels, calls)| (labels, calls.failures_total)).collect(),
+            ),
+        },
+        Family {
+            name: "sigyn_sd_consul_rpc_duration_seconds",
+            help: "How long answers of Consul took, which waits for changes up to two minutes",
+            series: Series::Histogram(
+                consul_calls().map(|(labels, calls)| (labels, durations(calls))).collect(),
+            ),
+        },
+        counter(
+            "sigyn_sd_dns_lookups_total",
+            "Names that name servers were asked about",
+            now.dns_lookups_total,
+        ),
+        counter(
+            "sigyn_sd_dns_lookup_failures_total",
+            "Names about which no name server had an answer; their last targets stay",
+            now.dns_lookup_failures_total,
+        ),
         counter(
             "sigyn_sd_received_updates_total",
             "Updates that providers sent",
@@ -64,6 +89,10 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
 
 fn mechanism(name: &str) -> LabelPairs {
     vec![("mechanism", name.to_owned())]
+}
+
+fn call(name: &str) -> LabelPairs {
+    vec![("call", name.to_owned())]
 }
 
 fn durations(refreshes: &RefreshSnapshot) -> Distribution {

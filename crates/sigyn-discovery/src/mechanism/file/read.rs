@@ -5,12 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::matches;
 use crate::group::TargetGroup;
-use crate::labels::Labels;
-use crate::mechanism::static_sd::StaticConfig;
+use crate::mechanism::static_sd::{self, StaticConfig};
 use crate::metrics::Metrics;
 use crate::yaml::{self, Fields, YamlError};
 
@@ -111,7 +108,8 @@ fn source(path: &str, index: usize) -> String {
 pub fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
     let text = std::fs::read_to_string(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let sections = if is_json { parse_json(&text)? } else { parse_yaml(&text)? };
+    let sections =
+        if is_json { static_sd::from_json(text.as_bytes())? } else { parse_yaml(&text)? };
     let name = path.display().to_string();
     let mut groups = Vec::with_capacity(sections.len());
     for (index, section) in sections.into_iter().enumerate() {
@@ -125,26 +123,4 @@ pub fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
 fn parse_yaml(text: &str) -> Result<Vec<Option<StaticConfig>>, YamlError> {
     let sections: Option<Vec<Option<Fields<StaticConfig>>>> = yaml::from_yaml(text)?;
     Ok(sections.into_iter().flatten().map(|section| section.map(|fields| fields.0)).collect())
-}
-
-fn parse_json(text: &str) -> Result<Vec<Option<StaticConfig>>, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Group {
-        targets: Option<Vec<Option<String>>>,
-        labels: Option<BTreeMap<String, Option<String>>>,
-    }
-
-    let groups: Option<Vec<Option<Group>>> = serde_json::from_str(text)?;
-    let section = |group: Group| StaticConfig {
-        targets: group.targets.into_iter().flatten().map(Option::unwrap_or_default).collect(),
-        labels: Labels::from_iter(
-            group
-                .labels
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| (name, value.unwrap_or_default())),
-        ),
-    };
-    Ok(groups.into_iter().flatten().map(|group| group.map(section)).collect())
 }

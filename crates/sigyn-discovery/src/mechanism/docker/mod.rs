@@ -1,0 +1,129 @@
+//! `docker_sd_configs`: running containers, as their Docker daemon lists them.
+
+#[cfg(feature = "docker")]
+mod containers;
+#[cfg(feature = "docker")]
+mod daemon;
+#[cfg(feature = "docker")]
+mod find;
+#[cfg(feature = "docker")]
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::MapAccess;
+
+use super::{Mechanism, server};
+use crate::config::parse_duration;
+use crate::http::{self, ClientConfig};
+use crate::yaml::{Entry, Item, Section};
+
+const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_PORT: u64 = 80;
+
+/// An entry of `docker_sd_configs`, as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DockerConfig {
+    host: String,
+    port: Option<u64>,
+    filters: Vec<Item<Filter>>,
+    host_networking_host: Option<String>,
+    match_first_network: Option<bool>,
+    refresh_interval: Option<Duration>,
+    client: ClientConfig,
+}
+
+/// What containers are selected by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Filter {
+    name: String,
+    values: Vec<String>,
+}
+
+impl Section for DockerConfig {
+    const NAME: &'static str = "moby.plain";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        let Some(entry) = self.client.field(entry)? else { return Ok(()) };
+        match entry.key() {
+            "host" => self.host = entry.text()?,
+            "port" => self.port = Some(entry.integer()?),
+            "filters" => self.filters = entry.sections()?,
+            "host_networking_host" => self.host_networking_host = Some(entry.text()?),
+            "match_first_network" => self.match_first_network = Some(entry.read()?),
+            "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
+            _ => return entry.unknown(),
+        }
+        Ok(())
+    }
+}
+
+impl Section for Filter {
+    const NAME: &'static str = "moby.Filter";
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+        match entry.key() {
+            "name" => self.name = entry.text()?,
+            "values" => self.values = entry.texts()?,
+            _ => return entry.unknown(),
+        }
+        Ok(())
+    }
+}
+
+/// An entry of `docker_sd_configs`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the daemon listens: `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`.
+    pub host: String,
+    /// The port of containers that expose none.
+    pub port: u64,
+    /// What containers are selected by: names to values.
+    pub filters: BTreeMap<String, BTreeSet<String>>,
+    /// The address of containers in the host's own network.
+    pub host_networking_host: String,
+    /// Whether a container that is in several networks is one target, in the first of them by name.
+    pub match_first_network: bool,
+    /// How often to ask, and how long an answer may take.
+    pub refresh_interval: Duration,
+    /// How to ask a daemon that is named by `http://`.
+    pub client: http::Config,
+}
+
+impl Mechanism for Config {
+    const KEY: &'static str = "docker_sd_configs";
+    const KIND: &'static str = "docker";
+    type Written = DockerConfig;
+
+    fn check(written: &DockerConfig, dir: &Path) -> Result<Self, String> {
+        if written.host.is_empty() {
+            return Err("host missing".to_owned());
+        }
+        server::url_parts(&written.host)?;
+        let mut filters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for filter in written.filters.iter().filter_map(|filter| filter.value.as_ref()) {
+            // One without values selects nothing.
+            if !filter.values.is_empty() {
+                let values = filters.entry(filter.name.clone()).or_default();
+                values.extend(filter.values.iter().cloned());
+            }
+        }
+        let host_networking_host = written.host_networking_host.clone();
+        Ok(Self {
+            host: written.host.clone(),
+            port: written.port.unwrap_or(DEFAULT_PORT),
+            filters,
+            host_networking_host: host_networking_host.unwrap_or_else(|| "localhost".to_owned()),
+            match_first_network: written.match_first_network.unwrap_or(true),
+            refresh_interval: written.refresh_interval.unwrap_or(DEFAULT_REFRESH_INTERVAL),
+            client: server::client(&written.client, dir)?,
+        })
+    }
+
+    fn refresh_interval(&self) -> Duration {
+        self.refresh_interval
+    }
+}
