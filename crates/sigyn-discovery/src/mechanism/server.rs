@@ -33,7 +33,10 @@ pub(super) fn url_parts(text: &str) -> Result<(&str, &str), String> {
     let Some(rest) = rest.strip_prefix("//") else { return Ok((scheme, "")) };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if login.chars().any(|c| !is_login_char(c)) {
+        return refused("net/url: invalid userinfo".to_owned());
+    }
     if let Some(unfit) = host.chars().find(|c| c.is_ascii() && !is_host_char(*c)) {
         return refused(format!("invalid character {} in host name", quoted(&unfit.to_string())));
     }
@@ -49,15 +52,25 @@ pub(super) fn url_parts(text: &str) -> Result<(&str, &str), String> {
     }
     // What is asked for is not looked at.
     let path = path.split('?').next().unwrap_or_default();
-    for (at, _) in path.match_indices('%') {
-        let escape = path.as_bytes().get(at + 1..at + 3);
-        if !escape.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-            let shown: String = path[at..].chars().take(3).collect();
-            return refused(format!("invalid URL escape {}", quoted(&shown)));
-        }
+    if let Some(escape) = [login, host, path].into_iter().find_map(bad_escape) {
+        return refused(format!("invalid URL escape {}", quoted(&escape)));
     }
     let host_is_there = !host.is_empty();
     Ok((scheme, if host_is_there { authority } else { "" }))
+}
+
+/// The first `%` that no two hexadecimal digits follow, with what does.
+fn bad_escape(text: &str) -> Option<String> {
+    let is_bad = |at: &usize| {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let at = text.match_indices('%').map(|(at, _)| at).find(is_bad)?;
+    Some(text[at..].chars().take(3).collect())
+}
+
+fn is_login_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c)
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -96,6 +109,9 @@ mod tests {
         check("http://a:b/", Err("invalid port \":b\" after host"));
         check("http://[::1/", Err("missing ']' in host"));
         check("http://a/%4", Err("invalid URL escape \"%4\""));
+        check("http://a%zz/", Err("invalid URL escape \"%zz\""));
+        let told = url_parts("http://m e@a/").unwrap_err();
+        assert_eq!(told, r#"parse "a/": net/url: invalid userinfo"#);
         check("http://a/%zé", Err("invalid URL escape \"%zé\""));
         let told = url_parts("http://me:p4ss@a:b/").unwrap_err();
         assert_eq!(told, r#"parse "a:b/": invalid port ":b" after host"#);
