@@ -4,6 +4,7 @@
 //! stands behind them is known here only.
 
 mod directives;
+mod node;
 mod scalar;
 mod section;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
+pub use self::node::Node;
 pub use self::section::{Entry, Fields, Section, deserialize_section, section};
 pub use self::value::{Item, LabelMap, Text};
 

@@ -169,6 +169,7 @@ impl App {
 
         let (jobs_tx, jobs) = watch::channel(Arc::new(config.discovery_jobs()));
         let jobs_now = jobs.clone();
+        let (shown_tx, shown) = watch::channel(Arc::clone(&config.shown));
         let (scrape_jobs_tx, scrape_jobs) = watch::channel(Arc::new(config.scrape_jobs()));
         let (groups_tx, groups) = watch::channel(Arc::default());
         let (commits_tx, commits) = mpsc::channel(COMMITS_WAITING_MAX);
@@ -256,6 +257,7 @@ impl App {
             .merge(api::health::router(store.clone()))
             .merge(api::status::router(store.clone(), durability_text(durability)))
             .merge(api::store_admin::router(store_admin))
+            .merge(api::config_view::router(shown))
             .merge(api::process::router(process))
             .merge(api::relabel_steps::router(jobs_now))
             .merge(api::targets::router(status, external))
@@ -293,6 +295,7 @@ impl App {
             config_file: settings.config_file,
             jobs: jobs_tx,
             scrape_jobs: scrape_jobs_tx,
+            shown: shown_tx,
             requests: reload_rx,
             state: reload_state,
         };
@@ -528,6 +531,7 @@ struct Reloader {
     config_file: Option<PathBuf>,
     jobs: watch::Sender<Arc<Vec<sigyn_discovery::config::Job>>>,
     scrape_jobs: watch::Sender<Arc<Vec<sigyn_scrape::ScrapeJob>>>,
+    shown: watch::Sender<Arc<sigyn_discovery::config::Shown>>,
     requests: mpsc::Receiver<ReloadRequest>,
     state: Arc<ReloadState>,
 }
@@ -579,6 +583,7 @@ impl Reloader {
             Config::load(path).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         self.scrape_jobs.send_replace(Arc::new(config.scrape_jobs()));
         self.jobs.send_replace(Arc::new(config.discovery_jobs()));
+        self.shown.send_replace(Arc::clone(&config.shown));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -84,6 +85,8 @@ impl Listen {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     jobs: Vec<Job>,
+    /// What of it may be shown to whoever asks.
+    pub(crate) shown: Arc<prometheus::Shown>,
     sigyn: SigynSection,
 }
 
@@ -289,7 +292,7 @@ impl Config {
 
     fn parse(text: &str, dir: &Path) -> Result<(Self, Vec<String>), Mistake> {
         let file: WholeFile = yaml::section(text)?;
-        let validated = prometheus::resolve(&file.prometheus, dir)?;
+        let validated = prometheus::resolve(text, &file.prometheus, dir)?;
         Self::checked(validated, file.sigyn, true)
     }
 
@@ -314,7 +317,8 @@ impl Config {
         let mut warnings = validated.warnings;
         let (memory, there_is) = (sigyn.storage.memory, memory::there_is());
         warnings.extend(odd_memory("storage.memory", memory, there_is));
-        Ok((Self { jobs: validated.jobs, sigyn }, warnings))
+        let shown = Arc::new(validated.shown);
+        Ok((Self { jobs: validated.jobs, shown, sigyn }, warnings))
     }
 
     pub(crate) fn discovery_jobs(&self) -> Vec<Job> {

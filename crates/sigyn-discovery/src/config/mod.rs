@@ -7,6 +7,7 @@ mod duration;
 mod expand;
 mod metrics_only;
 mod raw;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use self::duration::{UnitError, format_duration, format_size, parse_duration, parse_size};
 use self::metrics_only::{MetricsOnly, Names};
 pub use self::raw::{File, GlobalConfig, Limits, OPAQUE_KEYS, Places, ScrapeConfig};
+pub use self::shown::Shown;
 use crate::group::TargetGroup;
 use crate::http;
 use crate::labels::{Labels, quoted};
@@ -35,6 +37,8 @@ pub struct Config {
     pub external_labels: Labels,
     /// What was accepted but will not do what its author hopes, one sentence each.
     pub warnings: Vec<String>,
+    /// What of it may be shown to whoever asks.
+    pub shown: Shown,
 }
 
 /// A job: how to find its targets, and how to ask them.
@@ -161,12 +165,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 /// Reads and checks a text. Paths in it are relative to `dir`.
 pub fn parse(text: &str, dir: &Path) -> Result<Config, ConfigError> {
-    resolve(&yaml::section(text)?, dir)
+    resolve(text, &yaml::section(text)?, dir)
 }
 
 /// Checks a file that was read, and reads and checks those it names in `scrape_config_files`.
-pub fn resolve(file: &File, dir: &Path) -> Result<Config, ConfigError> {
+pub fn resolve(text: &str, file: &File, dir: &Path) -> Result<Config, ConfigError> {
     let mut config = resolve_alone(file, dir)?;
+    let defaults = Defaults::new(&file.global)?;
+    let rhythm = (defaults.interval, defaults.timeout);
+    // That something cannot be shown is no reason not to do it.
+    config.shown = Shown::of(text, rhythm, &config).unwrap_or_default();
     for pattern in file.scrape_config_files.iter().filter_map(|item| item.value.as_ref()) {
         for path in file::matches(&joined(dir, &pattern.0)) {
             include(&path, &file.global, &mut config).map_err(|error| error.in_file(&path))?;
@@ -194,12 +202,16 @@ pub fn resolve_alone(file: &File, dir: &Path) -> Result<Config, ConfigError> {
 
 /// Adds the jobs of a further file.
 fn include(path: &Path, global: &GlobalConfig, config: &mut Config) -> Result<(), ConfigError> {
-    let file: raw::JobsFile = yaml::section(&read(path)?)?;
+    let text = read(path)?;
+    let file: raw::JobsFile = yaml::section(&text)?;
     let dir = path.parent().unwrap_or(Path::new(""));
     let warnings = config.add_jobs(&Defaults::new(global)?, &file.scrape_configs, dir)?;
     config
         .warnings
         .extend(warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())));
+    let mut shown = std::mem::take(&mut config.shown);
+    let _ = shown.add(&text, config);
+    config.shown = shown;
     Ok(())
 }
 

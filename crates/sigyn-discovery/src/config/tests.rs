@@ -29,7 +29,11 @@ fn nothing_written_is_nothing_configured() {
         "scrape_configs: []",
         "~",
     ] {
-        assert_eq!(accepted(text), Config::default(), "{text:?}");
+        let config = accepted(text);
+        let shown = "global:\n  scrape_interval: 1m\n  scrape_timeout: 10s\n  evaluation_interval: 1m\n  metric_name_validation_scheme: utf8\n  scrape_native_histograms: false\n  extra_scrape_metrics: false\n";
+        assert_eq!(config.shown.yaml(), shown, "{text:?}");
+        let shown = config.shown.clone();
+        assert_eq!(config, Config { shown, ..Config::default() }, "{text:?}");
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 mod answer;
 pub(crate) mod ask;
 mod asked;
+pub(crate) mod config_view;
 mod cursor;
 pub(crate) mod differences;
 pub(crate) mod global_url;

@@ -131,6 +131,39 @@ fn rules_are_shown_step_by_step() {
 }
 
 #[test]
+fn what_is_configured_is_shown_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = tracer(&folder, &[]);
+    let yaml = |path: &str| tracer.json(path)["data"]["yaml"].as_str().unwrap().to_owned();
+    let whole = yaml("/api/v1/status/config");
+    assert!(
+        whole.starts_with("global:\n  scrape_interval: 1m\n  scrape_timeout: 10s\n"),
+        "{whole}"
+    );
+    assert!(whole.contains("\nscrape_configs:\n- job_name: shop\n"), "{whole}");
+    let pool = yaml("/api/v1/scrape_pools/config?scrapePool=bank");
+    assert!(pool.starts_with("job_name: bank\nhonor_timestamps: true\n"), "{pool}");
+    for (path, expected) in [
+        ("/api/v1/scrape_pools/config", "no scrapePool parameter provided"),
+        (
+            "/api/v1/scrape_pools/config?scrapePool=x",
+            "error retrieving scrape config: scrape pool \"x\" not found",
+        ),
+    ] {
+        let answer = tracer.get(path);
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(expected)), "{path}");
+    }
+
+    let text = CONFIG.replace("- job_name: bank", "- job_name: vault\n  bearer_token: HUSH");
+    fs::write(folder.path().join("sigyn.yml"), text).unwrap();
+    tracer.signal("HUP");
+    let whole = until("the new job is shown", || {
+        Some(yaml("/api/v1/status/config")).filter(|yaml| yaml.contains("job_name: vault"))
+    });
+    assert!(whole.contains("    credentials: <secret>\n") && !whole.contains("HUSH"), "{whole}");
+}
+
+#[test]
 fn the_program_tells_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let tracer = tracer(&folder, &["--storage.retention.size=5GB", "--web.enable-lifecycle"]);

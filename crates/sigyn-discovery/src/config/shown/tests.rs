@@ -1,0 +1,164 @@
+//! What is shown of configurations: in order, with defaults, and never a secret.
+
+use std::path::Path;
+
+use super::super::parse;
+
+const FILE: &str = r#"
+alerting: {alertmanagers: [{basic_auth: {password: HUSH}}]}
+global:
+  external_labels: {zone: a, password: shown}
+  scrape_interval: 20s
+scrape_configs:
+- static_configs:
+  - targets: ['127.0.0.1:1', 8080]
+    labels: {env: prod, token: shown, 'on': "yes"}
+  file_sd_configs: [{files: [sd/*.yml]}]
+  relabel_configs:
+  - {source_labels: [x, y], target_label: z}
+  - {action: HashMod, source_labels: [a], modulus: 8, target_label: h, regex: 'a|b'}
+  metric_relabel_configs: [{regex: a, action: labeldrop}]
+  bearer_token: HUSH
+  params: {token: ['1', a b]}
+  sample_limit: 0x10
+  body_size_limit: 5MB
+  job_name: a
+  http_headers: {X-Key: {values: [shown], secrets: [HUSH, HUSH], files: [f]}}
+- job_name: b
+  scrape_interval: 5s
+  basic_auth: {username: u, password: HUSH}
+  follow_redirects: no
+"#;
+
+const SHOWN: &str = r#"global:
+  scrape_interval: 20s
+  scrape_timeout: 10s
+  evaluation_interval: 1m
+  external_labels:
+    password: shown
+    zone: a
+  metric_name_validation_scheme: utf8
+  scrape_native_histograms: false
+  extra_scrape_metrics: false
+scrape_configs:
+- job_name: a
+  honor_timestamps: true
+  track_timestamps_staleness: false
+  params:
+    token:
+    - "1"
+    - a b
+  scrape_interval: 20s
+  scrape_timeout: 10s
+  metrics_path: /metrics
+  scheme: http
+  enable_compression: true
+  body_size_limit: 5MiB
+  sample_limit: 0x10
+  authorization:
+    type: Bearer
+    credentials: <secret>
+  follow_redirects: true
+  enable_http2: true
+  http_headers:
+    X-Key:
+      values:
+      - shown
+      secrets:
+      - <secret>
+      - <secret>
+      files:
+      - f
+  relabel_configs:
+  - source_labels:
+    - x
+    - "y"
+    separator: ;
+    target_label: z
+    replacement: $1
+    action: replace
+  - source_labels:
+    - a
+    separator: ;
+    regex: a|b
+    modulus: 8
+    target_label: h
+    replacement: $1
+    action: hashmod
+  metric_relabel_configs:
+  - regex: a
+    action: labeldrop
+  file_sd_configs:
+  - files:
+    - sd/*.yml
+  static_configs:
+  - targets:
+    - 127.0.0.1:1
+    - 8080
+    labels:
+      env: prod
+      token: shown
+      "on": "yes"
+"#;
+
+#[test]
+fn a_file_is_shown_in_order_with_defaults_and_without_secrets() {
+    let config = parse(FILE, Path::new(".")).unwrap();
+    let yaml = config.shown.yaml();
+    let (first, second) = yaml.split_once("- job_name: b\n").unwrap();
+    assert_eq!(first, SHOWN);
+    assert!(!yaml.contains("HUSH") && !yaml.contains("alerting"), "{yaml}");
+    assert!(
+        second.contains("  follow_redirects: no\n") && second.contains("  scrape_interval: 5s\n")
+    );
+    let job = config.shown.job("a").unwrap();
+    assert!(job.starts_with("job_name: a\nhonor_timestamps: true\n"), "{job}");
+    assert!(job.contains("\nrelabel_configs:\n- source_labels:\n  - x\n"), "{job}");
+    assert_eq!(config.shown.job("c"), None);
+}
+
+/// But for the secrets, what is shown means what was written.
+#[test]
+fn what_is_shown_reads_as_the_same_jobs() {
+    let config = parse(FILE, Path::new(".")).unwrap();
+    let again = parse(&config.shown.yaml(), Path::new(".")).unwrap();
+    for (one, other) in config.jobs.iter().zip(&again.jobs) {
+        let other = crate::config::Job { http: one.http.clone(), ..other.clone() };
+        assert_eq!(*one, other);
+    }
+    assert_eq!(config.external_labels, again.external_labels);
+    assert_eq!(again.shown.yaml(), config.shown.yaml());
+}
+
+#[test]
+fn each_secret_has_a_lid() {
+    let check = |keys: &str| {
+        let text = format!("scrape_configs: [{{job_name: a, {keys}}}]");
+        let config = parse(&text, Path::new(".")).unwrap();
+        let yaml = config.shown.yaml();
+        assert!(!yaml.contains("HUSH") && yaml.contains("<secret>"), "{keys}: {yaml}");
+        assert!(config.shown.job("a").unwrap().contains("<secret>"), "{keys}");
+    };
+    check("basic_auth: {username: u, password: HUSH}");
+    check("basic_auth: {username: u, password: \"HUSH HUSH\\nHUSH\"}");
+    check("authorization: {credentials: HUSH}");
+    check("bearer_token: HUSH");
+    check("http_headers: {A: {secrets: [HUSH]}}");
+    check("oauth2: {client_id: a, client_secret: HUSH, token_url: 'http://127.0.0.1/'}");
+    check("tls_config: {cert: c, key: HUSH}");
+    check("proxy_url: 'http://127.0.0.1:1', proxy_connect_header: {A: [HUSH]}");
+    check("<<: {bearer_token: HUSH}");
+    check("basic_auth: &x {password: HUSH}");
+}
+
+#[test]
+fn passwords_in_urls_are_crossed_out() {
+    let check = |url: &str, expected: Option<&str>| {
+        assert_eq!(super::redacted(url).as_deref(), expected, "{url}");
+    };
+    check("http://u:HUSH@a:80/b?c=d@e", Some("http://u:xxxxx@a:80/b?c=d@e"));
+    check("http://u:@a", Some("http://u:xxxxx@a"));
+    check("http://u@a", None);
+    check("http://a/b@c:d@e", None);
+    check("a:b@c", None);
+}
