@@ -242,6 +242,8 @@ async fn a_message_that_is_alone_is_taken_or_refused_for_good() {
             let plain = doors.post("/api/v2/spans", &[], body.clone()).await;
             let gzip = [("content-encoding", "gzip")];
             let packed = doors.post("/api/v2/spans", &gzip, packed(body)).await;
+            // The next one is alone, too: no block is made of those before it meanwhile.
+            doors.store.seal().unwrap();
             for (answer, is_packed) in [(plain, false), (packed, true)] {
                 let what = format!("body {n} with {memory} bytes, packed: {is_packed}");
                 if memory >= *enough {
