@@ -38,7 +38,7 @@ pub struct OAuth2 {
 pub enum Grant {
     /// A secret.
     ClientCredentials {
-        /// `None` sends an empty one.
+        /// Without one no token is asked for: the request fails, and says so.
         secret: Option<Source>,
     },
     /// A statement that is signed with a key.
