@@ -75,6 +75,8 @@ pub struct Manager {
     groups: watch::Sender<Arc<Groups>>,
     metrics: Arc<Metrics>,
     watcher: Arc<file::Watcher>,
+    #[cfg(feature = "kubernetes")]
+    kubernetes: Arc<mechanism::kubernetes::Watches>,
     updates_tx: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
     tasks: JoinSet<Result<(), StartError>>,
@@ -139,6 +141,8 @@ impl Manager {
             jobs,
             groups,
             watcher: Arc::new(file::Watcher::new(Arc::clone(&metrics))),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: Arc::default(),
             metrics,
             updates_tx,
             updates,
@@ -245,6 +249,8 @@ impl Manager {
             known: provider.groups.keys().cloned().collect(),
             updates: self.updates_tx.clone(),
             watcher: Arc::clone(&self.watcher),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: Arc::clone(&self.kubernetes),
             metrics: Arc::clone(&self.metrics),
             shutdown: provider.shutdown.clone(),
         };

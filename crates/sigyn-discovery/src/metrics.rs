@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A number that only goes up, or is set.
@@ -43,7 +43,13 @@ pub struct Metrics {
     pub(crate) dns_lookup_failures: Number,
     refreshes: Named,
     consul_calls: Named,
+    kubernetes_events: Mutex<BTreeMap<Event, u64>>,
+    pub(crate) kubernetes_failures: Number,
 }
+
+/// The role in which objects are followed, and what has happened to one: `add`, `delete` or
+/// `update`.
+type Event = (&'static str, &'static str);
 
 /// What the refreshes of one mechanism, or questions of one kind, came to, over all providers.
 #[derive(Debug, Default)]
@@ -75,6 +81,10 @@ pub struct Snapshot {
     pub refreshes: BTreeMap<&'static str, RefreshSnapshot>,
     /// `sigyn_sd_consul_rpc_*{call}`: of each kind of question that Consul was asked.
     pub consul_calls: BTreeMap<&'static str, RefreshSnapshot>,
+    /// `sigyn_sd_kubernetes_events_total{role,event}`: objects that Kubernetes told of.
+    pub kubernetes_events: BTreeMap<(&'static str, &'static str), u64>,
+    /// `sigyn_sd_kubernetes_failures_total`: lists and watches that Kubernetes had no answer for.
+    pub kubernetes_failures_total: u64,
     /// `sigyn_sd_dns_lookups_total`: names that name servers were asked about.
     pub dns_lookups_total: u64,
     /// `sigyn_sd_dns_lookup_failures_total`: those of them without an answer of use.
@@ -111,6 +121,12 @@ impl Metrics {
         named(&self.consul_calls, call)
     }
 
+    /// Counts what has happened to an object of Kubernetes.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn kubernetes_event(&self, role: &'static str, event: &'static str) {
+        *lock(&self.kubernetes_events).entry((role, event)).or_default() += 1;
+    }
+
     /// All values now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -122,6 +138,8 @@ impl Metrics {
             discovered_targets: self.discovered_targets.get(),
             refreshes: snapshots(&self.refreshes),
             consul_calls: snapshots(&self.consul_calls),
+            kubernetes_events: lock(&self.kubernetes_events).clone(),
+            kubernetes_failures_total: self.kubernetes_failures.get(),
             dns_lookups_total: self.dns_lookups.get(),
             dns_lookup_failures_total: self.dns_lookup_failures.get(),
             file_reads_total: self.file_reads.get(),
@@ -133,14 +151,17 @@ impl Metrics {
 
 type Named = Mutex<BTreeMap<&'static str, Arc<Refreshes>>>;
 
-// A map of counters is whole after every statement, so that a poisoned lock does no harm.
 fn named(map: &Named, name: &'static str) -> Arc<Refreshes> {
-    Arc::clone(map.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
+    Arc::clone(lock(map).entry(name).or_default())
 }
 
 fn snapshots(map: &Named) -> BTreeMap<&'static str, RefreshSnapshot> {
-    let map = map.lock().unwrap_or_else(PoisonError::into_inner);
-    map.iter().map(|(name, counts)| (*name, counts.snapshot())).collect()
+    lock(map).iter().map(|(name, counts)| (*name, counts.snapshot())).collect()
+}
+
+// A map of counters is whole after every statement, so that a poisoned lock does no harm.
+fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Refreshes {

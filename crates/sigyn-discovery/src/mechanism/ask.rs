@@ -94,7 +94,7 @@ pub(super) fn boxed(error: impl std::error::Error + Send + Sync + 'static) -> St
 
 /// Reads a field that may be `null` where the server has nothing.
 #[cfg_attr(
-    not(any(feature = "consul", feature = "docker", feature = "nomad")),
+    not(any(feature = "consul", feature = "docker", feature = "kubernetes", feature = "nomad")),
     expect(dead_code, reason = "what is read with it is not built in")
 )]
 pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
@@ -104,7 +104,7 @@ pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>
 }
 
 /// Undoes `%41` and the like.
-fn decoded(text: &str) -> Vec<u8> {
+pub(super) fn decoded(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {

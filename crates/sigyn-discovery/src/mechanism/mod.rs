@@ -11,6 +11,7 @@ pub mod docker;
 pub mod eureka;
 pub mod file;
 pub mod http_sd;
+pub mod kubernetes;
 pub mod nomad;
 #[cfg_attr(
     not(any(test, feature = "client", feature = "dns")),
@@ -176,6 +177,8 @@ mechanisms! {
     File = file,
     /// An entry of `http_sd_configs`.
     Http = http_sd needs "client",
+    /// An entry of `kubernetes_sd_configs`.
+    Kubernetes = kubernetes needs "kubernetes",
     /// An entry of `nomad_sd_configs`.
     Nomad = nomad needs "nomad",
 }
@@ -199,7 +202,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "gce_sd_configs",
     "hetzner_sd_configs",
     "ionos_sd_configs",
-    "kubernetes_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
     "linode_sd_configs",
@@ -295,6 +297,8 @@ pub(crate) struct Context {
     pub(crate) known: BTreeSet<String>,
     pub(crate) updates: mpsc::Sender<Update>,
     pub(crate) watcher: Arc<file::Watcher>,
+    #[cfg(feature = "kubernetes")]
+    pub(crate) kubernetes: Arc<kubernetes::Watches>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
 }

@@ -62,7 +62,8 @@ impl Answer {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// As it goes over the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.head(self.body.len()).into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
@@ -269,7 +270,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: Arc<Mut
 }
 
 /// The next request of a connection; `None` at its end.
-async fn request(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> Option<Asked> {
+pub(crate) async fn request(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut Vec<u8>,
+) -> Option<Asked> {
     let end = loop {
         if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;

@@ -10,6 +10,8 @@ mod consul;
 mod fake;
 #[cfg(feature = "client")]
 mod http_sd;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 #[cfg(all(feature = "docker", feature = "eureka", feature = "nomad"))]
 mod registries;
 mod rig;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sigyn_discovery::config::Job;
 use sigyn_discovery::http::{self, Authorization, Source};
-use sigyn_discovery::mechanism::{self, file};
+use sigyn_discovery::mechanism::{self, file, kubernetes};
 use sigyn_discovery::{TargetGroup, target};
 
 use super::{chain, complain, say};
@@ -59,6 +59,11 @@ fn check_job(job: &Job, syntax_only: bool) -> Result<(), String> {
         match mechanism {
             mechanism::Config::Static(groups) => check_groups(job, groups)?,
             mechanism::Config::File(config) if !syntax_only => check_target_files(job, config)?,
+            mechanism::Config::Kubernetes(config) if !syntax_only => {
+                if let kubernetes::Server::Url { client, .. } = &config.server {
+                    check_client(client)?;
+                }
+            }
             _ => {}
         }
     }

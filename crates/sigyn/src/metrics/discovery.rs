@@ -53,6 +53,21 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
                 consul_calls().map(|(labels, calls)| (labels, durations(calls))).collect(),
             ),
         },
+        Family {
+            name: "sigyn_sd_kubernetes_events_total",
+            help: "Objects of Kubernetes that came, changed or went",
+            series: Series::Counter(
+                now.kubernetes_events
+                    .iter()
+                    .map(|((role, event), count)| (happened(role, event), *count))
+                    .collect(),
+            ),
+        },
+        counter(
+            "sigyn_sd_kubernetes_failures_total",
+            "Lists and watches that Kubernetes had no answer for; what was found stays",
+            now.kubernetes_failures_total,
+        ),
         counter(
             "sigyn_sd_dns_lookups_total",
             "Names that name servers were asked about",
@@ -93,6 +108,10 @@ fn mechanism(name: &str) -> LabelPairs {
 
 fn call(name: &str) -> LabelPairs {
     vec![("call", name.to_owned())]
+}
+
+fn happened(role: &str, event: &str) -> LabelPairs {
+    vec![("role", role.to_owned()), ("event", event.to_owned())]
 }
 
 fn durations(refreshes: &RefreshSnapshot) -> Distribution {

@@ -140,11 +140,7 @@ fn a_broken_configuration_is_refused_with_its_place() {
         4,
         "regex",
     );
-    check(
-        "scrape_configs:\n  - job_name: a\n    kubernetes_sd_configs: []\n",
-        3,
-        "kubernetes_sd_configs",
-    );
+    check("scrape_configs:\n  - job_name: a\n    vultr_sd_configs: []\n", 3, "vultr_sd_configs");
     check("scrape_configs: [\n", 1, "");
     check("sigyn:\n  storage:\n    durability: maybe\n", 3, "maybe");
     check("sigyn:\n  jobs:\n    nobody: {traces_path: /x}\n", 3, "nobody");

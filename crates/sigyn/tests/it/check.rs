@@ -80,6 +80,9 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
         whole_and_alone(&format!("  {key}"), &[], Err(&error), Ok(""));
         same(&format!("  {key}"), &[("sub/x", "t")], Ok(""));
     }
+    let section = "kubernetes_sd_configs: [{role: pod, api_server: 'http://127.0.0.1:1', bearer_token_file: sub/x}]";
+    let error = missing_file("authorization credentials or bearer token file");
+    whole_and_alone(&format!("  {section}"), &[], Err(&error), Ok(""));
     // promtool does not look for these.
     same("  basic_auth: {username: u, password_file: sub/x}", &[], Ok(""));
 
@@ -105,6 +108,15 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
     }
     let error = "instance 0 in group sd/a.yml:0: \"127.0.0.1/x\" is not a valid hostname";
     whole_and_alone(one, &[("sd/a.yml", "[{targets: [127.0.0.1/x]}]")], Err(error), Ok(""));
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for example in ["axum-service", "kubernetes"] {
+        let told = check(&examples.join(example), &["config", "sigyn.yml"]);
+        assert_eq!(told, (0, SUCCESS.to_owned(), String::new()), "{example}");
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ impl Rig {
             known: BTreeSet::new(),
             updates: updates_tx,
             watcher: Arc::new(Watcher::new(Arc::clone(&metrics))),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: Arc::default(),
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
         };

@@ -60,6 +60,8 @@ impl Rig {
             known: known.iter().map(|source| (*source).to_owned()).collect(),
             updates: updates_tx,
             watcher: Arc::new(file::Watcher::new(Arc::clone(&metrics))),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: Arc::default(),
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
         };
