@@ -66,6 +66,7 @@
 
 pub mod config;
 mod error_chain;
+mod go_url;
 mod group;
 pub mod http;
 mod labels;

@@ -4,6 +4,7 @@
 //! stands behind them is known here only.
 
 mod directives;
+mod file;
 mod node;
 mod scalar;
 mod section;
@@ -15,6 +16,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
+pub use self::file::read_file;
 pub use self::node::Node;
 pub use self::section::{Entry, Fields, Section, deserialize_section, section};
 pub use self::value::{Item, LabelMap, Text};
@@ -104,7 +106,7 @@ fn first_document(text: &str) -> &str {
     let mut begun = false;
     let mut end = 0;
     for line in text.split_inclusive('\n') {
-        if is_marker(line, "...") || (begun && is_marker(line, "---")) {
+        if begun && (is_marker(line, "...") || is_marker(line, "---")) {
             return &text[..end];
         }
         begun |= !line.trim().is_empty() && !line.starts_with(['#', '%']);

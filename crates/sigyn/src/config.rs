@@ -284,7 +284,7 @@ impl Config {
         parse: impl FnOnce(&str, &Path) -> Result<(Self, Vec<String>), Mistake>,
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(read)?;
+        let text = yaml::read_file(path).map_err(read)?;
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source };
         parse(&text, dir).map_err(invalid)

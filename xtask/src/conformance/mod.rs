@@ -30,6 +30,14 @@ const CHECKS: &[Check] = &[
     Check { name: "disk-full", script: "disk_full.py", client: Client::None },
     Check { name: "import", script: "import_zipkin.py", client: Client::Maven("zipkin_server") },
     Check { name: "contract", script: "contract/__main__.py", client: Client::None },
+    Check { name: "discovery-configs", script: "discovery_configs.py", client: Client::None },
+    Check {
+        name: "discovery-relabelling",
+        script: "discovery_relabelling.py",
+        client: Client::None,
+    },
+    Check { name: "discovery-regex", script: "discovery_regex.py", client: Client::None },
+    Check { name: "discovery-targets", script: "discovery_targets.py", client: Client::None },
     Check {
         name: "jaeger-query",
         script: "jaeger_query.py",

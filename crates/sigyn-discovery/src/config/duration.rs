@@ -13,6 +13,14 @@ pub enum UnitError {
     /// Not `[0-9]+unit`, repeated, with falling units.
     #[error("not a valid duration string: {}", quoted(.0))]
     Duration(String),
+    /// A number with a unit that there is not.
+    #[error("unknown unit {} in duration {}", quoted(.unit), quoted(.text))]
+    DurationUnit {
+        /// What stands where the unit is due.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// Longer than 292 years.
     #[error("duration out of range")]
     DurationRange,
@@ -68,13 +76,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         let (number, tail) = rest.split_at(digits);
         let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        if number.is_empty() {
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        if unit.is_empty() {
             return Err(invalid());
+        }
+        if !UNITS_MS.iter().any(|(name, _)| *name == unit) {
+            let (unit, text) = (unit.to_owned(), text.to_owned());
+            return Err(UnitError::DurationUnit { unit, text });
         }
         // The iterator goes on from the unit before, which is what keeps units in falling order.
         let (_, unit_ms) = units.find(|(name, _)| *name == unit).ok_or_else(invalid)?;
-        let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit_ms));
-        total = ms
+        total = number
+            .checked_mul(*unit_ms)
             .and_then(|ms| total.checked_add(Duration::from_millis(ms)))
             .filter(|total| *total <= DURATION_MAX)
             .ok_or(UnitError::DurationRange)?;

@@ -216,7 +216,7 @@ fn include(path: &Path, global: &GlobalConfig, config: &mut Config) -> Result<()
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| {
+    yaml::read_file(path).map_err(|error| {
         ConfigError::at(None, format!("cannot read the file: {error}")).in_file(path)
     })
 }

@@ -144,6 +144,7 @@ impl ClientConfig {
             None => None,
         };
         let authorization = self.authorization(oauth2, dir)?;
+        self.proxy.check_url()?;
         self.proxy.check()?;
         Ok(Config {
             authorization,

@@ -7,6 +7,7 @@ use serde::de::MapAccess;
 use super::config::ClientConfigError;
 use super::headers::Header;
 use super::secret::{Secret, Source};
+use crate::go_url::url_parts;
 use crate::yaml::{Entry, Text};
 
 /// `proxy_url` and what belongs to it, checked.
@@ -54,6 +55,11 @@ impl ProxyConfig {
             _ => return Ok(Some(entry)),
         }
         Ok(None)
+    }
+
+    /// Refuses a URL that is none, wherever it stands.
+    pub(super) fn check_url(&self) -> Result<(), ClientConfigError> {
+        url_parts(self.url.reveal()).map(|_| ()).map_err(ClientConfigError)
     }
 
     /// Checks what goes together. Prometheus does not where it is about a token's server.

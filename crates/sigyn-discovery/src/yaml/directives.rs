@@ -1,18 +1,24 @@
-//! The lines before a document that begin with a percent sign.
+//! The lines before a document: those that begin with a percent sign, and an end that stands before all.
 
 use super::YamlError;
 
-/// Prometheus reads YAML 1.1, and refuses a text that says it is anything else.
+/// Prometheus reads YAML 1.1, and refuses a text that says it is anything else, or that ends before it
+/// begins.
 pub(super) fn check(text: &str) -> Result<(), YamlError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut has_version = false;
     for (index, line) in text.lines().enumerate() {
         let is_empty = line.trim().is_empty() || line.starts_with('#');
+        let place = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
         let Some(directive) = line.strip_prefix('%') else {
-            if is_empty {
-                continue;
+            match line {
+                _ if is_empty => continue,
+                line if line.trim_end() == "..." => {
+                    let message = "did not find expected node content".to_owned();
+                    return Err(YamlError { line: place, column: 1, message });
+                }
+                _ => break,
             }
-            break;
         };
         let mut words = directive.split_ascii_whitespace();
         let message = match (words.next(), words.next()) {
@@ -25,8 +31,7 @@ pub(super) fn check(text: &str) -> Result<(), YamlError> {
             (Some("YAML"), _) => "found incompatible YAML document",
             _ => "found unknown directive name",
         };
-        let line = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
-        return Err(YamlError { line, column: 1, message: message.to_owned() });
+        return Err(YamlError { line: place, column: 1, message: message.to_owned() });
     }
     Ok(())
 }
@@ -53,5 +58,7 @@ mod tests {
         check("%YAML 1.2\na: 1\n", Err((1, incompatible)));
         check("%YAML 1.1\n%YAML 1.1\n---\n", Err((2, "found duplicate %YAML directive")));
         check("%FOO bar\n---\n", Err((1, "found unknown directive name")));
+        check("\n...\na: 1\n", Err((2, "did not find expected node content")));
+        check("---\n...\n", Ok(()));
     }
 }

@@ -119,6 +119,7 @@ fn every_mistake_has_a_place() {
         ("name: 'a\n", "line 1: unclosed quote (column 7)"),
         ("- a\n", "line 1: expected a mapping (column 1)"),
         ("name: *x\n", "line 1: reference to unknown value (column 7)"),
+        ("...\nname: a\n", "line 1: did not find expected node content (column 1)"),
         ("name: a\n  b: c\n", "line 2: mapping values are not allowed in this context (column 4)"),
     ] {
         assert_eq!(section::<Probe>(text).unwrap_err().to_string(), expected, "{text:?}");

@@ -15,4 +15,5 @@ mod kubernetes;
 #[cfg(all(feature = "docker", feature = "eureka", feature = "nomad"))]
 mod registries;
 mod rig;
+mod tables;
 mod troubles;

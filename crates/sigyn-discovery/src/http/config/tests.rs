@@ -290,6 +290,12 @@ fn what_is_refused_and_how() {
             "if proxy_from_environment is configured, no_proxy must not be configured",
         ),
         ("no_proxy: a", "if no_proxy is configured, proxy_url must also be configured"),
+        ("proxy_url: 'http://[::1'", r#"parse "http://[::1": missing ']' in host"#),
+        ("proxy_url: 'http://me:pw@a:b'", r#"parse "a:b": invalid port ":b" after host"#),
+        (
+            "oauth2: {proxy_url: 'http://a b'}",
+            r#"parse "http://a b": invalid character " " in host name"#,
+        ),
         ("http_headers: {host: ~}", r#"setting header "Host" is not allowed"#),
         (
             "http_headers: {x-prometheus-scrape-timeout-seconds: {}}",

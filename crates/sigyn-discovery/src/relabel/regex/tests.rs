@@ -90,6 +90,10 @@ fn patterns_mean_what_they_mean_in_go() {
         (r"\Aa\z", &["a"], &["a\n"]),
         (r"(?U)a+?", &["aaa"], &[""]),
         (r"^*a$*\b+", &["a"], &[]),
+        // What is repeated may be repeated again, if something that matches nothing stands between.
+        (r"a*(?i)*b", &["b", "aaB"], &["Ab", "a"]),
+        (r"x(a{2}\Q\E{2})", &["xaaaa"], &["xaa", "xaaa"]),
+        (r"([ab]??)(?i){0,2}c", &["c", "abC"], &["abac", "ABc"]),
         // Closing a bracket that the anchors opened is well-formed, if odd.
         (r"a)(b", &["ab"], &["a"]),
         (r"(|a)+", &["", "aa"], &["b"]),

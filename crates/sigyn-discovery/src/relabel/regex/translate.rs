@@ -9,6 +9,9 @@ use super::pieces::{
 /// Go's limit for counted repetition, nested ones multiplied.
 const REPEAT_MAX: u32 = 1000;
 
+/// Begins a group around what is repeated once more.
+const AGAIN: &str = "(?:";
+
 /// A pattern for the `regex` crate. Its groups have no names: Go's names may begin with a digit.
 #[derive(Debug)]
 pub(super) struct Translated {
@@ -48,6 +51,8 @@ struct Translator<'p> {
 /// An open group.
 #[derive(Default)]
 struct Level {
+    /// Where it begins in the output.
+    start: usize,
     /// The last thing that an operator can repeat, if there is one since `(` or `|`.
     atom: Option<Atom>,
     /// The largest weight of an atom so far.
@@ -56,7 +61,8 @@ struct Level {
 
 #[derive(Clone, Copy)]
 struct Atom {
-    /// Where it ends in the output.
+    /// Where it stands in the output.
+    start: usize,
     end: usize,
     /// How often its innermost part may be repeated.
     weight: u32,
@@ -66,6 +72,7 @@ struct Atom {
 impl<'p> Translator<'p> {
     fn step(&mut self, next: char) -> Result<(), RegexError> {
         let repeat = self.last_repeat.take();
+        let before = self.out.len();
         match next {
             '(' => self.open()?,
             ')' => self.close()?,
@@ -93,7 +100,7 @@ impl<'p> Translator<'p> {
             '^' | '$' | '.' => {
                 self.out.push(next);
                 self.skip(1);
-                self.atom(1);
+                self.atom(before, 1);
             }
             other => self.literal(other, other.len_utf8()),
         }
@@ -112,27 +119,29 @@ impl<'p> Translator<'p> {
         &mut self.levels[last]
     }
 
-    /// Notes that something repeatable was written.
-    fn atom(&mut self, weight: u32) {
+    /// Notes that something repeatable was written, from `start` on.
+    fn atom(&mut self, start: usize, weight: u32) {
         let end = self.out.len();
         let level = self.level();
-        level.atom = Some(Atom { end, weight, repeated: false });
+        level.atom = Some(Atom { start, end, weight, repeated: false });
         level.weight = level.weight.max(weight);
     }
 
     fn literal(&mut self, c: char, source_len: usize) {
+        let start = self.out.len();
         push_char(&mut self.out, c);
         self.skip(source_len);
-        self.atom(1);
+        self.atom(start, 1);
     }
 
     /// A character by its number: it may be half of a surrogate pair, which no text holds.
     fn literal_code(&mut self, code: u32) {
+        let start = self.out.len();
         match char::from_u32(code) {
             Some(c) => push_char(&mut self.out, c),
             None => self.out.push_str(NEVER),
         }
-        self.atom(1);
+        self.atom(start, 1);
     }
 
     fn open(&mut self) -> Result<(), RegexError> {
@@ -162,9 +171,10 @@ impl<'p> Translator<'p> {
         if self.levels.len() >= usize::try_from(super::NEST_MAX).unwrap_or(usize::MAX) {
             return Err(RegexError::new("expression nests too deeply", self.whole));
         }
+        let start = self.out.len();
         self.out.push_str(opening);
         self.skip(source_len);
-        self.levels.push(Level { atom: None, weight: 1 });
+        self.levels.push(Level { start, atom: None, weight: 1 });
         Ok(())
     }
 
@@ -197,13 +207,13 @@ impl<'p> Translator<'p> {
     }
 
     fn close(&mut self) -> Result<(), RegexError> {
-        let closed = self.levels.pop().map(|level| level.weight).unwrap_or_default();
+        let closed = self.levels.pop().unwrap_or_default();
         if self.levels.is_empty() {
             return Err(RegexError::new("unexpected )", self.whole));
         }
         self.out.push(')');
         self.skip(1);
-        self.atom(closed);
+        self.atom(closed.start, closed.weight);
         Ok(())
     }
 
@@ -232,18 +242,17 @@ impl<'p> Translator<'p> {
                 upto(last, self.rest),
             ));
         }
-        let Some(atom) = self.level().atom else {
+        let Some(mut atom) = self.level().atom else {
             return Err(RegexError::new(
                 "missing argument to repetition operator",
                 upto(before, self.rest),
             ));
         };
         if atom.repeated {
-            // Only something invisible (`(?i)`, `\Q\E`) stands between; Go would repeat twice.
-            return Err(RegexError::new(
-                "invalid nested repetition operator",
-                upto(before, self.rest),
-            ));
+            // Something invisible (`(?i)`, `\Q\E`) stands between, so it is repeated twice.
+            self.out.insert(atom.end, ')');
+            self.out.insert_str(atom.start, AGAIN);
+            atom.end += AGAIN.len() + ")".len();
         }
         let mut weight = atom.weight;
         if let Some((min, max)) = counts {
@@ -262,7 +271,7 @@ impl<'p> Translator<'p> {
         }
         self.out.insert_str(atom.end, &text);
         let level = self.level();
-        level.atom = Some(Atom { end: atom.end + text.len(), weight, repeated: true });
+        level.atom = Some(Atom { end: atom.end + text.len(), weight, repeated: true, ..atom });
         level.weight = level.weight.max(weight);
         self.last_repeat = Some(before);
         Ok(())
@@ -273,23 +282,25 @@ impl<'p> Translator<'p> {
         let Some(c) = text.chars().nth(1) else {
             return Err(RegexError::new("trailing backslash at end of expression", ""));
         };
+        let start = self.out.len();
         match c {
             'A' | 'z' => {
                 self.out.push_str(&text[..2]);
                 self.skip(2);
-                self.atom(1);
+                self.atom(start, 1);
             }
             'b' | 'B' => {
                 self.out.push_str(if c == 'b' { r"(?-u:\b)" } else { r"(?-u:\B)" });
                 self.skip(2);
-                self.atom(1);
+                self.atom(start, 1);
             }
             'Q' => {
                 let quoted = &text[2..];
                 let (literal, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
                 for c in literal.chars() {
+                    let start = self.out.len();
                     push_char(&mut self.out, c);
-                    self.atom(1);
+                    self.atom(start, 1);
                 }
                 self.rest = after;
             }
@@ -297,12 +308,12 @@ impl<'p> Translator<'p> {
                 let (class, length) = unicode_class(text)?;
                 self.out.push_str(&class);
                 self.skip(length);
-                self.atom(1);
+                self.atom(start, 1);
             }
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => {
                 self.out.push_str(&format!("[{}]", perl_class(c).unwrap_or_default()));
                 self.skip(2);
-                self.atom(1);
+                self.atom(start, 1);
             }
             _ => {
                 let (code, length) = character_escape(text)?;
@@ -364,6 +375,7 @@ impl<'p> Translator<'p> {
             empty &= !push_range(&mut class, low, high);
         }
         class.push(']');
+        let start = self.out.len();
         match (empty, class.starts_with("[^")) {
             (false, _) => self.out.push_str(&class),
             // Surrogates only: the class has no character, or all of them.
@@ -371,7 +383,7 @@ impl<'p> Translator<'p> {
             (true, true) => self.out.push_str("(?s:.)"),
         }
         self.rest = &text[1..];
-        self.atom(1);
+        self.atom(start, 1);
         Ok(())
     }
 }
