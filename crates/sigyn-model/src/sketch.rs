@@ -13,6 +13,9 @@ pub const RELATIVE_ERROR: f64 = 1.0 / 129.0;
 /// Bits of a value, below its highest, that choose its bucket.
 const BITS: u32 = 6;
 
+/// A sketch with so many times fewer buckets than another is added to it bucket by bucket.
+const MUCH_SMALLER: usize = 16;
+
 /// Values that were added, by bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
@@ -92,11 +95,36 @@ impl Sketch {
         if other.count == 0 {
             return;
         }
-        self.counts = merged(&self.counts, &other.counts);
+        if other.counts.len() < self.counts.len() / MUCH_SMALLER {
+            other.counts.iter().for_each(|(bucket, count)| self.add_many(*bucket, *count));
+        } else {
+            self.counts = merged(&self.counts, &other.counts);
+        }
         self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
         self.max = self.max.max(other.max);
         self.count += other.count;
         self.sum += other.sum;
+    }
+
+    /// All that was added to any of these.
+    pub fn sum_of<'a>(sketches: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sums = vec![0u64; usize::from(bucket_of(u64::MAX)) + 1];
+        let mut total = Self { min: u64::MAX, ..Self::default() };
+        for sketch in sketches.into_iter().filter(|sketch| sketch.count > 0) {
+            for (bucket, count) in &sketch.counts {
+                sums[usize::from(*bucket)] += count;
+            }
+            total.count += sketch.count;
+            total.sum += sketch.sum;
+            total.min = total.min.min(sketch.min);
+            total.max = total.max.max(sketch.max);
+        }
+        if total.count == 0 {
+            return Self::default();
+        }
+        let used = (0..).zip(sums).filter(|(_, count)| *count > 0);
+        total.counts = used.collect();
+        total
     }
 
     /// Takes out one of several equal values that were added: another one must stay.
@@ -118,11 +146,15 @@ impl Sketch {
         let (Some(first), Some(last)) = (counts.first(), counts.last()) else {
             return (sum == 0 && min == 0 && max == 0).then(Self::default);
         };
-        let is_in_order = counts.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let count = counts.iter().try_fold(0u64, |sum, (_, count)| sum.checked_add(*count))?;
-        let is_right = is_in_order
-            && counts.iter().all(|(_, count)| *count > 0)
-            && (bucket_of(min), bucket_of(max)) == (first.0, last.0)
+        let (mut count, mut next) = (0u64, 0);
+        for (bucket, of_bucket) in &counts {
+            if *of_bucket == 0 || u32::from(*bucket) < next {
+                return None;
+            }
+            next = u32::from(*bucket) + 1;
+            count = count.checked_add(*of_bucket)?;
+        }
+        let is_right = (bucket_of(min), bucket_of(max)) == (first.0, last.0)
             && (min <= max)
             && u128::from(min) * u128::from(count) <= sum
             && sum <= u128::from(max) * u128::from(count);
@@ -311,6 +343,7 @@ mod tests {
         ) {
             let whole = sketch(&[a.clone(), b.clone(), c.clone()].concat());
             let (a, b, c) = (sketch(&a), sketch(&b), sketch(&c));
+            prop_assert_eq!(&Sketch::sum_of([&a, &b, &c]), &whole);
             let mut left = a.clone();
             left.merge(&b);
             left.merge(&c);

@@ -1,16 +1,16 @@
 //! Rates, errors and durations from what blocks and heads counted ahead, where that tells all that is asked.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
+mod projected;
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use sigyn_model::{Field, Measure, Red, RedQuery, Span, SpanFilter};
 
-use crate::block::rollup::{Cells, FIELDS, MINUTE_US, Rollup, Sort, Sums};
+use crate::block::rollup::{FIELDS, MINUTE_US, Sort};
 use crate::block::{Block, QueryFailed};
-use crate::codec::Malformed;
 use crate::facts::{Strictness, TraceKey};
 use crate::head::{Counts, HeadView};
 use crate::query::{Bounds, HEAD_TRACES, each_trace};
@@ -27,17 +27,6 @@ pub(crate) struct Counting<'a> {
     filter: SpanFilter,
     needs_names: bool,
 }
-
-/// Spans of a block in the groups of a question, by step: the least microsecond of it that was asked for.
-#[derive(Debug)]
-struct Projected {
-    asked: (String, Vec<Field>, u64),
-    has_names: bool,
-    groups: Vec<Group>,
-}
-
-/// The name of a group, and its steps.
-type Group = (Vec<String>, Vec<(u64, Measure)>);
 
 impl<'a> Counting<'a> {
     /// `None` if spans must be looked at one by one.
@@ -152,13 +141,12 @@ impl Count<'_> {
             has_buried |= !block.group(key, Strictness::Strict)?.is_empty();
         }
         if !has_buried && let Some(projected) = block.projected(counting, *bounds)? {
-            for (key, steps) in &projected.groups {
-                for (at_us, measure) in steps {
+            return projected
+                .each(&mut |key, at_us, measure| {
                     swept.counted += measure.spans;
-                    red.add_measure(key, (*at_us).max(selection.start_us), measure);
-                }
-            }
-            return Ok(());
+                    red.add_measure(key, at_us.max(selection.start_us), measure);
+                })
+                .map_err(|error| block.miscounted(error));
         }
         let mut rows = Vec::new();
         block.touching(start_ms, end_ms, &mut |entry| {
@@ -188,7 +176,7 @@ impl Count<'_> {
                 && minutes.contains(&minute)
             {
                 swept.counted += measure.spans;
-                red.add_measure(key, u64::from(minute) * MINUTE_US, measure);
+                red.add_measure(key, u64::from(minute) * MINUTE_US, measure.clone());
             }
         }
         bounds.check(red.bytes())?;
@@ -307,96 +295,4 @@ impl Parts {
         }
         Ok(())
     }
-}
-
-impl Block {
-    /// What was counted ahead, in the groups of a question; `None` if that does not tell them apart.
-    fn projected(
-        &self,
-        counting: &Counting<'_>,
-        bounds: Bounds<'_>,
-    ) -> Result<Option<Arc<Projected>>, QueryFailed> {
-        let Some((first, last)) = self.minutes() else { return Ok(None) };
-        let window = counting.minutes();
-        let work_out = |rollup: &Rollup| {
-            let projected = Projected::of(self, rollup, counting, &window, bounds)?;
-            let bytes = projected.bytes();
-            Ok((projected, bytes))
-        };
-        let is_told = |projected: &Arc<Projected>| projected.has_names || !counting.needs_names;
-        if window.contains(&first) && window.contains(&last) {
-            let asked = counting.asked();
-            let mut hasher = DefaultHasher::new();
-            asked.hash(&mut hasher);
-            let projected = self.of_counts(Some(hasher.finish()), work_out)?;
-            // Two questions may hash to the same.
-            if projected.as_ref().is_none_or(|projected| projected.asked == asked) {
-                return Ok(projected.filter(is_told));
-            }
-        }
-        Ok(self.of_counts(None, work_out)?.filter(is_told))
-    }
-}
-
-impl Projected {
-    fn of(
-        block: &Block,
-        rollup: &Rollup,
-        counting: &Counting<'_>,
-        minutes: &RangeInclusive<u32>,
-        bounds: Bounds<'_>,
-    ) -> Result<Self, QueryFailed> {
-        let wrong = |error: Malformed| block.miscounted(error);
-        let mut sorts: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
-        for (number, sort) in rollup.sorts().enumerate() {
-            if let Some(key) = counting.key(&sort) {
-                sorts.entry(key).or_default().push(number);
-            }
-        }
-        let step_us = counting.query.steps().len_us();
-        let (mut cells, mut sums) = (Cells::default(), Sums::default());
-        let mut groups: Vec<Group> = Vec::new();
-        let mut bytes = 0;
-        for (key, sorts) in sorts {
-            bounds.stop.check()?;
-            cells.clear();
-            let mut steps: Vec<(u64, usize, bool)> = Vec::new();
-            for sort in sorts {
-                rollup.read(sort, minutes, &mut cells).map_err(wrong)?;
-                for (at, cell) in cells.cells.iter().enumerate().skip(steps.len()) {
-                    let at_us = u64::from(cell.minute) * MINUTE_US;
-                    steps.push((at_us / step_us * step_us, at, rollup.is_error(sort)));
-                }
-            }
-            steps.sort_unstable();
-            let mut measures = Vec::new();
-            let mut of_step: Vec<usize> = Vec::new();
-            for step in steps.chunk_by(|a, b| a.0 == b.0) {
-                of_step.clear();
-                of_step.extend(step.iter().map(|(_, at, _)| *at));
-                let (spans, durations) = cells.total(&of_step, &mut sums).map_err(wrong)?;
-                let failed = step.iter().filter(|(_, _, is_error)| *is_error);
-                let errors = failed.map(|(_, at, _)| cells.cells[*at].spans).sum();
-                measures.push((step[0].0, Measure { spans, errors, durations }));
-            }
-            let group = (key, measures);
-            bytes += group_bytes(&group);
-            bounds.check(bytes as u64)?;
-            groups.push(group);
-        }
-        Ok(Self { asked: counting.asked(), has_names: rollup.has_names, groups })
-    }
-
-    /// What it takes in memory, about.
-    fn bytes(&self) -> usize {
-        self.groups.iter().map(group_bytes).sum()
-    }
-}
-
-fn group_bytes((key, steps): &Group) -> usize {
-    let measure = |(_, measure): &(u64, Measure)| {
-        size_of::<(u64, Measure)>() + size_of_val(measure.durations.counts())
-    };
-    let key: usize = key.iter().map(|text| size_of::<String>() + text.len()).sum();
-    key + steps.iter().map(measure).sum::<usize>()
 }

@@ -14,7 +14,7 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 const GATE_SECONDS: f64 = 10.0;
 /// Which part of what a server may use in memory its log takes at most, before spans of it become blocks. A
 /// log that is longer was left by a server that had more memory.
-const LOG_PART: u64 = 8;
+const LOG_PART: u64 = 12;
 
 pub(super) fn run(bench: &Bench) -> Result<()> {
     let folder = bench.scratch.path().join("recovery");
