@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
 
 use foldhash::fast::RandomState;
-use sigyn_model::{Field, Measure, Red, RedQuery, Span, SpanFilter};
+use sigyn_model::{Field, Red, RedQuery, Span, SpanFilter};
 
 use crate::block::rollup::{FIELDS, MINUTE_US, Sort};
 use crate::block::{Block, QueryFailed};

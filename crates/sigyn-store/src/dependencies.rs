@@ -44,6 +44,8 @@ struct Asked<'a> {
     calls: Calls,
     /// Groups that must be looked at, wherever their parts are.
     lows: HashSet<u64, RandomState>,
+    /// Those of them that several blocks have, in an order in which they can be read.
+    parted: Vec<u64>,
     /// Groups of which whole spans must be read.
     whole: Vec<Group>,
     /// How many groups were left as they were counted, for they cannot be held.
@@ -78,13 +80,22 @@ impl Parts {
             lows.extend(view.left_out().map(|key| key.low));
             heads.push(view);
         }
-        lows.extend(twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?);
+        let parted = twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?;
+        lows.extend(&parted);
         let parts = Self { heads, ..self.clone() };
         let links = self.blocks.iter().map(|block| block.links()).collect::<Result<_, _>>()?;
         let stretch = Stretch { start_ms, end_ms, strictness: LENIENT };
-        let (calls, whole) = (Calls::default(), Vec::new());
-        let mut asked =
-            Asked { parts: &parts, stretch, bounds, links, calls, lows, whole, too_large: 0 };
+        let mut asked = Asked {
+            parts: &parts,
+            stretch,
+            bounds,
+            links,
+            calls: Calls::default(),
+            lows,
+            parted,
+            whole: Vec::new(),
+            too_large: 0,
+        };
         asked.answer()?;
         Ok((asked.calls.into_links(), asked.too_large))
     }
@@ -104,10 +115,15 @@ impl Asked<'_> {
             let alone = self.head(head)?;
             self.link_all(alone.into_iter().map(|group| Ok(Some(group))))?;
         }
-        let mut lows: Vec<u64> = std::mem::take(&mut self.lows).into_iter().collect();
-        lows.sort_unstable();
+        let (mut others, parted) =
+            (std::mem::take(&mut self.lows), std::mem::take(&mut self.parted));
+        for low in &parted {
+            others.remove(low);
+        }
+        let mut others: Vec<u64> = others.into_iter().collect();
+        others.sort_unstable();
         let (stretch, stop) = (self.stretch, self.bounds.stop);
-        let groups = lows.into_iter().enumerate().map(|(n, low)| {
+        let groups = parted.into_iter().chain(others).enumerate().map(|(n, low)| {
             if n % READ_TRACES_MAX == 0 {
                 stop.check()?;
             }

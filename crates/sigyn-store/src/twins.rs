@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use sigyn_model::Searched;
 
 use crate::block::entry::Entry;
+use crate::block::index::mixed;
 use crate::block::scan::SpanPlace;
 use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
@@ -68,23 +69,40 @@ impl Twins {
 
     /// Right halves of the ids of traces with a part in one of these blocks, of those that have something in
     /// the window, and with another part in another block or under another id. Others may be among them.
+    /// Those that stand near each other come one after another.
     pub(crate) fn parted(
         &self,
         blocks: &[Arc<Block>],
         window: Window,
         stop: &Stop,
-    ) -> Result<HashSet<u64>, QueryFailed> {
+    ) -> Result<Vec<u64>, QueryFailed> {
         let is_in = |block: &Block| block.starts_ms().is_some_and(|starts| touch(starts, window));
         let are_in: Vec<bool> = blocks.iter().map(|block| is_in(block)).collect();
         let mut known = self.0.take(stop)?;
         known.compare(blocks, |one, other| are_in[one] || are_in[other], stop)?;
-        let mut found = HashSet::new();
-        for (block, _) in blocks.iter().zip(are_in).filter(|(_, is_in)| *is_in) {
-            found.extend(known.parted.elsewhere(block));
-            found.extend(known.parted.several(block));
+        let mut found: Vec<Place> = Vec::new();
+        for ((at, block), _) in (0..).zip(blocks).zip(are_in).filter(|(_, is_in)| *is_in) {
+            let elsewhere = known.parted.elsewhere(block).iter();
+            found.extend(elsewhere.chain(known.parted.several(block)).map(|low| (*low, at)));
         }
-        Ok(found)
+        found.sort_unstable();
+        found.dedup();
+        Ok(by_blocks(&found).into_iter().map(|places| places[0].0).collect())
     }
+}
+
+/// The right half of the ids of a trace, and the place of a block that has something of it.
+type Place = (u64, u32);
+
+/// What there is of each trace, of places in order: those one after another that are in the same blocks, as the index
+/// has them there. Whoever reads them all then reads each page of a block about once.
+fn by_blocks(places: &[Place]) -> Vec<&[Place]> {
+    let mut traces: Vec<&[Place]> = places.chunk_by(|a, b| a.0 == b.0).collect();
+    traces.sort_by_cached_key(|places| {
+        let block = |nth: usize| places.get(nth).map(|(_, at)| *at);
+        (block(0), block(1), mixed(places[0].0))
+    });
+    traces
 }
 
 fn touch(one: Window, other: Window) -> bool {
@@ -116,19 +134,26 @@ impl Known {
         blocks: &[Arc<Block>],
         bounds: Bounds<'_>,
     ) -> Result<(), QueryFailed> {
-        let lows: Vec<u64> =
-            lows.iter().filter(|low| !self.judged.contains(low)).copied().collect();
-        let mut next = lows.as_slice();
+        let mut places: Vec<Place> = Vec::new();
+        for (at, block) in (0..).zip(blocks) {
+            let is_new = |low: &&u64| lows.binary_search(low).is_ok() && !self.judged.contains(low);
+            let new = self.parted.elsewhere(block).iter().filter(is_new);
+            places.extend(new.map(|low| (*low, at)));
+        }
+        places.sort_unstable();
+        let traces = by_blocks(&places);
+        let mut next = traces.as_slice();
         while !next.is_empty() {
             let mut parts: Vec<(usize, Entry)> = Vec::new();
             let mut rows = 0;
             let (mut all, mut count) = (Vec::new(), 0);
-            for low in next.iter().take(READ_TRACES_MAX) {
+            for trace in next.iter().take(READ_TRACES_MAX) {
                 bounds.stop.check()?;
                 all.clear();
-                for (at, block) in blocks.iter().enumerate() {
-                    let found =
-                        block.group(TraceKey { low: *low, high: 0 }, Strictness::Lenient)?;
+                for (low, at) in *trace {
+                    let at = *at as usize;
+                    let group = TraceKey { low: *low, high: 0 };
+                    let found = blocks[at].group(group, Strictness::Lenient)?;
                     all.extend(found.into_iter().map(|entry| (at, entry)));
                 }
                 all.sort_unstable_by_key(|(at, entry)| (entry.key, *at, entry.first_row));
@@ -143,7 +168,7 @@ impl Known {
             }
             let (now, later) = next.split_at(count);
             self.twins.extend(with_twins(&parts, blocks, bounds)?);
-            self.judged.extend(now);
+            self.judged.extend(now.iter().map(|trace| trace[0].0));
             next = later;
         }
         Ok(())

@@ -131,7 +131,7 @@ impl Shapes {
 }
 
 /// Half of what an id is mixed to.
-fn mixed(low: u64) -> u32 {
+pub(crate) fn mixed(low: u64) -> u32 {
     u32::try_from(mix(low) >> 32).unwrap_or(0)
 }
 

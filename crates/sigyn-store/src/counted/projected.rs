@@ -172,17 +172,18 @@ impl Group {
 
 const WRONG: Malformed = Malformed { what: "counts that no spans have" };
 
-/// A bucket takes a byte where it is near to the one before, and has few spans: how many buckets lie between in the
-/// high bits, the count in the low ones. Where that is not so the byte is zero, and both follow.
-const COUNT_BITS: u32 = 4;
+/// A bucket takes a byte where it is near to the one before, and has few spans: how many buckets lie between, and the
+/// count. Where that is not so the byte is zero, and both follow.
+const NEAR: u8 = 16;
+const FEW: u8 = 16;
 
 fn pack(counts: &[(u16, u64)], out: &mut Encoder<'_>) {
     let mut next = 0;
     for (bucket, count) in counts {
         let gap = u64::from(bucket - next);
         next = bucket + 1;
-        match u8::try_from((gap << COUNT_BITS) + count) {
-            Ok(both) if *count < 1 << COUNT_BITS => out.byte(both),
+        match (u8::try_from(gap), u8::try_from(*count)) {
+            (Ok(gap @ 0..NEAR), Ok(count @ 0..FEW)) => out.byte(gap * FEW + count),
             _ => {
                 out.byte(0);
                 out.uint(gap);
@@ -198,7 +199,7 @@ fn unpack(buckets: u32, decoder: &mut Decoder<'_>) -> Result<Vec<(u16, u64)>, Ma
     for _ in 0..buckets {
         let (gap, count) = match decoder.byte()? {
             0 => (decoder.uint_as()?, decoder.uint()?),
-            both => (u16::from(both >> COUNT_BITS), u64::from(both & ((1 << COUNT_BITS) - 1))),
+            both => (u16::from(both / FEW), u64::from(both % FEW)),
         };
         let bucket = next.checked_add(gap).ok_or(WRONG)?;
         counts.push((bucket, count));
