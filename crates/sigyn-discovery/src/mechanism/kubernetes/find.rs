@@ -1,6 +1,9 @@
 //! Following one section: which groups are to be made anew when something has changed, and telling
 //! the manager.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +35,8 @@ impl Find for Config {
             // All of them.
             namespaces.insert(String::new());
         }
-        let watching = Watching { config: &self, api: &api, context: &context };
-        let view = View::new(self.role, self.attach, &namespaces, &watching);
+        let selected = Selected { config: &self, api: &api, context: &context };
+        let view = View::new(self.role, self.attach, &namespaces, &selected);
         match self.role {
             Role::Node => follow::<Node>(view, context).await,
             Role::Pod => follow::<Pod>(view, context).await,
@@ -47,13 +50,13 @@ impl Find for Config {
 }
 
 /// Watches what a section selects.
-struct Watching<'a> {
+struct Selected<'a> {
     config: &'a Config,
     api: &'a Arc<Api>,
     context: &'a Context,
 }
 
-impl Watch for Watching<'_> {
+impl Watch for Selected<'_> {
     fn watched<T: Object>(&self, namespace: &str) -> Arc<Watched<T>> {
         let role = T::RESOURCE.role();
         let selector = role.and_then(|role| self.config.selectors.get(&role));
@@ -71,12 +74,7 @@ impl Watch for Watching<'_> {
 async fn follow<T: Grouped>(view: View, context: Context) {
     let follower = Arc::new(Follower::new(T::ROLE, Arc::clone(&context.metrics)));
     view.follow(&follower);
-    let mut following = Following {
-        known: context.known.clone(),
-        view,
-        ready: BTreeSet::new(),
-        first: Some(First::default()),
-    };
+    let mut following = Following::new(view, context.known.clone());
     loop {
         let first_until = following.first.as_ref().and_then(|first| first.until);
         tokio::select! {
@@ -115,6 +113,10 @@ struct First {
 }
 
 impl Following {
+    fn new(view: View, known: BTreeSet<String>) -> Self {
+        Self { view, ready: BTreeSet::new(), known, first: Some(First::default()) }
+    }
+
     /// The groups that are not any more what they were. Nothing is told of a namespace before all is
     /// known that its targets are made of.
     fn look<T: Grouped>(&mut self, mut changed: Changed) -> Vec<TargetGroup> {

@@ -177,3 +177,22 @@ async fn pauses_become_longer_up_to_a_bound() {
     pauses.pause().await;
     assert!(begun.elapsed() <= Duration::from_millis(801));
 }
+
+#[test]
+fn what_needs_another_list_and_what_only_another_watch() {
+    let check = |status: u16, expected: bool| {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let error = WatchError::from(ApiError::Status(status, Refusal::default()));
+        assert_eq!(error.needs_list(), expected, "{status}");
+    };
+    // The same question will do once the trouble is over.
+    for status in [401, 403, 408, 429, 500, 503] {
+        check(status, false);
+    }
+    // It will not.
+    for status in [400, 404, 410, 422] {
+        check(status, true);
+    }
+    assert!(!WatchError::Cut.needs_list());
+    assert!(WatchError::TooLarge.needs_list());
+}
