@@ -142,6 +142,20 @@ pub(crate) fn host_port(host: &str, port: impl fmt::Display) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// `,a,b,`: texts with a separator between them and at both ends, so that rules need not care where
+/// in the list one stands. No texts are an empty one.
+pub(crate) fn listed<S: AsRef<str>>(texts: &[S], separator: &str) -> String {
+    if texts.is_empty() {
+        return String::new();
+    }
+    let mut list = separator.to_owned();
+    for text in texts {
+        list.push_str(text.as_ref());
+        list.push_str(separator);
+    }
+    list
+}
+
 fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['"', '\\']) && !text.contains(char::is_control) {
         return Cow::Borrowed(text);
@@ -192,6 +206,9 @@ mod tests {
         assert_eq!(sanitized("app.kubernetes.io/näme-1_x"), "app_kubernetes_io_n_me_1_x");
         assert_eq!(host_port("127.0.0.1", 80), "127.0.0.1:80");
         assert_eq!(host_port("::1", "80"), "[::1]:80");
+        assert_eq!(listed(&["a", "b"], ";"), ";a;b;");
+        assert_eq!(listed(&[String::new()], ","), ",,");
+        assert_eq!(listed::<&str>(&[], ","), "");
     }
 
     #[test]

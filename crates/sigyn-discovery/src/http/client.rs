@@ -137,6 +137,16 @@ impl Client {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        self.ask(request, limit, deadline).await
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status is: `limit` bytes at most.
+    pub async fn ask(
+        &self,
+        request: Request<Bytes>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<(response::Parts, Bytes), ClientError> {
         let whole = async {
             let (head, body) = self.follow(request, deadline).await?.into_parts();
             Ok((head, read(body, limit).await?))

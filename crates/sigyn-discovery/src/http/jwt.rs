@@ -28,7 +28,7 @@ pub enum SignError {
 }
 
 /// The claims as a token, signed with a key in PEM.
-pub(super) fn signed(
+pub(crate) fn signed(
     key: &Secret,
     key_id: &str,
     algorithm: SignatureAlgorithm,

@@ -48,6 +48,8 @@ pub use self::error::ClientError;
 pub use self::headers::Header;
 #[cfg(feature = "client")]
 pub use self::jwt::SignError;
+#[cfg(feature = "gcp")]
+pub(crate) use self::jwt::signed as signed_jwt;
 #[cfg(feature = "client")]
 pub use self::oauth2::TokenError;
 pub use self::oauth2_config::{Grant, OAuth2, SignatureAlgorithm};

@@ -5,14 +5,26 @@
 
 #[cfg(feature = "client")]
 mod ask;
+pub mod azure;
+#[cfg(any(feature = "azure", feature = "gcp"))]
+mod bearer;
 pub mod consul;
+pub mod digitalocean;
 pub mod dns;
 pub mod docker;
+pub mod dockerswarm;
+pub mod ec2;
+mod environment;
 pub mod eureka;
 pub mod file;
+pub mod gce;
+pub mod hetzner;
 pub mod http_sd;
 pub mod kubernetes;
+pub mod linode;
 pub mod nomad;
+#[cfg(feature = "cloud")]
+mod pages;
 #[cfg_attr(
     not(any(test, feature = "client", feature = "dns")),
     expect(dead_code, reason = "what asks again and again asks over the network")
@@ -20,6 +32,10 @@ pub mod nomad;
 mod refresh;
 mod server;
 pub mod static_sd;
+#[cfg(test)]
+mod tests;
+#[cfg(any(feature = "aws", feature = "eureka"))]
+mod xml;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -32,8 +48,11 @@ use serde::de::MapAccess;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::environment::Environment;
+
 use crate::config::ConfigError;
 use crate::group::TargetGroup;
+use crate::http;
 use crate::labels::quoted;
 use crate::metrics::Metrics;
 use crate::relabel::NameScheme;
@@ -56,6 +75,11 @@ trait Mechanism: Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'static {
 
     /// How often it looks again of its own accord.
     fn refresh_interval(&self) -> Duration;
+
+    /// How it asks over HTTP, if its section says.
+    fn http(&self) -> Option<&http::Config> {
+        None
+    }
 }
 
 /// A [`Mechanism`] at work. Apart from it, so that what is not built in can be read and refused.
@@ -105,16 +129,23 @@ macro_rules! mechanisms {
                 Ok(None)
             }
 
-            fn validate(&self, dir: &Path, configs: &mut Vec<Config>) -> Result<(), ConfigError> {
+            /// `is_built` tells what becomes of a feature that this is built with, or not: itself,
+            /// but for tests.
+            fn validate(
+                &self,
+                dir: &Path,
+                is_built: fn(bool) -> bool,
+                configs: &mut Vec<Config>,
+            ) -> Result<(), ConfigError> {
                 $(
                     let key = <$module::Config as Mechanism>::KEY;
                     for (section, place) in present(key, &self.$module)? {
                         let config = <$module::Config as Mechanism>::check(section, dir)
                             .map_err(|error| ConfigError::at(Some(place), error))?;
                         $(
-                            if !cfg!(feature = $feature) {
+                            if !is_built(cfg!(feature = $feature)) {
                                 let message = format!(
-                                    "{key} needs a Sigyn that is built with the feature {}",
+                                    "{key} needs a Sigyn built with the feature {}",
                                     quoted($feature)
                                 );
                                 return Err(ConfigError::at(Some(place), message));
@@ -144,6 +175,14 @@ macro_rules! mechanisms {
                 }
             }
 
+            /// How the mechanism asks over HTTP, if its section says.
+            pub fn http(&self) -> Option<&http::Config> {
+                match self {
+                    Self::Static(_) => None,
+                    $(Self::$name(config) => config.http(),)*
+                }
+            }
+
             /// Finds targets until told to stop. An error says that it could not begin.
             pub(crate) async fn run(self, context: Context) -> Result<(), StartError> {
                 match self {
@@ -165,20 +204,34 @@ macro_rules! mechanisms {
 }
 
 mechanisms! {
+    /// An entry of `azure_sd_configs`.
+    Azure = azure needs "azure",
     /// An entry of `consul_sd_configs`.
     Consul = consul needs "consul",
+    /// An entry of `digitalocean_sd_configs`.
+    DigitalOcean = digitalocean needs "digitalocean",
     /// An entry of `dns_sd_configs`.
     Dns = dns needs "dns",
     /// An entry of `docker_sd_configs`.
     Docker = docker needs "docker",
+    /// An entry of `dockerswarm_sd_configs`.
+    DockerSwarm = dockerswarm needs "docker",
+    /// An entry of `ec2_sd_configs`.
+    Ec2 = ec2 needs "aws",
     /// An entry of `eureka_sd_configs`.
     Eureka = eureka needs "eureka",
     /// An entry of `file_sd_configs`.
     File = file,
+    /// An entry of `gce_sd_configs`.
+    Gce = gce needs "gcp",
+    /// An entry of `hetzner_sd_configs`.
+    Hetzner = hetzner needs "hetzner",
     /// An entry of `http_sd_configs`.
     Http = http_sd needs "client",
     /// An entry of `kubernetes_sd_configs`.
     Kubernetes = kubernetes needs "kubernetes",
+    /// An entry of `linode_sd_configs`.
+    Linode = linode needs "linode",
     /// An entry of `nomad_sd_configs`.
     Nomad = nomad needs "nomad",
 }
@@ -190,21 +243,15 @@ pub struct Sections {
     written: Written,
 }
 
-/// The keys of a job that find targets in Prometheus, but not yet here.
+/// The keys of a job that find targets in Prometheus, but not here: a program that knows them
+/// answers for them over HTTP.
 pub const UNSUPPORTED: &[&str] = &[
     "aws_sd_configs",
-    "azure_sd_configs",
-    "digitalocean_sd_configs",
-    "dockerswarm_sd_configs",
-    "ec2_sd_configs",
     "ecs_sd_configs",
     "elasticache_sd_configs",
-    "gce_sd_configs",
-    "hetzner_sd_configs",
     "ionos_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
-    "linode_sd_configs",
     "marathon_sd_configs",
     "msk_sd_configs",
     "nerve_sd_configs",
@@ -271,7 +318,7 @@ impl Sections {
         if !groups.is_empty() {
             configs.push(Config::Static(groups));
         }
-        self.written.validate(dir, &mut configs)?;
+        self.written.validate(dir, |is_built| is_built, &mut configs)?;
         Ok(configs)
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_discovery::{Groups, Manager, Metrics, config};
+use sigyn_discovery::{Groups, Manager, Metrics, config, mechanism};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -26,7 +26,13 @@ pub(crate) struct Rig {
 impl Rig {
     /// `text` is a whole file; relative paths in it start at `dir`.
     pub(crate) fn start(text: &str, dir: &Path) -> Self {
-        let jobs = config::parse(text, dir).unwrap().jobs;
+        Self::edited(text, dir, |_| ())
+    }
+
+    /// The same, where the text cannot say all: where a provider's API is, for one.
+    pub(crate) fn edited(text: &str, dir: &Path, edit: impl FnMut(&mut mechanism::Config)) -> Self {
+        let mut jobs = config::parse(text, dir).unwrap().jobs;
+        jobs.iter_mut().flat_map(|job| &mut job.mechanisms).for_each(edit);
         let (jobs, jobs_rx) = watch::channel(Arc::new(jobs));
         let (groups_tx, groups) = watch::channel(Arc::new(Groups::new()));
         let manager = Manager::new(jobs_rx, groups_tx);

@@ -147,6 +147,11 @@ fn each_secret_has_a_lid() {
     check("oauth2: {client_id: a, client_secret: HUSH, token_url: 'http://127.0.0.1/'}");
     check("tls_config: {cert: c, key: HUSH}");
     check("proxy_url: 'http://127.0.0.1:1', proxy_connect_header: {A: [HUSH]}");
+    check("ec2_sd_configs: [{access_key: a, secret_key: HUSH}]");
+    let azure = "subscription_id: s, tenant_id: t, client_id: c, client_secret: HUSH";
+    check(&format!("azure_sd_configs: [{{{azure}}}]"));
+    check("consul_sd_configs: [{token: HUSH}]");
+    check("hetzner_sd_configs: [{role: robot, basic_auth: {username: a, password: HUSH}}]");
     check("<<: {bearer_token: HUSH}");
     check("basic_auth: &x {password: HUSH}");
 }

@@ -168,6 +168,10 @@ impl Mechanism for Config {
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
     }
+
+    fn http(&self) -> Option<&http::Config> {
+        Some(&self.client)
+    }
 }
 
 /// Where the API begins. An address may be a whole URL: then scheme and path in it count, as for

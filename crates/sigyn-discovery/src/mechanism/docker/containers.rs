@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::Config;
+use super::network::Network;
 use crate::labels::{Labels, host_port, sanitized};
 use crate::mechanism::ask::nullable;
 
@@ -72,24 +73,6 @@ struct Attachment {
     ipv6: String,
 }
 
-/// A network.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(super) struct Network {
-    #[serde(deserialize_with = "nullable")]
-    id: String,
-    #[serde(deserialize_with = "nullable")]
-    name: String,
-    #[serde(deserialize_with = "nullable")]
-    scope: String,
-    #[serde(deserialize_with = "nullable")]
-    internal: bool,
-    #[serde(deserialize_with = "nullable")]
-    ingress: bool,
-    #[serde(deserialize_with = "nullable")]
-    labels: BTreeMap<String, String>,
-}
-
 /// The targets of all containers: one for each TCP port in each network that counts.
 pub(super) fn targets(
     config: &Config,
@@ -97,7 +80,7 @@ pub(super) fn targets(
     networks: &[Network],
 ) -> Vec<Labels> {
     let networks: BTreeMap<&str, Labels> =
-        networks.iter().map(|network| (network.id.as_str(), network.labels())).collect();
+        networks.iter().map(|network| (network.id(), network.labels(PREFIX))).collect();
     let by_id: BTreeMap<&str, &Container> =
         containers.iter().map(|container| (container.id.as_str(), container)).collect();
     let mut targets = Vec::new();
@@ -168,25 +151,6 @@ impl Container {
         }
         for (label, value) in &self.labels {
             labels.set(format!("{PREFIX}container_label_{}", sanitized(label)), value);
-        }
-        labels
-    }
-}
-
-impl Network {
-    fn labels(&self) -> Labels {
-        let mut labels = Labels::new();
-        for (label, value) in [
-            ("id", self.id.as_str()),
-            ("name", &self.name),
-            ("scope", &self.scope),
-            ("internal", if self.internal { "true" } else { "false" }),
-            ("ingress", if self.ingress { "true" } else { "false" }),
-        ] {
-            labels.set(format!("{PREFIX}network_{label}"), value);
-        }
-        for (label, value) in &self.labels {
-            labels.set(format!("{PREFIX}network_label_{}", sanitized(label)), value);
         }
         labels
     }

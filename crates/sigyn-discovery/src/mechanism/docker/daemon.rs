@@ -1,5 +1,6 @@
 //! Asking a Docker daemon, over TCP or a unix socket.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,20 +16,21 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use url::Url;
 
-use super::Config;
-use crate::http::{self as client, Options};
+use super::Filters;
+use crate::http::{Config, Options};
 use crate::mechanism::StartError;
 use crate::mechanism::ask::{ANSWER_BYTES_MAX, AskError, Asker, boxed, parsed};
 
 /// Where a daemon listens.
-pub(super) enum Daemon {
+#[derive(Debug)]
+pub(in crate::mechanism) enum Daemon {
     Tcp { asker: Asker, base: Url },
     Unix { socket: PathBuf, user_agent: HeaderValue, timeout: Duration },
 }
 
 /// Why there is no answer of use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DaemonError {
+pub(in crate::mechanism) enum DaemonError {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error("cannot connect to {}", .socket.display())]
@@ -49,9 +51,14 @@ pub(super) enum DaemonError {
 struct HostError(String);
 
 impl Daemon {
-    pub(super) fn new(config: &Config, timeout: Duration) -> Result<Self, StartError> {
-        let refused = || boxed(HostError(config.host.clone()));
-        let (scheme, rest) = config.host.split_once("://").ok_or_else(refused)?;
+    /// `client` says how to ask one that is named by `http://`.
+    pub(in crate::mechanism) fn new(
+        host: &str,
+        client: &Config,
+        timeout: Duration,
+    ) -> Result<Self, StartError> {
+        let refused = || boxed(HostError(host.to_owned()));
+        let (scheme, rest) = host.split_once("://").ok_or_else(refused)?;
         let (client, base) = match scheme.to_ascii_lowercase().as_str() {
             "unix" => {
                 return Ok(Self::Unix {
@@ -60,9 +67,9 @@ impl Daemon {
                     timeout,
                 });
             }
-            "http" | "https" => (config.client.clone(), config.host.clone()),
+            "http" | "https" => (client.clone(), host.to_owned()),
             // The client's keys are about HTTP, for Prometheus too.
-            "tcp" => (client::Config::default(), format!("http://{rest}")),
+            "tcp" => (Config::default(), format!("http://{rest}")),
             _ => return Err(refused()),
         };
         let mut asker = Asker::new(&client, Options::default(), HeaderMap::new(), timeout)?;
@@ -72,7 +79,7 @@ impl Daemon {
     }
 
     /// The newest version of the API that the daemon speaks, as the beginning of paths: `v1.44`.
-    pub(super) async fn version(&self) -> Result<Option<String>, DaemonError> {
+    pub(in crate::mechanism) async fn version(&self) -> Result<Option<String>, DaemonError> {
         let (headers, _) = self.get(&["_ping"], None).await?;
         let version = headers.get("api-version").and_then(|version| version.to_str().ok());
         let is_number = |c: char| c.is_ascii_digit() || c == '.';
@@ -80,7 +87,7 @@ impl Daemon {
     }
 
     /// A list; `null` is an empty one.
-    pub(super) async fn list<T: DeserializeOwned>(
+    pub(in crate::mechanism) async fn list<T: DeserializeOwned>(
         &self,
         version: Option<&str>,
         path: &[&str],
@@ -108,6 +115,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Filters as Docker reads them, if there are any: `{"name":{"value":true}}`.
+pub(in crate::mechanism) fn as_json(filters: &Filters) -> Option<String> {
+    let filter = |(name, values): (&String, &BTreeSet<String>)| {
+        let values = values.iter().map(|value| (value.clone(), true.into()));
+        (name.clone(), serde_json::Value::Object(values.collect()))
+    };
+    let filters: serde_json::Map<_, _> = filters.iter().map(filter).collect();
+    (!filters.is_empty()).then(|| serde_json::Value::Object(filters).to_string())
 }
 
 fn body_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DaemonError {

@@ -1,8 +1,9 @@
 //! Asking a daemon for its containers and networks.
 
 use super::Config;
-use super::containers::{Container, Network, targets};
-use super::daemon::{Daemon, DaemonError};
+use super::containers::{Container, targets};
+use super::daemon::{Daemon, DaemonError, as_json};
+use super::network::Network;
 use crate::group::TargetGroup;
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
 use crate::mechanism::{Context, Find, StartError};
@@ -10,7 +11,7 @@ use crate::mechanism::{Context, Find, StartError};
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let daemon = Daemon::new(&self, every)?;
+        let daemon = Daemon::new(&self.host, &self.client, every)?;
         refresh::run(Asking { daemon, config: self }, every, context).await;
         Ok(())
     }
@@ -35,7 +36,7 @@ impl Refresh for Asking {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
         let version = self.daemon.version().await.map_err(RefreshFailure::Containers)?;
         let version = version.as_deref();
-        let filters = self.config.filters();
+        let filters = as_json(&self.config.filters);
         let containers: Vec<Container> = self
             .daemon
             .list(version, &["containers", "json"], filters.as_deref())
@@ -48,17 +49,5 @@ impl Refresh for Asking {
             .map_err(RefreshFailure::Networks)?;
         let targets = targets(&self.config, &containers, &networks);
         Ok(vec![TargetGroup { source: "Docker".to_owned(), targets, ..TargetGroup::default() }])
-    }
-}
-
-impl Config {
-    /// The filters as Docker reads them, if there are any: `{"name":{"value":true}}`.
-    pub(super) fn filters(&self) -> Option<String> {
-        let filter = |(name, values): (&String, &std::collections::BTreeSet<String>)| {
-            let values = values.iter().map(|value| (value.clone(), true.into()));
-            (name.clone(), serde_json::Value::Object(values.collect()))
-        };
-        let filters: serde_json::Map<_, _> = self.filters.iter().map(filter).collect();
-        (!filters.is_empty()).then(|| serde_json::Value::Object(filters).to_string())
     }
 }

@@ -3,9 +3,11 @@
 #[cfg(feature = "docker")]
 mod containers;
 #[cfg(feature = "docker")]
-mod daemon;
+pub(super) mod daemon;
 #[cfg(feature = "docker")]
 mod find;
+#[cfg(feature = "docker")]
+pub(super) mod network;
 #[cfg(feature = "docker")]
 #[cfg(test)]
 mod tests;
@@ -36,9 +38,9 @@ pub struct DockerConfig {
     client: ClientConfig,
 }
 
-/// What containers are selected by.
+/// What a daemon is to select by, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Filter {
+pub(super) struct Filter {
     name: String,
     values: Vec<String>,
 }
@@ -74,6 +76,22 @@ impl Section for Filter {
     }
 }
 
+/// What a daemon is to select by: names to values.
+pub(super) type Filters = BTreeMap<String, BTreeSet<String>>;
+
+/// The filters of a section.
+pub(super) fn filters(written: &[Item<Filter>]) -> Filters {
+    let mut filters = Filters::new();
+    for filter in written.iter().filter_map(|filter| filter.value.as_ref()) {
+        // One without values selects nothing.
+        if !filter.values.is_empty() {
+            let values = filters.entry(filter.name.clone()).or_default();
+            values.extend(filter.values.iter().cloned());
+        }
+    }
+    filters
+}
+
 /// An entry of `docker_sd_configs`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -103,19 +121,11 @@ impl Mechanism for Config {
             return Err("host missing".to_owned());
         }
         server::url_parts(&written.host)?;
-        let mut filters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for filter in written.filters.iter().filter_map(|filter| filter.value.as_ref()) {
-            // One without values selects nothing.
-            if !filter.values.is_empty() {
-                let values = filters.entry(filter.name.clone()).or_default();
-                values.extend(filter.values.iter().cloned());
-            }
-        }
         let host_networking_host = written.host_networking_host.clone();
         Ok(Self {
             host: written.host.clone(),
             port: written.port.unwrap_or(DEFAULT_PORT),
-            filters,
+            filters: filters(&written.filters),
             host_networking_host: host_networking_host.unwrap_or_else(|| "localhost".to_owned()),
             match_first_network: written.match_first_network.unwrap_or(true),
             refresh_interval: written.refresh_interval.unwrap_or(DEFAULT_REFRESH_INTERVAL),
@@ -125,5 +135,9 @@ impl Mechanism for Config {
 
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
+    }
+
+    fn http(&self) -> Option<&http::Config> {
+        Some(&self.client)
     }
 }

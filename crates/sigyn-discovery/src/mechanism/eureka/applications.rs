@@ -1,9 +1,9 @@
 //! From Eureka's XML to targets.
 
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, escape};
+use quick_xml::events::BytesStart;
 
 use crate::labels::{Labels, host_port, sanitized};
+use crate::mechanism::xml::{Xml, XmlError, child, content, skip, whole};
 
 const INSTANCE: &str = "__meta_eureka_app_instance_";
 
@@ -24,33 +24,24 @@ const TEXTS: [(&str, &str); 10] = [
     ("countryId", "country_id"),
 ];
 
-type Xml<'a> = Reader<&'a [u8]>;
-
 /// Why an answer is refused as a whole.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum XmlError {
-    #[error("the answer is not valid XML")]
-    Syntax(#[from] quick_xml::Error),
-    #[error("the answer is not valid XML")]
-    Attribute(#[from] quick_xml::events::attributes::AttrError),
-    #[error("the answer ends too early")]
-    End,
+pub(super) enum ApplicationsError {
+    #[error(transparent)]
+    Xml(#[from] XmlError),
     #[error("the answer is no list of applications but a {0:?}")]
     Root(String),
-    #[error("unknown entity {0:?}")]
-    Entity(String),
     #[error("{element} is {text:?}")]
     Value { element: &'static str, text: String },
 }
 
 /// The instances of all applications.
-pub(super) fn targets(text: &str) -> Result<Vec<Labels>, XmlError> {
-    let mut xml = Reader::from_str(text);
-    xml.config_mut().expand_empty_elements = true;
+pub(super) fn targets(text: &str) -> Result<Vec<Labels>, ApplicationsError> {
+    let mut xml = whole(text);
     let root = child(&mut xml)?.ok_or(XmlError::End)?;
     // A page for those who have not logged in may be valid, too.
     if root.local_name().as_ref() != "applications" {
-        return Err(XmlError::Root(root.local_name().as_ref().to_owned()));
+        return Err(ApplicationsError::Root(root.local_name().as_ref().to_owned()));
     }
     let mut targets = Vec::new();
     while let Some(element) = child(&mut xml)? {
@@ -62,7 +53,7 @@ pub(super) fn targets(text: &str) -> Result<Vec<Labels>, XmlError> {
     Ok(targets)
 }
 
-fn application(xml: &mut Xml<'_>) -> Result<Vec<Labels>, XmlError> {
+fn application(xml: &mut Xml<'_>) -> Result<Vec<Labels>, ApplicationsError> {
     let mut name = String::new();
     let mut targets = Vec::new();
     while let Some(element) = child(xml)? {
@@ -78,7 +69,7 @@ fn application(xml: &mut Xml<'_>) -> Result<Vec<Labels>, XmlError> {
     Ok(targets)
 }
 
-fn instance(xml: &mut Xml<'_>) -> Result<Labels, XmlError> {
+fn instance(xml: &mut Xml<'_>) -> Result<Labels, ApplicationsError> {
     let mut labels = Labels::from_iter([(format!("{INSTANCE}country_id"), "0")]);
     let mut port = DEFAULT_PORT;
     while let Some(element) = child(xml)? {
@@ -112,13 +103,13 @@ fn read_port(
     element: &BytesStart<'_>,
     label: &'static str,
     labels: &mut Labels,
-) -> Result<i64, XmlError> {
-    let enabled = element.try_get_attribute("enabled")?;
+) -> Result<i64, ApplicationsError> {
+    let enabled = element.try_get_attribute("enabled").map_err(XmlError::from)?;
     let enabled = enabled.map(|enabled| enabled.value.into_owned()).unwrap_or_default();
     let enabled = match enabled.trim() {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => "true",
         "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => "false",
-        text => return Err(XmlError::Value { element: "enabled", text: text.to_owned() }),
+        text => return Err(ApplicationsError::Value { element: "enabled", text: text.to_owned() }),
     };
     let port = number(label, &content(xml)?)?;
     labels.set(format!("{INSTANCE}{label}"), port.to_string());
@@ -140,56 +131,19 @@ fn datacenter(xml: &mut Xml<'_>, labels: &mut Labels) -> Result<(), XmlError> {
 /// Whatever there is, with what is inside as it is written.
 fn metadata(xml: &mut Xml<'_>, prefix: &str, labels: &mut Labels) -> Result<(), XmlError> {
     while let Some(element) = child(xml)? {
-        let inside = xml.read_text(element.name())?.into_inner();
+        let inside = xml.read_text(element.name()).map_err(XmlError::from)?.into_inner();
         let name = sanitized(element.local_name().as_ref());
         labels.set(format!("{INSTANCE}{prefix}{name}"), inside);
     }
     Ok(())
 }
 
-/// The next element inside the one that is being read; `None` at its end.
-fn child<'a>(xml: &mut Xml<'a>) -> Result<Option<BytesStart<'a>>, XmlError> {
-    loop {
-        match xml.read_event()? {
-            Event::Start(element) => return Ok(Some(element)),
-            Event::End(_) => return Ok(None),
-            Event::Eof => return Err(XmlError::End),
-            _ => {}
-        }
-    }
-}
-
-/// The text of the element that is being read, without that of elements inside.
-fn content(xml: &mut Xml<'_>) -> Result<String, XmlError> {
-    let mut text = String::new();
-    loop {
-        match xml.read_event()? {
-            Event::Text(part) => text.push_str(&part.xml10_content()),
-            Event::CData(part) => text.push_str(&part.xml10_content()),
-            Event::GeneralRef(entity) => match entity.resolve_char_ref()? {
-                Some(c) => text.push(c),
-                None => {
-                    let known = escape::resolve_predefined_entity(&entity);
-                    text.push_str(known.ok_or_else(|| XmlError::Entity(entity.to_string()))?);
-                }
-            },
-            Event::Start(element) => skip(xml, &element)?,
-            Event::End(_) => return Ok(text),
-            Event::Eof => return Err(XmlError::End),
-            _ => {}
-        }
-    }
-}
-
-fn skip(xml: &mut Xml<'_>, element: &BytesStart<'_>) -> Result<(), XmlError> {
-    xml.read_to_end(element.name())?;
-    Ok(())
-}
-
 /// A whole number; nothing is 0.
-fn number(element: &'static str, text: &str) -> Result<i64, XmlError> {
+fn number(element: &'static str, text: &str) -> Result<i64, ApplicationsError> {
     match text.trim() {
         "" => Ok(0),
-        trimmed => trimmed.parse().map_err(|_| XmlError::Value { element, text: text.to_owned() }),
+        trimmed => {
+            trimmed.parse().map_err(|_| ApplicationsError::Value { element, text: text.to_owned() })
+        }
     }
 }

@@ -76,4 +76,8 @@ impl Mechanism for Config {
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
     }
+
+    fn http(&self) -> Option<&http::Config> {
+        Some(&self.client)
+    }
 }

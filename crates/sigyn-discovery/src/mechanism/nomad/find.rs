@@ -10,7 +10,7 @@ use url::Url;
 use super::Config;
 use crate::group::TargetGroup;
 use crate::http::Options;
-use crate::labels::{Labels, host_port};
+use crate::labels::{Labels, host_port, listed};
 use crate::mechanism::ask::{AskError, Asker, nullable, parsed};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
 use crate::mechanism::{Context, Find, StartError};
@@ -131,11 +131,7 @@ impl Asking {
 /// `separator` stands between tags, and at both ends.
 pub(super) fn target(instance: &Instance, separator: &str) -> Labels {
     let port = instance.port.to_string();
-    let tags = if instance.tags.is_empty() {
-        String::new()
-    } else {
-        format!("{separator}{}{separator}", instance.tags.join(separator))
-    };
+    let tags = listed(&instance.tags, separator);
     let mut labels = Labels::from_iter([("__address__", host_port(&instance.address, &port))]);
     let own = [
         ("address", instance.address.as_str()),
