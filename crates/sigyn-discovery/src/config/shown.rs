@@ -278,7 +278,11 @@ fn of_rule(rule: &Rule) -> Node {
 fn with_defaults(written: &Node, order: &[(&str, Option<&str>)], known: &[(&str, Node)]) -> Node {
     let value = |key: &str, default: Option<&str>| {
         let known = known.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
-        let value = known.or_else(|| written.get(key)).filter(|value| !value.is_empty());
+        // An empty login is one, too.
+        let is_told = |value: &&Node| {
+            !value.is_empty() || (key == "basic_auth" && matches!(value, Node::Map(_)))
+        };
+        let value = known.or_else(|| written.get(key)).filter(is_told);
         value.cloned().or_else(|| default.map(|text| Node::Plain(text.to_owned())))
     };
     let entries =

@@ -167,3 +167,15 @@ fn passwords_in_urls_are_crossed_out() {
     check("http://a/b@c:d@e", None);
     check("a:b@c", None);
 }
+
+#[test]
+fn an_empty_login_is_shown() {
+    let text = "scrape_configs: [{job_name: a, basic_auth: {}, tls_config: {}}]";
+    let shown = parse(text, Path::new("/")).unwrap().shown.yaml();
+    assert!(shown.contains("\n  basic_auth: {}\n"), "{shown}");
+    assert!(!shown.contains("tls_config"), "{shown}");
+    assert_eq!(
+        parse(&shown, Path::new("/")).unwrap().jobs,
+        parse(text, Path::new("/")).unwrap().jobs
+    );
+}
