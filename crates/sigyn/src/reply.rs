@@ -221,7 +221,8 @@ async fn cors(origins: &Origins, request: Request, next: Next) -> Response {
         out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, fixed("GET,POST"));
         out.insert(header::ACCESS_CONTROL_MAX_AGE, fixed("0"));
     } else {
-        let exposed = fixed("grpc-status,grpc-message,armeria.grpc.throwableproto-bin");
+        let exposed =
+            fixed("grpc-status,grpc-message,armeria.grpc.throwableproto-bin,sigyn-warning");
         out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response

@@ -53,7 +53,10 @@ export async function getJson(
   params?: Params,
   abort?: AbortSignal,
 ): Promise<unknown> {
-  const response = await get(attempt, path, params, abort);
+  return readJson(attempt, await get(attempt, path, params, abort));
+}
+
+export async function readJson(attempt: string, response: Response): Promise<unknown> {
   try {
     return await response.json();
   } catch {

@@ -1,7 +1,8 @@
 /** `GET zipkin/api/v2/dependencies`: who calls whom, how often. */
 
 import type { Range } from '../search/range';
-import { getJson } from './client';
+import { get, readJson } from './client';
+import { linksOf } from './links';
 
 export interface Link {
   parent: string;
@@ -10,17 +11,18 @@ export interface Link {
   errorCount: number;
 }
 
-export async function fetchDependencies(range: Range, abort?: AbortSignal): Promise<Link[]> {
+export interface Links {
+  links: Link[];
+  /** What may be missing, in the server's words; empty if nothing is. */
+  warning: string;
+}
+
+export async function fetchDependencies(range: Range, abort?: AbortSignal): Promise<Links> {
   const params = {
     endTs: Math.round(range.toMs),
     lookback: Math.max(1, Math.round(range.toMs - range.fromMs)),
   };
-  const body = await getJson('cannot read the dependencies', 'zipkin/api/v2/dependencies', params, abort);
-  const links = Array.isArray(body) ? (body as Partial<Link>[]) : [];
-  return links.map((link) => ({
-    parent: link.parent ?? '',
-    child: link.child ?? '',
-    callCount: link.callCount ?? 0,
-    errorCount: link.errorCount ?? 0,
-  }));
+  const attempt = 'cannot read the dependencies';
+  const response = await get(attempt, 'zipkin/api/v2/dependencies', params, abort);
+  return linksOf(await readJson(attempt, response), response.headers);
 }

@@ -64,6 +64,17 @@ export function Stale({ error, at }: { error: Error | null; at: number }) {
   );
 }
 
+/** Over data of which something is missing, as the server says. */
+export function Incomplete({ warning }: { warning: string }) {
+  if (!warning) return null;
+  return (
+    <p class="incomplete" role="status">
+      <i class="mark silent" />
+      {sentence(warning)}
+    </p>
+  );
+}
+
 function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,11 +1,11 @@
 /** Map: who calls whom, from one service and two hops, or all while they are few. */
 
 import { useMemo } from 'preact/hooks';
-import { fetchDependencies, type Link } from '../api/dependencies';
+import { fetchDependencies, type Link, type Links } from '../api/dependencies';
 import { formatCount, formatShare, plural } from '../kit/format';
 import { type Resource, useKeptResource } from '../kit/load';
 import { SortHead } from '../kit/sort';
-import { Empty, Failure, Skeleton, Stale } from '../kit/states';
+import { Empty, Failure, Incomplete, Skeleton, Stale } from '../kit/states';
 import { href, param, setParams } from '../kit/url';
 import { VirtualRows } from '../kit/virtual';
 import { quote } from '../search/query';
@@ -52,11 +52,16 @@ export function MapPage() {
   );
 }
 
-function Answer({ resource }: { resource: Resource<Link[]> }) {
+function Answer({ resource }: { resource: Resource<Links> }) {
   const { data, error, at } = resource.state.value;
   if (error && (!data || at === 0)) return <Failure error={error} retry={() => resource.refresh()} />;
   if (!data) return <Skeleton />;
-  return data.length === 0 ? <NoCalls /> : <Calls links={data} />;
+  return (
+    <>
+      <Incomplete warning={data.warning} />
+      {data.links.length === 0 ? <NoCalls /> : <Calls links={data.links} />}
+    </>
+  );
 }
 
 function NoCalls() {

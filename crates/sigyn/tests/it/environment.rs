@@ -139,7 +139,7 @@ fn only_allowed_origins_get_headers_and_everyone_gets_an_answer() {
     assert_eq!(allowed.header("vary"), Some("origin"));
     let headers = allowed.header("access-control-allow-headers");
     assert_eq!(headers, Some("content-type,x-grpc-web"));
-    let exposed = "grpc-status,grpc-message,armeria.grpc.throwableproto-bin";
+    let exposed = "grpc-status,grpc-message,armeria.grpc.throwableproto-bin,sigyn-warning";
     assert_eq!(allowed.header("access-control-expose-headers"), Some(exposed));
     let other = ask("http://c.test");
     assert_eq!((other.status, other.json()), (200, json!(["web"])));
