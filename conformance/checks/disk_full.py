@@ -99,8 +99,8 @@ def until(ask, what):
     return time.monotonic() - began
 
 
-def ready(one):
-    return one.ask("GET", "/-/ready")[0] == 200
+def takes_spans(one):
+    return one.ask("GET", "/health")[0] == 200
 
 
 def check_refused(one, when):
@@ -108,7 +108,14 @@ def check_refused(one, when):
     server.expect(f"{when}: status of a push", status, 503)
     if "space" not in text:
         server.fail(f"{when}: the refusal does not say that space is missing: {text}")
-    server.expect(f"{when}: readiness", ready(one), False)
+    server.expect(f"{when}: whether spans are taken, as /health says", takes_spans(one), False)
+    status, told = one.ask("GET", "/-/ready")
+    server.expect(f"{when}: readiness, for questions are answered", status, 200)
+    if "no spans can be stored" not in told or "space" not in told:
+        server.fail(f"{when}: /-/ready does not say that space is missing: {told}")
+    figures = one.ask("GET", "/prometheus")[1].splitlines()
+    if not any(line.startswith("sigyn_store_refusing{} 1") for line in figures):
+        server.fail(f"{when}: figures do not say that no spans can be stored")
     check_all(one, when)
     return text.strip()
 
@@ -120,8 +127,8 @@ def check_log(one):
     said = check_refused(one, "no room for the log")
     print(f"no room for the log: 503 {said}", flush=True)
     os.remove(FILLER)
-    took = until(lambda: ready(one), "ready again though nobody pushes")
-    print(f"ready again after {took:.1f} s, with no push in between", flush=True)
+    took = until(lambda: takes_spans(one), "spans are taken again though nobody pushes")
+    print(f"spans are taken again after {took:.1f} s, with no push in between", flush=True)
     server.expect("status of a push after that", push(one)[0], 202)
     check_all(one, "with room again")
 
@@ -154,7 +161,7 @@ def check_restart(one):
     os.remove(FILLER)
     took = until(lambda: one.status()["blocks"] > 0 and one.status()["headSpans"] == 0, "a block by itself")
     print(f"a block by itself after {took:.1f} s", flush=True)
-    took = until(lambda: ready(one), "ready again though nobody pushes")
+    took = until(lambda: takes_spans(one), "spans are taken again though nobody pushes")
     server.expect("status of a push after that", push(one)[0], 202)
     check_all(one, "with room again")
     return one

@@ -46,8 +46,8 @@ pub(crate) struct Shared {
     refusal: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
-/// How long a refused write counts as how the store is. Whoever sends no traffic to a server that is
-/// not ready would never learn that it is again.
+/// How long a refused write counts as how the store is: where nobody sends spans because of that, nobody
+/// would ever learn that they are taken again.
 const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
 
 /// Columns that wait to be filled are not among the shares: they take no more than batches that wait.

@@ -21,7 +21,7 @@ pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
 pub(crate) struct Admin {
     /// Whether `/-/reload` and `/-/quit` are allowed.
     pub(crate) lifecycle: bool,
-    /// Whether spans can be stored.
+    /// Whether spans can be stored, and what is stored can be read.
     pub(crate) healthy: Healthy,
     pub(crate) reload: mpsc::Sender<ReloadRequest>,
     pub(crate) shutdown: CancellationToken,
@@ -34,10 +34,9 @@ pub(crate) struct Healthy(pub(crate) Arc<dyn Fn() -> Health + Send + Sync>);
 /// How the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// Why no spans can be stored, if that is so.
+    /// Why no spans can be stored, if that is so. Questions are answered all the same.
     pub(crate) refusing: Option<Arc<str>>,
-    /// How many files cannot be served. That makes nobody less ready: what is damaged here is nowhere
-    /// else, and all the rest is here.
+    /// How many files cannot be served.
     pub(crate) damaged_files: u64,
 }
 
@@ -57,25 +56,26 @@ pub(crate) fn router(admin: Admin) -> Router {
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
-    let stopping = admin.shutdown.is_cancelled();
+    if admin.shutdown.is_cancelled() {
+        let header = HeaderName::from_static("x-prometheus-stopping");
+        let value = HeaderValue::from_static("true");
+        let answer = text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        return ([(header, value)], answer).into_response();
+    }
+    // Neither makes it less ready: what is here is nowhere else, and nothing would be answered if it got no
+    // questions. Whoever sends spans is told by itself.
     let Health { refusing, damaged_files } = (admin.healthy.0)();
-    if refusing.is_none() && !stopping {
-        let mut message = "Sigyn is Ready.\n".to_owned();
-        if damaged_files > 0 {
-            let files = if damaged_files == 1 { "file is" } else { "files are" };
-            message.push_str(&format!(
-                "Warning: {damaged_files} {files} damaged in the store, see /api/v1/status/store.\n"
-            ));
-        }
-        return text(StatusCode::OK, message);
-    }
-    let header = HeaderName::from_static("x-prometheus-stopping");
-    let value = HeaderValue::from_static(if stopping { "true" } else { "false" });
-    let mut message = "Service Unavailable".to_owned();
+    let mut message = "Sigyn is Ready.\n".to_owned();
     if let Some(cause) = refusing {
-        message.push_str(&format!(": no spans can be stored: {cause}"));
+        message.push_str(&format!("Warning: no spans can be stored: {cause}\n"));
     }
-    ([(header, value)], text(StatusCode::SERVICE_UNAVAILABLE, message)).into_response()
+    if damaged_files > 0 {
+        let files = if damaged_files == 1 { "file is" } else { "files are" };
+        message.push_str(&format!(
+            "Warning: {damaged_files} {files} damaged in the store, see /api/v1/status/store.\n"
+        ));
+    }
+    text(StatusCode::OK, message)
 }
 
 async fn reload(State(admin): State<Admin>) -> Response {
@@ -111,14 +111,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_is_not_ready_says_why() {
+    async fn who_can_answer_is_ready_and_says_what_is_wrong() {
+        let shutdown = CancellationToken::new();
         let check = async |refusing: Option<&str>, damaged_files: u64, expected: (u16, &str)| {
             let health = Health { refusing: refusing.map(Arc::from), damaged_files };
             let admin = Admin {
                 lifecycle: false,
                 healthy: Healthy(Arc::new(move || health.clone())),
                 reload: mpsc::channel(1).0,
-                shutdown: CancellationToken::new(),
+                shutdown: shutdown.clone(),
             };
             let response = ready(State(admin)).await;
             let status = response.status().as_u16();
@@ -126,7 +127,12 @@ mod tests {
             assert_eq!((status, str::from_utf8(&body).unwrap()), expected);
         };
         check(None, 0, (200, "Sigyn is Ready.\n")).await;
-        let full = "Service Unavailable: no spans can be stored: the disk is full";
-        check(Some("the disk is full"), 1, (503, full)).await;
+        let full = "Sigyn is Ready.\nWarning: no spans can be stored: the disk is full\n";
+        check(Some("the disk is full"), 0, (200, full)).await;
+        let damaged =
+            "Warning: 2 files are damaged in the store, see /api/v1/status/store.\n".to_owned();
+        check(Some("the disk is full"), 2, (200, &(full.to_owned() + &damaged))).await;
+        shutdown.cancel();
+        check(Some("the disk is full"), 2, (503, "Service Unavailable")).await;
     }
 }

@@ -36,6 +36,9 @@ struct StoreStatus<'a> {
     block_bytes: u64,
     wal_bytes: u64,
     memory: Memory,
+    /// Why no spans can be stored, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusing: Option<&'a str>,
     /// The first hundred files that turned out to be damaged.
     damaged: Vec<DamagedFile>,
 }
@@ -68,6 +71,7 @@ async fn store_status(State(Asked { store, durability }): State<Asked>) -> Respo
     let shares = stats.shares().map(share).into();
     let memory = Memory { max_bytes: stats.memory.bytes, shares };
     let damaged = stats.damages.into_iter();
+    let refusing = stats.poisoned.or(stats.refusing);
     success(&StoreStatus {
         durability: &durability,
         spans: stats.head_spans + stats.block_spans,
@@ -77,6 +81,7 @@ async fn store_status(State(Asked { store, durability }): State<Asked>) -> Respo
         block_bytes: stats.block_bytes,
         wal_bytes: stats.wal_bytes,
         memory,
+        refusing: refusing.as_deref(),
         damaged: damaged.map(|Damage { file, cause }| DamagedFile { file, cause }).collect(),
     })
 }

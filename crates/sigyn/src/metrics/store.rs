@@ -42,6 +42,11 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             "1 if no more spans are taken because a write or sync failed",
             f64::from(u8::from(stats.poisoned.is_some())),
         ),
+        gauge(
+            "sigyn_store_refusing",
+            "1 if no spans can be stored at present, because the disk is full, say; /-/ready says why",
+            f64::from(u8::from(stats.refusing.is_some() || stats.poisoned.is_some())),
+        ),
         counter(
             "sigyn_store_appended_spans_total",
             "Spans made durable",
