@@ -86,7 +86,7 @@ impl Adoption<'_> {
     /// merged, each in the order in which they were made. What has none goes.
     fn find(&self) -> Result<Vec<Found>, OpenError> {
         let files = self.disk.list(block::DIR);
-        let files = files.map_err(io_error(self.disk, "list", block::DIR))?;
+        let files = files.map_err(io_error("listing", block::DIR))?;
         let state = self.catalog.state();
         let is_missing = |entry: &&BlockEntry| {
             files.binary_search_by(|(name, _)| name.cmp(&entry.name)).is_err()
@@ -155,7 +155,7 @@ impl Adoption<'_> {
             }
             let path = path_of(&other.name);
             let is_there = self.disk.exists(&path);
-            let is_there = is_there.map_err(io_error(self.disk, "look for", &path))?;
+            let is_there = is_there.map_err(io_error("looking for", &path))?;
             has_kin = true;
             is_kin_missing |= !is_there;
             if found.first_seq <= other.first_seq && other.last_seq <= found.last_seq {
@@ -215,7 +215,7 @@ impl Adoption<'_> {
                 tracing::warn!(blocks = ?names(), error = %sentence(&error), "cannot take in blocks yet");
             }
             Err(error) => {
-                return Err(io_error(self.disk, "write", catalog::DIR)(error.into()));
+                return Err(io_error("writing", catalog::DIR)(error.into()));
             }
         }
         Ok(())
@@ -241,17 +241,17 @@ impl Adoption<'_> {
     }
 
     fn remove(&self, path: &str) -> Result<(), OpenError> {
-        self.disk.remove(path).map_err(io_error(self.disk, "remove", path))
+        self.disk.remove(path).map_err(io_error("removing", path))
     }
 
     fn set_aside(&self, path: &str, cause: &str) -> Result<(), OpenError> {
         self.counters.quarantined_files.add(1);
         tracing::warn!(path, cause, "the catalog does not know a block; it goes to the quarantine");
-        quarantine(self.disk, path).map_err(io_error(self.disk, "set aside", path))
+        quarantine(self.disk, path).map_err(io_error("setting aside", path))
     }
 
     fn segments(&self) -> Result<Vec<String>, OpenError> {
-        let files = self.disk.list(frame::DIR).map_err(io_error(self.disk, "list", frame::DIR))?;
+        let files = self.disk.list(frame::DIR).map_err(io_error("listing", frame::DIR))?;
         Ok(files.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".wal")).collect())
     }
 
@@ -269,7 +269,7 @@ impl Adoption<'_> {
         for name in self.segments()? {
             let path = format!("{}/{name}", frame::DIR);
             let read = self.disk.read_what_is_left(&path);
-            let (bytes, _) = read.map_err(io_error(self.disk, "read", &path))?;
+            let (bytes, _) = read.map_err(io_error("reading", &path))?;
             let Ok(header) = Header::decode(&bytes) else { continue };
             if header.instance != self.instance {
                 continue;

@@ -25,7 +25,7 @@ pub(crate) struct Identified {
 
 /// Whether there is a store, or what is left of one.
 pub(crate) fn is_there(disk: &Disk) -> Result<bool, OpenError> {
-    let is_named = disk.exists(identity::PATH).map_err(io_error(disk, "look into", ""))?;
+    let is_named = disk.exists(identity::PATH).map_err(io_error("looking into", ""))?;
     Ok(is_named || has_data(disk)?)
 }
 
@@ -41,15 +41,15 @@ pub(crate) fn find(disk: &Disk) -> Result<Option<Identified>, OpenError> {
             Err(format!("the disk has lost it: {source}"))
         }
         Err(IdentityError::Io(source)) => {
-            return Err(io_error(disk, "read", identity::PATH)(source));
+            return Err(io_error("reading", identity::PATH)(source));
         }
-        Err(error) => return Err(unusable(disk, identity::PATH, sentence(&error))),
+        Err(error) => return Err(unusable(identity::PATH, sentence(&error))),
     };
     if let Ok(Identity { instance, is_summed: true }) = read {
         let opened = open_catalog(disk, instance)?;
         return Ok(Some(Identified { instance, opened, damage: None, is_to_write: false }));
     }
-    let told = told_by_others(disk).map_err(io_error(disk, "look into", ""))?;
+    let told = told_by_others(disk).map_err(io_error("looking into", ""))?;
     let unanimous = told.iter().next().filter(|_| told.len() == 1);
     let (instance, damage) = match (read, unanimous) {
         (Ok(identity), None) => (identity.instance, None),
@@ -62,7 +62,7 @@ pub(crate) fn find(disk: &Disk) -> Result<Option<Identified>, OpenError> {
         }
         (Err(cause), None) => {
             let cause = format!("{cause}, and no other files agree which store this is");
-            return Err(unusable(disk, identity::PATH, cause));
+            return Err(unusable(identity::PATH, cause));
         }
     };
     let opened = open_catalog(disk, instance)?;
@@ -72,16 +72,16 @@ pub(crate) fn find(disk: &Disk) -> Result<Option<Identified>, OpenError> {
 /// Makes a store where none is; its identity last: where it is, the catalog must be.
 pub(crate) fn make(disk: &Disk) -> Result<Identified, OpenError> {
     // What is left where making one was cut short.
-    let files = disk.list(catalog::DIR).map_err(io_error(disk, "list", catalog::DIR))?;
+    let files = disk.list(catalog::DIR).map_err(io_error("listing", catalog::DIR))?;
     for (name, _) in &files {
         let path = format!("{}/{name}", catalog::DIR);
-        disk.remove(&path).map_err(io_error(disk, "remove", &path))?;
+        disk.remove(&path).map_err(io_error("removing", &path))?;
     }
     let instance = identity::draw();
-    let instance = instance.map_err(|error| unusable(disk, identity::PATH, sentence(&error)))?;
+    let instance = instance.map_err(|error| unusable(identity::PATH, sentence(&error)))?;
     let catalog = Catalog::create(disk, instance);
-    let catalog = catalog.map_err(io_error(disk, "write", catalog::DIR))?;
-    identity::create(disk, instance).map_err(io_error(disk, "write", identity::PATH))?;
+    let catalog = catalog.map_err(io_error("writing", catalog::DIR))?;
+    identity::create(disk, instance).map_err(io_error("writing", identity::PATH))?;
     let opened =
         Opened { catalog, damaged: Vec::new(), is_torn: false, is_without_checkpoint: false };
     Ok(Identified { instance, opened, damage: None, is_to_write: false })
@@ -104,8 +104,8 @@ impl Identified {
 
 fn open_catalog(disk: &Disk, instance: u64) -> Result<Opened, OpenError> {
     Catalog::open(disk, instance).map_err(|error| match error {
-        CatalogError::Io(source) => io_error(disk, "read", catalog::DIR)(source),
-        other => unusable(disk, catalog::DIR, sentence(&other)),
+        CatalogError::Io(source) => io_error("reading", catalog::DIR)(source),
+        other => unusable(catalog::DIR, sentence(&other)),
     })
 }
 
@@ -113,7 +113,7 @@ fn open_catalog(disk: &Disk, instance: u64) -> Result<Opened, OpenError> {
 /// store was cut short.
 fn has_data(disk: &Disk) -> Result<bool, OpenError> {
     for dir in [frame::DIR, block::DIR, catalog::DIR] {
-        let files = disk.list(dir).map_err(io_error(disk, "list", dir))?;
+        let files = disk.list(dir).map_err(io_error("listing", dir))?;
         if files.iter().any(|(name, _)| dir != catalog::DIR || !Catalog::is_of_nothing(name)) {
             return Ok(true);
         }
@@ -153,7 +153,7 @@ fn told_by_others(disk: &Disk) -> io::Result<BTreeMap<u64, u64>> {
 
 /// Formats 1 and 2 had the catalog in one file.
 fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
-    let old = disk.read(catalog::OLD_PATH).map_err(io_error(disk, "read", catalog::OLD_PATH))?;
+    let old = disk.read(catalog::OLD_PATH).map_err(io_error("reading", catalog::OLD_PATH))?;
     let Some(old) = old else { return Ok(()) };
     let version = old.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     let version = version.unwrap_or(0);
@@ -161,5 +161,5 @@ fn refuse_old_catalog(disk: &Disk) -> Result<(), OpenError> {
     let reason = format!(
         "the catalog has format {version}, and this program knows {oldest} to {newest}: begin a new store elsewhere, or use the program that made this one"
     );
-    Err(unusable(disk, catalog::OLD_PATH, reason))
+    Err(unusable(catalog::OLD_PATH, reason))
 }

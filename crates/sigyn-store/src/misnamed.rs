@@ -14,7 +14,7 @@ pub(crate) fn cause(path: &str, header: &Header) -> Option<String> {
 
 /// Gives such segments of this store their own names, as far as no other has them.
 pub(crate) fn put_right(disk: &Disk, instance: u64, counters: &Counters) -> Result<(), OpenError> {
-    let files = disk.list(frame::DIR).map_err(io_error(disk, "list", frame::DIR))?;
+    let files = disk.list(frame::DIR).map_err(io_error("listing", frame::DIR))?;
     for (name, _) in files.iter().filter(|(name, _)| name.ends_with(".wal")) {
         let path = format!("{}/{name}", frame::DIR);
         // Whoever reads all of it finds out what is wrong with one that has no header.
@@ -26,12 +26,12 @@ pub(crate) fn put_right(disk: &Disk, instance: u64, counters: &Counters) -> Resu
         counters.damaged_spots.add(1);
         counters.damages.add(&path, &cause);
         let own_path = frame::path(header.first_seq);
-        if disk.exists(&own_path).map_err(io_error(disk, "look for", &own_path))? {
+        if disk.exists(&own_path).map_err(io_error("looking for", &own_path))? {
             counters.quarantined_files.add(1);
-            quarantine(disk, &path).map_err(io_error(disk, "set aside", &path))?;
+            quarantine(disk, &path).map_err(io_error("setting aside", &path))?;
         } else {
             let renamed = disk.rename(&path, &own_path).and_then(|()| disk.sync_dir(parent(&path)));
-            renamed.map_err(io_error(disk, "rename", &path))?;
+            renamed.map_err(io_error("renaming", &path))?;
         }
     }
     Ok(())

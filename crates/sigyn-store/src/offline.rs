@@ -91,7 +91,7 @@ impl Offline {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let disk = Disk::Still(path.to_owned());
         if !identify::is_there(&disk)? {
-            return Err(unusable(&disk, "", "there is no store"));
+            return Err(unusable("", "there is no store"));
         }
         let mut options = Options::new(path);
         // No block can be made of what the log has, however much that is.
@@ -167,7 +167,7 @@ impl Offline {
 
     /// Files whose names end like this.
     fn files(&self, dir: &str, end: &str) -> Result<Files, OpenError> {
-        let files = self.disk().list(dir).map_err(io_error(self.disk(), "list", dir))?;
+        let files = self.disk().list(dir).map_err(io_error("listing", dir))?;
         let bytes = files.into_iter().filter(|(name, _)| name.ends_with(end));
         let bytes = bytes.map(|(_, bytes)| bytes);
         Ok(bytes.fold(Files::default(), |all, bytes| Files {
@@ -227,7 +227,7 @@ impl Offline {
         if gone.peek().is_none() {
             return Ok(None);
         }
-        let failed = |error: &dyn std::error::Error| unusable(self.disk(), file, sentence(error));
+        let failed = |error: &dyn std::error::Error| unusable(file, sentence(error));
         let block = Block::open(self.disk(), entry, &Arc::default());
         let block = block.map_err(|error| failed(&error))?;
         let mut has_any = false;
@@ -239,7 +239,7 @@ impl Offline {
             return Ok(None);
         }
         let disk = Disk::Real(to.to_owned());
-        disk.create_dir(block::DIR).map_err(io_error(&disk, "make the directory", block::DIR))?;
+        disk.create_dir(block::DIR).map_err(io_error("making", block::DIR))?;
         let merge = Merge {
             disk: &disk,
             instance: self.instance_id(),
@@ -272,9 +272,9 @@ impl Offline {
         let last_seq = self.recovered.writer.last_seq();
         let first_seq = self.recovered.catalog.state().sealed_through + 1;
         let origin = Origin::sealed(self.instance_id(), first_seq, last_seq);
-        disk.create_dir(block::DIR).map_err(io_error(&disk, "make the directory", block::DIR))?;
+        disk.create_dir(block::DIR).map_err(io_error("making", block::DIR))?;
         let written = writer::write(&disk, origin, &head, u64::MAX, || false);
-        let entry = written.map_err(|error| unusable(self.disk(), frame::DIR, sentence(&error)))?;
+        let entry = written.map_err(|error| unusable(frame::DIR, sentence(&error)))?;
         Ok(put_beside(&disk, vec![entry])?.pop())
     }
 
@@ -350,15 +350,15 @@ impl Offline {
 /// Moves blocks out of the folder that they were made in, and removes that.
 fn put_beside(disk: &Disk, made: Vec<BlockEntry>) -> Result<Vec<Copied>, OpenError> {
     for entry in &made {
-        let is_there = disk.exists(&entry.name).map_err(io_error(disk, "look for", &entry.name))?;
+        let is_there = disk.exists(&entry.name).map_err(io_error("looking for", &entry.name))?;
         if is_there {
-            return Err(unusable(disk, &entry.name, "there is such a file already"));
+            return Err(unusable(&entry.name, "there is such a file already"));
         }
         let renamed = disk.rename(&path(entry), &entry.name);
-        renamed.map_err(io_error(disk, "write", &entry.name))?;
+        renamed.map_err(io_error("writing", &entry.name))?;
     }
     let removed = std::fs::remove_dir(disk.locate(block::DIR));
-    removed.and_then(|()| disk.sync_dir("")).map_err(io_error(disk, "remove", block::DIR))?;
+    removed.and_then(|()| disk.sync_dir("")).map_err(io_error("removing", block::DIR))?;
     Ok(made.into_iter().map(|entry| Copied { file: entry.name, spans: entry.spans }).collect())
 }
 

@@ -45,12 +45,12 @@ pub(crate) struct Recovered {
 }
 
 pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Recovered, OpenError> {
-    let lock = disk.lock(LOCK).map_err(io_error(&disk, "lock", LOCK))?;
-    let lock = lock.ok_or_else(|| OpenError::Locked { path: disk.locate("") })?;
+    let lock = disk.lock(LOCK).map_err(io_error("locking", LOCK))?;
+    let lock = lock.ok_or(OpenError::Locked)?;
     // First of all, for what follows may need the room: on a full disk, too, a store is opened.
     remove_spares(&disk);
     for dir in [frame::DIR, block::DIR, catalog::DIR] {
-        disk.create_dir(dir).map_err(io_error(&disk, "make the directory", dir))?;
+        disk.create_dir(dir).map_err(io_error("making", dir))?;
     }
     let counters = Counters::default();
     let identified = match identify::find(&disk)? {
@@ -164,16 +164,15 @@ fn settle(
     }
 }
 
-pub(crate) fn io_error<'a>(
-    disk: &'a Disk,
+pub(crate) fn io_error(
     attempt: &'static str,
-    path: &'a str,
-) -> impl FnOnce(std::io::Error) -> OpenError + 'a {
-    move |source| OpenError::Io { attempt, path: disk.locate(path), source }
+    path: &str,
+) -> impl FnOnce(std::io::Error) -> OpenError {
+    move |source| OpenError::Io { attempt, path: path.into(), source }
 }
 
-pub(crate) fn unusable(disk: &Disk, path: &str, reason: impl Into<String>) -> OpenError {
-    OpenError::Unusable { path: disk.locate(path), reason: reason.into() }
+pub(crate) fn unusable(path: &str, reason: impl Into<String>) -> OpenError {
+    OpenError::Unusable { path: path.into(), reason: reason.into() }
 }
 
 /// Opens the blocks that the catalog names.
@@ -223,14 +222,14 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn run(&mut self) -> Result<(), OpenError> {
-        let files = self.disk.list(frame::DIR).map_err(io_error(self.disk, "list", frame::DIR))?;
+        let files = self.disk.list(frame::DIR).map_err(io_error("listing", frame::DIR))?;
         let mut paths = Vec::new();
         for (name, bytes) in &files {
             let path = format!("{}/{name}", frame::DIR);
             if name.ends_with(".wal") {
                 paths.push((path, *bytes));
             } else if is_spare(name) {
-                self.disk.remove(&path).map_err(io_error(self.disk, "remove", &path))?;
+                self.disk.remove(&path).map_err(io_error("removing", &path))?;
             }
         }
         for (i, (path, _)) in paths.iter().enumerate() {
@@ -271,7 +270,7 @@ impl Replay<'_> {
         };
         if let Err(error) = self.catalog.commit(change) {
             if error.is_final() {
-                return Err(io_error(self.disk, "write", catalog::DIR)(error.into()));
+                return Err(io_error("writing", catalog::DIR)(error.into()));
             }
             let error = sentence(&error);
             tracing::warn!(error, "cannot seal while opening; the spans stay in memory");
@@ -298,17 +297,17 @@ impl Replay<'_> {
 
     fn segment(&mut self, path: &str, is_last: bool) -> Result<(), OpenError> {
         let read = self.disk.read_what_is_left(path);
-        let (bytes, lost_bytes) = read.map_err(io_error(self.disk, "read", path))?;
+        let (bytes, lost_bytes) = read.map_err(io_error("reading", path))?;
         // What was lost is no crash's doing.
         let may_be_torn = is_last && lost_bytes == 0;
         let header = match Header::decode(&bytes) {
             Ok(header) => header,
             Err(error @ HeaderError::Version { .. }) => {
-                return Err(unusable(self.disk, path, error.to_string()));
+                return Err(unusable(path, error.to_string()));
             }
             // The header is durable before the first frame, so nothing was in it yet.
             Err(HeaderError::Damaged) if may_be_torn && bytes.len() <= HEADER_BYTES => {
-                return self.disk.remove(path).map_err(io_error(self.disk, "remove", path));
+                return self.disk.remove(path).map_err(io_error("removing", path));
             }
             Err(HeaderError::Damaged) => {
                 self.counters.damaged_spots.add(1);
@@ -318,7 +317,7 @@ impl Replay<'_> {
             }
         };
         if header.instance != self.instance {
-            return Err(unusable(self.disk, path, "it belongs to another store"));
+            return Err(unusable(path, "it belongs to another store"));
         }
         if self.is_whole_so_far && header.first_seq > self.last_seq + 1 {
             let (first, last) = (self.last_seq + 1, header.first_seq - 1);
@@ -381,13 +380,11 @@ impl Replay<'_> {
         if left_bytes > 0 && may_be_torn && !outcome.gave_up {
             tracing::warn!(path, bytes = left_bytes, "cut what a crash left at the log's end");
             let len = outcome.valid_bytes as u64;
-            self.disk.truncate(path, len).map_err(io_error(self.disk, "cut", path))?;
+            self.disk.truncate(path, len).map_err(io_error("cutting", path))?;
         }
         match outcome.last_seq {
             // The number after the last is free again, and so must be the name made of it.
-            None if damaged == 0 => {
-                self.disk.remove(path).map_err(io_error(self.disk, "remove", path))
-            }
+            None if damaged == 0 => self.disk.remove(path).map_err(io_error("removing", path)),
             None => self.quarantine(path),
             Some(last_seq) => {
                 let bytes = outcome.valid_bytes as u64;
@@ -402,7 +399,7 @@ impl Replay<'_> {
     fn quarantine(&mut self, path: &str) -> Result<(), OpenError> {
         self.is_whole_so_far = false;
         self.counters.quarantined_files.add(1);
-        quarantine(self.disk, path).map_err(io_error(self.disk, "set aside", path))
+        quarantine(self.disk, path).map_err(io_error("setting aside", path))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The store: open, append, query, close. All that a caller sees.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,7 +18,7 @@ use crate::error::{AppendError, CloseError, DeleteError, OpenError, SealError};
 use crate::incoming::Incoming;
 use crate::options::Options;
 use crate::queries::Queries;
-use crate::recovery::{self, Recovered};
+use crate::recovery::{self, Recovered, io_error};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::stop::Stop;
@@ -55,11 +54,7 @@ impl fmt::Debug for Store {
 impl Store {
     /// Opens a store, or makes one where there is none. Whatever was acknowledged before is there.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let disk = Disk::real(&options.path).map_err(|source| OpenError::Io {
-            attempt: "make the directory",
-            path: options.path.clone(),
-            source,
-        })?;
+        let disk = Disk::real(&options.path).map_err(io_error("making", ""))?;
         Self::open_on(disk, options, Clock::System)
     }
 
@@ -69,11 +64,11 @@ impl Store {
         let shared = Arc::new(shared);
         let (events, events_rx) = sync_channel(worker::EVENTS_MAX);
         let for_committer = shared.clone();
-        let committer = spawn("sigyn-store-log", &shared.options.path, move || {
+        let committer = spawn("sigyn-store-log", move || {
             commit::run(writer, head, &for_committer);
         })?;
         let for_worker = shared.clone();
-        let worker = spawn("sigyn-store-seal", &shared.options.path, move || {
+        let worker = spawn("sigyn-store-seal", move || {
             worker::run(&events_rx, catalog, &for_worker);
         })
         .inspect_err(|_| shared.queue.close())?;
@@ -371,15 +366,7 @@ impl Drop for Inner {
     }
 }
 
-fn spawn(
-    name: &str,
-    path: &Path,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, OpenError> {
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    spawned.map_err(|source| OpenError::Io {
-        attempt: "start a thread for",
-        path: path.to_owned(),
-        source,
-    })
+    spawned.map_err(io_error("starting the thread", name))
 }

@@ -33,6 +33,7 @@ use crate::environment::Environment;
 use crate::listeners::Listeners;
 use crate::metrics::requests::{Requests, measure};
 use crate::metrics::{ReloadState, Source};
+use crate::store_command::cannot_change;
 use crate::{Failure, api, collect, grpc, logging, metrics, reply, server};
 
 /// Scrapes that wait for the store. Full means that the scrape loops wait: pull's natural brake.
@@ -164,8 +165,7 @@ impl App {
         let (path, durability, memory) = (options.path.clone(), options.durability, options.memory);
         let retention = retention_text(&options);
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await?;
-        let store =
-            store.with_context(|| format!("cannot open the store in {}", path.display()))?;
+        let store = store.map_err(|error| cannot_change(&path, error))?;
 
         let (jobs_tx, jobs) = watch::channel(Arc::new(config.discovery_jobs()));
         let jobs_now = jobs.clone();

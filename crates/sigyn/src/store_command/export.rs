@@ -29,17 +29,15 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
         return Ok(copy_blocks(&store, path, &flags.to)?);
     }
     let write = |file: &mut dyn Write| write_spans(&store, flags.format, file);
-    let cannot = || format!("cannot write {}", flags.to.display());
     let spans = if is_standard_output {
         write(&mut io::stdout().lock())?
     } else {
-        // Not over what somebody may want to keep.
-        let mut file = BufWriter::new(File::create_new(&flags.to).with_context(cannot)?);
+        let mut file = BufWriter::new(create(&flags.to)?);
         let spans = write(&mut file)?;
         file.into_inner()
             .map_err(io::IntoInnerError::into_error)
             .and_then(|file| file.sync_all())
-            .with_context(cannot)?;
+            .with_context(|| cannot_write(&flags.to))?;
         spans
     };
     eprintln!("sigyn store: wrote {}", counted(spans, "span", "spans"));
@@ -49,6 +47,21 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
         return Err(anyhow!("{damaged} damaged: their spans are missing").into());
     }
     Ok(())
+}
+
+/// Makes a file, but not over what somebody may want to keep.
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create_new(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow!(
+            "{} is there already, and is not written over: give another name, or remove it",
+            path.display()
+        ),
+        _ => anyhow::Error::from(error).context(cannot_write(path)),
+    })
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 /// Nothing is written among the files of a store, where it would be taken for one of them.
@@ -132,7 +145,7 @@ fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
         }
         // One that cannot be read must not keep anybody from the others.
         let copy = to.join(name);
-        let mut file = File::create_new(&copy).with_context(cannot)?;
+        let mut file = create(&copy)?;
         let copied =
             File::open(path.join(&block.file)).and_then(|mut from| io::copy(&mut from, &mut file));
         match copied.and_then(|_| file.sync_all()) {

@@ -26,22 +26,40 @@ pub(crate) fn run(flags: &StoreFlags) -> Result<(), Failure> {
 
 /// The store as it lies there.
 fn offline(path: &Path) -> anyhow::Result<Offline> {
-    opened(path, Offline::open(path))
+    Offline::open(path).map_err(|error| match error {
+        OpenError::Locked => locked(path),
+        error => cannot_open(path, error),
+    })
 }
 
 /// The store, ready to be asked and changed. One that is not there is not made.
 fn online(path: &Path) -> anyhow::Result<Store> {
     drop(offline(path)?);
-    opened(path, Store::open(Options::new(path)))
+    Store::open(Options::new(path)).map_err(|error| match error {
+        OpenError::Locked => locked(path),
+        error => cannot_change(path, error),
+    })
 }
 
-fn opened<T>(path: &Path, opened: Result<T, OpenError>) -> anyhow::Result<T> {
-    let is_locked = matches!(opened, Err(OpenError::Locked { .. }));
-    let opened = opened.with_context(|| format!("cannot open the store in {}", path.display()));
-    if is_locked {
-        return opened.context("a running server has it open: stop that, or ask it over HTTP");
+fn locked(path: &Path) -> anyhow::Error {
+    let hint = "a running server has it open: stop that, or ask it over HTTP";
+    cannot_open(path, OpenError::Locked).context(hint)
+}
+
+fn cannot_open(path: &Path, error: OpenError) -> anyhow::Error {
+    anyhow::Error::from(error).context(format!("cannot open the store in {}", path.display()))
+}
+
+/// The same where something would be written, with what can be done where nothing can be.
+pub(crate) fn cannot_change(path: &Path, error: OpenError) -> anyhow::Error {
+    let is_read_only = error.is_read_only();
+    let error = cannot_open(path, error);
+    if !is_read_only {
+        return error;
     }
-    opened
+    error.context(
+        "nothing can be written there: `sigyn store inspect`, `verify` and `export` read it as it is",
+    )
 }
 
 /// So many of something, in words: `one` of it, or `many`.
@@ -55,5 +73,27 @@ fn print(text: &str) -> Result<(), Failure> {
         // `sigyn store inspect | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write the answer").map_err(Failure::work),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_write_is_told_what_can_be_read() {
+        let check = |kind: io::ErrorKind, has_hint: bool| {
+            let source = io::Error::from(kind);
+            let error = OpenError::Io { attempt: "locking", path: "LOCK".into(), source };
+            let told = format!("{:#}", cannot_change(Path::new("data"), error));
+            assert_eq!(told.starts_with("nothing can be written there"), has_hint, "{told}");
+            assert!(
+                told.contains("cannot open the store in data: locking LOCK failed: "),
+                "{told}"
+            );
+        };
+        check(io::ErrorKind::ReadOnlyFilesystem, true);
+        check(io::ErrorKind::PermissionDenied, true);
+        check(io::ErrorKind::StorageFull, false);
     }
 }
