@@ -191,8 +191,7 @@ impl Settings {
         if let Some(warning) = odd_memory("--storage.memory", self.storage_memory, there_is) {
             tracing::warn!("{warning}");
         }
-        let memory = self.storage_memory.or(storage.memory).filter(|bytes| *bytes > 0);
-        options.memory = Memory::within(memory.unwrap_or_else(memory::default_bytes));
+        options.memory = given_memory(self.storage_memory.or(storage.memory), there_is);
         options.seal_after =
             storage.seal_after.filter(|t| !t.is_zero()).unwrap_or(options.seal_after);
         options.merge_window =
@@ -221,6 +220,12 @@ fn route_prefix(text: &str) -> String {
     }
 }
 
+/// The memory that a setting asks for, as far as it is there. Nothing and 0 are the default.
+fn given_memory(bytes: Option<u64>, there_is: Option<u64>) -> Memory {
+    let bytes = bytes.filter(|bytes| *bytes > 0).unwrap_or_else(memory::default_bytes);
+    Memory::within(bytes.min(there_is.unwrap_or(u64::MAX)))
+}
+
 /// What is said of a setting that asks for less memory than there has to be, or for more than there is.
 /// Nothing and 0 are the default.
 fn odd_memory(name: &str, bytes: Option<u64>, there_is: Option<u64>) -> Option<String> {
@@ -233,7 +238,8 @@ fn odd_memory(name: &str, bytes: Option<u64>, there_is: Option<u64>) -> Option<S
     }
     let there_is = there_is.filter(|there_is| bytes > *there_is)? >> 20;
     Some(format!(
-        "{name} is {bytes} bytes, and there are {there_is} MiB: this process may be ended before it has as much"
+        "{name} is {bytes} bytes, and there are {there_is} MiB: it is taken as that, and this process may be \
+         ended before it has as much"
     ))
 }
 
@@ -533,13 +539,20 @@ mod tests {
     }
 
     #[test]
-    fn more_memory_than_there_is_is_warned_of() {
+    fn more_memory_than_there_is_is_warned_of_and_not_given() {
         let warning = |bytes, there_is| odd_memory("storage.memory", Some(bytes), there_is);
-        assert_eq!(warning(2 << 30, Some(2 << 30)), None);
-        assert_eq!(warning(2 << 40, None), None);
-        let expected = "storage.memory is 2147483649 bytes, and there are 2048 MiB: this process may be ended \
-            before it has as much";
+        let given = |bytes, there_is| given_memory(Some(bytes), there_is).bytes;
+        assert_eq!(
+            (warning(2 << 30, Some(2 << 30)), given(2 << 30, Some(2 << 30))),
+            (None, 2 << 30)
+        );
+        assert_eq!((warning(2 << 40, None), given(2 << 40, None)), (None, 2 << 40));
+        let expected = "storage.memory is 2147483649 bytes, and there are 2048 MiB: it is taken as that, and \
+            this process may be ended before it has as much";
         assert_eq!(warning((2 << 30) + 1, Some(2 << 30)).as_deref(), Some(expected));
+        let most = parse_size("99999EB").unwrap();
+        assert_eq!(given(most, Some(2 << 30)), 2 << 30);
+        assert_eq!(given(0, Some(128 << 20)), memory::default_bytes().min(128 << 20));
     }
 
     #[test]
