@@ -35,6 +35,9 @@ pub struct Share {
     pub used: u64,
 }
 
+/// One answer may take one in so many bytes of all.
+const ANSWER_OF_ALL: u64 = 8;
+
 /// Enough for all of the others; more is not needed, and less will do.
 const DEFAULT_BYTES: u64 = 2 << 30;
 
@@ -74,6 +77,13 @@ impl Memory {
     pub fn answer(&self) -> u64 {
         self.answers / 2
     }
+
+    /// How much memory leaves so much to one answer: in whole steps of the least there is, for what an answer
+    /// takes is an estimate.
+    pub fn for_answer(bytes: u64) -> u64 {
+        let all = bytes.saturating_mul(ANSWER_OF_ALL);
+        all.checked_next_multiple_of(Self::BYTES_MIN).unwrap_or(u64::MAX)
+    }
 }
 
 impl Default for Memory {
@@ -85,6 +95,17 @@ impl Default for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_has_room_in_the_memory_that_it_asks_for() {
+        for bytes in [0, 1, 8 << 20, (8 << 20) + 1, 1_234_567_890] {
+            let all = Memory::for_answer(bytes);
+            assert!(Memory::within(all).answer() >= bytes, "{bytes}");
+            // And less would not do.
+            let less = all.saturating_sub(Memory::BYTES_MIN);
+            assert!(less <= Memory::BYTES_MIN || Memory::within(less).answer() < bytes, "{bytes}");
+        }
+    }
 
     #[test]
     fn shares_together_leave_something() {

@@ -47,9 +47,16 @@ impl Parts {
         let in_blocks: u64 = entries.iter().map(|(_, entry)| u64::from(entry.rows)).sum();
         let spans = in_blocks.saturating_add(in_heads);
         let bytes = spans.saturating_mul((SPAN_BYTES + row_bytes) as u64);
-        bounds.check(bytes)?;
-        let has_room =
-            |outlines: &Outlines| bounds.check(bytes.saturating_add(outlines.table_bytes() as u64));
+        let has_room = |table_bytes: usize| {
+            let bytes = bytes.saturating_add(table_bytes as u64);
+            bounds.check(bytes).map_err(|error| match error {
+                QueryFailed::TooLarge { bytes_max } => {
+                    QueryFailed::TraceTooLarge { bytes, bytes_max }
+                }
+                error => error,
+            })
+        };
+        has_room(0)?;
         let spans = usize::try_from(spans).unwrap_or(0);
         let (mut outlines, mut rows) = (Outlines::with_capacity(spans), Vec::with_capacity(spans));
         for same in entries.chunk_by(|a, b| a.0 == b.0) {
@@ -63,7 +70,7 @@ impl Parts {
                 &mut |row, all| {
                     match row {
                         Some(row) => rows.push((part, row)),
-                        None => has_room(all)?,
+                        None => has_room(all.table_bytes())?,
                     }
                     Ok(())
                 },
@@ -76,19 +83,19 @@ impl Parts {
                 for (n, row) in trace.rows().enumerate() {
                     if n % HEAD_TRACES == 0 {
                         bounds.stop.check()?;
-                        has_room(&outlines)?;
+                        has_room(outlines.table_bytes())?;
                     }
                     outlined.add(&row, &mut outlines);
                     rows.push((part, row.number()));
                 }
             }
         }
-        has_room(&outlines)?;
+        has_room(outlines.table_bytes())?;
         Ok(Outlined { outlines, parts: self, bounds, rows })
     }
 
     /// Where blocks have traces of a group that somebody may see, block by block in the order of rows.
-    fn entries_of(
+    pub(crate) fn entries_of(
         &self,
         group: TraceKey,
         strictness: Strictness,

@@ -180,7 +180,44 @@ impl Parts {
         bounds: Bounds<'_>,
     ) -> Result<Vec<Span>, QueryFailed> {
         let group = strictness.group(id.into());
-        Ok(self.read(&[group], strictness, bounds)?.remove(&group).map_or_else(Vec::new, assemble))
+        match self.read(&[group], strictness, bounds) {
+            Ok(mut read) => Ok(read.remove(&group).map_or_else(Vec::new, assemble)),
+            Err(QueryFailed::TooLarge { bytes_max }) => {
+                let bytes = self.weigh(group, strictness, bounds.stop)?.max(bytes_max + 1);
+                Err(QueryFailed::TraceTooLarge { bytes, bytes_max })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the spans of a group of traces take together, about: each part as much as its first ones.
+    fn weigh(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+        stop: &Stop,
+    ) -> Result<u64, QueryFailed> {
+        const LOOKED_AT: u32 = 256;
+        let mut bytes = 0u64;
+        let mut add = |weight: Weight, looked_at: u32, all: u32| {
+            let of_each = weight.bytes.div_ceil(u64::from(looked_at.max(1)));
+            bytes = bytes.saturating_add(of_each.saturating_mul(u64::from(all)));
+        };
+        for (number, entry) in self.entries_of(group, strictness)? {
+            let (looked_at, mut weight) = (entry.rows.min(LOOKED_AT), Weight::default());
+            let first = u64::from(entry.first_row);
+            let rows = [(first..first + u64::from(looked_at), entry.key.trace_id())];
+            self.blocks[number].read_rows(&rows, stop, &mut |span| weight.add(&span))?;
+            add(weight, looked_at, entry.rows);
+        }
+        for (_, trace) in self.heads.iter().flat_map(|head| head.group(group, strictness)) {
+            stop.check()?;
+            let (looked_at, mut weight) = (trace.len().min(LOOKED_AT), Weight::default());
+            trace.spans().take(looked_at as usize).for_each(|span| weight.add(&span));
+            add(weight, looked_at, trace.len());
+        }
+        // Others may be larger than those.
+        Ok(bytes.saturating_add(bytes / 16))
     }
 
     /// The same for several, in their order.

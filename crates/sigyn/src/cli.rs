@@ -222,6 +222,8 @@ pub(crate) enum QueryCommand {
         #[arg(long)]
         problems: bool,
     },
+    /// Show what the store has, what it takes in memory, and what is wrong with it
+    Status,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -324,8 +326,11 @@ pub(crate) struct DifferencesFlags {
     #[command(flatten)]
     pub(crate) about: AboutFlags,
     /// Which of them: a filter, such as 'error' or 'trace.duration > 1s'
-    #[arg(value_name = "FILTER")]
-    pub(crate) select: String,
+    #[arg(value_name = "FILTER", required_unless_present = "select")]
+    pub(crate) selected: Option<String>,
+    /// The same, by the name that it has over HTTP
+    #[arg(long, value_name = "FILTER", conflicts_with = "selected")]
+    pub(crate) select: Option<String>,
     /// Apart from which: a filter [default: the others]
     #[arg(long, value_name = "FILTER")]
     pub(crate) against: Option<String>,

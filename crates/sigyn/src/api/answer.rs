@@ -3,7 +3,7 @@
 use http::StatusCode;
 use sigyn_model::Span;
 use sigyn_model::codec::json_v2;
-use sigyn_store::{QueryFailed, Stop};
+use sigyn_store::{Memory, QueryFailed, Stop};
 
 use crate::reply::ApiError;
 
@@ -18,19 +18,48 @@ pub(crate) enum AnswerError {
     TooLarge { bytes_max: u64 },
     #[error("{0}: ask again")]
     NoRoom(QueryFailed),
-    #[error("the trace takes more than {} MiB, the most that one answer may", bytes_max >> 20)]
-    TraceTooLarge { bytes_max: u64 },
+    /// What is shown of it, that is.
+    #[error("{}", too_large(*bytes, *bytes_max))]
+    TraceTooLarge { bytes: u64, bytes_max: u64 },
+    #[error("{}; /api/v1/trace/ID/columns and /spans show it with less", too_large(*bytes, *bytes_max))]
+    WholeTraceTooLarge { bytes: u64, bytes_max: u64 },
+    #[error("the trace is larger than {} MiB as text: /api/v1/trace/ID/columns and /spans show it in parts", bytes_max >> 20)]
+    TextTooLarge { bytes_max: u64 },
+    #[error("these spans are larger than {} MiB: ask for fewer rows", bytes_max >> 20)]
+    RowsTooLarge { bytes_max: u64 },
     #[error(transparent)]
     Query(QueryFailed),
     #[error("cannot write the answer")]
     Write(#[from] serde_json::Error),
 }
 
+/// What is said of a trace that takes so much, with what would let it pass.
+fn too_large(bytes: u64, bytes_max: u64) -> String {
+    format!(
+        "the trace takes about {} MiB, and one answer may take {} MiB, an eighth of --storage.memory: \
+         --storage.memory={}MiB would do",
+        bytes.div_ceil(1 << 20),
+        bytes_max >> 20,
+        Memory::for_answer(bytes) >> 20
+    )
+}
+
 impl AnswerError {
-    /// Of an answer that is one trace: there are no fewer to ask for.
+    /// Of an answer that is one whole trace: there are no fewer to ask for.
     pub(crate) fn of_one(error: impl Into<Self>) -> Self {
         match error.into() {
-            Self::TooLarge { bytes_max } => Self::TraceTooLarge { bytes_max },
+            Self::TooLarge { bytes_max } => Self::TextTooLarge { bytes_max },
+            Self::TraceTooLarge { bytes, bytes_max } => {
+                Self::WholeTraceTooLarge { bytes, bytes_max }
+            }
+            error => error,
+        }
+    }
+
+    /// Of an answer that is some rows of one.
+    pub(crate) fn of_rows(error: impl Into<Self>) -> Self {
+        match error.into() {
+            Self::TooLarge { bytes_max } => Self::RowsTooLarge { bytes_max },
             error => error,
         }
     }
@@ -40,6 +69,9 @@ impl From<QueryFailed> for AnswerError {
     fn from(error: QueryFailed) -> Self {
         match error {
             QueryFailed::TooLarge { bytes_max } => Self::TooLarge { bytes_max },
+            QueryFailed::TraceTooLarge { bytes, bytes_max } => {
+                Self::TraceTooLarge { bytes, bytes_max }
+            }
             error @ QueryFailed::NoRoom => Self::NoRoom(error),
             error => Self::Query(error),
         }
@@ -50,7 +82,11 @@ impl From<AnswerError> for ApiError {
     fn from(error: AnswerError) -> Self {
         match error {
             // The server is well, and will say the same to the same question.
-            AnswerError::TooLarge { .. } | AnswerError::TraceTooLarge { .. } => {
+            AnswerError::TooLarge { .. }
+            | AnswerError::TraceTooLarge { .. }
+            | AnswerError::WholeTraceTooLarge { .. }
+            | AnswerError::TextTooLarge { .. }
+            | AnswerError::RowsTooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             AnswerError::NoRoom(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
@@ -163,6 +199,22 @@ mod tests {
         assert_eq!(error.status, StatusCode::PAYLOAD_TOO_LARGE);
         assert!(error.message.starts_with("the answer is larger than"), "{}", error.message);
         assert!(answer.finish().len() < 1_100);
+    }
+
+    #[test]
+    fn who_asks_for_a_trace_that_is_too_large_is_told_what_would_do() {
+        let query = || QueryFailed::TraceTooLarge { bytes: 19 << 20, bytes_max: 8 << 20 };
+        let told = "the trace takes about 19 MiB, and one answer may take 8 MiB, an eighth of \
+            --storage.memory: --storage.memory=192MiB would do";
+        assert_eq!(AnswerError::of_rows(query()).to_string(), told);
+        let whole = "; /api/v1/trace/ID/columns and /spans show it with less";
+        assert_eq!(AnswerError::of_one(query()).to_string(), format!("{told}{whole}"));
+        assert!(Memory::within(192 << 20).answer() >= 19 << 20);
+        let rows = AnswerError::of_rows(QueryFailed::TooLarge { bytes_max: 8 << 20 });
+        assert_eq!(rows.to_string(), "these spans are larger than 8 MiB: ask for fewer rows");
+        for error in [AnswerError::of_one(query()), rows] {
+            assert_eq!(ApiError::from(error).status, StatusCode::PAYLOAD_TOO_LARGE);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::environment::Environment;
 use crate::reply::ApiError;
 
 /// How many summaries one answer holds if the client does not say.
-const LIMIT: i64 = 100;
+const LIMIT: u64 = 100;
 /// Zipkin's, and our own.
 const PARAMETERS: [&str; 11] = [
     "q",
@@ -33,7 +33,7 @@ const PARAMETERS: [&str; 11] = [
     "maxDuration",
 ];
 /// A list longer than this is not read by a person, and costs the server.
-const LIMIT_MAX: usize = 2_000;
+const LIMIT_MAX: u64 = 2_000;
 
 pub(crate) fn router(asker: &Asker, environment: &Environment) -> Router {
     asked::router("/api/v1/search", search, asker, environment)
@@ -100,10 +100,8 @@ async fn search(State(asked): State<Asked>, params: Params) -> Response {
 
 async fn find(asked: &Asked, params: &Params) -> Result<Found, Refused> {
     params.no_others(&PARAMETERS)?;
-    let mut query = asked::trace_query(params, LIMIT, asked.lookback)?;
-    if query.limit() > LIMIT_MAX {
-        return Err(ApiError::bad(format!("limit > {LIMIT_MAX}")).into());
-    }
+    asked::limit(params, LIMIT, LIMIT_MAX)?;
+    let mut query = asked::trace_query(params, LIMIT.cast_signed(), asked.lookback)?;
     query = query.with_filter(asked::filter(params, "q")?);
     if let Some(text) = params.first("cursor").filter(|text| !text.is_empty()) {
         let bad = || ApiError::bad("this cursor was not made by a search");

@@ -115,7 +115,7 @@ async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
                 let Outlined { outlines, .. } = outlined;
                 Ok(write(id, outlines, &known, q.stop()))
             });
-            written.map_err(AnswerError::of_one)?.transpose()
+            written.map_err(AnswerError::of_rows)?.transpose()
         });
         written.await?.ok_or_else(|| missing(id))
     };
@@ -306,7 +306,7 @@ async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params)
                 }
                 Ok(write_spans(outlined, from, to, q.stop())?.map(Ok))
             });
-            let written = written.map_err(AnswerError::of_one)?.transpose()?;
+            let written = written.map_err(AnswerError::of_rows)?.transpose()?;
             Ok::<_, AnswerError>(written.unwrap_or_else(|| Err(missing(id))))
         });
         written.await?

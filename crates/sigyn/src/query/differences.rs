@@ -2,7 +2,7 @@
 
 use super::style::Style;
 use super::table::{Align, Cell, Table};
-use super::{Server, list, number, question, text, time};
+use super::{Server, list, number, passed_over, question, text, time};
 use crate::cli::DifferencesFlags;
 
 pub(super) async fn run(
@@ -14,7 +14,7 @@ pub(super) async fn run(
     let limit = flags.limit.to_string();
     let of = if flags.spans { "spans" } else { "traces" };
     let parameters = [
-        ("select", Some(flags.select.as_str())),
+        ("select", flags.selected.as_deref().or(flags.select.as_deref())),
         ("against", flags.against.as_deref()),
         ("of", Some(of)),
         ("limit", Some(limit.as_str())),
@@ -26,9 +26,10 @@ pub(super) async fn run(
     let answer = &server.json(&path).await?["data"];
     let (selected, others) = (number(&answer["selected"]), number(&answer["others"]));
     let found = list(&answer["differences"]);
+    let passed = passed_over(&answer["looked"]["tooLarge"]);
     if selected == 0 || others == 0 {
         return Ok(format!(
-            "{} {of} are selected in the last {}, and {} others: there is nothing to compare.\n",
+            "{passed}{} {of} are selected in the last {}, and {} others: there is nothing to compare.\n",
             time::count(selected),
             flags.about.lookback,
             time::count(others)
@@ -57,5 +58,5 @@ pub(super) async fn run(
         time::count(selected),
         time::count(others)
     );
-    Ok(table.render(style) + &style.faint(&counts))
+    Ok(table.render(style) + &style.faint(&(counts + &passed)))
 }

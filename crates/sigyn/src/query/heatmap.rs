@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::style::Style;
-use super::{Server, list, number, question, time};
+use super::{Server, list, number, passed_over, question, time};
 use crate::cli::HeatmapFlags;
 
 /// Columns of the map.
@@ -34,8 +34,9 @@ pub(super) async fn run(
     let figures = column("count").zip(column("errors"));
     let counts: HashMap<(u64, u64), (u64, u64)> = places.zip(figures).collect();
     let most = counts.values().map(|(count, _)| *count).max().unwrap_or(0);
+    let passed = passed_over(&answer["looked"]["tooLarge"]);
     if most == 0 {
-        return Ok(format!("Nothing matches in the last {}.\n", flags.about.lookback));
+        return Ok(format!("{passed}Nothing matches in the last {}.\n", flags.about.lookback));
     }
     let mut out = String::new();
     for (level, bounds) in list(&answer["levels"]).iter().enumerate().rev() {
@@ -72,5 +73,5 @@ pub(super) async fn run(
             time::count(most)
         ))
     );
-    Ok(out)
+    Ok(out + &style.faint(&passed))
 }

@@ -5,6 +5,7 @@ mod heatmap;
 mod links;
 mod red;
 mod services;
+mod status;
 pub(crate) mod style;
 pub(crate) mod table;
 mod targets;
@@ -53,6 +54,7 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
             QueryCommand::Targets { problems } => {
                 targets::run(&server, *problems, json, style).await
             }
+            QueryCommand::Status => status::run(&server, json, style).await,
         }
     })?;
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -158,6 +160,17 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
+/// What an answer leaves out, in a line; nothing if it is all.
+fn passed_over(too_large: &Value) -> String {
+    match number(too_large) {
+        0 => String::new(),
+        n => format!(
+            "Left out: {} too large to be held (more --storage.memory helps).\n",
+            if n == 1 { "1 trace that is".to_owned() } else { format!("{n} traces that are") }
+        ),
+    }
+}
+
 /// Makes a text safe inside a query string.
 fn encode(text: &str) -> String {
     use std::fmt::Write as _;
@@ -187,6 +200,16 @@ mod tests {
         check(&path, at(0, 5), Some("\n  größe > x\n  ^^^^^"));
         check(&path, Value::Null, None);
         check("/api/v1/red", at(0, 1), None);
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let check = |told: Value, expected: &str| assert_eq!(passed_over(&told), expected);
+        check(Value::Null, "");
+        let (one, more) = ("1 trace that is", "7 traces that are");
+        let helps = "too large to be held (more --storage.memory helps).\n";
+        check(1.into(), &format!("Left out: {one} {helps}"));
+        check(7.into(), &format!("Left out: {more} {helps}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::style::Style;
 use super::table::{Align, Cell, Table};
-use super::{Server, list, number, question, text, time};
+use super::{Server, list, number, passed_over, question, text, time};
 use crate::cli::RedFlags;
 
 /// Characters of the line that shows how many spans there were when.
@@ -28,8 +28,9 @@ pub(super) async fn run(
     }
     let answer = &server.json(&path).await?["data"];
     let series = list(&answer["series"]);
+    let passed = passed_over(&answer["looked"]["tooLarge"]);
     if series.is_empty() {
-        return Ok(format!("No span matches in the last {}.\n", flags.about.lookback));
+        return Ok(format!("{passed}No span matches in the last {}.\n", flags.about.lookback));
     }
     let mut table = Table::new(&[
         ("GROUP", Align::Left),
@@ -53,7 +54,7 @@ pub(super) async fn run(
         let name = Cell::new("all others").paint(|name| style.faint(name));
         table.row(row(name, &answer["rest"], String::new(), style));
     }
-    Ok(table.render(style))
+    Ok(table.render(style) + &style.faint(&passed))
 }
 
 fn row(name: Cell, figures: &Value, line: String, style: Style) -> Vec<Cell> {

@@ -2,7 +2,7 @@
 
 use super::style::{Style, plain};
 use super::table::{Align, Cell, Table};
-use super::{Server, encode, time};
+use super::{Server, encode, passed_over, time};
 use crate::cli::TracesFlags;
 
 pub(super) async fn run(
@@ -21,10 +21,7 @@ pub(super) async fn run(
     let answer = server.json(&format!("/api/v1/search?{query}")).await?;
     let found = &answer["data"];
     let traces = found["traces"].as_array().map_or(&[][..], Vec::as_slice);
-    let passed = match found["tooLarge"].as_u64() {
-        None => String::new(),
-        Some(n) => format!("Passed over, because too large to be held: {n}.\n"),
-    };
+    let passed = passed_over(&found["tooLarge"]);
     if traces.is_empty() {
         return Ok(format!(
             "{passed}No trace matches in the last {}. Try a longer --lookback, or `sigyn query services` for what is stored.\n",

@@ -2,7 +2,7 @@
 
 use super::style::Style;
 use super::table::{Align, Cell, Table};
-use super::{Server, list, number, question, text, time};
+use super::{Server, list, number, passed_over, question, text, time};
 use crate::cli::WordsFlags;
 
 pub(super) async fn keys(
@@ -41,8 +41,9 @@ async fn words(
     }
     let answer = &server.json(&path).await?["data"];
     let words = list(&answer["words"]);
+    let passed = passed_over(&answer["looked"]["tooLarge"]);
     if words.is_empty() {
-        return Ok(format!("No span says any in the last {}.\n", flags.about.lookback));
+        return Ok(format!("{passed}No span says any in the last {}.\n", flags.about.lookback));
     }
     let mut table = Table::new(&[
         (title, Align::Left),
@@ -63,5 +64,5 @@ async fn words(
     if answer["limited"] == true {
         out.push_str(&style.faint("There are more: ask for them with -n or --prefix.\n"));
     }
-    Ok(out)
+    Ok(out + &style.faint(&passed))
 }

@@ -217,7 +217,7 @@ fn questions_that_make_no_sense_are_refused() {
         assert_eq!(answer.json()["error"], expected, "{path}");
         assert_eq!(answer.json()["errorType"], "bad_data", "{path}");
     };
-    refused("red?step=0", "step <= 0");
+    refused("red?step=0", "step is 0: it must be 1 or more");
     refused(
         "red?step=1&lookback=20000",
         "more than 10000 steps: ask for longer ones, or for a shorter time",
@@ -227,11 +227,17 @@ fn questions_that_make_no_sense_are_refused() {
         "red?quantiles=2",
         "quantiles are numbers from 0 to 1 with commas between, ten at most",
     );
-    refused("red?limit=1001", "limit > 1000");
-    refused("red?endTs=0", "endTs <= 0");
+    refused("red?limit=1001", "limit is 1001: it must be 1000 or less");
+    refused("red?endTs=0", "endTs is 0: it must be 1 or more");
+    refused("search?lookback=-5", "lookback is -5: it must be 1 or more");
+    refused("search?limit=2001", "limit is 2001: it must be 2000 or less");
+    refused(
+        "search?minDuration=10&maxDuration=9",
+        "maxDuration is 9: it must be no less than minDuration, 10",
+    );
     refused("heatmap?perOctave=3", "perOctave is 1, 2, 4 or 8");
     refused("heatmap?of=services", "of is traces or spans");
-    refused("keys?limit=0", "limit <= 0");
+    refused("keys?limit=0", "limit is 0: it must be 1 or more");
     refused("values", "key is missing");
     refused("values?key=", "key: expected a key, such as service or http.method");
     refused("values?key=duration", "key: a duration is no text");
@@ -251,7 +257,7 @@ fn questions_that_make_no_sense_are_refused() {
         "differences?select=error&against=(",
         "against: at character 2: expected a key, such as service or http.method",
     );
-    refused("differences?selectLookback=0", "selectEndTs, selectLookback: lookback <= 0");
+    refused("differences?selectLookback=0", "selectLookback is 0: it must be 1 or more");
 }
 
 #[test]
@@ -329,8 +335,10 @@ fn a_terminal_shows_what_is_counted() {
     assert_eq!(cells[..8], ["shop", "payment", "10", "20.0", "%", "0.0", "%", "42.2"], "{links}");
     let values = shop.query(&["values", "node"]);
     assert!(values.contains("b2"), "{values}");
-    let differences = shop.query(&["differences", "error"]);
-    assert!(differences.contains("2 traces selected, against 8 others"), "{differences}");
+    for select in [&["error"][..], &["--select", "error"]] {
+        let differences = shop.query(&[&["differences"], select].concat());
+        assert!(differences.contains("2 traces selected, against 8 others"), "{differences}");
+    }
     let json = shop.query(&["values", "node", "--format", "json"]);
     assert!(json.starts_with("{\"status\":\"success\""), "{json}");
 }

@@ -67,7 +67,7 @@ fn traces_are_found_by_what_they_hold() {
     for (query, says) in [
         ("", "parameter 'service' is required"),
         ("service=web&minDuration=x", "unable to parse param 'minDuration'"),
-        ("service=web&limit=-1", "limit <= 0"),
+        ("service=web&limit=-1", "'limit' is -1: it must be 1 or more"),
     ] {
         let refused = tracer.get(&format!("/api/traces?{query}"));
         assert_eq!(refused.status, 400, "{query}");

@@ -38,6 +38,10 @@ impl Search {
         {
             return Err(ApiError::bad("'maxDuration' should be greater than 'minDuration'"));
         }
+        if self.limit < 0 {
+            let limit = self.limit;
+            return Err(ApiError::bad(format!("'limit' is {limit}: it must be 1 or more")));
+        }
         let end_us = self.end_us.unwrap_or_else(|| now_ms().saturating_mul(1_000));
         let start_us = self.start_us.unwrap_or_else(|| end_us.saturating_sub(LOOKBACK_US));
         if start_us > end_us {

@@ -152,7 +152,7 @@ mod tests {
         let search = search(&message).unwrap();
         assert_eq!((search.start_us, search.limit), (Some(-62_135_596_800_000_000), -1));
         let refused = search.clone().query().unwrap_err();
-        assert_eq!(refused.message, "limit <= 0");
+        assert_eq!(refused.message, "'limit' is -1: it must be 1 or more");
         let query = Search { limit: 0, ..search }.query().unwrap();
         assert_eq!(query.window_us().0, 0);
     }
