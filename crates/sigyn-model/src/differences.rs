@@ -2,19 +2,25 @@
 //!
 //! Memory is bounded though values may be without number. A value is told only if it is frequent in
 //! one of the sets, and the frequent ones are found by counters that are lowered when they become too
-//! many (Misra and Gries, 1982). Where that happened, a second look counts them exactly.
+//! many (Misra and Gries, 1982). Where that happened, a second look counts them exactly. What is counted
+//! is known by a hash of 64 bits, and by its words only once it is frequent: most values never are.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher as _;
 
-use crate::{Field, Filter, Selection, Span, Unit};
+use crate::filter::kind_word;
+use crate::vocabulary::{Tagged, each_shown_tag};
+use crate::{Field, Filter, Selection, StatusCode, Unit};
 
-/// Values that are counted at a time, in each set; twice as many for a moment.
+/// Values that are counted at a time, in each set; nearly twice as many for a moment.
 const PAIRS_MAX: usize = 32_768;
 /// Less than this share of a set says nothing of it: one in a hundred.
 const SHARE_MIN: u64 = 100;
 /// Bytes of a key or a value; longer ones are left out.
 const TEXT_MAX: usize = 256;
+/// Hashes of one trace whose memory is kept for the next.
+const HASHES_KEPT: usize = 16 << 10;
 
 /// A question for differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +34,16 @@ pub struct DifferencesQuery {
     pub of: Unit,
 }
 
-/// The answer, as far as traces have been added.
+/// The answer, as far as traces have been added. Parts that are made of clones of one, before anything was
+/// added to it, merge.
 #[derive(Clone, Debug)]
 pub struct Differences {
     query: DifferencesQuery,
     selected: Tally,
     others: Tally,
-    pairs_max: usize,
     /// In a second look: what is counted.
-    only: Option<HashSet<Pair>>,
+    only: Option<HashSet<u64, foldhash::fast::RandomState>>,
+    hasher: foldhash::quality::RandomState,
 }
 
 /// A value, and how many in each set have it.
@@ -57,10 +64,23 @@ struct Tally {
     units: u64,
     /// Their values, all in all.
     pairs: u64,
-    counts: HashMap<Pair, u64>,
+    counts: HashMap<u64, Counter, foldhash::fast::RandomState>,
     pairs_max: usize,
+    /// Whether there may be more of them, for it is known which they are.
+    is_second: bool,
     /// By how much a counter may be too low.
     lowered: u64,
+    /// What words of values take.
+    text_bytes: u64,
+    /// Of the trace or span that is added.
+    hashes: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counter {
+    count: u64,
+    /// Once it is frequent.
+    pair: Option<Box<Pair>>,
 }
 
 impl Differences {
@@ -70,8 +90,9 @@ impl Differences {
 
     /// The same with room for no more values than this.
     pub fn within(query: DifferencesQuery, pairs_max: usize) -> Self {
-        let tally = || Tally::within(pairs_max);
-        Self { query, selected: tally(), others: tally(), pairs_max, only: None }
+        let tally = || Tally::within(pairs_max, false);
+        let hasher = foldhash::quality::RandomState::default();
+        Self { query, selected: tally(), others: tally(), only: None, hasher }
     }
 
     /// Traces or spans of both sets.
@@ -79,38 +100,43 @@ impl Differences {
         (self.selected.units, self.others.units)
     }
 
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        let only = self.only.as_ref().map_or(0, |only| only.capacity() * (size_of::<u64>() + 1));
+        self.selected.bytes() + self.others.bytes() + only as u64
+    }
+
     /// Adds one whole trace.
-    pub fn add(&mut self, trace: &[Span]) {
-        let DifferencesQuery { from, selected, against, of } = &self.query;
-        match of {
+    pub fn add<S: Tagged>(&mut self, trace: &[S]) {
+        let Self { query, selected, others, only, hasher } = self;
+        let only = only.as_ref();
+        match query.of {
             Unit::Traces => {
-                if !from.has_trace(trace) {
+                if !query.from.has_trace(trace) {
                     return;
                 }
-                let pairs = || trace.iter().flat_map(said).collect();
-                if selected.has_trace(trace) {
-                    self.selected.add(pairs(), self.only.as_ref());
-                } else if against.as_ref().is_none_or(|filter| filter.matches(trace)) {
-                    self.others.add(pairs(), self.only.as_ref());
+                if query.selected.has_trace(trace) {
+                    selected.add(hasher, trace.iter(), only);
+                } else if query.against.as_ref().is_none_or(|filter| filter.matches(trace)) {
+                    others.add(hasher, trace.iter(), only);
                 }
             }
             Unit::Spans => {
-                let all = from.spans(trace);
+                let all = query.from.spans(trace);
                 if all.is_empty() {
                     return;
                 }
-                let among = |spans: Vec<&Span>| -> HashSet<*const Span> {
+                let among = |spans: Vec<&S>| -> HashSet<*const S> {
                     spans.into_iter().map(std::ptr::from_ref).collect()
                 };
-                let first = among(selected.spans(trace));
-                let second = against.as_ref().map(|filter| among(filter.selected(trace)));
+                let first = among(query.selected.spans(trace));
+                let second = query.against.as_ref().map(|filter| among(filter.selected(trace)));
                 for span in all {
                     let address = std::ptr::from_ref(span);
-                    let pairs = said(span).into_iter().collect();
                     if first.contains(&address) {
-                        self.selected.add(pairs, self.only.as_ref());
+                        selected.add(hasher, std::iter::once(span), only);
                     } else if second.as_ref().is_none_or(|set| set.contains(&address)) {
-                        self.others.add(pairs, self.only.as_ref());
+                        others.add(hasher, std::iter::once(span), only);
                     }
                 }
             }
@@ -125,16 +151,17 @@ impl Differences {
 
     /// What a second look at the same traces would count, if the first does not suffice.
     pub fn again(&self) -> Option<Self> {
-        if self.selected.lowered == 0 && self.others.lowered == 0 {
+        if self.selected.is_exact() && self.others.is_exact() {
             return None;
         }
-        let only = self.selected.counts.keys().chain(self.others.counts.keys()).cloned().collect();
+        let pairs_max = self.selected.pairs_max;
+        let frequent = self.selected.perhaps_frequent().chain(self.others.perhaps_frequent());
         Some(Self {
             query: self.query.clone(),
-            selected: Tally::within(usize::MAX),
-            others: Tally::within(usize::MAX),
-            pairs_max: self.pairs_max,
-            only: Some(only),
+            selected: Tally::within(pairs_max, true),
+            others: Tally::within(pairs_max, true),
+            only: Some(frequent.collect()),
+            hasher: self.hasher.clone(),
         })
     }
 
@@ -147,16 +174,12 @@ impl Differences {
     pub fn ranked(&self, limit: usize) -> Vec<Difference> {
         let (in_a, in_b) = (self.selected.units.max(1), self.others.units.max(1));
         let share = |count: u64, of_other: u64| u128::from(count) * u128::from(of_other);
-        let (frequent_a, frequent_b) =
-            (self.selected.threshold(self.pairs_max), self.others.threshold(self.pairs_max));
-        let is_new = |pair: &&Pair| !self.selected.counts.contains_key(*pair);
-        let second = self.others.counts.keys().filter(is_new);
+        let (of_a, of_b) = (self.selected.frequent(), self.others.frequent());
+        let second = of_b.filter(|(hash, _)| !self.selected.is_frequent(**hash));
         let mut ranked: Vec<(u128, u64, &Pair, u64, u64)> = Vec::new();
-        for pair in self.selected.counts.keys().chain(second) {
-            let (a, b) = (self.selected.count(pair), self.others.count(pair));
-            if a > frequent_a || b > frequent_b {
-                ranked.push((share(a, in_b).abs_diff(share(b, in_a)), a + b, pair, a, b));
-            }
+        for (hash, pair) in of_a.chain(second) {
+            let (a, b) = (self.selected.count(*hash), self.others.count(*hash));
+            ranked.push((share(a, in_b).abs_diff(share(b, in_a)), a + b, pair, a, b));
         }
         ranked.sort_unstable_by_key(|(apart, both, pair, _, _)| {
             (Reverse(*apart), Reverse(*both), *pair)
@@ -170,76 +193,212 @@ impl Differences {
 }
 
 impl Tally {
-    fn within(pairs_max: usize) -> Self {
-        Self { units: 0, pairs: 0, counts: HashMap::new(), pairs_max, lowered: 0 }
+    fn within(pairs_max: usize, is_second: bool) -> Self {
+        Self {
+            units: 0,
+            pairs: 0,
+            counts: HashMap::default(),
+            pairs_max,
+            is_second,
+            lowered: 0,
+            text_bytes: 0,
+            hashes: Vec::new(),
+        }
     }
 
-    fn count(&self, pair: &Pair) -> u64 {
-        self.counts.get(pair).copied().unwrap_or(0)
+    fn count(&self, hash: u64) -> u64 {
+        self.counts.get(&hash).map_or(0, |counter| counter.count)
+    }
+
+    fn bytes(&self) -> u64 {
+        let places = self.counts.capacity() * (size_of::<(u64, Counter)>() + 1);
+        let hashes = self.hashes.capacity() * size_of::<u64>();
+        (places + hashes) as u64 + self.text_bytes
     }
 
     /// A frequent value is counted more often than this.
-    fn threshold(&self, pairs_max: usize) -> u64 {
-        (self.units / SHARE_MIN).max(self.pairs / (pairs_max as u64).saturating_add(1))
+    fn threshold(&self) -> u64 {
+        (self.units / SHARE_MIN).max(self.pairs / (self.pairs_max as u64).saturating_add(1))
     }
 
-    /// Adds what one trace or span says.
-    fn add(&mut self, said: BTreeSet<Pair>, only: Option<&HashSet<Pair>>) {
+    fn is_frequent(&self, hash: u64) -> bool {
+        self.count(hash) > self.threshold()
+    }
+
+    /// Values that are frequent, with their words.
+    fn frequent(&self) -> impl Iterator<Item = (&u64, &Pair)> {
+        let threshold = self.threshold();
+        let frequent = self.counts.iter().filter(move |(_, counter)| counter.count > threshold);
+        frequent.filter_map(|(hash, counter)| Some((hash, &**counter.pair.as_ref()?)))
+    }
+
+    /// Values that may be frequent, for all that is known.
+    fn perhaps_frequent(&self) -> impl Iterator<Item = u64> {
+        let (threshold, lowered) = (self.threshold(), self.lowered);
+        let perhaps = self.counts.iter();
+        perhaps.filter(move |(_, one)| one.count + lowered > threshold).map(|(hash, _)| *hash)
+    }
+
+    /// Whether nothing was lowered, and the words of all that is frequent are known.
+    fn is_exact(&self) -> bool {
+        let threshold = self.threshold();
+        let is_named = |counter: &Counter| counter.count <= threshold || counter.pair.is_some();
+        self.lowered == 0 && self.counts.values().all(is_named)
+    }
+
+    /// Adds what the spans of one trace say, or one span.
+    fn add<'a, S: Tagged + 'a>(
+        &mut self,
+        hasher: &foldhash::quality::RandomState,
+        spans: impl Iterator<Item = &'a S> + Clone,
+        only: Option<&HashSet<u64, foldhash::fast::RandomState>>,
+    ) {
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.clear();
+        spans.clone().for_each(|span| {
+            each_said(span, &mut |said| hashes.push(hasher.hash_one(said)));
+        });
+        hashes.sort_unstable();
+        hashes.dedup();
         self.units += 1;
-        self.pairs += said.len() as u64;
-        for pair in said {
-            if only.is_none_or(|only| only.contains(&pair)) {
-                *self.counts.entry(pair).or_default() += 1;
+        self.pairs += hashes.len() as u64;
+        let threshold = self.threshold();
+        let mut has_unnamed = false;
+        for hash in &hashes {
+            if only.is_none_or(|only| only.contains(hash)) {
+                let counter = self.counts.entry(*hash).or_default();
+                counter.count += 1;
+                // Where anything was lowered a second look is due, and tells words.
+                has_unnamed |=
+                    self.lowered == 0 && counter.count > threshold && counter.pair.is_none();
+                self.make_room();
             }
         }
-        self.make_room();
+        if has_unnamed {
+            spans.for_each(|span| {
+                each_said(span, &mut |said| self.name(hasher.hash_one(said), said, threshold));
+            });
+        }
+        hashes.shrink_to(HASHES_KEPT);
+        self.hashes = hashes;
+    }
+
+    /// Keeps the words of a value, if it is frequent and they are not known.
+    fn name(&mut self, hash: u64, said: Said<'_>, threshold: u64) {
+        let Some(counter) = self.counts.get_mut(&hash) else { return };
+        if counter.count > threshold && counter.pair.is_none() {
+            let pair = Box::new(said.to_pair());
+            self.text_bytes += pair_bytes(&pair);
+            counter.pair = Some(pair);
+        }
     }
 
     /// Lowers all counters by what the first one too many counts.
     fn make_room(&mut self) {
-        if self.counts.len() <= self.pairs_max.saturating_mul(2) {
+        // As many as a table of this size holds before it grows.
+        let max = self.pairs_max.saturating_mul(2) / 8 * 7;
+        if self.is_second || self.counts.len() <= max.max(self.pairs_max.saturating_add(1)) {
             return;
         }
-        let mut counts: Vec<u64> = self.counts.values().copied().collect();
+        let mut counts: Vec<u64> = self.counts.values().map(|counter| counter.count).collect();
         let (_, by, _) = counts.select_nth_unstable_by_key(self.pairs_max, |n| Reverse(*n));
         let by = *by;
         self.lowered += by;
-        self.counts.retain(|_, count| {
-            *count = count.saturating_sub(by);
-            *count > 0
+        self.counts.retain(|_, counter| {
+            counter.count = counter.count.saturating_sub(by);
+            counter.count > 0
         });
+        // A second look tells them.
+        self.counts.values_mut().for_each(|counter| counter.pair = None);
+        self.text_bytes = 0;
     }
 
     fn merge(&mut self, other: Self) {
         self.units += other.units;
         self.pairs += other.pairs;
         self.lowered += other.lowered;
-        for (pair, count) in other.counts {
-            *self.counts.entry(pair).or_default() += count;
+        for (hash, Counter { count, pair }) in other.counts {
+            let counter = self.counts.entry(hash).or_default();
+            counter.count += count;
+            if let (None, Some(pair)) = (&counter.pair, pair) {
+                self.text_bytes += pair_bytes(&pair);
+                counter.pair = Some(pair);
+            }
+            self.make_room();
         }
-        self.make_room();
     }
 }
 
-/// All that one span says, as a filter asks for it.
-fn said(span: &Span) -> Vec<Pair> {
-    let names = [Field::Service, Field::Name, Field::Remote, Field::Kind, Field::Status];
-    let names = names.into_iter().filter_map(|field| {
-        let value = field.of(span)?.into_owned();
-        Some((field, value))
-    });
-    let tags = span.zipkin_tags().into_iter();
-    let tags = tags.map(|(key, value)| (Field::Tag(key.to_owned()), value.into_owned()));
-    let labels = span.target.iter().flat_map(|labels| labels.iter());
-    let labels = labels.map(|(name, value)| (Field::Label(name.clone()), value.clone()));
-    let is_short = |(field, value): &Pair| {
-        let key = match field {
-            Field::Tag(key) | Field::Label(key) => key.len(),
-            _ => 0,
-        };
-        key <= TEXT_MAX && value.len() <= TEXT_MAX
+/// What the words of a value take, about.
+fn pair_bytes((field, value): &Pair) -> u64 {
+    let key = match field {
+        Field::Tag(key) | Field::Label(key) => key.len(),
+        _ => 0,
     };
-    names.chain(tags).chain(labels).filter(is_short).collect()
+    (size_of::<Pair>() + key + value.len() + 48) as u64
+}
+
+/// A value of a span, as a filter asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Said<'a> {
+    Service(&'a str),
+    Name(&'a str),
+    Remote(&'a str),
+    Kind(&'a str),
+    Status(&'a str),
+    Tag(&'a str, &'a str),
+    Label(&'a str, &'a str),
+}
+
+impl Said<'_> {
+    fn to_pair(self) -> Pair {
+        let (field, value) = match self {
+            Self::Service(value) => (Field::Service, value),
+            Self::Name(value) => (Field::Name, value),
+            Self::Remote(value) => (Field::Remote, value),
+            Self::Kind(value) => (Field::Kind, value),
+            Self::Status(value) => (Field::Status, value),
+            Self::Tag(key, value) => (Field::Tag(key.to_owned()), value),
+            Self::Label(key, value) => (Field::Label(key.to_owned()), value),
+        };
+        (field, value.to_owned())
+    }
+}
+
+/// Calls `each` with all that one span says, but for what is long.
+fn each_said(span: &impl Tagged, each: &mut dyn FnMut(Said<'_>)) {
+    let is_short = |text: &str| text.len() <= TEXT_MAX;
+    let names = [
+        span.service_name().map(Said::Service),
+        Some(span.name()).filter(|name| !name.is_empty()).map(Said::Name),
+        span.remote_service_name().map(Said::Remote),
+        span.kind().map(|kind| Said::Kind(kind_word(kind))),
+    ];
+    for said in names.into_iter().flatten() {
+        if let Said::Service(value) | Said::Name(value) | Said::Remote(value) | Said::Kind(value) =
+            said
+            && is_short(value)
+        {
+            each(said);
+        }
+    }
+    let mut has_error = false;
+    each_shown_tag(span, &mut |key, value| {
+        has_error |= key == "error";
+        if is_short(key) && is_short(value) {
+            each(Said::Tag(key, value));
+        }
+    });
+    each(Said::Status(match span.status_code() {
+        _ if has_error => "error",
+        StatusCode::Ok => "ok",
+        StatusCode::Unset | StatusCode::Error => "unset",
+    }));
+    for (name, value) in span.target().into_iter().flatten() {
+        if is_short(name) && is_short(value) {
+            each(Said::Label(name, value));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -247,7 +406,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Endpoint, SpanId, Timestamp, TraceId};
+    use crate::{Endpoint, Span, SpanId, Timestamp, TraceId};
 
     fn query(selected: &str, against: Option<&str>, of: Unit) -> DifferencesQuery {
         let window = |filter: &str| Selection {
@@ -368,6 +527,23 @@ mod tests {
         })
     }
 
+    #[test]
+    fn values_without_number_are_not_kept_in_words() {
+        let mut differences = Differences::new(query("service = a", None, Unit::Spans));
+        let value = |id: u64| format!("{id:0>200}");
+        let of = |id: u64| trace(id, "a", &[("id", &value(id)), ("one", "x")]);
+        (1..=200_000).for_each(|id| differences.add(&of(id)));
+        // A few bytes for each, where words would take some hundreds.
+        assert!(differences.bytes() < 6 << 20, "{}", differences.bytes());
+        let mut second = differences.again().unwrap();
+        (1..=200_000).for_each(|id| second.add(&of(id)));
+        assert!(second.bytes() < 1 << 20, "{}", second.bytes());
+        assert_eq!(
+            told(&second.ranked(9)),
+            ["service=a 200000/0", "status=unset 200000/0", "one=x 200000/0"]
+        );
+    }
+
     proptest! {
         #[test]
         fn little_room_gives_the_answer_of_enough_room(
@@ -384,7 +560,7 @@ mod tests {
                 differences
             };
             let exact = look(Differences::within(query.clone(), usize::MAX), &traces);
-            let threshold = |tally: &Tally| tally.threshold(pairs_max);
+            let threshold = |tally: &Tally| Tally { pairs_max, ..tally.clone() }.threshold();
             let frequent = |d: &Difference| {
                 d.selected > threshold(&exact.selected) || d.others > threshold(&exact.others)
             };
@@ -392,9 +568,10 @@ mod tests {
                 exact.ranked(usize::MAX).into_iter().filter(frequent).collect();
             // In two pieces, too.
             let (first, second) = traces.split_at(traces.len() / 2);
-            let mut merged = look(Differences::within(query.clone(), pairs_max), first);
-            merged.merge(look(Differences::within(query, pairs_max), second));
-            for bounded in [look(Differences::within(merged.query.clone(), pairs_max), &traces), merged] {
+            let empty = Differences::within(query, pairs_max);
+            let mut merged = look(empty.clone(), first);
+            merged.merge(look(empty.clone(), second));
+            for bounded in [look(empty, &traces), merged] {
                 let last = match bounded.again() {
                     Some(again) => look(again, &traces),
                     None => bounded,

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Searched, Timestamp, trace_root};
+pub(crate) use field::kind_word;
 pub use field::{Field, FieldError, status_word};
 pub use literal::Alike;
 use literal::{Literal, Number, Pattern};

@@ -30,8 +30,8 @@ impl Selection {
     }
 
     /// The spans of a whole trace that are meant and start in the window, wherever the trace starts.
-    pub fn spans<'a>(&self, trace: &'a [Span]) -> Vec<&'a Span> {
-        let is_in = |span: &&Span| span.timestamp.is_some_and(|at| self.covers(at.micros()));
+    pub fn spans<'a, S: Searched>(&self, trace: &'a [S]) -> Vec<&'a S> {
+        let is_in = |span: &&S| span.timestamp().is_some_and(|at| self.covers(at.micros()));
         if !trace.iter().any(|span| is_in(&span)) {
             return Vec::new();
         }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 
-use crate::{Field, Searched, Selection, Span, Timestamp};
+use crate::{Field, Scope, Searched, Selection, Span, Timestamp};
 
 /// Words of one answer; of more, the first in order are kept.
 const WORDS_MAX: usize = 10_000;
@@ -51,11 +52,18 @@ pub struct Seen {
 pub trait Tagged: Searched {
     /// Calls `each` with the key of each of the span's own tags.
     fn each_tag_key(&self, each: &mut dyn FnMut(&str));
+
+    /// Calls `each` with each of the span's own tags, as Zipkin shows it.
+    fn each_tag(&self, each: &mut dyn FnMut(&str, &str));
 }
 
 impl Tagged for Span {
     fn each_tag_key(&self, each: &mut dyn FnMut(&str)) {
         self.tags.iter().for_each(|(key, _)| each(key));
+    }
+
+    fn each_tag(&self, each: &mut dyn FnMut(&str, &str)) {
+        self.tags.iter().for_each(|(key, value)| each(key, &value.text()));
     }
 }
 
@@ -88,25 +96,43 @@ impl Words {
         }
     }
 
-    /// Those words of a span that are meant, each once.
-    pub fn said(&self, span: &impl Tagged) -> Vec<String> {
-        let mut words = said(span, &self.query.what);
-        words.retain(|word| word.len() <= WORD_MAX && word.starts_with(&self.query.prefix));
-        words
+    /// Those words of a span that are meant, each once; without those that no answer has any more, as many as
+    /// there are before them.
+    pub fn said(&mut self, span: &impl Tagged) -> Vec<String> {
+        let Self { query: WordsQuery { what, prefix, .. }, words_max, words, is_cut } = self;
+        let last = words.last_key_value().map(|(last, _)| last.as_str());
+        let last = last.filter(|_| words.len() >= *words_max);
+        let mut said: Vec<String> = Vec::new();
+        each_word(span, what, &mut |word| {
+            if word.is_empty() || word.len() > WORD_MAX || !word.starts_with(&**prefix) {
+                return;
+            }
+            if last.is_some_and(|last| *word > *last) {
+                *is_cut = true;
+            } else {
+                said.push(word.into_owned());
+            }
+        });
+        said.sort_unstable();
+        said.dedup();
+        said
     }
 
     /// Adds spans that are meant, and in the window, by a word that [`Words::said`] gives for each of them.
     pub fn put(&mut self, word: &str, seen: Seen) {
+        let is_full = self.words.len() >= self.words_max;
+        let last = self.words.last_key_value().map(|(last, _)| last.as_str());
+        if is_full && last.is_none_or(|last| word > last) {
+            self.is_cut = true;
+            return;
+        }
         if let Some(known) = self.words.get_mut(word) {
             known.merge(seen);
             return;
         }
-        if self.words.len() >= self.words_max {
+        if is_full {
             self.is_cut = true;
-            match self.words.last_entry() {
-                Some(last) if word < last.key().as_str() => _ = last.remove(),
-                _ => return,
-            }
+            self.words.pop_last();
         }
         self.words.insert(word.to_owned(), seen);
     }
@@ -132,30 +158,23 @@ impl Seen {
     }
 }
 
-/// Words of one span, each once; none is empty.
-fn said(span: &impl Tagged, what: &What) -> Vec<String> {
-    let mut words: Vec<String> = match what {
+/// Calls `each` with the words of one span, some of them maybe more than once, or empty.
+fn each_word(span: &impl Tagged, what: &What, each: &mut dyn FnMut(Cow<'_, str>)) {
+    match what {
         What::Keys => {
-            let mut words = Vec::new();
-            each_shown_key(span, &mut |key| words.push(Field::write_tag(key).into_owned()));
-            let labels = span.target().into_iter().flatten();
-            words.extend(labels.map(|(name, _)| format!("target.{name}")));
-            words
+            each_shown_key(span, &mut |key| each(Field::write_tag(key)));
+            for (name, _) in span.target().into_iter().flatten() {
+                each(format!("target.{name}").into());
+            }
         }
         What::Values(Field::Annotation) => {
-            let mut words = Vec::new();
             span.any_annotation(&mut |value| {
-                words.push(value.to_owned());
+                each(value.into());
                 false
             });
-            words
         }
-        What::Values(field) => field.of(span).map(Cow::into_owned).into_iter().collect(),
-    };
-    words.retain(|word| !word.is_empty());
-    words.sort_unstable();
-    words.dedup();
-    words
+        What::Values(field) => field.of(span).into_iter().for_each(each),
+    }
 }
 
 /// Keys of the tags that Zipkin shows, some of them maybe more than once.
@@ -165,6 +184,40 @@ fn each_shown_key(span: &impl Tagged, each: &mut dyn FnMut(&str)) {
     derived.into_iter().filter(|key| span.zipkin_tag(key).is_some()).for_each(&mut *each);
     let resource = span.resource().into_iter().flat_map(|resource| resource.tags.iter());
     resource.map(|(key, _)| key.as_str()).filter(|key| *key != "service.name").for_each(each);
+}
+
+/// Calls `each` with the tags that Zipkin shows: the span's own, whatever they are, then what follows from its
+/// status and its scope, then its resource's, as far as no other has their key.
+pub(crate) fn each_shown_tag(span: &impl Tagged, each: &mut dyn FnMut(&str, &str)) {
+    let hasher = foldhash::fast::FixedState::default();
+    let mut keys: Vec<u64> = Vec::new();
+    span.each_tag(&mut |key, value| {
+        keys.push(hasher.hash_one(key));
+        each(key, value);
+    });
+    let scope = |text: fn(&Scope) -> &String| {
+        span.scope().map(text).filter(|text| !text.is_empty()).map(String::as_str)
+    };
+    let derived = [
+        ("otel.status_code", span.status_code().as_tag()),
+        ("error", span.status_code().as_error(span.status_message())),
+        ("otel.scope.name", scope(|scope| &scope.name)),
+        ("otel.scope.version", scope(|scope| &scope.version)),
+    ];
+    for (key, value) in derived {
+        let hash = hasher.hash_one(key);
+        if let Some(value) = value
+            && !keys.contains(&hash)
+        {
+            keys.push(hash);
+            each(key, value);
+        }
+    }
+    for (key, value) in span.resource().into_iter().flat_map(|resource| &resource.tags) {
+        if key != "service.name" && !keys.contains(&hasher.hash_one(key.as_str())) {
+            each(key, &value.text());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +264,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn shown_tags_are_those_of_the_view(span in arbitrary::span()) {
+            let mut tags = Vec::new();
+            each_shown_tag(&span, &mut |key, value| tags.push((key.to_owned(), value.to_owned())));
+            let view = span.zipkin_tags();
+            for (key, value) in &view {
+                prop_assert!(tags.contains(&((*key).to_owned(), value.clone().into_owned())));
+            }
+            prop_assert!(tags.iter().all(|(key, _)| view.contains_key(key.as_str())));
+        }
+
+        #[test]
         fn shown_keys_are_those_of_the_view(span in arbitrary::span()) {
             let mut keys = Vec::new();
             each_shown_key(&span, &mut |key| keys.push(key.to_owned()));
@@ -239,10 +303,16 @@ mod tests {
             };
             let words = of(&traces);
             let spans: Vec<&Span> = traces.iter().flat_map(|t| query.selection.spans(t)).collect();
-            let says = |span: &Span, word: &str| said(span, &query.what).iter().any(|w| w == word);
+            let said = |span: &Span| -> Vec<String> {
+                let mut words = Vec::new();
+                each_word(span, &query.what, &mut |word| words.push(word.into_owned()));
+                words.retain(|word| !word.is_empty());
+                words
+            };
+            let says = |span: &Span, word: &str| said(span).iter().any(|w| w == word);
             let all: BTreeSet<String> = spans
                 .iter()
-                .flat_map(|span| said(*span, &query.what))
+                .flat_map(|span| said(span))
                 .filter(|word| word.starts_with(prefix) && word.len() <= WORD_MAX)
                 .collect();
             prop_assert!(words.words.keys().eq(all.iter().take(words_max)));

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use fastrand::Rng;
 use sigyn_model::{
@@ -22,8 +23,10 @@ use crate::room::Rooms;
 use crate::scan::Meant;
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::sweep::Swept;
 use crate::tallies::WordTally;
 use crate::testing::{self, OwnedBatch};
+use crate::until::Until;
 
 /// A store with some past, and the traces that it must hold.
 pub(crate) struct History {
@@ -556,7 +559,7 @@ fn of_a_trace_that_is_too_large_to_be_held_each_span_counts_once() {
     history.traces(Strictness::Strict).iter().for_each(|trace| expected.add(trace));
     let queries = history.store.queries(Stop::default()).with_bytes_max(40_000);
     let trace = queries.trace(TraceId::new(9).unwrap());
-    assert!(matches!(trace, Err(crate::block::QueryFailed::TooLarge { .. })));
+    assert!(matches!(trace, Err(crate::block::QueryFailed::TraceTooLarge { .. })));
     let (found, swept) = queries.red(&query).unwrap();
     assert_eq!((found, swept.too_large), (expected, 0));
     // With room for less than a few bytes for each it is left out, and what else is there is not.
@@ -605,7 +608,60 @@ fn little_room_for_answers_is_enough_for_one_trace_at_a_time() {
     let selection = query.selection().clone();
     let meant = Meant::by(&selection).unwrap();
     let words = WordsQuery { selection, what: What::Keys, prefix: String::new() };
-    assert!(parts.scan(&meant, twins, bounds, &mut WordTally::new(&words)).is_ok());
+    assert!(parts.scan(&meant, twins, bounds, Until::ALL, &mut WordTally::new(&words)).is_ok());
+}
+
+#[test]
+fn what_there_is_no_time_for_is_left_out_and_told() {
+    let mut random = Rng::with_seed(4);
+    let disk = FaultyDisk::default();
+    let mut history = History::open(&disk);
+    for _ in 0..3 {
+        history.put((0..40).map(|_| testing::span(&mut random)).collect());
+        history.store.seal().unwrap();
+    }
+    let selection =
+        |filter: &str| Selection { filter: filter.parse().unwrap(), start_us: 0, end_us: u64::MAX };
+    let words = |filter: &str| WordsQuery {
+        selection: selection(filter),
+        what: What::Keys,
+        prefix: String::new(),
+    };
+    let differences = |of: Unit| DifferencesQuery {
+        from: selection(""),
+        selected: selection("error"),
+        against: None,
+        of,
+    };
+    let queries = || history.store.queries(Stop::default());
+    let late = || queries().with_until(Instant::now());
+    let is_cut = |all: Swept, some: Swept| {
+        assert!(!all.is_partial && some.is_partial, "{all:?} {some:?}");
+        // What blocks had was counted once.
+        assert!(some.spans > 0 && some.spans < all.spans + all.counted, "{all:?} {some:?}");
+    };
+    // Span by span, and of whole traces.
+    for query in [words(""), words("trace.spans > 0")] {
+        // Before anything is known of blocks, too.
+        let (some, of_some) = late().words(&query).unwrap();
+        let (all, of_all) = queries().words(&query).unwrap();
+        is_cut(of_all, of_some);
+        let is_in =
+            |(word, seen): (&String, &sigyn_model::Seen)| all.words()[word].spans >= seen.spans;
+        assert!(!some.words().is_empty() && some.words().iter().all(is_in));
+        assert_eq!(queries().words(&query).unwrap().0, all);
+    }
+    for query in [Unit::Traces, Unit::Spans].map(differences) {
+        let (some, of_some) = late().differences(&query).unwrap();
+        let (all, of_all) = queries().differences(&query).unwrap();
+        is_cut(of_all, of_some);
+        let sum = |(selected, others): (u64, u64)| selected + others;
+        assert!(sum(some.units()) > 0 && sum(some.units()) < sum(all.units()));
+        // Where a second look is due it is at no more than the first was at.
+        let little = Differences::within(query.clone(), 3);
+        let (_, of_some) = late().differences_from(&little, &query).unwrap();
+        is_cut(of_all, of_some);
+    }
 }
 
 #[test]

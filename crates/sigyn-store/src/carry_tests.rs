@@ -21,6 +21,7 @@ use crate::scan::{Meant, Tally};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
+use crate::until::Until;
 use crate::view::Parts;
 
 fn span(trace: u64, id: u64) -> Span {
@@ -444,7 +445,7 @@ fn who_asks_an_older_view_counts_once_what_others_found_out_in_a_newer_one() {
     let meant = Meant::by(&Selection { start_us: 0, end_us: u64::MAX, filter }).unwrap();
     for parts in [&newer, &older] {
         let mut counted = Counted(0);
-        parts.scan(&meant, twins, bounds, &mut counted).unwrap().unwrap();
+        parts.scan(&meant, twins, bounds, Until::ALL, &mut counted).unwrap().unwrap();
         assert_eq!(counted.0, spans);
     }
     for _ in 0..200 {

@@ -81,6 +81,7 @@ mod testing;
 mod trace;
 mod turn;
 mod twins;
+mod until;
 mod view;
 mod wal;
 mod wanted;

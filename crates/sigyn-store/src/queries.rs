@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sigyn_model::{
     DependencyLink, Differences, DifferencesQuery, Heat, HeatQuery, Red, RedQuery, Selection, Span,
@@ -19,7 +20,8 @@ use crate::shared::Shared;
 use crate::size::Weight;
 use crate::stop::Stop;
 use crate::sweep::{Answer, Stretch, Swept};
-use crate::tallies::{HeatTally, RedTally, WordTally};
+use crate::tallies::{ApartTally, HeatTally, RedTally, WordTally};
+use crate::until::Until;
 use crate::view::Parts;
 use crate::wanted::Wanted;
 
@@ -31,6 +33,7 @@ pub struct Queries {
     stop: Stop,
     room: Arc<Room>,
     bytes_max: u64,
+    until: Option<Instant>,
 }
 
 impl fmt::Debug for Queries {
@@ -45,8 +48,10 @@ impl fmt::Debug for Queries {
 
 impl Queries {
     pub(crate) fn new(shared: Arc<Shared>, stop: Stop) -> Self {
-        let (room, bytes_max) = (shared.rooms.room().into(), shared.options.memory.answer());
-        Self { shared, strictness: Strictness::default(), stop, room, bytes_max }
+        let (room, bytes_max) = (Arc::new(shared.rooms.room()), shared.options.memory.answer());
+        let strictness = Strictness::default();
+        let stop = stop.with_room(&room);
+        Self { shared, strictness, stop, room, bytes_max, until: None }
     }
 
     /// The same, with another notion of which ids are one trace's. Dependencies are always lenient.
@@ -60,6 +65,13 @@ impl Queries {
     #[must_use]
     pub fn with_bytes_max(self, bytes_max: u64) -> Self {
         Self { bytes_max: bytes_max.min(self.bytes_max), ..self }
+    }
+
+    /// The same, but keys, values and differences that take longer are answered as far as they came, and say
+    /// so: [`Swept::is_partial`].
+    #[must_use]
+    pub fn with_until(self, until: Instant) -> Self {
+        Self { until: Some(until), ..self }
     }
 
     /// What these queries end by.
@@ -205,7 +217,8 @@ impl Queries {
             let twins = self.shared.view.twins();
             return self.ask(|parts| parts.red(&counting, twins, self.bounds()));
         }
-        if let Some((tally, swept)) = self.scanned(query.selection(), || RedTally::new(query))? {
+        let new = || RedTally::new(query);
+        if let Some((tally, swept)) = self.scanned(query.selection(), Until::ALL, new)? {
             return Ok((tally.red, swept));
         }
         self.swept(query.selection(), || Red::new(query.clone()), Red::add, Red::bytes)
@@ -215,23 +228,24 @@ impl Queries {
     pub fn heat(&self, query: &HeatQuery) -> Result<(Heat, Swept), QueryFailed> {
         let new = || HeatTally::new(Heat::new(query.clone()));
         let scanned = match query.of() {
-            Unit::Spans => self.scanned(query.selection(), new)?,
+            Unit::Spans => self.scanned(query.selection(), Until::ALL, new)?,
             Unit::Traces => None,
         };
         let (tally, swept) = match scanned {
             Some(scanned) => scanned,
-            None => self.swept_by(query.selection(), new)?,
+            None => self.swept_by(query.selection(), Until::ALL, new)?,
         };
         Ok((tally.heat, swept))
     }
 
     /// Keys, or values of one.
     pub fn words(&self, query: &WordsQuery) -> Result<(Words, Swept), QueryFailed> {
-        if let Some((tally, swept)) = self.scanned(&query.selection, || WordTally::new(query))? {
-            return Ok((tally.words, swept));
-        }
-        // These are bounded by themselves.
-        self.swept(&query.selection, || Words::new(query.clone()), Words::add, |_| 0)
+        let (until, new) = (Until { at: self.until, ..Until::ALL }, || WordTally::new(query));
+        let (tally, swept) = match self.scanned(&query.selection, until, new)? {
+            Some(scanned) => scanned,
+            None => self.swept_by(&query.selection, until, new)?,
+        };
+        Ok((tally.words, swept))
     }
 
     /// What sets some apart from others. Where values are too many to be counted at once it looks twice.
@@ -247,28 +261,35 @@ impl Queries {
         empty: &Differences,
         query: &DifferencesQuery,
     ) -> Result<(Differences, Swept), QueryFailed> {
-        let look = |empty: &Differences| {
-            // These are bounded by themselves, too.
-            self.swept(&query.from, || empty.clone(), Differences::add, |_| 0)
+        let look = |empty: &Differences, until: Until| -> Result<_, QueryFailed> {
+            let new = || ApartTally { differences: empty.clone() };
+            let (tally, swept) = self.swept_by(&query.from, until, new)?;
+            Ok((tally.differences, swept))
         };
-        let (first, swept) = look(empty)?;
-        match first.again() {
-            None => Ok((first, swept)),
-            Some(again) => look(&again),
-        }
+        // So that there is time for a second look at the same traces.
+        let now = Instant::now();
+        let at = self.until.map(|until| now + until.saturating_duration_since(now) / 5 * 2);
+        let (first, swept) = look(empty, Until { at, ..Until::ALL })?;
+        let Some(again) = first.again() else { return Ok((first, swept)) };
+        drop(first);
+        let traces = if swept.is_partial { swept.traces } else { u64::MAX };
+        let (second, swept_again) = look(&again, Until { at: self.until, traces })?;
+        let is_partial = swept.is_partial || swept_again.is_partial;
+        Ok((second, Swept { is_partial, ..swept_again }))
     }
 
     /// Adds all spans that a selection means, one by one; `None` if it is better to look at traces.
     fn scanned<T: Tally>(
         &self,
         selection: &Selection,
+        until: Until,
         new: impl Fn() -> T,
     ) -> Result<Option<(T, Swept)>, QueryFailed> {
         let Some(meant) = Meant::by(selection) else { return Ok(None) };
         let twins = self.shared.view.twins();
         self.ask(|parts| {
             let mut tally = new();
-            let swept = parts.scan(&meant, twins, self.bounds(), &mut tally)?;
+            let swept = parts.scan(&meant, twins, self.bounds(), until, &mut tally)?;
             Ok(swept.map(|swept| (tally, swept)))
         })
     }
@@ -282,7 +303,7 @@ impl Queries {
         bytes: impl Fn(&T) -> u64,
     ) -> Result<(T, Swept), QueryFailed> {
         let new = || ByFunctions { answer: new(), add: &add, bytes: &bytes };
-        let (answer, swept) = self.swept_by(selection, new)?;
+        let (answer, swept) = self.swept_by(selection, Until::ALL, new)?;
         Ok((answer.answer, swept))
     }
 
@@ -291,6 +312,7 @@ impl Queries {
     fn swept_by<T: Answer>(
         &self,
         selection: &Selection,
+        until: Until,
         new: impl Fn() -> T,
     ) -> Result<(T, Swept), QueryFailed> {
         let stretch = Stretch {
@@ -301,7 +323,7 @@ impl Queries {
         let wanted = Wanted::of_filter(&selection.filter);
         self.ask(|parts| {
             let (mut answer, bounds) = (new(), self.bounds());
-            let swept = parts.sweep(stretch, &wanted, bounds, &mut answer)?;
+            let swept = parts.sweep(stretch, &wanted, bounds, until, &mut answer)?;
             Ok((answer, swept))
         })
     }

@@ -17,6 +17,7 @@ use crate::rarest::has_rarest;
 use crate::sweep::Swept;
 use crate::trace::assemble;
 use crate::twins::Twins;
+use crate::until::Until;
 use crate::view::Parts;
 use crate::wanted::Wanted;
 
@@ -61,7 +62,7 @@ pub(crate) trait Tally {
     fn forget_numbers(&mut self);
 
     /// Adds spans of a block as `scan` does, and returns what that took. Where all are meant, it is told
-    /// which, and what was added once need not be scanned again.
+    /// which, and what was added once need not be scanned again. A scan that is stopped has added some.
     fn add_block(
         &mut self,
         _whole: Option<Whole<'_>>,
@@ -84,6 +85,7 @@ pub(crate) struct Whole<'a> {
 struct Scan<'a, T> {
     meant: &'a Meant,
     bounds: Bounds<'a>,
+    until: Until,
     asked: Asked,
     tally: &'a mut T,
     numbers: Vec<u32>,
@@ -97,6 +99,7 @@ impl Parts {
         meant: &Meant,
         twins: &Twins,
         bounds: Bounds<'_>,
+        until: Until,
         tally: &mut impl Tally,
     ) -> Result<Option<Swept>, QueryFailed> {
         let looked_up = self.blocks.iter().map(|block| block.look_up(&meant.wanted));
@@ -125,17 +128,18 @@ impl Parts {
         apart.dedup();
         let asked = tally.asked();
         let (numbers, swept) = (Vec::new(), Swept::default());
-        let mut scan = Scan { meant, bounds, asked, tally, numbers, swept };
-        for (block, looked_up) in parts.blocks.iter().zip(&looked_up) {
-            if block.may_start_in(&meant.window) && looked_up.may_meet_all()? {
-                scan.block(&parts, block, &apart)?;
-            }
-        }
+        let mut scan = Scan { meant, bounds, until, asked, tally, numbers, swept };
         let without: HashSet<TraceKey> = apart.iter().copied().collect();
         for head in &parts.heads {
             scan.head(head, &without)?;
         }
         scan.traces(&parts, &apart, &mut once)?;
+        // The newest first: of what there is no time for, nobody asks most.
+        for (block, looked_up) in parts.blocks.iter().zip(&looked_up).rev() {
+            if block.may_start_in(&meant.window) && looked_up.may_meet_all()? {
+                scan.block(&parts, block, &apart)?;
+            }
+        }
         parts.note_once(&once, &looked_in, bounds)?;
         Ok(Some(scan.swept))
     }
@@ -158,34 +162,59 @@ impl<T: Tally> Scan<'_, T> {
         block: &Block,
         apart: &[TraceKey],
     ) -> Result<(), QueryFailed> {
+        if self.is_over() {
+            return Ok(());
+        }
         let mut without = apart.to_vec();
         without.extend(parts.buried.of(block.entry().last_seq));
         without.sort_unstable();
         without.dedup();
         let without = block.rows_of(&without)?;
         let columns = block.deciding(&self.asked);
-        let Self { meant, bounds, .. } = *self;
+        let Self { meant, bounds, until, .. } = *self;
+        let looked_at = self.swept;
         let is_whole = meant.filter_is_empty && block.starts_in(&meant.window);
         let whole = is_whole.then_some(Whole { block, without: &without });
         let (asked, mut numbers) = (&self.asked, std::mem::take(&mut self.numbers));
-        let swept = self.tally.add_block(whole, &mut |tally| {
+        let (mut is_over, mut left_off) = (false, None);
+        let added = self.tally.add_block(whole, &mut |tally| {
             let (asked, swept) = (asked.clone(), Swept::default());
-            let mut scan =
-                Scan { meant, bounds, asked, tally, numbers: std::mem::take(&mut numbers), swept };
+            let numbers = std::mem::take(&mut numbers);
+            let mut scan = Scan { meant, bounds, until, asked, tally, numbers, swept };
             block.scan(&meant.window, &without, bounds.stop, &mut |scanned| {
                 match scanned {
+                    Scanned::Row(_) if is_over => {
+                        scan.tally.forget_numbers();
+                        left_off = Some(scan.swept);
+                        return Err(QueryFailed::Stopped);
+                    }
                     Scanned::Row(row) => scan.add(row, &columns),
-                    Scanned::EndOfPage => bounds.check(scan.tally.bytes())?,
+                    Scanned::EndOfPage => {
+                        bounds.check(scan.tally.bytes())?;
+                        let spans = looked_at.spans + scan.swept.spans;
+                        is_over = until.is_over(&Swept { spans, ..looked_at });
+                    }
                     Scanned::EndOfGroup => scan.tally.forget_numbers(),
                 }
                 Ok(())
             })?;
             Ok(scan.swept)
-        })?;
+        });
+        self.swept.is_partial |= left_off.is_some();
+        let swept = match (added, left_off) {
+            (Err(QueryFailed::Stopped), Some(swept)) => swept,
+            (added, _) => added?,
+        };
         self.swept.spans += swept.spans;
         self.swept.scanned += swept.scanned;
         self.swept.counted += swept.counted;
         self.bounds.check(self.tally.bytes())
+    }
+
+    /// Whether no more is looked at, though there is more.
+    fn is_over(&mut self) -> bool {
+        self.swept.is_partial |= self.until.is_over(&self.swept);
+        self.swept.is_partial
     }
 
     fn head(&mut self, head: &HeadView, without: &HashSet<TraceKey>) -> Result<(), QueryFailed> {
@@ -226,8 +255,8 @@ impl<T: Tally> Scan<'_, T> {
         keys: &[TraceKey],
         once: &mut Vec<TraceKey>,
     ) -> Result<(), QueryFailed> {
-        let Self { meant, bounds, tally, swept, .. } = self;
-        parts.each_group(keys, Strictness::Strict, *bounds, &mut |key, spans| {
+        let Self { meant, bounds, until, tally, swept, .. } = self;
+        let added = parts.each_group(keys, Strictness::Strict, *bounds, &mut |key, spans| {
             let Some(spans) = spans else {
                 swept.too_large += 1;
                 return Ok(());
@@ -242,8 +271,17 @@ impl<T: Tally> Scan<'_, T> {
             if trace.len() == count {
                 once.push(key);
             }
-            bounds.check(tally.bytes())
-        })
+            bounds.check(tally.bytes())?;
+            if until.is_over(swept) {
+                swept.is_partial = true;
+                return Err(QueryFailed::Stopped);
+            }
+            Ok(())
+        });
+        match added {
+            Err(QueryFailed::Stopped) if swept.is_partial => Ok(()),
+            added => added,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every trace that has a span in a stretch of time: whole, once, and a few at a time.
 //!
-//! What cannot be looked up is answered so. A trace is read where the first of its parts is that has
+//! What cannot be looked up is answered so. A trace is read where the last of its parts is that has
 //! such a span, together with all its other parts; and not at all if indexes tell that it cannot match.
 
 use std::collections::HashSet;
@@ -16,6 +16,7 @@ use crate::facts::{Facts, Strictness, TraceKey};
 use crate::head::HeadTrace;
 use crate::query::{Bounds, HEAD_TRACES, READ_ROWS_MAX, READ_TRACES_MAX};
 use crate::trace::assemble;
+use crate::until::Until;
 use crate::view::Parts;
 use crate::wanted::{Met, Wanted};
 
@@ -35,6 +36,8 @@ pub struct Swept {
     pub scanned: u64,
     /// Traces that were left out, each alone larger than one answer may hold.
     pub too_large: u64,
+    /// There was no time for all: these are the newest blocks, or part of one.
+    pub is_partial: bool,
 }
 
 /// Which traces: those with a span that starts in these milliseconds, both ends included.
@@ -59,6 +62,16 @@ pub(crate) trait Answer {
         None
     }
 
+    /// Of no larger traces: these are looked at whole.
+    fn rows_max(&self) -> u64 {
+        READ_ROWS_MAX
+    }
+
+    /// Whether a trace of which a span is there twice is looked at whole.
+    fn wants_once(&self) -> bool {
+        false
+    }
+
     /// Adds a whole trace.
     fn add(&mut self, trace: &[Span]);
 
@@ -81,22 +94,25 @@ impl Parts {
         stretch: Stretch,
         wanted: &Wanted,
         bounds: Bounds<'_>,
+        until: Until,
         answer: &mut impl Answer,
     ) -> Result<Swept, QueryFailed> {
         let looked_up = self.blocks.iter().map(|block| block.look_up(wanted));
         let looked_up: Vec<LookedUp<'_>> = looked_up.collect::<Result<_, _>>()?;
         let rare = self.with_rarest(wanted, &looked_up, stretch.strictness, bounds.stop)?;
         let swept = Swept::default();
-        let mut sweep = Sweep { parts: self, stretch, wanted, looked_up, bounds, swept, answer };
+        let mut sweep =
+            Sweep { parts: self, stretch, wanted, looked_up, bounds, until, swept, answer };
         if let Some(groups) = rare {
             sweep.groups(groups)?;
             return Ok(sweep.swept);
         }
-        for number in 0..self.blocks.len() {
-            sweep.block(number)?;
-        }
-        for number in 0..self.heads.len() {
+        // The newest first: of what there is no time for, nobody asks most.
+        for number in (0..self.heads.len()).rev() {
             sweep.head(number)?;
+        }
+        for number in (0..self.blocks.len()).rev() {
+            sweep.block(number)?;
         }
         Ok(sweep.swept)
     }
@@ -109,6 +125,7 @@ struct Sweep<'a, A> {
     /// What is wanted, as each block knows it.
     looked_up: Vec<LookedUp<'a>>,
     bounds: Bounds<'a>,
+    until: Until,
     swept: Swept,
     answer: &'a mut A,
 }
@@ -116,11 +133,10 @@ struct Sweep<'a, A> {
 impl<A: Answer> Sweep<'_, A> {
     /// No others than these.
     fn groups(&mut self, groups: HashSet<TraceKey>) -> Result<(), QueryFailed> {
-        let all = self.parts.blocks.len() + self.parts.heads.len();
         let mut batch = Batch::default();
         for group in groups {
             self.bounds.stop.check()?;
-            if self.touches_before(all, group)? && self.may_match(group, Met::default())? {
+            if self.touches_from(0, group)? && self.may_match(group, Met::default())? {
                 let rows = self.rows(group)?;
                 self.put(&mut batch, rows, group)?;
             }
@@ -143,6 +159,12 @@ impl<A: Answer> Sweep<'_, A> {
         Ok(rows)
     }
 
+    /// Whether no more is looked at, though there is more.
+    fn is_over(&mut self) -> bool {
+        self.swept.is_partial |= self.until.is_over(&self.swept);
+        self.swept.is_partial
+    }
+
     fn block(&mut self, number: usize) -> Result<(), QueryFailed> {
         self.bounds.stop.check()?;
         let Stretch { start_ms, end_ms, strictness } = self.stretch;
@@ -151,6 +173,10 @@ impl<A: Answer> Sweep<'_, A> {
             let Place { key, first_row, rows } = entry.place();
             found.push((Place { key: strictness.group(key), first_row, rows }, met));
         })?;
+        if found.is_empty() || self.is_over() {
+            return Ok(());
+        }
+        let _opened = self.bounds.stop.open(size_of_val(&found[..]))?;
         if strictness == Strictness::Lenient {
             found.sort_unstable_by_key(|(place, _)| place.key);
             found.dedup_by(|next, first| {
@@ -161,6 +187,7 @@ impl<A: Answer> Sweep<'_, A> {
         // What is read together should stand together.
         found.sort_unstable_by_key(|(place, _)| place.first_row);
         let (all, asked) = (self.wanted.all(), self.answer.asked());
+        let rows_max = self.answer.rows_max();
         let last_seq = self.parts.blocks[number].entry().last_seq;
         let (mut batch, mut alone) = (Batch::default(), Vec::new());
         for (n, (place, met)) in found.into_iter().enumerate() {
@@ -173,14 +200,14 @@ impl<A: Answer> Sweep<'_, A> {
                 if met != all || id.is_some_and(|id| self.parts.buried.hides(last_seq, id)) {
                     continue;
                 }
-                if asked.is_some() && u64::from(rows) <= READ_ROWS_MAX {
+                if asked.is_some() && u64::from(rows) <= rows_max {
                     alone.push(place);
                     if alone.len() >= LOOK_AT {
                         self.look_at(number, &std::mem::take(&mut alone))?;
                     }
                     continue;
                 }
-            } else if self.touches_before(number, key)? || !self.may_match(key, met)? {
+            } else if self.touches_from(number + 1, key)? || !self.may_match(key, met)? {
                 continue;
             }
             self.put(&mut batch, rows, key)?;
@@ -208,11 +235,23 @@ impl<A: Answer> Sweep<'_, A> {
         let Some(asked) = self.answer.asked().filter(|_| !traces.is_empty()) else {
             return Ok(());
         };
-        let Self { parts, bounds, answer, swept, .. } = self;
+        if self.is_over() {
+            return Ok(());
+        }
+        let Self { parts, bounds, answer, swept, until, .. } = self;
         let block = &parts.blocks[number];
         let columns = block.deciding(&asked);
         let mut numbers_of = None;
+        let (wants_once, mut twice) = (answer.wants_once(), Vec::new());
         let looked = block.each_trace(traces, bounds.stop, &mut |trace, rows| {
+            if until.is_over(swept) {
+                swept.is_partial = true;
+                return Err(QueryFailed::Stopped);
+            }
+            if wants_once && has_twins(rows) {
+                twice.push(trace.key);
+                return Ok(());
+            }
             let groups = rows.first().map(PageRow::group).zip(rows.last().map(PageRow::group));
             let group = groups.filter(|(first, last)| first == last).map(|(first, _)| first);
             if group.is_some() && numbers_of != group {
@@ -228,7 +267,13 @@ impl<A: Answer> Sweep<'_, A> {
             bounds.check(answer.bytes())
         });
         answer.forget_numbers();
-        looked
+        match looked {
+            Err(QueryFailed::Stopped) if swept.is_partial => Ok(()),
+            looked => {
+                looked?;
+                self.read(&twice)
+            }
+        }
     }
 
     /// Adds a trace that this head alone has, if no two of its spans may be the same one.
@@ -236,7 +281,7 @@ impl<A: Answer> Sweep<'_, A> {
         let (Some(asked), Some(id)) = (self.answer.asked(), key.trace_id()) else {
             return Ok(false);
         };
-        if u64::from(trace.len()) > READ_ROWS_MAX {
+        if u64::from(trace.len()) > self.answer.rows_max() {
             return Ok(false);
         }
         let rows: Vec<_> = trace.rows().collect();
@@ -254,7 +299,10 @@ impl<A: Answer> Sweep<'_, A> {
     }
 
     fn head(&mut self, number: usize) -> Result<(), QueryFailed> {
-        let before = self.parts.blocks.len() + number;
+        if self.is_over() {
+            return Ok(());
+        }
+        let after = self.parts.blocks.len() + number + 1;
         let touching = |stretch: Stretch, trace: &HeadTrace<'_>| stretch.touches(&trace.facts());
         // Parts of a group may stand anywhere in a head.
         let mut seen: HashSet<TraceKey> = HashSet::new();
@@ -274,7 +322,7 @@ impl<A: Answer> Sweep<'_, A> {
             }
             if touching(self.stretch, &trace)
                 && (is_alone || seen.insert(group))
-                && !self.touches_before(before, group)?
+                && !self.touches_from(after, group)?
                 && self.may_match(group, Met::default())?
             {
                 self.put(&mut batch, trace.len(), group)?;
@@ -298,19 +346,17 @@ impl<A: Answer> Sweep<'_, A> {
         Ok(false)
     }
 
-    /// Whether one of the first parts, blocks and then heads, has a span of this group in the stretch.
-    fn touches_before(&self, parts: usize, group: TraceKey) -> Result<bool, QueryFailed> {
+    /// Whether a part from this one on, blocks and then heads, has a span of this group in the stretch.
+    fn touches_from(&self, part: usize, group: TraceKey) -> Result<bool, QueryFailed> {
         let Stretch { start_ms, end_ms, strictness } = self.stretch;
         let Parts { blocks, heads, .. } = self.parts;
-        let (first_blocks, first_heads) =
-            (parts.min(blocks.len()), parts.saturating_sub(blocks.len()));
-        for block in &blocks[..first_blocks] {
+        for block in blocks.iter().skip(part) {
             let entries = block.group(group, strictness)?;
             if entries.iter().any(|entry| entry.may_touch(start_ms, end_ms)) {
                 return Ok(true);
             }
         }
-        Ok(heads[..first_heads].iter().any(|head| {
+        Ok(heads.iter().skip(part.saturating_sub(blocks.len())).any(|head| {
             let mut traces = head.group(group, strictness);
             traces.any(|(_, trace)| self.stretch.touches(&trace.facts()))
         }))
@@ -351,6 +397,9 @@ impl<A: Answer> Sweep<'_, A> {
     }
 
     fn read(&mut self, groups: &[TraceKey]) -> Result<(), QueryFailed> {
+        if groups.is_empty() || self.is_over() {
+            return Ok(());
+        }
         let Self { parts, stretch, bounds, swept, answer, .. } = self;
         parts.each_group(groups, stretch.strictness, *bounds, &mut |_, spans| {
             let Some(spans) = spans else {
@@ -364,6 +413,14 @@ impl<A: Answer> Sweep<'_, A> {
             bounds.check(answer.bytes())
         })
     }
+}
+
+/// Whether two rows may be the same span.
+fn has_twins(rows: &[PageRow<'_, '_>]) -> bool {
+    let place = |row: &PageRow<'_, '_>| (Searched::timestamp(row), row.id(), row.shared());
+    let mut spans: Vec<_> = rows.iter().map(place).collect();
+    spans.sort_unstable();
+    spans.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Groups that are read together.

@@ -3,10 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use sigyn_model::{Field, Heat, Red, RedQuery, Seen, Span, TraceId, Unit, What, Words, WordsQuery};
+use sigyn_model::{
+    Differences, Field, Heat, Red, RedQuery, Seen, Span, TraceId, Unit, What, Words, WordsQuery,
+};
 
 use crate::alike::{Asked, ByNumbers, Stored};
 use crate::block::QueryFailed;
+use crate::query::READ_ROWS_MAX;
 use crate::scan::{Tally, Whole};
 use crate::sweep::{Answer, Swept};
 
@@ -56,9 +59,9 @@ impl Tally for WordTally {
             return;
         };
         if self.alike.is_full() {
-            self.forget_numbers();
+            Tally::forget_numbers(self);
         }
-        let words = &self.words;
+        let words = &mut self.words;
         let (_, all) = self.alike.get_or_insert_with(numbers, || {
             let said = words.said(span);
             let bytes = texts_bytes(&said);
@@ -80,15 +83,26 @@ impl Tally for WordTally {
         let asked = (what.clone(), prefix.clone(), without.to_vec());
         let mut hasher = DefaultHasher::new();
         asked.hash(&mut hasher);
-        let mut now = None;
+        let (mut now, mut left_off) = (None, None);
         let kept = block.kept(hasher.finish(), || {
             let mut part = Self::new(self.words.query());
-            let swept = scan(&mut part)?;
-            now = Some(swept);
+            let scanned = scan(&mut part);
             let words = part.words;
+            let swept = match scanned {
+                Ok(swept) => swept,
+                Err(error) => {
+                    left_off = Some(words);
+                    return Err(error);
+                }
+            };
+            now = Some(swept);
             let bytes = words_bytes(&words) + size_of_val(without);
             Ok((Kept { asked: asked.clone(), words, spans: swept.spans }, bytes))
-        })?;
+        });
+        if let Some(words) = left_off {
+            self.words.merge(&words);
+        }
+        let kept = kept?;
         // Two questions may hash to the same.
         if kept.asked != asked {
             return scan(self);
@@ -107,6 +121,51 @@ impl Tally for WordTally {
 
     fn bytes(&self) -> u64 {
         words_bytes(&self.words) as u64 + self.alike.bytes()
+    }
+}
+
+/// What sets some apart, of whole traces.
+#[derive(Debug)]
+pub(crate) struct ApartTally {
+    pub(crate) differences: Differences,
+}
+
+impl Answer for ApartTally {
+    fn asked(&self) -> Option<Asked> {
+        Some(Asked::All)
+    }
+
+    /// What the spans of a trace say is gathered before it is counted.
+    fn rows_max(&self) -> u64 {
+        READ_ROWS_MAX.min(4 << 10)
+    }
+
+    /// Spans that are there twice may have labels of two targets, of which one counts.
+    fn wants_once(&self) -> bool {
+        true
+    }
+
+    fn add(&mut self, trace: &[Span]) {
+        self.differences.add(trace);
+    }
+
+    fn add_rows<S: Stored>(&mut self, rows: &[S], _: TraceId, _: Option<&S::Columns>) {
+        self.differences.add(rows);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.differences.bytes()
+    }
+}
+
+/// Words, of whole traces.
+impl Answer for WordTally {
+    fn add(&mut self, trace: &[Span]) {
+        self.words.add(trace);
+    }
+
+    fn bytes(&self) -> u64 {
+        words_bytes(&self.words) as u64
     }
 }
 

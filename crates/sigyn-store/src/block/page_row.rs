@@ -95,7 +95,7 @@ impl<'r, 'a> PageRow<'r, 'a> {
         self.column(place::EXT).is_some_and(|page| page.has(self.row))
     }
 
-    pub(super) fn id(&self) -> Option<u64> {
+    pub(crate) fn id(&self) -> Option<u64> {
         let id = self.word64(place::SPAN_ID).ok_or(BlockError::Row("a span without ids"));
         self.or_fail(id.map(Some))
     }
@@ -117,6 +117,14 @@ impl<'r, 'a> PageRow<'r, 'a> {
     pub(super) fn each_key(&self, each: &mut dyn FnMut(&str)) {
         let read = self.reader.each_tag(self.set, self.row, &mut |key, _| {
             each(key);
+            Ok(true)
+        });
+        self.or_fail(read);
+    }
+
+    pub(super) fn each_key_and_text(&self, each: &mut dyn FnMut(&str, &str)) {
+        let read = self.reader.each_tag(self.set, self.row, &mut |key, told| {
+            each(key, &told.text()?);
             Ok(true)
         });
         self.or_fail(read);

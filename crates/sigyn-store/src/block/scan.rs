@@ -171,7 +171,7 @@ impl Block {
         each: &mut dyn FnMut(&Entry, SpanPlace),
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
-        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = PageReader::new(self, stop).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         let mut last: Option<PageSet> = None;
         for trace in traces {
@@ -199,7 +199,7 @@ impl Block {
         each: &mut dyn FnMut(Scanned<'_, '_>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
-        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = PageReader::new(self, stop).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         let mut without = without.iter().peekable();
         let mut first = 0u64;
@@ -275,5 +275,9 @@ fn scan_page(
 impl Tagged for PageRow<'_, '_> {
     fn each_tag_key(&self, each: &mut dyn FnMut(&str)) {
         self.each_key(each);
+    }
+
+    fn each_tag(&self, each: &mut dyn FnMut(&str, &str)) {
+        self.each_key_and_text(each);
     }
 }

@@ -270,6 +270,18 @@ impl Tagged for Row<'_> {
         let Head { keys, tags, slabs, .. } = self.head;
         self.tags().for_each(|number| each(keys.text(slabs, tags.about(number))));
     }
+
+    fn each_tag(&self, each: &mut dyn FnMut(&str, &str)) {
+        let Head { keys, tags, slabs, .. } = self.head;
+        for number in self.tags() {
+            let key = keys.text(slabs, tags.about(number));
+            let value = tags.get(slabs, number);
+            match Codes::text(value) {
+                Some(text) => each(key, text),
+                None => each(key, &Codes::value(value).text()),
+            }
+        }
+    }
 }
 
 impl Stored for Row<'_> {

@@ -1,7 +1,7 @@
 //! Asking the store: so many queries at once, each so long, and none for nobody.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
@@ -43,7 +43,17 @@ impl Asker {
 
     /// An answer in Prometheus' envelope, which says if something of what is stored is missing in it.
     pub(crate) fn answer(&self, data: &impl serde::Serialize) -> Response {
-        reply::success_but(data, self.missing().as_slice())
+        self.answer_but(data, None)
+    }
+
+    /// The same for an answer in which something else may be missing.
+    pub(crate) fn answer_but(
+        &self,
+        data: &impl serde::Serialize,
+        missing: Option<String>,
+    ) -> Response {
+        let warnings: Vec<String> = self.missing().into_iter().chain(missing).collect();
+        reply::success_but(data, &warnings)
     }
 
     /// Who calls whom, in a form that has no place for what is missing in it: a header says it. So many traces
@@ -124,7 +134,12 @@ impl Asker {
         E: Into<AnswerError> + Send + 'static,
     {
         let stop = StopOnDrop(Stop::default());
-        let queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
+        let mut queries = self.store.queries(stop.0.clone()).with_strictness(self.strictness);
+        if let Some(until) =
+            self.timeout.and_then(|timeout| Instant::now().checked_add(timeout / 4 * 3))
+        {
+            queries = queries.with_until(until);
+        }
         let run = async {
             let mut held = Vec::new();
             for place in places {

@@ -86,16 +86,32 @@ pub(super) fn filter(params: &Params, parameter: &'static str) -> Result<Filter,
 /// The parameters of every question about what is stored.
 const ABOUT: [&str; 3] = ["q", "endTs", "lookback"];
 
-/// Zipkin's parameters of a search, where what is no number is told with its name.
+/// Zipkin's parameters of a search, where a number that cannot be is told with its name and what it is.
 pub(super) fn trace_query(
     params: &Params,
     limit: i64,
     lookback: Duration,
 ) -> Result<TraceQuery, Refused> {
     for name in ["endTs", "lookback", "minDuration", "maxDuration", "limit"] {
-        params.whole(name)?;
+        positive(params, name)?;
+    }
+    if let (Some(min), Some(max)) = (params.whole("minDuration")?, params.whole("maxDuration")?)
+        && max < min
+    {
+        let message = format!("maxDuration is {max}: it must be no less than minDuration, {min}");
+        return Err(Refused::bad(message));
     }
     Ok(zipkin::trace_query(params, limit, lookback)?)
+}
+
+/// A whole number from 1 on, if it is there.
+fn positive(params: &Params, name: &str) -> Result<Option<i64>, Refused> {
+    match params.whole(name)? {
+        Some(number) if number < 1 => {
+            Err(Refused::bad(format!("{name} is {number}: it must be 1 or more")))
+        }
+        number => Ok(number),
+    }
 }
 
 /// A field by the name that a filter has for it.
@@ -121,8 +137,8 @@ pub(super) fn window_within(
     (end, lookback): (&'static str, &'static str),
     first: &Selection,
 ) -> Result<(u64, u64), Refused> {
-    let end_ts_ms = params.whole(end)?;
-    let lookback_ms = params.whole(lookback)?;
+    let end_ts_ms = positive(params, end)?;
+    let lookback_ms = positive(params, lookback)?;
     if end_ts_ms.is_none() && lookback_ms.is_none() {
         return Ok((first.start_us, first.end_us));
     }
@@ -143,11 +159,10 @@ pub(super) fn number(
     default: u64,
     max: u64,
 ) -> Result<u64, Refused> {
-    let Some(number) = params.whole(name)? else { return Ok(default) };
-    match u64::try_from(number) {
-        Ok(0) | Err(_) => Err(Refused::bad(format!("{name} <= 0"))),
-        Ok(number) if number > max => Err(Refused::bad(format!("{name} > {max}"))),
-        Ok(number) => Ok(number),
+    let Some(number) = positive(params, name)? else { return Ok(default) };
+    match u64::try_from(number).ok().filter(|number| *number <= max) {
+        Some(number) => Ok(number),
+        None => Err(Refused::bad(format!("{name} is {number}: it must be {max} or less"))),
     }
 }
 
@@ -180,6 +195,22 @@ pub(super) struct Looked {
     /// Traces that were left out, each too large to be held.
     #[serde(skip_serializing_if = "is_zero")]
     too_large: u64,
+    /// There was no time for all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+}
+
+impl Looked {
+    /// What is to be known of an answer that is not of all there is.
+    pub(super) fn warning(self) -> Option<String> {
+        self.partial.then(|| {
+            format!(
+                "there was no time for all that is stored: this answer is of the newest {} spans (a shorter time, \
+                 or a longer QUERY_TIMEOUT, helps)",
+                self.spans
+            )
+        })
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -188,12 +219,30 @@ pub(super) fn is_zero(n: &u64) -> bool {
 }
 
 impl From<Swept> for Looked {
-    fn from(Swept { traces, spans, scanned, counted, too_large }: Swept) -> Self {
-        Self { traces, spans, scanned, counted, too_large }
+    fn from(swept: Swept) -> Self {
+        let Swept { traces, spans, scanned, counted, too_large, is_partial: partial } = swept;
+        Self { traces, spans, scanned, counted, too_large, partial }
     }
 }
 
 /// Nanoseconds as microseconds, with what is left of them.
 pub(super) fn us(nanos: u64) -> f64 {
     nanos as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_a_part_says_of_which() {
+        let swept = Swept::default();
+        assert_eq!(Looked::from(swept).warning(), None);
+        let mut swept = swept;
+        (swept.is_partial, swept.spans) = (true, 7);
+        let looked = Looked::from(swept);
+        let told = serde_json::to_value(looked).unwrap();
+        assert_eq!(told, serde_json::json!({"traces": 0, "spans": 7, "partial": true}));
+        assert!(looked.warning().unwrap().contains("the newest 7 spans"));
+    }
 }

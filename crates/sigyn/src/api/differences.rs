@@ -45,7 +45,7 @@ struct Difference {
 
 async fn differences(State(asked): State<Asked>, params: Params) -> Response {
     match answer(&asked, &params).await {
-        Ok(answer) => asked.asker.answer(&answer),
+        Ok(answer) => asked.asker.answer_but(&answer, answer.looked.warning()),
         Err(error) => error.into_response(),
     }
 }

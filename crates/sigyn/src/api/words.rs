@@ -58,7 +58,7 @@ async fn values(State(asked): State<Asked>, params: Params) -> Response {
 
 fn respond(asked: &Asked, answer: Result<Answer, Refused>) -> Response {
     match answer {
-        Ok(answer) => asked.asker.answer(&answer),
+        Ok(answer) => asked.asker.answer_but(&answer, answer.looked.warning()),
         Err(error) => error.into_response(),
     }
 }
