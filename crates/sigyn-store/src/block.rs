@@ -64,6 +64,7 @@ use crate::catalog::BlockEntry;
 use crate::codec::Malformed;
 use crate::disk::{self, Disk};
 use crate::facts::{Strictness, TraceKey};
+use crate::room::NoRoom;
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
 use entry::{Entry, Place, Placed};
@@ -146,6 +147,9 @@ pub(crate) enum BlockError {
     Malformed(#[from] Malformed),
     #[error("the decoder failed")]
     Parquet(#[from] ParquetError),
+    /// Nothing is wrong with it.
+    #[error("it is not read: {0}")]
+    NoRoom(#[from] NoRoom),
 }
 
 /// Why there is no answer.
@@ -159,6 +163,9 @@ pub enum QueryFailed {
     /// There is more than may be held for one answer.
     #[error("the answer is larger than {} MiB", bytes_max >> 20)]
     TooLarge { bytes_max: u64 },
+    /// One trace alone takes so much, about, and that is more.
+    #[error("the trace takes about {} MiB, and an answer may take {}", bytes.div_ceil(1 << 20), bytes_max >> 20)]
+    TraceTooLarge { bytes: u64, bytes_max: u64 },
     /// It may be asked again when others are answered.
     #[error("other answers take the memory that there is for them")]
     NoRoom,
@@ -173,6 +180,7 @@ impl BlockFailed {
     /// Whether the file itself is at fault: trying again would not help.
     pub(crate) fn is_damage(&self) -> bool {
         match &*self.0 {
+            BlockError::NoRoom(_) => false,
             // Its file goes after its last reader, so one that is gone was taken away.
             BlockError::Io(error) => {
                 matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
@@ -191,7 +199,19 @@ impl From<BlockError> for BlockFailed {
 
 impl QueryFailed {
     pub(crate) fn block(block: &str, error: BlockError) -> Self {
-        Self::Block { block: block.to_owned(), source: error.into() }
+        match error {
+            BlockError::NoRoom(no_room) => no_room.into(),
+            error => Self::Block { block: block.to_owned(), source: error.into() },
+        }
+    }
+}
+
+impl From<NoRoom> for QueryFailed {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::TooLarge { bytes_max } => Self::TooLarge { bytes_max },
+            NoRoom::Taken => Self::NoRoom,
+        }
     }
 }
 
@@ -320,7 +340,7 @@ impl Block {
 
     fn read_rows_by<'a>(
         &'a self,
-        reader: fn(&'a Self) -> Result<PageReader<'a>, BlockError>,
+        reader: fn(&'a Self, &Stop) -> Result<PageReader<'a>, BlockError>,
         rows: &[(Range<u64>, Option<TraceId>)],
         stop: &Stop,
         each: &mut impl FnMut(Span),
@@ -344,7 +364,7 @@ impl Block {
         if wanted.is_empty() {
             return Ok(());
         }
-        let reader = reader(self).map_err(|error| self.failed(error))?;
+        let reader = reader(self, stop).map_err(|error| self.failed(error))?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         for (number, rows) in wanted {
             stop.check()?;
@@ -394,7 +414,7 @@ impl Block {
         each: &mut impl FnMut(&T, &[PageRow<'_, '_>]) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
-        let reader = PageReader::keeping(self).map_err(failed)?;
+        let reader = PageReader::keeping(self, stop).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         // Pages are kept from one trace to the next.
         let mut sets: Vec<PageSet> = Vec::new();
@@ -411,6 +431,7 @@ impl Block {
                 }
             }
             let error = RefCell::new(None);
+            let _opened = stop.open(rows as usize * size_of::<PageRow<'_, '_>>())?;
             let mut rows = Vec::with_capacity(rows as usize);
             for (group, _, page, in_page) in places {
                 if let Some(set) = sets.iter().find(|set| set.is_at(group, page)) {

@@ -17,6 +17,24 @@ pub(crate) struct Rooms {
 pub(crate) struct Room {
     rooms: Arc<Rooms>,
     held: AtomicU64,
+    /// Beside that, for as long as something is open.
+    opened: AtomicU64,
+}
+
+/// What a question has open, such as a page of a block: it counts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    room: Arc<Room>,
+    bytes: u64,
+}
+
+/// Why something cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoRoom {
+    #[error("a question alone takes more than {bytes_max} bytes")]
+    TooLarge { bytes_max: u64 },
+    #[error("other questions take the memory that there is for them")]
+    Taken,
 }
 
 impl Rooms {
@@ -27,7 +45,7 @@ impl Rooms {
     /// A place for a question that holds nothing yet.
     pub(crate) fn room(self: &Arc<Self>) -> Room {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Room { rooms: self.clone(), held: AtomicU64::new(0) }
+        Room { rooms: self.clone(), held: AtomicU64::new(0), opened: AtomicU64::new(0) }
     }
 
     /// Whether anything is being asked.
@@ -66,6 +84,46 @@ impl Room {
     }
 }
 
+impl Room {
+    /// Takes so much beside what is held, until what this returns is dropped.
+    pub(crate) fn open(self: &Arc<Self>, bytes: u64) -> Result<Opened, NoRoom> {
+        let mut opened = Opened { room: self.clone(), bytes: 0 };
+        opened.resize(bytes)?;
+        Ok(opened)
+    }
+}
+
+impl Opened {
+    /// It takes so much from now on.
+    pub(crate) fn resize(&mut self, bytes: u64) -> Result<(), NoRoom> {
+        let Room { rooms, held, opened } = &*self.room;
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            let own = held.load(Ordering::Relaxed) + opened.load(Ordering::Relaxed);
+            let bytes_max = rooms.bytes_max;
+            if own.checked_add(more).is_none_or(|own| own > bytes_max) {
+                return Err(NoRoom::TooLarge { bytes_max });
+            }
+            if !rooms.take(more) {
+                return Err(NoRoom::Taken);
+            }
+            opened.fetch_add(more, Ordering::Relaxed);
+        } else {
+            let less = self.bytes - bytes;
+            rooms.taken.fetch_sub(less, Ordering::Relaxed);
+            opened.fetch_sub(less, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // Less can always be had.
+        let _ = self.resize(0);
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         self.rooms.taken.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
@@ -90,6 +148,28 @@ mod tests {
         drop(first);
         assert!(second.hold(9 * MB + 7) && !rooms.room().hold(MB));
         drop(second);
+        assert!(rooms.taken() == 0 && !rooms.are_open());
+    }
+
+    #[test]
+    fn what_is_open_counts_until_it_is_dropped() {
+        const MB: u64 = 1 << 20;
+        let rooms = Rooms::new(10 * MB);
+        let (first, second) = (Arc::new(rooms.room()), Arc::new(rooms.room()));
+        assert!(first.hold(2 * MB));
+        let mut page = first.open(5 * MB).unwrap();
+        assert_eq!(rooms.taken(), 7 * MB);
+        let too_large = NoRoom::TooLarge { bytes_max: 10 * MB };
+        assert_eq!(first.open(3 * MB + 1).unwrap_err(), too_large);
+        assert_eq!(second.open(3 * MB + 1).unwrap_err(), NoRoom::Taken);
+        assert!(second.open(3 * MB).is_ok() && rooms.taken() == 7 * MB);
+        page.resize(MB).unwrap();
+        assert_eq!((rooms.taken(), page.resize(u64::MAX)), (3 * MB, Err(too_large)));
+        let other = second.open(7 * MB).unwrap();
+        assert!(page.resize(2 * MB) == Err(NoRoom::Taken) && !first.hold(2 * MB + 1));
+        drop((page, other));
+        assert_eq!(rooms.taken(), 2 * MB);
+        drop((first, second));
         assert!(rooms.taken() == 0 && !rooms.are_open());
     }
 }

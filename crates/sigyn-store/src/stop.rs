@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::room::{NoRoom, Opened, Room};
+
 /// Ends queries early. All clones are one: stopped is stopped, for good.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     is_stopped: Arc<AtomicBool>,
+    /// Where what is opened for it counts.
+    room: Option<Arc<Room>>,
     /// So often it may be asked; for tests.
     #[cfg(test)]
     checks: Option<Arc<std::sync::atomic::AtomicUsize>>,
@@ -19,6 +23,16 @@ impl Stop {
 
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// The same, for a question with a room of its own.
+    pub(crate) fn with_room(self, room: &Arc<Room>) -> Self {
+        Self { room: Some(room.clone()), ..self }
+    }
+
+    /// Counts what a question holds for a while.
+    pub(crate) fn open(&self, bytes: usize) -> Result<Option<Opened>, NoRoom> {
+        self.room.as_ref().map(|room| room.open(bytes as u64)).transpose()
     }
 
     /// Stops by itself when it was asked so often.

@@ -1,5 +1,6 @@
 //! Rows of a block back to spans.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -403,7 +404,21 @@ pub(super) enum Told<'r, 'a> {
     Column { reader: &'r RowReader<'a>, set: &'r PageSet, row: usize, at: usize, sort: TagSort },
 }
 
-impl Told<'_, '_> {
+impl<'r> Told<'r, '_> {
+    /// What Zipkin shows of it.
+    pub(super) fn text(self) -> Result<Cow<'r, str>, BlockError> {
+        if let Self::Column { reader, set, row, at, sort: TagSort::Text } = self {
+            let page = reader.column(set, place::TAGS + at)?;
+            let text = page.and_then(|page| page.text(row));
+            let text = text.ok_or(BlockError::Row("a tag that is missing"))?;
+            return str_of(text).map(Cow::Borrowed);
+        }
+        Ok(match self.own()? {
+            Value::Str(text) => Cow::Owned(text),
+            value => Cow::Owned(value.text().into_owned()),
+        })
+    }
+
     pub(super) fn own(self) -> Result<Value, BlockError> {
         let (reader, set, row, at, sort) = match self {
             Self::Value(value) => return Ok(value),
@@ -469,11 +484,19 @@ struct Shared<T> {
     /// By row group, and code in its dictionary.
     by_code: HashMap<(usize, u32), Arc<T>, RandomState>,
     by_text: HashMap<Vec<u8>, Arc<T>, RandomState>,
+    /// What these take, about.
+    bytes: usize,
 }
+
+/// Where rows have more to say they share little, and all is forgotten.
+const SHARED_BYTES_MAX: usize = if cfg!(test) { 2_000 } else { 1 << 20 };
+/// What is read of a text takes so many times as much, and what is kept beside it.
+const TIMES_TEXT: usize = 4;
+const SHARED_PLACE_BYTES: usize = 200;
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self { by_code: HashMap::default(), by_text: HashMap::default() }
+        Self { by_code: HashMap::default(), by_text: HashMap::default(), bytes: 0 }
     }
 }
 
@@ -490,15 +513,20 @@ impl<T> Shared<T> {
             return Ok(Some(value.clone()));
         }
         let Some(text) = page.text(row) else { return Ok(None) };
+        if self.bytes > SHARED_BYTES_MAX {
+            *self = Self::default();
+        }
         let value = match self.by_text.get(text) {
             Some(value) => value.clone(),
             None => {
                 let value = Arc::new(read(str_of(text)?)?);
+                self.bytes += text.len() * TIMES_TEXT + SHARED_PLACE_BYTES;
                 self.by_text.insert(text.to_vec(), value.clone());
                 value
             }
         };
         if let Some(code) = code {
+            self.bytes += size_of::<(usize, u32, Arc<T>)>() * 2;
             self.by_code.insert((group, code), value.clone());
         }
         Ok(Some(value))

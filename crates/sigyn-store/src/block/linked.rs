@@ -39,7 +39,7 @@ impl Block {
         each: &mut dyn FnMut(usize, Timed, &Named) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
-        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = PageReader::new(self, stop).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         let mut known = Known {
             group: None,

@@ -96,7 +96,11 @@ impl Block {
         let mut read = || -> Result<(), BlockError> {
             let reader = match bookmark.reader.take() {
                 Some(paused) => RowReader::resume(self, paused),
-                None => RowReader::new(PageReader::new(self)?, &self.root.tag_columns),
+                // What merges read counts among what blocks are made with.
+                None => {
+                    let pages = PageReader::new(self, &Stop::default())?;
+                    RowReader::new(pages, &self.root.tag_columns)
+                }
             };
             let mut kept = bookmark.set.take();
             let mut left = rows.iter().cloned();

@@ -41,7 +41,7 @@ impl Block {
         each: &mut EachRow<'_>,
     ) -> Result<(), QueryFailed> {
         let failed = |error: BlockError| self.failed(error);
-        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = PageReader::new(self, stop).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         let errors_by = self.deciding(&Asked::errors());
         let begins: Vec<usize> = self

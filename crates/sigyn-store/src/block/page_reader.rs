@@ -15,6 +15,8 @@ use super::schema::{TagColumn, TagSort, place};
 use super::{Block, BlockError, unpack};
 use crate::codec::Malformed;
 use crate::disk::Reader;
+use crate::room::{NoRoom, Opened};
+use crate::stop::Stop;
 
 /// What a column's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(super) struct Page {
     last: Cell<Run>,
     /// Whether something was asked for that should be there and is not.
     is_wrong: Cell<bool>,
+    /// What it counts as for the question that reads it, its dictionary included.
+    _opened: Option<Opened>,
 }
 
 /// What all have in common who read a page.
@@ -220,8 +224,11 @@ impl Decoded {
 }
 
 impl Page {
-    fn new(decoded: Arc<Decoded>, words: Option<Arc<Words>>) -> Self {
-        Self { decoded, words, last: Cell::default(), is_wrong: Cell::new(false) }
+    fn new(decoded: Arc<Decoded>, words: Option<Arc<Words>>, stop: &Stop) -> Result<Self, NoRoom> {
+        let bytes = decoded.bytes() + words.as_ref().map_or(0, |words| words.bytes());
+        let opened = stop.open(bytes)?;
+        let (last, is_wrong) = (Cell::default(), Cell::new(false));
+        Ok(Self { decoded, words, last, is_wrong, _opened: opened })
     }
 
     /// Where the value of a row is among the values.
@@ -363,33 +370,36 @@ pub(super) struct PageReader<'a> {
     file: Reader,
     /// Whether pages may be wanted again by others.
     keeps: bool,
+    /// Of the question that they are read for.
+    stop: Stop,
 }
 
 /// A reader without its block.
 pub(super) struct Paused {
     file: Reader,
+    stop: Stop,
 }
 
 impl<'a> PageReader<'a> {
     /// For whoever reads much, and that once.
-    pub(super) fn new(block: &'a Block) -> Result<Self, BlockError> {
+    pub(super) fn new(block: &'a Block, stop: &Stop) -> Result<Self, BlockError> {
         let file = block.disk.open_reader(&block.path)?;
-        Ok(Self { block, file, keeps: false })
+        Ok(Self { block, file, keeps: false, stop: stop.clone() })
     }
 
     /// For whoever reads a few rows: what is asked for again is read once.
-    pub(super) fn keeping(block: &'a Block) -> Result<Self, BlockError> {
-        Ok(Self { keeps: true, ..Self::new(block)? })
+    pub(super) fn keeping(block: &'a Block, stop: &Stop) -> Result<Self, BlockError> {
+        Ok(Self { keeps: true, ..Self::new(block, stop)? })
     }
 
     /// Goes on with what [`PageReader::pause`] left.
     pub(super) fn resume(block: &'a Block, paused: Paused) -> Self {
-        let Paused { file } = paused;
-        Self { block, file, keeps: false }
+        let Paused { file, stop } = paused;
+        Self { block, file, keeps: false, stop }
     }
 
     pub(super) fn pause(self) -> Paused {
-        Paused { file: self.file }
+        Paused { file: self.file, stop: self.stop }
     }
 
     /// A page of a column; `None` if no row of the group has a value.
@@ -427,7 +437,7 @@ impl<'a> PageReader<'a> {
         if matches!(decoded.values, Content::Codes(_)) && words.is_none() {
             return Err(WRONG.into());
         }
-        Ok(Some(Page::new(decoded, words)))
+        Ok(Some(Page::new(decoded, words, &self.stop)?))
     }
 
     /// Words of a column, which many pages share.
@@ -459,6 +469,8 @@ impl<'a> PageReader<'a> {
         }
         unpack::read_at(&self.file, offset, place.bytes as usize, |bytes| {
             let (header, rest) = whole(bytes, place)?;
+            // Before anything large is made of something small.
+            let _opened = self.stop.open(header.raw_bytes as usize)?;
             let raw = unpack::decompress(rest, header.raw_bytes as usize);
             Ok((header, raw.map_err(|_| WRONG)?.into()))
         })?

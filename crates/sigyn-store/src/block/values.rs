@@ -271,7 +271,7 @@ impl Block {
     ) -> Result<Vec<TraceKey>, QueryFailed> {
         let Some(key) = sought.key() else { return Ok(Vec::new()) };
         let failed = |error| self.failed(error);
-        let reader = PageReader::new(self).map_err(failed)?;
+        let reader = PageReader::new(self, stop).map_err(failed)?;
         let reader = RowReader::new(reader, &self.root.tag_columns);
         let takes = |text: &str| sought.takes(text);
         let mut found: Vec<TraceKey> = Vec::new();

@@ -4,12 +4,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use sigyn_model::{
-    Endpoint, Field, Filter, HeatQuery, RedQuery, Selection, Span, SpanBatch, SpanId, Timestamp,
-    TraceId, Unit, Waterfall, What, WordsQuery,
+    DifferencesQuery, Endpoint, Field, Filter, HeatQuery, RedQuery, Selection, Span, SpanBatch,
+    SpanId, Timestamp, TraceId, Unit, Waterfall, What, WordsQuery,
 };
 use sigyn_store::{AppendError, Memory, Options, QueryFailed, Stop, Store};
 
@@ -18,17 +19,28 @@ const MIB: u64 = 1 << 20;
 const START_S: u64 = 1_700_000_000;
 
 /// Runs a case in a process that does nothing else.
-fn alone(name: &str, case: impl FnOnce()) {
-    const ALONE: &str = "SIGYN_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return case();
+fn alone(name: &str, case: impl Fn()) {
+    one_after_the_other(name, &[&|_: &Path| case()]);
+}
+
+/// Runs parts of a case with one folder, each in a process that does nothing else.
+fn one_after_the_other(name: &str, parts: &[&dyn Fn(&Path)]) {
+    const PART: &str = "SIGYN_TEST_PART";
+    const FOLDER: &str = "SIGYN_TEST_FOLDER";
+    if let (Ok(part), Some(folder)) = (std::env::var(PART), std::env::var_os(FOLDER)) {
+        return parts[part.parse::<usize>().unwrap()](Path::new(&folder));
     }
-    let this = std::env::current_exe().unwrap();
-    let run = Command::new(this).args(["--exact", name, "--nocapture"]).env(ALONE, "1").output();
-    let run = run.unwrap();
-    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-    // Where no test has this name, none fails.
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+    let (this, folder) = (std::env::current_exe().unwrap(), tempfile::tempdir().unwrap());
+    for part in 0..parts.len() {
+        let mut run = Command::new(&this);
+        run.args(["--exact", name, "--nocapture"]);
+        run.env(PART, part.to_string()).env(FOLDER, folder.path());
+        let run = run.output().unwrap();
+        let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+        // Where no test has this name, none fails.
+        assert!(run.status.success() && said.contains("1 passed"), "{said}");
+        eprintln!("{said}");
+    }
 }
 
 /// The most that this process has ever had in memory, without the program itself: one that is made for
@@ -43,7 +55,7 @@ fn peak() -> u64 {
 }
 
 struct Case {
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
     store: Store,
     memory: Memory,
     runtime: tokio::runtime::Runtime,
@@ -52,15 +64,19 @@ struct Case {
 impl Case {
     fn open(bytes: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let case = Self::open_in(dir.path(), bytes);
+        Self { _dir: Some(dir), ..case }
+    }
+
+    fn open_in(path: &Path, bytes: u64) -> Self {
         let memory = Memory::within(bytes);
         // Merged as soon as there are two.
         let merge_window = Duration::from_millis(1);
         // With blocks of their own for traces with errors.
         let retention_errors = Some(Duration::from_secs(365 * 24 * 60 * 60));
-        let options =
-            Options { memory, merge_window, retention_errors, ..Options::new(dir.path()) };
+        let options = Options { memory, merge_window, retention_errors, ..Options::new(path) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        Self { store: Store::open(options).unwrap(), _dir: dir, memory, runtime }
+        Self { store: Store::open(options).unwrap(), _dir: None, memory, runtime }
     }
 
     /// Waits for room.
@@ -72,7 +88,7 @@ impl Case {
     }
 
     /// Asks all that counts spans, of ordinary and of many-valued fields. What is too large for an answer may
-    /// say so.
+    /// say so, and what finds no room beside others.
     fn ask_all(&self, what: &str) {
         // Whole minutes: some rates are told from counts.
         let first_s = START_S / 60 * 60;
@@ -83,7 +99,12 @@ impl Case {
         };
         let told = |about: &str, answer: Result<(), QueryFailed>| {
             match answer {
-                Ok(()) | Err(QueryFailed::TooLarge { .. }) => {}
+                Ok(())
+                | Err(
+                    QueryFailed::TooLarge { .. }
+                    | QueryFailed::TraceTooLarge { .. }
+                    | QueryFailed::NoRoom,
+                ) => {}
                 Err(error) => panic!("{about}: {error}"),
             }
             self.check(&format!("{what}, {about}"));
@@ -108,6 +129,11 @@ impl Case {
         for of in [Unit::Spans, Unit::Traces] {
             let query = HeatQuery::new(selection(""), of, 10_000_000, 4).unwrap();
             told(&format!("a map of {of:?}"), queries().heat(&query).map(drop));
+        }
+        for of in [Unit::Spans, Unit::Traces] {
+            let (from, selected) = (selection(""), selection("error"));
+            let query = DifferencesQuery { from, selected, against: None, of };
+            told(&format!("differences of {of:?}"), queries().differences(&query).map(drop));
         }
         let lines = queries().outlined(TraceId::new(1).unwrap(), 100, |outlined| {
             let waterfall = Waterfall::new(&outlined.outlines);
@@ -172,6 +198,52 @@ fn tags_that_are_all_different_take_no_more_than_there_is() {
         case.check("asked");
         case.ask_all("asked");
     });
+}
+
+/// Keys, services and names that are all different, and values of a megabyte, in many small blocks and in large
+/// ones; as many ask as a server with so little memory lets.
+#[test]
+fn questions_at_once_about_the_worst_spans_take_no_more_than_there_is() {
+    let fill = |path: &Path| {
+        let case = Case::open_in(path, 64 * MIB);
+        let mut random = fastrand::Rng::with_seed(3);
+        for batch in 0..20 {
+            let spans = (0..60).map(|n| {
+                let id = batch * 60 + n + 1;
+                let mut span = span(id / 2 + 1, id);
+                span.name = format!("op-{:x}", random.u64(..));
+                span.local_endpoint =
+                    Endpoint::named(&format!("{:x}", random.u64(..))).into_option();
+                for _ in 0..60 {
+                    let (key, value) = (random.u64(..), random.u128(..));
+                    span.set_tag(format!("key-{key:x}"), format!("{value:x}"));
+                }
+                if n == 0 {
+                    let value: Vec<u8> =
+                        (0..900 << 10).map(|_| random.alphanumeric() as u8).collect();
+                    span.set_tag("value", String::from_utf8(value).unwrap());
+                    span.set_tag("error", "it is too much");
+                }
+                span
+            });
+            case.append(&spans.collect::<Vec<_>>());
+        }
+        case.store.seal().unwrap();
+    };
+    let ask = |path: &Path| {
+        let case = Case::open_in(path, 64 * MIB);
+        let ask = |what: &str| {
+            std::thread::scope(|scope| {
+                (0..2).for_each(|_| _ = scope.spawn(|| case.ask_all(what)));
+            });
+        };
+        ask("sealed");
+        case.store.compact();
+        case.check("merged");
+        ask("merged");
+    };
+    let name = "questions_at_once_about_the_worst_spans_take_no_more_than_there_is";
+    one_after_the_other(name, &[&fill, &ask]);
 }
 
 /// What is collected of a block beside its rows, and of each of several that are made at once.
@@ -259,7 +331,10 @@ fn a_trace_of_a_million_spans_takes_no_more_than_there_is() {
             let answer = case.store.queries(Stop::default()).trace(id);
             match answer {
                 Ok(spans) => assert_eq!(spans.len(), 1_000_000),
-                Err(QueryFailed::TooLarge { .. }) => {}
+                Err(QueryFailed::TraceTooLarge { bytes, bytes_max }) => {
+                    assert_eq!(bytes_max, case.memory.answer());
+                    assert!(Memory::within(Memory::for_answer(bytes)).answer() >= bytes);
+                }
                 Err(error) => panic!("{error}"),
             }
             case.check(what);
