@@ -132,18 +132,30 @@ pub fn is_legacy_name(name: &str) -> bool {
 
 /// What is left of `name` as part of a label name of the classic kind: every other character becomes
 /// `_`.
+#[cfg_attr(
+    not(any(test, feature = "client")),
+    expect(dead_code, reason = "mechanisms use it that ask over the network")
+)]
 pub(crate) fn sanitized(name: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     name.chars().map(fit).collect()
 }
 
 /// `host:port`, with brackets around an IPv6 address.
+#[cfg_attr(
+    not(any(test, feature = "client", feature = "dns")),
+    expect(dead_code, reason = "mechanisms use it that ask over the network")
+)]
 pub(crate) fn host_port(host: &str, port: impl fmt::Display) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// `,a,b,`: texts with a separator between them and at both ends, so that rules need not care where
 /// in the list one stands. No texts are an empty one.
+#[cfg_attr(
+    not(any(test, feature = "client")),
+    expect(dead_code, reason = "mechanisms use it that ask over the network")
+)]
 pub(crate) fn listed<S: AsRef<str>>(texts: &[S], separator: &str) -> String {
     if texts.is_empty() {
         return String::new();

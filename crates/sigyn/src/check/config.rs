@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sigyn_discovery::config::Job;
 use sigyn_discovery::http::{self, Authorization, Source};
-use sigyn_discovery::mechanism::{self, file, kubernetes};
+use sigyn_discovery::mechanism::{self, file};
 use sigyn_discovery::{TargetGroup, target};
 
 use super::{chain, complain, say};
@@ -56,18 +56,30 @@ fn check_job(job: &Job, syntax_only: bool) -> Result<(), String> {
         check_client(&job.http)?;
     }
     for mechanism in &job.mechanisms {
+        if let Some(client) = mechanism.http()
+            && !syntax_only
+        {
+            let warning = check_mechanism(mechanism.kind(), client)?;
+            if let Some(warning) = warning {
+                complain(format_args!("  WARNING: scrape job \"{}\": {warning}", job.name));
+            }
+        }
         match mechanism {
             mechanism::Config::Static(groups) => check_groups(job, groups)?,
             mechanism::Config::File(config) if !syntax_only => check_target_files(job, config)?,
-            mechanism::Config::Kubernetes(config) if !syntax_only => {
-                if let kubernetes::Server::Url { client, .. } = &config.server {
-                    check_client(client)?;
-                }
-            }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Of the files that mechanisms name, promtool looks at Kubernetes' certificates alone. What else is
+/// missing is told, and is no mistake: it may be there in time.
+fn check_mechanism(kind: &str, client: &http::Config) -> Result<Option<String>, String> {
+    if kind == "kubernetes" {
+        check_identity(client)?;
+    }
+    Ok(check_client(client).err().map(|error| format!("{kind}_sd_configs: {error}")))
 }
 
 /// promtool looks at these files alone, and not into them.
@@ -77,6 +89,10 @@ fn check_client(client: &http::Config) -> Result<(), String> {
         _ => None,
     };
     check_exists("authorization credentials or bearer token file", credentials)?;
+    check_identity(client)
+}
+
+fn check_identity(client: &http::Config) -> Result<(), String> {
     check_exists("client cert file", client.tls.cert.as_ref())?;
     check_exists("client key file", client.tls.key.as_ref())
 }
@@ -116,4 +132,36 @@ fn check_target_files(job: &Job, config: &file::Config) -> Result<(), String> {
 fn check_groups(job: &Job, groups: &[Arc<TargetGroup>]) -> Result<(), String> {
     let first = target::populate(job, "", groups).errors.into_iter().next();
     first.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use sigyn_discovery::http::Tls;
+
+    use super::*;
+
+    #[test]
+    fn what_mechanisms_name_is_a_mistake_or_a_warning() {
+        let missing = Some(Source::File("/none/x".into()));
+        let certificates = http::Config {
+            tls: Tls { cert: missing.clone(), key: missing.clone(), ..Tls::default() },
+            ..http::Config::default()
+        };
+        let kind = "Bearer".to_owned();
+        let token = http::Config {
+            authorization: Some(Authorization::Credentials { kind, credentials: missing }),
+            ..http::Config::default()
+        };
+        let told = |what: &str| {
+            format!("error checking {what} \"/none/x\": stat /none/x: no such file or directory")
+        };
+        let warning =
+            |kind: &str, what: &str| Ok(Some(format!("{kind}_sd_configs: {}", told(what))));
+        let (cert, bearer) = ("client cert file", "authorization credentials or bearer token file");
+        assert_eq!(check_mechanism("kubernetes", &certificates), Err(told(cert)));
+        assert_eq!(check_mechanism("kubernetes", &token), warning("kubernetes", bearer));
+        assert_eq!(check_mechanism("consul", &certificates), warning("consul", cert));
+        assert_eq!(check_mechanism("consul", &token), warning("consul", bearer));
+        assert_eq!(check_mechanism("consul", &http::Config::default()), Ok(None));
+    }
 }

@@ -80,8 +80,8 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
         whole_and_alone(&format!("  {key}"), &[], Err(&error), Ok(""));
         same(&format!("  {key}"), &[("sub/x", "t")], Ok(""));
     }
-    let section = "kubernetes_sd_configs: [{role: pod, api_server: 'http://127.0.0.1:1', bearer_token_file: sub/x}]";
-    let error = missing_file("authorization credentials or bearer token file");
+    let section = "kubernetes_sd_configs: [{role: pod, api_server: 'http://127.0.0.1:1', tls_config: {cert_file: sub/x, key_file: sub/x}}]";
+    let error = missing_file("client cert file");
     whole_and_alone(&format!("  {section}"), &[], Err(&error), Ok(""));
     // promtool does not look for these.
     same("  basic_auth: {username: u, password_file: sub/x}", &[], Ok(""));
@@ -108,6 +108,24 @@ fn what_a_configuration_names_is_looked_at_unless_its_syntax_alone_counts() {
     }
     let error = "instance 0 in group sd/a.yml:0: \"127.0.0.1/x\" is not a valid hostname";
     whole_and_alone(one, &[("sd/a.yml", "[{targets: [127.0.0.1/x]}]")], Err(error), Ok(""));
+}
+
+/// promtool looks at what a job names, and of mechanisms at Kubernetes' certificates alone: so the
+/// rest is a warning.
+#[test]
+fn what_mechanisms_name_and_is_not_there_is_told() {
+    let text = "scrape_configs:\n- job_name: a\n  linode_sd_configs: [{bearer_token_file: x}]\n";
+    let folder = folder(&[("sigyn.yml", text)]);
+    let (status, out, err) = check(folder.path(), &["config", "sigyn.yml"]);
+    assert_eq!((status, out.as_str()), (0, SUCCESS));
+    let warning = "  WARNING: scrape job \"a\": linode_sd_configs: error checking authorization \
+                   credentials or bearer token file \"x\": stat x: no such file or directory\n";
+    assert_eq!(err, warning);
+    let told = check(folder.path(), &["config", "--syntax-only", "sigyn.yml"]);
+    assert_eq!(told, (0, SUCCESS.to_owned(), String::new()));
+    fs::write(folder.path().join("x"), "t").unwrap();
+    let told = check(folder.path(), &["config", "sigyn.yml"]);
+    assert_eq!(told, (0, SUCCESS.to_owned(), String::new()));
 }
 
 #[test]

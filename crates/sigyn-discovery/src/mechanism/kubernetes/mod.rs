@@ -222,6 +222,13 @@ impl Mechanism for Config {
     fn refresh_interval(&self) -> Duration {
         REFRESH_INTERVAL
     }
+
+    fn http(&self) -> Option<&http::Config> {
+        match &self.server {
+            Server::Url { client, .. } => Some(client),
+            Server::InCluster | Server::Kubeconfig(_) => None,
+        }
+    }
 }
 
 impl KubernetesConfig {
