@@ -16,7 +16,7 @@ use crate::environment::Environment;
 
 /// A step is so long, or as many times longer as it takes for no more than so many steps.
 const STEP_MS: u64 = 60_000;
-const STEPS: u64 = 1_500;
+const STEPS: u64 = 240;
 /// No time is so far away, in milliseconds.
 const STEP_MS_MAX: u64 = 1 << 50;
 const PARAMETERS: [&str; 4] = ["by", "step", "quantiles", "limit"];
@@ -40,6 +40,9 @@ struct Answer {
     steps: u32,
     /// Those with most spans first.
     series: Vec<Group>,
+    /// Whether there were more groups than are kept, so that some with more spans may be in `rest`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    limited: bool,
     /// Spans of groups that are not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     rest: Option<Figures>,
@@ -136,6 +139,7 @@ impl Answer {
             start_us: query.steps().start_us(),
             step_ms: query.steps().len_us() / 1_000,
             steps: query.steps().count(),
+            limited: red.rest().is_some(),
             series: series.iter().take(limit).map(group).collect(),
             rest: rest.map(|rest| Figures::new(&rest, &quantiles, seconds)),
             quantiles,

@@ -8,7 +8,7 @@ use http::StatusCode;
 use sigyn_model::TraceId;
 use sigyn_store::{Stop, Store, Strictness};
 
-use crate::reply::{ApiError, failure};
+use crate::reply::{ApiError, failure, success_but};
 
 /// The store, and whether strangers may change it.
 #[derive(Clone, Debug)]
@@ -49,17 +49,45 @@ async fn delete_trace(State(admin): State<StoreAdmin>, Path(id): Path<String>) -
         Err(error) => return failure(&ApiError::bad(error.to_string())),
     };
     let StoreAdmin { store, strictness, .. } = admin;
-    let deleted = tokio::task::spawn_blocking(move || -> Result<u64, ApiError> {
+    let deleted = tokio::task::spawn_blocking(move || -> Result<Deleted, ApiError> {
         let queries = store.queries(Stop::default()).with_strictness(strictness);
-        let ids = queries.ids_of(id).map_err(ApiError::failed)?;
-        store.delete_traces(&ids).map_err(ApiError::failed)
+        let mut ids = queries.ids_of(id).map_err(ApiError::failed)?;
+        // A block that cannot be read now may have it all the same.
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+        let deleted = store.delete_traces(&ids).map_err(ApiError::failed)?;
+        Ok(if deleted == 0 && store.unreadable_blocks() > 0 {
+            Deleted::Noted
+        } else {
+            Deleted::There(deleted)
+        })
     });
     match deleted.await {
-        Ok(Ok(0)) => failure(&ApiError::not_found(format!("no trace has the id {id}"))),
-        Ok(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Ok(Deleted::There(0))) => {
+            failure(&ApiError::not_found(format!("no trace has the id {id}")))
+        }
+        Ok(Ok(Deleted::There(_))) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Ok(Deleted::Noted)) => {
+            (StatusCode::ACCEPTED, success_but(&(), &[noted(id)])).into_response()
+        }
         Ok(Err(error)) => failure(&error),
         Err(error) => failure(&ApiError::failed(error)),
     }
+}
+
+/// What became of a trace that somebody wants deleted.
+enum Deleted {
+    /// How many ids of it there were.
+    There(u64),
+    /// Nothing that can be read has it, and not all can be read.
+    Noted,
+}
+
+fn noted(id: TraceId) -> String {
+    format!(
+        "no trace that can be read has the id {id}; what blocks that cannot be read now have of it is deleted"
+    )
 }
 
 /// As Prometheus puts it.

@@ -21,9 +21,16 @@ pub(super) fn run(path: &Path, ids: &[String]) -> Result<(), Failure> {
     }
     let store = online(path)?;
     let deleted = store.delete_traces(&ids)?;
+    let unreadable = store.unreadable_blocks();
     // Now, for nobody does it later.
     store.compact();
     store.close()?;
+    if deleted == 0 && unreadable > 0 {
+        let blocks = counted(unreadable, "block", "blocks");
+        return print(&format!(
+            "none that can be read; noted, for {blocks} that cannot be read now\n"
+        ));
+    }
     if deleted == 0 {
         return Err(none(ids.len()));
     }

@@ -54,8 +54,13 @@ fn damage_is_told_wherever_one_looks_and_the_rest_is_served() {
 fn an_answer_that_lacks_a_block_says_so_and_no_longer_when_the_block_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let tracer = Tracer::start_with(folder.path(), &["--web.enable-admin-api"]);
-    let body = br#"[{"traceId":"a","id":"1","timestamp":1000000,"duration":5,"localEndpoint":{"serviceName":"shop"}}]"#;
-    assert_eq!(tracer.post_spans(body).status, 202);
+    let span = |id: &str| {
+        format!(
+            r#"{{"traceId":"{id}","id":"1","timestamp":1000000,"duration":5,"localEndpoint":{{"serviceName":"shop"}}}}"#
+        )
+    };
+    let body = format!("[{},{}]", span("a"), span("b"));
+    assert_eq!(tracer.post_spans(body.as_bytes()).status, 202);
     let seal = "/api/v1/admin/store/seal";
     assert_eq!(http::request(tracer.address, "POST", seal, &[], b"").status, 204);
     let blocks = fs::read_dir(folder.path().join("data/blocks")).unwrap();
@@ -77,10 +82,14 @@ fn an_answer_that_lacks_a_block_says_so_and_no_longer_when_the_block_is_back() {
     let server = tracer.address.to_string();
     let output = command().args(["query", "--server", &server, "links"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{output:?}");
+    let deleted = http::request(tracer.address, "DELETE", "/api/v1/traces/b", &[], b"");
+    assert_eq!(deleted.status, 202);
+    assert!(deleted.text().contains("no trace that can be read has the id"), "{}", deleted.text());
     fs::rename(&away, &block).unwrap();
     until("the block is back", || tracer.json(search)["warnings"].is_null().then_some(()));
     assert_eq!(tracer.get(links[0]).header("sigyn-warning"), None);
     assert_eq!(tracer.json(search)["data"]["traces"].as_array().map(Vec::len), Some(1));
+    assert_eq!(tracer.get("/api/v2/trace/b").status, 404);
     assert_eq!(tracer.get("/-/ready").text(), "Sigyn is Ready.\n");
     assert_eq!(tracer.metric("sigyn_store_damaged_files", ""), Some(0.0));
 }
