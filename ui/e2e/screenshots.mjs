@@ -73,7 +73,24 @@ try {
   await shoot(browser, { name: 'search', path: 'zipkin/', ready: trace ? '.trace-row' : '.notice' });
   await shoot(browser, { name: 'map', path: 'zipkin/dependency', ready: '.graph, .notice' });
   await shoot(browser, { name: 'losses', path: 'losses', ready: '.law, .notice' });
+  await shoot(browser, {
+    name: 'discovery',
+    path: 'service-discovery',
+    ready: '.found',
+    act: async (page) => page.locator('.found .endpoint').first().click(),
+  });
+  await shoot(browser, {
+    name: 'relabelling',
+    path: 'service-discovery',
+    ready: '.found',
+    act: async (page) => {
+      await page.locator('.found .link').first().click();
+      await page.waitForSelector('.steps-body p', { timeout: PAGE_MS });
+    },
+  });
   await shoot(browser, { name: 'status', path: 'status', ready: '.status' });
+  await shoot(browser, { name: 'config', path: 'config', ready: '.yaml' });
+  await shoot(browser, { name: 'flags', path: 'flags', ready: '.flags' });
   if (trace) {
     await shoot(browser, {
       name: 'trace',

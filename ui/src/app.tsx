@@ -8,6 +8,7 @@ import { Empty } from './kit/states';
 import { go, href, place } from './kit/url';
 import { SearchPage } from './search/page';
 import { KeysHelp, openHelp } from './shell/help';
+import { Notifications } from './shell/notifications';
 import { Omnibox } from './shell/omnibox';
 import { PAGES } from './shell/pages';
 import { pollTargets } from './shell/status';
@@ -15,11 +16,35 @@ import { TopBar } from './shell/topbar';
 import { TargetsPage } from './targets/page';
 import { TracePage } from './trace/page';
 
+/** What the pages are called: the server may have put another name here. */
+const NAME = document.title;
+
+interface LazyPage {
+  title: string;
+  /** In which section of the bar it is, if not in its own. */
+  section?: string;
+  load: () => Promise<ComponentType>;
+}
+
 /** Pages that most visits do not need: their code comes when they are opened. */
-const LAZY_PAGES: Record<string, { title: string; load: () => Promise<ComponentType> }> = {
+const LAZY_PAGES: Record<string, LazyPage> = {
   '/zipkin/dependency': { title: 'Map', load: async () => (await import('./map/page')).MapPage },
   '/losses': { title: 'Losses', load: async () => (await import('./losses/page')).LossesPage },
+  '/service-discovery': {
+    title: 'Service discovery',
+    load: async () => (await import('./discovery/page')).DiscoveryPage,
+  },
   '/status': { title: 'Status', load: async () => (await import('./status/page')).StatusPage },
+  '/config': {
+    title: 'Configuration',
+    section: '/status',
+    load: async () => (await import('./status/config')).ConfigPage,
+  },
+  '/flags': {
+    title: 'Flags',
+    section: '/status',
+    load: async () => (await import('./status/flags')).FlagsPage,
+  },
 };
 
 function page(path: string): { title: string; section: string; view: ComponentChildren } {
@@ -35,7 +60,8 @@ function page(path: string): { title: string; section: string; view: ComponentCh
       view: <TracePage key={trace} id={trace} />,
     };
   const lazy = LAZY_PAGES[path];
-  if (lazy) return { title: lazy.title, section: path, view: <Lazy key={path} load={lazy.load} /> };
+  if (lazy)
+    return { title: lazy.title, section: lazy.section ?? path, view: <Lazy key={path} load={lazy.load} /> };
   return { title: 'Not found', section: '', view: <NotFound path={path} /> };
 }
 
@@ -67,7 +93,7 @@ export function App() {
   useEffect(() => pollTargets(), []);
   const { title, section, view } = page(place.value.path);
   useEffect(() => {
-    document.title = `${title} · Sigyn`;
+    document.title = `${title} · ${NAME}`;
   }, [title]);
   return (
     <>
@@ -75,6 +101,7 @@ export function App() {
         Skip to the page
       </button>
       <TopBar section={section} />
+      <Notifications />
       <main id="main" tabIndex={-1}>
         {view}
       </main>

@@ -11,14 +11,16 @@ async function facts(attempt: string, path: string, abort?: AbortSignal): Promis
 }
 
 export interface Status {
+  runtime: Facts;
   build: Facts;
   store: Facts;
 }
 
 export async function fetchStatus(abort?: AbortSignal): Promise<Status> {
-  const [build, store] = await Promise.all([
+  const [runtime, build, store] = await Promise.all([
+    facts('cannot read how the server is', 'api/v1/status/runtimeinfo', abort),
     facts('cannot read what was built', 'api/v1/status/buildinfo', abort),
     facts('cannot read the state of the store', 'api/v1/status/store', abort),
   ]);
-  return { build, store };
+  return { runtime, build, store };
 }

@@ -84,7 +84,7 @@ export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest('a');
   if (!link || link.origin !== window.location.origin || link.target || link.hasAttribute('download')) return;
   if (!link.pathname.startsWith(basePath) || link.pathname.startsWith(`${basePath}zipkin/api/`)) return;
-  if (/^(api|metrics|-)(\/|$)/.test(link.pathname.slice(basePath.length))) return;
+  if (/^(api|metrics|prometheus|version|-)(\/|$)/.test(link.pathname.slice(basePath.length))) return;
   event.preventDefault();
   history.pushState(null, '', link.href);
   place.value = read();

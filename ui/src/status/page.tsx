@@ -6,6 +6,8 @@ import { formatBytes, formatCount } from '../kit/format';
 import { Resource } from '../kit/load';
 import { Failure, Skeleton, Stale } from '../kit/states';
 import { href } from '../kit/url';
+import { StatusTabs } from './tabs';
+import './status.css';
 
 const EVERY_MS = 5000;
 
@@ -25,9 +27,11 @@ export function StatusPage() {
               <a href={href('/prometheus')}>its metrics</a>.
             </p>
           </div>
+          <StatusTabs path="/status" />
         </header>
         {data ? (
           <div class="status">
+            <Table title="Process" facts={processFacts(data.runtime)} />
             <Table title="Store" facts={data.store} />
             <Table title="Build" facts={data.build} />
           </div>
@@ -57,6 +61,26 @@ function Table({ title, facts }: { title: string; facts: Facts }) {
   );
 }
 
+/** What Prometheus' names for a process of Go stand for here; what has no meaning here is left out. */
+const PROCESS: Record<string, string> = {
+  startTime: 'started',
+  serverTime: 'time at the server',
+  CWD: 'working directory',
+  hostname: 'host',
+  reloadConfigSuccess: 'last configuration loaded',
+  lastConfigTime: 'configuration in force since',
+  corruptionCount: 'damaged files',
+  goroutineCount: 'threads',
+  GOMAXPROCS: 'processors',
+  GOMEMLIMIT: 'memory for spans, bytes',
+  storageRetention: 'spans are kept for',
+};
+
+function processFacts(runtime: Facts): Facts {
+  const known = Object.entries(PROCESS).filter(([name]) => name in runtime);
+  return Object.fromEntries(known.map(([name, words]) => [words, runtime[name] ?? null]));
+}
+
 /** `walBytes` as `wal bytes`. */
 function words(name: string): string {
   return name.replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2').toLowerCase();
@@ -64,5 +88,5 @@ function words(name: string): string {
 
 function written(name: string, value: Facts[string]): string {
   if (typeof value === 'number') return /bytes$/i.test(name) ? formatBytes(value) : formatCount(value);
-  return value === null ? 'unknown' : String(value);
+  return value === null || value === '' ? 'unknown' : String(value);
 }

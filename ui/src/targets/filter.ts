@@ -2,7 +2,10 @@
 
 import type { Target } from './model';
 
-type Match = (target: Target) => boolean;
+/** What of a target is looked at. */
+type Filtered = Pick<Target, 'url' | 'pool' | 'labels'>;
+
+type Match = (target: Filtered) => boolean;
 
 export interface Filter {
   match: Match;
@@ -32,7 +35,7 @@ export function parseFilter(text: string): Filter {
 
 /** As in PromQL: an absent label is empty, and an expression must match the whole value. */
 function matchLabel(label: string, operator: string, value: string): Match {
-  const read = (target: Target) => target.labels[label] ?? '';
+  const read = (target: Filtered) => target.labels[label] ?? '';
   if (operator === '=') return (target) => read(target) === value;
   if (operator === '!=') return (target) => read(target) !== value;
   const expression = new RegExp(`^(?:${value})$`, 'u');
