@@ -80,4 +80,4 @@ pub mod yaml;
 pub use group::{Groups, TargetGroup};
 pub use labels::{Labels, is_legacy_name};
 pub use manager::Manager;
-pub use metrics::{Metrics, REFRESH_SECONDS, RefreshSnapshot, Snapshot};
+pub use metrics::{JobSnapshot, Metrics, REFRESH_SECONDS, RefreshSnapshot, Snapshot};

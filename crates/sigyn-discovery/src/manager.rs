@@ -36,8 +36,8 @@ const RESTART_MAX: Duration = Duration::from_secs(5 * 60);
 ///
 /// - Jobs with equal sections share a provider, and a provider whose section stands unchanged in
 ///   a new configuration goes on as it is.
-/// - Changes are sent together: 100 ms after the first, and ever later, up to 5 s, while they go
-///   on.
+/// - Changes are sent together: about 100 ms after the first, and ever later, up to 5 s, while they
+///   go on.
 /// - A job whose section was edited keeps the targets of the old one until all that is new in the
 ///   job has answered, or until twice its refresh interval has passed without an answer.
 ///   Prometheus drops them at once; a tracer would lose spans by that.
@@ -152,7 +152,7 @@ impl Manager {
             held: Vec::new(),
             next_provider: 0,
             job_names: BTreeSet::new(),
-            pacer: Pacer::new(),
+            pacer: Pacer::new(|| 0.5 + fastrand::f64()),
         }
     }
 
@@ -402,10 +402,14 @@ impl Manager {
         for held in &self.held {
             groups.entry(held.job.clone()).or_default().extend(held.groups.iter().cloned());
         }
-        let targets = groups.values().flatten().map(|group| group.targets.len()).sum();
-        self.metrics.discovered_targets.set(targets);
         self.metrics.sent_updates.increment();
-        self.groups.send_replace(Arc::new(groups));
+        let groups = Arc::new(groups);
+        let before = self.groups.send_replace(Arc::clone(&groups));
+        self.metrics.found(groups.iter().map(|(job, groups)| {
+            let targets = groups.iter().map(|group| group.targets.len()).sum();
+            let is_same = before.get(job).is_some_and(|before| are_the_same(before, groups));
+            (job.clone(), targets, !is_same)
+        }));
         self.pacer.sent();
     }
 }
@@ -420,6 +424,11 @@ impl Provider {
     }
 }
 
+/// Whether nothing has changed: a group that changes is another one.
+fn are_the_same(before: &[Arc<TargetGroup>], now: &[Arc<TargetGroup>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
 /// Sleeps until `instant`, or for ever.
 async fn at(instant: Option<Instant>) {
     match instant {
@@ -431,14 +440,16 @@ async fn at(instant: Option<Instant>) {
 /// Decides when to send: soon after a lone change, rarely amid many.
 #[derive(Debug)]
 struct Pacer {
+    /// What each wait is multiplied by, so that servers that follow the same do not move together.
+    jitter: fn() -> f64,
     backoff: Duration,
     due: Option<Instant>,
     sent: Option<Instant>,
 }
 
 impl Pacer {
-    fn new() -> Self {
-        Self { backoff: BACKOFF_MIN, due: None, sent: None }
+    fn new(jitter: fn() -> f64) -> Self {
+        Self { jitter, backoff: BACKOFF_MIN, due: None, sent: None }
     }
 
     fn due(&self) -> Option<Instant> {
@@ -450,7 +461,10 @@ impl Pacer {
         if self.sent.is_none_or(|sent| now - sent >= BACKOFF_MAX) {
             self.backoff = BACKOFF_MIN;
         }
-        self.due.get_or_insert(now + self.backoff);
+        if self.due.is_none() {
+            let wait = self.backoff.mul_f64((self.jitter)());
+            self.due = Some(now + wait.min(BACKOFF_MAX));
+        }
     }
 
     fn sent(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A number that only goes up, or is set.
 #[derive(Debug, Default)]
@@ -35,7 +35,6 @@ pub struct Metrics {
     pub(crate) failed_configs: Number,
     pub(crate) received_updates: Number,
     pub(crate) sent_updates: Number,
-    pub(crate) discovered_targets: Number,
     pub(crate) file_reads: Number,
     pub(crate) file_read_errors: Number,
     pub(crate) watcher_errors: Number,
@@ -45,6 +44,7 @@ pub struct Metrics {
     consul_calls: Named,
     kubernetes_events: Mutex<BTreeMap<Event, u64>>,
     pub(crate) kubernetes_failures: Number,
+    jobs: Mutex<BTreeMap<String, JobSnapshot>>,
 }
 
 /// The role in which objects are followed, and what has happened to one: `add`, `delete` or
@@ -75,8 +75,8 @@ pub struct Snapshot {
     pub received_updates_total: u64,
     /// `sigyn_sd_updates_total`: maps of all groups sent on.
     pub updates_total: u64,
-    /// `sigyn_sd_discovered_targets`: targets in the last map, over all jobs.
-    pub discovered_targets: u64,
+    /// `sigyn_sd_*{config}`: of each job in the last map.
+    pub jobs: BTreeMap<String, JobSnapshot>,
     /// `sigyn_sd_refresh_*{mechanism}`: of each mechanism that polls and has polled.
     pub refreshes: BTreeMap<&'static str, RefreshSnapshot>,
     /// `sigyn_sd_consul_rpc_*{call}`: of each kind of question that Consul was asked.
@@ -95,6 +95,15 @@ pub struct Snapshot {
     pub file_read_errors_total: u64,
     /// `sigyn_sd_file_watcher_errors_total`: directories that could not be watched, and events lost.
     pub file_watcher_errors_total: u64,
+}
+
+/// What was found for one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobSnapshot {
+    /// `sigyn_sd_discovered_targets`: targets before relabelling.
+    pub discovered_targets: u64,
+    /// `sigyn_sd_last_update_timestamp_seconds`: when what was found last changed and was sent on.
+    pub updated_at: SystemTime,
 }
 
 /// The refreshes of one mechanism, or the questions of one kind.
@@ -127,6 +136,20 @@ impl Metrics {
         *lock(&self.kubernetes_events).entry((role, event)).or_default() += 1;
     }
 
+    /// Takes over what was found for each job, and whether that has changed.
+    pub(crate) fn found(&self, jobs: impl IntoIterator<Item = (String, usize, bool)>) {
+        let mut known = lock(&self.jobs);
+        let before = std::mem::take(&mut *known);
+        for (job, targets, has_changed) in jobs {
+            let updated_at = before.get(&job).filter(|_| !has_changed).map(|job| job.updated_at);
+            let found = JobSnapshot {
+                discovered_targets: u64::try_from(targets).unwrap_or(u64::MAX),
+                updated_at: updated_at.unwrap_or_else(SystemTime::now),
+            };
+            known.insert(job, found);
+        }
+    }
+
     /// All values now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -135,7 +158,7 @@ impl Metrics {
             failed_configs: self.failed_configs.get(),
             received_updates_total: self.received_updates.get(),
             updates_total: self.sent_updates.get(),
-            discovered_targets: self.discovered_targets.get(),
+            jobs: lock(&self.jobs).clone(),
             refreshes: snapshots(&self.refreshes),
             consul_calls: snapshots(&self.consul_calls),
             kubernetes_events: lock(&self.kubernetes_events).clone(),

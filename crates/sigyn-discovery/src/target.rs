@@ -40,6 +40,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Interval and timeout as their labels have them: `1m30s` may be written `90s`.
+    pub fn rhythm_texts(&self) -> (&str, &str) {
+        (self.labels.value(SCRAPE_INTERVAL), self.labels.value(SCRAPE_TIMEOUT))
+    }
+
     /// The labels a user sees: without `__*`.
     pub fn public_labels(&self) -> Labels {
         self.labels.public()

@@ -10,6 +10,7 @@ mod books;
 mod clients;
 mod commit;
 mod context;
+mod counts;
 mod decode;
 mod lives;
 mod manager;
@@ -27,6 +28,7 @@ mod trouble;
 mod unpack;
 
 pub use commit::{Commit, CommitError};
+pub use counts::{Counts, INTERVAL_PARTS, PoolCounts, SYNC_SECONDS, Spread};
 pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;

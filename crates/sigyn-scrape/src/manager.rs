@@ -22,8 +22,6 @@ use crate::pool::{Pool, ScrapeJob, Shared};
 use crate::scrape::Fetcher;
 use crate::status::Status;
 
-/// Changes that come within this time of a sync are taken together by the next one.
-const SYNC_PAUSE: Duration = Duration::from_millis(100);
 /// How long scrapes that are under way may take to finish at shutdown. What is cut off then was not
 /// committed: the target is asked for it again after the restart.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(750);
@@ -63,6 +61,7 @@ impl Manager {
             fetcher: Fetcher::new(options.memory_bytes_max, options.spares.clone()),
             options,
             context: Arc::new(Context::default()),
+            counts: status.counts(),
             commits,
             stop: CancellationToken::new(),
         };
@@ -84,7 +83,7 @@ impl Manager {
         let mut repairs = false;
         loop {
             self.sync(std::mem::take(&mut repairs)).await;
-            let next_sync = Instant::now() + SYNC_PAUSE;
+            let next_sync = Instant::now() + self.shared.options.sync_pause;
             let changed = loop {
                 tokio::select! {
                     biased;
@@ -126,6 +125,7 @@ impl Manager {
             if !all && same_groups && known == Some(job) {
                 continue;
             }
+            let started = Instant::now();
             let job_changed = known.is_some_and(|known| known != job);
             let populated = match populate_off_thread(job, &groups).await {
                 Ok(populated) => populated,
@@ -138,7 +138,12 @@ impl Manager {
             for problem in &populated.errors {
                 warn!(job = %name, %problem, "discovered target cannot be used");
             }
-            let pool = self.pools.entry(name.clone()).or_default();
+            let (failed, limited) = (populated.errors.len(), populated.limit_exceeded.is_some());
+            let counts = &self.shared.counts;
+            let pool = self.pools.entry(name.clone()).or_insert_with(|| {
+                counts.pool_made();
+                Pool::default()
+            });
             let view = pool.sync(
                 job,
                 job_changed,
@@ -147,6 +152,7 @@ impl Manager {
                 &mut self.books,
                 &mut self.loops,
             );
+            self.shared.counts.synced(name, started.elapsed(), failed, limited);
             debug!(job = %name, active = view.active.len(), dropped = view.dropped_count, "pool synchronised");
             self.status.publish(name, view);
         }
@@ -159,6 +165,7 @@ impl Manager {
             .collect();
         for name in gone {
             self.status.remove(&name);
+            self.shared.counts.pool_gone(&name);
             if let Some(pool) = self.pools.remove(&name) {
                 pool.stop(&mut self.books);
             }

@@ -1,5 +1,7 @@
 //! How this server scrapes, whatever the job.
 
+use std::time::Duration;
+
 use sigyn_model::columns::Spares;
 
 /// Settings of the whole component; a job's own come with its [`crate::ScrapeJob`].
@@ -19,6 +21,8 @@ pub struct Options {
     /// Intervals without a span after which a target counts as silent. Losses, and whether context
     /// is passed on, are looked at over the same time.
     pub silent_after: u32,
+    /// Changes of jobs and targets that come within this time of others are taken together.
+    pub sync_pause: Duration,
     /// Where columns for spans are taken from. Whoever stores spans gives them back there.
     pub spares: Spares,
 }
@@ -32,6 +36,7 @@ impl Default for Options {
             memory_bytes_max: 512 << 20,
             seed: 0,
             silent_after: 10,
+            sync_pause: Duration::from_millis(100),
             spares: Spares::default(),
         }
     }

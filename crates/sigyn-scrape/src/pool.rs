@@ -16,6 +16,7 @@ use crate::books::Books;
 use crate::clients::Clients;
 use crate::commit::Commit;
 use crate::context::Context;
+use crate::counts::Counts;
 use crate::decode::Origin;
 use crate::options::Options;
 use crate::request::Ask;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) fetcher: Fetcher,
     pub(crate) context: Arc<Context>,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) commits: mpsc::Sender<Commit>,
     /// Ends all loops.
     pub(crate) stop: CancellationToken,
@@ -195,6 +197,7 @@ fn start(
         body_limit,
         seed: options.seed,
         trouble: Trouble::default(),
+        counts: Arc::clone(&shared.counts),
         target: Arc::clone(&tracked),
     };
     let stop = shared.stop.child_token();

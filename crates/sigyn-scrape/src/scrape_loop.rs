@@ -15,6 +15,7 @@ use crate::account::{self, Arrived, Settled};
 use crate::answer::Answer;
 use crate::books::{Book, Ledger};
 use crate::commit::{Commit, CommitError, NotCommitted, commit};
+use crate::counts::Counts;
 use crate::decode::Origin;
 use crate::request::Ask;
 use crate::schedule::Schedule;
@@ -43,6 +44,7 @@ pub(crate) struct ScrapeLoop {
     pub(crate) body_limit: u64,
     pub(crate) seed: u64,
     pub(crate) trouble: Trouble,
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// What to do after one page.
@@ -69,14 +71,21 @@ impl ScrapeLoop {
         let mut ticks = tokio::time::interval_at(Instant::now() + wait, self.schedule.interval());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut not_before = Instant::now();
+        let mut before = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if Instant::now() < not_before {
+            let now = Instant::now();
+            if now < not_before {
+                // What is left out on purpose is no irregularity.
+                before = None;
                 continue;
+            }
+            if let Some(before) = before.replace(now) {
+                self.counts.interval(self.schedule.interval(), now - before);
             }
             if let Some(pause) = self.scrape(&mut ledger, &stop).await {
                 not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
@@ -168,6 +177,9 @@ impl ScrapeLoop {
             }
             Ok(Outcome::Unreadable { status, answer, error }) => {
                 tick.status = status.to_string();
+                if error.cause() == FailureCause::BodyLimit {
+                    self.counts.body_limit_exceeded();
+                }
                 self.unreadable(&answer, &error, ledger, asked_at).await
             }
             Err(ScrapeError::Crowded) => not_stored(&ScrapeError::Crowded),
@@ -176,6 +188,9 @@ impl ScrapeLoop {
                 if let ScrapeError::Busy { retry_after } = error {
                     *pause = retry_after;
                     return Next::Stop(End::Busy(chain(&error)));
+                }
+                if error.cause() == FailureCause::BodyLimit {
+                    self.counts.body_limit_exceeded();
                 }
                 if error.cause() == FailureCause::BodyLimit
                     && let Ok(ask) = &mut self.ask

@@ -8,12 +8,14 @@ use sigyn_discovery::Labels;
 use sigyn_model::pull::Cursor;
 use sigyn_model::{Account, LossReason};
 
+use crate::counts::Counts;
 use crate::target::Tracked;
 
 /// A view of all pools. Cheap to clone; reading it takes short locks only.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     pools: Arc<Mutex<BTreeMap<String, PoolView>>>,
+    counts: Arc<Counts>,
 }
 
 /// One job's targets.
@@ -50,8 +52,10 @@ pub struct TargetStatus {
     pub last_spans: u64,
     /// Body bytes, unpacked.
     pub last_bytes: u64,
-    pub scrape_interval: Duration,
-    pub scrape_timeout: Duration,
+    /// As it is written.
+    pub scrape_interval: String,
+    /// As it is written.
+    pub scrape_timeout: String,
     pub failures_in_a_row: u32,
     pub failing_since: Option<SystemTime>,
     pub cursor: Option<Cursor>,
@@ -176,6 +180,11 @@ impl Status {
             errors: view.errors,
         };
         views.into_iter().map(status).collect()
+    }
+
+    /// What is counted beside the targets.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     pub(crate) fn publish(&self, job: &str, view: PoolView) {

@@ -237,6 +237,7 @@ impl Tracked {
     pub(crate) fn status(&self, now: Instant) -> TargetStatus {
         let inner = self.lock();
         let last = inner.recent.back();
+        let (scrape_interval, scrape_timeout) = self.target.rhythm_texts();
         TargetStatus {
             discovered_labels: inner.discovered_labels.clone(),
             labels: self.public_labels.clone(),
@@ -250,8 +251,8 @@ impl Tracked {
             last_duration: last.map_or(Duration::ZERO, |record| record.took),
             last_spans: last.map_or(0, |record| record.spans),
             last_bytes: last.map_or(0, |record| record.bytes),
-            scrape_interval: self.target.scrape_interval,
-            scrape_timeout: self.target.scrape_timeout,
+            scrape_interval: scrape_interval.to_owned(),
+            scrape_timeout: scrape_timeout.to_owned(),
             failures_in_a_row: inner.failures_in_a_row,
             failing_since: inner.failing_since,
             cursor: inner.progress.cursor,

@@ -8,4 +8,5 @@ mod index;
 mod respond;
 
 pub use asset::{Asset, file};
+pub use index::Frame;
 pub use respond::respond;

@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::asset::{Asset, file, gzip};
-use crate::index::{Index, Theme};
+use crate::index::{Frame, Index, Theme};
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; \
@@ -23,7 +23,7 @@ pub fn respond(
     method: &Method,
     path: &str,
     headers: &HeaderMap,
-    route_prefix: &str,
+    frame: Frame<'_>,
 ) -> Response<Bytes> {
     if method != Method::GET && method != Method::HEAD {
         let mut response =
@@ -40,7 +40,7 @@ pub fn respond(
     let mut response = match file(name) {
         Some(asset) if name != "index.html" => asset_response(asset, headers),
         None if looks_like_a_file(name) => text(StatusCode::NOT_FOUND, "there is no such file\n"),
-        _ => index_response(headers, route_prefix),
+        _ => index_response(headers, frame),
     };
     if method == Method::HEAD {
         let length = HeaderValue::from(response.body().len());
@@ -71,10 +71,10 @@ fn asset_response(asset: &'static Asset, headers: &HeaderMap) -> Response<Bytes>
     representation.response(headers)
 }
 
-fn index_response(headers: &HeaderMap, route_prefix: &str) -> Response<Bytes> {
+fn index_response(headers: &HeaderMap, frame: Frame<'_>) -> Response<Bytes> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let theme = cookies.filter_map(Theme::from_cookies).next();
-    let Some(index) = Index::new(route_prefix, theme) else {
+    let Some(index) = Index::new(frame, theme) else {
         return text(StatusCode::NOT_FOUND, "the UI was built without its page\n");
     };
     let gzipped = accepts_gzip(headers);

@@ -3,7 +3,6 @@
 //! The only file that knows discovery, scraping, the store and the answers at once.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +32,10 @@ use crate::environment::Environment;
 use crate::listeners::Listeners;
 use crate::metrics::requests::{Requests, measure};
 use crate::metrics::{ReloadState, Source};
+use crate::reload::Reloader;
+use crate::server::Door;
 use crate::store_command::cannot_change;
+use crate::web_config::WebConfig;
 use crate::{Failure, api, collect, grpc, logging, metrics, reply, server};
 
 /// Scrapes that wait for the store. Full means that the scrape loops wait: pull's natural brake.
@@ -144,7 +146,9 @@ pub(crate) struct App {
     listeners: Listeners,
     routers: Routers,
     intake: Intake,
-    max_connections: usize,
+    door: Door,
+    /// How many jobs are configured at the start.
+    jobs: usize,
     /// Whether spans are taken at the main address, and whether they can be read there.
     is_pushed_to: bool,
     is_asked: bool,
@@ -160,6 +164,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         // Told before the store, whose recovery takes time, is opened.
         let ui_folder = ui_folder(&settings)?;
+        let web = web_config(&settings)?;
         let listeners = Listeners::bind(&settings).await?;
         let options = settings.store_options(&config);
         let (path, durability, memory) = (options.path.clone(), options.durability, options.memory);
@@ -178,7 +183,11 @@ impl App {
         let discovery = sigyn_discovery::Manager::new(jobs, groups_tx);
         let sd_metrics = discovery.metrics();
         let scraping = config.scrape_options(store.instance_id(), &memory);
-        let options = sigyn_scrape::Options { spares: store.spares().clone(), ..scraping };
+        let options = sigyn_scrape::Options {
+            spares: store.spares().clone(),
+            sync_pause: settings.sync_interval,
+            ..scraping
+        };
         let progress = store.progress();
         let (scraping, status) =
             sigyn_scrape::Manager::new(options, scrape_jobs, groups, progress, commits_tx);
@@ -196,7 +205,8 @@ impl App {
         }));
         let hostname = api::process::hostname();
         let port = listeners.addresses().first().map_or(0, SocketAddr::port);
-        let external = External::new(hostname.clone(), port);
+        let is_tls = web.as_ref().is_some_and(|web| web.speaks_tls());
+        let external = External::new(&settings.external_url, &hostname, port, is_tls);
         let process = Process {
             started: SystemTime::now(),
             hostname: hostname.into(),
@@ -205,6 +215,7 @@ impl App {
             retention: retention.into(),
             lifecycle: settings.lifecycle,
             admin_api: settings.admin_api,
+            auto_reload: settings.auto_reload.is_some(),
             reloads: Arc::clone(&reload_state),
             healthy: healthy.clone(),
         };
@@ -235,7 +246,7 @@ impl App {
             }),
             Arc::new({
                 let status = status.clone();
-                move || metrics::scrape::families(&status.pools())
+                move || metrics::scrape::families(&status)
             }),
             Arc::new(move || metrics::discovery::families(&sd_metrics)),
             Arc::new({
@@ -243,6 +254,10 @@ impl App {
                 move || metrics::collect::families(&counters)
             }),
         ];
+        let of_doors = web.as_ref().map(|web| web.counts());
+        let sources = sources.into_iter().chain(
+            of_doors.map(|counts| -> Source { Arc::new(move || metrics::web::families(&counts)) }),
+        );
         let zipkins = Arc::new({
             let counters = Arc::clone(&counters);
             move || metrics::zipkin::transports(&counters)
@@ -258,18 +273,19 @@ impl App {
             .merge(api::status::router(store.clone(), durability_text(durability)))
             .merge(api::store_admin::router(store_admin))
             .merge(api::config_view::router(shown))
+            .merge(api::notifications::router(Arc::clone(&reload_state)))
             .merge(api::process::router(process))
             .merge(api::relabel_steps::router(jobs_now))
             .merge(api::targets::router(status, external))
             .merge(api::admin::router(admin))
-            .merge(metrics::router(sources, zipkins))
+            .merge(metrics::router(sources.collect(), zipkins))
             .method_not_allowed_fallback(reply::other_method)
             .fallback(not_found);
         let router = match settings.route_prefix.trim_end_matches('/') {
             "" => router,
             prefix => Router::new()
                 .nest(prefix, router.clone())
-                .merge(api::ui::home_router(settings.route_prefix.clone()))
+                .merge(api::ui::home_router(&settings.route_prefix, settings.outside_path()))
                 .fallback(not_found),
         };
         // A gRPC client knows no prefix.
@@ -291,13 +307,23 @@ impl App {
             otlp_grpc: with_headers(collect::otlp_grpc(intake.clone()).fallback(not_found)),
             otlp_http: with_headers(collect::otlp_http(intake.clone()).fallback(not_found)),
         };
+        let jobs = jobs_tx.borrow().len();
+        let apply = move |config: &Config| {
+            scrape_jobs_tx.send_replace(Arc::new(config.scrape_jobs()));
+            jobs_tx.send_replace(Arc::new(config.discovery_jobs()));
+            shown_tx.send_replace(Arc::clone(&config.shown));
+        };
         let reloader = Reloader {
             config_file: settings.config_file,
-            jobs: jobs_tx,
-            scrape_jobs: scrape_jobs_tx,
-            shown: shown_tx,
+            apply: Box::new(apply),
             requests: reload_rx,
             state: reload_state,
+            every: settings.auto_reload,
+        };
+        let door = Door {
+            places: Arc::new(Semaphore::new(settings.max_connections)),
+            web,
+            head_timeout: settings.read_timeout,
         };
         Ok(Self {
             store,
@@ -309,7 +335,8 @@ impl App {
             listeners,
             routers,
             intake,
-            max_connections: settings.max_connections,
+            door,
+            jobs,
             is_pushed_to: collector_http || collector_grpc,
             is_asked: query_enabled,
             shutdown,
@@ -335,7 +362,7 @@ impl App {
         match &self.reloader.config_file {
             Some(path) => tracing::info!(
                 file = %path.display(),
-                jobs = self.reloader.jobs.borrow().len(),
+                jobs = self.jobs,
                 "the configuration is loaded"
             ),
             None if self.is_pushed_to => {
@@ -349,6 +376,9 @@ impl App {
         let others = self.listeners.others();
         for (protocol, address) in &others {
             tracing::info!(protocol, %address, "taking spans");
+        }
+        if self.door.web.as_ref().is_some_and(|web| web.keeps_strangers_out()) {
+            return;
         }
         let warn = |addresses: Vec<SocketAddr>, what: &str| {
             let reachable = addresses.iter().filter(|address| !address.ip().is_loopback());
@@ -380,18 +410,17 @@ impl App {
             listeners,
             routers,
             intake,
-            max_connections,
+            door,
             shutdown,
             ..
         } = self;
         let _stop_all = shutdown.clone().drop_guard();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
-        let places = Arc::new(Semaphore::new(max_connections));
         let main = listeners.main.into_iter().map(|listener| (listener, routers.main.clone()));
         let otlp_grpc = listeners.otlp_grpc.map(|listener| (listener, routers.otlp_grpc.clone()));
         let otlp_http = listeners.otlp_http.map(|listener| (listener, routers.otlp_http.clone()));
         for (listener, router) in main.chain(otlp_grpc).chain(otlp_http) {
-            let serving = server::serve(listener, router, Arc::clone(&places), shutdown.clone());
+            let serving = server::serve(listener, router, door.clone(), shutdown.clone());
             tasks.spawn(async move {
                 serving.await;
                 "serving"
@@ -402,7 +431,7 @@ impl App {
             tasks.spawn(named("receiving", receiving));
         }
         // The routers hold handles to every part; the last one must go before the end.
-        drop((routers, intake));
+        drop((routers, intake, door));
         tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
         tasks.spawn(named("scraping", scraping.run(shutdown.clone())));
         tasks.spawn(named("committing", commit(commits, store.clone())));
@@ -429,6 +458,23 @@ impl App {
         closed.await?.context("cannot close the store")?;
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// What guards the doors, if there is such a file.
+fn web_config(settings: &Settings) -> anyhow::Result<Option<Arc<WebConfig>>> {
+    let Some(path) = &settings.web_config_file else { return Ok(None) };
+    let mut warnings = Vec::new();
+    let web = WebConfig::open(path, &mut warnings);
+    let web = web.with_context(|| format!("--web.config.file={}", path.display()))?;
+    for warning in warnings {
+        tracing::warn!(file = %path.display(), "{warning}");
+    }
+    let (tls, http2) = (web.speaks_tls(), web.offers_http2());
+    tracing::info!(file = %path.display(), tls, http2, "the web configuration is loaded");
+    if tls && !http2 {
+        tracing::warn!("http2 is turned off: gRPC, which needs it, is not answered");
+    }
+    Ok(Some(Arc::new(web)))
 }
 
 /// How long spans are kept, in Prometheus' words: `1w or 50GiB`. Empty is for ever.
@@ -480,7 +526,7 @@ fn answers(
     if environment.ui_enabled {
         router = router
             .merge(api::ui_config::router(&environment.ui))
-            .merge(api::ui::redirects(settings.route_prefix.clone()));
+            .merge(api::ui::redirects(settings.outside_path()));
         router = match ui_folder {
             Some(folder) => router.merge(api::ui_folder::router(folder)),
             None => {
@@ -490,7 +536,7 @@ fn answers(
                         "this path does not end in zipkin: it has no effect on Sigyn's own UI"
                     );
                 }
-                router.merge(api::ui::router(settings.ui_base()))
+                router.merge(api::ui::router(settings.ui_base(), settings.page_title.clone()))
             }
         };
     }
@@ -523,69 +569,6 @@ async fn commit(mut commits: mpsc::Receiver<Commit>, store: Store) {
         while appends.try_join_next().is_some() {}
     }
     while appends.join_next().await.is_some() {}
-}
-
-/// Reads the configuration again, at SIGHUP or on request.
-#[derive(Debug)]
-struct Reloader {
-    config_file: Option<PathBuf>,
-    jobs: watch::Sender<Arc<Vec<sigyn_discovery::config::Job>>>,
-    scrape_jobs: watch::Sender<Arc<Vec<sigyn_scrape::ScrapeJob>>>,
-    shown: watch::Sender<Arc<sigyn_discovery::config::Shown>>,
-    requests: mpsc::Receiver<ReloadRequest>,
-    state: Arc<ReloadState>,
-}
-
-impl Reloader {
-    async fn run(mut self, shutdown: CancellationToken) {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => Some(hangup),
-            Err(error) => {
-                tracing::error!(%error, "cannot watch for SIGHUP: reload by POST /-/reload");
-                None
-            }
-        };
-        loop {
-            let hung_up = async {
-                match &mut hangup {
-                    Some(hangup) => hangup.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let answer = tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = hung_up => None,
-                request = self.requests.recv() => match request {
-                    Some(answer) => Some(answer),
-                    // The routes are gone: the program is stopping.
-                    None => return,
-                },
-            };
-            let outcome = self.reload();
-            self.state.record(outcome.is_ok());
-            match &outcome {
-                Ok(()) => tracing::info!("the configuration is reloaded"),
-                Err(error) => {
-                    tracing::error!(%error, "cannot reload the configuration: the old one stays")
-                }
-            }
-            if let Some(answer) = answer {
-                let _ = answer.send(outcome);
-            }
-        }
-    }
-
-    /// All or nothing: a configuration with a mistake changes nothing.
-    fn reload(&self) -> Result<(), String> {
-        let path = self.config_file.as_deref();
-        let config =
-            Config::load(path).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
-        self.scrape_jobs.send_replace(Arc::new(config.scrape_jobs()));
-        self.jobs.send_replace(Arc::new(config.discovery_jobs()));
-        self.shown.send_replace(Arc::clone(&config.shown));
-        Ok(())
-    }
 }
 
 #[cfg(test)]

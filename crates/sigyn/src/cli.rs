@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::{
-    CheckCommand, CheckConfigFlags, CheckFlags, RelabelFlags, ServiceDiscoveryFlags,
+    CheckCommand, CheckConfigFlags, CheckFlags, RelabelFlags, ServerFlags, ServiceDiscoveryFlags,
+    WebConfigFlags,
 };
 pub(crate) use store::{ExportFlags, ExportFormat, StoreCommand, StoreFlags};
 
@@ -35,7 +36,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Discover, scrape, store and answer (the default)
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Run a small traced system on loopback, with a tracer that scrapes it
     Demo(DemoFlags),
     /// Ask a running tracer from the terminal
@@ -53,6 +54,23 @@ pub(crate) struct ServeFlags {
     /// Configuration file, in prometheus.yml's form [default: sigyn.yml if it exists]
     #[arg(long = "config.file", value_name = "FILE")]
     pub(crate) config_file: Option<PathBuf>,
+    /// Load the configuration again whenever its files have changed
+    #[arg(long = "config.auto-reload")]
+    pub(crate) auto_reload: bool,
+    /// How often to look whether they have (with --config.auto-reload); 1s at least
+    #[arg(long = "config.auto-reload-interval", value_name = "DURATION", default_value = "30s")]
+    pub(crate) auto_reload_interval: String,
+    /// Changes of targets that come within this time of others are taken together
+    #[arg(
+        long = "scrape.discovery-reload-interval",
+        value_name = "DURATION",
+        default_value = "100ms"
+    )]
+    pub(crate) discovery_reload_interval: String,
+    /// Names of Prometheus' features, with commas between. There is no choice here but
+    /// auto-reload-config, which is --config.auto-reload; others are warned of
+    #[arg(long = "enable-feature", value_name = "NAMES")]
+    pub(crate) features: Vec<String>,
 
     /// Address to listen on; may be given more than once [default: 0.0.0.0:9411, or the port in
     /// QUERY_PORT]
@@ -61,9 +79,27 @@ pub(crate) struct ServeFlags {
     /// Connections that are open at once, at all addresses together; further ones wait
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..), help_heading = LISTENING)]
     pub(crate) max_connections: u32,
-    /// Path under which everything is served
-    #[arg(long = "web.route-prefix", value_name = "PATH", default_value = "/", help_heading = LISTENING)]
-    pub(crate) route_prefix: String,
+    /// File with TLS, users, headers and a limit of requests, in the form of Prometheus' web
+    /// configuration; it holds for every address but those for datagrams
+    #[arg(long = "web.config.file", value_name = "FILE", help_heading = LISTENING)]
+    pub(crate) web_config_file: Option<PathBuf>,
+    /// How long a client may take to begin a request, and a connection may lie idle
+    #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "30s", help_heading = LISTENING)]
+    pub(crate) read_timeout: String,
+    /// URL under which this server is reached from outside; a path of it is where everything is served,
+    /// unless --web.route-prefix says otherwise
+    #[arg(long = "web.external-url", value_name = "URL", default_value = "", hide_default_value = true, help_heading = LISTENING)]
+    pub(crate) external_url: String,
+    /// Path under which everything is served [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", value_name = "PATH", help_heading = LISTENING)]
+    pub(crate) route_prefix: Option<String>,
+    /// Regular expression for the origins of pages that may ask from a browser, such as
+    /// 'https?://(a|b)\.example\.com' [default: ZIPKIN_QUERY_ALLOWED_ORIGINS, or any]
+    #[arg(long = "web.cors.origin", value_name = "REGEX", help_heading = LISTENING)]
+    pub(crate) cors_origin: Option<String>,
+    /// What the pages of the web UI are called in a browser [default: Sigyn]
+    #[arg(long = "web.page-title", value_name = "TEXT", default_value = "", hide_default_value = true, help_heading = LISTENING)]
+    pub(crate) page_title: String,
     /// Folder with an unpacked web UI of Zipkin, served at /zipkin/ in place of Sigyn's own
     #[arg(long = "web.ui-dir", value_name = "DIR", help_heading = LISTENING)]
     pub(crate) ui_dir: Option<PathBuf>,
@@ -159,6 +195,9 @@ pub(crate) struct QueryFlags {
         default_value = "http://127.0.0.1:9411"
     )]
     pub(crate) server: String,
+    /// How to ask it: a file with what a job has for its client, such as basic_auth and tls_config
+    #[arg(long = "http.config.file", global = true, value_name = "FILE")]
+    pub(crate) http_config_file: Option<PathBuf>,
     /// What is printed
     #[arg(long, short, global = true, visible_alias = "format", value_enum, default_value_t = OutputFormat::Table)]
     pub(crate) output: OutputFormat,
@@ -365,6 +404,9 @@ pub(crate) struct ImportFlags {
         default_value = "http://127.0.0.1:9411"
     )]
     pub(crate) to: String,
+    /// How to ask it: a file with what a job has for its client, such as basic_auth and tls_config
+    #[arg(long = "http.config.file", value_name = "FILE")]
+    pub(crate) http_config_file: Option<PathBuf>,
     /// Count only: ask both sides, send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -375,6 +417,9 @@ pub(crate) struct ImportFlags {
     /// Where the Zipkin answers, such as http://zipkin:9411
     #[arg(long, value_name = "URL", help_heading = FROM_ZIPKIN)]
     pub(crate) from: Option<String>,
+    /// How to ask it, likewise
+    #[arg(long = "from.http.config.file", value_name = "FILE", requires = "from", help_heading = FROM_ZIPKIN)]
+    pub(crate) from_http_config_file: Option<PathBuf>,
     /// How far to look back, such as 30d
     #[arg(long, value_name = "DURATION", default_value = "7d", help_heading = FROM_ZIPKIN)]
     pub(crate) lookback: String,

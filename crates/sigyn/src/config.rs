@@ -11,12 +11,14 @@ use sigyn_discovery::config as prometheus;
 use sigyn_discovery::config::{
     ConfigError as Mistake, File, Job, format_duration, parse_duration, parse_size,
 };
+use sigyn_discovery::relabel::Regex;
 use sigyn_discovery::yaml::{self, Entry, Place, Section};
 use sigyn_scrape::ScrapeJob;
 use sigyn_store::{Durability, Memory};
 
 use crate::cli::ServeFlags;
-use crate::environment::Environment;
+use crate::environment::{Environment, Origins};
+use crate::external_url::ExternalUrl;
 use crate::memory;
 
 /// Read from the working directory if it is there and no file is named.
@@ -28,11 +30,17 @@ const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 const DEFAULT_PORT: u16 = 9411;
 const DEFAULT_OTLP_GRPC_PORT: u16 = 4317;
 const DEFAULT_OTLP_HTTP_PORT: u16 = 4318;
+/// More often makes no sense: somebody may still be writing.
+const AUTO_RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// What Prometheus called `--config.auto-reload` at first.
+const AUTO_RELOAD_FEATURE: &str = "auto-reload-config";
 
 /// What the flags and Zipkin's variables say, checked. Needs a restart to change.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
+    /// How often to look whether the configuration's files have changed, if at all.
+    pub(crate) auto_reload: Option<Duration>,
     /// All flags by name, as they were given.
     pub(crate) flags: BTreeMap<&'static str, String>,
     pub(crate) listen: Vec<String>,
@@ -41,12 +49,21 @@ pub(crate) struct Settings {
     pub(crate) jaeger_udp_compact: Option<String>,
     pub(crate) jaeger_udp_binary: Option<String>,
     pub(crate) max_connections: usize,
+    /// TLS, users and the like.
+    pub(crate) web_config_file: Option<PathBuf>,
+    /// How long a client may take to begin a request.
+    pub(crate) read_timeout: Duration,
+    pub(crate) external_url: ExternalUrl,
     /// Starts and ends with a slash.
     pub(crate) route_prefix: String,
+    /// What pages are called instead of Sigyn.
+    pub(crate) page_title: Option<String>,
     /// A UI of Zipkin's to serve in place of our own.
     pub(crate) ui_dir: Option<PathBuf>,
     pub(crate) lifecycle: bool,
     pub(crate) admin_api: bool,
+    /// Changes of targets that come within this time of others are taken together.
+    pub(crate) sync_interval: Duration,
     pub(crate) storage_path: PathBuf,
     pub(crate) storage_memory: Option<u64>,
     pub(crate) retention_time: Option<Duration>,
@@ -100,8 +117,33 @@ pub(crate) enum ConfigError {
 }
 
 impl Settings {
-    pub(crate) fn from_flags(flags: ServeFlags, environment: Environment) -> anyhow::Result<Self> {
+    pub(crate) fn from_flags(
+        flags: ServeFlags,
+        mut environment: Environment,
+    ) -> anyhow::Result<Self> {
         let mut texts = flags.texts();
+        let auto_reload = auto_reload(&flags)?;
+        let read_timeout = duration("--web.read-timeout", &flags.read_timeout)?;
+        anyhow::ensure!(!read_timeout.is_zero(), "--web.read-timeout is zero");
+        let sync_interval =
+            duration("--scrape.discovery-reload-interval", &flags.discovery_reload_interval)?;
+        let url = flags.external_url.as_str();
+        let external_url =
+            ExternalUrl::parse(url).with_context(|| format!("--web.external-url={url}"))?;
+        if let Some(pattern) = &flags.cors_origin {
+            let regex = Regex::new(pattern);
+            let regex = regex.with_context(|| format!("--web.cors.origin={pattern}"))?;
+            environment.allowed_origins = match pattern.as_str() {
+                ".*" => Origins::Any,
+                _ => Origins::Like(regex),
+            };
+        }
+        // Whoever says where it is reached says under which path it is, unless a proxy takes that away.
+        let route_prefix = match &flags.route_prefix {
+            Some(prefix) => route_prefix(prefix),
+            None => external_url.path.clone().unwrap_or_else(|| "/".to_owned()),
+        };
+        texts.insert("web.route-prefix", route_prefix.clone());
         let config_file = flags.config_file.or_else(|| {
             let default = PathBuf::from(DEFAULT_FILE);
             default.exists().then_some(default)
@@ -139,6 +181,7 @@ impl Settings {
         );
         Ok(Self {
             config_file,
+            auto_reload,
             flags: texts,
             listen,
             otlp_grpc,
@@ -146,10 +189,15 @@ impl Settings {
             jaeger_udp_compact: Some(flags.jaeger_udp_compact_listen).filter(|a| !a.is_empty()),
             jaeger_udp_binary: Some(flags.jaeger_udp_binary_listen).filter(|a| !a.is_empty()),
             max_connections: usize::try_from(flags.max_connections)?,
-            route_prefix: route_prefix(&flags.route_prefix),
+            web_config_file: flags.web_config_file.filter(|file| !file.as_os_str().is_empty()),
+            read_timeout,
+            external_url,
+            route_prefix,
+            page_title: Some(flags.page_title).filter(|title| !title.is_empty()),
             ui_dir: flags.ui_dir,
             lifecycle: flags.enable_lifecycle,
             admin_api: flags.enable_admin_api,
+            sync_interval,
             storage_path: flags.storage_path,
             storage_memory: memory.transpose()?,
             retention_time: retention_time.transpose()?,
@@ -159,9 +207,15 @@ impl Settings {
         })
     }
 
+    /// The path under which a browser sees everything. Starts and ends with a slash.
+    pub(crate) fn outside_path(&self) -> String {
+        self.external_url.path.clone().unwrap_or_else(|| self.route_prefix.clone())
+    }
+
     /// Where a browser sees Zipkin's UI, if that is not `/zipkin`.
     pub(crate) fn ui_base_path(&self) -> Option<String> {
-        let prefix = self.route_prefix.trim_end_matches('/');
+        let outside = self.outside_path();
+        let prefix = outside.trim_end_matches('/');
         let under_prefix = (!prefix.is_empty()).then(|| format!("{prefix}/zipkin"));
         self.environment.ui.base_path.clone().or(under_prefix)
     }
@@ -171,7 +225,7 @@ impl Settings {
         let above = self.environment.ui.base_path.as_deref();
         let above =
             above.and_then(|path| path.strip_suffix("/zipkin")).map(|path| format!("{path}/"));
-        above.unwrap_or_else(|| self.route_prefix.clone())
+        above.unwrap_or_else(|| self.outside_path())
     }
 
     /// A base path that our own UI cannot follow.
@@ -202,6 +256,26 @@ impl Settings {
         options.retention_bytes = bytes.filter(|bytes| *bytes > 0);
         options
     }
+}
+
+/// How often to look for changes, if at all.
+fn auto_reload(flags: &ServeFlags) -> anyhow::Result<Option<Duration>> {
+    const FLAG: &str = "--config.auto-reload-interval";
+    let every = duration(FLAG, &flags.auto_reload_interval)?;
+    anyhow::ensure!(every >= AUTO_RELOAD_INTERVAL_MIN, "{FLAG} is less than 1s");
+    let features = flags.features.iter().flat_map(|list| list.split(','));
+    let mut is_wanted = flags.auto_reload;
+    for feature in features.filter(|feature| !feature.is_empty()) {
+        match feature {
+            AUTO_RELOAD_FEATURE => is_wanted = true,
+            feature => tracing::warn!(feature, "--enable-feature: there is no such choice here"),
+        }
+    }
+    Ok(is_wanted.then_some(every))
+}
+
+fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
+    parse_duration(text).with_context(|| format!("{flag}={text}"))
 }
 
 /// The flag, else Zipkin's `QUERY_PORT`, else all interfaces at 9411.

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sigyn_discovery::relabel::Regex;
+
 /// What the variables say, checked. Needs a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Environment {
@@ -39,6 +41,8 @@ pub(crate) struct Environment {
 pub(crate) enum Origins {
     Any,
     These(Vec<String>),
+    /// `--web.cors.origin`.
+    Like(Regex),
 }
 
 /// `ZIPKIN_UI_*`: what Zipkin's web UI is told in its `config.json`.

@@ -1,21 +1,27 @@
-//! A plain HTTP client for asking a running tracer, and for the demo's own calls.
+//! An HTTP client for asking a running tracer, or another server that a person names, and for the demo's own
+//! calls.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::BodyExt as _;
+use serde::de::MapAccess;
+use sigyn_discovery::http::{Client, ClientConfig, ClientError, Config, Options};
+use sigyn_discovery::yaml::{self, Entry, Section};
+use tokio::time::Instant;
 
 /// An answer that is larger than this is not read to its end, unless its reader says otherwise.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// How much longer than the whole the client below may wait, so that it is here that time runs out.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// Connections are kept and reused; every request has a deadline.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client,
     timeout: Duration,
     answer_bytes_max: usize,
 }
@@ -32,10 +38,10 @@ pub(crate) struct Answer {
 pub(crate) enum HttpError {
     #[error("{url:?} is no URL")]
     Url { url: String, source: http::Error },
-    #[error("cannot ask {url}: only http:// is supported")]
+    #[error("cannot ask {url}: only http:// and https:// are supported")]
     Scheme { url: String },
     #[error("cannot ask {url}")]
-    Request { url: String, source: hyper_util::client::legacy::Error },
+    Request { url: String, source: Box<ClientError> },
     #[error("cannot read the answer of {url}")]
     Body { url: String, source: hyper::Error },
     #[error("{url} did not answer within {timeout:?}")]
@@ -45,13 +51,23 @@ pub(crate) enum HttpError {
 }
 
 impl HttpClient {
+    /// Without credentials, and without following redirects.
     pub(crate) fn new(timeout: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(timeout));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(hyper_util::rt::TokioTimer::new())
-            .build(connector);
+        let config = Config { follow_redirects: false, ..Config::default() };
+        let client = Client::new(&config, Options::default());
+        Self::over(client.expect("nothing is configured that could be wrong"), timeout)
+    }
+
+    /// As a file says that has what a job has for its client, such as `basic_auth` and `tls_config`.
+    pub(crate) fn configured(file: Option<&Path>, timeout: Duration) -> anyhow::Result<Self> {
+        let Some(file) = file else { return Ok(Self::new(timeout)) };
+        let client = client_config(file)
+            .and_then(|config| Ok(Client::new(&config, Options::default())?))
+            .with_context(|| format!("failed to load HTTP config file {}", file.display()))?;
+        Ok(Self::over(client, timeout))
+    }
+
+    fn over(client: Client, timeout: Duration) -> Self {
         Self { client, timeout, answer_bytes_max: ANSWER_BYTES_MAX }
     }
 
@@ -73,18 +89,20 @@ impl HttpClient {
     ) -> Result<Answer, HttpError> {
         let no_url = |source| HttpError::Url { url: url.to_owned(), source };
         let uri: Uri = url.parse().map_err(|error| no_url(http::Error::from(error)))?;
-        if uri.scheme_str() != Some("http") {
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(HttpError::Scheme { url: url.to_owned() });
         }
-        let request = Request::builder().method(method).uri(uri).body(Full::new(body));
+        let request = Request::builder().method(method).uri(uri).body(body);
         let mut request = request.map_err(no_url)?;
         *request.headers_mut() = headers;
         let (timeout, bytes_max) = (self.timeout, self.answer_bytes_max);
         let url = short(url);
         let exchange = async {
-            let asked = self.client.request(request).await;
-            let response =
-                asked.map_err(|source| HttpError::Request { url: url.to_owned(), source })?;
+            let asked = self.client.send(request, Instant::now() + timeout + MARGIN).await;
+            let response = asked.map_err(|source| HttpError::Request {
+                url: url.to_owned(),
+                source: Box::new(source),
+            })?;
             let (parts, mut incoming) = response.into_parts();
             let mut body = BytesMut::new();
             while let Some(frame) = incoming.frame().await {
@@ -101,6 +119,26 @@ impl HttpClient {
         let answer = tokio::time::timeout(timeout, exchange).await;
         answer.unwrap_or_else(|_| Err(HttpError::Timeout { url: url.to_owned(), timeout }))
     }
+}
+
+fn client_config(file: &Path) -> anyhow::Result<Config> {
+    #[derive(Default)]
+    struct Written(ClientConfig);
+
+    impl Section for Written {
+        const NAME: &'static str = "config.HTTPClientConfig";
+
+        fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+            match self.0.field(entry)? {
+                Some(entry) => entry.unknown(),
+                None => Ok(()),
+            }
+        }
+    }
+
+    let written: Written = yaml::section(&std::fs::read_to_string(file)?)?;
+    let dir = file.parent().map(PathBuf::from).unwrap_or_default();
+    Ok(written.0.validate(&dir)?)
 }
 
 /// A URL as a message quotes it: one that lists a thousand ids tells no more than its beginning.

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod demo;
 mod environment;
+mod external_url;
 mod go_json;
 mod grpc;
 mod http_client;
@@ -18,10 +19,12 @@ mod logging;
 mod memory;
 mod metrics;
 mod query;
+mod reload;
 mod reply;
 mod server;
 mod store_command;
 mod unpack;
+mod web_config;
 
 use std::process::ExitCode;
 
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => app::serve(cli.serve),
-        Some(Command::Serve(flags)) => app::serve(flags),
+        Some(Command::Serve(flags)) => app::serve(*flags),
         Some(Command::Demo(flags)) => demo::run(&flags),
         Some(Command::Query(flags)) => query::run(&flags),
         Some(Command::Import(flags)) => import::run(&flags),

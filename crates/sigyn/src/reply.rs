@@ -213,7 +213,11 @@ async fn cors(origins: &Origins, request: Request, next: Next) -> Response {
             out.append(header::VARY, fixed("origin"));
             origin
         }
-        Origins::These(_) => return response,
+        Origins::Like(regex) if origin.to_str().is_ok_and(|origin| regex.is_match(origin)) => {
+            out.append(header::VARY, fixed("origin"));
+            origin
+        }
+        Origins::These(_) | Origins::Like(_) => return response,
     };
     out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fixed("content-type,x-grpc-web"));

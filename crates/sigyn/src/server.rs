@@ -13,6 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,11 +23,12 @@ use tower::ServiceExt as _;
 
 use crate::collect;
 use crate::connection::Client;
+use crate::web_config::WebConfig;
 
 /// How long requests that are running at shutdown may take to end.
 const GRACE: Duration = Duration::from_millis(400);
-/// How long a client may take to send the head of a request, and to answer a ping.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to send the head of a request, unless somebody says otherwise.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the head of a request may take. A thousand trace ids in a path are 33 KiB.
 const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Requests that one connection of HTTP/2 may have open.
@@ -66,14 +68,33 @@ async fn bind_with<T>(
     }
 }
 
-/// Serves until `shutdown`, then lets running requests end within [`GRACE`]. Every connection holds one
-/// of `places`, which all listeners share.
+/// What stands between connections and answers, at all addresses alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    /// Every connection holds one of these.
+    pub(crate) places: Arc<Semaphore>,
+    /// TLS, users and the like, if there are any.
+    pub(crate) web: Option<Arc<WebConfig>>,
+    /// How long a client may take to send the head of a request, and to answer a ping.
+    pub(crate) head_timeout: Duration,
+}
+
+impl Door {
+    /// One that nothing guards, for so many connections.
+    pub(crate) fn open(connections_max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(connections_max));
+        Self { places, web: None, head_timeout: HEAD_TIMEOUT }
+    }
+}
+
+/// Serves until `shutdown`, then lets running requests end within [`GRACE`].
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    places: Arc<Semaphore>,
+    door: Door,
     shutdown: CancellationToken,
 ) {
+    let places = &door.places;
     let graceful = GracefulShutdown::new();
     let (mut connections, requests) = (JoinSet::new(), TaskTracker::new());
     loop {
@@ -95,20 +116,21 @@ pub(crate) async fn serve(
             tracing::warn!("a connection waits until another one ends: --web.max-connections");
         }
         let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
+            place = Arc::clone(places).acquire_owned() => place,
             () = shutdown.cancelled() => break,
         };
         let streams = Streams { tasks: requests.clone(), end: CancellationToken::new() };
-        let serving = serve_connection(
-            stream,
+        let connection = Connection {
             peer,
-            router.clone(),
+            router: router.clone(),
             streams,
-            graceful.watcher(),
-            shutdown.clone(),
-        );
+            watcher: graceful.watcher(),
+            web: door.web.clone(),
+            head_timeout: door.head_timeout,
+        };
+        let shutdown = shutdown.clone();
         connections.spawn(async move {
-            serving.await;
+            connection.serve(stream, shutdown).await;
             drop(place);
         });
     }
@@ -138,53 +160,89 @@ where
     }
 }
 
-/// One connection, until it ends or the server stops.
-async fn serve_connection(
-    stream: TcpStream,
+/// One connection, and what serves it.
+struct Connection {
     peer: SocketAddr,
     router: Router,
     streams: Streams,
-    graceful: Watcher,
-    shutdown: CancellationToken,
-) {
-    let _end = streams.end.clone().drop_guard();
-    // Small answers must not wait for more to fill a packet.
-    let _ = stream.set_nodelay(true);
-    let client = tokio::select! {
-        begun = tokio::time::timeout(HEAD_TIMEOUT, Client::begin(stream)) => match begun {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a connection ended early"),
-            Err(_) => return tracing::debug!(%peer, "a connection said nothing"),
-        },
-        () = shutdown.cancelled() => return,
-    };
-    let http2 = client.speaks_http2();
-    let connection = collect::Connection::new();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(connection.clone());
-        router.clone().oneshot(request)
-    });
-    let io = TokioIo::new(client);
-    let ended = if http2 {
-        let connection = http2::Builder::new(streams)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(STREAMS_MAX)
-            .max_header_list_size(HEAD_BYTES_MAX)
-            .keep_alive_interval(HEAD_TIMEOUT)
-            .serve_connection(io, service);
-        graceful.watch(connection).await
-    } else {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES_MAX as usize)
-            .serve_connection(io, service);
-        graceful.watch(connection).await
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended with an error");
+    watcher: Watcher,
+    web: Option<Arc<WebConfig>>,
+    head_timeout: Duration,
+}
+
+impl Connection {
+    /// Until it ends or the server stops.
+    async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
+        let _end = self.streams.end.clone().drop_guard();
+        // Small answers must not wait for more to fill a packet.
+        let _ = stream.set_nodelay(true);
+        let Some(web) = self.web.clone().filter(|web| web.speaks_tls()) else {
+            return self.converse(stream, true, shutdown).await;
+        };
+        let agreed = tokio::select! {
+            agreed = web.handshake(stream, self.head_timeout) => agreed,
+            () = shutdown.cancelled() => return,
+        };
+        match agreed {
+            Ok(stream) => self.converse(stream, web.offers_http2(), shutdown).await,
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::debug!(peer = %self.peer, error, "a connection ended early");
+            }
+        }
+    }
+
+    /// The same where it is known what carries the bytes.
+    async fn converse<S>(self, stream: S, takes_http2: bool, shutdown: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, router, streams, watcher, web, head_timeout } = self;
+        let client = tokio::select! {
+            begun = tokio::time::timeout(head_timeout, Client::begin(stream)) => match begun {
+                Ok(Ok(client)) => client,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "a connection ended early"),
+                Err(_) => return tracing::debug!(%peer, "a connection said nothing"),
+            },
+            () = shutdown.cancelled() => return,
+        };
+        let http2 = client.speaks_http2();
+        if http2 && !takes_http2 {
+            return tracing::debug!(%peer, "a client speaks HTTP/2, which is turned off");
+        }
+        let connection = collect::Connection::new();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(connection.clone());
+            let (router, web) = (router.clone(), web.clone());
+            async move {
+                match web {
+                    Some(web) => web.answer(request, router).await,
+                    None => router.oneshot(request).await,
+                }
+            }
+        });
+        let io = TokioIo::new(client);
+        let ended = if http2 {
+            let connection = http2::Builder::new(streams)
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_concurrent_streams(STREAMS_MAX)
+                .max_header_list_size(HEAD_BYTES_MAX)
+                .keep_alive_interval(head_timeout)
+                .serve_connection(io, service);
+            watcher.watch(connection).await
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(head_timeout)
+                .max_buf_size(HEAD_BYTES_MAX as usize)
+                .serve_connection(io, service);
+            watcher.watch(connection).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended with an error");
+        }
     }
 }
 

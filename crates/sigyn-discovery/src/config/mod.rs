@@ -11,11 +11,13 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::de::MapAccess;
 
 pub use self::duration::{UnitError, format_duration, format_size, parse_duration, parse_size};
 use self::metrics_only::{MetricsOnly, Names};
@@ -26,7 +28,7 @@ use crate::http;
 use crate::labels::{Labels, quoted};
 use crate::mechanism::{self, file};
 use crate::relabel::{NameScheme, Rule, RuleConfig};
-use crate::yaml::{self, Item, Place, YamlError};
+use crate::yaml::{self, Entry, Item, Place, Section, Text, YamlError};
 
 /// What the file says, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -181,6 +183,30 @@ pub fn resolve(text: &str, file: &File, dir: &Path) -> Result<Config, ConfigErro
         }
     }
     Ok(config)
+}
+
+/// The files that a text names in `scrape_config_files` and that are there, each once, in the order
+/// of their names. A text that cannot be understood names none.
+pub fn files_of(text: &str, dir: &Path) -> Vec<PathBuf> {
+    #[derive(Default)]
+    struct Patterns(Vec<Text>);
+
+    impl Section for Patterns {
+        const NAME: &'static str = "config.Config";
+
+        fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
+            match entry.key() {
+                "scrape_config_files" => self.0 = entry.read()?,
+                _ => entry.skip()?,
+            }
+            Ok(())
+        }
+    }
+
+    let Patterns(patterns) = yaml::section(text).unwrap_or_default();
+    let patterns = patterns.iter().filter(|pattern| file::is_pattern(&pattern.0));
+    let files = patterns.flat_map(|pattern| file::matches(&joined(dir, &pattern.0)));
+    files.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The same without a look at any other file.

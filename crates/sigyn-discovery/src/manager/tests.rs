@@ -34,6 +34,7 @@ impl Rig {
         let (jobs, jobs_rx) = watch::channel(Arc::new(jobs(scrape_configs, dir.path())));
         let (groups_tx, groups) = watch::channel(Arc::new(Groups::new()));
         let mut manager = Manager::new(jobs_rx, groups_tx);
+        manager.pacer = Pacer::new(|| 1.0);
         change(&mut manager);
         let metrics = manager.metrics();
         let shutdown = CancellationToken::new();
@@ -98,13 +99,38 @@ async fn static_targets_are_sent_soon_and_together() {
     let begin = Instant::now();
     assert_eq!(rig.next().await, "a=x,y b=");
     assert_eq!(begin.elapsed(), BACKOFF_MIN);
-    assert_eq!(rig.metrics.snapshot().discovered_targets, 2);
+    let found = |rig: &Rig, job: &str| rig.metrics.snapshot().jobs.get(job).copied();
+    assert_eq!(found(&rig, "a").unwrap().discovered_targets, 2);
+    assert_eq!(found(&rig, "b").unwrap().discovered_targets, 0);
     rig.apply("[{job_name: b, static_configs: [{targets: [z]}, {targets: [x]}]}]");
     assert_eq!(rig.next().await, "b=z,x");
+    let then = found(&rig, "b").unwrap();
+    assert_eq!((found(&rig, "a"), then.discovered_targets), (None, 2));
+    // Another job's change is no change of this one.
+    rig.apply("[{job_name: b, static_configs: [{targets: [z]}, {targets: [x]}]}, {job_name: c}]");
+    assert_eq!(rig.next().await, "b=z,x c=");
+    assert_eq!(found(&rig, "b"), Some(then));
     rig.apply("[]");
     assert_eq!(rig.next().await, "");
     assert_eq!(rig.metrics.snapshot().providers, 0);
     rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_are_spread_and_still_bounded() {
+    let waits = |jitter: fn() -> f64| {
+        let mut pacer = Pacer::new(jitter);
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            pacer.change();
+            waits.push(pacer.due().unwrap() - Instant::now());
+            pacer.sent();
+        }
+        waits
+    };
+    assert_eq!(waits(|| 0.5)[..2], [BACKOFF_MIN / 2, BACKOFF_MIN * 3 / 4]);
+    assert_eq!(waits(|| 1.5)[..2], [BACKOFF_MIN * 3 / 2, BACKOFF_MIN * 9 / 4]);
+    assert_eq!(waits(|| 1.5)[11], BACKOFF_MAX);
 }
 
 #[tokio::test(start_paused = true)]

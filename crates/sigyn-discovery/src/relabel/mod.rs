@@ -11,8 +11,7 @@ use std::sync::LazyLock;
 use md5::{Digest, Md5};
 use serde::de::MapAccess;
 
-use self::regex::Regex;
-pub use self::regex::RegexError;
+pub use self::regex::{Regex, RegexError};
 pub use self::step::{Step, steps};
 use self::template::Template;
 use crate::labels::{Labels, is_legacy_name, quoted};

@@ -10,7 +10,7 @@ fn get(path: &str, headers: &[(HeaderName, &str)]) -> Response<Bytes> {
         .iter()
         .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
         .collect();
-    respond(&Method::GET, path, &headers, "")
+    respond(&Method::GET, path, &headers, Frame::default())
 }
 
 fn header(response: &Response<Bytes>, name: HeaderName) -> &str {
@@ -50,10 +50,10 @@ fn a_page_is_the_index_and_an_unknown_file_is_not_found() {
 
 #[test]
 fn other_methods_are_refused_and_head_has_no_body() {
-    let refused = respond(&Method::POST, "/", &HeaderMap::new(), "");
+    let refused = respond(&Method::POST, "/", &HeaderMap::new(), Frame::default());
     assert_eq!(refused.status(), 405);
     assert_eq!(header(&refused, ALLOW), "GET, HEAD");
-    let head = respond(&Method::HEAD, &script(), &HeaderMap::new(), "");
+    let head = respond(&Method::HEAD, &script(), &HeaderMap::new(), Frame::default());
     assert!(head.body().is_empty());
     assert_eq!(header(&head, CONTENT_LENGTH), get(&script(), &[]).body().len().to_string());
 }

@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod heatmap;
 pub(crate) mod jaeger;
 pub(crate) mod losses;
+pub(crate) mod notifications;
 mod params;
 pub(crate) mod process;
 pub(crate) mod red;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ use sigyn_discovery::mechanism;
 use super::admin::Healthy;
 use super::rfc3339;
 use crate::metrics::ReloadState;
-use crate::reply::prometheus;
+use crate::reply::{self, ApiError, prometheus};
 
 /// What is known since the start, and whom to ask for the rest.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct Process {
     pub(crate) retention: Arc<str>,
     pub(crate) lifecycle: bool,
     pub(crate) admin_api: bool,
+    /// Whether the configuration is loaded again when its files change.
+    pub(crate) auto_reload: bool,
     pub(crate) reloads: Arc<ReloadState>,
     pub(crate) healthy: Healthy,
 }
@@ -42,31 +44,43 @@ pub(crate) fn router(process: Process) -> Router {
         .route("/api/v1/status/runtimeinfo", get(runtime_info))
         .route("/api/v1/status/flags", get(flags))
         .route("/api/v1/features", get(features))
+        .route("/version", get(version))
         .with_state(process)
 }
 
 /// The first six are Prometheus'; an empty text is what does not apply, or is not known.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BuildInfo {
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    build_user: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+    rust_version: &'static str,
+}
+
+const BUILD: BuildInfo = BuildInfo {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: "",
+    branch: "",
+    build_user: "",
+    build_date: "",
+    go_version: "",
+    rust_version: env!("CARGO_PKG_RUST_VERSION"),
+};
+
 async fn build_info() -> Response {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct BuildInfo {
-        version: &'static str,
-        revision: &'static str,
-        branch: &'static str,
-        build_user: &'static str,
-        build_date: &'static str,
-        go_version: &'static str,
-        rust_version: &'static str,
+    prometheus(&BUILD)
+}
+
+/// The same without an envelope, as programs ask who this is.
+async fn version() -> Response {
+    match serde_json::to_string(&BUILD) {
+        Ok(text) => reply::json(text),
+        Err(error) => ApiError::failed(error).into_response(),
     }
-    prometheus(&BuildInfo {
-        version: env!("CARGO_PKG_VERSION"),
-        revision: "",
-        branch: "",
-        build_user: "",
-        build_date: "",
-        go_version: "",
-        rust_version: env!("CARGO_PKG_RUST_VERSION"),
-    })
 }
 
 /// Prometheus' names, with what comes nearest in this program: threads are its goroutines, damaged
@@ -143,7 +157,7 @@ async fn features(State(process): State<Process>) -> Response {
         mechanism::KINDS.iter().map(|kind| (*kind, true)).collect();
     prometheus(&json!({
         "api": { "admin": process.admin_api, "lifecycle": process.lifecycle },
-        "prometheus": { "agent_mode": false, "auto_reload_config": false, "server_mode": true },
+        "prometheus": { "agent_mode": false, "auto_reload_config": process.auto_reload, "server_mode": true },
         "scrape": { "spans": true },
         "service_discovery_providers": providers,
         "ui": { "relabel_steps": true },

@@ -10,7 +10,6 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 use sigyn_discovery::Labels;
-use sigyn_discovery::config::format_duration;
 use sigyn_scrape::{Health, PoolStatus, ScrapeRecord, State, Status, TargetStatus};
 
 use super::global_url::External;
@@ -229,8 +228,8 @@ fn active_target(
             Health::Up => "up",
             Health::Down => "down",
         },
-        scrape_interval: format_duration(target.scrape_interval),
-        scrape_timeout: format_duration(target.scrape_timeout),
+        scrape_interval: target.scrape_interval.clone(),
+        scrape_timeout: target.scrape_timeout.clone(),
         sigyn: extra(target, show.recent),
     }
 }

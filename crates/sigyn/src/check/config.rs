@@ -12,42 +12,61 @@ use sigyn_discovery::http::{self, Authorization, Source};
 use sigyn_discovery::mechanism::{self, file};
 use sigyn_discovery::{TargetGroup, target};
 
-use super::{chain, complain, say};
+use super::lint::Lints;
+use super::{INVALID, LINTED, VALID, agent, chain, complain, say};
 use crate::cli::CheckConfigFlags;
 use crate::config::Config;
 
-/// Checks each file; whether all are valid.
-pub(super) fn run(flags: &CheckConfigFlags) -> bool {
+/// Checks each file, and says with which status to end.
+pub(super) fn run(flags: &CheckConfigFlags) -> u8 {
     if let Some(missing) = flags.files.iter().find(|file| !file.exists()) {
         complain(format_args!(
             "sigyn: error: path '{}' does not exist, try --help",
             missing.display()
         ));
-        return false;
+        return INVALID;
     }
-    let mut are_valid = true;
+    let lints = Lints::parse(&flags.lint);
+    let (mut are_valid, mut are_meant) = (true, true);
     for file in &flags.files {
         let name = file.display();
         say(format_args!("Checking {name}"));
-        match check(file, flags.syntax_only) {
-            Ok(()) => say(format_args!(" SUCCESS: {name} is valid prometheus config file syntax")),
+        let checked = check(file, flags);
+        match &checked {
+            Ok(_) => say(format_args!(" SUCCESS: {name} is valid prometheus config file syntax")),
             Err(error) => {
                 are_valid = false;
                 complain(format_args!("  FAILED: {error}"));
             }
         }
         say("");
+        if let Ok(jobs) = checked
+            && !flags.syntax_only
+        {
+            are_meant &= lints.pass(&jobs);
+        }
     }
-    are_valid
+    match (are_valid, are_meant || !flags.lint_fatal) {
+        (false, _) => INVALID,
+        (true, false) => LINTED,
+        (true, true) => VALID,
+    }
 }
 
-fn check(file: &Path, syntax_only: bool) -> Result<(), String> {
+/// The jobs of a file that is valid.
+fn check(file: &Path, flags: &CheckConfigFlags) -> Result<Vec<Job>, String> {
+    let syntax_only = flags.syntax_only;
     let read = if syntax_only { Config::read_alone(file) } else { Config::read(file) };
     let (config, warnings) = read.map_err(chain)?;
+    if flags.agent {
+        agent::check(&std::fs::read_to_string(file).map_err(chain)?)?;
+    }
     for warning in warnings {
         complain(format_args!("  WARNING: {warning}"));
     }
-    config.discovery_jobs().iter().try_for_each(|job| check_job(job, syntax_only))
+    let jobs = config.discovery_jobs();
+    jobs.iter().try_for_each(|job| check_job(job, syntax_only))?;
+    Ok(jobs)
 }
 
 /// What a server would notice when it runs only: files that are not there, targets that are none.

@@ -1,9 +1,13 @@
 //! `sigyn check`: what promtool's verbs say of a file, with its exit statuses.
 
+mod agent;
 mod config;
+mod lint;
 mod relabel;
 mod relabel_test;
+mod server;
 mod service_discovery;
+mod web_config;
 
 use std::fmt;
 use std::io::Write as _;
@@ -14,16 +18,22 @@ use sigyn_discovery::config::Job;
 use crate::cli::{CheckCommand, CheckFlags};
 use crate::config::Config;
 
-/// promtool's status for whatever is not as it should be.
+/// promtool's statuses: all is well, something is not as it should be, and something is valid but
+/// hardly meant (with `--lint-fatal`).
+const VALID: u8 = 0;
 const INVALID: u8 = 1;
+const LINTED: u8 = 3;
 
 pub(crate) fn run(flags: &CheckFlags) -> ExitCode {
     let is_valid = match &flags.what {
-        CheckCommand::Config(flags) => config::run(flags),
+        CheckCommand::Config(flags) => return ExitCode::from(config::run(flags)),
+        CheckCommand::WebConfig(flags) => web_config::run(flags),
         CheckCommand::ServiceDiscovery(flags) => service_discovery::run(flags),
         CheckCommand::Relabel(flags) => relabel::run(flags),
+        CheckCommand::Healthy(flags) => server::run(flags, "/-/healthy"),
+        CheckCommand::Ready(flags) => server::run(flags, "/-/ready"),
     };
-    if is_valid { ExitCode::SUCCESS } else { ExitCode::from(INVALID) }
+    ExitCode::from(if is_valid { VALID } else { INVALID })
 }
 
 /// A line on standard output. A closed pipe does not change what the status says.

@@ -14,10 +14,16 @@ pub(crate) struct CheckFlags {
 pub(crate) enum CheckCommand {
     /// Check configuration files: status 0 if all are valid, 1 if one is not
     Config(CheckConfigFlags),
+    /// Check files with TLS, users and headers for --web.config.file
+    WebConfig(WebConfigFlags),
     /// Find a job's targets as the server would, and show what its rules make of them
     ServiceDiscovery(ServiceDiscoveryFlags),
     /// Show what relabelling rules make of labels, or test that they do what they should
     Relabel(RelabelFlags),
+    /// Ask a running server whether it lives
+    Healthy(ServerFlags),
+    /// Ask a running server whether it can store spans
+    Ready(ServerFlags),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -25,9 +31,36 @@ pub(crate) struct CheckConfigFlags {
     /// Look at the files alone, not at those that they name
     #[arg(long)]
     pub(crate) syntax_only: bool,
+    /// Look for what is valid and hardly meant: names with commas between, of all,
+    /// too-long-scrape-interval, duplicate-rules (of which there is nothing here) and none
+    #[arg(long, value_name = "NAMES", default_value = "duplicate-rules")]
+    pub(crate) lint: String,
+    /// End with status 3 if something is found by --lint
+    #[arg(long)]
+    pub(crate) lint_fatal: bool,
+    /// Refuse what Prometheus' agent mode does not allow
+    #[arg(long)]
+    pub(crate) agent: bool,
     /// Files to check
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WebConfigFlags {
+    /// Files to check
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerFlags {
+    /// Where the server answers
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9411")]
+    pub(crate) url: String,
+    /// How to ask it: a file with what a job has for its client, such as basic_auth and tls_config
+    #[arg(long = "http.config.file", value_name = "FILE")]
+    pub(crate) http_config_file: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -14,23 +14,32 @@ impl ServeFlags {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let path = |path: &Path| path.display().to_string();
         [
+            ("config.auto-reload", self.auto_reload.to_string()),
+            ("config.auto-reload-interval", self.auto_reload_interval.clone()),
             ("config.file", self.config_file.as_deref().map(path).unwrap_or_default()),
+            ("enable-feature", self.features.join(",")),
             ("jaeger.udp.binary.listen-address", self.jaeger_udp_binary_listen.clone()),
             ("jaeger.udp.compact.listen-address", self.jaeger_udp_compact_listen.clone()),
             ("log.format", name(self.log_format)),
             ("log.level", name(self.log_level)),
             ("otlp.grpc.listen-address", text(&self.otlp_grpc_listen)),
             ("otlp.http.listen-address", text(&self.otlp_http_listen)),
+            ("scrape.discovery-reload-interval", self.discovery_reload_interval.clone()),
             ("storage.memory", text(&self.storage_memory)),
             ("storage.path", path(&self.storage_path)),
             ("storage.retention.errors", text(&self.retention_errors)),
             ("storage.retention.size", text(&self.retention_size)),
             ("storage.retention.time", text(&self.retention_time)),
+            ("web.config.file", self.web_config_file.as_deref().map(path).unwrap_or_default()),
+            ("web.cors.origin", text(&self.cors_origin)),
             ("web.enable-admin-api", self.enable_admin_api.to_string()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
+            ("web.external-url", self.external_url.clone()),
             ("web.listen-address", self.listen.join(",")),
             ("web.max-connections", self.max_connections.to_string()),
-            ("web.route-prefix", self.route_prefix.clone()),
+            ("web.page-title", self.page_title.clone()),
+            ("web.read-timeout", self.read_timeout.clone()),
+            ("web.route-prefix", text(&self.route_prefix)),
             ("web.ui-dir", self.ui_dir.as_deref().map(path).unwrap_or_default()),
         ]
         .into()

@@ -158,7 +158,7 @@ impl Arriving {
 
 /// Reads on for a moment, and keeps nothing: many a client sends all it has before it listens, and would
 /// hear of a broken connection instead of the reason.
-async fn discard(mut body: Body) {
+pub(crate) async fn discard(mut body: Body) {
     let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -20,6 +20,7 @@ mod zipkin_http;
 
 use axum::Router;
 
+pub(crate) use body::discard;
 pub(crate) use budget::Connection;
 pub(crate) use counters::{Cause, Counters, Door, Loss, Transport};
 pub(crate) use intake::Intake;

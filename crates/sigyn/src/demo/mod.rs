@@ -19,8 +19,9 @@ use crate::app::App;
 use crate::cli::{DemoFlags, LogFormat, LogLevel};
 use crate::config::{Config, Listen, Settings};
 use crate::environment::Environment;
+use crate::external_url::ExternalUrl;
 use crate::http_client::HttpClient;
-use crate::{Failure, logging};
+use crate::{Failure, logging, server};
 use scene::Scene;
 
 /// Ports that are tried after the one asked for.
@@ -85,6 +86,7 @@ async fn tracer(
     let config = Config::load(Some(config_file))?;
     let settings = |port: u16| Settings {
         config_file: Some(config_file.to_owned()),
+        auto_reload: None,
         flags: BTreeMap::new(),
         listen: vec![SocketAddr::from(([127, 0, 0, 1], port)).to_string()],
         // Another tracer on this machine keeps the well-known ports.
@@ -93,10 +95,15 @@ async fn tracer(
         jaeger_udp_compact: None,
         jaeger_udp_binary: None,
         max_connections: 512,
+        web_config_file: None,
+        read_timeout: server::HEAD_TIMEOUT,
+        external_url: ExternalUrl::default(),
         route_prefix: "/".to_owned(),
+        page_title: None,
         ui_dir: None,
         lifecycle: false,
         admin_api: false,
+        sync_interval: Duration::from_millis(100),
         storage_memory: None,
         storage_path: folder.join("data"),
         retention_errors: None,

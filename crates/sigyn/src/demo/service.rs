@@ -13,7 +13,6 @@ use http::{HeaderMap, StatusCode};
 use sigyn_model::{Endpoint, Kind};
 use sigyn_recorder::{ActiveSpan, Context, Exposition, Recorder, propagation};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -87,8 +86,8 @@ pub(super) async fn serve<F>(
             call.end(outcome)
         }
     });
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    server::serve(listener, router, places, shutdown).await;
+    let door = server::Door::open(CONNECTIONS_MAX);
+    server::serve(listener, router, door, shutdown).await;
 }
 
 impl Call {

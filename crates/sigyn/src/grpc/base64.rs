@@ -1,4 +1,5 @@
-//! Base64, of which gRPC needs two kinds: `-bin` headers without padding, and text bodies with it.
+//! Base64, of which gRPC needs two kinds: `-bin` headers without padding, and text bodies with it. HTTP has
+//! it in credentials, too.
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

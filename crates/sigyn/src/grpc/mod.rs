@@ -3,7 +3,7 @@
 //!
 //! A method is a route: `Router::new().route("/package.Service/Method", grpc::unary(answer))`.
 
-mod base64;
+pub(crate) mod base64;
 mod call;
 mod form;
 mod response;

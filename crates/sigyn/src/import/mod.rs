@@ -51,7 +51,8 @@ async fn import(flags: &ImportFlags, progress: &Arc<Progress>) -> Result<Tally, 
     }
     let address = |flag, url: &str| base_url(url).context(flag).map_err(Failure::usage);
     let to = address("--to", &flags.to)?;
-    let tracer = Tracer::new(Peer::new(to.clone(), Arc::clone(progress)), flags.dry_run);
+    let tracer = Peer::new(to.clone(), flags.http_config_file.as_deref(), Arc::clone(progress));
+    let tracer = Tracer::new(tracer.map_err(Failure::usage)?, flags.dry_run);
     match &flags.from {
         Some(from) => {
             let from = address("--from", from)?;

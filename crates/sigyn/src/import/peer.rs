@@ -1,6 +1,7 @@
 //! One of the two servers of an import: asked patiently, within bounds, and by the hints it gives.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,9 +56,14 @@ pub(super) enum PeerError {
 }
 
 impl Peer {
-    pub(super) fn new(base: String, progress: Arc<Progress>) -> Self {
-        let client = HttpClient::new(TIMEOUT).with_answer_bytes_max(ANSWER_BYTES_MAX);
-        Self { base, client, progress }
+    /// `config` is a file that says how to ask it.
+    pub(super) fn new(
+        base: String,
+        config: Option<&Path>,
+        progress: Arc<Progress>,
+    ) -> anyhow::Result<Self> {
+        let client = HttpClient::configured(config, TIMEOUT)?;
+        Ok(Self { base, client: client.with_answer_bytes_max(ANSWER_BYTES_MAX), progress })
     }
 
     pub(super) fn base(&self) -> &str {

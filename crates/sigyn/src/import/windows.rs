@@ -55,7 +55,9 @@ pub(super) async fn import(
         }
         None => State::new(order, now_us() / 1_000, width_ms),
     };
-    let source = Source::new(Peer::new(state.order.from.clone(), Arc::clone(progress)));
+    let config = flags.from_http_config_file.as_deref();
+    let source = Peer::new(state.order.from.clone(), config, Arc::clone(progress));
+    let source = Source::new(source.map_err(Failure::usage)?);
     source.probe().await.context("cannot ask the source")?;
     tracer.probe().await.context("cannot ask the tracer")?;
 

@@ -1,5 +1,7 @@
 //! Figures of service discovery.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use sigyn_discovery::{Metrics, REFRESH_SECONDS, RefreshSnapshot};
 
 use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
@@ -7,14 +9,24 @@ use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
     let now = metrics.snapshot();
     let refreshes = || now.refreshes.iter().map(|(name, refreshes)| (mechanism(name), refreshes));
+    let jobs = || now.jobs.iter().map(|(job, found)| (vec![("config", job.clone())], found));
     let consul_calls = || now.consul_calls.iter().map(|(name, calls)| (call(name), calls));
     vec![
         gauge("sigyn_sd_providers", "Providers of targets that run now", now.providers as f64),
-        gauge(
-            "sigyn_sd_discovered_targets",
-            "Targets found, over all jobs, before relabelling",
-            now.discovered_targets as f64,
-        ),
+        Family {
+            name: "sigyn_sd_discovered_targets",
+            help: "Targets found for a job, before relabelling",
+            series: Series::Gauge(
+                jobs().map(|(labels, job)| (labels, job.discovered_targets as f64)).collect(),
+            ),
+        },
+        Family {
+            name: "sigyn_sd_last_update_timestamp_seconds",
+            help: "When what was found for a job last changed and was sent on to scraping",
+            series: Series::Gauge(
+                jobs().map(|(labels, job)| (labels, unix_seconds(job.updated_at))).collect(),
+            ),
+        },
         counter(
             "sigyn_sd_providers_failed_total",
             "Providers that ended though nobody asked them to",
@@ -88,6 +100,8 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             "Updates that were sent on to scraping",
             now.updates_total,
         ),
+        // Scraping always takes the newest map, and nothing waits for it.
+        counter("sigyn_sd_updates_delayed_total", "Updates that could not be sent on at once", 0),
         counter("sigyn_sd_file_reads_total", "Target files read", now.file_reads_total),
         counter(
             "sigyn_sd_file_read_errors_total",
@@ -100,6 +114,10 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             now.file_watcher_errors_total,
         ),
     ]
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn mechanism(name: &str) -> LabelPairs {

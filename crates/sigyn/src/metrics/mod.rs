@@ -6,6 +6,7 @@ pub(crate) mod discovery;
 pub(crate) mod requests;
 pub(crate) mod scrape;
 pub(crate) mod store;
+pub(crate) mod web;
 pub(crate) mod zipkin;
 
 use std::collections::HashSet;
@@ -61,14 +62,18 @@ pub(crate) type Source = Arc<dyn Fn() -> Vec<Family> + Send + Sync>;
 pub(crate) struct ReloadState {
     pub(crate) successful: AtomicU64,
     pub(crate) success_at_s: AtomicU64,
+    /// When it failed first after it had succeeded, or never.
+    pub(crate) failed_at_s: AtomicU64,
 }
 
 impl ReloadState {
     pub(crate) fn record(&self, ok: bool) {
-        self.successful.store(u64::from(ok), Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let was_ok = self.successful.swap(u64::from(ok), Ordering::Relaxed) == 1;
         if ok {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.success_at_s.store(now.as_secs(), Ordering::Relaxed);
+            self.success_at_s.store(now, Ordering::Relaxed);
+        } else if was_ok {
+            self.failed_at_s.store(now, Ordering::Relaxed);
         }
     }
 

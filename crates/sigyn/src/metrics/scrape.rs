@@ -2,11 +2,85 @@
 
 use std::collections::HashSet;
 
-use sigyn_scrape::{Health, PoolStatus, TargetStatus};
+use sigyn_scrape::{
+    Counts, Health, INTERVAL_PARTS, PoolStatus, SYNC_SECONDS, Spread, Status, TargetStatus,
+};
 
-use super::{Family, LabelPairs, Series, counter};
+use super::{Distribution, Family, LabelPairs, Series, counter};
 
-pub(crate) fn families(pools: &[PoolStatus]) -> Vec<Family> {
+pub(crate) fn families(status: &Status) -> Vec<Family> {
+    let mut families = of_targets(&status.pools());
+    families.extend(of_pools(&status.counts()));
+    families
+}
+
+/// What is counted beside the targets.
+fn of_pools(counts: &Counts) -> Vec<Family> {
+    let pools = counts.by_pool();
+    let pool = |job: &String| vec![("scrape_job", job.clone())];
+    vec![
+        counter(
+            "sigyn_target_scrape_pools_total",
+            "Pools that were made, one a job",
+            counts.pools_total(),
+        ),
+        Family {
+            name: "sigyn_target_scrape_pool_sync_total",
+            help: "Times that a pool was brought up to date with what was found",
+            series: Series::Counter(
+                pools.iter().map(|(job, counts)| (pool(job), counts.lengths.count())).collect(),
+            ),
+        },
+        Family {
+            name: "sigyn_target_sync_length_seconds",
+            help: "How long that took",
+            series: Series::Histogram(
+                pools
+                    .iter()
+                    .map(|(job, counts)| (pool(job), spread(&counts.lengths, SYNC_SECONDS)))
+                    .collect(),
+            ),
+        },
+        Family {
+            name: "sigyn_target_sync_failed_total",
+            help: "Targets that were found and can be none, each time a pool was brought up to date",
+            series: Series::Counter(
+                pools.iter().map(|(job, counts)| (pool(job), counts.failed)).collect(),
+            ),
+        },
+        counter(
+            "sigyn_target_scrape_pool_exceeded_target_limit_total",
+            "Times that a pool was found to have more targets than its job allows",
+            counts.target_limits_exceeded_total(),
+        ),
+        counter(
+            "sigyn_target_scrapes_exceeded_body_size_limit_total",
+            "Bodies that were larger than they may be",
+            counts.body_limits_exceeded_total(),
+        ),
+        Family {
+            name: "sigyn_target_interval_length_seconds",
+            help: "Time between two scrapes of a target, by the interval that was meant",
+            series: Series::Histogram(
+                counts
+                    .intervals()
+                    .into_iter()
+                    .map(|(seconds, interval, passed)| {
+                        let ends = INTERVAL_PARTS.map(|part| part * seconds);
+                        (vec![("interval", interval)], spread(&passed, ends))
+                    })
+                    .collect(),
+            ),
+        },
+    ]
+}
+
+fn spread<const N: usize, const M: usize>(spread: &Spread<N>, ends: [f64; M]) -> Distribution {
+    let upper_ends = ends.into_iter().chain([f64::INFINITY]);
+    Distribution { sum: spread.sum, buckets: upper_ends.zip(spread.counts).collect() }
+}
+
+fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
     // Two targets of a pool may carry the same job and instance; a series stands once.
     let mut seen = HashSet::new();
     let targets: Vec<(LabelPairs, &TargetStatus)> = pools
@@ -63,16 +137,15 @@ pub(crate) fn families(pools: &[PoolStatus]) -> Vec<Family> {
             &|t| t.failures.by_cause().map(|(cause, n)| (cause.as_str(), n)).to_vec(),
         ),
         Family {
-            name: "sigyn_scrape_pool_targets",
+            name: "sigyn_target_scrape_pool_targets",
             help: "Targets of a pool",
             series: Series::Gauge(per_pool(pools, |pool| pool.active.len() as f64)),
         },
         Family {
-            name: "sigyn_scrape_pool_targets_dropped",
+            name: "sigyn_target_scrape_pool_targets_dropped",
             help: "Targets that relabelling dropped",
             series: Series::Gauge(per_pool(pools, |pool| pool.dropped_count as f64)),
         },
-        counter("sigyn_scrape_pools_total", "Pools, one a job", pools.len() as u64),
     ]
 }
 

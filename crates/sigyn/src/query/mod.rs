@@ -33,7 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let base = base_url(&flags.server).context("--server").map_err(Failure::usage)?;
-    let server = Server { base, client: HttpClient::new(TIMEOUT) };
+    let client = HttpClient::configured(flags.http_config_file.as_deref(), TIMEOUT);
+    let server = Server { base, client: client.map_err(Failure::usage)? };
     let style = Style::new(flags.color);
     let json = flags.output == OutputFormat::Json;
     let text = runtime.block_on(async {

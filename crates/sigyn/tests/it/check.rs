@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::program::command;
+use crate::program::{Tracer, command};
 
 /// Status, standard output and standard error of `sigyn check` in this folder.
 fn check(folder: &Path, args: &[&str]) -> (i32, String, String) {
@@ -320,4 +320,74 @@ fn relabelling_is_tested_by_files() {
     check(&["--test=t/bad.yml", "--test=t/good.yml"], (1, &both, failed));
     let unread = "  FAILED: t/unread.yml:1:26: field expects not found in type relabel.test\n";
     check(&["--test=t/unread.yml"], (1, "Testing t/unread.yml\n\n", unread));
+}
+
+#[test]
+fn an_interval_that_is_too_long_is_found_where_that_is_asked_for() {
+    let folder = folder(&[
+        ("long.yml", "scrape_configs: [{job_name: a, scrape_interval: 5m}]"),
+        ("short.yml", "scrape_configs: [{job_name: a, scrape_interval: 1m}]"),
+        ("bad.yml", "bogus: 1"),
+    ]);
+    let found = "  FAILED: too long scrape interval found, data point will be marked as stale - job: a, interval: 5m\n";
+    let run = |args: &[&str], status: i32, expected: &str| {
+        let (code, _, err) = check(folder.path(), &[&["config"], args].concat());
+        assert_eq!((code, err.as_str()), (status, expected), "{args:?}");
+    };
+    run(&["long.yml"], 0, "");
+    run(&["--lint=all", "long.yml"], 0, found);
+    run(&["--lint=all", "--lint-fatal", "long.yml"], 3, found);
+    run(&["--lint=all", "--lint-fatal", "short.yml"], 0, "");
+    run(&["--lint=none", "--lint-fatal", "long.yml"], 0, "");
+    run(&["--lint=all", "--lint-fatal", "--syntax-only", "long.yml"], 0, "");
+    let (code, _, err) =
+        check(folder.path(), &["config", "--lint=all", "--lint-fatal", "bad.yml", "long.yml"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("field bogus not found") && err.ends_with(found), "{err}");
+}
+
+#[test]
+fn an_agent_is_not_asked_for_what_it_does_not_do() {
+    let folder = folder(&[
+        ("rules.yml", "rule_files: [a.yml]\nscrape_configs: [{job_name: a}]"),
+        ("plain.yml", "scrape_configs: [{job_name: a}]"),
+    ]);
+    let (code, _, err) = check(folder.path(), &["config", "--agent", "rules.yml"]);
+    assert_eq!(code, 1);
+    assert!(err.ends_with("  FAILED: field rule_files is not allowed in agent mode\n"), "{err}");
+    assert_eq!(check(folder.path(), &["config", "rules.yml"]).0, 0);
+    assert_eq!(check(folder.path(), &["config", "--agent", "plain.yml"]).0, 0);
+}
+
+#[test]
+fn a_running_server_is_asked_how_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = bcrypt::hash("secret", 4).unwrap();
+    fs::write(folder.path().join("web.yml"), format!("basic_auth_users: {{ann: {hash}}}")).unwrap();
+    let client = "basic_auth: {username: ann, password_file: password}";
+    fs::write(folder.path().join("client.yml"), client).unwrap();
+    fs::write(folder.path().join("password"), "secret\n").unwrap();
+    fs::write(folder.path().join("bad.yml"), "bogus: 1").unwrap();
+    let tracer = Tracer::start_with(folder.path(), &["--web.config.file=web.yml"]);
+    let url = format!("http://{}", tracer.address);
+    let run = |what: &str, more: &[&str], status: i32, expected: &str| {
+        let flag = format!("--url={url}");
+        let (code, out, err) = check(folder.path(), &[&[what, &flag], more].concat());
+        assert_eq!((code, out.as_str(), err.as_str()), (status, "", expected), "{what} {more:?}");
+    };
+    let client = ["--http.config.file=client.yml"];
+    run("healthy", &client, 0, "  SUCCESS:  Sigyn is Healthy.\n\n");
+    run("ready", &client, 0, "  SUCCESS:  Sigyn is Ready.\n\n");
+    run("ready", &[], 1, &format!("check failed: URL={url}, status=401\n"));
+    let bad = "failed to load HTTP config file bad.yml: line 1: field bogus not found in type config.HTTPClientConfig (column 1)\n";
+    run("ready", &["--http.config.file=bad.yml"], 1, bad);
+    drop(tracer);
+    let (code, _, err) = check(folder.path(), &["ready", &format!("--url={url}")]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with(&format!("cannot ask {url}/-/ready: cannot connect to ")), "{err}");
+    let (code, _, err) = check(folder.path(), &["ready", "--url=ftp://127.0.0.1:1"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "cannot ask ftp://127.0.0.1:1/-/ready: only http:// and https:// are supported\n")
+    );
 }

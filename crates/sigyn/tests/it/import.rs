@@ -427,7 +427,9 @@ fn what_makes_no_sense_is_refused_at_once() {
     check(&["--from", &nobody, "--window", "1us"], 2, "--window is shorter than a millisecond");
     check(&["--from", &nobody, "--limit", "0"], 2, "--limit");
     check(&["--from", &nobody], 1, "cannot ask the source: cannot ask http://127.0.0.1:");
-    check(&["--from", "https://127.0.0.1:1"], 1, "only http:// is supported");
+    check(&["--from", "ftp://127.0.0.1:1"], 1, "only http:// and https:// are supported");
+    let none = ["--http.config.file", "none.yml", "spans.json"];
+    check(&none, 2, "failed to load HTTP config file none.yml: No such file or directory");
     let other = Serving::start(Router::new().route("/api/v2/services", get(async || "hello")));
     check(&["--from", &other.address.to_string()], 1, "does not answer as Zipkin does");
 }

@@ -254,6 +254,81 @@ fn reload_by_signal_and_by_request_takes_all_or_nothing() {
 }
 
 #[test]
+fn a_file_that_changes_is_loaded_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let main = "scrape_config_files: [jobs-*.yml]\n";
+    write("sigyn.yml", main);
+    write("jobs-a.yml", "scrape_configs: []");
+    let flags = ["--config.auto-reload", "--config.auto-reload-interval=1s"];
+    let tracer = Tracer::start_with(folder.path(), &flags);
+    let pools = || tracer.json("/api/v1/scrape_pools")["data"]["scrapePools"].clone();
+    let told = || tracer.json("/api/v1/notifications")["data"].clone();
+    assert_eq!((pools(), told()), (json!([]), json!([])));
+    assert_eq!(tracer.json("/api/v1/features")["data"]["prometheus"]["auto_reload_config"], true);
+
+    write("jobs-a.yml", "scrape_configs: [{job_name: a}]");
+    until("the job is there", || (pools() == json!(["a"])).then_some(()));
+    write("sigyn.yml", "scrape_config_files: [jobs-*.yml]\nbogus: 1\n");
+    until("the mistake is told", || (told()[0]["active"] == true).then_some(()));
+    assert_eq!(told()[0]["text"], "Configuration reload has failed.");
+    assert_eq!(tracer.metric("sigyn_config_last_reload_successful", ""), Some(0.0));
+    assert_eq!(pools(), json!(["a"]));
+    write("jobs-b.yml", "scrape_configs: [{job_name: b}]");
+    write("sigyn.yml", main);
+    until("it is mended", || (pools() == json!(["a", "b"]) && told() == json!([])).then_some(()));
+    assert_eq!(tracer.metric("sigyn_config_last_reload_successful", ""), Some(1.0));
+}
+
+#[test]
+fn flags_that_make_no_sense_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |flag: &str, expected: &str| {
+        let mut start = command();
+        start.args(["serve", flag]).current_dir(folder.path());
+        let output = start.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flag}: {told}");
+        assert!(told.contains(expected), "{flag}: {told}");
+    };
+    check("--config.auto-reload-interval=500ms", "--config.auto-reload-interval is less than 1s");
+    check("--config.auto-reload-interval=soon", "--config.auto-reload-interval=soon: ");
+    check("--web.read-timeout=0", "--web.read-timeout is zero");
+    check("--web.external-url=a.test", "\"a.test\" is neither a URL such as https://host/path");
+    check("--web.external-url='http://a'", "URL must not begin or end with quotes");
+    check("--web.cors.origin=(", "--web.cors.origin=(: error parsing regexp");
+}
+
+#[test]
+fn features_are_accepted_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--enable-feature=agent,auto-reload-config", "--enable-feature=exemplar-storage"];
+    let tracer = Tracer::start_with(folder.path(), &flags);
+    let log = tracer.log();
+    for feature in ["agent", "exemplar-storage"] {
+        assert!(log.contains(&format!("feature={feature}")), "{log}");
+    }
+    assert!(!log.contains("feature=auto-reload-config"), "{log}");
+    assert_eq!(tracer.json("/api/v1/features")["data"]["prometheus"]["auto_reload_config"], true);
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed() {
+    use std::io::{Read as _, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start_with(folder.path(), &["--web.read-timeout=200ms"]);
+    for begin in [&b""[..], b"GET / HT", b"GET /-/healthy HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let mut stream = http::connect(tracer.address).unwrap();
+        stream.write_all(begin).unwrap();
+        let mut answer = Vec::new();
+        // It ends, and does not wait for the test's own deadline.
+        stream.read_to_end(&mut answer).unwrap();
+        let is_whole = begin.ends_with(b"\r\n\r\n");
+        assert_eq!(answer.starts_with(b"HTTP/1.1 200"), is_whole, "{begin:?}");
+    }
+}
+
+#[test]
 fn lifecycle_routes_are_off_unless_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let tracer = Tracer::start(folder.path());

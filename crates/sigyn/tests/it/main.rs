@@ -19,5 +19,7 @@ mod prometheus_api;
 mod scraping;
 mod service;
 mod store_command;
+mod tls;
+mod web_config;
 mod zipkin_api;
 mod zipkin_traces;

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::http;
 use crate::program::{Tracer, until};
 
 const CONFIG: &str = "
@@ -202,4 +203,143 @@ fn the_program_tells_of_itself() {
     assert_eq!(features["service_discovery_providers"]["file"], true);
     assert_eq!(features["api"]["lifecycle"], true);
     assert_eq!(features["api"]["admin"], false);
+}
+
+#[test]
+fn intervals_are_told_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "
+scrape_configs:
+- job_name: a
+  scrape_interval: 90s
+  static_configs:
+  - targets: ['127.0.0.1:1']
+  - targets: ['127.0.0.2:1']
+    labels: {__scrape_interval__: 3600s, __scrape_timeout__: 1000ms}
+";
+    fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+    let tracer = Tracer::start(folder.path());
+    let check = |instance: &str, interval: &str, timeout: &str| {
+        let target = until("the target is found", || tracer.target(instance));
+        assert_eq!(target["scrapeInterval"], interval);
+        assert_eq!(target["scrapeTimeout"], timeout);
+    };
+    check("127.0.0.1:1", "1m30s", "10s");
+    check("127.0.0.2:1", "3600s", "1000ms");
+}
+
+#[test]
+fn the_version_is_told_without_an_envelope() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    let version = tracer.json("/version");
+    assert_eq!(version, tracer.json("/api/v1/status/buildinfo")["data"]);
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn whoever_is_reached_by_another_url_is_served_below_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = "127.0.0.1:1";
+    fs::write(
+        folder.path().join("sigyn.yml"),
+        format!("scrape_configs: [{{job_name: a, static_configs: [{{targets: ['{address}']}}]}}]"),
+    )
+    .unwrap();
+    let tracer = Tracer::start_with(
+        folder.path(),
+        &["--web.external-url=https://a.test/sigyn/", "--web.page-title=Our <traces>"],
+    );
+    let target = until("the target is found", || {
+        let targets = tracer.json("/sigyn/api/v1/targets");
+        targets["data"]["activeTargets"].get(0).cloned()
+    });
+    assert_eq!(target["globalUrl"], "http://a.test:1/traces");
+    assert_eq!(tracer.get("/api/v1/targets").status, 404);
+    assert_eq!(tracer.get("/").header("location"), Some("/sigyn/zipkin/"));
+    for page in ["targets", "service-discovery", "config", "flags", "status"] {
+        let text = tracer.get(&format!("/sigyn/{page}")).text();
+        assert!(text.contains("<base href=\"/sigyn/\">"), "{page}: {text}");
+        assert!(text.contains("<title>Our &lt;traces></title>"), "{page}: {text}");
+    }
+    let flags = tracer.json("/sigyn/api/v1/status/flags");
+    assert_eq!(flags["data"]["web.route-prefix"], "/sigyn/");
+    drop(tracer);
+
+    // A proxy that takes the path away.
+    let flags = ["--web.external-url=/sigyn", "--web.route-prefix=/"];
+    let tracer = Tracer::start_with(folder.path(), &flags);
+    assert_eq!(tracer.get("/").header("location"), Some("/sigyn/zipkin/"));
+    assert!(tracer.get("/targets").text().contains("<base href=\"/sigyn/\">"));
+    assert_eq!(tracer.get("/api/v1/targets").status, 200);
+}
+
+#[test]
+fn pages_of_other_origins_may_ask_where_the_expression_matches() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [r"--web.cors.origin=https?://(a|b)\.test"];
+    let variables = [("ZIPKIN_QUERY_ALLOWED_ORIGINS", "http://c.test")];
+    let tracer = Tracer::start_in(folder.path(), &flags, &variables);
+    let check = |origin: &str, is_allowed: bool| {
+        let headers = [("origin", origin)];
+        let answer = http::request(tracer.address, "GET", "/api/v1/targets", &headers, b"");
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(allowed, is_allowed.then_some(origin), "{origin}");
+        assert_eq!(answer.header("vary").is_some_and(|vary| vary.contains("origin")), is_allowed);
+    };
+    check("https://a.test", true);
+    check("http://b.test", true);
+    check("http://b.test:80", false);
+    check("http://axtest", false);
+    check("http://c.test", false);
+    drop(tracer);
+
+    let tracer = Tracer::start_in(folder.path(), &["--web.cors.origin=.*"], &variables);
+    let headers = [("origin", "http://x.test")];
+    let answer = http::request(tracer.address, "GET", "/api/v1/targets", &headers, b"");
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+}
+
+#[test]
+fn pools_and_intervals_are_counted_under_prometheus_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "
+scrape_configs:
+- job_name: a
+  scrape_interval: 1s
+  scrape_timeout: 1s
+  target_limit: 1
+  static_configs: [{targets: ['127.0.0.1:1', '127.0.0.2:1', 'http://127.0.0.3:1']}]
+  # A rule might have made an address of it.
+  relabel_configs: [{target_label: a, replacement: b}]
+";
+    fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+    let tracer = Tracer::start(folder.path());
+    until("targets are asked again", || {
+        let counted =
+            tracer.metric("sigyn_target_interval_length_seconds_count", "interval=\"1s\"");
+        counted.filter(|n| *n >= 2.0)
+    });
+    let pool = "scrape_job=\"a\"";
+    for (name, part, expected) in [
+        ("sigyn_target_scrape_pools_total", "", 1.0),
+        ("sigyn_target_scrape_pool_targets", pool, 2.0),
+        ("sigyn_target_scrape_pool_targets_dropped", pool, 0.0),
+        ("sigyn_target_scrapes_exceeded_body_size_limit_total", "", 0.0),
+        ("sigyn_sd_discovered_targets", "config=\"a\"", 3.0),
+        ("sigyn_sd_updates_delayed_total", "", 0.0),
+    ] {
+        assert_eq!(tracer.metric(name, part), Some(expected), "{name}");
+    }
+    for (name, part) in [
+        ("sigyn_target_scrape_pool_sync_total", pool),
+        ("sigyn_target_sync_length_seconds_count", pool),
+        ("sigyn_target_sync_failed_total", pool),
+        ("sigyn_target_scrape_pool_exceeded_target_limit_total", ""),
+    ] {
+        assert!(tracer.metric(name, part).is_some_and(|n| n >= 1.0), "{name}");
+    }
+    let at = tracer.metric("sigyn_sd_last_update_timestamp_seconds", "config=\"a\"").unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!(at > now.as_secs_f64() - 600.0, "{at}");
 }

@@ -19,7 +19,7 @@ const NEST_MAX: u32 = 1000;
 
 /// A compiled pattern that matches whole texts only, as if it stood in `^(?s:` and `)$`.
 #[derive(Clone, Debug)]
-pub(super) struct Regex {
+pub struct Regex {
     pattern: String,
     regex: ::regex::Regex,
     /// Of each group, beginning with the whole match.
@@ -40,7 +40,8 @@ impl RegexError {
 }
 
 impl Regex {
-    pub(super) fn new(pattern: &str) -> Result<Self, RegexError> {
+    /// Compiles a pattern, if it is one in Go.
+    pub fn new(pattern: &str) -> Result<Self, RegexError> {
         let anchored = format!("^(?s:{pattern})$");
         let translated = translate(&anchored)?;
         let regex = RegexBuilder::new(&translated.pattern)
@@ -52,11 +53,12 @@ impl Regex {
     }
 
     /// The pattern as written.
-    pub(super) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.pattern
     }
 
-    pub(super) fn is_match(&self, text: &str) -> bool {
+    /// Whether it matches the whole of a text.
+    pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 
@@ -81,6 +83,15 @@ impl Regex {
         named.map(|(index, _)| index).collect()
     }
 }
+
+/// Patterns are equal if they are written alike.
+impl PartialEq for Regex {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern == other.pattern
+    }
+}
+
+impl Eq for Regex {}
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,169 @@
+//! What scraping counts beside its targets: pools, how they follow discovery, and how regular scrapes are.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sigyn_discovery::config::format_duration;
+
+/// Upper ends of the buckets of [`Counts::intervals`], as parts of the interval that was meant.
+pub const INTERVAL_PARTS: [f64; 8] = [0.5, 0.9, 0.99, 1.01, 1.1, 1.5, 2.0, 5.0];
+/// Upper ends of the buckets of [`PoolCounts::lengths`], in seconds.
+pub const SYNC_SECONDS: [f64; 5] = [0.001, 0.01, 0.1, 1.0, 10.0];
+/// Intervals that are told apart; targets may be given any by their labels.
+const INTERVALS_MAX: usize = 50;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pools: AtomicU64,
+    target_limits_exceeded: AtomicU64,
+    body_limits_exceeded: AtomicU64,
+    by_pool: Mutex<BTreeMap<String, PoolCounts>>,
+    by_interval: Mutex<BTreeMap<Duration, Spread<{ INTERVAL_PARTS.len() + 1 }>>>,
+}
+
+/// How one pool followed what discovery found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PoolCounts {
+    /// How often it was brought up to date, in [`Spread::count`], and how long that took.
+    pub lengths: Spread<{ SYNC_SECONDS.len() + 1 }>,
+    /// Targets that could not be built.
+    pub failed: u64,
+}
+
+/// Values by bucket: each counts in the first whose upper end it does not exceed, else in the last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread<const N: usize> {
+    /// Of all values, in seconds.
+    pub sum: f64,
+    /// Of each bucket.
+    pub counts: [u64; N],
+}
+
+impl<const N: usize> Default for Spread<N> {
+    fn default() -> Self {
+        Self { sum: 0.0, counts: [0; N] }
+    }
+}
+
+impl<const N: usize> Spread<N> {
+    fn add(&mut self, seconds: f64, upper_ends: impl IntoIterator<Item = f64>) {
+        self.sum += seconds;
+        let bucket = upper_ends.into_iter().position(|upper| seconds <= upper);
+        self.counts[bucket.unwrap_or(N - 1)] += 1;
+    }
+
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl Counts {
+    /// Pools that were made.
+    pub fn pools_total(&self) -> u64 {
+        self.pools.load(Ordering::Relaxed)
+    }
+
+    /// How often a pool was found to have more targets than its job allows.
+    pub fn target_limits_exceeded_total(&self) -> u64 {
+        self.target_limits_exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Bodies that were larger than they may be.
+    pub fn body_limits_exceeded_total(&self) -> u64 {
+        self.body_limits_exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Each pool that there is, by its job.
+    pub fn by_pool(&self) -> BTreeMap<String, PoolCounts> {
+        lock(&self.by_pool).clone()
+    }
+
+    /// The time between two scrapes of a target, by the interval that was meant: in seconds, and as it
+    /// is written.
+    pub fn intervals(&self) -> Vec<(f64, String, Spread<{ INTERVAL_PARTS.len() + 1 }>)> {
+        let intervals = lock(&self.by_interval);
+        let told = |(interval, spread): (&Duration, &_)| {
+            (interval.as_secs_f64(), format_duration(*interval), *spread)
+        };
+        intervals.iter().map(told).collect()
+    }
+
+    pub(crate) fn pool_made(&self) {
+        self.pools.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pool_gone(&self, job: &str) {
+        lock(&self.by_pool).remove(job);
+    }
+
+    /// A pool was brought up to date.
+    pub(crate) fn synced(&self, job: &str, took: Duration, failed: usize, exceeds_limit: bool) {
+        if exceeds_limit {
+            self.target_limits_exceeded.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut pools = lock(&self.by_pool);
+        let pool = pools.entry(job.to_owned()).or_default();
+        pool.lengths.add(took.as_secs_f64(), SYNC_SECONDS);
+        pool.failed += u64::try_from(failed).unwrap_or(u64::MAX);
+    }
+
+    /// A body was larger than it may be.
+    pub(crate) fn body_limit_exceeded(&self) {
+        self.body_limits_exceeded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A target was scraped, and the scrape before began this long ago.
+    pub(crate) fn interval(&self, meant: Duration, passed: Duration) {
+        let mut intervals = lock(&self.by_interval);
+        if intervals.len() >= INTERVALS_MAX && !intervals.contains_key(&meant) {
+            return;
+        }
+        let ends = INTERVAL_PARTS.map(|part| part * meant.as_secs_f64());
+        intervals.entry(meant).or_default().add(passed.as_secs_f64(), ends);
+    }
+}
+
+/// Counts are whole after every statement, so that a panic elsewhere does no harm.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_between_scrapes_is_measured_by_what_was_meant() {
+        let counts = Counts::default();
+        let meant = Duration::from_secs(100);
+        for seconds in [1, 50, 51, 90, 100, 101, 102, 200, 10_000] {
+            counts.interval(meant, Duration::from_secs(seconds));
+        }
+        let [(seconds, text, spread)] = counts.intervals().try_into().unwrap();
+        assert_eq!((seconds, text.as_str()), (100.0, "1m40s"));
+        assert_eq!(spread.counts, [2, 2, 0, 2, 1, 0, 1, 0, 1]);
+        assert_eq!((spread.sum, spread.count()), (10_695.0, 9));
+        for n in 1..1_000 {
+            counts.interval(Duration::from_secs(n), meant);
+        }
+        assert_eq!(counts.intervals().len(), INTERVALS_MAX);
+    }
+
+    #[test]
+    fn a_pool_that_is_gone_is_no_longer_counted() {
+        let counts = Counts::default();
+        counts.pool_made();
+        counts.synced("a", Duration::from_millis(5), 2, false);
+        counts.synced("a", Duration::from_secs(60), 0, true);
+        let pool = counts.by_pool()["a"];
+        assert_eq!((pool.failed, pool.lengths.counts), (2, [0, 1, 0, 0, 0, 1]));
+        assert_eq!(counts.target_limits_exceeded_total(), 1);
+        counts.pool_gone("a");
+        assert!(counts.by_pool().is_empty());
+        assert_eq!(counts.pools_total(), 1);
+    }
+}
