@@ -60,6 +60,7 @@ it('lists what was found by pool, and tells of what it cannot list', () => {
 it('sums labels up by their address', () => {
   expect(summary({ __meta_a: 'x', __address__: '127.0.0.1:1' })).toBe('127.0.0.1:1  __meta_a="x"');
   expect(summary({ b: '1' })).toBe('b="1"');
+  expect(summary({ __scheme__: 'http', job: 'a', zone: 'b' })).toBe('zone="b"  __scheme__="http"  job="a"');
 });
 
 it('shows rules as they are written', () => {

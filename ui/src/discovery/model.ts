@@ -18,7 +18,7 @@ export type Shown = (typeof SHOWN)[number];
 
 export type Row =
   | { kind: 'pool'; name: string; active: number; total: number; open: boolean }
-  | { kind: 'note'; pool: string; text: string }
+  | { kind: 'note'; pool: string; text: string; isError: boolean }
   | { kind: 'found'; found: Found; open: boolean }
   | { kind: 'labels'; found: Found };
 
@@ -61,14 +61,14 @@ export function layRows(data: Targets, view: View): Row[] {
     const open = !view.closedPools.has(name);
     rows.push({ kind: 'pool', name, active, total: active + dropped, open });
     if (!open) continue;
-    for (const text of pool?.errors ?? []) rows.push({ kind: 'note', pool: name, text });
+    for (const text of pool?.errors ?? []) rows.push({ kind: 'note', pool: name, text, isError: true });
     for (const found of shown) {
       const opened = view.opened.has(found.key);
       rows.push({ kind: 'found', found, open: opened });
       if (opened) rows.push({ kind: 'labels', found });
     }
     if (dropped > listed && view.shown !== 'active')
-      rows.push({ kind: 'note', pool: name, text: hiddenNote(dropped - listed, listed) });
+      rows.push({ kind: 'note', pool: name, text: hiddenNote(dropped - listed, listed), isError: false });
   }
   return rows;
 }
@@ -78,10 +78,15 @@ function hiddenNote(hidden: number, listed: number): string {
   return `${hidden} ${more}dropped: keep_dropped_targets lets the server keep the labels of no more`;
 }
 
+/** What nearly all of a job have in common stands last. */
+const COMMON = ['__metrics_path__', '__scheme__', '__scrape_interval__', '__scrape_timeout__', 'job'];
+
 /** In one line: the address first, since it is what most are told apart by. */
 export function summary(labels: Labels): string {
   const { __address__: address, ...rest } = labels;
-  const pairs = Object.entries(rest).map(([name, value]) => `${name}="${value}"`);
+  const pairs = Object.entries(rest)
+    .sort(([a], [b]) => Number(COMMON.includes(a)) - Number(COMMON.includes(b)))
+    .map(([name, value]) => `${name}="${value}"`);
   return [...(address === undefined ? [] : [address]), ...pairs].join('  ');
 }
 

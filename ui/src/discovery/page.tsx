@@ -198,7 +198,7 @@ function AnyRow({ row, height, togglePool, toggle, relabel }: AnyRowProps) {
       return <PoolRow row={row} toggle={() => togglePool(row.name)} />;
     case 'note':
       return (
-        <div class="note-row mono" role="row" title={row.text}>
+        <div class={`note-row mono${row.isError ? '' : ' plain'}`} role="row" title={row.text}>
           <span role="cell">{row.text}</span>
         </div>
       );

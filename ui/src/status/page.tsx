@@ -50,7 +50,7 @@ function Table({ title, facts }: { title: string; facts: Facts }) {
     <section>
       <h2>{title}</h2>
       <dl class="pairs">
-        {Object.entries(facts).map(([name, value]) => (
+        {known(facts).map(([name, value]) => (
           <div key={name}>
             <dt>{words(name)}</dt>
             <dd>{written(name, value)}</dd>
@@ -59,6 +59,11 @@ function Table({ title, facts }: { title: string; facts: Facts }) {
       </dl>
     </section>
   );
+}
+
+/** An empty text is what nobody knows, or what this server does not have. */
+function known(facts: Facts): [string, Facts[string]][] {
+  return Object.entries(facts).filter(([, value]) => value !== '');
 }
 
 /** What Prometheus' names for a process of Go stand for here; what has no meaning here is left out. */
@@ -72,7 +77,7 @@ const PROCESS: Record<string, string> = {
   corruptionCount: 'damaged files',
   goroutineCount: 'threads',
   GOMAXPROCS: 'processors',
-  GOMEMLIMIT: 'memory for spans, bytes',
+  GOMEMLIMIT: 'memory for spans',
   storageRetention: 'spans are kept for',
 };
 
@@ -87,6 +92,7 @@ function words(name: string): string {
 }
 
 function written(name: string, value: Facts[string]): string {
-  if (typeof value === 'number') return /bytes$/i.test(name) ? formatBytes(value) : formatCount(value);
-  return value === null || value === '' ? 'unknown' : String(value);
+  if (typeof value === 'number')
+    return /bytes$|^memory/i.test(name) ? formatBytes(value) : formatCount(value);
+  return value === null ? 'unknown' : String(value);
 }

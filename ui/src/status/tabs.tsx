@@ -10,7 +10,7 @@ const TABS = [
 
 export function StatusTabs({ path: current }: { path: (typeof TABS)[number]['path'] }) {
   return (
-    <nav class="tabs push" aria-label="Status">
+    <nav class="status-tabs push" aria-label="Status">
       {TABS.map(({ name, path }) => (
         <a key={path} class="btn" href={href(path)} aria-current={path === current ? 'page' : undefined}>
           {name}
