@@ -118,6 +118,13 @@ pub struct RefreshSnapshot {
     pub durations: [u64; REFRESH_SECONDS.len() + 1],
 }
 
+impl Snapshot {
+    /// Targets in the last map, over all jobs.
+    pub fn discovered_targets(&self) -> u64 {
+        self.jobs.values().map(|job| job.discovered_targets).sum()
+    }
+}
+
 impl Metrics {
     /// Where a mechanism counts its refreshes.
     pub(crate) fn refreshes(&self, mechanism: &'static str) -> Arc<Refreshes> {

@@ -176,7 +176,7 @@ async fn what_several_sections_need_is_watched_once() {
     until_asked(&api, |api| api.watches("pods") == 3 && api.watches("endpoints") == 1).await;
     api.put("pods", pod("cart-1", "127.0.0.3"));
     until(&mut rig, &["127.0.0.2:8080", "127.0.0.3:8080"]).await;
-    rig.until_counted(|now| now.discovered_targets == 8).await;
+    rig.until_counted(|now| now.discovered_targets() == 8).await;
     assert_eq!((api.lists("pods"), api.watches("pods")), (3, 3));
     rig.stop().await;
 }

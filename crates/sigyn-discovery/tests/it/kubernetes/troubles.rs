@@ -226,7 +226,7 @@ async fn a_list_that_is_too_large_in_one_piece_comes_in_pages() {
         _ => None,
     });
     let mut rig = rig(&api, "role: pod");
-    rig.until_counted(|now| now.discovered_targets == 600).await;
+    rig.until_counted(|now| now.discovered_targets() == 600).await;
     assert_eq!(addresses(&mut rig).len(), 600);
     let asked: Vec<_> = api
         .asked()
@@ -249,7 +249,7 @@ async fn pages_that_have_become_too_old_are_asked_for_anew() {
             pod(&format!("cart-{number:03}"), &format!("127.1.{}.{}", number / 200, number % 200)),
         );
     }
-    rig.until_counted(|now| now.discovered_targets == 700).await;
+    rig.until_counted(|now| now.discovered_targets() == 700).await;
     api.heed_limit();
     let mut times = 0;
     api.trouble(move |asked| {
@@ -261,7 +261,7 @@ async fn pages_that_have_become_too_old_are_asked_for_anew() {
     api.forget();
     api.cut(Cut::Normally);
     until_asked(&api, |api| api.lists("pods") == 7).await;
-    rig.until_counted(|now| now.discovered_targets == 699).await;
+    rig.until_counted(|now| now.discovered_targets() == 699).await;
     let lists: Vec<_> = api
         .asked()
         .iter()
