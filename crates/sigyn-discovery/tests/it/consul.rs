@@ -179,6 +179,15 @@ async fn an_index_that_goes_back_is_followed_from_the_beginning() {
     let consul = Consul::start(&[("cart", &[81])]).await;
     let mut rig = consul.rig("");
     until(&mut rig, &[("cart", 81)]).await;
+    let follows = |asked: &Asked| {
+        asked.target.starts_with("/v1/catalog") && asked.target.contains("index=10")
+    };
+    let asks = async {
+        while !consul.fake.asked().iter().any(follows) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asks).await.unwrap();
     consul.set(3, &[("cart", &[82]), ("shop", &[83])]);
     until(&mut rig, &[("cart", 82), ("shop", 83)]).await;
     let asked = consul.fake.asked();
