@@ -1,9 +1,11 @@
-//! Every reader of spans against one that others wrote: the same spans, or both refuse.
+//! Every reader of spans against one that others wrote: the same spans, or both refuse. Beside them configurations and rules,
+//! which are read, told and read again.
 //!
 //! An oracle takes bytes apart with somebody else's parser (prost, serde_json, the `thrift` crate) and
 //! maps what it finds to spans on its own. Where our rules are deliberately wider or narrower than that
 //! parser's, or where a format leaves a case open, the oracle says so and the body is only read, not compared.
 
+mod discovery;
 mod jaeger;
 mod json;
 mod memory;
@@ -18,6 +20,7 @@ mod zipkin_proto3;
 use sigyn_model::Span;
 use sigyn_model::codec::{Decoded, Format, Limits, decode};
 
+pub use self::discovery::{check_config, check_relabelling};
 use self::thrift::Protocol;
 
 /// What somebody else makes of a body.
@@ -132,6 +135,13 @@ mod tests {
         for (name, format) in formats {
             for seed in std::fs::read_dir(seeds.join(name)).unwrap() {
                 check(format, &std::fs::read(seed.unwrap().path()).unwrap());
+            }
+        }
+        let others: [(&str, fn(&[u8])); 2] =
+            [("prometheus_config", check_config), ("relabelling", check_relabelling)];
+        for (name, check) in others {
+            for seed in std::fs::read_dir(seeds.join(name)).unwrap() {
+                check(&std::fs::read(seed.unwrap().path()).unwrap());
             }
         }
     }

@@ -12,7 +12,7 @@ const CARGO_FUZZ: &str = "cargo-fuzz";
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
 /// A target in `fuzz/fuzz_targets/`, and the words that its format knows.
-const TARGETS: [(&str, &str); 10] = [
+const TARGETS: [(&str, &str); 12] = [
     ("zipkin_json_v2", "zipkin_json.dict"),
     ("zipkin_proto3", "words.dict"),
     ("zipkin_json_v1", "zipkin_json.dict"),
@@ -23,6 +23,8 @@ const TARGETS: [(&str, &str); 10] = [
     ("jaeger_proto", "words.dict"),
     ("jaeger_thrift", "words.dict"),
     ("jaeger_thrift_compact", "words.dict"),
+    ("prometheus_config", "prometheus.dict"),
+    ("relabelling", "prometheus.dict"),
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
