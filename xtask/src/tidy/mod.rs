@@ -51,6 +51,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             .with_context(|| format!("cannot read {path}"))?
             .len();
         problems.extend(source::is_small_enough(path, bytes));
+        if let Ok(text) = std::fs::read_to_string(root.join(path)) {
+            problems.extend(source::has_no_conflict(path, &text));
+        }
         // What the UI's build writes follows that build's rules; `dist` asks whether it is current.
         if !path.starts_with(dist::FOLDER) {
             check_text(&root, path, &known, &mut problems, &mut warnings)?;

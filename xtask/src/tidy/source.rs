@@ -55,6 +55,18 @@ pub(super) fn whitespace(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
+/// What a merge leaves where both sides changed something. A line of `=` alone may be many things.
+pub(super) fn has_no_conflict(path: &str, text: &str) -> Vec<Finding> {
+    let is_side =
+        |line: &str| ["<", ">", "|"].iter().any(|mark| line.starts_with(&(mark.repeat(7) + " ")));
+    if !text.lines().any(is_side) {
+        return Vec::new();
+    }
+    let is_mark = |line: &str| is_side(line) || line == "=".repeat(7);
+    let marks = text.lines().enumerate().filter(|(_, line)| is_mark(line));
+    marks.map(|(index, _)| Finding::new(path, index + 1, "has the mark of a merge")).collect()
+}
+
 /// `code` has neither comments nor literals. The compiler denies `unsafe` too, but a file could ask it not to.
 pub(super) fn has_no_unsafe(path: &str, code: &str) -> Vec<Finding> {
     if UNSAFE_MODULES
@@ -124,6 +136,20 @@ mod tests {
         assert_eq!(messages(whitespace("a.md", "one\n\ttwo\n")), ["a.md:2: has a tab"]);
         assert_eq!(messages(whitespace("a.md", "one\r\n")), ["a.md:1: ends in white space"]);
         assert_eq!(messages(whitespace("a.md", "one")), ["a.md: does not end in a newline"]);
+    }
+
+    #[test]
+    fn what_a_merge_left_is_found() {
+        let mark = |mark: &str| mark.repeat(7);
+        let ours = format!("{} HEAD", mark("<"));
+        let theirs = format!("{} other", mark(">"));
+        let text = format!("a\n{ours}\nb\n{}\nc\n{theirs}\n", mark("="));
+        let found = ["a.md:2", "a.md:4", "a.md:6"]
+            .map(|place| place.to_owned() + ": has the mark of a merge");
+        assert_eq!(messages(has_no_conflict("a.md", &text)), found);
+        for fine in [format!("Title\n{}\n", mark("=")), mark("<"), format!("{}>", mark(">"))] {
+            assert!(has_no_conflict("a.md", &fine).is_empty(), "{fine}");
+        }
     }
 
     #[test]
