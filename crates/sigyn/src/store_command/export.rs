@@ -1,7 +1,7 @@
 //! All spans of a store, in a form that others read.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -9,13 +9,15 @@ use sigyn_model::Span;
 use sigyn_model::codec::{json_v2, otlp};
 use sigyn_store::{Offline, QueryFailed, Stop};
 
+use super::output::Output;
 use super::progress::Progress;
 use super::{counted, offline};
 use crate::Failure;
 use crate::cli::{ExportFlags, ExportFormat};
 
 pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
-    let is_standard_output = flags.to == Path::new("-");
+    // The latter may be a file, to which whoever started us has sent what we write.
+    let is_standard_output = [Path::new("-"), Path::new("/dev/stdout")].contains(&&*flags.to);
     if is_standard_output && flags.format == ExportFormat::Parquet {
         let error =
             "blocks are several files: they are copied to a folder, and not to standard output";
@@ -32,12 +34,9 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
     let spans = if is_standard_output {
         write(&mut io::stdout().lock())?
     } else {
-        let mut file = BufWriter::new(create(&flags.to)?);
+        let mut file = Output::create(&flags.to)?;
         let spans = write(&mut file)?;
-        file.into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .and_then(|file| file.sync_all())
-            .with_context(|| cannot_write(&flags.to))?;
+        file.finish()?;
         spans
     };
     eprintln!("sigyn store: wrote {}", counted(spans, "span", "spans"));
@@ -47,21 +46,6 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
         return Err(anyhow!("{damaged} damaged: their spans are missing").into());
     }
     Ok(())
-}
-
-/// Makes a file, but not over what somebody may want to keep.
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create_new(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow!(
-            "{} is there already, and is not written over: give another name, or remove it",
-            path.display()
-        ),
-        _ => anyhow::Error::from(error).context(cannot_write(path)),
-    })
-}
-
-fn cannot_write(path: &Path) -> String {
-    format!("cannot write {}", path.display())
 }
 
 /// Nothing is written among the files of a store, where it would be taken for one of them.
@@ -144,18 +128,17 @@ fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
             }
         }
         // One that cannot be read must not keep anybody from the others.
-        let copy = to.join(name);
-        let mut file = create(&copy)?;
+        let mut file = Output::create(&to.join(name))?;
         let copied =
             File::open(path.join(&block.file)).and_then(|mut from| io::copy(&mut from, &mut file));
-        match copied.and_then(|_| file.sync_all()) {
+        match copied {
             Err(error) if !is_full(&error) => {
                 tracing::error!(block = block.file, %error, "cannot copy a block; it is left out");
-                fs::remove_file(&copy).with_context(cannot)?;
                 left_out += 1;
             }
             copied => {
                 copied.with_context(cannot)?;
+                file.finish()?;
                 (copied_files, spans) = (copied_files + 1, spans + block.spans);
             }
         }

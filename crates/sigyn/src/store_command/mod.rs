@@ -3,6 +3,7 @@
 mod delete;
 mod export;
 mod inspect;
+mod output;
 mod progress;
 mod verify;
 

@@ -122,6 +122,9 @@ fn everything_is_exported_and_can_be_imported() {
     assert!(!folder.path().join("data/copies").exists());
     let out = told(&store(folder.path(), &["export", "-"])).1;
     assert_eq!(out, fs::read_to_string(folder.path().join("spans.json")).unwrap());
+    assert_eq!(told(&store(folder.path(), &["export", "/dev/stdout"])).1, out);
+    let (status, _, err) = told(&store(folder.path(), &["export", "/dev/full"]));
+    assert!(status == 1 && err.contains("No space left"), "{err}");
     let (status, _, err) = told(&store(folder.path(), &["export", "-", "--format", "parquet"]));
     assert!(status != 0 && err.contains("not to standard output"), "{status} {err}");
     assert!(!folder.path().join("-").exists());
@@ -156,6 +159,48 @@ fn what_can_be_read_is_exported_though_a_block_is_damaged_or_missing() {
         told(&store(folder.path(), &["export", "copies", "--format", "parquet"]));
     assert!(status == 1 && err.contains("1 file of the store cannot be read"), "{err}");
     assert_eq!(fs::read_dir(folder.path().join("copies")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_that_is_exported_has_its_name_once_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        // More than a pipe holds.
+        let tracer = Tracer::start(folder.path());
+        let big = "x".repeat(200_000);
+        for id in 1..=4 {
+            let body = format!(
+                r#"[{{"traceId":"{id}","id":"1","name":"get","timestamp":{id}000000,"tags":{{"big":"{big}"}}}}]"#
+            );
+            assert_eq!(tracer.post_spans(body.as_bytes()).status, 202);
+        }
+        tracer.stop();
+    }
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let start = |to: &Path| {
+        let mut command = command();
+        command.arg("store").arg("export").arg(to).current_dir(folder.path());
+        command.spawn().unwrap()
+    };
+    // A pipe is written as it goes.
+    let mut writer = start(&pipe);
+    let read = fs::read_to_string(&pipe).unwrap();
+    assert!(writer.wait().unwrap().success());
+    assert!(read.len() > 800_000 && read.lines().count() >= 1);
+    // Of a file that another one still writes nothing is seen under its name.
+    let whole = folder.path().join("x.json");
+    let partial = folder.path().join("x.json.partial");
+    fs::write(&partial, "what a kill left").unwrap();
+    let held = fs::File::open(&partial).unwrap();
+    held.lock().unwrap();
+    assert_eq!(start(&whole).wait().unwrap().code(), Some(1));
+    assert!(!whole.exists() && partial.exists());
+    drop(held);
+    assert!(start(&whole).wait().unwrap().success());
+    assert!(!partial.exists());
+    assert_eq!(fs::read_to_string(&whole).unwrap(), read);
 }
 
 /// All files below a folder, and what is in them.
