@@ -70,7 +70,10 @@ fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
         assert!(store.stats().refusing.is_some());
         check(&store, &stored);
         // There is no room for a block, unless there is nothing to put in it.
-        assert_eq!(store.seal().is_ok(), store.stats().head_spans == 0);
+        let sealed = store.seal();
+        assert_eq!(sealed.is_ok(), store.stats().head_spans == 0);
+        let told = store.stats().unsealable.map(|cause| SealError::Failed { cause });
+        assert_eq!(told, sealed.err());
         check(&store, &stored);
         disk.limit(None);
         let span = large(&mut random, 2_000);
@@ -80,6 +83,7 @@ fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
         check(&store, &stored);
         if round % 2 == 0 {
             store.seal().unwrap();
+            assert_eq!(store.stats().unsealable, None);
         }
         store.close().unwrap();
         disk.restart(&mut random);

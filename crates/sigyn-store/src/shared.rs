@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     asking: AtomicU32,
     /// When the last write to the log was refused, and why; nothing after one that was not.
     refusal: Mutex<Option<(Instant, Arc<str>)>>,
+    /// Why no block could be made the last time; nothing once one was made.
+    unsealable: Mutex<Option<Arc<str>>>,
 }
 
 /// How long a refused write counts as how the store is: where nobody sends spans because of that, nobody
@@ -137,6 +139,7 @@ impl Shared {
             is_passive: AtomicBool::new(false),
             asking: AtomicU32::new(0),
             refusal: Mutex::new(None),
+            unsealable: Mutex::new(None),
         }
     }
 
@@ -150,6 +153,15 @@ impl Shared {
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, cause) = refusal.as_ref()?;
         (at.elapsed() < REFUSAL_COUNTS).then(|| cause.clone())
+    }
+
+    pub(crate) fn note_unsealable(&self, cause: Option<Arc<str>>) {
+        *self.unsealable.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+
+    /// Why no blocks can be made at present, if that is so.
+    pub(crate) fn unsealable(&self) -> Option<Arc<str>> {
+        self.unsealable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Leaves a damaged block out of answers from now on, if it is not out already.

@@ -62,6 +62,9 @@ pub struct Stats {
     /// Why writes to the log are refused at present, if they are: for lack of space, say. The next
     /// may succeed.
     pub refusing: Option<Arc<str>>,
+    /// Why no blocks can be made at present, if that is so: for lack of space or of inodes, say. It is tried again
+    /// every few seconds; until it succeeds spans stay in memory and in the log, as long as there is room.
+    pub unsealable: Option<Arc<str>>,
     /// Why no more spans are taken, if that is so.
     pub poisoned: Option<Arc<str>>,
 }
@@ -107,6 +110,7 @@ impl Stats {
             damaged_files,
             damages,
             refusing: shared.refusal(),
+            unsealable: shared.unsealable(),
             poisoned: shared.queue.poison_cause(),
             ..Self::default()
         };

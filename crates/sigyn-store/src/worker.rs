@@ -242,7 +242,10 @@ impl Worker<'_> {
 
     fn seal_rotated(&mut self, rotated: Rotated) -> Result<(), SealError> {
         match self.make_block(&rotated) {
-            Ok(()) => self.trim(),
+            Ok(()) => {
+                self.shared.note_unsealable(None);
+                self.trim();
+            }
             Err(error) => {
                 self.put_off_sealing(Some(rotated), &error);
                 return Err(error);
@@ -258,6 +261,9 @@ impl Worker<'_> {
         self.shared.segments.spares.give_up(&self.shared.disk);
         if !self.shared.is_stopping() {
             self.shared.counters.seal_failures.add(1);
+            if let SealError::Failed { cause } = error {
+                self.shared.note_unsealable(Some(cause.clone()));
+            }
             tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
         }
     }

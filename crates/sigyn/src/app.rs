@@ -200,7 +200,8 @@ impl App {
             move || {
                 let stats = store.stats();
                 let refusing = stats.poisoned.or(stats.refusing);
-                Health { refusing, damaged_files: stats.damaged_files }
+                let (unsealable, damaged_files) = (stats.unsealable, stats.damaged_files);
+                Health { refusing, unsealable, damaged_files }
             }
         }));
         let hostname = api::process::hostname();

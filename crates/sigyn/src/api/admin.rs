@@ -36,6 +36,8 @@ pub(crate) struct Healthy(pub(crate) Arc<dyn Fn() -> Health + Send + Sync>);
 pub(crate) struct Health {
     /// Why no spans can be stored, if that is so. Questions are answered all the same.
     pub(crate) refusing: Option<Arc<str>>,
+    /// Why no blocks can be made of what is in memory, if that is so.
+    pub(crate) unsealable: Option<Arc<str>>,
     /// How many files cannot be served.
     pub(crate) damaged_files: u64,
 }
@@ -64,10 +66,15 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
     // Neither makes it less ready: what is here is nowhere else, and nothing would be answered if it got no
     // questions. Whoever sends spans is told by itself.
-    let Health { refusing, damaged_files } = (admin.healthy.0)();
+    let Health { refusing, unsealable, damaged_files } = (admin.healthy.0)();
     let mut message = "Sigyn is Ready.\n".to_owned();
     if let Some(cause) = refusing {
         message.push_str(&format!("Warning: no spans can be stored: {cause}\n"));
+    }
+    if let Some(cause) = unsealable {
+        message.push_str(&format!(
+            "Warning: no blocks can be made, spans stay in memory and in the log: {cause}\n"
+        ));
     }
     if damaged_files > 0 {
         let files = if damaged_files == 1 { "file is" } else { "files are" };
@@ -114,7 +121,9 @@ mod tests {
     async fn who_can_answer_is_ready_and_says_what_is_wrong() {
         let shutdown = CancellationToken::new();
         let check = async |refusing: Option<&str>, damaged_files: u64, expected: (u16, &str)| {
-            let health = Health { refusing: refusing.map(Arc::from), damaged_files };
+            // Of a disk that is full no block can be made either.
+            let unsealable = refusing.map(|_| Arc::from("cannot write the catalog"));
+            let health = Health { refusing: refusing.map(Arc::from), unsealable, damaged_files };
             let admin = Admin {
                 lifecycle: false,
                 healthy: Healthy(Arc::new(move || health.clone())),
@@ -127,7 +136,8 @@ mod tests {
             assert_eq!((status, str::from_utf8(&body).unwrap()), expected);
         };
         check(None, 0, (200, "Sigyn is Ready.\n")).await;
-        let full = "Sigyn is Ready.\nWarning: no spans can be stored: the disk is full\n";
+        let full = "Sigyn is Ready.\nWarning: no spans can be stored: the disk is full\n\
+                    Warning: no blocks can be made, spans stay in memory and in the log: cannot write the catalog\n";
         check(Some("the disk is full"), 0, (200, full)).await;
         let damaged =
             "Warning: 2 files are damaged in the store, see /api/v1/status/store.\n".to_owned();

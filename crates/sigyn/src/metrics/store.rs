@@ -47,6 +47,11 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             "1 if no spans can be stored at present, because the disk is full, say; /-/ready says why",
             f64::from(u8::from(stats.refusing.is_some() || stats.poisoned.is_some())),
         ),
+        gauge(
+            "sigyn_store_unsealable",
+            "1 if no blocks can be made at present, so that memory and the log fill up; /-/ready says why",
+            f64::from(u8::from(stats.unsealable.is_some())),
+        ),
         counter(
             "sigyn_store_appended_spans_total",
             "Spans made durable",

@@ -34,6 +34,9 @@ fn shown(store: &Value, style: Style) -> String {
             size(number(&memory["maxBytes"]))
         ),
     };
+    if let Some(cause) = store["unsealable"].as_str() {
+        out += &style.red(&format!("no blocks can be made: {}\n", plain(cause)));
+    }
     let mut table =
         Table::new(&[("SHARE", Align::Left), ("USED", Align::Right), ("OF", Align::Right)]);
     for (name, share) in memory["shares"].as_object().into_iter().flatten() {
@@ -98,6 +101,8 @@ mod tests {
              cache   0 B  3.0 MiB\n\
              damaged: wal/1.wal: a stretch\n"
         );
+        store["unsealable"] = "no inode left".into();
+        assert!(told(&store).contains("\nno blocks can be made: no inode left\nSHARE"));
         store["refusing"] = "no space left".into();
         assert!(told(&store).contains("\nno spans can be stored: no space left\n"));
     }
