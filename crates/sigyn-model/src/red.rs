@@ -1,6 +1,7 @@
 //! Rate, errors and durations of spans: per group, and per step of time.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::selection::{nanos_of, span_nanos};
 use crate::{Field, Searched, Selection, Sketch, Span, Steps, StepsError};
@@ -12,6 +13,8 @@ const SERIES_MAX: usize = 1_000;
 const CELLS_MAX: usize = 100_000;
 const FIELDS_MAX: usize = 6;
 const MINUTE_US: u64 = 60_000_000;
+/// About so many bytes of names of groups, and of how many spans each has, are held to choose among.
+const WEIGHED_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a value that names a group; a longer one is cut.
 const VALUE_MAX: usize = 256;
 
@@ -22,6 +25,7 @@ pub struct RedQuery {
     by: Vec<Field>,
     steps: Steps,
     series_max: usize,
+    weighed_bytes_max: u64,
 }
 
 /// Why there is no such question.
@@ -36,16 +40,36 @@ pub enum RedError {
 }
 
 /// The answer, as far as spans have been added. Parts that were made of different spans by the same
-/// query merge to the answer of the whole.
+/// query merge to the answer of the whole. If there are too many groups this tells only which have most spans, and
+/// [`Red::again`] what to add all spans to once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Red {
     query: RedQuery,
-    /// By the values of the fields in their order, empty where a span has none. Where there are too
-    /// many, the first in order are kept, and the others are together in `rest`.
+    kept: Kept,
+    /// By the values of the fields in their order, empty where a span has none.
     series: BTreeMap<Vec<String>, Series>,
     rest: Option<Measure>,
     /// About what the series take in memory.
     bytes: u64,
+}
+
+/// Which groups have series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept {
+    /// All, as long as there are no more than may be.
+    All,
+    /// None: there are too many, and first it must be known which have most spans.
+    None(Weighed),
+    /// Those that had most spans, and the others are together in `rest`.
+    Most { keys: BTreeSet<Vec<String>>, is_limited: bool },
+}
+
+/// How many spans each group has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Weighed {
+    spans: BTreeMap<Vec<String>, u64>,
+    /// The first in order that there was no room for. Those before it have been counted from the beginning.
+    end: Option<Vec<String>>,
 }
 
 /// One group of spans, by steps in which any of them started.
@@ -82,13 +106,19 @@ impl RedQuery {
         };
         let steps = Steps::new(&selection, step_us, STEPS_MAX)?;
         let series_max = (CELLS_MAX / steps.count() as usize).clamp(1, SERIES_MAX);
-        Ok(Self { selection, by, steps, series_max })
+        Ok(Self { selection, by, steps, series_max, weighed_bytes_max: WEIGHED_BYTES_MAX })
     }
 
     /// The same, with no more groups than this.
     #[must_use]
     pub fn with_series_max(self, max: usize) -> Self {
         Self { series_max: self.series_max.min(max.max(1)), ..self }
+    }
+
+    /// The same, choosing among no more groups than this has room for.
+    #[must_use]
+    pub fn with_weighed_bytes_max(self, max: u64) -> Self {
+        Self { weighed_bytes_max: self.weighed_bytes_max.min(max), ..self }
     }
 
     pub fn selection(&self) -> &Selection {
@@ -113,7 +143,36 @@ impl RedQuery {
 
 impl Red {
     pub fn new(query: RedQuery) -> Self {
-        Self { query, series: BTreeMap::new(), rest: None, bytes: 0 }
+        Self { query, kept: Kept::All, series: BTreeMap::new(), rest: None, bytes: 0 }
+    }
+
+    /// The answer for whole traces.
+    pub fn of(query: &RedQuery, traces: &[Vec<Span>]) -> Self {
+        let look = |mut red: Self| {
+            traces.iter().for_each(|trace| red.add(trace));
+            red
+        };
+        let first = look(Self::new(query.clone()));
+        first.again().map_or(first, look)
+    }
+
+    /// Where there are too many groups, to what all spans are added once more: those groups that have most spans
+    /// are kept in it, of those with as many the first in order.
+    pub fn again(&self) -> Option<Self> {
+        let Kept::None(weighed) = &self.kept else { return None };
+        let mut most: Vec<(&Vec<String>, &u64)> = weighed.spans.iter().collect();
+        // Already in the order of their names.
+        most.sort_by_key(|(_, spans)| Reverse(**spans));
+        most.truncate(self.query.series_max);
+        let keys = most.into_iter().map(|(key, _)| key.clone()).collect();
+        let kept = Kept::Most { keys, is_limited: weighed.end.is_some() };
+        Some(Self { kept, ..Self::new(self.query.clone()) })
+    }
+
+    /// Whether there were more groups than could be chosen among: of those that are later in order some may have more
+    /// spans than the ones that are told.
+    pub fn is_limited(&self) -> bool {
+        matches!(self.kept, Kept::Most { is_limited: true, .. })
     }
 
     pub fn query(&self) -> &RedQuery {
@@ -144,7 +203,7 @@ impl Red {
 
     /// Adds a span that is meant, and in the window.
     pub fn add_span(&mut self, span: &Span) {
-        self.change(span, |measure| measure.add(span));
+        self.change(span, 1, |measure| measure.add(span));
     }
 
     /// Adds a span that is meant, and in the window, by the key that [`RedQuery::key`] gives it, and whether
@@ -152,24 +211,24 @@ impl Red {
     pub fn add_one(&mut self, key: &[String], span: &impl Searched, is_error: bool) {
         if let Some(at) = span.timestamp() {
             let nanos = span.duration().map(nanos_of);
-            self.change_at(key, at.micros(), |measure| measure.add_one(is_error, nanos));
+            self.change_at(key, at.micros(), 1, |measure| measure.add_one(is_error, nanos));
         }
     }
 
     /// Takes out a span that was added more than once, and stays at least once.
     pub fn remove_span(&mut self, span: &Span) {
-        self.change(span, |measure| measure.remove(span));
+        self.change(span, -1, |measure| measure.remove(span));
     }
 
-    fn change(&mut self, span: &Span, change: impl FnOnce(&mut Measure)) {
+    fn change(&mut self, span: &Span, spans: i64, change: impl FnOnce(&mut Measure)) {
         if let Some(at) = span.timestamp {
-            self.change_at(&self.query.key(span), at.micros(), change);
+            self.change_at(&self.query.key(span), at.micros(), spans, change);
         }
     }
 
     /// Adds spans that are meant, and in one step of the window, by the key that [`RedQuery::key`] gives them.
     pub fn add_measure(&mut self, key: &[String], at_us: u64, theirs: Measure) {
-        self.change_at(key, at_us, |measure| {
+        self.change_at(key, at_us, theirs.spans.cast_signed(), |measure| {
             // Most steps of most groups are counted in one place.
             if measure.spans == 0 {
                 *measure = theirs;
@@ -179,45 +238,94 @@ impl Red {
         });
     }
 
-    fn change_at(&mut self, key: &[String], at_us: u64, change: impl FnOnce(&mut Measure)) {
-        let step = self.query.steps.of(at_us);
-        match self.place(key) {
-            Some(series) => {
-                let measure = series.steps.entry(step).or_default();
-                let before = if measure.spans == 0 { 0 } else { measure.bytes() };
-                change(measure);
-                let after = measure.bytes();
-                self.bytes = self.bytes + after - before;
-            }
-            None => change(self.rest.get_or_insert_default()),
+    /// Changes the measure of a group in a step, which makes it so many spans more.
+    fn change_at(
+        &mut self,
+        key: &[String],
+        at_us: u64,
+        spans: i64,
+        change: impl FnOnce(&mut Measure),
+    ) {
+        let is_known = self.series.contains_key(key);
+        let is_kept = match &self.kept {
+            Kept::All => is_known || self.series.len() < self.query.series_max,
+            Kept::None(_) => false,
+            Kept::Most { keys, .. } => is_known || keys.contains(key),
+        };
+        if !is_kept {
+            return match self.kept {
+                Kept::All | Kept::None(_) => self.weigh(key, spans),
+                Kept::Most { .. } => change(self.rest.get_or_insert_default()),
+            };
         }
-    }
-
-    /// The series of this name, if it is among the first in order.
-    fn place(&mut self, key: &[String]) -> Option<&mut Series> {
-        if !self.series.contains_key(key) {
-            if self.series.len() >= self.query.series_max {
-                let last = self.series.last_key_value()?.0;
-                if key > last.as_slice() {
-                    return None;
-                }
-                self.drop_last();
-            }
+        if !is_known {
             self.bytes += name_bytes(key);
             self.series.insert(key.to_vec(), Series::default());
         }
-        self.series.get_mut(key)
+        let Some(series) = self.series.get_mut(key) else { return };
+        let measure = series.steps.entry(self.query.steps.of(at_us)).or_default();
+        let before = if measure.spans == 0 { 0 } else { measure.bytes() };
+        change(measure);
+        self.bytes = self.bytes + measure.bytes() - before;
     }
 
-    fn drop_last(&mut self) {
-        if let Some((key, last)) = self.series.pop_last() {
-            self.bytes -= name_bytes(&key) + last.bytes();
-            self.rest.get_or_insert_default().merge(&last.total());
+    fn weigh(&mut self, key: &[String], spans: i64) {
+        let weighed = self.weighed();
+        if weighed.end.as_deref().is_some_and(|end| key >= end) {
+            return;
+        }
+        if let Some(known) = weighed.spans.get_mut(key) {
+            *known = known.wrapping_add_signed(spans);
+            return;
+        }
+        weighed.spans.insert(key.to_vec(), spans.cast_unsigned());
+        self.bytes += name_bytes(key);
+        self.make_room();
+    }
+
+    /// From here on only how many spans each group has is told, also of those that were added before.
+    fn weighed(&mut self) -> &mut Weighed {
+        if !matches!(self.kept, Kept::None(_)) {
+            let series = std::mem::take(&mut self.series).into_iter();
+            let spans: BTreeMap<Vec<String>, u64> = series
+                .map(|(key, series)| (key, series.steps.values().map(|step| step.spans).sum()))
+                .collect();
+            self.bytes = spans.keys().map(|key| name_bytes(key)).sum();
+            self.kept = Kept::None(Weighed { spans, end: None });
+        }
+        match &mut self.kept {
+            Kept::None(weighed) => weighed,
+            Kept::All | Kept::Most { .. } => unreachable!("it was just made so"),
         }
     }
 
-    /// Adds what was made of other spans by the same query.
-    pub fn merge(&mut self, other: Self) {
+    /// Of more groups than there is room for the last in order go, and those behind them stay away.
+    fn make_room(&mut self) {
+        let Kept::None(weighed) = &mut self.kept else { return };
+        while self.bytes > self.query.weighed_bytes_max
+            && let Some((last, _)) = weighed.spans.pop_last()
+        {
+            self.bytes -= name_bytes(&last);
+            weighed.end = Some(last);
+        }
+    }
+
+    /// Adds what was made of other spans by the same query, and at the same look.
+    pub fn merge(&mut self, mut other: Self) {
+        let is_much = |red: &Self| matches!(red.kept, Kept::None(_));
+        if is_much(self) || is_much(&other) {
+            let theirs = std::mem::take(other.weighed());
+            if let Some(end) = theirs.end {
+                let ours = self.weighed();
+                ours.spans.split_off(&end);
+                ours.end = Some(ours.end.take().map_or(end.clone(), |ours| ours.min(end)));
+                self.bytes = ours.spans.keys().map(|key| name_bytes(key)).sum();
+            }
+            for (key, spans) in theirs.spans {
+                self.weigh(&key, spans.cast_signed());
+            }
+            return self.make_room();
+        }
         for (key, theirs) in other.series {
             let ours = self.series.entry(key).or_default();
             for (step, measure) in theirs.steps {
@@ -229,8 +337,9 @@ impl Red {
         }
         let bytes = self.series.iter().map(|(key, series)| name_bytes(key) + series.bytes());
         self.bytes = bytes.sum();
-        while self.series.len() > self.query.series_max {
-            self.drop_last();
+        if self.series.len() > self.query.series_max {
+            self.weighed();
+            self.make_room();
         }
     }
 }
@@ -304,7 +413,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Filter, Timestamp, arbitrary};
+    use crate::{Endpoint, Filter, SpanId, Timestamp, TraceId, arbitrary};
 
     fn query(filter: &str, by: &[&str], step_us: u64, series_max: usize) -> RedQuery {
         let filter: Filter = filter.parse().unwrap();
@@ -323,6 +432,33 @@ mod tests {
         check(vec![], 1, "more than 10000 steps: ask for longer ones, or for a shorter time");
         check(vec![Field::Annotation], 10, "a span has many annotations: they do not group it");
         check(vec![Field::Name; 7], 10, "no more than 6 fields to group by");
+    }
+
+    #[test]
+    fn groups_with_most_spans_are_kept_whatever_their_names() {
+        let of = |spans: &[(&str, u64)]| {
+            let spans = spans.iter().flat_map(|(service, count)| {
+                let span = move |n| {
+                    let mut span = Span::new(TraceId::new(1).unwrap(), SpanId::from_raw(n));
+                    span.timestamp = Timestamp::from_micros(10 + n % 40);
+                    span.local_endpoint = Some(Endpoint::named(service));
+                    span
+                };
+                (0..*count).map(span)
+            });
+            vec![spans.collect::<Vec<Span>>()]
+        };
+        let traces = of(&[("a", 1), ("b", 1), ("c", 3), ("d", 1), ("z", 9)]);
+        let check = |bytes_max, expected: &[&str], rest, is_limited| {
+            let query = query("", &["service"], 10, 3).with_weighed_bytes_max(bytes_max);
+            let red = Red::of(&query, &traces);
+            let names: Vec<&str> = red.series().keys().map(|key| key[0].as_str()).collect();
+            assert_eq!((&*names, red.is_limited()), (expected, is_limited));
+            assert_eq!(red.rest().map(|rest| rest.spans), Some(rest));
+        };
+        check(u64::MAX, &["a", "c", "z"], 2, false);
+        // There is room for four names.
+        check(4 * name_bytes(&["a".to_owned()]), &["a", "b", "c"], 10, true);
     }
 
     #[test]
@@ -358,8 +494,10 @@ mod tests {
         ]);
         let by =
             prop::sample::subsequence(vec!["service", "name", "kind", "status", "remote"], 0..4);
-        (filter, by, 1..70u64, 1..20usize)
-            .prop_map(|(filter, by, step_us, max)| query(filter, &by, step_us, max))
+        let bytes = prop_oneof![Just(u64::MAX), 0..2_000u64];
+        (filter, by, 1..70u64, 1..20usize, bytes).prop_map(|(filter, by, step_us, max, bytes)| {
+            query(filter, &by, step_us, max).with_weighed_bytes_max(bytes)
+        })
     }
 
     fn any_traces() -> impl Strategy<Value = Vec<Vec<Span>>> {
@@ -373,11 +511,27 @@ mod tests {
         #[test]
         fn every_span_is_counted_once_in_its_place(query in any_query(), traces in any_traces()) {
             let cells = naive(&query, &traces);
-            let mut red = Red::new(query.clone());
-            traces.iter().for_each(|trace| red.add(trace));
+            let red = Red::of(&query, &traces);
             let mut keys: Vec<&Vec<String>> = cells.keys().map(|(key, _)| key).collect();
             keys.dedup();
-            let left_out = keys.split_off(keys.len().min(query.series_max));
+            let mut left_out = vec![];
+            let (count, mut bytes) = (keys.len(), 0);
+            if count > query.series_max {
+                let has_room = |key: &&Vec<String>| {
+                    bytes += name_bytes(key);
+                    bytes <= query.weighed_bytes_max
+                };
+                let held = keys.iter().copied().take_while(has_room).count();
+                left_out = keys.split_off(held);
+                prop_assert_eq!(red.is_limited(), held < count);
+                let spans = |key: &Vec<String>| {
+                    let of_key = cells.iter().filter(|((other, _), _)| other == key);
+                    of_key.map(|(_, spans)| spans.len()).sum::<usize>()
+                };
+                keys.sort_by_key(|key| (Reverse(spans(key)), *key));
+                left_out.extend(keys.split_off(keys.len().min(query.series_max)));
+                keys.sort();
+            }
             prop_assert_eq!(red.series.keys().collect::<Vec<_>>(), keys);
             let mut rest = 0;
             for ((key, step), spans) in &cells {
@@ -406,36 +560,45 @@ mod tests {
         ) {
             let meant = traces.iter().flat_map(|trace| query.selection.spans(trace));
             let meant: Vec<&Span> = meant.collect();
-            let (mut expected, mut red) = (Red::new(query.clone()), Red::new(query.clone()));
-            traces.iter().for_each(|trace| expected.add(trace));
             let mut cells: BTreeMap<(Vec<String>, u64), Measure> = BTreeMap::new();
             for span in &meant {
                 let at_us = span.timestamp.unwrap().micros();
                 let place = (query.key(*span), at_us / query.steps.len_us() * query.steps.len_us());
                 cells.entry(place).or_default().add(span);
             }
-            for ((key, at_us), measure) in &cells {
-                red.add_measure(key, (*at_us).max(10), measure.clone());
-            }
-            if !meant.is_empty() {
-                let twin = at.get(&meant);
-                red.add_span(twin);
-                red.remove_span(twin);
-            }
-            prop_assert_eq!(red, expected);
+            let look = |mut red: Red| {
+                for ((key, at_us), measure) in &cells {
+                    red.add_measure(key, (*at_us).max(10), measure.clone());
+                }
+                if !meant.is_empty() {
+                    let twin = at.get(&meant);
+                    red.add_span(twin);
+                    red.remove_span(twin);
+                }
+                red
+            };
+            let first = look(Red::new(query.clone()));
+            prop_assert_eq!(first.again().map_or(first, look), Red::of(&query, &traces));
         }
 
         #[test]
         fn parts_merge_to_the_whole(query in any_query(), traces in any_traces(), at in 0..8usize) {
-            let of = |traces: &[Vec<Span>]| {
-                let mut red = Red::new(query.clone());
+            let look = |empty: &Red, traces: &[Vec<Span>]| {
+                let mut red = empty.clone();
                 traces.iter().for_each(|trace| red.add(trace));
                 red
             };
             let (first, second) = traces.split_at(at.min(traces.len()));
-            let mut merged = of(second);
-            merged.merge(of(first));
-            prop_assert_eq!(merged, of(&traces));
+            let merged = |empty: &Red| {
+                let mut merged = look(empty, second);
+                merged.merge(look(empty, first));
+                merged
+            };
+            let empty = Red::new(query.clone());
+            let whole = merged(&empty);
+            prop_assert_eq!(&whole, &look(&empty, &traces));
+            let whole = whole.again().map_or(whole, |empty| merged(&empty));
+            prop_assert_eq!(whole, Red::of(&query, &traces));
         }
     }
 }

@@ -317,8 +317,7 @@ fn what_is_counted_is_what_the_reference_counts() {
             let by = fields.iter().filter(|_| random.u8(0..3) == 0).map(|name| Field::read(name));
             let query = RedQuery::new(selection.clone(), by.collect(), 10_000_000).unwrap();
             let query = query.with_series_max(random.usize(1..6));
-            let mut expected = Red::new(query.clone());
-            traces.iter().for_each(|trace| expected.add(trace));
+            let expected = Red::of(&query, &traces);
             assert_eq!(queries.red(&query).unwrap().0, expected, "{context}");
 
             let of = random_unit(random);
@@ -409,8 +408,7 @@ fn spans_that_are_scanned_are_those_of_the_reference() {
             let selection = query.selection().clone();
             let query = RedQuery::new(selection, by.collect(), step_us).unwrap();
             let query = query.with_series_max(random.usize(1..9));
-            let mut expected = Red::new(query.clone());
-            traces.iter().for_each(|trace| expected.add(trace));
+            let expected = Red::of(&query, &traces);
             let (found, swept) = queries.red(&query).unwrap();
             assert_eq!(found, expected, "{query:?} {context}");
             scanned.set(scanned.get() + swept.scanned);
@@ -447,8 +445,7 @@ pub(crate) fn check_scans(store: &Store, traces: &[Vec<Span>], random: &mut Rng,
     traces.iter().for_each(|trace| expected.add(trace));
     assert_eq!(queries.heat(&heat).unwrap().0, expected, "{heat:?} {context}");
     let red = RedQuery::new(selection, vec![by], step_us).unwrap();
-    let mut expected = Red::new(red.clone());
-    traces.iter().for_each(|trace| expected.add(trace));
+    let expected = Red::of(&red, traces);
     assert_eq!(queries.red(&red).unwrap().0, expected, "{red:?} {context}");
 }
 
@@ -483,8 +480,7 @@ fn what_was_counted_ahead_is_what_the_reference_counts() {
         for _ in 0..6 {
             let traces = history.traces(strictness);
             let query = random_counting(random);
-            let mut expected = Red::new(query.clone());
-            traces.iter().for_each(|trace| expected.add(trace));
+            let expected = Red::of(&query, &traces);
             let (found, _) = queries.red(&query).unwrap();
             assert_eq!(found, expected, "{query:?} {context}");
             match random.u8(0..6) {
@@ -555,8 +551,7 @@ fn counting(fields: &[&str]) -> RedQuery {
 fn of_a_trace_that_is_too_large_to_be_held_each_span_counts_once() {
     let history = a_trace_that_came_twice(150);
     let query = counting(&["service", "name"]);
-    let mut expected = Red::new(query.clone());
-    history.traces(Strictness::Strict).iter().for_each(|trace| expected.add(trace));
+    let expected = Red::of(&query, &history.traces(Strictness::Strict));
     let queries = history.store.queries(Stop::default()).with_bytes_max(40_000);
     let trace = queries.trace(TraceId::new(9).unwrap());
     assert!(matches!(trace, Err(crate::block::QueryFailed::TraceTooLarge { .. })));
@@ -595,14 +590,14 @@ fn little_room_for_answers_is_enough_for_one_trace_at_a_time() {
         history.store.seal().unwrap();
     }
     let query = counting(&["service"]);
-    let mut expected = Red::new(query.clone());
-    history.traces(Strictness::Strict).iter().for_each(|trace| expected.add(trace));
+    let expected = Red::of(&query, &history.traces(Strictness::Strict));
     let shared = history.store.shared();
     let (parts, twins, stop) = (shared.view.parts(), shared.view.twins(), Stop::default());
     let (room, bytes_max) = (Rooms::new(7_900).room(), 1 << 20);
     let bounds = Bounds { stop: &stop, room: &room, bytes_max };
     let counting = Counting::of(&query).unwrap();
-    assert_eq!(parts.red(&counting, twins, bounds).unwrap().0, expected);
+    let red = Red::new(query.clone());
+    assert_eq!(parts.red(&counting, red, twins, bounds).unwrap().0, expected);
     let room = Rooms::new(7_900).room();
     let bounds = Bounds { stop: &stop, room: &room, bytes_max };
     let selection = query.selection().clone();

@@ -83,15 +83,15 @@ struct Count<'a> {
 }
 
 impl Parts {
-    /// What [`Red::add`] makes of all traces, without looking at most of them. Each part is counted by itself,
+    /// What [`Red::add`] makes of all traces and an empty answer, without looking at most of them. Each part is counted by itself,
     /// and what stands in several of them, or in a head several times, is taken out again.
     pub(crate) fn red(
         &self,
         counting: &Counting<'_>,
+        red: Red,
         twins: &Twins,
         bounds: Bounds<'_>,
     ) -> Result<(Red, Swept), QueryFailed> {
-        let red = Red::new(counting.query.clone());
         let mut count = Count { counting, bounds, red, swept: Swept::default(), once: Vec::new() };
         for block in self.blocks.iter() {
             bounds.stop.check()?;

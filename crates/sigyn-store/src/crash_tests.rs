@@ -242,8 +242,7 @@ impl Model {
         self.check_dependencies(store, random, context);
         for _ in 0..3 {
             let query = random_counting(random);
-            let mut expected = Red::new(query.clone());
-            traces.iter().for_each(|trace| expected.add(trace));
+            let expected = Red::of(&query, &traces);
             let (found, _) = store.queries(Stop::default()).red(&query).unwrap();
             assert_eq!(found, expected, "{query:?} {context}");
             check_scans(store, &traces, random, context);

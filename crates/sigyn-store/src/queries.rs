@@ -9,7 +9,7 @@ use sigyn_model::{
     TraceId, TraceQuery, Unit, Words, WordsQuery,
 };
 
-use crate::block::QueryFailed;
+use crate::block::{KEYS_MAX, QueryFailed, VALUES_MAX};
 use crate::counted::Counting;
 use crate::facts::Strictness;
 use crate::outlined::Outlined;
@@ -201,6 +201,10 @@ impl Queries {
         self.ask(|parts| parts.dependencies(start_ms, end_ms, twins, self.bounds()))
     }
 
+    /// Of more keys of tags, and values of one, the first in order are listed.
+    pub const TAG_KEYS_MAX: usize = KEYS_MAX;
+    pub const TAG_VALUES_MAX: usize = VALUES_MAX;
+
     /// Keys of tags, for completion: sorted and bounded.
     pub fn tag_keys(&self) -> Result<Vec<String>, QueryFailed> {
         self.ask(|parts| parts.tag_keys(&self.stop))
@@ -211,17 +215,26 @@ impl Queries {
         self.ask(|parts| parts.tag_values(key, &self.stop))
     }
 
-    /// Rate, errors and durations of the spans that are stored, and what was looked at for it.
+    /// Rate, errors and durations of the spans that are stored, and what was looked at for it. If there are too many
+    /// groups it looks twice: first which have most spans.
     pub fn red(&self, query: &RedQuery) -> Result<(Red, Swept), QueryFailed> {
+        let (first, swept) = self.red_from(&Red::new(query.clone()), query)?;
+        match first.again() {
+            None => Ok((first, swept)),
+            Some(again) => self.red_from(&again, query),
+        }
+    }
+
+    fn red_from(&self, empty: &Red, query: &RedQuery) -> Result<(Red, Swept), QueryFailed> {
         if let Some(counting) = Counting::of(query) {
             let twins = self.shared.view.twins();
-            return self.ask(|parts| parts.red(&counting, twins, self.bounds()));
+            return self.ask(|parts| parts.red(&counting, empty.clone(), twins, self.bounds()));
         }
-        let new = || RedTally::new(query);
+        let new = || RedTally::new(empty.clone());
         if let Some((tally, swept)) = self.scanned(query.selection(), Until::ALL, new)? {
             return Ok((tally.red, swept));
         }
-        self.swept(query.selection(), || Red::new(query.clone()), Red::add, Red::bytes)
+        self.swept(query.selection(), || empty.clone(), Red::add, Red::bytes)
     }
 
     /// Durations over time.

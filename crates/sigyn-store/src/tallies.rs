@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use sigyn_model::{
-    Differences, Field, Heat, Red, RedQuery, Seen, Span, TraceId, Unit, What, Words, WordsQuery,
+    Differences, Field, Heat, Red, Seen, Span, TraceId, Unit, What, Words, WordsQuery,
 };
 
 use crate::alike::{Asked, ByNumbers, Stored};
@@ -257,9 +257,8 @@ pub(crate) struct RedTally {
 }
 
 impl RedTally {
-    pub(crate) fn new(query: &RedQuery) -> Self {
-        let fields = query.by().iter().cloned().chain([Field::Status]).collect();
-        let red = Red::new(query.clone());
+    pub(crate) fn new(red: Red) -> Self {
+        let fields = red.query().by().iter().cloned().chain([Field::Status]).collect();
         Self { asked: Asked::Fields(fields), red, alike: ByNumbers::default() }
     }
 }
