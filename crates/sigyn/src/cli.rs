@@ -334,6 +334,12 @@ pub(crate) struct RedFlags {
     /// What spans are grouped by: keys with commas between, such as service,name or http.route
     #[arg(long, value_name = "KEYS", default_value = "service")]
     pub(crate) by: String,
+    /// How long a step of time is, such as 5m [default: a thirtieth of the time that is looked at]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+    /// Which quantiles of durations, with commas between
+    #[arg(long, value_name = "LIST", default_value = "0.5,0.95,0.99")]
+    pub(crate) quantiles: String,
     /// How many groups at most
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     pub(crate) limit: u32,
@@ -346,6 +352,12 @@ pub(crate) struct HeatmapFlags {
     /// Count spans, each by its own duration, and not traces
     #[arg(long)]
     pub(crate) spans: bool,
+    /// How long a column is, such as 5m [default: a sixtieth of the time that is looked at]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+    /// How many lines there are between a duration and its double: 1, 2, 4 or 8
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) per_octave: u32,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -365,11 +377,20 @@ pub(crate) struct DifferencesFlags {
     #[command(flatten)]
     pub(crate) about: AboutFlags,
     /// Which of them: a filter, such as 'error' or 'trace.duration > 1s'
-    #[arg(value_name = "FILTER", required_unless_present = "select")]
+    #[arg(
+        value_name = "FILTER",
+        required_unless_present_any = ["select", "select_end", "select_lookback"]
+    )]
     pub(crate) selected: Option<String>,
     /// The same, by the name that it has over HTTP
     #[arg(long, value_name = "FILTER", conflicts_with = "selected")]
     pub(crate) select: Option<String>,
+    /// Of these, only those until then: RFC 3339, or milliseconds since 1970 [default: --end]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) select_end: Option<String>,
+    /// Of these, only those so long before that, such as 5m [default: --lookback]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) select_lookback: Option<String>,
     /// Apart from which: a filter [default: the others]
     #[arg(long, value_name = "FILTER")]
     pub(crate) against: Option<String>,

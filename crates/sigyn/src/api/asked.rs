@@ -86,13 +86,14 @@ pub(super) fn filter(params: &Params, parameter: &'static str) -> Result<Filter,
 /// The parameters of every question about what is stored.
 const ABOUT: [&str; 3] = ["q", "endTs", "lookback"];
 
-/// Zipkin's parameters of a search, where a number that cannot be is told with its name and what it is.
+/// Zipkin's parameters of a search but for `limit`, where a number that cannot be is told with its name and what it
+/// is.
 pub(super) fn trace_query(
     params: &Params,
     limit: i64,
     lookback: Duration,
 ) -> Result<TraceQuery, Refused> {
-    for name in ["endTs", "lookback", "minDuration", "maxDuration", "limit"] {
+    for name in ["endTs", "lookback", "minDuration", "maxDuration"] {
         positive(params, name)?;
     }
     if let (Some(min), Some(max)) = (params.whole("minDuration")?, params.whole("maxDuration")?)
@@ -101,7 +102,7 @@ pub(super) fn trace_query(
         let message = format!("maxDuration is {max}: it must be no less than minDuration, {min}");
         return Err(Refused::bad(message));
     }
-    Ok(zipkin::trace_query(params, limit, lookback)?)
+    Ok(zipkin::trace_query(&params.without("limit"), limit, lookback)?)
 }
 
 /// A whole number from 1 on, if it is there.
@@ -125,7 +126,7 @@ pub(super) fn selection(
     others: &[&str],
     lookback: Duration,
 ) -> Result<Selection, Refused> {
-    params.no_others(&[&ABOUT, others].concat())?;
+    params.each_once(&[&ABOUT, others].concat())?;
     let window = params.only(&["endTs", "lookback"]);
     let (start_us, end_us) = trace_query(&window, 1, lookback)?.window_us();
     Ok(Selection { filter: filter(params, "q")?, start_us, end_us })

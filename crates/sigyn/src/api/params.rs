@@ -1,5 +1,5 @@
-//! Query parameters by Zipkin's rules: the first of a repeated one counts, unknown ones are ignored unless
-//! whoever reads them says otherwise.
+//! Query parameters by Zipkin's rules: the first of a repeated one counts, unknown ones are ignored. Our own
+//! routes refuse both.
 
 use std::borrow::Cow;
 
@@ -22,10 +22,15 @@ impl Params {
         Ok(Self(pairs.collect::<Result<_, ApiError>>()?))
     }
 
-    /// The parameters of these names alone.
+    /// The parameters of these names alone, as they are.
     pub(crate) fn only(&self, names: &[&str]) -> Self {
         let kept = self.0.iter().filter(|(key, _)| names.contains(&key.as_str()));
         Self(kept.cloned().collect())
+    }
+
+    /// All parameters but those of this name.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        Self(self.0.iter().filter(|(key, _)| key != name).cloned().collect())
     }
 
     /// The first value of this name, empty ones included.
@@ -49,7 +54,7 @@ impl Params {
         })
     }
 
-    /// The same in our own words.
+    /// The same in the words of our own routes.
     pub(crate) fn wanted(&self, name: &'static str) -> Result<&str, ApiError> {
         self.first(name).ok_or_else(|| ApiError::bad(format!("{name} is missing")))
     }
@@ -63,15 +68,20 @@ impl Params {
         text.map(read).transpose()
     }
 
-    /// Errors if there are others than these.
-    pub(crate) fn no_others(&self, known: &[&str]) -> Result<(), ApiError> {
-        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some((name, _)) => Err(ApiError::bad(format!(
-                "there is no parameter {name:?}, but {}",
-                known.join(", ")
-            ))),
+    /// Errors if there are others than these, or one of them is there twice: of two values only one would count.
+    pub(crate) fn each_once(&self, known: &[&str]) -> Result<(), ApiError> {
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                return Err(ApiError::bad(match known {
+                    [] => format!("there is no parameter {name:?}, and no other"),
+                    known => format!("there is no parameter {name:?}, but {}", known.join(", ")),
+                }));
+            }
+            if self.0[..at].iter().any(|(other, _)| other == name) {
+                return Err(ApiError::bad(format!("{name} is there more than once")));
+            }
         }
+        Ok(())
     }
 
     /// An optional number; an empty value counts as absent.
@@ -152,6 +162,20 @@ mod tests {
         assert_eq!(params.number("limit").unwrap_err().message, "For input string: \"x\"");
         let error = params.primitive("endTs").unwrap_err();
         assert_eq!(error.message, "Cannot set null to primitive type parameter: endTs");
+    }
+
+    #[test]
+    fn what_our_own_routes_do_not_have_or_have_twice_is_refused() {
+        let check = |query: &str, known: &[&str], expected: Option<&str>| {
+            let refused = Params::parse(query).unwrap().each_once(known).err();
+            assert_eq!(refused.map(|error| error.message).as_deref(), expected, "{query}");
+        };
+        check("", &[], None);
+        check("q=a&limit=", &["q", "limit"], None);
+        check("x=1", &["q", "limit"], Some("there is no parameter \"x\", but q, limit"));
+        check("x=1", &[], Some("there is no parameter \"x\", and no other"));
+        check("q=a&limit=1&q=b", &["q", "limit"], Some("q is there more than once"));
+        check("q&q", &["q"], Some("q is there more than once"));
     }
 
     #[test]

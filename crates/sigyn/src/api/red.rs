@@ -40,7 +40,7 @@ struct Answer {
     steps: u32,
     /// Those with most spans first.
     series: Vec<Group>,
-    /// Whether there were more groups than are kept, so that some with more spans may be in `rest`.
+    /// Whether there were more groups than could be chosen among, so that some with more spans may be in `rest`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     limited: bool,
     /// Spans of groups that are not listed.
@@ -139,7 +139,7 @@ impl Answer {
             start_us: query.steps().start_us(),
             step_ms: query.steps().len_us() / 1_000,
             steps: query.steps().count(),
-            limited: red.rest().is_some(),
+            limited: red.is_limited(),
             series: series.iter().take(limit).map(group).collect(),
             rest: rest.map(|rest| Figures::new(&rest, &quantiles, seconds)),
             quantiles,

@@ -99,9 +99,9 @@ async fn search(State(asked): State<Asked>, params: Params) -> Response {
 }
 
 async fn find(asked: &Asked, params: &Params) -> Result<Found, Refused> {
-    params.no_others(&PARAMETERS)?;
-    asked::limit(params, LIMIT, LIMIT_MAX)?;
-    let mut query = asked::trace_query(params, LIMIT.cast_signed(), asked.lookback)?;
+    params.each_once(&PARAMETERS)?;
+    let limit = asked::number(params, "limit", LIMIT, LIMIT_MAX)?.cast_signed();
+    let mut query = asked::trace_query(params, limit, asked.lookback)?;
     query = query.with_filter(asked::filter(params, "q")?);
     if let Some(text) = params.first("cursor").filter(|text| !text.is_empty()) {
         let bad = || ApiError::bad("this cursor was not made by a search");

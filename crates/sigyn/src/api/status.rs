@@ -10,7 +10,8 @@ use axum::routing::get;
 use serde::Serialize;
 use sigyn_store::{Damage, Store};
 
-use crate::reply::success;
+use super::Params;
+use crate::reply::{failure, success};
 
 /// What a store is asked for: it, and how durable what it acknowledges is, in the words of the file.
 #[derive(Clone)]
@@ -39,6 +40,9 @@ struct StoreStatus<'a> {
     /// Why no spans can be stored, if that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     refusing: Option<&'a str>,
+    /// Why no blocks can be made, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsealable: Option<&'a str>,
     /// The first hundred files that turned out to be damaged.
     damaged: Vec<DamagedFile>,
 }
@@ -64,7 +68,13 @@ struct DamagedFile {
     cause: String,
 }
 
-async fn store_status(State(Asked { store, durability }): State<Asked>) -> Response {
+async fn store_status(
+    State(Asked { store, durability }): State<Asked>,
+    params: Params,
+) -> Response {
+    if let Err(error) = params.each_once(&[]) {
+        return failure(&error);
+    }
     let stats = store.stats();
     let share =
         |one: sigyn_store::Share| (one.name, Share { max_bytes: one.max, used_bytes: one.used });
@@ -82,6 +92,7 @@ async fn store_status(State(Asked { store, durability }): State<Asked>) -> Respo
         wal_bytes: stats.wal_bytes,
         memory,
         refusing: refusing.as_deref(),
+        unsealable: stats.unsealable.as_deref(),
         damaged: damaged.map(|Damage { file, cause }| DamagedFile { file, cause }).collect(),
     })
 }

@@ -106,8 +106,9 @@ struct LossWindow {
     reason: &'static str,
 }
 
-async fn columns(State(view): State<View>, Path(id): Path<String>) -> Response {
+async fn columns(State(view): State<View>, Path(id): Path<String>, params: Params) -> Response {
     let answer = async {
+        params.each_once(&[])?;
         let id = parse_id(&id)?;
         let View { asker, known } = view;
         let written = asker.ask(move |q| {
@@ -295,6 +296,7 @@ impl Gap {
 
 async fn spans(State(view): State<View>, Path(id): Path<String>, params: Params) -> Response {
     let answer = async {
+        params.each_once(&["rows", "rev"])?;
         let (from, to) = range(params.wanted("rows")?)?;
         let id = parse_id(&id)?;
         let rev = params.text("rev").filter(|rev| !rev.is_empty());

@@ -13,8 +13,12 @@ pub(super) async fn run(
 ) -> anyhow::Result<String> {
     let limit = flags.limit.to_string();
     let of = if flags.spans { "spans" } else { "traces" };
+    let end = flags.select_end.as_deref().map(time::end_ms).transpose()?.map(|ms| ms.to_string());
+    let lookback = flags.select_lookback.as_deref().map(time::duration_ms).transpose()?;
     let parameters = [
         ("select", flags.selected.as_deref().or(flags.select.as_deref())),
+        ("selectEndTs", end.as_deref()),
+        ("selectLookback", lookback.as_deref()),
         ("against", flags.against.as_deref()),
         ("of", Some(of)),
         ("limit", Some(limit.as_str())),

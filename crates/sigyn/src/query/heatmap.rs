@@ -20,9 +20,12 @@ pub(super) async fn run(
     style: Style,
 ) -> anyhow::Result<String> {
     let lookback_ms = time::duration_us(&flags.about.lookback)? / 1_000;
-    let step = (lookback_ms / COLUMNS).max(1).to_string();
+    let step = flags.step.as_deref().map(time::duration_ms).transpose()?;
+    let step = step.unwrap_or_else(|| (lookback_ms / COLUMNS).max(1).to_string());
+    let per_octave = flags.per_octave.to_string();
     let of = if flags.spans { "spans" } else { "traces" };
-    let parameters = [("of", Some(of)), ("step", Some(step.as_str())), ("perOctave", Some("1"))];
+    let parameters =
+        [("of", Some(of)), ("step", Some(&step)), ("perOctave", Some(per_octave.as_str()))];
     let path = question("/api/v1/heatmap", &flags.about, &parameters)?;
     if json {
         return Ok(server.text(&path).await? + "\n");

@@ -130,7 +130,7 @@ fn question(
     about: &AboutFlags,
     parameters: &[(&str, Option<&str>)],
 ) -> anyhow::Result<String> {
-    let lookback = (time::duration_us(&about.lookback)? / 1_000).to_string();
+    let lookback = time::duration_ms(&about.lookback)?;
     let end = about.end.as_deref().map(time::end_ms).transpose()?.map(|ms| ms.to_string());
     let window = [
         ("q", about.filter.as_deref()),

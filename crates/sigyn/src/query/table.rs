@@ -29,13 +29,14 @@ impl Cell {
 /// A header and rows.
 #[derive(Debug)]
 pub(crate) struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(String, Align)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(columns: &[(&str, Align)]) -> Self {
+        let columns = columns.iter().map(|(title, align)| ((*title).to_owned(), *align)).collect();
+        Self { columns, rows: Vec::new() }
     }
 
     pub(crate) fn row(&mut self, cells: Vec<Cell>) {
@@ -52,7 +53,7 @@ impl Table {
         let header: Vec<Cell> = self
             .columns
             .iter()
-            .map(|(title, _)| Cell::new(*title).paint(|text| style.faint(text)))
+            .map(|(title, _)| Cell::new(title.as_str()).paint(|text| style.faint(text)))
             .collect();
         let mut out = String::new();
         for row in std::iter::once(&header).chain(&self.rows) {

@@ -77,6 +77,11 @@ pub(crate) fn end_ms(text: &str) -> anyhow::Result<u64> {
         .with_context(|| format!("{text:?} is neither RFC 3339 nor milliseconds since 1970"))
 }
 
+/// Milliseconds of a duration, as HTTP has them.
+pub(super) fn duration_ms(text: &str) -> anyhow::Result<String> {
+    Ok((duration_us(text)? / 1_000).to_string())
+}
+
 pub(crate) fn now_us() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0)
 }

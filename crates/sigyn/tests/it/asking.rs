@@ -113,6 +113,47 @@ fn what_is_no_filter_is_told_with_its_place() {
 }
 
 #[test]
+fn parameters_that_a_question_does_not_have_or_has_twice_are_refused() {
+    let shop = Shop::open();
+    let check = |path: &str, expected: &str| {
+        let answer = shop.tracer.get(path);
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert_eq!(answer.json()["error"], expected, "{path}");
+    };
+    let none = "there is no parameter \"x\", and no other";
+    for path in ["tags", "trace/1/columns", "status/store"] {
+        check(&format!("/api/v1/{path}?x=1"), none);
+    }
+    check("/api/v1/tags?limit=2", "there is no parameter \"limit\", and no other");
+    check("/api/v1/tags/values?key=k&x=1", "there is no parameter \"x\", but key");
+    check("/api/v1/tags/values", "key is missing");
+    check("/api/v1/trace/1/spans?rows=0-0&x=1", "there is no parameter \"x\", but rows, rev");
+    check("/api/v1/search?q=error&q=node%3Da1", "q is there more than once");
+    check("/api/v1/red?by=service&by=name", "by is there more than once");
+    // What is empty is not there.
+    assert_eq!(ids(&shop.ask("search?limit=&q=error")), [10, 5]);
+    // Zipkin's own routes are Zipkin's.
+    let zipkin = shop.tracer.get("/api/v2/traces?limit=");
+    assert_eq!(zipkin.text(), "Cannot set null to primitive type parameter: limit");
+    assert_eq!(shop.tracer.get("/api/v2/traces?limit=1&limit=2&x=1").status, 200);
+}
+
+#[test]
+fn a_terminal_asks_for_steps_quantiles_and_boxes() {
+    let shop = Shop::open();
+    let red = shop.query(&["red", "--step", "2s", "--quantiles", "0,0.999", "--lookback", "1m"]);
+    assert!(red.contains(" P0 ") && red.contains(" P99.9 ") && !red.contains("P50"), "{red}");
+    let map = ["heatmap", "--step", "10s", "--lookback", "1m"];
+    let lines = shop.query(&map).lines().count();
+    let finer = shop.query(&[&map[..], &["--per-octave", "8"]].concat());
+    assert!(finer.lines().count() > lines && finer.contains("10 s a column"), "{finer}");
+    let end = (shop.now_us / 1_000 + 1).to_string();
+    let one = ["differences", "--end", &end, "--select-end", &end, "--select-lookback", "500ms"];
+    let told = shop.query(&one);
+    assert!(told.contains("1 traces selected, against 9 others"), "{told}");
+}
+
+#[test]
 fn a_terminal_shows_what_a_filter_finds() {
     let shop = Shop::open();
     let table = shop.query(&["traces", "--where", "{ error = declined }", "-n", "1"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sigyn_model::{QueryParams, TagTerm, TraceId, TraceQuery};
 
 use crate::api::Params;
-use crate::api::zipkin::now_ms;
+use crate::api::zipkin::end_of_now_ms;
 use crate::reply::ApiError;
 
 /// Jaeger's default for `limit`.
@@ -42,7 +42,7 @@ impl Search {
             let limit = self.limit;
             return Err(ApiError::bad(format!("'limit' is {limit}: it must be 1 or more")));
         }
-        let end_us = self.end_us.unwrap_or_else(|| now_ms().saturating_mul(1_000));
+        let end_us = self.end_us.unwrap_or_else(|| end_of_now_ms().saturating_mul(1_000));
         let start_us = self.start_us.unwrap_or_else(|| end_us.saturating_sub(LOOKBACK_US));
         if start_us > end_us {
             return Err(ApiError::bad("the start of the search is after its end"));
