@@ -5,7 +5,6 @@ of its own (root, and a namespace of mounts), DNS. Compared are `labels`, URLs b
 discovered labels only in jobs whose rules change no label: 2.42 shows of others what its rules have left.
 """
 
-import http.client
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ import discovery_fakes as fakes
 import own_server
 import prometheus
 import server
+from discovery_programs import Program
 
 ALIKE_SECONDS = 40
 NAME_SERVER = "127.0.0.153"
@@ -154,38 +154,6 @@ def write_files(folder, step):
 
 
 # --- the two servers ---
-
-
-class Program:
-    def __init__(self, name, folder, port, command):
-        self.name, self.port = name, port
-        self.log = os.path.join(folder, f"{name}.log")
-        with open(self.log, "wb") as log:
-            self.child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def ask(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=server.TIMEOUT_SECONDS)
-        try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
-        except (OSError, ValueError):
-            if self.child.poll() is not None:
-                server.fail(f"{self.name} has ended:\n{self.said()}")
-            return None
-        finally:
-            connection.close()
-
-    def said(self):
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            return log.read()[-3000:]
-
-    def stop(self):
-        self.child.terminate()
-        try:
-            self.child.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
 
 
 def with_names_of_ours(folder):

@@ -38,6 +38,7 @@ const CHECKS: &[Check] = &[
     },
     Check { name: "discovery-regex", script: "discovery_regex.py", client: Client::None },
     Check { name: "discovery-targets", script: "discovery_targets.py", client: Client::None },
+    Check { name: "discovery-victoria", script: "discovery_victoria.py", client: Client::None },
     Check {
         name: "jaeger-query",
         script: "jaeger_query.py",
