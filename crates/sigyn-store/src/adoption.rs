@@ -12,8 +12,9 @@ use crate::head::Replayed;
 use crate::progress::Progress;
 use crate::recovery::{io_error, quarantine};
 use crate::shared::Counters;
-use crate::wal::frame::{self, Header};
+use crate::wal::frame::{self, HEADER_BYTES, Header};
 use crate::wal::reader;
+use crate::wal::window::Window;
 
 /// Whoever goes through the blocks that the catalog does not name.
 #[derive(Debug)]
@@ -250,15 +251,16 @@ impl Adoption<'_> {
         quarantine(self.disk, path).map_err(io_error("setting aside", path))
     }
 
-    fn segments(&self) -> Result<Vec<String>, OpenError> {
+    /// Their names, and how many bytes they have.
+    fn segments(&self) -> Result<Vec<(String, u64)>, OpenError> {
         let files = self.disk.list(frame::DIR).map_err(io_error("listing", frame::DIR))?;
-        Ok(files.into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".wal")).collect())
+        Ok(files.into_iter().filter(|(name, _)| name.ends_with(".wal")).collect())
     }
 
     /// The number of the first frame that the log may have.
     fn log_begins(&self) -> Result<u64, OpenError> {
         let segments = self.segments()?;
-        let first = segments.first().and_then(|name| name.strip_suffix(".wal")?.parse().ok());
+        let first = segments.first().and_then(|(name, _)| name.strip_suffix(".wal")?.parse().ok());
         Ok(first.unwrap_or(u64::MAX))
     }
 
@@ -266,24 +268,25 @@ impl Adoption<'_> {
     fn progress_through(&self, last_seq: u64) -> Result<Progress, OpenError> {
         let state = self.catalog.state();
         let mut progress = state.progress.clone();
-        for name in self.segments()? {
+        for (name, file_bytes) in self.segments()? {
             let path = format!("{}/{name}", frame::DIR);
-            let read = self.disk.read_what_is_left(&path);
-            let (bytes, _) = read.map_err(io_error("reading", &path))?;
-            let Ok(header) = Header::decode(&bytes) else { continue };
+            let mut bytes = Window::new(self.disk, &path, file_bytes);
+            let header = bytes.from(0, HEADER_BYTES).map_err(io_error("reading", &path))?;
+            let Ok(header) = Header::decode(header) else { continue };
             if header.instance != self.instance {
                 continue;
             }
-            reader::read(&bytes, &header, |frame| {
-                if frame.seq > last_seq || frame.seq <= state.sealed_through {
-                    return;
-                }
-                if let Ok(Replayed { progress: Some(one), arrival_ms }) =
-                    Replayed::of(frame.payload)
+            let read = reader::read(&mut bytes, &header, |frame| {
+                if frame.seq <= last_seq
+                    && frame.seq > state.sealed_through
+                    && let Ok(Replayed { progress: Some(one), arrival_ms }) =
+                        Replayed::of(frame.payload)
                 {
                     progress.put(one, arrival_ms);
                 }
+                Ok::<_, std::io::Error>(())
             });
+            read.map_err(io_error("reading", &path))?;
         }
         Ok(progress)
     }

@@ -369,6 +369,47 @@ fn a_crash_at_every_step_of_a_seal_is_harmless() {
 }
 
 #[test]
+fn a_crash_at_every_step_of_a_start_that_seals_within_a_segment_is_harmless() {
+    let memory = Memory { head: 1, ..options().memory };
+    let little = Options { memory, ..options() };
+    let life = |crashes_at: &[u64]| {
+        let mut random = Rng::with_seed(crashes_at.iter().sum());
+        let (disk, mut model) = (FaultyDisk::default(), Model::default());
+        let store = open(&disk);
+        for _ in 0..4 {
+            let batches: Vec<OwnedBatch> = (0..3).map(|_| model.new_batch(&mut random)).collect();
+            assert!(append_all(&store, &batches).iter().all(Result::is_ok));
+            model.stored.extend(batches);
+        }
+        drop(store);
+        disk.restart(&mut random);
+        let segments = disk.files().into_iter().filter(|(path, _)| path.ends_with(".wal"));
+        assert_eq!(segments.count(), 1);
+        let before = disk.changes();
+        for crash_at in crashes_at {
+            disk.crash_after(*crash_at);
+            drop(open_with(&disk, little.clone(), model.clock()));
+            disk.restart(&mut random);
+        }
+        let context = format!("crashes at {crashes_at:?}");
+        let store = open_with(&disk, little.clone(), model.clock()).unwrap();
+        let (changes, seals) = (disk.changes() - before, store.stats().seals_total);
+        model.settle(&store, &context);
+        model.check(&store, &context);
+        drop(store);
+        let store = open(&disk);
+        model.check(&store, &format!("{context}, and opened once more"));
+        assert_eq!(store.stats().damages, [], "{context}");
+        (changes, seals)
+    };
+    let (changes, seals) = life(&[]);
+    assert!(seals > 1 && changes > 20, "{seals} seals, {changes} changes");
+    for crash_at in 0..changes {
+        life(&[crash_at, changes / 3]);
+    }
+}
+
+#[test]
 fn a_failed_sync_poisons_the_store_for_good_and_queries_go_on() {
     let mut random = Rng::with_seed(1);
     let disk = FaultyDisk::default();

@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
 use crate::wal::frame::{self, Header};
 use crate::wal::reader;
+use crate::wal::window::Window;
 
 /// A store of so many blocks, each of one batch; closed.
 fn blocks(disk: &FaultyDisk, model: &mut Model, random: &mut Rng, count: usize) {
@@ -686,7 +687,11 @@ fn last_frame(disk: &FaultyDisk) -> (String, usize) {
     let bytes = disk.read(&path).unwrap();
     let mut last = 0;
     let header = Header::decode(&bytes).unwrap();
-    let outcome = reader::read(&bytes, &header, |frame| last = frame.bytes());
+    let outcome = reader::read(&mut Window::of(&bytes), &header, |frame| {
+        last = frame.bytes();
+        Ok::<_, std::io::Error>(())
+    });
+    let outcome = outcome.unwrap();
     (path, outcome.valid_bytes - last)
 }
 

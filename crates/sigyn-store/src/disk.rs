@@ -221,32 +221,33 @@ impl Disk {
         }
     }
 
-    /// The whole file, with zeros in place of what the disk has lost, and how much that is; empty if there
-    /// is none.
-    pub(crate) fn read_what_is_left(&self, path: &str) -> io::Result<(Vec<u8>, u64)> {
-        match self.read(path) {
+    /// The same as [`Self::read_at`], with zeros in place of what the disk has lost; whether it has lost any.
+    pub(crate) fn read_what_is_left(
+        &self,
+        path: &str,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<(Bytes, bool)> {
+        match self.read_at(path, offset, len) {
             Err(error) if is_lost(&error) => {}
-            read => return Ok((read?.unwrap_or_default(), 0)),
+            read => return Ok((read?, false)),
         }
-        let files = self.list(parent(path))?;
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let len = files.iter().find(|(other, _)| other == name).map_or(0, |(_, len)| *len);
-        let (mut bytes, mut lost_bytes) = (Vec::new(), 0);
-        let mut offset = 0;
-        while offset < len {
-            let piece = PIECE_BYTES.min(len - offset);
-            let piece_bytes = usize::try_from(piece).unwrap_or(usize::MAX);
-            match self.read_at(path, offset, piece_bytes) {
+        let mut bytes = Vec::with_capacity(len);
+        let mut is_any_lost = false;
+        while bytes.len() < len {
+            let at = offset + bytes.len() as u64;
+            let piece = usize::try_from(PIECE_BYTES - at % PIECE_BYTES).unwrap_or(usize::MAX);
+            let piece = piece.min(len - bytes.len());
+            match self.read_at(path, at, piece) {
                 Ok(read) => bytes.extend_from_slice(&read),
                 Err(error) if is_lost(&error) => {
-                    bytes.resize(bytes.len() + piece_bytes, 0);
-                    lost_bytes += piece;
+                    bytes.resize(bytes.len() + piece, 0);
+                    is_any_lost = true;
                 }
                 Err(error) => return Err(error),
             }
-            offset += piece;
         }
-        Ok((bytes, lost_bytes))
+        Ok((bytes.into(), is_any_lost))
     }
 
     /// Exactly `len` bytes from `offset`. The caller has checked `len` against the file's length.

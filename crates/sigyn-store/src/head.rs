@@ -29,7 +29,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sigyn_model::Span;
 
-pub(crate) use chapter::Chapter;
+pub(crate) use chapter::{CHAPTER_BYTES, Chapter};
 use column::Column;
 pub(crate) use counts::{Counts, rows_of};
 use hint::Sort;

@@ -11,9 +11,10 @@ use crate::clock::Clock;
 use crate::damage::{counted, sentence};
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
-use crate::head::{HeadWriter, Replay as Words};
+use crate::head::{CHAPTER_BYTES, HeadWriter, Replay as Words, Replayed};
 use crate::identify::{self, Identified};
 use crate::identity;
+use crate::memory::Memory;
 use crate::misnamed;
 use crate::options::Options;
 use crate::present;
@@ -21,16 +22,16 @@ use crate::progress::Progress;
 use crate::reserve;
 use crate::shared::{Counters, Shared};
 use crate::view::View;
-use crate::wal::frame::{self, HEADER_BYTES, Header, HeaderError};
+use crate::wal::frame::{self, Frame, HEADER_BYTES, Header, HeaderError};
 use crate::wal::reader;
 use crate::wal::spare::{self, Spares};
+use crate::wal::window::Window;
 use crate::wal::writer::{Segment, Segments, Writer};
 
 pub(crate) const LOCK: &str = "LOCK";
-/// How many times a full head the log may hold before it is made a block while it is read, which
-/// takes seconds. What was killed while it sealed has hardly more than two; only what is killed
-/// again and again has more.
-const HEADS_REPLAYED_MAX: u64 = 3;
+/// How many times as much what is between two places where it may be made a block takes in memory as in the log,
+/// at most.
+const HEAD_PER_LOG: u64 = 4;
 /// Where damaged files go, for a person to look at.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -99,7 +100,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         blocks: open_blocks(&disk, &cache, catalog.state(), &counters),
         head: HeadWriter::new(),
         words: Words::default(),
-        head_bytes_max: options.memory.head,
+        head_bytes_max: head_bytes_max(&options.memory),
         group_bytes_max: options.memory.group(),
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
@@ -123,6 +124,13 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     let view = View::new(cache, blocks, buried, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
     Ok(Recovered { shared, writer, head, catalog, lock })
+}
+
+/// How much of the log is read into memory before it is made a block, which takes seconds: as much as heads may
+/// take, less what comes before it can be done. What was killed while it sealed has hardly more than two heads; only
+/// what is killed again and again has more, or what had more memory before.
+fn head_bytes_max(memory: &Memory) -> u64 {
+    memory.heads().saturating_sub(CHAPTER_BYTES * HEAD_PER_LOG).max(memory.head).max(1)
 }
 
 /// Removes files of the log that have nothing in them. What cannot be removed now is, when the log is read.
@@ -232,20 +240,22 @@ impl Replay<'_> {
                 self.disk.remove(&path).map_err(io_error("removing", &path))?;
             }
         }
-        for (i, (path, _)) in paths.iter().enumerate() {
-            self.segment(path, i + 1 == paths.len())?;
-            self.seal_if_large(paths.get(i + 1))?;
+        for (i, (path, bytes)) in paths.iter().enumerate() {
+            self.segment(path, *bytes, i + 1 == paths.len())?;
+            if self.is_large() && self.may_seal_before(paths.get(i + 1)) {
+                self.seal()?;
+            }
         }
         Ok(())
     }
 
     /// A store that is killed again and again before it has sealed would come back with ever more in
     /// memory, and be killed for that.
-    fn seal_if_large(&mut self, next: Option<&(String, u64)>) -> Result<(), OpenError> {
-        let bytes_max = self.head_bytes_max.saturating_mul(HEADS_REPLAYED_MAX);
-        if self.head.head().bytes() < bytes_max.max(1) || !self.may_seal_before(next) {
-            return Ok(());
-        }
+    fn is_large(&self) -> bool {
+        self.head.head().bytes() >= self.head_bytes_max
+    }
+
+    fn seal(&mut self) -> Result<(), OpenError> {
         let first_seq = self.catalog.state().sealed_through + 1;
         let origin = Origin::sealed(self.instance, first_seq, self.last_seq);
         let view = self.head.view();
@@ -285,28 +295,33 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Not between spans and the same spans again: whoever then reads on takes it that a block leaves them
-    /// out. What cannot be read now may be just these, and readable later.
     fn may_seal_before(&self, next: Option<&(String, u64)>) -> bool {
         let Some((path, file_bytes)) = next else { return true };
-        reader::with_first_frame(self.disk, path, *file_bytes, |frame| {
-            frame.seq == self.last_seq + 1 && frame.frame_type != frame::TYPE_AGAIN
-        })
-        .unwrap_or(false)
+        reader::with_first_frame(self.disk, path, *file_bytes, |frame| self.may_seal_at(frame))
+            .unwrap_or(false)
     }
 
-    fn segment(&mut self, path: &str, is_last: bool) -> Result<(), OpenError> {
-        let read = self.disk.read_what_is_left(path);
-        let (bytes, lost_bytes) = read.map_err(io_error("reading", path))?;
-        // What was lost is no crash's doing.
-        let may_be_torn = is_last && lost_bytes == 0;
-        let header = match Header::decode(&bytes) {
+    /// Not between spans and the same spans again: whoever then reads on takes it that a block leaves them
+    /// out. What cannot be read now may be just these, and readable later. Nor where words are used that frames
+    /// before it tell, for those are not read any more.
+    fn may_seal_at(&self, frame: &Frame<'_>) -> bool {
+        frame.seq == self.last_seq + 1
+            && frame.frame_type != frame::TYPE_AGAIN
+            && Replayed::begins_chapter(frame.payload)
+    }
+
+    fn segment(&mut self, path: &str, file_bytes: u64, is_last: bool) -> Result<(), OpenError> {
+        let mut bytes = Window::new(self.disk, path, file_bytes);
+        let header = bytes.from(0, HEADER_BYTES).map_err(io_error("reading", path))?;
+        let header = match Header::decode(header) {
             Ok(header) => header,
             Err(error @ HeaderError::Version { .. }) => {
                 return Err(unusable(path, error.to_string()));
             }
             // The header is durable before the first frame, so nothing was in it yet.
-            Err(HeaderError::Damaged) if may_be_torn && bytes.len() <= HEADER_BYTES => {
+            Err(HeaderError::Damaged)
+                if is_last && !bytes.is_any_lost() && bytes.len() <= HEADER_BYTES =>
+            {
                 return self.disk.remove(path).map_err(io_error("removing", path));
             }
             Err(HeaderError::Damaged) => {
@@ -329,46 +344,26 @@ impl Replay<'_> {
             self.counters.damages.add(path, &cause);
         }
         let file_bytes = bytes.len();
-        let bytes = match may_be_torn {
-            true => reader::without_torn_end(&bytes, &header),
-            false => &bytes,
-        };
+        if is_last {
+            let len = reader::without_torn_end(&mut bytes, &header);
+            let len = len.map_err(io_error("reading", path))?;
+            // What was lost is no crash's doing.
+            if !bytes.is_any_lost() {
+                bytes.truncate(len);
+            }
+        }
         // Words of another segment are none of this one's.
         self.words = Words::default();
         let mut unreadable = 0;
-        let outcome = reader::read(bytes, &header, |frame| {
-            // It is in a block, or it was read before.
-            if frame.seq <= self.last_seq {
-                return;
-            }
-            self.is_any_lost |= frame.seq > self.last_seq + 1;
-            self.last_seq = frame.seq;
-            let is_wanted = match frame.frame_type {
-                frame::TYPE_BATCH | frame::TYPE_BATCH_BESIDE => Some(true),
-                // They were read where they stood first, unless they are in no block, or some of those were lost.
-                frame::TYPE_AGAIN => {
-                    let is_any_lost = std::mem::take(&mut self.is_any_lost);
-                    Some(is_any_lost || frame.seq == self.sealed_before + 1)
-                }
-                _ => None,
-            };
-            let (words, head) = (&mut self.words, &mut self.head);
-            let replayed = is_wanted.and_then(|is_wanted| {
-                let read = match is_wanted {
-                    true => words.read(frame.seq, frame.payload, head),
-                    false => words.read_words_alone(frame.seq, frame.payload, head),
-                };
-                read.ok()
-            });
-            let Some(replayed) = replayed else {
-                self.is_any_lost = true;
-                unreadable += 1;
-                return;
-            };
-            if let Some(progress) = replayed.progress {
-                self.progress.put(progress, replayed.arrival_ms);
-            }
+        let outcome = reader::read(&mut bytes, &header, |frame| {
+            unreadable += u64::from(!self.frame(&frame)?);
+            Ok(())
         });
+        let outcome = outcome.map_err(|failed| match failed {
+            Failed::Read(error) => io_error("reading", path)(error),
+            Failed::Seal(error) => error,
+        })?;
+        let may_be_torn = is_last && !bytes.is_any_lost();
         let damaged = outcome.damaged_spots(may_be_torn) + unreadable;
         if damaged > 0 {
             self.counters.damaged_spots.add(damaged);
@@ -396,10 +391,66 @@ impl Replay<'_> {
         }
     }
 
+    /// Reads a frame, after a block was made of those before it if they are many. Returns whether it could be read.
+    fn frame(&mut self, frame: &Frame<'_>) -> Result<bool, OpenError> {
+        // It is in a block, or it was read before.
+        if frame.seq <= self.last_seq {
+            return Ok(true);
+        }
+        if self.is_large() && self.may_seal_at(frame) {
+            self.seal()?;
+        }
+        self.is_any_lost |= frame.seq > self.last_seq + 1;
+        self.last_seq = frame.seq;
+        let is_wanted = match frame.frame_type {
+            frame::TYPE_BATCH | frame::TYPE_BATCH_BESIDE => Some(true),
+            // They were read where they stood first, unless they are in no block, or some of those were lost.
+            frame::TYPE_AGAIN => {
+                let is_any_lost = std::mem::take(&mut self.is_any_lost);
+                Some(is_any_lost || frame.seq == self.sealed_before + 1)
+            }
+            _ => None,
+        };
+        let (words, head) = (&mut self.words, &mut self.head);
+        let replayed = is_wanted.and_then(|is_wanted| {
+            let read = match is_wanted {
+                true => words.read(frame.seq, frame.payload, head),
+                false => words.read_words_alone(frame.seq, frame.payload, head),
+            };
+            read.ok()
+        });
+        let Some(replayed) = replayed else {
+            self.is_any_lost = true;
+            return Ok(false);
+        };
+        if let Some(progress) = replayed.progress {
+            self.progress.put(progress, replayed.arrival_ms);
+        }
+        Ok(true)
+    }
+
     fn quarantine(&mut self, path: &str) -> Result<(), OpenError> {
         self.is_whole_so_far = false;
         self.counters.quarantined_files.add(1);
         quarantine(self.disk, path).map_err(io_error("setting aside", path))
+    }
+}
+
+/// Why a segment was not read to its end.
+enum Failed {
+    Read(std::io::Error),
+    Seal(OpenError),
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<OpenError> for Failed {
+    fn from(error: OpenError) -> Self {
+        Self::Seal(error)
     }
 }
 

@@ -3,4 +3,5 @@
 pub(crate) mod frame;
 pub(crate) mod reader;
 pub(crate) mod spare;
+pub(crate) mod window;
 pub(crate) mod writer;

@@ -12,8 +12,9 @@ use super::writer::{HeadWriter, StagedTag};
 use crate::codec::Encoder;
 use sigyn_model::columns::fact;
 
-/// After so many bytes words are told anew: damage reaches no farther.
-const CHAPTER_BYTES: u64 = 8 << 20;
+/// After so many bytes words are told anew: damage reaches no farther, and a log that is read can be made a block
+/// at these places.
+pub(crate) const CHAPTER_BYTES: u64 = if cfg!(test) { 2_000 } else { 8 << 20 };
 
 /// Sorts of words, in the order in which they stand in a frame: each is told by those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

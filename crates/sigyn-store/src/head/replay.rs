@@ -32,6 +32,11 @@ impl Replayed {
         Ok(Self::read(&mut Decoder::new(payload))?.0)
     }
 
+    /// Whether the words of frames from this one on are told anew.
+    pub(crate) fn begins_chapter(payload: &[u8]) -> bool {
+        Self::read(&mut Decoder::new(payload)).is_ok_and(|(_, distance)| distance == 0)
+    }
+
     /// With how many frames before this one the chapter began.
     fn read(decoder: &mut Decoder<'_>) -> Result<(Self, u64)> {
         let (arrival_ms, distance) = (decoder.uint()?, decoder.uint()?);

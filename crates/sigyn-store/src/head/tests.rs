@@ -329,8 +329,8 @@ fn a_frame_of_garbage_is_refused_and_never_panics() {
 #[test]
 fn what_is_told_twice_is_told_no_more() {
     let span = |n: u64| {
-        let mut span = tagged(n, "x".repeat(1_000));
-        span.name = "y".repeat(1_000);
+        let mut span = tagged(n, "x".repeat(300));
+        span.name = "y".repeat(300);
         span
     };
     let (mut writer, mut chapter) = (HeadWriter::new(), Chapter::default());
@@ -341,6 +341,6 @@ fn what_is_told_twice_is_told_no_more() {
         payload.len()
     };
     let lengths: Vec<usize> = (1..6).map(&mut put).collect();
-    assert!(lengths[..2].iter().all(|length| (2_000..2_200).contains(length)), "{lengths:?}");
+    assert!(lengths[..2].iter().all(|length| (600..800).contains(length)), "{lengths:?}");
     assert!(lengths[2..].iter().all(|length| *length < 100), "{lengths:?}");
 }

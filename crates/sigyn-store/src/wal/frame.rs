@@ -143,9 +143,11 @@ pub(crate) fn at<'a>(
     }
 }
 
-/// How many bytes the frame has that begins with this prefix.
-pub(crate) fn bytes_of(prefix: &[u8]) -> usize {
-    PREFIX_BYTES + u32_at(prefix, 0) as usize
+/// How many bytes the frame has that begins with this prefix; nothing if its number is none of these.
+pub(crate) fn bytes_of(prefix: &[u8], seqs: &std::ops::Range<u64>) -> Option<usize> {
+    let prefix: &[u8; PREFIX_BYTES] = prefix.first_chunk()?;
+    let has_number = seqs.contains(&u64_at(prefix, 9));
+    has_number.then(|| PREFIX_BYTES + u32_at(prefix, 0) as usize)
 }
 
 /// The path of the segment that starts with this frame.

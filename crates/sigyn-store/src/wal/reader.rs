@@ -1,8 +1,10 @@
 //! Reads a segment back, and tells a torn end from damage.
 
-use crate::disk::Disk;
+use std::io;
 
 use super::frame::{self, Frame, HEADER_BYTES, Header, PREFIX_BYTES, TYPE_BATCH_BESIDE};
+use super::window::Window;
+use crate::disk::Disk;
 
 /// How many times its bytes are summed where it has no frames: spans may be made to look like frames, and
 /// what was in a file before is behind the end of the last segment after every crash.
@@ -35,7 +37,11 @@ impl Outcome {
 
 /// Calls `each` with every valid frame, in order. Bytes that are no frame are searched for the next
 /// one: what was acknowledged after a damaged spot is still served.
-pub(crate) fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>)) -> Outcome {
+pub(crate) fn read<E: From<io::Error>>(
+    bytes: &mut Window<'_>,
+    header: &Header,
+    mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
+) -> Result<Outcome, E> {
     let mut outcome =
         Outcome { valid_bytes: HEADER_BYTES, settled_bytes: HEADER_BYTES, ..Outcome::default() };
     let mut is_settled = true;
@@ -46,7 +52,10 @@ pub(crate) fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>
         // Frames that are missing took their room. Whatever else is there hardly ever looks like one.
         let missing_max = (at - outcome.valid_bytes) / PREFIX_BYTES;
         let seqs = next_seq..next_seq.saturating_add(missing_max as u64 + 1);
-        let frame = match frame::at(&bytes[at..], header, seqs) {
+        let left = bytes.len() - at;
+        let may_be = |frame: &usize| *frame <= left;
+        let frame_bytes = frame::bytes_of(bytes.from(at, PREFIX_BYTES)?, &seqs).filter(may_be);
+        let frame = match frame::at(bytes.from(at, frame_bytes.unwrap_or(0))?, header, seqs) {
             Ok(frame) => frame,
             Err(summed) => {
                 summed_bytes += summed;
@@ -70,10 +79,10 @@ pub(crate) fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>
         }
         outcome.last_seq = Some(frame.seq);
         next_seq = frame.seq + 1;
-        each(frame);
+        each(frame)?;
     }
     outcome.tail_bytes = bytes.len().saturating_sub(outcome.valid_bytes);
-    outcome
+    Ok(outcome)
 }
 
 /// What `with` makes of a segment's first frame; nothing if there is none that can be read. No more is read than
@@ -86,29 +95,42 @@ pub(crate) fn with_first_frame<T>(
 ) -> Option<T> {
     let start = disk.read_at(path, 0, HEADER_BYTES + PREFIX_BYTES).ok()?;
     let header = Header::decode(&start).ok()?;
-    let bytes = frame::bytes_of(&start[HEADER_BYTES..]);
+    let seqs = header.first_seq..header.first_seq.saturating_add(1);
+    let bytes = frame::bytes_of(&start[HEADER_BYTES..], &seqs)?;
     if (HEADER_BYTES + bytes) as u64 > file_bytes {
         return None;
     }
     let frame = disk.read_at(path, HEADER_BYTES as u64, bytes).ok()?;
-    let seqs = header.first_seq..header.first_seq.saturating_add(1);
     frame::at(&frame, &header, seqs).ok().map(|frame| with(&frame))
 }
 
-/// What a segment is without the end that a loss of power tore, if it did. Bytes that are written
+/// How long a segment is without the end that a loss of power tore, if it did. Bytes that are written
 /// together may get to the disk in any order, so frames may be whole behind some that are not; all of
 /// them were written after the last sync. A segment that was ended has no bytes behind its frames, and
 /// is not torn: there a frame that is missing is damage.
-pub(crate) fn without_torn_end<'a>(bytes: &'a [u8], header: &Header) -> &'a [u8] {
-    let outcome = read(bytes, header, |_| {});
+pub(crate) fn without_torn_end(bytes: &mut Window<'_>, header: &Header) -> io::Result<usize> {
+    let outcome = read(bytes, header, |_| Ok::<_, io::Error>(()))?;
     let is_torn =
         outcome.tail_bytes > 0 && outcome.settled_bytes < outcome.valid_bytes && !outcome.gave_up;
-    if is_torn { &bytes[..outcome.settled_bytes] } else { bytes }
+    Ok(if is_torn { outcome.settled_bytes } else { bytes.len() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Calls `each` with every frame of a segment that is in memory.
+    fn read(bytes: &[u8], header: &Header, mut each: impl FnMut(Frame<'_>)) -> Outcome {
+        let read = super::read(&mut Window::of(bytes), header, |frame| {
+            each(frame);
+            Ok::<_, io::Error>(())
+        });
+        read.unwrap()
+    }
+
+    fn without_torn_end<'a>(bytes: &'a [u8], header: &Header) -> &'a [u8] {
+        &bytes[..super::without_torn_end(&mut Window::of(bytes), header).unwrap()]
+    }
 
     const PAYLOADS: [&[u8]; 3] = [b"first", b"", b"the third of them"];
 

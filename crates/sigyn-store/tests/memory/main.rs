@@ -14,6 +14,10 @@ use sigyn_model::{
 };
 use sigyn_store::{AppendError, Memory, Options, QueryFailed, Stop, Store};
 
+/// The one that the server ships with: another one keeps more, or less, of what is given back to it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const MIB: u64 = 1 << 20;
 /// When the spans of these tests start, in seconds.
 const START_S: u64 = 1_700_000_000;
@@ -345,6 +349,33 @@ fn a_trace_of_a_million_spans_takes_no_more_than_there_is() {
         ask("asked again");
         case.ask_all("asked");
     });
+}
+
+/// A log that was written with much memory, in one segment, is read with little.
+#[test]
+fn a_log_of_more_memory_takes_no_more_than_there_is() {
+    const SPANS: u64 = 200_000;
+    let fill = |path: &Path| {
+        let case = Case::open_in(path, 2_048 * MIB);
+        for from in (0..SPANS).step_by(2_000) {
+            let spans = (from..from + 2_000).map(|n| {
+                let mut span = span(n / 10 + 1, n + 1);
+                span.set_tag("value", n.to_string().repeat(30));
+                span
+            });
+            case.append(&spans.collect::<Vec<_>>());
+        }
+        let stats = case.store.stats();
+        assert!(stats.seals_total == 0 && stats.wal_bytes > 32 * MIB, "{stats:?}");
+    };
+    let open = |path: &Path| {
+        let case = Case::open_in(path, 64 * MIB);
+        case.check("opened");
+        let stats = case.store.stats();
+        assert_eq!(stats.head_spans + stats.block_spans, SPANS);
+        assert!(stats.seals_total > 0, "{stats:?}");
+    };
+    one_after_the_other("a_log_of_more_memory_takes_no_more_than_there_is", &[&fill, &open]);
 }
 
 /// Traces of ten spans, some of which come in two batches, in blocks and in a head.
