@@ -2,12 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use crate::error::AppendError;
 use crate::head::{Chapter, HeadWriter};
 use crate::queue::{Group, Queue, Rotated, Waiting};
 use crate::shared::Shared;
 use crate::wal::writer::{WriteError, Writer};
+use crate::worker;
 
 /// Whatever ends the committing thread, a panic included, nobody waits for it any more.
 struct Ended<'a>(&'a Queue);
@@ -35,16 +37,32 @@ struct Committer<'a> {
     is_failing: bool,
     /// The last frame that was there when the store was opened.
     opened_through: u64,
+    /// Whether the one who seals was told that this head is full.
+    is_full_told: bool,
+    events: SyncSender<worker::Event>,
     shared: &'a Shared,
 }
 
 /// Runs until the queue is closed and empty, and leaves the log durable.
-pub(crate) fn run(writer: Writer, head: HeadWriter, shared: &Shared) {
+pub(crate) fn run(
+    writer: Writer,
+    head: HeadWriter,
+    events: SyncSender<worker::Event>,
+    shared: &Shared,
+) {
     let _ended = Ended(&shared.queue);
     let chapter = Chapter::default();
     let opened_through = writer.last_seq();
-    let mut committer =
-        Committer { writer, head, chapter, is_failing: false, opened_through, shared };
+    let mut committer = Committer {
+        writer,
+        head,
+        chapter,
+        is_failing: false,
+        is_full_told: false,
+        opened_through,
+        events,
+        shared,
+    };
     while let Some(group) = shared.queue.take(committer.writer.sync_due()) {
         match group {
             Group::Append(group) => committer.append(group),
@@ -93,7 +111,13 @@ impl Committer<'_> {
         }
         shared.counters.unlisted_names.add(self.head.take_unlisted_names());
         shared.counters.unique_tags.add(self.head.take_unique_tags());
-        shared.note_head_bytes(self.head.head().bytes());
+        let head_bytes = self.head.head().bytes();
+        shared.note_head_bytes(head_bytes);
+        if head_bytes >= shared.options.memory.head && !self.is_full_told {
+            // Where there is no room, somebody has asked for enough; and it is looked for time and again.
+            let _ = self.events.try_send(worker::Event::Full);
+            self.is_full_told = true;
+        }
         for Waiting { batch, done } in group {
             if !batch.is_again {
                 shared.counters.appended_spans.add(batch.span_count as u64);
@@ -166,6 +190,7 @@ impl Committer<'_> {
         })?;
         // Only this thread changes either, so the three belong together.
         self.head = HeadWriter::new();
+        self.is_full_told = false;
         self.chapter = Chapter::default();
         let head = shared.view.rotate(self.head.head().clone());
         let progress = shared.view.remembered_progress();

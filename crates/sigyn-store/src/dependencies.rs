@@ -104,15 +104,20 @@ impl Parts {
 impl Asked<'_> {
     fn answer(&mut self) -> Result<(), QueryFailed> {
         let parts = self.parts;
-        let mut alone: Vec<(usize, Entry)> = Vec::new();
+        let stop = self.bounds.stop;
+        let (mut alone, mut counted) = (Vec::new(), None);
         for (number, block) in parts.blocks.iter().enumerate() {
             self.block(number, block, &mut alone)?;
+            let listed = alone.capacity() * size_of::<(usize, Entry)>();
+            stop.keep(&mut counted, listed + self.listed_bytes())?;
         }
         alone.retain(|(_, entry)| !self.lows.contains(&entry.key.low));
         alone.sort_unstable_by_key(|(number, entry)| (*number, entry.first_row));
         self.link_all(alone.into_iter().map(|part| Ok(Some(Group::alone(part)))))?;
         for head in &parts.heads {
             let alone = self.head(head)?;
+            let listed = alone.capacity() * size_of::<Group>();
+            stop.keep(&mut counted, listed + self.listed_bytes())?;
             self.link_all(alone.into_iter().map(|group| Ok(Some(group))))?;
         }
         let (mut others, parted) =
@@ -122,7 +127,9 @@ impl Asked<'_> {
         }
         let mut others: Vec<u64> = others.into_iter().collect();
         others.sort_unstable();
-        let (stretch, stop) = (self.stretch, self.bounds.stop);
+        let listed = (others.capacity() + parted.capacity()) * size_of::<u64>();
+        stop.keep(&mut counted, listed + self.listed_bytes())?;
+        let stretch = self.stretch;
         let groups = parted.into_iter().chain(others).enumerate().map(|(n, low)| {
             if n % READ_TRACES_MAX == 0 {
                 stop.check()?;
@@ -132,6 +139,14 @@ impl Asked<'_> {
         self.link_all(groups)?;
         let whole = std::mem::take(&mut self.whole);
         self.in_batches(whole.into_iter().map(|group| Ok(Some(group))), Self::read)
+    }
+
+    /// What lists of groups take, about.
+    fn listed_bytes(&self) -> usize {
+        // A byte of a table goes with each place.
+        self.lows.capacity() * (size_of::<u64>() + 1)
+            + self.parted.capacity() * size_of::<u64>()
+            + self.whole.capacity() * size_of::<Group>()
     }
 
     /// Whether all traces that begin in a minute are meant.

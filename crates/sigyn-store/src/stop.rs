@@ -35,6 +35,14 @@ impl Stop {
         self.room.as_ref().map(|room| room.open(bytes as u64)).transpose()
     }
 
+    /// The same for a list that has grown.
+    pub(crate) fn keep(&self, opened: &mut Option<Opened>, bytes: usize) -> Result<(), NoRoom> {
+        match opened {
+            Some(opened) => opened.resize(bytes as u64),
+            none => self.open(bytes).map(|opened| *none = opened),
+        }
+    }
+
     /// Stops by itself when it was asked so often.
     #[cfg(test)]
     pub(crate) fn after(checks: usize) -> Self {

@@ -63,9 +63,9 @@ impl Store {
             recovery::recover(disk, options, clock)?;
         let shared = Arc::new(shared);
         let (events, events_rx) = sync_channel(worker::EVENTS_MAX);
-        let for_committer = shared.clone();
+        let (for_committer, told) = (shared.clone(), events.clone());
         let committer = spawn("sigyn-store-log", move || {
-            commit::run(writer, head, &for_committer);
+            commit::run(writer, head, told, &for_committer);
         })?;
         let for_worker = shared.clone();
         let worker = spawn("sigyn-store-seal", move || {

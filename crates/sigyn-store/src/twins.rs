@@ -56,13 +56,20 @@ impl Twins {
         }
         let mut known = self.0.take(bounds.stop)?;
         known.compare(blocks, needs, bounds.stop)?;
-        let mut lows: Vec<u64> = Vec::new();
+        let count: usize = meeting.iter().map(|block| known.parted.elsewhere(block).len()).sum();
+        // In full, and once more those that are repeated.
+        let mut counted = bounds.stop.open(count * size_of::<u64>() / 2 * 3)?;
+        let mut lows: Vec<u64> = Vec::with_capacity(count);
         for block in meeting {
             lows.extend_from_slice(known.parted.elsewhere(block));
         }
         lows.sort_unstable();
         let lows = repeated(&lows);
-        known.judge(&lows, blocks, bounds)?;
+        bounds.stop.keep(&mut counted, lows.capacity() * size_of::<u64>())?;
+        let at_once = usize::try_from(bounds.bytes_max / JUDGED_SHARE).unwrap_or(usize::MAX);
+        for lows in lows.chunks((at_once / JUDGED_BYTES).max(READ_TRACES_MAX)) {
+            known.judge(lows, blocks, bounds)?;
+        }
         let is_meant = |key: &&TraceKey| lows.binary_search(&key.low).is_ok();
         Ok(known.twins.iter().filter(is_meant).copied().collect())
     }
@@ -80,10 +87,15 @@ impl Twins {
         let are_in: Vec<bool> = blocks.iter().map(|block| is_in(block)).collect();
         let mut known = self.0.take(stop)?;
         known.compare(blocks, |one, other| are_in[one] || are_in[other], stop)?;
-        let mut found: Vec<Place> = Vec::new();
-        for ((at, block), _) in (0..).zip(blocks).zip(are_in).filter(|(_, is_in)| *is_in) {
-            let elsewhere = known.parted.elsewhere(block).iter();
-            found.extend(elsewhere.chain(known.parted.several(block)).map(|low| (*low, at)));
+        let meant = || (0..).zip(blocks).zip(&are_in).filter(|(_, is_in)| **is_in);
+        let parted = &known.parted;
+        let count = |block: &Block| parted.elsewhere(block).len() + parted.several(block).len();
+        let count: usize = meant().map(|((_, block), _)| count(block)).sum();
+        let _counted = stop.open(count * PLACE_BYTES)?;
+        let mut found: Vec<Place> = Vec::with_capacity(count);
+        for ((at, block), _) in meant() {
+            let elsewhere = parted.elsewhere(block).iter();
+            found.extend(elsewhere.chain(parted.several(block)).map(|low| (*low, at)));
         }
         found.sort_unstable();
         found.dedup();
@@ -94,11 +106,19 @@ impl Twins {
 /// The right half of the ids of a trace, and the place of a block that has something of it.
 type Place = (u64, u32);
 
+/// What places take, each with its trace's place in order.
+const PLACE_BYTES: usize = size_of::<Place>() + size_of::<&[Place]>();
+/// The same of a trace that two or more blocks have, about.
+const JUDGED_BYTES: usize = 3 * PLACE_BYTES;
+/// What is judged together takes one part in so many of what an answer may.
+const JUDGED_SHARE: u64 = 4;
+
 /// What there is of each trace, of places in order: those one after another that are in the same blocks, as the index
 /// has them there. Whoever reads them all then reads each page of a block about once.
 fn by_blocks(places: &[Place]) -> Vec<&[Place]> {
     let mut traces: Vec<&[Place]> = places.chunk_by(|a, b| a.0 == b.0).collect();
-    traces.sort_by_cached_key(|places| {
+    // Keys cost less than room for them.
+    traces.sort_unstable_by_key(|places| {
         let block = |nth: usize| places.get(nth).map(|(_, at)| *at);
         (block(0), block(1), mixed(places[0].0))
     });
@@ -135,10 +155,14 @@ impl Known {
         bounds: Bounds<'_>,
     ) -> Result<(), QueryFailed> {
         let mut places: Vec<Place> = Vec::new();
+        let mut counted = None;
         for (at, block) in (0..).zip(blocks) {
             let is_new = |low: &&u64| lows.binary_search(low).is_ok() && !self.judged.contains(low);
             let new = self.parted.elsewhere(block).iter().filter(is_new);
             places.extend(new.map(|low| (*low, at)));
+            let place_bytes = size_of::<Place>() * places.capacity();
+            let all_bytes = place_bytes + size_of::<&[Place]>() * places.len();
+            bounds.stop.keep(&mut counted, all_bytes)?;
         }
         places.sort_unstable();
         let traces = by_blocks(&places);

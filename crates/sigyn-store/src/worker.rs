@@ -48,6 +48,8 @@ const RESERVE_TICKS: u32 = if cfg!(test) { 1 } else { RETRY_TICKS };
 pub(crate) enum Event {
     /// Of everything, or of what is over.
     Seal(Sealed, SyncSender<Result<(), SealError>>),
+    /// The head has as much as it may: nobody asked, and nobody waits.
+    Full,
     Compact(SyncSender<()>),
     Delete(Vec<TraceId>, SyncSender<Result<u64, DeleteError>>),
 }
@@ -100,6 +102,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
                 // Whoever no longer waits need not know.
                 let _ = done.send(sealed);
             }
+            Ok(Event::Full) => worker.seal_if_due(),
             Ok(Event::Compact(done)) => {
                 worker.put_off.clear();
                 // What is asked for meanwhile has its turn at the next tick at the latest. What fails is put
@@ -175,9 +178,8 @@ impl Worker<'_> {
         self.carry.note(rows, self.shared.clock.uptime_ms());
         if self.seal_wait_ticks > 0 {
             self.seal_wait_ticks -= 1;
-        } else if self.is_seal_due() {
-            // Told and counted where it happened.
-            let _ = self.seal(Sealed::Over);
+        } else {
+            self.seal_if_due();
         }
         self.retire();
         self.reserve_wait_ticks = self.reserve_wait_ticks.saturating_sub(1);
@@ -192,6 +194,17 @@ impl Worker<'_> {
         self.shared.segments.spares.step(&self.shared.disk);
         self.look_for_unreadable();
         self.check.step(self.shared, TICK);
+    }
+
+    fn seal_if_due(&mut self) {
+        #[cfg(test)]
+        if self.shared.is_passive.load(std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
+        if self.seal_wait_ticks == 0 && self.is_seal_due() {
+            // Told and counted where it happened.
+            let _ = self.seal(Sealed::Over);
+        }
     }
 
     fn is_seal_due(&self) -> bool {

@@ -53,8 +53,8 @@ impl Origin {
 }
 
 /// Writes the spans of one source to a block, named by the last of the frames, with row groups that take about
-/// `group_bytes_max` at most while they are filled, and a few times that when they are written. `stop` is asked
-/// often, and what takes long between two answers is bounded by the size of a column of a row group, or of one trace.
+/// `group_bytes_max` at most while they are filled, and a few times that when they are written; what is collected
+/// beside them takes half of that. `stop` is asked often, and what takes long between two answers is bounded by the size of a column of a row group, or of one trace.
 pub(crate) fn write(
     disk: &Disk,
     origin: Origin,
@@ -64,10 +64,13 @@ pub(crate) fn write(
 ) -> Result<BlockEntry, WriteError> {
     let mut writer = BlockWriter::create(disk, origin, Plan::of(source))?;
     writer.group.bound(group_bytes_max);
+    writer.beside_bytes_max = group_bytes_max / 2;
     writer.add(source, &stop)?;
     writer.finish(&stop)
 }
 
+/// After so many rows it is looked whether too much is collected beside them.
+const ROWS_TO_MAKE_ROOM: u32 = 2_048;
 /// Rows that are looked up together: so few that what is known of them stays near.
 const ROWS_AT_ONCE: usize = 128;
 
@@ -79,6 +82,8 @@ pub(crate) struct BlockWriter<'a> {
     root: Root,
     group: GroupBuilder,
     beside: Beside,
+    /// Of a block that is made alone.
+    beside_bytes_max: u64,
     /// That of the last row, and its rows may go on.
     trace: Option<TraceKey>,
     spans: u64,
@@ -99,6 +104,7 @@ impl<'a> BlockWriter<'a> {
             root: Root { tag_columns: plan.tag_columns.clone(), ..Root::default() },
             group: GroupBuilder::new(plan),
             beside: Beside::default(),
+            beside_bytes_max: u64::MAX,
             trace: None,
             spans: 0,
             traces: 0,
@@ -128,6 +134,12 @@ impl<'a> BlockWriter<'a> {
         let (mut spans, mut tags, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for (first, rows) in (0..).step_by(ROWS_AT_ONCE).zip(order.rows.chunks(ROWS_AT_ONCE)) {
             go_on(stop)?;
+            if first % ROWS_TO_MAKE_ROOM == 0 && self.beside_bytes() > self.beside_bytes_max {
+                // What follows is as good as another source.
+                while self.beside_bytes() > self.beside_bytes_max && self.beside.make_room() {}
+                self.group.begin_source();
+                self.beside.begin_source();
+            }
             source.rows_into(rows, &mut spans);
             source.tags_into(rows, &mut tags, &mut ends);
             // Or the compiler would find that nobody needs it.

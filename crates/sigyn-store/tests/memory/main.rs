@@ -394,6 +394,9 @@ fn all_is_asked_of_many_traces(bytes: u64) {
         case.append(&spans.collect::<Vec<_>>());
     }
     case.check("taken in");
+    // What questions have is left for them: heads, what a block is made with, and these batches are all there is.
+    let (peak, left) = (peak(), case.memory.bytes - case.memory.answers);
+    assert!(peak <= left, "{} of {} MiB", peak / MIB, left / MIB);
     case.ask_all("of a head");
     case.store.seal().unwrap();
     case.ask_all("sealed");
