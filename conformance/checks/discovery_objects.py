@@ -51,17 +51,17 @@ def namespace(chance, name):
     return {"metadata": metadata(chance, name)}
 
 
-def container_ports(chance, most):
+def container_ports(chance, first, most):
     return [
         {"containerPort": port, "protocol": chance.choice(PROTOCOLS), **maybe(chance, 0.6, "name", chance.choice(["http", "grpc", "dns"]))}
-        for port in chance.sample(range(19000, 19010), chance.randint(0, most))
+        for port in chance.sample(range(first, first + 10), chance.randint(0, most))
     ]
 
 
-def containers(chance, names):
+def containers(chance, names, first_port=19000):
     made = []
     for name in names:
-        ports = container_ports(chance, 2)
+        ports = container_ports(chance, first_port, 2)
         made.append({"name": name, "image": f"shop/{name}:{chance.randint(1, 9)}", "env": [{"name": "A", "value": "b"}], **({"ports": ports} if ports else {})})
     return made
 
@@ -83,7 +83,7 @@ def pod(chance, name, namespace):
     conditions += [{"type": "Ready", "status": chance.choice(["True", "False", "Unknown"])}] if chance.random() < 0.8 else []
     return {
         "metadata": made,
-        "spec": {"containers": containers(chance, own), **({"initContainers": containers(chance, initial)} if initial else {}), **maybe(chance, 0.9, "nodeName", chance.choice(NODES))},
+        "spec": {"containers": containers(chance, own), **({"initContainers": containers(chance, initial, 19010)} if initial else {}), **maybe(chance, 0.9, "nodeName", chance.choice(NODES))},
         "status": {
             **maybe(chance, 0.85, "podIP", address(chance)),
             **maybe(chance, 0.8, "hostIP", address(chance)),
@@ -98,7 +98,7 @@ def pod(chance, name, namespace):
 def ports(chance, least=1):
     """Ports as services, endpoints and slices have them, each of another name."""
     names = chance.sample(["http", "grpc", "dns", "admin"], chance.randint(least, 3))
-    made = [{"name": name, "port": 19000 + chance.randint(0, 9), "protocol": chance.choice(PROTOCOLS)} for name in names]
+    made = [{"name": name, "port": 19000 + chance.randint(0, 14), "protocol": chance.choice(PROTOCOLS)} for name in names]
     if len(made) == 1 and chance.random() < 0.5:
         del made[0]["name"]
     return made

@@ -164,7 +164,9 @@ class Explained:
 def explains(rule, who, job, discovered):
     if rule["who"] not in (who, "both") or not rule["jobs"].fullmatch(job):
         return False
-    return not any(discovered.get(f"__meta_kubernetes_{lacked}") for lacked in rule.get("lacks", []))
+    if any(discovered.get(f"__meta_kubernetes_{name}") for name in rule.get("lacks", [])):
+        return False
+    return all(discovered.get(f"__meta_kubernetes_{name}") == value for name, value in rule.get("has", {}).items())
 
 
 def comparable(who, explained, found):

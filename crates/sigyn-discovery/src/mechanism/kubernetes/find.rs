@@ -125,6 +125,9 @@ impl Following {
         // others of them, a moment before they go themselves. Where it counts, it is told.
         changed.retain(Resource::Pods, |name| self.has_pod(name));
         changed.retain(Resource::Namespaces, |name| self.has_namespace(name));
+        if T::RESOURCE != Resource::Pods {
+            self.add_owned_pods(&mut changed);
+        }
         let mut names = BTreeSet::new();
         let mut gone = Vec::new();
         let watched: Vec<_> = T::among(&self.view)
@@ -187,6 +190,25 @@ impl Following {
         }
         self.first = Some(first);
         None
+    }
+
+    /// What leads to a pod tells why the pod is there.
+    fn add_owned_pods(&self, changed: &mut Changed) {
+        if !changed.has(Resource::ReplicaSets) && !changed.has(Resource::Jobs) {
+            return;
+        }
+        for watched in self.view.pods.watched.values() {
+            for pod in watched.store.list() {
+                let mut is_owned = false;
+                pod.mentions(self.view.attach, &mut |resource, namespace, name| {
+                    is_owned |= matches!(resource, Resource::ReplicaSets | Resource::Jobs)
+                        && changed.contains(resource, namespace, name);
+                });
+                if is_owned {
+                    changed.insert(Resource::Pods, &pod.name());
+                }
+            }
+        }
     }
 
     fn has_pod(&self, name: &Name) -> bool {

@@ -84,6 +84,11 @@ impl Changed {
         self.0.is_empty()
     }
 
+    /// Whether there are any of one kind.
+    pub(super) fn has(&self, resource: Resource) -> bool {
+        self.0.contains_key(&resource)
+    }
+
     pub(super) fn contains(&self, resource: Resource, namespace: &str, name: &str) -> bool {
         let names = self.0.get(&resource).and_then(|namespaces| namespaces.get(namespace));
         names.is_some_and(|names| names.contains(name))
@@ -105,7 +110,8 @@ impl Changed {
         }
     }
 
-    fn insert(&mut self, resource: Resource, name: &Name) {
+    /// Adds a name.
+    pub(super) fn insert(&mut self, resource: Resource, name: &Name) {
         let namespaces = self.0.entry(resource).or_default();
         if let Some(names) = namespaces.get_mut(&name.namespace) {
             if !names.contains(&name.name) {

@@ -54,19 +54,20 @@ impl View {
         let everywhere = BTreeSet::from([String::new()]);
         let are_pods_named = matches!(role, Role::Endpoints | Role::EndpointSlice);
         let is_pod = role == Role::Pod;
-        let needs_nodes = role == Role::Node || (attach.node && (is_pod || are_pods_named));
+        let tells_of_pods = is_pod || are_pods_named;
+        let needs_nodes = role == Role::Node || (attach.node && tells_of_pods);
         let needs_namespaces = attach.namespace && role != Role::Node;
         Self {
             attach,
             nodes: Objects::new(needs_nodes, &everywhere, watch),
             namespaces: Objects::new(needs_namespaces, &everywhere, watch),
-            pods: Objects::new(is_pod || are_pods_named, namespaces, watch),
+            pods: Objects::new(tells_of_pods, namespaces, watch),
             services: Objects::new(role == Role::Service || are_pods_named, namespaces, watch),
             endpoints: Objects::new(role == Role::Endpoints, namespaces, watch),
             endpoint_slices: Objects::new(role == Role::EndpointSlice, namespaces, watch),
             ingresses: Objects::new(role == Role::Ingress, namespaces, watch),
-            replica_sets: Objects::new(is_pod && attach.deployment, namespaces, watch),
-            jobs: Objects::new(is_pod && attach.cronjob, namespaces, watch),
+            replica_sets: Objects::new(tells_of_pods && attach.deployment, namespaces, watch),
+            jobs: Objects::new(tells_of_pods && attach.cronjob, namespaces, watch),
         }
     }
 

@@ -2,6 +2,7 @@
 //! and that its troubles change nothing.
 
 mod api;
+mod changes;
 mod example;
 mod roles;
 mod troubles;

@@ -176,6 +176,26 @@ async fn endpoints_are_told_what_their_service_and_pods_become() {
 }
 
 #[tokio::test]
+async fn endpoints_are_told_why_their_pods_are_there() {
+    for role in ["endpoints", "endpointslice"] {
+        let api = cluster().await;
+        let owned =
+            |kind: &str, name: &str| json!([{"kind": kind, "name": name, "controller": true}]);
+        let mut cart = pod("cart-0", "127.0.0.2");
+        cart["metadata"]["ownerReferences"] = owned("Job", "sum-1");
+        api.put("pods", cart);
+        let mut rig =
+            rig(&api, &format!("role: {role}, attach_metadata: {{job: true, cronjob: true}}"));
+        until_told(&mut rig, r#"pod_job_name="sum-1""#).await;
+        let mut sum = named("Job", "shop", "sum-1");
+        sum["metadata"]["ownerReferences"] = owned("CronJob", "sum");
+        api.put("jobs", sum);
+        until_told(&mut rig, r#"pod_cronjob_name="sum""#).await;
+        rig.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_service_and_an_ingress_are_told_what_their_namespace_becomes() {
     for role in ["service", "ingress"] {
         let api = cluster().await;

@@ -212,10 +212,11 @@ fn a_view_has_what_its_role_needs_and_no_more() {
     check(Role::Service, everything, &[namespaces, services]);
     let endpoints = (Resource::Endpoints, both);
     check(Role::Endpoints, none, &[pods, services, endpoints]);
-    check(Role::Endpoints, everything, &[nodes, namespaces, pods, services, endpoints]);
+    check(Role::Endpoints, everything, &[nodes, namespaces, pods, services, endpoints, sets, jobs]);
     let slices = (Resource::EndpointSlices, both);
     check(Role::EndpointSlice, none, &[pods, services, slices]);
-    check(Role::EndpointSlice, everything, &[nodes, namespaces, pods, services, slices]);
+    let all_of_slices = [nodes, namespaces, pods, services, slices, sets, jobs];
+    check(Role::EndpointSlice, everything, &all_of_slices);
     let ingresses = (Resource::Ingresses, both);
     check(Role::Ingress, none, &[ingresses]);
     check(Role::Ingress, everything, &[namespaces, ingresses]);

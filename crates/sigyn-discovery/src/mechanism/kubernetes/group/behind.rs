@@ -26,11 +26,11 @@ impl Behind {
         protocol: Option<&str>,
     ) {
         let Some(pod) = pod(view, reference) else { return };
-        describe_pod(target, &pod);
-        for container in &pod.spec.containers {
+        describe_pod(target, &pod, view);
+        for (container, is_init) in pod.containers() {
             let found = container.ports.iter().find(|known| Some(known.container_port) == port);
             let Some(found) = found else { continue };
-            describe_container(target, container);
+            describe_container(target, container, is_init);
             describe_port(target, found);
             if let Some(protocol) = protocol {
                 set(target, "pod_container_port_protocol", protocol);
@@ -41,25 +41,24 @@ impl Behind {
     }
 
     /// A target for each port of a container that no endpoint led to.
-    pub(super) fn others(&self) -> impl Iterator<Item = Labels> {
+    pub(super) fn others(&self, view: &View) -> Vec<Labels> {
+        let mut targets = Vec::new();
         // One that starts, or was evicted, is nowhere.
-        let pods = self.0.values().filter(|(pod, _)| !pod.status.pod_ip.is_empty());
-        pods.flat_map(|(pod, seen)| {
-            let ports =
-                pod.spec.containers.iter().flat_map(|container| {
-                    container.ports.iter().map(move |port| (container, port))
-                });
-            let others = ports.filter(move |(_, port)| !seen.contains(&port.container_port));
-            others.map(move |(container, port)| {
-                let mut target = Labels::new();
-                let address = host_port(&pod.status.pod_ip, port.container_port);
-                target.set("__address__", address);
-                describe_pod(&mut target, pod);
-                describe_container(&mut target, container);
-                describe_port(&mut target, port);
-                target
-            })
-        })
+        for (pod, seen) in self.0.values().filter(|(pod, _)| !pod.status.pod_ip.is_empty()) {
+            for (container, is_init) in pod.containers() {
+                let ports = container.ports.iter();
+                for port in ports.filter(|port| !seen.contains(&port.container_port)) {
+                    let mut target = Labels::new();
+                    let address = host_port(&pod.status.pod_ip, port.container_port);
+                    target.set("__address__", address);
+                    describe_pod(&mut target, pod, view);
+                    describe_container(&mut target, container, is_init);
+                    describe_port(&mut target, port);
+                    targets.push(target);
+                }
+            }
+        }
+        targets
     }
 }
 

@@ -65,7 +65,7 @@ impl Grouped for EndpointSlice {
                 }
             }
         }
-        targets.extend(behind.others());
+        targets.extend(behind.others(view));
         Some((common, targets))
     }
 }

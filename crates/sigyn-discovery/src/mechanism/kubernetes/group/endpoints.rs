@@ -72,7 +72,7 @@ impl Grouped for Endpoints {
                 }
             }
         }
-        targets.extend(behind.others());
+        targets.extend(behind.others(view));
         Some((common, targets))
     }
 }

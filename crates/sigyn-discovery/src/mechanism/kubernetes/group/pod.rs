@@ -46,35 +46,29 @@ impl Grouped for Pod {
         }
         let namespace = self.metadata.namespace.as_str();
         set(&mut common, "namespace", namespace);
-        describe_pod(&mut common, self);
+        describe_pod(&mut common, self, view);
         attach_namespace(&mut common, view, namespace);
-        self.attach_owners(&mut common, view);
         let mut targets = Vec::new();
         let statuses = &self.status.container_statuses;
         let init_statuses = &self.status.init_container_statuses;
-        for (containers, statuses, is_init) in [
-            (&self.spec.containers, statuses, false),
-            (&self.spec.init_containers, init_statuses, true),
-        ] {
-            for container in containers {
-                let mut labels = Labels::new();
-                describe_container(&mut labels, container);
-                set(&mut labels, "pod_container_init", truth(is_init));
-                if let Some(status) = statuses.iter().find(|status| status.name == container.name) {
-                    set(&mut labels, "pod_container_id", status.container_id.as_str());
-                }
-                for port in &container.ports {
-                    let mut labels = labels.clone();
-                    let address = host_port(&self.status.pod_ip, port.container_port);
-                    labels.set("__address__", address);
-                    describe_port(&mut labels, port);
-                    targets.push(labels);
-                }
-                if container.ports.is_empty() {
-                    // Which port it is has to be said by a rule.
-                    labels.set("__address__", self.status.pod_ip.as_str());
-                    targets.push(labels);
-                }
+        for (container, is_init) in self.containers() {
+            let mut labels = Labels::new();
+            describe_container(&mut labels, container, is_init);
+            let statuses = if is_init { init_statuses } else { statuses };
+            if let Some(status) = statuses.iter().find(|status| status.name == container.name) {
+                set(&mut labels, "pod_container_id", status.container_id.as_str());
+            }
+            for port in &container.ports {
+                let mut labels = labels.clone();
+                let address = host_port(&self.status.pod_ip, port.container_port);
+                labels.set("__address__", address);
+                describe_port(&mut labels, port);
+                targets.push(labels);
+            }
+            if container.ports.is_empty() {
+                // Which port it is has to be said by a rule.
+                labels.set("__address__", self.status.pod_ip.as_str());
+                targets.push(labels);
             }
         }
         Some((common, targets))
@@ -82,6 +76,13 @@ impl Grouped for Pod {
 }
 
 impl Pod {
+    /// All containers, and whether it is one that starts before the others.
+    pub(super) fn containers(&self) -> impl Iterator<Item = (&Container, bool)> {
+        let spec = &self.spec;
+        let init = spec.init_containers.iter().map(|container| (container, true));
+        spec.containers.iter().map(|container| (container, false)).chain(init)
+    }
+
     /// Tells because of what the pod is there.
     fn attach_owners(&self, labels: &mut Labels, view: &View) {
         let namespace = self.metadata.namespace.as_str();
@@ -106,7 +107,7 @@ impl Pod {
 }
 
 /// Tells of a pod, whatever found it.
-pub(super) fn describe_pod(labels: &mut Labels, pod: &Pod) {
+pub(super) fn describe_pod(labels: &mut Labels, pod: &Pod, view: &View) {
     describe(labels, "pod", &pod.metadata);
     let ready = pod.status.conditions.iter().find(|condition| condition.kind == "Ready");
     let ready = ready.map_or_else(|| "unknown".to_owned(), |ready| ready.status.to_lowercase());
@@ -124,11 +125,13 @@ pub(super) fn describe_pod(labels: &mut Labels, pod: &Pod) {
         set(labels, "pod_controller_kind", controller.kind.as_str());
         set(labels, "pod_controller_name", controller.name.as_str());
     }
+    pod.attach_owners(labels, view);
 }
 
-pub(super) fn describe_container(labels: &mut Labels, container: &Container) {
+pub(super) fn describe_container(labels: &mut Labels, container: &Container, is_init: bool) {
     set(labels, "pod_container_name", container.name.as_str());
     set(labels, "pod_container_image", container.image.as_str());
+    set(labels, "pod_container_init", truth(is_init));
 }
 
 pub(super) fn describe_port(labels: &mut Labels, port: &ContainerPort) {
