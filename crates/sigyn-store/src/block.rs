@@ -1,5 +1,6 @@
 //! Sealed blocks: immutable Parquet files with an index of ours.
 
+pub(crate) mod across;
 mod annotations;
 mod beside;
 mod bits;

@@ -17,6 +17,10 @@ use crate::wanted::{Candidate, Met, Wanted};
 const PAGES_MIN: usize = if cfg!(test) { 1 } else { 4 };
 const PAGES_MAX: usize = if cfg!(test) { 3 } else { 256 };
 
+/// Traces that are told of at a time. What a part does not meet is looked for in all others, so whoever has found
+/// enough should not have done that for many more.
+const TOLD_AT_ONCE: usize = if cfg!(test) { 2 } else { 256 };
+
 /// What a search may still find.
 pub(crate) struct Candidates<'a> {
     parts: &'a Parts,
@@ -30,6 +34,8 @@ pub(crate) struct Candidates<'a> {
     pages_at_once: usize,
     /// Looked at, but others may start later.
     held: Vec<Candidate>,
+    /// None of the others starts later; the newest of them last.
+    ready: Vec<Candidate>,
     /// Parts of a trace may be found one after the other.
     done: HashSet<TraceKey>,
 }
@@ -57,6 +63,7 @@ impl<'a> Candidates<'a> {
             pages: Vec::new(),
             pages_at_once: PAGES_MIN,
             held: Vec::new(),
+            ready: Vec::new(),
             done: HashSet::new(),
         };
         match parts.with_rarest(wanted, &candidates.looked_up, strictness, stop)? {
@@ -116,6 +123,9 @@ impl<'a> Candidates<'a> {
 
     /// The latest time at which any of those that are left may start.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
+        if let Some(newest) = self.ready.last() {
+            return Some(newest.start_max);
+        }
         let held = self.held.iter().map(|candidate| candidate.start_max).max();
         held.max(self.pages.last().map(|(newest, _, _)| *newest))
     }
@@ -123,6 +133,21 @@ impl<'a> Candidates<'a> {
     /// Some of them, the newest first; all others start no later. None of them may be among these.
     pub(crate) fn next(&mut self) -> Result<Vec<Candidate>, QueryFailed> {
         self.stop.check()?;
+        if self.ready.is_empty() {
+            self.make_ready()?;
+        }
+        let rest = self.ready.len().saturating_sub(TOLD_AT_ONCE);
+        let mut told = self.ready.split_off(rest);
+        told.reverse();
+        let all = self.wanted.all();
+        self.meet_elsewhere(all, &mut told)?;
+        told.retain(|candidate| candidate.met == all);
+        self.done.extend(told.iter().map(|candidate| candidate.key));
+        Ok(told)
+    }
+
+    /// Looks at more pages, until some traces start later than all that the others may tell of.
+    fn make_ready(&mut self) -> Result<(), QueryFailed> {
         let rest = self.pages.len().saturating_sub(self.pages_at_once);
         for (_, number, page) in self.pages.split_off(rest) {
             let (held, strictness) = (&mut self.held, self.strictness);
@@ -149,14 +174,11 @@ impl<'a> Candidates<'a> {
             }
             is_same
         });
-        let all = self.wanted.all();
-        self.meet_elsewhere(all, &mut ready)?;
-        ready.retain(|candidate| candidate.met == all);
-        self.done.extend(ready.iter().map(|candidate| candidate.key));
         ready.sort_unstable_by_key(|candidate| {
-            (std::cmp::Reverse(candidate.start_max), candidate.key)
+            (candidate.start_max, std::cmp::Reverse(candidate.key))
         });
-        Ok(ready)
+        self.ready = ready;
+        Ok(())
     }
 
     /// What is missing may be in a piece of the trace that does not decide its start.

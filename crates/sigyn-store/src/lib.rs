@@ -36,6 +36,8 @@ mod disk;
 mod error;
 mod facts;
 #[cfg(test)]
+mod find_tests;
+#[cfg(test)]
 mod full_tests;
 mod groups;
 mod head;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use sigyn_model::{Span, TraceId, TracePlace, TraceQuery};
 
+use crate::block::across::Across;
 use crate::block::entry::Entry;
 use crate::block::page_row::PageRow;
 use crate::block::{BlockFailed, QueryFailed};
@@ -40,6 +41,8 @@ enum Holder<'a> {
     None,
     /// In this block alone, and there in one place.
     Block(usize, Entry),
+    /// In several blocks, or places of one, and in no head.
+    Blocks(Vec<(usize, Entry)>),
     /// In one head alone.
     Head(HeadTrace<'a>),
     Several,
@@ -440,8 +443,9 @@ impl Parts {
         too_large: &mut TooLarge,
     ) -> Result<Vec<Match>, QueryFailed> {
         let mut groups: Vec<TraceKey> = Vec::new();
-        // What one part alone has is judged there.
+        // What one part alone has is judged there, and what several blocks have in all of them.
         let mut lone: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+        let mut parted: Vec<(Vec<(usize, Entry)>, &Candidate)> = Vec::new();
         for candidate in candidates {
             if too_large.contains(&candidate.key) {
                 continue;
@@ -459,12 +463,29 @@ impl Parts {
                         read();
                     }
                 }
+                Holder::Blocks(parts) if query.bears_duplicates() && are_few(&parts) => {
+                    parted.push((parts, candidate));
+                }
                 // Duplicates may still be in there. They make nothing match that would not match without.
                 Holder::Head(trace)
                     if query.bears_duplicates()
                         && !query.matches(&trace.rows().collect::<Vec<_>>()) => {}
                 Holder::None => {}
-                Holder::Block(..) | Holder::Head(_) | Holder::Several => read(),
+                Holder::Block(..) | Holder::Blocks(_) | Holder::Head(_) | Holder::Several => read(),
+            }
+        }
+        // What is near is looked at together.
+        parted.sort_unstable_by_key(|(parts, _)| {
+            parts.first().map(|(number, entry)| (*number, entry.first_row))
+        });
+        let mut across = Across::new(&self.blocks, bounds.stop);
+        for (parts, candidate) in parted {
+            // Duplicates may be in there, as above.
+            if across.passes(&parts, &|rows: &[PageRow<'_, '_>]| query.matches(rows))? {
+                match bounds.may_hold(candidate.rows) {
+                    true => groups.push(candidate.key),
+                    false => _ = too_large.insert(candidate.key),
+                }
             }
         }
         let mut matching = Vec::new();
@@ -487,29 +508,22 @@ impl Parts {
 
     /// Where the parts of a group of traces are.
     fn holder(&self, group: TraceKey, strictness: Strictness) -> Result<Holder<'_>, QueryFailed> {
-        let mut holder = Holder::None;
+        let mut parts: Vec<(usize, Entry)> = Vec::new();
         for (number, block) in self.blocks.iter().enumerate() {
             let last_seq = block.entry().last_seq;
-            for entry in block.group(group, strictness)? {
-                let id = entry.key.trace_id();
-                if id.is_some_and(|id| self.buried.hides(last_seq, id)) {
-                    continue;
-                }
-                match holder {
-                    Holder::None => holder = Holder::Block(number, entry),
-                    _ => return Ok(Holder::Several),
-                }
-            }
+            let found = block.group(group, strictness)?.into_iter().filter(|entry| {
+                !entry.key.trace_id().is_some_and(|id| self.buried.hides(last_seq, id))
+            });
+            parts.extend(found.map(|entry| (number, entry)));
         }
-        for head in &self.heads {
-            for (_, trace) in head.group(group, strictness) {
-                match holder {
-                    Holder::None => holder = Holder::Head(trace),
-                    _ => return Ok(Holder::Several),
-                }
-            }
-        }
-        Ok(holder)
+        let mut of_heads = self.heads.iter().flat_map(|head| head.group(group, strictness));
+        Ok(match (of_heads.next(), &parts[..]) {
+            (None, []) => Holder::None,
+            (None, [(number, entry)]) => Holder::Block(*number, *entry),
+            (None, _) => Holder::Blocks(parts),
+            (Some((_, trace)), []) if of_heads.next().is_none() => Holder::Head(trace),
+            (Some(_), _) => Holder::Several,
+        })
     }
 
     /// All spans of these groups of traces, from every part, in the order of the parts.
@@ -554,6 +568,11 @@ impl Parts {
         }
         Ok(spans)
     }
+}
+
+/// Whether parts of a trace are so few rows that these may be read at a time.
+fn are_few(parts: &[(usize, Entry)]) -> bool {
+    parts.iter().map(|(_, entry)| u64::from(entry.rows)).sum::<u64>() <= READ_ROWS_MAX
 }
 
 /// How many candidates to look at next, where `matching` of the last ones did match and so many are missing:

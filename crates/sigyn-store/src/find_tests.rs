@@ -1,0 +1,79 @@
+//! What a search for traces reads, and how far it looks.
+
+use std::time::Duration;
+
+use sigyn_model::{Endpoint, QueryParams, Span, SpanId, Timestamp, TraceId, TraceQuery};
+
+use crate::ask_tests::History;
+use crate::block::index::LOOKED_UP;
+use crate::block::merging::READ;
+use crate::disk::faulty::FaultyDisk;
+use crate::facts::Strictness;
+use crate::stop::Stop;
+use crate::testing;
+
+const PAY: &str = "pay";
+/// More than a search asks for.
+const KEYS: i64 = 60;
+
+fn span(trace: u64, id: u64, service: &str, method: &str) -> Span {
+    let mut span = Span::new(TraceId::new(trace.into()).unwrap(), SpanId::from_raw(id));
+    let local = Endpoint { service_name: service.to_owned(), ..Endpoint::default() };
+    span.local_endpoint = Some(local);
+    span.timestamp = Timestamp::from_micros(testing::EPOCH_MS * 1_000 + trace);
+    span.duration = Some(Duration::from_millis(5));
+    span.set_tag("method", method);
+    (0..KEYS).for_each(|key| span.set_tag(format!("key-{key}"), key));
+    span
+}
+
+/// Ids of the newest traces in which this service takes a `GET`.
+fn find(history: &History, service: &str, limit: i64) -> Vec<u64> {
+    let params = QueryParams {
+        service_name: Some(service.to_owned()),
+        annotation_query: Some("method=GET".to_owned()),
+        end_ts_ms: i64::try_from(testing::EPOCH_MS).unwrap() + 60_000,
+        lookback_ms: 60_000,
+        limit,
+        ..QueryParams::default()
+    };
+    let query = TraceQuery::new(&params).unwrap();
+    let found = history.store.queries(Stop::default()).traces(&query).unwrap();
+    assert_eq!(found, query.run(history.traces(Strictness::Strict)));
+    found.iter().map(|trace| trace[0].trace_id.low()).collect()
+}
+
+#[test]
+fn of_traces_in_several_blocks_those_alone_are_read_whole_that_match() {
+    const TRACES: u64 = 20;
+    let mut history = History::open(&FaultyDisk::default());
+    // Each takes a GET, but not in the service that is asked for.
+    history.put((1..=TRACES).map(|trace| span(trace, 1, "web", "GET")).collect());
+    history.store.seal().unwrap();
+    history.put((1..=TRACES).map(|trace| span(trace, 2, PAY, "PUT")).collect());
+    history.store.seal().unwrap();
+    READ.set(0);
+    assert_eq!(find(&history, PAY, 10), []);
+    let read = READ.replace(0);
+    assert!((1..20).contains(&read), "{read} pages");
+    // Whole traces of the other service.
+    assert_eq!(find(&history, "web", 2), [TRACES, TRACES - 1]);
+    assert!(READ.get() >= 2 * KEYS.unsigned_abs());
+}
+
+#[test]
+fn who_finds_enough_looks_for_no_more_elsewhere() {
+    let mut history = History::open(&FaultyDisk::default());
+    let blocks = 5;
+    for block in 0..blocks {
+        // The newest is what is asked for, and the others say nothing of the service.
+        let service = |trace| if trace == 8 { PAY } else { "web" };
+        history.put((1..=8).map(|n| span(block * 8 + n, n, service(n), "GET")).collect());
+        history.store.seal().unwrap();
+    }
+    LOOKED_UP.set(0);
+    assert_eq!(find(&history, PAY, 1), [blocks * 8]);
+    // The one that is found, and another that may have been newer had it said so.
+    let looked_up = LOOKED_UP.get();
+    assert!(looked_up <= 3 * blocks, "{looked_up}");
+}
