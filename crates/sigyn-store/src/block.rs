@@ -451,6 +451,15 @@ impl Block {
         Ok(())
     }
 
+    /// Whether the rows of two traces begin on one page.
+    pub(crate) fn are_near(&self, one: &Entry, other: &Entry) -> bool {
+        let page = |entry: &Entry| {
+            let places = self.pages_of(entry.first_row, 1);
+            places.first().map(|(group, _, page, _)| (*group, *page))
+        };
+        page(one) == page(other)
+    }
+
     /// Where a trace's rows are: group, how many rows that has, page, and which rows of the page.
     fn pages_of(&self, first_row: u32, rows: u32) -> Vec<(usize, usize, usize, Range<usize>)> {
         let (begin, end) = (first_row as usize, first_row as usize + rows as usize);

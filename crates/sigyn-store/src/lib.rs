@@ -4,6 +4,7 @@
 //! queries are synchronous and answer from the head and the blocks alike.
 
 mod adoption;
+mod ahead;
 mod alike;
 #[cfg(test)]
 mod append_tests;

@@ -1,10 +1,12 @@
 //! Answers queries from heads and blocks: what an index rules out is not read.
 
+use std::cell::Cell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
-use sigyn_model::{Span, TraceId, TracePlace, TraceQuery};
+use sigyn_model::{Span, TraceId, TracePlace, TraceQuery, trace_start};
 
+use crate::ahead::{self, Later};
 use crate::block::across::Across;
 use crate::block::entry::Entry;
 use crate::block::page_row::PageRow;
@@ -52,8 +54,8 @@ enum Holder<'a> {
 enum Match {
     /// All of it.
     Whole(Vec<Span>),
-    /// It is in this block alone, and read if it is among those that an answer has.
-    Lone(usize, Entry),
+    /// It is in blocks alone, says nothing twice, and is read if it is among those that an answer has.
+    Later(Later),
 }
 
 /// What is kept of a trace that matches. Of two, the one that an answer leaves out first is the greater.
@@ -66,16 +68,15 @@ enum Kept<T> {
     /// And in how many bytes.
     Now(T, u64),
     Later(usize, Entry),
+    /// Its parts are looked for again.
+    Parted,
 }
 
 impl Match {
     fn place(&self) -> Option<TracePlace> {
         match self {
             Self::Whole(trace) => TracePlace::of(trace),
-            Self::Lone(_, entry) => {
-                let start = Reverse(entry.start_alone()?);
-                Some(TracePlace { start, id: entry.key.trace_id()? })
-            }
+            Self::Later(later) => Some(later.place),
         }
     }
 }
@@ -329,7 +330,10 @@ impl Parts {
                     return Ok(());
                 }
                 let kept = match one {
-                    Match::Lone(block, entry) => Kept::Later(block, entry),
+                    Match::Later(later) => match later.parts[..] {
+                        [(block, entry)] => Kept::Later(block, entry),
+                        _ => Kept::Parted,
+                    },
                     Match::Whole(trace) => {
                         let (kept, size) = keep(trace);
                         Kept::Now(kept, size)
@@ -360,33 +364,32 @@ impl Parts {
         too_large: &mut TooLarge,
     ) -> Result<Vec<T>, QueryFailed> {
         let mut kept: Vec<(TracePlace, T)> = Vec::with_capacity(found.len());
-        let mut lone: BTreeMap<usize, Vec<(Entry, TracePlace)>> = BTreeMap::new();
+        let mut later: Vec<Later> = Vec::new();
         for Found { place, kept: one } in found {
             match one {
                 Kept::Now(one, _) => kept.push((place, one)),
-                Kept::Later(block, entry) => lone.entry(block).or_default().push((entry, place)),
+                Kept::Later(block, entry) => {
+                    later.push(Later { place, parts: vec![(block, entry)] });
+                }
+                Kept::Parted => {
+                    let parts = self.entries_of(strictness.group(place.id.into()), strictness)?;
+                    later.push(Later { place, parts });
+                }
             }
         }
-        for (number, mut traces) in lone {
-            traces.sort_unstable_by_key(|(entry, _)| entry.first_row);
-            let entries: Vec<Entry> = traces.iter().map(|(entry, _)| *entry).collect();
-            let mut places = traces.into_iter().map(|(_, place)| place);
-            let Some(block) = self.blocks.get(number) else { continue };
-            block.read_traces(&entries, bounds.stop, &mut |spans| {
-                let Some(place) = places.next() else { return Ok(()) };
-                let weight = Weight::of(&spans);
-                if weight > bounds.bytes_max {
-                    too_large.insert(strictness.group(place.id.into()));
-                    return Ok(());
-                }
-                // How much is kept of it is known afterwards.
-                bounds.check(bytes.saturating_add(weight).min(bounds.bytes_max))?;
-                let (one, size) = keep(assemble(spans));
-                bytes = bytes.saturating_add(size);
-                kept.push((place, one));
-                bounds.check(bytes)
-            })?;
-        }
+        ahead::each_read(&self.blocks, later, bounds, &mut |place, spans| {
+            let weight = Weight::of(&spans);
+            if weight > bounds.bytes_max {
+                too_large.insert(strictness.group(place.id.into()));
+                return Ok(());
+            }
+            // How much is kept of it is known afterwards.
+            bounds.check(bytes.saturating_add(weight).min(bounds.bytes_max))?;
+            let (one, size) = keep(assemble(spans));
+            bytes = bytes.saturating_add(size);
+            kept.push((place, one));
+            bounds.check(bytes)
+        })?;
         kept.sort_by_key(|(place, _)| *place);
         Ok(kept.into_iter().map(|(_, one)| one).collect())
     }
@@ -479,25 +482,34 @@ impl Parts {
             parts.first().map(|(number, entry)| (*number, entry.first_row))
         });
         let mut across = Across::new(&self.blocks, bounds.stop);
+        let mut matching = Vec::new();
         for (parts, candidate) in parted {
-            // Duplicates may be in there, as above.
-            if across.passes(&parts, &|rows: &[PageRow<'_, '_>]| query.matches(rows))? {
-                match bounds.may_hold(candidate.rows) {
-                    true => groups.push(candidate.key),
-                    false => _ = too_large.insert(candidate.key),
-                }
+            let place = Cell::new(None);
+            let matches = across.passes(&parts, &|rows: &[PageRow<'_, '_>]| {
+                let matches = query.matches(rows);
+                place.set(place_of(rows).filter(|_| matches));
+                matches
+            })?;
+            if matches && !bounds.may_hold(candidate.rows) {
+                too_large.insert(candidate.key);
+            } else if let Some(place) = place.get() {
+                matching.push(Match::Later(Later { place, parts }));
+            } else if matches {
+                groups.push(candidate.key);
             }
         }
-        let mut matching = Vec::new();
         for (number, mut entries) in lone {
             entries.sort_unstable_by_key(|entry| entry.first_row);
             let Some(block) = self.blocks.get(number) else { continue };
             let passing = block
                 .passing(&entries, bounds.stop, &|rows: &[PageRow<'_, '_>]| query.says(rows))?;
             for entry in passing {
-                match bounds.may_hold(entry.rows) {
-                    true => matching.push(Match::Lone(number, entry)),
-                    false => _ = too_large.insert(strictness.group(entry.key)),
+                if !bounds.may_hold(entry.rows) {
+                    too_large.insert(strictness.group(entry.key));
+                } else if let (Some(start), Some(id)) = (entry.start_alone(), entry.key.trace_id())
+                {
+                    let place = TracePlace { start: Reverse(start), id };
+                    matching.push(Match::Later(Later { place, parts: vec![(number, entry)] }));
                 }
             }
         }
@@ -508,14 +520,7 @@ impl Parts {
 
     /// Where the parts of a group of traces are.
     fn holder(&self, group: TraceKey, strictness: Strictness) -> Result<Holder<'_>, QueryFailed> {
-        let mut parts: Vec<(usize, Entry)> = Vec::new();
-        for (number, block) in self.blocks.iter().enumerate() {
-            let last_seq = block.entry().last_seq;
-            let found = block.group(group, strictness)?.into_iter().filter(|entry| {
-                !entry.key.trace_id().is_some_and(|id| self.buried.hides(last_seq, id))
-            });
-            parts.extend(found.map(|entry| (number, entry)));
-        }
+        let parts = self.entries_of(group, strictness)?;
         let mut of_heads = self.heads.iter().flat_map(|head| head.group(group, strictness));
         Ok(match (of_heads.next(), &parts[..]) {
             (None, []) => Holder::None,
@@ -568,6 +573,20 @@ impl Parts {
         }
         Ok(spans)
     }
+}
+
+/// Where the trace with these rows stands, if they have one id and no two of them are of one span: then it is
+/// what all of them say.
+fn place_of(rows: &[PageRow<'_, '_>]) -> Option<TracePlace> {
+    let mut ids = HashSet::with_capacity(rows.len());
+    let trace_id = rows.first()?.id_of_trace()?;
+    let is_plain = |row: &PageRow<'_, '_>| {
+        row.id_of_trace() == Some(trace_id) && row.id().is_some_and(|id| ids.insert(id))
+    };
+    if !rows.iter().all(is_plain) {
+        return None;
+    }
+    Some(TracePlace { start: Reverse(trace_start(rows)?), id: trace_id })
 }
 
 /// Whether parts of a trace are so few rows that these may be read at a time.

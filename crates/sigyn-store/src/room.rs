@@ -1,7 +1,9 @@
 //! Memory for answers: each question takes what it needs of one pool, and gives it back when it is over.
 
-use std::sync::Arc;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 
 /// What all answers may take together.
 #[derive(Debug)]
@@ -10,6 +12,27 @@ pub(crate) struct Rooms {
     taken: AtomicU64,
     /// How many questions have a place.
     open: AtomicU64,
+    /// How many threads beside theirs work for them.
+    helping: AtomicU64,
+}
+
+/// Threads that may work for a question until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Helpers {
+    rooms: Arc<Rooms>,
+    count: u64,
+}
+
+impl Helpers {
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl Drop for Helpers {
+    fn drop(&mut self) {
+        self.rooms.helping.fetch_sub(self.count, Ordering::Relaxed);
+    }
 }
 
 /// What one question has of it.
@@ -39,7 +62,8 @@ pub(crate) enum NoRoom {
 
 impl Rooms {
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { bytes_max, taken: AtomicU64::new(0), open: AtomicU64::new(0) })
+        let [taken, open, helping] = std::array::from_fn(|_| AtomicU64::new(0));
+        Arc::new(Self { bytes_max, taken, open, helping })
     }
 
     /// A place for a question that holds nothing yet.
@@ -85,6 +109,25 @@ impl Room {
 }
 
 impl Room {
+    /// Other threads that may work for this question, where cores are idle and there is much room.
+    pub(crate) fn helpers(&self, most: u64) -> Helpers {
+        /// What one of them may open beside what the question does.
+        const BYTES: u64 = 32 << 20;
+        static CORES: OnceLock<u64> = OnceLock::new();
+        let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        let (rooms, cores) = (self.rooms.clone(), *CORES.get_or_init(cores));
+        let for_room = rooms.bytes_max.saturating_sub(rooms.taken()) / 2 / BYTES;
+        let open = rooms.open.load(Ordering::Relaxed);
+        let mut count = 0;
+        let more = |helping: u64| {
+            count = cores.saturating_sub(open + helping).min(most).min(for_room);
+            (count > 0).then_some(helping + count)
+        };
+        // Nobody is asked if there is nobody.
+        let _ = rooms.helping.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        Helpers { rooms, count }
+    }
+
     /// Takes so much beside what is held, until what this returns is dropped.
     pub(crate) fn open(self: &Arc<Self>, bytes: u64) -> Result<Opened, NoRoom> {
         let mut opened = Opened { room: self.clone(), bytes: 0 };
@@ -171,5 +214,24 @@ mod tests {
         assert_eq!(rooms.taken(), 2 * MB);
         drop((first, second));
         assert!(rooms.taken() == 0 && !rooms.are_open());
+    }
+
+    #[test]
+    fn others_work_for_a_question_where_cores_are_idle_and_there_is_room() {
+        let rooms = Rooms::new(1 << 30);
+        let cores = thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        let room = rooms.room();
+        let all = room.helpers(u64::MAX);
+        assert!(all.count() < cores && all.count() == (cores - 1).min(16));
+        // They are not there twice.
+        assert!(all.count() == 16 || room.helpers(1).count() == 0);
+        drop(all);
+        assert_eq!(room.helpers(1).count(), 1.min(cores - 1));
+        // Each other question has one.
+        let others: Vec<Room> = (1..cores).map(|_| rooms.room()).collect();
+        assert_eq!(room.helpers(1).count(), 0);
+        drop(others);
+        let small = Rooms::new(63 << 20);
+        assert_eq!(small.room().helpers(1).count(), 0);
     }
 }

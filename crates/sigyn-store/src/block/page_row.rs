@@ -52,7 +52,7 @@ impl<'r, 'a> PageRow<'r, 'a> {
         self.reader.span(self.set, self.row, self.trace_id)
     }
 
-    pub(super) fn id_of_trace(&self) -> Option<TraceId> {
+    pub(crate) fn id_of_trace(&self) -> Option<TraceId> {
         if self.trace_id.is_some() {
             return self.trace_id;
         }
