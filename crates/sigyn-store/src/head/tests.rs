@@ -133,9 +133,9 @@ fn values_that_do_not_come_again_cost_their_bytes_and_are_counted() {
     };
     let (_, unique) = insert(0, 10_000);
     assert_eq!(unique, 10_000 - 4_096);
-    // About 70 for the row, as much for a trace of its own and 45 for the tag, and a quarter more.
+    // About 70 for the row, 100 for a trace of its own and 45 for the tag, and a third more.
     let (each, _) = insert(10_000, 200_000);
-    assert!(each < 260, "{each}");
+    assert!(each < 300, "{each}");
     // Those that came first are still known, as soon as they are looked for again.
     let unique = insert(0, 4_000).1;
     assert!(unique <= 1_024, "{unique}");

@@ -138,11 +138,10 @@ impl Traces {
         let before = self.last_with(key.low);
         self.before.set(trace, before.map_or(0, |before| before + 1));
         self.count.store(trace + 1, Ordering::Release);
-        self.by_id.put(trace, |trace| self.key(trace));
-        let low_of = |trace| low_key(self.get(trace, Number::Low));
+        self.by_id.put(trace, key);
         match before {
-            Some(before) => self.by_low.replace(before, trace, low_of),
-            None => self.by_low.put(trace, low_of),
+            Some(before) => self.by_low.replace(before, trace, low_key(key.low)),
+            None => self.by_low.put(trace, low_key(key.low)),
         }
         (trace, true)
     }
@@ -203,11 +202,14 @@ fn low_key(low: u64) -> TraceKey {
 /// Numbers of traces by their keys. Ids are mostly random, but nobody is bound to make them so: they are
 /// mixed with a seed.
 ///
+/// A slot has half of what an id is mixed to above the number: other traces that come to the same place, as some do,
+/// need not be looked at, each of which would be somewhere else in memory.
+///
 /// When it is full, a larger one is filled and takes its place; readers of the old one go on with that,
 /// in which is all that they can see.
 #[derive(Debug)]
 struct Table {
-    generations: [OnceLock<Box<[AtomicU32]>>; GENERATIONS],
+    generations: [OnceLock<Box<[AtomicU64]>>; GENERATIONS],
     current: AtomicUsize,
     /// How many it holds; the writer's.
     count: AtomicUsize,
@@ -218,6 +220,8 @@ struct Table {
 /// Of the first generation; each has twice as many as the one before.
 const SLOTS: usize = 64;
 const GENERATIONS: usize = 28;
+/// What a key is mixed to, in the upper half.
+const MIXED: u64 = u64::MAX << 32;
 
 impl Default for Table {
     fn default() -> Self {
@@ -232,72 +236,89 @@ impl Default for Table {
 }
 
 impl Table {
-    fn slot(&self, key: TraceKey, slots: usize) -> usize {
-        // No more slots than 32 bits can tell.
-        usize::try_from(self.seed.hash_one(key) >> 32).unwrap_or(0) & (slots - 1)
+    fn mixed(&self, key: TraceKey) -> u64 {
+        self.seed.hash_one(key) & MIXED
     }
 
-    /// Traces that stand where such an id would, and some others.
+    /// Where one is looked for first. No more slots than 32 bits can tell.
+    fn place(mixed: u64, slots: usize) -> usize {
+        usize::try_from(mixed >> 32).unwrap_or(0) & (slots - 1)
+    }
+
+    /// Traces that have such an id, and hardly any others.
     fn all_at(&self, key: TraceKey) -> impl Iterator<Item = u32> {
         let slots = self.generations[self.current.load(Ordering::Acquire)].get();
         let slots = slots.map_or(&[][..], |slots| slots);
-        let mut at = if slots.is_empty() { 0 } else { self.slot(key, slots.len()) };
+        let mixed = self.mixed(key);
+        let mut at = if slots.is_empty() { 0 } else { Self::place(mixed, slots.len()) };
         std::iter::from_fn(move || {
-            let number = slots.get(at)?.load(Ordering::Acquire);
-            at = (at + 1) & (slots.len() - 1);
-            number.checked_sub(1)
+            loop {
+                let slot = slots.get(at)?.load(Ordering::Acquire);
+                at = (at + 1) & (slots.len() - 1);
+                let trace = number(slot)?;
+                if slot & MIXED == mixed {
+                    return Some(trace);
+                }
+            }
         })
     }
 
     /// What readers must know of the trace must be there already.
-    fn put(&self, trace: u32, key_of: impl Fn(u32) -> TraceKey) {
+    fn put(&self, trace: u32, key: TraceKey) {
         let current = self.current.load(Ordering::Relaxed);
         let slots = self.generation(current);
         let count = self.count.load(Ordering::Relaxed) + 1;
         self.count.store(count, Ordering::Relaxed);
+        let new = self.mixed(key) | u64::from(trace + 1);
         // Never full: a search ends at an empty slot.
         if count * 4 <= slots.len() * 3 {
-            self.put_into(slots, trace, key_of(trace));
-            return;
+            return put_into(slots, new);
         }
         let larger = self.generation(current + 1);
-        let all = slots.iter().filter_map(|slot| slot.load(Ordering::Relaxed).checked_sub(1));
-        all.chain([trace]).for_each(|trace| self.put_into(larger, trace, key_of(trace)));
+        let all = slots.iter().map(|slot| slot.load(Ordering::Relaxed));
+        all.filter(|slot| *slot != 0).chain([new]).for_each(|slot| put_into(larger, slot));
         self.current.store(current + 1, Ordering::Release);
     }
 
     /// Puts a trace where another one of the same key is.
-    fn replace(&self, old: u32, trace: u32, key_of: impl Fn(u32) -> TraceKey) {
+    fn replace(&self, old: u32, trace: u32, key: TraceKey) {
         let slots = self.generation(self.current.load(Ordering::Relaxed));
-        let mut at = self.slot(key_of(old), slots.len());
+        let mixed = self.mixed(key);
+        let mut at = Self::place(mixed, slots.len());
         loop {
-            match slots[at].load(Ordering::Relaxed) {
-                0 => return,
-                number if number == old + 1 => break,
-                _ => at = (at + 1) & (slots.len() - 1),
+            match number(slots[at].load(Ordering::Relaxed)) {
+                None => return,
+                Some(there) if there == old => break,
+                Some(_) => at = (at + 1) & (slots.len() - 1),
             }
         }
-        slots[at].store(trace + 1, Ordering::Release);
+        slots[at].store(mixed | u64::from(trace + 1), Ordering::Release);
     }
 
-    fn generation(&self, number: usize) -> &[AtomicU32] {
+    fn generation(&self, number: usize) -> &[AtomicU64] {
         // Memory ends before generations do.
         let number = number.min(GENERATIONS - 1);
         self.generations[number].get_or_init(|| {
             let slots = SLOTS << number;
-            self.bytes.fetch_add(slots * size_of::<AtomicU32>(), Ordering::Relaxed);
-            (0..slots).map(|_| AtomicU32::new(0)).collect()
+            self.bytes.fetch_add(slots * size_of::<AtomicU64>(), Ordering::Relaxed);
+            (0..slots).map(|_| AtomicU64::new(0)).collect()
         })
     }
+}
 
-    fn put_into(&self, slots: &[AtomicU32], trace: u32, key: TraceKey) {
-        let mut at = self.slot(key, slots.len());
-        while slots[at].load(Ordering::Relaxed) != 0 {
-            at = (at + 1) & (slots.len() - 1);
-        }
-        // Whoever finds it sees its id.
-        slots[at].store(trace + 1, Ordering::Release);
+/// The trace in a slot, if one is.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+fn number(slot: u64) -> Option<u32> {
+    (slot as u32).checked_sub(1)
+}
+
+fn put_into(slots: &[AtomicU64], new: u64) {
+    let mut at = Table::place(new, slots.len());
+    while slots[at].load(Ordering::Relaxed) != 0 {
+        at = (at + 1) & (slots.len() - 1);
     }
+    // Whoever finds it sees its id.
+    slots[at].store(new, Ordering::Release);
 }
 
 #[cfg(test)]
@@ -334,8 +355,9 @@ mod tests {
             let mut all = traces.by_id.all_at(key(n));
             all.position(|trace| trace == n).expect("a trace that was put")
         };
-        let steps: usize = (0..count).map(steps).sum();
-        assert!(steps < count as usize * 10, "{steps} steps for {count} traces");
+        let others: usize = (0..count).map(steps).sum();
+        // A quarter of them in 2^32, for each.
+        assert!(others < 10, "{others} others were looked at for {count} traces");
     }
 
     #[test]
