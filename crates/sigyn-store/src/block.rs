@@ -2,6 +2,7 @@
 
 pub(crate) mod across;
 mod annotations;
+pub(crate) mod audit;
 mod beside;
 mod bits;
 mod block_file;

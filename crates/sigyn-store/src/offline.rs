@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sigyn_model::{Span, TraceId};
 use tracing::subscriber::{NoSubscriber, with_default};
 
+use crate::block::audit::AuditError;
 use crate::block::writer::{self, Origin};
 use crate::block::{self, Block, QueryFailed};
 use crate::catalog::{self, BlockEntry};
@@ -278,8 +279,8 @@ impl Offline {
         Ok(put_beside(&disk, vec![entry])?.pop())
     }
 
-    /// Reads everything, and compares checksums, and what indexes say with what there is. `looked` is
-    /// called now and then.
+    /// Reads everything, and compares checksums, and all that blocks tell beside their rows with what these say.
+    /// `looked` is called now and then.
     pub fn verify(&self, mut looked: impl FnMut(Looked)) -> Vec<Damage> {
         // Of all else that was found when it was opened.
         let (_, mut damages) = self.damages();
@@ -314,12 +315,12 @@ impl Offline {
         }
         let mut spans = 0u64;
         let mut traces: HashMap<TraceKey, u64> = HashMap::new();
-        let read = block.read_all(&Stop::default(), &mut |span: Span| {
+        let audited = block.audit(&mut |span: &Span| {
             spans += 1;
             *traces.entry(span.trace_id.into()).or_default() += 1;
         });
-        read.map_err(|error| match error {
-            QueryFailed::Block { source, .. } => sentence(&source),
+        audited.map_err(|error| match error {
+            AuditError::Read(QueryFailed::Block { source, .. }) => sentence(&source),
             other => sentence(&other),
         })?;
         let found = (spans, traces.len() as u64);

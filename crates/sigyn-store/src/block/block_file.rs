@@ -73,6 +73,8 @@ impl BlockFile {
 
     /// Appends a section.
     pub(super) fn section(&mut self, raw: &[u8]) -> Result<Section, WriteError> {
+        #[cfg(test)]
+        let raw = &tests::wrong(raw, self.file.bytes)[..];
         let (section, packed) = Section::pack(raw, self.file.bytes)?;
         self.file.write_all(&packed)?;
         Ok(section)
@@ -142,5 +144,36 @@ impl Write for Summed {
     fn flush(&mut self) -> io::Result<()> {
         // Into the buffer is enough: only `bytes` and `crc` must be up to date.
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) use tests::{WRONG, Wrong};
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::cell::Cell;
+
+    /// A byte of a section that is to be another than it should.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(in crate::block) struct Wrong {
+        pub(in crate::block) offset: u64,
+        pub(in crate::block) byte: usize,
+    }
+
+    thread_local! {
+        /// As if whoever collects what a block tells were mistaken: the checksum is that of what is written.
+        pub(in crate::block) static WRONG: Cell<Option<Wrong>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn wrong(raw: &[u8], offset: u64) -> Cow<'_, [u8]> {
+        let Some(wrong) = WRONG.get().filter(|wrong| wrong.offset == offset) else {
+            return Cow::Borrowed(raw);
+        };
+        WRONG.set(None);
+        let mut raw = raw.to_vec();
+        raw[wrong.byte] ^= 1;
+        Cow::Owned(raw)
     }
 }

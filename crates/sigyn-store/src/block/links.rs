@@ -224,6 +224,16 @@ impl Links {
         }
     }
 
+    /// Calls `each` with parent, child, minute, calls and errors.
+    pub(super) fn each_minute(&self, each: &mut impl FnMut(&str, &str, u32, u64, u64)) {
+        let name = |number: u32| self.services.get(number as usize).map_or("", String::as_str);
+        for Pair { parent, child, counts } in &self.pairs {
+            for (minute, calls, errors) in counts {
+                each(name(*parent), name(*child), *minute, *calls, *errors);
+            }
+        }
+    }
+
     pub(crate) fn left_out(&self) -> &[TraceKey] {
         &self.left_out
     }

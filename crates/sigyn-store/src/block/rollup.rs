@@ -314,6 +314,12 @@ impl Block {
         made.map(Some)
     }
 
+    /// All that was counted, if anything was.
+    pub(super) fn rollup(&self) -> Result<Option<Rollup>, BlockError> {
+        let place = self.root.extras.iter().find(|extra| extra.kind == KIND);
+        place.map(|extra| Ok(Rollup::decode(&self.section(&extra.section)?)?)).transpose()
+    }
+
     /// That what was counted cannot be true.
     pub(crate) fn miscounted(&self, error: Malformed) -> QueryFailed {
         self.failed(error.into())

@@ -163,6 +163,29 @@ impl Shards {
         Ok(found)
     }
 
+    /// A hash as the sections have it.
+    pub(super) fn reduced(&self, hash: u32) -> u64 {
+        reduced(hash, self.width * self.sections.len() as u64)
+    }
+
+    /// Calls `each` with pages and the reduced hashes of each, in order, that a section has.
+    pub(super) fn each(
+        &self,
+        number: usize,
+        section: &[u8],
+        each: &mut impl FnMut(u32, u64),
+    ) -> Result<(), Malformed> {
+        let mut decoder = Decoder::new(section);
+        for page in 0..self.pages {
+            let mut last = number as u64 * self.width;
+            for _ in 0..decoder.count()? {
+                last = last.saturating_add(decoder.uint()?);
+                each(page, last);
+            }
+        }
+        decoder.end()
+    }
+
     pub(super) fn sections(&self) -> &[Section] {
         &self.sections
     }

@@ -212,7 +212,7 @@ impl Root {
 }
 
 impl Block {
-    fn directory(&self) -> Result<Option<Arc<Directory>>, BlockError> {
+    pub(super) fn directory(&self) -> Result<Option<Arc<Directory>>, BlockError> {
         let Some(section) = self.root.values() else { return Ok(None) };
         let directory = self.cache.get((self.number, section.offset), || {
             let directory = Directory::decode(&self.section(section)?)?;
@@ -223,7 +223,7 @@ impl Block {
     }
 
     /// Values of a key, read once for as long as they are asked for.
-    fn values_of(&self, section: &Section) -> Result<Arc<Vec<Value>>, BlockError> {
+    pub(super) fn values_of(&self, section: &Section) -> Result<Arc<Vec<Value>>, BlockError> {
         self.cache.get((self.number, section.offset), || {
             let values = decode_values(&self.section(section)?)?;
             let bytes = |value: &Value| {
