@@ -55,10 +55,11 @@ impl Manager {
         progress: Vec<TargetProgress>,
         commits: mpsc::Sender<Commit>,
     ) -> (Self, Status) {
-        let status = Status::default();
+        let fetcher = Fetcher::new(options.memory_bytes_max, options.spares.clone());
+        let status = Status::of(fetcher.memory());
         let shared = Shared {
             clients: Clients::default(),
-            fetcher: Fetcher::new(options.memory_bytes_max, options.spares.clone()),
+            fetcher,
             options,
             context: Arc::new(Context::default()),
             counts: status.counts(),

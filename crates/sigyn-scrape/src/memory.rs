@@ -42,6 +42,11 @@ impl Memory {
         Self { wire: Part::new(wire), spans: Part::new(spans), large: Part::new(large) }
     }
 
+    /// What of it is taken now.
+    pub(crate) fn used(&self) -> u64 {
+        [&self.wire, &self.spans, &self.large].map(Part::used).iter().sum()
+    }
+
     /// Where a body goes that may take so much.
     pub(crate) fn part_for(&self, bytes: u64) -> &Part {
         if bytes > self.spans.bytes() / 3 { &self.large } else { &self.spans }
@@ -57,6 +62,10 @@ impl Part {
 
     pub(crate) fn bytes(&self) -> u64 {
         u64::from(self.total) * PIECE
+    }
+
+    fn used(&self) -> u64 {
+        self.bytes() - self.pieces.available_permits() as u64 * PIECE
     }
 
     #[cfg(test)]
@@ -126,6 +135,7 @@ mod tests {
         assert_eq!(parts.map(Part::bytes), [128 << 10, 448 << 10, 448 << 10]);
         let soon = Instant::now() + Duration::from_secs(1);
         let _held = memory.part_for(400 << 10).take(400 << 10, soon).await.unwrap();
+        assert_eq!(memory.used(), 400 << 10);
         let mut waiting = std::pin::pin!(memory.part_for(300 << 10).take(300 << 10, soon));
         assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err());
         assert!(memory.part_for(100 << 10).take(100 << 10, soon).await.is_some());

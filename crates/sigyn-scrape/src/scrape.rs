@@ -14,7 +14,7 @@ use crate::answer::Answer;
 use crate::body::{self, BodyError, Encoding};
 use crate::decode::{Format, Origin};
 use crate::lives::Lives;
-use crate::memory::Share;
+use crate::memory::{Memory, Share};
 use crate::request::Ask;
 use crate::scrape_error::ScrapeError;
 use crate::status::FailureCause;
@@ -94,6 +94,10 @@ pub(crate) struct ClockSample {
 impl Fetcher {
     pub(crate) fn new(memory_bytes_max: u64, spares: Spares) -> Self {
         Self { unpacker: Unpacker::new(memory_bytes_max, spares) }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        self.unpacker.memory()
     }
 
     /// One request and its answer.

@@ -9,6 +9,7 @@ use sigyn_model::pull::Cursor;
 use sigyn_model::{Account, LossReason};
 
 use crate::counts::Counts;
+use crate::memory::Memory;
 use crate::target::Tracked;
 
 /// A view of all pools. Cheap to clone; reading it takes short locks only.
@@ -16,6 +17,7 @@ use crate::target::Tracked;
 pub struct Status {
     pools: Arc<Mutex<BTreeMap<String, PoolView>>>,
     counts: Arc<Counts>,
+    memory: Option<Memory>,
 }
 
 /// One job's targets.
@@ -180,6 +182,16 @@ impl Status {
             errors: view.errors,
         };
         views.into_iter().map(status).collect()
+    }
+
+    /// With the memory that scrapes share.
+    pub(crate) fn of(memory: &Memory) -> Self {
+        Self { memory: Some(memory.clone()), ..Self::default() }
+    }
+
+    /// What is taken now by all bodies and their spans, until they are stored.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.as_ref().map_or(0, Memory::used)
     }
 
     /// What is counted beside the targets.

@@ -54,6 +54,10 @@ impl Unpacker {
         Self { memory, turns: Arc::new(Semaphore::new(DECODERS_MAX)), spares }
     }
 
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// A share of the memory for bodies on the wire.
     pub(crate) async fn wire(&self, bytes: u64, until: Instant) -> Result<Share, ScrapeError> {
         self.memory.wire.take(bytes, until).await.ok_or(ScrapeError::Crowded)

@@ -28,7 +28,8 @@ pub struct Memory {
 /// A part of the memory that one sort of thing takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// `heads`, `queue`, `cache` or `answers`.
+    /// `heads`, `queue`, `making`, `cache` or `answers`; `pushed` and `scraped` are told by those who take
+    /// spans in.
     pub name: &'static str,
     pub max: u64,
     /// Estimated.

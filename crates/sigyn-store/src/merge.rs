@@ -198,6 +198,11 @@ impl Merging<'_> {
         &self.blocks
     }
 
+    /// About what it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.outputs.bytes() + self.outputs.written_bytes()
+    }
+
     /// Does some more; returns whether there is nothing left to do but to finish. It is bounded by what is
     /// read at once, or by a row group that is written.
     pub(crate) fn step(&mut self, stop: &dyn Fn() -> bool) -> Result<bool, MergeError> {

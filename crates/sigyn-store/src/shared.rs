@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) segments: Segments,
     pub(crate) view: View,
     pub(crate) counters: Counters,
+    /// What the block takes that is being made.
+    pub(crate) making_bytes: AtomicU64,
     head_bytes: AtomicU64,
     /// Of heads that blocks are made of.
     sealing_bytes: AtomicU64,
@@ -131,6 +133,7 @@ impl Shared {
             segments,
             view,
             counters,
+            making_bytes: AtomicU64::new(0),
             head_bytes,
             sealing_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),

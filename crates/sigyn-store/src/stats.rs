@@ -1,6 +1,7 @@
 //! What a store holds and what became of it, for metrics and health.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::damage::Damage;
 use crate::memory::{Memory, Share};
@@ -16,9 +17,10 @@ pub struct Stats {
     pub head_bytes: u64,
     /// What memory is shared by, as it was set.
     pub memory: Memory,
-    /// Memory of batches that wait for the log, of what was read of blocks, and of answers that are being
-    /// given, estimated.
+    /// Memory of batches that wait for the log, of blocks that are being made, of what was read of blocks, and of
+    /// answers that are being given, estimated.
     pub queue_bytes: u64,
+    pub making_bytes: u64,
     pub cache_bytes: u64,
     pub answer_bytes: u64,
     pub blocks: u64,
@@ -70,12 +72,13 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Shares of memory, as far as it is known what is used of them.
-    pub fn shares(&self) -> [Share; 4] {
+    /// The store's shares of memory.
+    pub fn shares(&self) -> [Share; 5] {
         let share = |name, max, used| Share { name, max, used };
         [
             share("heads", self.memory.heads(), self.head_bytes),
             share("queue", self.memory.queue, self.queue_bytes),
+            share("making", self.memory.making, self.making_bytes),
             share("cache", self.memory.cache, self.cache_bytes),
             share("answers", self.memory.answers, self.answer_bytes),
         ]
@@ -87,6 +90,7 @@ impl Stats {
         let mut stats = Self {
             memory: shared.options.memory,
             queue_bytes: shared.queue.bytes(),
+            making_bytes: shared.making_bytes.load(Ordering::Relaxed),
             cache_bytes: shared.view.cache().bytes(),
             answer_bytes: shared.rooms.taken(),
             wal_bytes: shared.segments.bytes(),

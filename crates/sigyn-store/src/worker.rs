@@ -303,8 +303,10 @@ impl Worker<'_> {
             let origin = Origin::sealed(shared.instance, first_seq, rotated.last_seq);
             let group_bytes_max = shared.options.memory.group();
             let stop = || shared.is_stopping();
-            let entry = writer::write(&shared.disk, origin, &head, group_bytes_max, stop)
-                .map_err(|error| failed("write the block", &error))?;
+            let told = &shared.making_bytes;
+            let entry =
+                writer::write_told(&shared.disk, origin, &head, group_bytes_max, told, stop);
+            let entry = entry.map_err(|error| failed("write the block", &error))?;
             let opened = Block::open(&shared.disk, &entry, shared.view.cache());
             block = Some(Arc::new(opened.map_err(|error| failed("read the block", &error))?));
             change.add.push(entry);

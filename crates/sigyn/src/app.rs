@@ -12,7 +12,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 use sigyn_scrape::{Commit, CommitError};
-use sigyn_store::{AppendError, Durability, Store, Strictness};
+use sigyn_store::{AppendError, Durability, Share, Store, Strictness};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -232,6 +232,18 @@ impl App {
             is_enabled: settings.admin_api,
         };
         let requests = Arc::new(Requests::new(&settings.route_prefix));
+        let sample_rate = settings.environment.sample_rate;
+        let intake = Intake::new(store.clone(), Arc::clone(&counters), sample_rate, &memory);
+        let shares: api::status::Shares = Arc::new({
+            let (intake, status) = (intake.clone(), status.clone());
+            move |stats| {
+                let mut shares = stats.shares().to_vec();
+                let share = |name, max, used| Share { name, max, used };
+                shares.push(share("pushed", memory.pushed, intake.memory_bytes()));
+                shares.push(share("scraped", memory.scraped, status.memory_bytes()));
+                shares
+            }
+        });
         let sources: Vec<Source> = vec![
             Arc::new({
                 let requests = Arc::clone(&requests);
@@ -242,8 +254,11 @@ impl App {
                 move || state.families()
             }),
             Arc::new({
-                let store = store.clone();
-                move || metrics::store::families(&store.stats())
+                let (store, shares) = (store.clone(), Arc::clone(&shares));
+                move || {
+                    let stats = store.stats();
+                    metrics::store::families(&stats, &shares(&stats))
+                }
             }),
             Arc::new({
                 let status = status.clone();
@@ -265,13 +280,11 @@ impl App {
         });
         let known = Known::new(status.clone());
         let asker = asker(&settings.environment, &store);
-        let intake =
-            Intake::new(store.clone(), counters, settings.environment.sample_rate, &memory);
         let router = Router::new()
             .merge(answers(&settings, &asker, known, ui_folder))
             .merge(collect::http_router(&intake, &settings.environment))
             .merge(api::health::router(store.clone()))
-            .merge(api::status::router(store.clone(), durability_text(durability)))
+            .merge(api::status::router(store.clone(), durability_text(durability), shares))
             .merge(api::store_admin::router(store_admin))
             .merge(api::config_view::router(shown))
             .merge(api::notifications::router(Arc::clone(&reload_state)))

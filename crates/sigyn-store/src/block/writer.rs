@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parquet::errors::ParquetError;
 
@@ -62,11 +63,34 @@ pub(crate) fn write(
     group_bytes_max: u64,
     stop: impl Fn() -> bool,
 ) -> Result<BlockEntry, WriteError> {
+    write_told(disk, origin, source, group_bytes_max, &AtomicU64::new(0), stop)
+}
+
+/// The same, and tells in `bytes` what it takes meanwhile, and after that nothing.
+pub(crate) fn write_told(
+    disk: &Disk,
+    origin: Origin,
+    source: &dyn Source,
+    group_bytes_max: u64,
+    bytes: &AtomicU64,
+    stop: impl Fn() -> bool,
+) -> Result<BlockEntry, WriteError> {
+    let _ended = Ended(bytes);
     let mut writer = BlockWriter::create(disk, origin, Plan::of(source))?;
+    writer.told = Some(bytes);
     writer.group.bound(group_bytes_max);
     writer.beside_bytes_max = group_bytes_max / 2;
     writer.add(source, &stop)?;
     writer.finish(&stop)
+}
+
+/// Nothing is taken any more, however it ended.
+struct Ended<'a>(&'a AtomicU64);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// After so many rows it is looked whether too much is collected beside them.
@@ -84,6 +108,8 @@ pub(crate) struct BlockWriter<'a> {
     beside: Beside,
     /// Of a block that is made alone.
     beside_bytes_max: u64,
+    /// Who wants to know what it takes.
+    told: Option<&'a AtomicU64>,
     /// That of the last row, and its rows may go on.
     trace: Option<TraceKey>,
     spans: u64,
@@ -105,6 +131,7 @@ impl<'a> BlockWriter<'a> {
             group: GroupBuilder::new(plan),
             beside: Beside::default(),
             beside_bytes_max: u64::MAX,
+            told: None,
             trace: None,
             spans: 0,
             traces: 0,
@@ -134,6 +161,9 @@ impl<'a> BlockWriter<'a> {
         let (mut spans, mut tags, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for (first, rows) in (0..).step_by(ROWS_AT_ONCE).zip(order.rows.chunks(ROWS_AT_ONCE)) {
             go_on(stop)?;
+            if let Some(told) = self.told {
+                told.store(self.group_bytes() + self.beside_bytes(), Ordering::Relaxed);
+            }
             if first % ROWS_TO_MAKE_ROOM == 0 && self.beside_bytes() > self.beside_bytes_max {
                 // What follows is as good as another source.
                 while self.beside_bytes() > self.beside_bytes_max && self.beside.make_room() {}

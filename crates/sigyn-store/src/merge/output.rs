@@ -54,6 +54,12 @@ impl<'a> Outputs<'a> {
         self.bytes
     }
 
+    /// What is taken by blocks that they were written to.
+    pub(super) fn written_bytes(&self) -> u64 {
+        let bytes = |one: &Output<'_>| one.writer.group_bytes() + one.writer.beside_bytes();
+        self.outputs.iter().map(bytes).sum()
+    }
+
     /// Puts a span that came between these times.
     pub(super) fn put(
         &mut self,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sigyn_model::TraceId;
@@ -48,6 +49,13 @@ impl<'a> Worker<'a> {
     /// Merges what is due, for about a tick's time. Half of one core is the most that it takes while
     /// anything is asked: the rest of the time is for whoever asks.
     pub(super) fn compact(&mut self) -> Step {
+        let step = self.step();
+        let bytes = self.merging.as_ref().map_or(0, Merging::bytes);
+        self.shared.making_bytes.store(bytes, Ordering::Relaxed);
+        step
+    }
+
+    fn step(&mut self) -> Step {
         if self.shared.queue.poison_cause().is_some() {
             self.merging = None;
             return Step::Idle;
@@ -78,7 +86,7 @@ impl<'a> Worker<'a> {
             }
             match merging.step(&stop) {
                 Ok(true) => break,
-                Ok(false) => {}
+                Ok(false) => shared.making_bytes.store(merging.bytes(), Ordering::Relaxed),
                 Err(error) => return self.note_failure(merging.blocks(), &error),
             }
         }

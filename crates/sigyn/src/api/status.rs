@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
-use sigyn_store::{Damage, Store};
+use sigyn_store::{Damage, Share as OneShare, Stats, Store};
 
 use super::Params;
 use crate::reply::{failure, success};
@@ -18,12 +18,18 @@ use crate::reply::{failure, success};
 struct Asked {
     store: Store,
     durability: Arc<str>,
+    shares: Shares,
 }
 
-pub(crate) fn router(store: Store, durability: String) -> Router {
-    Router::new()
-        .route("/api/v1/status/store", get(store_status))
-        .with_state(Asked { store, durability: durability.into() })
+/// Tells everybody's shares of the memory for spans, of which the store knows its own.
+pub(crate) type Shares = Arc<dyn Fn(&Stats) -> Vec<OneShare> + Send + Sync>;
+
+pub(crate) fn router(store: Store, durability: String, shares: Shares) -> Router {
+    Router::new().route("/api/v1/status/store", get(store_status)).with_state(Asked {
+        store,
+        durability: durability.into(),
+        shares,
+    })
 }
 
 #[derive(Serialize)]
@@ -69,16 +75,15 @@ struct DamagedFile {
 }
 
 async fn store_status(
-    State(Asked { store, durability }): State<Asked>,
+    State(Asked { store, durability, shares }): State<Asked>,
     params: Params,
 ) -> Response {
     if let Err(error) = params.each_once(&[]) {
         return failure(&error);
     }
     let stats = store.stats();
-    let share =
-        |one: sigyn_store::Share| (one.name, Share { max_bytes: one.max, used_bytes: one.used });
-    let shares = stats.shares().map(share).into();
+    let share = |one: OneShare| (one.name, Share { max_bytes: one.max, used_bytes: one.used });
+    let shares = shares(&stats).into_iter().map(share).collect();
     let memory = Memory { max_bytes: stats.memory.bytes, shares };
     let damaged = stats.damages.into_iter();
     let refusing = stats.poisoned.or(stats.refusing);

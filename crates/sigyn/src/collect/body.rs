@@ -59,6 +59,10 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
+    pub(super) fn used(&self) -> usize {
+        self.bodies.small.used() + self.bodies.large.used() + self.datagrams.used()
+    }
+
     /// A third of `bytes` is for small bodies.
     pub(super) fn new(bytes: usize, datagram_bytes: usize) -> Self {
         let budget = |bytes| Budget::new(bytes, Cause::Arriving);

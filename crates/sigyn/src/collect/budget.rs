@@ -47,6 +47,11 @@ impl Budget {
         Self { free: Arc::new(Semaphore::new(total)), total, full }
     }
 
+    /// What others have of it now.
+    pub(super) fn used(&self) -> usize {
+        (self.total - self.free.available_permits()) * PIECE_BYTES
+    }
+
     /// Waits for memory, within reason; not for what will never be there.
     pub(crate) async fn hold(&self, bytes: usize) -> Result<Held, Refusal> {
         if pieces(bytes) as usize > self.total {
@@ -127,6 +132,7 @@ mod tests {
         let first = budget.hold(4 * PIECE_BYTES).await.unwrap();
         let second = budget.try_hold(PIECE_BYTES + 1).unwrap();
         assert!(budget.try_hold(5 * PIECE_BYTES).is_none());
+        assert_eq!(budget.used(), 6 * PIECE_BYTES);
         let refused = budget.hold(5 * PIECE_BYTES).await.unwrap_err();
         assert_eq!(refused.cause, Cause::Working);
         let refused = budget.hold(10 * PIECE_BYTES + 1).await.unwrap_err();

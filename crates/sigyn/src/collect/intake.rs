@@ -96,6 +96,11 @@ impl Intake {
         }
     }
 
+    /// What messages take now.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        (self.arriving.used() + self.messages.used() + self.datagrams.used()) as u64
+    }
+
     /// Memory that messages do not have meanwhile.
     #[cfg(test)]
     pub(super) async fn hold(&self, bytes: usize) -> Result<Place, Refusal> {

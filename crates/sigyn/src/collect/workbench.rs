@@ -72,6 +72,10 @@ impl Place {
 }
 
 impl Workbench {
+    pub(super) fn used(&self) -> usize {
+        self.lanes.small.memory.used() + self.lanes.large.memory.used()
+    }
+
     /// With so many bytes in all, an eighth of them for small messages.
     pub(super) fn new(bytes: usize) -> Self {
         let small_bytes = bytes / 8;

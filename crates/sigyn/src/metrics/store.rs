@@ -4,7 +4,8 @@ use sigyn_store::{Share, Stats};
 
 use super::{Family, Series, counter, gauge};
 
-pub(crate) fn families(stats: &Stats) -> Vec<Family> {
+/// `all_shares` are those of everybody who has memory for spans.
+pub(crate) fn families(stats: &Stats, all_shares: &[Share]) -> Vec<Family> {
     let number = |n: u64| n as f64;
     vec![
         gauge("sigyn_store_head_spans", "Spans that are in no block yet", number(stats.head_spans)),
@@ -15,10 +16,8 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             "Memory that spans may take in all: --storage.memory",
             number(stats.memory.bytes),
         ),
-        shares("sigyn_store_share_bytes", "Memory in shares of it", &stats.shares(), |one| one.max),
-        shares("sigyn_store_share_used_bytes", "What of it is used", &stats.shares(), |one| {
-            one.used
-        }),
+        shares("sigyn_store_share_bytes", "Memory in shares of it", all_shares, |one| one.max),
+        shares("sigyn_store_share_used_bytes", "What of it is used", all_shares, |one| one.used),
         gauge("sigyn_store_blocks", "Sealed blocks", number(stats.blocks)),
         gauge("sigyn_store_block_spans", "Spans in them", number(stats.block_spans)),
         gauge("sigyn_store_block_bytes", "Their size on disk", number(stats.block_bytes)),

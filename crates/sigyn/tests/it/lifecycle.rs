@@ -43,6 +43,17 @@ fn damage_is_told_wherever_one_looks_and_the_rest_is_served() {
     let told =
         "Sigyn is Ready.\nWarning: 1 file is damaged in the store, see /api/v1/status/store.\n";
     assert_eq!((ready.status, ready.text().as_str()), (200, told));
+    // Every share of the memory for spans is told in both places.
+    let memory = tracer.json("/api/v1/status/store")["data"]["memory"].clone();
+    let names = ["answers", "cache", "heads", "making", "pushed", "queue", "scraped"];
+    assert!(memory["shares"].as_object().unwrap().keys().eq(names), "{memory}");
+    for name in names {
+        let label = format!("share=\"{name}\"");
+        let max = tracer.metric("sigyn_store_share_bytes", &label);
+        assert_eq!(max, memory["shares"][name]["maxBytes"].as_f64(), "{name}");
+        let used = tracer.metric("sigyn_store_share_used_bytes", &label);
+        assert!(used <= max && used.is_some(), "{name}: {used:?} of {max:?}");
+    }
     let damaged = tracer.json("/api/v1/status/store")["data"]["damaged"].clone();
     assert_eq!(damaged[0]["file"], "wal/00000000000000000001.wal");
     assert_eq!(tracer.metric("sigyn_store_damaged_files", ""), Some(1.0));
