@@ -2,6 +2,7 @@
 //! itself.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -30,6 +31,8 @@ struct Known {
     judged: HashSet<u64, RandomState>,
     /// Those that do.
     twins: HashSet<TraceKey, RandomState>,
+    /// What was told last, and of which blocks: most questions are asked again.
+    told: Option<(u64, Vec<TraceKey>)>,
 }
 
 /// Milliseconds, both ends included.
@@ -49,12 +52,25 @@ impl Twins {
             one != other && common.is_some_and(|common| touch(common, window))
         };
         let all = 0..blocks.len();
-        let meets_other = |one: &usize| all.clone().any(|other| needs(*one, other));
-        let meeting: Vec<&Block> = all.clone().filter(meets_other).map(|at| &*blocks[at]).collect();
+        let mut asked = DefaultHasher::new();
+        let mut meeting: Vec<&Block> = Vec::new();
+        for one in all.clone() {
+            let with: Vec<usize> = all.clone().filter(|other| needs(one, *other)).collect();
+            (blocks[one].number(), &with).hash(&mut asked);
+            if !with.is_empty() {
+                meeting.push(&blocks[one]);
+            }
+        }
         if meeting.is_empty() {
             return Ok(Vec::new());
         }
+        let asked = asked.finish();
         let mut known = self.0.take(bounds.stop)?;
+        if let Some((told, keys)) = &known.told
+            && *told == asked
+        {
+            return Ok(keys.clone());
+        }
         known.compare(blocks, needs, bounds.stop)?;
         let count: usize = meeting.iter().map(|block| known.parted.elsewhere(block).len()).sum();
         // In full, and once more those that are repeated.
@@ -71,7 +87,9 @@ impl Twins {
             known.judge(lows, blocks, bounds)?;
         }
         let is_meant = |key: &&TraceKey| lows.binary_search(&key.low).is_ok();
-        Ok(known.twins.iter().filter(is_meant).copied().collect())
+        let keys: Vec<TraceKey> = known.twins.iter().filter(is_meant).copied().collect();
+        known.told = Some((asked, keys.clone()));
+        Ok(keys)
     }
 
     /// Right halves of the ids of traces with a part in one of these blocks, of those that have something in
