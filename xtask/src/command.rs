@@ -9,7 +9,28 @@ pub(crate) const ALLOW_MISSING: &str = "SIGYN_CI_ALLOW_NO_NODE";
 
 /// The cargo that runs us, so that a toolchain chosen on the command line stays chosen.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_this_run) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// What cargo tells a program that it runs. A build script that asks for it, as some do, is run again wherever it
+/// differs, and all is built again that needs its crate: as often as somebody calls cargo and this program by turns.
+fn is_of_this_run(name: &str) -> bool {
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_BIN_",
+        "CARGO_PRIMARY_",
+        "JEMALLOC_SYS_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }
 
 /// Echoes a command, runs it to its end, and errors unless it succeeds.
