@@ -21,7 +21,10 @@ pub(crate) struct Later {
 }
 
 /// Traces that are read in one go, with what they take in memory until they are handed on.
-type Read = Vec<(TracePlace, Vec<Span>, Option<Opened>)>;
+type Read = Vec<(TracePlace, Option<Vec<Span>>, Option<Opened>)>;
+
+/// Is given the spans of a trace, or nothing where they are more than an answer may have.
+type Each<'a> = &'a mut dyn FnMut(TracePlace, Option<Vec<Span>>) -> Result<(), QueryFailed>;
 
 /// For less than so much nobody else is asked.
 const PIECES_MIN: usize = if cfg!(test) { 2 } else { 4 };
@@ -30,12 +33,12 @@ const HELPERS_MAX: u64 = 3;
 /// Pieces that are read and wait to be handed on.
 const WAITING_MAX: usize = 4;
 
-/// Calls `each` with the spans of all these traces, in no order.
+/// Calls `each` with all these traces, in no order.
 pub(crate) fn each_read(
     blocks: &[Arc<Block>],
     mut traces: Vec<Later>,
     bounds: Bounds<'_>,
-    each: &mut dyn FnMut(TracePlace, Vec<Span>) -> Result<(), QueryFailed>,
+    each: Each<'_>,
 ) -> Result<(), QueryFailed> {
     let place = |(block, entry): &(usize, Entry)| (*block, entry.first_row);
     traces.sort_unstable_by_key(|trace| trace.parts.first().map(place));
@@ -68,13 +71,30 @@ pub(crate) fn each_read(
         };
         while let Some(piece) = reading.next() {
             others.try_iter().try_for_each(&mut hand_on)?;
-            reading.read(piece, &mut |place, spans| hand_on(Ok(vec![(place, spans, None)])))?;
+            let read = reading
+                .read_on(piece, &mut |place, spans| hand_on(Ok(vec![(place, spans, None)])))?;
+            if let Some((rest, _)) = read {
+                reading.left().push(rest);
+            }
         }
         others.iter().try_for_each(&mut hand_on)?;
+        // Nobody else holds anything any more.
         let left = std::mem::take(&mut *reading.left());
-        left.into_iter().try_for_each(|piece| {
-            reading.read(piece, &mut |place, spans| hand_on(Ok(vec![(place, spans, None)])))
-        })
+        for piece in left {
+            let mut rest = piece;
+            while let Some(read) = reading
+                .read_on(rest, &mut |place, spans| hand_on(Ok(vec![(place, spans, None)])))?
+            {
+                match read {
+                    ([large, others @ ..], QueryFailed::TooLarge { .. }) => {
+                        hand_on(Ok(vec![(large.place, None, None)]))?;
+                        rest = others;
+                    }
+                    (_, error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
     })
 }
 
@@ -102,7 +122,8 @@ impl<'a> Reading<'a> {
         while let Some(piece) = self.next() {
             let mut all = Read::new();
             let read = self.read(piece, &mut |place, spans| {
-                let bytes = usize::try_from(Weight::of(&spans)).unwrap_or(usize::MAX);
+                let bytes = spans.as_deref().map_or(0, Weight::of);
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 all.push((place, spans, self.bounds.stop.open(bytes)?));
                 Ok(())
             });
@@ -115,19 +136,38 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Calls `each` with the spans of each trace of a piece.
-    fn read(
+    /// Calls `each` with the traces of a piece. Those that there was no room for are returned, and why.
+    fn read_on(
         &self,
-        piece: &[Later],
-        each: &mut dyn FnMut(TracePlace, Vec<Span>) -> Result<(), QueryFailed>,
-    ) -> Result<(), QueryFailed> {
-        let stop = self.bounds.stop;
+        piece: &'a [Later],
+        each: Each<'_>,
+    ) -> Result<Option<(&'a [Later], QueryFailed)>, QueryFailed> {
+        let (mut count, mut is_refused) = (0, false);
+        let read = self.read(piece, &mut |place, spans| {
+            count += 1;
+            each(place, spans).inspect_err(|_| is_refused = true)
+        });
+        match read {
+            Err(error @ (QueryFailed::NoRoom | QueryFailed::TooLarge { .. })) if !is_refused => {
+                Ok(Some((piece.get(count..).unwrap_or_default(), error)))
+            }
+            read => read.map(|()| None),
+        }
+    }
+
+    /// Calls `each` with each trace of a piece.
+    fn read(&self, piece: &[Later], each: Each<'_>) -> Result<(), QueryFailed> {
+        let bounds = self.bounds;
         let block = |number: usize| self.blocks.get(number).ok_or(QueryFailed::Stopped);
         if let [Later { place, parts }] = piece {
-            let mut all = Vec::new();
+            let mut all = Some(Vec::new());
             for (number, entry) in parts {
-                block(*number)?.read_traces(std::slice::from_ref(entry), stop, &mut |spans| {
-                    all.extend(spans);
+                block(*number)?.read_traces(std::slice::from_ref(entry), bounds, &mut |spans| {
+                    all = all.take().zip(spans).map(|(mut all, spans)| {
+                        all.extend(spans);
+                        all
+                    });
+                    all.take_if(|all| Weight::of(all) > bounds.bytes_max);
                     Ok(())
                 })?;
             }
@@ -139,7 +179,7 @@ impl<'a> Reading<'a> {
             return Ok(());
         };
         let mut places = piece.iter().map(|trace| trace.place);
-        block(*number)?.read_traces(&entries, stop, &mut |spans| match places.next() {
+        block(*number)?.read_traces(&entries, bounds, &mut |spans| match places.next() {
             Some(place) => each(place, spans),
             None => Ok(()),
         })

@@ -66,7 +66,9 @@ use crate::catalog::BlockEntry;
 use crate::codec::Malformed;
 use crate::disk::{self, Disk};
 use crate::facts::{Strictness, TraceKey};
+use crate::query::Bounds;
 use crate::room::NoRoom;
+use crate::size::Weight;
 use crate::stop::{Stop, Stopped};
 pub(crate) use cache::Cache;
 use entry::{Entry, Place, Placed};
@@ -394,16 +396,26 @@ impl Block {
         Ok(passing)
     }
 
-    /// Calls `each` with the spans of these traces, given in the order of their rows.
+    /// Calls `each` with the spans of these traces, given in the order of their rows; with nothing for one whose
+    /// spans take more than an answer may.
     pub(crate) fn read_traces(
         &self,
         traces: &[Entry],
-        stop: &Stop,
-        each: &mut dyn FnMut(Vec<Span>) -> Result<(), QueryFailed>,
+        bounds: Bounds<'_>,
+        each: &mut dyn FnMut(Option<Vec<Span>>) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
-        self.each_trace(traces, stop, &mut |_, rows| {
-            let spans: Result<_, BlockError> = rows.iter().map(PageRow::span).collect();
-            each(spans.map_err(|error| self.failed(error))?)
+        self.each_trace(traces, bounds.stop, &mut |_, rows| {
+            let (mut spans, mut weight) = (Vec::new(), Weight::default());
+            for row in rows {
+                let span = row.span().map_err(|error| self.failed(error))?;
+                weight.add(&span);
+                // What one span says may be said by all of them, and stand there once.
+                if weight.bytes > bounds.bytes_max {
+                    return each(None);
+                }
+                spans.push(span);
+            }
+            each(Some(spans))
         })
     }
 

@@ -279,7 +279,7 @@ impl Offline {
         Ok(put_beside(&disk, vec![entry])?.pop())
     }
 
-    /// Reads everything, and compares checksums, and all that blocks tell beside their rows with what these say.
+    /// Reads everything, and compares checksums, and what blocks tell beside their rows with what these say.
     /// `looked` is called now and then.
     pub fn verify(&self, mut looked: impl FnMut(Looked)) -> Vec<Damage> {
         // Of all else that was found when it was opened.

@@ -378,11 +378,11 @@ impl Parts {
             }
         }
         ahead::each_read(&self.blocks, later, bounds, &mut |place, spans| {
-            let weight = Weight::of(&spans);
-            if weight > bounds.bytes_max {
+            let Some(spans) = spans else {
                 too_large.insert(strictness.group(place.id.into()));
                 return Ok(());
-            }
+            };
+            let weight = Weight::of(&spans);
             // How much is kept of it is known afterwards.
             bounds.check(bytes.saturating_add(weight).min(bounds.bytes_max))?;
             let (one, size) = keep(assemble(spans));

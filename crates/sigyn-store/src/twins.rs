@@ -80,7 +80,9 @@ impl Twins {
             lows.extend_from_slice(known.parted.elsewhere(block));
         }
         lows.sort_unstable();
-        let lows = repeated(&lows);
+        let all = lows;
+        let lows = repeated(&all);
+        drop(all);
         bounds.stop.keep(&mut counted, lows.capacity() * size_of::<u64>())?;
         let at_once = usize::try_from(bounds.bytes_max / JUDGED_SHARE).unwrap_or(usize::MAX);
         for lows in lows.chunks((at_once / JUDGED_BYTES).max(READ_TRACES_MAX)) {
