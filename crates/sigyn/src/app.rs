@@ -333,6 +333,7 @@ impl App {
             requests: reload_rx,
             state: reload_state,
             every: settings.auto_reload,
+            loaded: config.checksum,
         };
         let door = Door {
             places: Arc::new(Semaphore::new(settings.max_connections)),

@@ -16,6 +16,7 @@ use sigyn_discovery::yaml::{self, Entry, Place, Section};
 use sigyn_scrape::ScrapeJob;
 use sigyn_store::{Durability, Memory};
 
+use crate::checksum::{Checksum, checksum};
 use crate::cli::ServeFlags;
 use crate::environment::{Environment, Origins};
 use crate::external_url::ExternalUrl;
@@ -104,6 +105,8 @@ pub(crate) struct Config {
     jobs: Vec<Job>,
     /// What of it may be shown to whoever asks.
     pub(crate) shown: Arc<prometheus::Shown>,
+    /// Of its files, from before they were read: what changes meanwhile is noticed the next time.
+    pub(crate) checksum: Option<Checksum>,
     sigyn: SigynSection,
 }
 
@@ -342,11 +345,12 @@ impl Config {
     /// Reads and checks a file; without one, the empty configuration. Warnings go to the log.
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(Self::default()) };
+        let checksum = Some(checksum(path));
         let (config, warnings) = Self::read(path)?;
         for warning in warnings {
             tracing::warn!(file = %path.display(), "{warning}");
         }
-        Ok(config)
+        Ok(Self { checksum, ..config })
     }
 
     /// The same, with the warnings as data.
@@ -398,7 +402,7 @@ impl Config {
         let (memory, there_is) = (sigyn.storage.memory, memory::there_is());
         warnings.extend(odd_memory("storage.memory", memory, there_is));
         let shown = Arc::new(validated.shown);
-        Ok((Self { jobs: validated.jobs, shown, sigyn }, warnings))
+        Ok((Self { jobs: validated.jobs, shown, checksum: None, sigyn }, warnings))
     }
 
     pub(crate) fn discovery_jobs(&self) -> Vec<Job> {

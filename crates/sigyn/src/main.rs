@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod check;
+mod checksum;
 mod cli;
 mod collect;
 mod config;

@@ -2,17 +2,16 @@
 //! have changed.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-use sigyn_discovery::config::files_of;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::admin::ReloadRequest;
+use crate::checksum::{Checksum, checksum};
 use crate::config::Config;
 use crate::metrics::ReloadState;
 
@@ -25,6 +24,8 @@ pub(crate) struct Reloader {
     pub(crate) state: Arc<ReloadState>,
     /// How often to look whether files have changed, if at all.
     pub(crate) every: Option<Duration>,
+    /// Of the configuration that it begins with.
+    pub(crate) loaded: Option<Checksum>,
 }
 
 impl fmt::Debug for Reloader {
@@ -32,9 +33,6 @@ impl fmt::Debug for Reloader {
         f.debug_struct("Reloader").field("config_file", &self.config_file).finish_non_exhaustive()
     }
 }
-
-/// Of what files say.
-type Checksum = [u8; 32];
 
 impl Reloader {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
@@ -52,7 +50,6 @@ impl Reloader {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        let mut loaded = self.checksum();
         loop {
             let hung_up = async {
                 match &mut hangup {
@@ -75,20 +72,18 @@ impl Reloader {
                     None => return,
                 },
                 _ = tick => {
-                    if self.checksum() == loaded {
+                    // Small files are read: it blocks no longer than a reload does.
+                    if self.config_file.as_deref().map(checksum) == self.loaded {
                         continue;
                     }
                     tracing::info!("the configuration has changed, reloading it");
                     None
                 }
             };
-            // Taken before the files are read: what changes meanwhile is noticed the next time.
-            let read = self.checksum();
-            let outcome = self.reload();
+            let outcome = self.reload().map(|checksum| self.loaded = checksum);
             self.state.record(outcome.is_ok());
             match &outcome {
                 Ok(()) => {
-                    loaded = read;
                     tracing::info!("the configuration is reloaded");
                 }
                 Err(error) => {
@@ -102,72 +97,11 @@ impl Reloader {
     }
 
     /// All or nothing: a configuration with a mistake changes nothing.
-    fn reload(&self) -> Result<(), String> {
+    fn reload(&self) -> Result<Option<Checksum>, String> {
         let path = self.config_file.as_deref();
         let config =
             Config::load(path).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         (self.apply)(&config);
-        Ok(())
-    }
-
-    /// `None` if nobody wants to know. Small files are read: it blocks no longer than a reload does.
-    fn checksum(&self) -> Option<Checksum> {
-        self.every?;
-        Some(checksum(self.config_file.as_deref()?))
-    }
-}
-
-/// Of the file and of those that it names in `scrape_config_files`: names and content. One that cannot
-/// be read counts as empty, so that a change back is a change, too. Files with targets, and with
-/// secrets, are followed by others.
-fn checksum(path: &Path) -> Checksum {
-    let mut sum = Sha256::new();
-    let mut add = |kind: &[u8], path: &Path, content: &[u8]| {
-        for part in [kind, path.as_os_str().as_encoded_bytes(), content] {
-            sum.update(part);
-            sum.update([0]);
-        }
-    };
-    let text = std::fs::read(path).unwrap_or_default();
-    add(b"", path, &text);
-    let dir = path.parent().unwrap_or(Path::new(""));
-    for path in files_of(&String::from_utf8_lossy(&text), dir) {
-        add(b"s", &path, &std::fs::read(&path).unwrap_or_default());
-    }
-    sum.finalize().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn a_change_in_any_of_the_files_is_a_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sigyn.yml");
-        let mut seen = vec![checksum(&path)];
-        let mut changed = |what: &str| {
-            let now = checksum(&path);
-            assert_eq!(now, checksum(&path), "{what}");
-            assert!(!seen.contains(&now), "{what}");
-            seen.push(now);
-        };
-        let text = "scrape_config_files: ['jobs/*.yml']\n";
-        fs::write(&path, text).unwrap();
-        changed("the file is there");
-        fs::create_dir(folder.path().join("jobs")).unwrap();
-        fs::write(folder.path().join("jobs/a.yml"), "").unwrap();
-        changed("a file that it names is there");
-        fs::write(folder.path().join("jobs/a.yml"), "scrape_configs: []").unwrap();
-        changed("a file that it names says something else");
-        fs::rename(folder.path().join("jobs/a.yml"), folder.path().join("jobs/b.yml")).unwrap();
-        changed("a file that it names has another name");
-        fs::write(&path, format!("{text}global: [")).unwrap();
-        changed("the file cannot be understood");
-        fs::write(folder.path().join("jobs/c.txt"), "").unwrap();
-        fs::write(&path, text).unwrap();
-        assert_eq!(checksum(&path), seen[4], "what it does not name does not matter");
+        Ok(config.checksum)
     }
 }
