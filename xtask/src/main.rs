@@ -32,6 +32,9 @@ Usage: cargo xtask <chore> [arguments]
   bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
   bench store [filter]        what the store takes in, keeps and answers, beside others (Linux)
         [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME]
+  bench scrape [--targets N]  a farm of 10000 targets, 100 spans each every 15 s: CPU, memory, jitter, losses (Linux)
+        [--failing PERCENT]   .. so many of which fail, in seven ways
+        [--spans N] [--interval SECONDS] [--rounds N] [--profile NAME] [--bin PATH]
   soak [--spans N]            spans for a long time, merges, and questions all along: 50 million of them (Linux)
        [--memory MIB]         .. by a server that may take so much memory
   ci                          all of it, as .ci/run does, in this checkout's target folder

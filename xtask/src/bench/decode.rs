@@ -34,7 +34,7 @@ struct Measured {
 }
 
 pub(crate) fn run() -> Result<()> {
-    let bench = built_bench("decode", PROFILE)?;
+    let bench = built_bench("sigyn-store", "decode", PROFILE)?;
     let home = std::env::temp_dir().join(format!("sigyn-bench-{}", std::process::id()));
     command::run(Command::new(&bench).arg("--bench").env("CRITERION_HOME", &home))?;
     let count = command::is_installed("valgrind");

@@ -29,6 +29,12 @@ pub(super) fn memory_mib(pid: u32, what: &str) -> Result<f64> {
     kib.map(|kib| kib / 1024.0).with_context(|| format!("no {what} in {path}"))
 }
 
+/// How busy the machine is: over the last minute, five and fifteen.
+pub(super) fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
 /// The model of the machine's processor.
 pub(super) fn cpu_model() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The whole server, measured from outside: what it takes in per CPU second, what that takes on the disk, how fast
 //! it answers from many spans, and how others do on the same bodies.
 
-mod load;
+pub(super) mod load;
 mod peers;
 mod questions;
 mod recovery;
@@ -14,9 +14,9 @@ use anyhow::{Context, Result, bail};
 
 use self::load::{Asked, Load, Pushed};
 use self::questions::{Question, verdict};
-use super::{PROFILE, process};
+use super::{PROFILE, build, process};
+use crate::repo;
 use crate::server::Server;
-use crate::{command, repo};
 
 /// What is sent, in which format, and to which of the server's doors.
 struct Feed {
@@ -142,17 +142,6 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
         bench.queries()?;
     }
     Ok(())
-}
-
-fn build(root: &Path, profile: &str) -> Result<PathBuf> {
-    let mut cargo = command::cargo();
-    cargo.args(["build", "--profile", profile, "--package", "sigyn"]).current_dir(root);
-    command::run(&mut cargo)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root.join("target"), |folder| root.join(folder));
-    // Where cargo puts what the profile of that name makes.
-    let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(target.join(folder).join("sigyn"))
 }
 
 /// One round of taking in.

@@ -45,7 +45,7 @@ pub(super) struct Asked {
 
 impl Load {
     pub(super) fn build(profile: &str) -> Result<Self> {
-        built_bench("load", profile).map(Self)
+        built_bench("sigyn-store", "load", profile).map(Self)
     }
 
     pub(super) fn push(&self, push: &Push<'_>) -> Result<Pushed> {
@@ -120,7 +120,7 @@ impl Load {
 }
 
 /// One of the figures in `name=value name=value`.
-pub(super) fn figure<T: std::str::FromStr>(said: &str, name: &str) -> Result<T> {
+pub(in crate::bench) fn figure<T: std::str::FromStr>(said: &str, name: &str) -> Result<T> {
     let mut words = said.split_whitespace().filter_map(|word| word.split_once('='));
     let value = words.find_map(|(other, value)| (other == name).then_some(value));
     value.and_then(|value| value.parse().ok()).with_context(|| format!("no {name} in `{said}`"))
@@ -132,7 +132,7 @@ pub(super) fn post(to: SocketAddr, path: &str) -> Result<String> {
 }
 
 /// What is at a path, as it comes.
-pub(super) fn get(to: SocketAddr, path: &str) -> Result<String> {
+pub(in crate::bench) fn get(to: SocketAddr, path: &str) -> Result<String> {
     send("GET", to, path, "*/*")
 }
 
@@ -154,7 +154,7 @@ fn send(method: &str, to: SocketAddr, path: &str, accept: &str) -> Result<String
 }
 
 /// A number in JSON, by the name before it.
-pub(super) fn figure_of<T: std::str::FromStr>(json: &str, name: &str) -> Result<T> {
+pub(in crate::bench) fn figure_of<T: std::str::FromStr>(json: &str, name: &str) -> Result<T> {
     let after = json.split_once(&format!("\"{name}\":")).map(|(_, after)| after);
     let digits = after.map(|after| after.split([',', '}']).next().unwrap_or_default().trim());
     digits.and_then(|digits| digits.parse().ok()).with_context(|| format!("no {name} in `{json}`"))

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::load::{self, Asked, Load, Push, figure_of};
 use super::questions::{self, along};
-use super::{FEEDS, ask_all, build, bytes_in, seal};
-use crate::bench::{PROFILE, process};
+use super::{FEEDS, ask_all, bytes_in, seal};
+use crate::bench::{PROFILE, build, process};
 use crate::repo;
 use crate::server::{Server, Setup};
 
