@@ -44,7 +44,8 @@ fn live(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
     if random.u8(0..3) == 0 {
         // Killed while it reads the log, of which it makes blocks.
         disk.crash_after(random.u64(0..60));
-        let memory = Memory { head: 1, ..options().memory };
+        let head = if random.bool() { 1 } else { 100_000 };
+        let memory = Memory { head, ..options().memory };
         let opened = open_with(disk, Options { memory, ..options() }, model.clock());
         if let Ok(store) = opened {
             store.shared().is_passive.store(true, Ordering::SeqCst);

@@ -9,6 +9,7 @@ mod bring;
 mod chapter;
 mod column;
 mod counts;
+mod hand_over;
 mod hint;
 mod linked;
 mod origins;
@@ -29,7 +30,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sigyn_model::Span;
 
-pub(crate) use chapter::{CHAPTER_BYTES, Chapter};
+pub(crate) use chapter::Chapter;
 use column::Column;
 pub(crate) use counts::{Counts, rows_of};
 use hint::Sort;

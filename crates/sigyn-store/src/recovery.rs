@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::damage::{counted, sentence};
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
-use crate::head::{CHAPTER_BYTES, HeadWriter, Replay as Words, Replayed};
+use crate::head::{HeadWriter, Replay as Words, Replayed};
 use crate::identify::{self, Identified};
 use crate::identity;
 use crate::memory::Memory;
@@ -29,9 +29,6 @@ use crate::wal::window::Window;
 use crate::wal::writer::{Segment, Segments, Writer};
 
 pub(crate) const LOCK: &str = "LOCK";
-/// How many times as much what is between two places where it may be made a block takes in memory as in the log,
-/// at most.
-const HEAD_PER_LOG: u64 = 4;
 /// Where damaged files go, for a person to look at.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -100,7 +97,8 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         blocks: open_blocks(&disk, &cache, catalog.state(), &counters),
         head: HeadWriter::new(),
         words: Words::default(),
-        head_bytes_max: head_bytes_max(&options.memory),
+        head_bytes_enough: head_bytes_enough(&options.memory),
+        head_bytes_max: options.memory.heads(),
         group_bytes_max: options.memory.group(),
         progress: catalog.state().progress.clone(),
         last_seq: catalog.state().sealed_through,
@@ -126,11 +124,11 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     Ok(Recovered { shared, writer, head, catalog, lock })
 }
 
-/// How much of the log is read into memory before it is made a block, which takes seconds: as much as heads may
-/// take, less what comes before it can be done. What was killed while it sealed has hardly more than two heads; only
-/// what is killed again and again has more, or what had more memory before.
-fn head_bytes_max(memory: &Memory) -> u64 {
-    memory.heads().saturating_sub(CHAPTER_BYTES * HEAD_PER_LOG).max(memory.head).max(1)
+/// How much of the log is read into memory before it is made a block, which takes seconds. What was killed while it
+/// sealed has hardly more than two heads; only what is killed again and again has more, or what had more memory
+/// before.
+fn head_bytes_enough(memory: &Memory) -> u64 {
+    memory.heads() - memory.head / 2
 }
 
 /// Removes files of the log that have nothing in them. What cannot be removed now is, when the log is read.
@@ -215,6 +213,8 @@ struct Replay<'a> {
     head: HeadWriter,
     /// What words of the log are called in this head.
     words: Words,
+    /// With so much it is made a block where a chapter begins, and before it has more than the other, wherever it may be.
+    head_bytes_enough: u64,
     head_bytes_max: u64,
     group_bytes_max: u64,
     progress: Progress,
@@ -242,17 +242,28 @@ impl Replay<'_> {
         }
         for (i, (path, bytes)) in paths.iter().enumerate() {
             self.segment(path, *bytes, i + 1 == paths.len())?;
-            if self.is_large() && self.may_seal_before(paths.get(i + 1)) {
+            if self.has_enough() && self.may_seal_before(paths.get(i + 1)) {
                 self.seal()?;
             }
+        }
+        if self.head.head().is_empty() {
+            // There may be words in it, of what blocks have.
+            self.head = HeadWriter::new();
         }
         Ok(())
     }
 
     /// A store that is killed again and again before it has sealed would come back with ever more in
     /// memory, and be killed for that.
-    fn is_large(&self) -> bool {
-        self.head.head().bytes() >= self.head_bytes_max
+    fn has_enough(&self) -> bool {
+        self.head.head().bytes() >= self.head_bytes_enough
+    }
+
+    /// Whether a frame might be more than there is room for beside what was read.
+    fn is_too_much(&self, frame: &Frame<'_>) -> bool {
+        let bytes = self.head.head().bytes();
+        let max = bytes.saturating_add(Replayed::head_bytes(frame.payload));
+        bytes > 0 && max > self.head_bytes_max
     }
 
     fn seal(&mut self) -> Result<(), OpenError> {
@@ -290,8 +301,9 @@ impl Replay<'_> {
         }
         self.counters.seals.add(1);
         self.blocks.push(Arc::new(opened));
-        self.head = HeadWriter::new();
-        self.words = Words::default();
+        let sealed = std::mem::replace(&mut self.head, HeadWriter::new());
+        // Only frames that are read next use them, if they are of the same chapter.
+        self.words.go_on_in(&mut self.head, sealed.head());
         Ok(())
     }
 
@@ -302,12 +314,9 @@ impl Replay<'_> {
     }
 
     /// Not between spans and the same spans again: whoever then reads on takes it that a block leaves them
-    /// out. What cannot be read now may be just these, and readable later. Nor where words are used that frames
-    /// before it tell, for those are not read any more.
+    /// out. What cannot be read now may be just these, and readable later.
     fn may_seal_at(&self, frame: &Frame<'_>) -> bool {
-        frame.seq == self.last_seq + 1
-            && frame.frame_type != frame::TYPE_AGAIN
-            && Replayed::begins_chapter(frame.payload)
+        frame.seq == self.last_seq + 1 && frame.frame_type != frame::TYPE_AGAIN
     }
 
     fn segment(&mut self, path: &str, file_bytes: u64, is_last: bool) -> Result<(), OpenError> {
@@ -393,11 +402,22 @@ impl Replay<'_> {
 
     /// Reads a frame, after a block was made of those before it if they are many. Returns whether it could be read.
     fn frame(&mut self, frame: &Frame<'_>) -> Result<bool, OpenError> {
+        let goes_on = self.words.goes_on_with(frame.seq, frame.payload);
         // It is in a block, or it was read before.
         if frame.seq <= self.last_seq {
+            // Those of another chapter nobody uses any more.
+            if !goes_on && self.head.head().is_empty() {
+                self.head = HeadWriter::new();
+            }
+            // What uses words that cannot be read tells so.
+            let _ = self.words.learn(frame.seq, frame.payload, &mut self.head);
             return Ok(true);
         }
-        if self.is_large() && self.may_seal_at(frame) {
+        let is_due = if goes_on { self.is_too_much(frame) } else { self.has_enough() };
+        if is_due && self.may_seal_at(frame) {
+            if !goes_on {
+                self.words = Words::default();
+            }
             self.seal()?;
         }
         self.is_any_lost |= frame.seq > self.last_seq + 1;

@@ -14,7 +14,7 @@ use sigyn_model::columns::fact;
 
 /// After so many bytes words are told anew: damage reaches no farther, and a log that is read can be made a block
 /// at these places.
-pub(crate) const CHAPTER_BYTES: u64 = if cfg!(test) { 2_000 } else { 8 << 20 };
+const CHAPTER_BYTES: u64 = if cfg!(test) { 2_000 } else { 8 << 20 };
 
 /// Sorts of words, in the order in which they stand in a frame: each is told by those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use sigyn_model::columns::fact;
 pub(crate) struct Replay {
     /// The frame that began the chapter.
     first_seq: u64,
-    words: [Vec<u32>; SORTS.len()],
+    pub(super) words: [Vec<u32>; SORTS.len()],
     has_error_tags: bool,
 }
 
@@ -32,9 +32,12 @@ impl Replayed {
         Ok(Self::read(&mut Decoder::new(payload))?.0)
     }
 
-    /// Whether the words of frames from this one on are told anew.
-    pub(crate) fn begins_chapter(payload: &[u8]) -> bool {
-        Self::read(&mut Decoder::new(payload)).is_ok_and(|(_, distance)| distance == 0)
+    /// About how much more a head takes with the spans of this frame; nothing is known of one that cannot be read.
+    pub(crate) fn head_bytes(payload: &[u8]) -> u64 {
+        let mut decoder = Decoder::new(payload);
+        let counted = Self::read(&mut decoder).and_then(|_| count(&mut decoder));
+        let (words, rows) = counted.unwrap_or_default();
+        rows * HEAD_PER_ROW + words * HEAD_PER_WORD + payload.len() as u64
     }
 
     /// With how many frames before this one the chapter began.
@@ -44,9 +47,15 @@ impl Replayed {
     }
 }
 
+/// What a head takes for a span that says nothing but its ids and is alone in its trace: its place in every column,
+/// in those of traces, and in the tables that find these, which are between a third and three quarters full, and
+/// those that they have outgrown. And for a word beside its bytes: with its place in a table, too.
+const HEAD_PER_ROW: u64 = 256;
+const HEAD_PER_WORD: u64 = 64;
+
 /// No number of the log is larger.
 const WORDS_MAX: usize = 1 << 27;
-const UNKNOWN: u32 = u32::MAX;
+pub(super) const UNKNOWN: u32 = u32::MAX;
 
 type Result<T> = std::result::Result<T, Malformed>;
 
@@ -70,6 +79,22 @@ impl Replay {
         read
     }
 
+    /// Whether a frame goes on with the words of the last one.
+    pub(crate) fn goes_on_with(&self, seq: u64, payload: &[u8]) -> bool {
+        let distance = Replayed::read(&mut Decoder::new(payload)).map(|(_, distance)| distance);
+        distance.is_ok_and(|distance| seq.checked_sub(distance) == Some(self.first_seq))
+    }
+
+    /// Learns what words mean of a frame whose spans nobody wants.
+    pub(crate) fn learn(&mut self, seq: u64, payload: &[u8], head: &mut HeadWriter) -> Result<()> {
+        let mut decoder = Decoder::new(payload);
+        let (_, distance) = Replayed::read(&mut decoder)?;
+        self.go_to_chapter(seq, distance)?;
+        let read = self.read_words(&mut decoder, head);
+        head.settle();
+        read
+    }
+
     /// Learns what words mean, and leaves the spans where they are.
     pub(crate) fn read_words_alone(
         &mut self,
@@ -85,10 +110,7 @@ impl Replay {
     fn read_frame(&mut self, seq: u64, payload: &[u8], head: &mut HeadWriter) -> Result<Replayed> {
         let mut decoder = Decoder::new(payload);
         let (replayed, distance) = Replayed::read(&mut decoder)?;
-        let first_seq = seq.checked_sub(distance).ok_or(malformed("no such frame"))?;
-        if first_seq != self.first_seq {
-            *self = Self { first_seq, ..Self::default() };
-        }
+        self.go_to_chapter(seq, distance)?;
         let read = self.read_words(&mut decoder, head);
         // Those that use them need not be lost with this frame.
         head.settle();
@@ -96,6 +118,14 @@ impl Replay {
         self.read_rows(&mut decoder, head)?;
         decoder.end()?;
         Ok(replayed)
+    }
+
+    fn go_to_chapter(&mut self, seq: u64, distance: u64) -> Result<()> {
+        let first_seq = seq.checked_sub(distance).ok_or(malformed("no such frame"))?;
+        if first_seq != self.first_seq {
+            *self = Self { first_seq, ..Self::default() };
+        }
+        Ok(())
     }
 
     fn read_words(&mut self, decoder: &mut Decoder<'_>, head: &mut HeadWriter) -> Result<()> {
@@ -373,6 +403,33 @@ impl Replay {
         }
         Ok(list)
     }
+}
+
+/// How many words a frame tells, and how many spans it has.
+fn count(decoder: &mut Decoder<'_>) -> Result<(u64, u64)> {
+    let mut words = 0;
+    for _ in 0..decoder.count()? {
+        let sort = usize::from(decoder.byte()?);
+        let sort = *SORTS.get(sort).ok_or(malformed("an unknown sort of words"))?;
+        let of_section = decoder.count()?;
+        for _ in 0..of_section {
+            // Its number, and those of the words that it is told by.
+            let numbers = match sort {
+                Sort::Tag | Sort::Endpoint => 2,
+                Sort::Origin => 4,
+                Sort::Extra => 7,
+                _ => 1,
+            };
+            for _ in 0..numbers {
+                decoder.uint()?;
+            }
+            if !matches!(sort, Sort::Origin | Sort::Extra) {
+                decoder.bytes()?;
+            }
+        }
+        words += of_section as u64;
+    }
+    Ok((words, decoder.count()? as u64))
 }
 
 fn text<'a>(decoder: &mut Decoder<'a>) -> Result<&'a str> {
