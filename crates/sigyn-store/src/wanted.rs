@@ -135,7 +135,7 @@ impl Wanted {
 }
 
 impl Word {
-    fn is_in(&self, span: &impl Searched) -> bool {
+    pub(crate) fn is_in(&self, span: &impl Searched) -> bool {
         match self {
             Self::Service(name) => span.service_name() == Some(name),
             Self::SpanName(name) => span.name() == *name,

@@ -15,7 +15,7 @@ pub(crate) struct Entry {
     pub(crate) start: Option<Timestamp>,
     pub(super) root_start: Option<Timestamp>,
     /// From the start to the latest timestamp, rounded up.
-    latest_after_ms: u64,
+    pub(super) latest_after_ms: u64,
     /// At least as long as the longest span.
     pub(super) longest_us: u64,
     pub(crate) first_row: u32,

@@ -23,7 +23,7 @@ use crate::stop::Stop;
 use crate::wanted::{Candidate, Met, Wanted, Word};
 
 /// All shapes of a block have no more words than this: names that are unique make every shape so.
-const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
+pub(super) const SHAPE_WORDS_MAX: usize = if cfg!(test) { 40 } else { 1 << 20 };
 /// Places of traces that are read together.
 const PAGE_PLACES: usize = if cfg!(test) { 8 } else { 1_024 };
 
@@ -73,20 +73,20 @@ pub(super) struct IdPage {
 /// What spans of a block say.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Words {
-    words: Vec<Word>,
-    shapes: Shapes,
+    pub(super) words: Vec<Word>,
+    pub(super) shapes: Shapes,
 }
 
 /// Sets of words, each by the words' numbers. Traces that look alike share one.
 #[derive(Debug, Default, PartialEq)]
-struct Shapes {
+pub(super) struct Shapes {
     /// Of all of them, one behind the other.
-    numbers: Vec<u32>,
+    pub(super) numbers: Vec<u32>,
     ends: Vec<u32>,
 }
 
 impl Shapes {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
@@ -124,7 +124,7 @@ impl Shapes {
         Ok(shapes)
     }
 
-    fn get(&self, at: usize) -> Option<&[u32]> {
+    pub(super) fn get(&self, at: usize) -> Option<&[u32]> {
         let begin = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
         self.numbers.get(begin as usize..*self.ends.get(at)? as usize)
     }
