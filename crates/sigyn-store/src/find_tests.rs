@@ -9,6 +9,7 @@ use crate::block::index::LOOKED_UP;
 use crate::block::merging::READ;
 use crate::disk::faulty::FaultyDisk;
 use crate::facts::Strictness;
+use crate::query::BEGUN;
 use crate::stop::Stop;
 use crate::testing;
 
@@ -89,4 +90,37 @@ fn who_finds_enough_looks_for_no_more_elsewhere() {
     // The one that is found, and another that may have been newer had it said so.
     let looked_up = LOOKED_UP.get();
     assert!(looked_up <= 3 * blocks, "{looked_up}");
+}
+
+#[test]
+fn traces_that_are_too_large_do_not_make_a_search_begin_anew_each_time() {
+    const SPANS: u64 = 20;
+    let begun_for = |large: u64| {
+        let mut history = History::open(&FaultyDisk::default());
+        for trace in 1..=large + 3 {
+            let mut spans: Vec<Span> = (1..=SPANS).map(|id| span(trace, id, PAY, "GET")).collect();
+            match trace <= 3 {
+                true => spans.truncate(1),
+                false => spans.iter_mut().for_each(|span| span.set_tag("v", "v".repeat(4_000))),
+            }
+            history.put(spans);
+        }
+        history.store.seal().unwrap();
+        let params = QueryParams {
+            end_ts_ms: i64::try_from(testing::EPOCH_MS).unwrap() + 60_000,
+            lookback_ms: 60_000,
+            limit: 3,
+            ..QueryParams::default()
+        };
+        let query = TraceQuery::new(&params).unwrap();
+        let queries = history.store.queries(Stop::default()).with_bytes_max(60_000);
+        BEGUN.set(0);
+        let (found, too_large) = queries.traces_as(&query, |trace| (trace, 0)).unwrap();
+        let found: Vec<u64> = found.iter().map(|trace| trace[0].trace_id.low()).collect();
+        assert_eq!((found, too_large), (vec![3, 2, 1], large));
+        BEGUN.get()
+    };
+    assert_eq!((begun_for(0), begun_for(1)), (1, 2));
+    let begun = begun_for(160);
+    assert!(begun <= 6, "{begun}");
 }
