@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sigyn_discovery::config::format_duration;
@@ -20,8 +20,73 @@ pub struct Counts {
     pools: AtomicU64,
     target_limits_exceeded: AtomicU64,
     body_limits_exceeded: AtomicU64,
+    /// Requests that wait at targets.
+    pub waits: Waits,
     by_pool: Mutex<BTreeMap<String, PoolCounts>>,
     by_interval: Mutex<BTreeMap<Duration, Spread<{ INTERVAL_PARTS.len() + 1 }>>>,
+}
+
+/// Requests that wait at their targets until there are spans.
+#[derive(Debug, Default)]
+pub struct Waits {
+    open: AtomicU64,
+    pulled: AtomicU64,
+    refused: AtomicU64,
+    not_kept: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenWait(Arc<Counts>);
+
+impl Drop for OpenWait {
+    fn drop(&mut self) {
+        self.0.waits.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Waits {
+    /// Those that are open now.
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Those that brought spans.
+    pub fn pulled_total(&self) -> u64 {
+        self.pulled.load(Ordering::Relaxed)
+    }
+
+    /// Those that there was no place for.
+    pub fn refused_total(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Those that were answered at once, with nothing.
+    pub fn not_kept_total(&self) -> u64 {
+        self.not_kept.load(Ordering::Relaxed)
+    }
+
+    /// Those that were not answered, or with an error.
+    pub fn failed_total(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pulled(&self) {
+        self.pulled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn not_kept(&self) {
+        self.not_kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// How one pool followed what discovery found.
@@ -90,6 +155,12 @@ impl Counts {
             (interval.as_secs_f64(), format_duration(*interval), *spread)
         };
         intervals.iter().map(told).collect()
+    }
+
+    /// A request waits at a target, until what is returned is dropped.
+    pub(crate) fn waits(self: &Arc<Self>) -> OpenWait {
+        self.waits.open.fetch_add(1, Ordering::Relaxed);
+        OpenWait(Arc::clone(self))
     }
 
     pub(crate) fn pool_made(&self) {

@@ -12,6 +12,7 @@ mod commit;
 mod context;
 mod counts;
 mod decode;
+mod early;
 mod lives;
 mod manager;
 mod memory;
@@ -26,13 +27,14 @@ mod status;
 mod target;
 mod trouble;
 mod unpack;
+mod waiting;
 
 pub use commit::{Commit, CommitError};
-pub use counts::{Counts, INTERVAL_PARTS, PoolCounts, SYNC_SECONDS, Spread};
+pub use counts::{Counts, INTERVAL_PARTS, PoolCounts, SYNC_SECONDS, Spread, Waits};
 pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;
 pub use status::{
     FailureCause, Failures, Health, LossWindow, PoolStatus, ScrapeRecord, State, Status,
-    TargetStatus,
+    TargetStatus, Waiting,
 };

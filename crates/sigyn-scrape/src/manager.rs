@@ -7,7 +7,7 @@ use std::time::Duration;
 use sigyn_discovery::target::{Populated, populate};
 use sigyn_discovery::{Groups, TargetGroup};
 use sigyn_model::TargetProgress;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,7 @@ impl Manager {
         let shared = Shared {
             clients: Clients::default(),
             fetcher,
+            waits: Arc::new(Semaphore::new(options.long_polls_max.min(Semaphore::MAX_PERMITS))),
             options,
             context: Arc::new(Context::default()),
             counts: status.counts(),

@@ -23,6 +23,9 @@ pub struct Options {
     pub silent_after: u32,
     /// Changes of jobs and targets that come within this time of others are taken together.
     pub sync_pause: Duration,
+    /// Requests of all targets together that wait until there are spans. A target that would be one
+    /// more is asked at its instants alone.
+    pub long_polls_max: usize,
     /// Where columns for spans are taken from. Whoever stores spans gives them back there.
     pub spares: Spares,
 }
@@ -37,6 +40,7 @@ impl Default for Options {
             seed: 0,
             silent_after: 10,
             sync_pause: Duration::from_millis(100),
+            long_polls_max: 1_000,
             spares: Spares::default(),
         }
     }

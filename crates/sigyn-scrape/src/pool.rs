@@ -7,7 +7,7 @@ use sigyn_discovery::Labels;
 use sigyn_discovery::config::Job;
 use sigyn_discovery::target::{Populated, Target};
 use sigyn_model::Labels as ModelLabels;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -18,6 +18,7 @@ use crate::commit::Commit;
 use crate::context::Context;
 use crate::counts::Counts;
 use crate::decode::Origin;
+use crate::early::Early;
 use crate::options::Options;
 use crate::request::Ask;
 use crate::schedule::Schedule;
@@ -31,12 +32,27 @@ use crate::trouble::Trouble;
 /// Dropped targets shown where a job keeps them all. The count is exact in any case.
 const DROPPED_SHOWN_MAX: usize = 10_000;
 
+/// With a tenth of an interval between two of them there are no more.
+const EARLY_PULLS: u32 = 10;
+
 /// A job as it is scraped: what Prometheus' configuration says, and Sigyn's own part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScrapeJob {
     pub job: Job,
     /// Where spans are, unless a target's `__traces_path__` says otherwise.
     pub traces_path: String,
+    /// Whether a request waits at each target between its instants, until there are spans.
+    pub long_poll: bool,
+    /// How often at most a target gives spans between two of its instants.
+    pub early_pulls: u32,
+}
+
+impl ScrapeJob {
+    /// A job of which nothing is said but how Prometheus would scrape it.
+    pub fn new(job: Job, traces_path: impl Into<String>) -> Self {
+        let traces_path = traces_path.into();
+        Self { job, traces_path, long_poll: false, early_pulls: EARLY_PULLS }
+    }
 }
 
 /// What every loop is started with.
@@ -47,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) fetcher: Fetcher,
     pub(crate) context: Arc<Context>,
     pub(crate) counts: Arc<Counts>,
+    /// A place for each request that waits.
+    pub(crate) waits: Arc<Semaphore>,
     pub(crate) commits: mpsc::Sender<Commit>,
     /// Ends all loops.
     pub(crate) stop: CancellationToken,
@@ -192,6 +210,8 @@ fn start(
         fetcher: shared.fetcher.clone(),
         commits: shared.commits.clone(),
         schedule,
+        early: Early::new(job.long_poll, job.early_pulls, schedule.interval(), schedule.timeout()),
+        waits: Arc::clone(&shared.waits),
         ask,
         origin,
         body_limit,

@@ -124,12 +124,13 @@ impl Ask {
     pub(crate) async fn send(
         &self,
         cursor: Option<Cursor>,
+        wait: Option<Duration>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, ClientError> {
-        self.client.send(self.request(cursor), deadline).await
+        self.client.send(self.request(cursor, wait), deadline).await
     }
 
-    fn request(&self, cursor: Option<Cursor>) -> Request<Bytes> {
+    fn request(&self, cursor: Option<Cursor>, wait: Option<Duration>) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = self.uri_for_page();
         *request.headers_mut() = self.headers.clone();
@@ -137,6 +138,11 @@ impl Ask {
             && let Ok(value) = HeaderValue::from_str(&cursor.to_string())
         {
             request.headers_mut().insert(HeaderName::from_static(pull::CURSOR), value);
+        }
+        if let Some(wait) = wait
+            && let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs_f64()))
+        {
+            request.headers_mut().insert(HeaderName::from_static("prefer"), value);
         }
         request
     }
@@ -186,7 +192,8 @@ mod tests {
     #[test]
     fn a_request_carries_the_protocols_headers() {
         let ask = ask("http://127.0.0.1:9/traces", 64 << 20).unwrap();
-        let request = ask.request(Some(Cursor { epoch: 0x9f, seq: 7 }));
+        let cursor = Some(Cursor { epoch: 0x9f, seq: 7 });
+        let request = ask.request(cursor, None);
         let header = |name: &str| request.headers()[name].to_str().unwrap();
         assert_eq!(header("sigyn-scraper"), "sigyn-a");
         assert_eq!(header("sigyn-cursor"), "000000000000009f:7");
@@ -195,14 +202,17 @@ mod tests {
         assert_eq!(header("accept-encoding"), "zstd, gzip");
         assert_eq!(header("user-agent"), "Sigyn/1");
         assert!(header("accept").starts_with("application/x-protobuf; messageType=\"opentelem"));
-        assert!(!ask.request(None).headers().contains_key("sigyn-cursor"));
+        assert!(!request.headers().contains_key("prefer"));
+        let request = ask.request(None, Some(Duration::from_millis(7500)));
+        assert!(!request.headers().contains_key("sigyn-cursor"));
+        assert_eq!(request.headers()["prefer"], "wait=7.5");
     }
 
     #[test]
     fn the_page_size_is_added_to_the_targets_own_query() {
         let check = |url: &str, limit: u64, expected: &str| {
             let ask = ask(url, limit).unwrap();
-            assert_eq!(ask.request(None).uri().to_string(), expected);
+            assert_eq!(ask.request(None, None).uri().to_string(), expected);
         };
         check("http://h:1/traces", 1 << 30, "http://h:1/traces?max_bytes=1048576");
         check("http://h:1", 16000, "http://h:1/?max_bytes=1000");
@@ -215,7 +225,7 @@ mod tests {
     #[test]
     fn pages_shrink_to_one_segment_and_grow_again() {
         let mut ask = ask("http://h:1/t", 16 * 8).unwrap();
-        let query = |ask: &Ask| ask.request(None).uri().query().unwrap().to_owned();
+        let query = |ask: &Ask| ask.request(None, None).uri().query().unwrap().to_owned();
         assert!(ask.shrink() && ask.shrink());
         assert_eq!(query(&ask), "max_bytes=1");
         assert!(!ask.shrink() && !ask.shrink_to_one_segment());

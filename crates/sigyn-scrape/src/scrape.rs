@@ -36,6 +36,8 @@ pub(crate) struct Fetcher {
 pub(crate) struct Question<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) cursor: Option<Cursor>,
+    /// How long the target may wait until it has spans.
+    pub(crate) wait: Option<Duration>,
     /// Other processes that answered at this address.
     pub(crate) lives: &'a Lives,
     /// For everything from connecting to the last byte.
@@ -136,7 +138,8 @@ impl Fetcher {
 
     async fn receive(&self, question: Question<'_>) -> Result<Received, ScrapeError> {
         let Question { ask, cursor, body_limit, .. } = question;
-        let (response, asked, round_trip) = request(ask, cursor, question.timeout).await?;
+        let (response, asked, round_trip) =
+            request(ask, cursor, question.wait, question.timeout).await?;
         let (head, mut body) = response.into_parts();
         let status = head.status;
         if let Some(error) = refused(&head) {
@@ -157,6 +160,8 @@ impl Fetcher {
             return Ok(Received::Nothing(Outcome::OtherProcess { status, epoch }));
         }
         let clock = answer
+            // Where it waited, nobody knows when it read its clock.
+            .filter(|_| question.wait.is_none())
             .and_then(|answer| answer.clock_ns)
             .and_then(|theirs| ClockSample::new(asked, round_trip, theirs));
         if !has_body {
@@ -219,13 +224,14 @@ impl Fetcher {
 async fn request(
     ask: &Ask,
     cursor: Option<Cursor>,
+    wait: Option<Duration>,
     timeout: Duration,
 ) -> Result<(Response<Incoming>, SystemTime, Duration), ScrapeError> {
     let deadline = Deadline::now() + timeout;
     let mut is_retry = false;
     loop {
         let (asked, timer) = (SystemTime::now(), Instant::now());
-        let error = match ask.send(cursor, deadline).await {
+        let error = match ask.send(cursor, wait, deadline).await {
             Ok(response) => return Ok((response, asked, timer.elapsed())),
             Err(error) => error,
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use sigyn_model::codec::sink::BadSpan;
 use sigyn_model::columns::Columns;
 use sigyn_model::{SpanBatch, TargetProgress};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -17,6 +17,7 @@ use crate::books::{Book, Ledger};
 use crate::commit::{Commit, CommitError, NotCommitted, commit};
 use crate::counts::Counts;
 use crate::decode::Origin;
+use crate::early::{Early, Wait};
 use crate::request::Ask;
 use crate::schedule::Schedule;
 use crate::scrape::{Fetcher, Outcome, Question, Scraped};
@@ -38,6 +39,10 @@ pub(crate) struct ScrapeLoop {
     pub(crate) fetcher: Fetcher,
     pub(crate) commits: mpsc::Sender<Commit>,
     pub(crate) schedule: Schedule,
+    /// What is asked between its instants.
+    pub(crate) early: Early,
+    /// A place for each request that waits.
+    pub(crate) waits: Arc<Semaphore>,
     /// Why there is nothing to ask with, told at every tick: a target that cannot be asked is down.
     pub(crate) ask: Result<Ask, (FailureCause, String)>,
     pub(crate) origin: Origin,
@@ -48,7 +53,7 @@ pub(crate) struct ScrapeLoop {
 }
 
 /// What to do after one page.
-enum Next {
+pub(crate) enum Next {
     /// More waits.
     Page,
     /// The process waits for our acknowledgement before it ends. It may be gone before it answers.
@@ -56,6 +61,15 @@ enum Next {
     /// More waits, and not for us.
     Enough,
     Stop(End),
+}
+
+/// How a scrape begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    /// With a request that is answered at once.
+    Now,
+    /// With one that may wait.
+    Waits(Wait),
 }
 
 impl ScrapeLoop {
@@ -73,11 +87,11 @@ impl ScrapeLoop {
         let mut not_before = Instant::now();
         let mut before = None;
         loop {
-            tokio::select! {
+            let instant = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
+                instant = ticks.tick() => instant,
+            };
             let now = Instant::now();
             if now < not_before {
                 // What is left out on purpose is no irregularity.
@@ -87,14 +101,39 @@ impl ScrapeLoop {
             if let Some(before) = before.replace(now) {
                 self.counts.interval(self.schedule.interval(), now - before);
             }
-            if let Some(pause) = self.scrape(&mut ledger, &stop).await {
+            let (tick, pause) = self.scrape(&mut ledger, &stop).await;
+            let is_whole = tick.read_to_end;
+            self.report(tick);
+            if let Some(pause) = pause {
+                not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
+            }
+            let answers = is_whole && pause.is_none();
+            self.early.begin(ledger.progress.cursor.filter(|_| answers).map(|c| c.epoch));
+            if let Some(pause) = self.between(&mut ledger, instant, &stop).await {
                 not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
             }
         }
     }
 
-    /// One scrape with all its pages. Returns how long the target is to be left alone.
-    async fn scrape(&mut self, ledger: &mut Ledger, stop: &CancellationToken) -> Option<Duration> {
+    /// One scrape with all its pages, and how long the target is to be left alone after it.
+    async fn scrape(
+        &mut self,
+        ledger: &mut Ledger,
+        stop: &CancellationToken,
+    ) -> (Tick, Option<Duration>) {
+        if self.trouble.begin() {
+            self.target.clear(Problem::SeveralProcesses);
+        }
+        self.pages(ledger, Call::Now, stop).await
+    }
+
+    /// Asks, and follows the pages.
+    pub(crate) async fn pages(
+        &mut self,
+        ledger: &mut Ledger,
+        mut call: Call,
+        stop: &CancellationToken,
+    ) -> (Tick, Option<Duration>) {
         let started = Instant::now();
         let mut tick = Tick {
             at: SystemTime::now(),
@@ -107,11 +146,10 @@ impl ScrapeLoop {
         };
         let mut pause = None;
         let mut is_farewell = false;
-        if self.trouble.begin() {
-            self.target.clear(Problem::SeveralProcesses);
-        }
         for _ in 0..PAGES_MAX {
-            match self.page(ledger, &mut tick, &mut pause).await {
+            let next = self.page(ledger, &mut tick, &mut pause, call, stop).await;
+            call = Call::Now;
+            match next {
                 Next::Stop(End::Failed(_, error)) if is_farewell => {
                     debug!(target = %self.target.key, %error, "target ended before it answered our last request");
                     break;
@@ -135,8 +173,7 @@ impl ScrapeLoop {
             self.trouble.stored();
         }
         tick.took = started.elapsed();
-        self.report(tick);
-        pause
+        (tick, pause)
     }
 
     async fn page(
@@ -144,6 +181,8 @@ impl ScrapeLoop {
         ledger: &mut Ledger,
         tick: &mut Tick,
         pause: &mut Option<Duration>,
+        call: Call,
+        stop: &CancellationToken,
     ) -> Next {
         if let Some(refusal) = self.target.refusal() {
             return Next::Stop(End::Failed(FailureCause::TargetLimit, refusal));
@@ -156,13 +195,25 @@ impl ScrapeLoop {
         let question = Question {
             ask,
             cursor: ledger.progress.cursor,
+            wait: call.lasts(),
             lives: &ledger.lives,
             timeout: self.schedule.timeout(),
             patience: Instant::now() + self.schedule.interval(),
             body_limit: self.body_limit,
             origin: &self.origin,
         };
-        match self.fetcher.scrape(question).await {
+        let fetched = self.fetcher.scrape(question);
+        let fetched = match call {
+            Call::Now => fetched.await,
+            // Nothing of it is committed yet, so it may be left at any time.
+            Call::Waits(wait) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return Next::Stop(End::Left),
+                () = tokio::time::sleep_until(wait.until) => return Next::Stop(End::Left),
+                fetched = fetched => fetched,
+            },
+        };
+        match fetched {
             Ok(Outcome::Spans(scraped)) => {
                 self.trouble.right_process();
                 self.keep(*scraped, ledger, tick, asked_at).await
@@ -401,7 +452,7 @@ impl ScrapeLoop {
         let key = &self.target.key;
         let failed = match &tick.end {
             End::Failed(cause, error) => Some((cause.as_str(), error.clone())),
-            End::Done | End::NotTraced(_) | End::Busy(_) | End::NotStored(_) => None,
+            End::Done | End::Left | End::NotTraced(_) | End::Busy(_) | End::NotStored(_) => None,
         };
         // Once is a moment of load; twice in a row deserves an operator's eye.
         if let End::NotStored(error) = &tick.end
@@ -419,6 +470,15 @@ impl ScrapeLoop {
             }
             None if before >= 2 => info!(target = %key, failures = before, "target is back"),
             _ => {}
+        }
+    }
+}
+
+impl Call {
+    fn lasts(self) -> Option<Duration> {
+        match self {
+            Self::Now => None,
+            Self::Waits(wait) => Some(wait.lasts),
         }
     }
 }

@@ -74,6 +74,9 @@ pub struct TargetStatus {
     /// When spans were lost, newest last.
     pub loss_windows: Vec<LossWindow>,
     pub scrapes_total: u64,
+    /// How often it gave spans between two of its instants.
+    pub early_pulls: u64,
+    pub waiting: Waiting,
     pub failures: Failures,
 }
 
@@ -85,6 +88,21 @@ pub enum Health {
     Unknown,
     Up,
     Down,
+}
+
+/// Whether a request waits at a target until it has spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// It is asked at its instants alone.
+    #[default]
+    No,
+    Open,
+    /// One did, and another one will.
+    Between,
+    /// The target answers at once.
+    NotKept,
+    /// Too many wait elsewhere.
+    Refused,
 }
 
 /// What a person needs to know of a target, the most pressing first.
@@ -116,6 +134,8 @@ pub struct ScrapeRecord {
     pub spans: u64,
     /// The cursor after it.
     pub next: Option<Cursor>,
+    /// It was at no instant of the target's own.
+    pub is_early: bool,
     pub error: Option<String>,
 }
 
@@ -270,6 +290,18 @@ impl Health {
             Self::Unknown => "unknown",
             Self::Up => "up",
             Self::Down => "down",
+        }
+    }
+}
+
+impl Waiting {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Open => "open",
+            Self::Between => "between",
+            Self::NotKept => "not_kept",
+            Self::Refused => "refused",
         }
     }
 }

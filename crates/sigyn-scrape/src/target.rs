@@ -13,7 +13,7 @@ use crate::context::{Context, Member};
 use crate::scrape::ClockSample;
 use crate::scrape_error::shortened;
 use crate::status::{
-    FailureCause, Failures, Health, LossWindow, ScrapeRecord, State, TargetStatus,
+    FailureCause, Failures, Health, LossWindow, ScrapeRecord, State, TargetStatus, Waiting,
 };
 
 const HISTORY_MAX: usize = 60;
@@ -54,6 +54,8 @@ pub(crate) struct Tick {
 #[derive(Debug)]
 pub(crate) enum End {
     Done,
+    /// We did not wait for the answer.
+    Left,
     NotTraced(String),
     /// The target wants to be asked later.
     Busy(String),
@@ -89,6 +91,10 @@ struct Inner {
     first_scrape: Option<Instant>,
     last_spans: Option<(Instant, SystemTime)>,
     history: VecDeque<(Instant, u32)>,
+    /// Spans that came since the last scrape, and how often any did.
+    early_spans: u64,
+    early_pulls: u64,
+    waiting: Waiting,
     recent: VecDeque<ScrapeRecord>,
     last_success: Option<SystemTime>,
     read_through: Option<SystemTime>,
@@ -179,14 +185,15 @@ impl Tracked {
         if tick.spans > 0 {
             inner.last_spans = Some((now, SystemTime::now()));
         }
-        let count = u32::try_from(tick.spans).unwrap_or(u32::MAX);
+        let spans = tick.spans + std::mem::take(&mut inner.early_spans);
+        let count = u32::try_from(spans).unwrap_or(u32::MAX);
         push_bounded(&mut inner.history, (now, count), HISTORY_MAX);
         // Of several processes, those that did not answer may have more.
         if tick.read_to_end && !inner.problems.contains_key(&Problem::SeveralProcesses) {
             inner.read_through = Some(tick.at);
         }
         let failure = match &tick.end {
-            End::Done | End::NotTraced(_) => None,
+            End::Done | End::Left | End::NotTraced(_) => None,
             End::Busy(_) => Some(FailureCause::Status),
             End::NotStored(_) => Some(FailureCause::Commit),
             End::Failed(cause, _) => Some(*cause),
@@ -210,7 +217,7 @@ impl Tracked {
             }
         }
         let error = match tick.end {
-            End::Done => None,
+            End::Done | End::Left => None,
             End::NotTraced(text)
             | End::Busy(text)
             | End::NotStored(text)
@@ -224,10 +231,39 @@ impl Tracked {
             bytes: tick.bytes,
             spans: tick.spans,
             next: inner.progress.cursor,
+            is_early: false,
             error,
         };
         push_bounded(&mut inner.recent, record, RECENT_MAX);
         inner.failures_in_a_row
+    }
+
+    /// Whether a request waits at the target.
+    pub(crate) fn waits(&self, waiting: Waiting) {
+        self.lock().waiting = waiting;
+    }
+
+    /// It was asked between two of its instants. What came then counts with the next scrape; whether it
+    /// is up does not follow.
+    pub(crate) fn pulled(&self, tick: Tick) {
+        if tick.spans == 0 {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.early_spans += tick.spans;
+        inner.early_pulls += 1;
+        inner.last_spans = Some((Instant::now(), SystemTime::now()));
+        let record = ScrapeRecord {
+            at: tick.at,
+            took: tick.took,
+            status: tick.status,
+            bytes: tick.bytes,
+            spans: tick.spans,
+            next: inner.progress.cursor,
+            is_early: true,
+            error: None,
+        };
+        push_bounded(&mut inner.recent, record, RECENT_MAX);
     }
 
     pub(crate) fn failures_in_a_row(&self) -> u32 {
@@ -236,7 +272,7 @@ impl Tracked {
 
     pub(crate) fn status(&self, now: Instant) -> TargetStatus {
         let inner = self.lock();
-        let last = inner.recent.back();
+        let last = inner.recent.iter().rev().find(|record| !record.is_early);
         let (scrape_interval, scrape_timeout) = self.target.rhythm_texts();
         TargetStatus {
             discovered_labels: inner.discovered_labels.clone(),
@@ -264,6 +300,8 @@ impl Tracked {
             recent: inner.recent.iter().cloned().collect(),
             loss_windows: inner.losses.iter().map(|(_, window)| window.clone()).collect(),
             scrapes_total: inner.scrapes_total,
+            early_pulls: inner.early_pulls,
+            waiting: inner.waiting,
             failures: inner.failures,
         }
     }

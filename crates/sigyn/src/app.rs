@@ -186,6 +186,7 @@ impl App {
         let options = sigyn_scrape::Options {
             spares: store.spares().clone(),
             sync_pause: settings.sync_interval,
+            long_polls_max: settings.long_polls_max,
             ..scraping
         };
         let progress = store.progress();

@@ -67,6 +67,10 @@ pub(crate) struct ServeFlags {
         default_value = "100ms"
     )]
     pub(crate) discovery_reload_interval: String,
+    /// Requests that wait at targets at once, where jobs want that; a target that would be one more is
+    /// asked as any other
+    #[arg(long = "scrape.long-polls-max", value_name = "NUMBER", default_value_t = 1000)]
+    pub(crate) long_polls_max: u32,
     /// Names of Prometheus' features, with commas between. There is no choice here but
     /// auto-reload-config, which is --config.auto-reload; others are warned of
     #[arg(long = "enable-feature", value_name = "NAMES")]

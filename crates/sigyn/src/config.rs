@@ -1,5 +1,7 @@
 //! The configuration file: prometheus.yml's schema, and Sigyn's own settings under `sigyn:`.
 
+mod jobs;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +14,11 @@ use sigyn_discovery::config::{
     ConfigError as Mistake, File, Job, format_duration, parse_duration, parse_size,
 };
 use sigyn_discovery::relabel::Regex;
-use sigyn_discovery::yaml::{self, Entry, Place, Section};
+use sigyn_discovery::yaml::{self, Entry, Section};
 use sigyn_scrape::ScrapeJob;
 use sigyn_store::{Durability, Memory};
 
+use self::jobs::{JobSection, JobsSection};
 use crate::checksum::{Checksum, checksum};
 use crate::cli::ServeFlags;
 use crate::environment::{Environment, Origins};
@@ -65,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) admin_api: bool,
     /// Changes of targets that come within this time of others are taken together.
     pub(crate) sync_interval: Duration,
+    pub(crate) long_polls_max: usize,
     pub(crate) storage_path: PathBuf,
     pub(crate) storage_memory: Option<u64>,
     pub(crate) retention_time: Option<Duration>,
@@ -201,6 +205,7 @@ impl Settings {
             lifecycle: flags.enable_lifecycle,
             admin_api: flags.enable_admin_api,
             sync_interval,
+            long_polls_max: usize::try_from(flags.long_polls_max)?,
             storage_path: flags.storage_path,
             storage_memory: memory.transpose()?,
             retention_time: retention_time.transpose()?,
@@ -410,14 +415,21 @@ impl Config {
     }
 
     pub(crate) fn scrape_jobs(&self) -> Vec<ScrapeJob> {
-        let traces_path = |job: &Job| {
-            let own = self.sigyn.jobs.get(&job.name).map(|settings| settings.traces_path.clone());
-            own.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_TRACES_PATH.to_owned())
+        let nothing = JobSection::default();
+        let scrape_job = |job: &Job| {
+            let own = self.sigyn.jobs.get(&job.name).unwrap_or(&nothing);
+            let path = match own.traces_path.as_str() {
+                "" => DEFAULT_TRACES_PATH,
+                path => path,
+            };
+            let plain = ScrapeJob::new(job.clone(), path);
+            ScrapeJob {
+                long_poll: own.long_poll,
+                early_pulls: own.early_pulls.unwrap_or(plain.early_pulls),
+                ..plain
+            }
         };
-        self.jobs
-            .iter()
-            .map(|job| ScrapeJob { job: job.clone(), traces_path: traces_path(job) })
-            .collect()
+        self.jobs.iter().map(scrape_job).collect()
     }
 
     /// `instance` is the random number that is kept with the data: two tracers never share a name.
@@ -549,45 +561,6 @@ impl Section for RetentionSection {
             "time" => self.time = entry.parsed(parse_duration)?,
             "errors" => self.errors = entry.parsed(parse_duration)?,
             "size" => self.size = entry.parsed(parse_size)?,
-            _ => entry.unknown()?,
-        }
-        Ok(())
-    }
-}
-
-/// Settings by `job_name`.
-#[derive(Debug, Default)]
-struct JobsSection(BTreeMap<String, JobSection>);
-
-impl Section for JobsSection {
-    const NAME: &'static str = "sigyn.Jobs";
-
-    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
-        let (name, place) = (entry.key().to_owned(), entry.place());
-        let job: JobSection = entry.section()?;
-        self.0.insert(name, JobSection { place, ..job });
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct JobSection {
-    place: Place,
-    traces_path: String,
-}
-
-impl Section for JobSection {
-    const NAME: &'static str = "sigyn.Job";
-
-    fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
-        match entry.key() {
-            "traces_path" => {
-                let read = |text: &str| match text {
-                    path if path.starts_with('/') => Ok(path.to_owned()),
-                    other => Err(format!("traces_path {other:?} must begin with a slash")),
-                };
-                self.traces_path = entry.parsed(read)?.unwrap_or_default();
-            }
             _ => entry.unknown()?,
         }
         Ok(())

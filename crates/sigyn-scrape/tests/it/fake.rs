@@ -438,7 +438,7 @@ pub(crate) fn job(name: &str) -> ScrapeJob {
     let mut job = Job::new(name);
     job.scrape_interval = Duration::from_millis(100);
     job.scrape_timeout = Duration::from_millis(100);
-    ScrapeJob { job, traces_path: "/traces".to_owned() }
+    ScrapeJob::new(job, "/traces")
 }
 
 pub(crate) fn group(addresses: &[SocketAddr]) -> Vec<Arc<TargetGroup>> {

@@ -7,6 +7,7 @@ mod chaos;
 mod failures;
 mod fake;
 mod lifecycle;
+mod long_poll;
 mod processes;
 mod protocol;
 mod recorder;

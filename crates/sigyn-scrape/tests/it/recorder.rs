@@ -16,14 +16,14 @@ use tokio::task::JoinSet;
 use crate::fake::{Scraper, eventually, group, job};
 
 /// A service that records, and serves what it recorded.
-struct Service {
-    recorder: Recorder,
-    address: SocketAddr,
+pub(crate) struct Service {
+    pub(crate) recorder: Recorder,
+    pub(crate) address: SocketAddr,
     _server: JoinSet<()>,
 }
 
 impl Service {
-    async fn start(options: Options) -> Self {
+    pub(crate) async fn start(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self::on(listener, address, options)
@@ -63,7 +63,7 @@ impl Service {
     }
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { service_name: "shop".to_owned(), ..Options::default() }
 }
 

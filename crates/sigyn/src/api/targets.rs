@@ -83,6 +83,10 @@ struct TargetExtra {
     last_span_at: Option<String>,
     failures_in_a_row: u32,
     failing_since: Option<String>,
+    /// Whether a request waits there until it has spans: `no`, `open`, `between` two of them, `not_kept`, `refused`.
+    long_poll: &'static str,
+    /// How often spans came between two of its instants.
+    early_pulls: u64,
     /// The last scrapes, with `recent=1`.
     recent: Option<Vec<Scrape>>,
     loss_windows: Vec<LossWindow>,
@@ -97,6 +101,7 @@ struct Scrape {
     bytes: u64,
     spans: u64,
     cursor: Option<String>,
+    early: bool,
     error: Option<String>,
 }
 
@@ -253,6 +258,8 @@ fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
         last_span_at: target.last_span_at.map(rfc3339),
         failures_in_a_row: target.failures_in_a_row,
         failing_since: target.failing_since.map(rfc3339),
+        long_poll: target.waiting.as_str(),
+        early_pulls: target.early_pulls,
         recent: recent.then(|| target.recent.iter().map(scrape).collect()),
         loss_windows: target
             .loss_windows
@@ -275,6 +282,7 @@ fn scrape(record: &ScrapeRecord) -> Scrape {
         bytes: record.bytes,
         spans: record.spans,
         cursor: record.next.map(|cursor| cursor.to_string()),
+        early: record.is_early,
         error: record.error.clone(),
     }
 }

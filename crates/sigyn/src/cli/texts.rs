@@ -25,6 +25,7 @@ impl ServeFlags {
             ("otlp.grpc.listen-address", text(&self.otlp_grpc_listen)),
             ("otlp.http.listen-address", text(&self.otlp_http_listen)),
             ("scrape.discovery-reload-interval", self.discovery_reload_interval.clone()),
+            ("scrape.long-polls-max", self.long_polls_max.to_string()),
             ("storage.memory", text(&self.storage_memory)),
             ("storage.path", path(&self.storage_path)),
             ("storage.retention.errors", text(&self.retention_errors)),

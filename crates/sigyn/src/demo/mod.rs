@@ -104,6 +104,7 @@ async fn tracer(
         lifecycle: false,
         admin_api: false,
         sync_interval: Duration::from_millis(100),
+        long_polls_max: 0,
         storage_memory: None,
         storage_path: folder.join("data"),
         retention_errors: None,

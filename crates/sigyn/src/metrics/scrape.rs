@@ -6,7 +6,7 @@ use sigyn_scrape::{
     Counts, Health, INTERVAL_PARTS, PoolStatus, SYNC_SECONDS, Spread, Status, TargetStatus,
 };
 
-use super::{Distribution, Family, LabelPairs, Series, counter};
+use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 
 pub(crate) fn families(status: &Status) -> Vec<Family> {
     let mut families = of_targets(&status.pools());
@@ -58,6 +58,34 @@ fn of_pools(counts: &Counts) -> Vec<Family> {
             "Bodies that were larger than they may be",
             counts.body_limits_exceeded_total(),
         ),
+        gauge(
+            "sigyn_target_long_polls",
+            "Requests that wait at targets until there are spans",
+            counts.waits.open() as f64,
+        ),
+        counter(
+            "sigyn_target_long_polls_refused_total",
+            "Targets that were asked at their instants alone, because too many requests waited elsewhere",
+            counts.waits.refused_total(),
+        ),
+        counter(
+            "sigyn_target_long_polls_not_kept_total",
+            "Requests that a target was to keep until it had spans, and answered at once with none",
+            counts.waits.not_kept_total(),
+        ),
+        counter(
+            "sigyn_target_long_polls_failed_total",
+            "Requests that waited and were not answered as they ought to be",
+            counts.waits.failed_total(),
+        ),
+        Family {
+            name: "sigyn_target_early_pulls_total",
+            help: "Times that a target gave spans between two of its instants, by why it was asked then",
+            series: Series::Counter(vec![(
+                vec![("why", "waited".to_owned())],
+                counts.waits.pulled_total(),
+            )]),
+        },
         Family {
             name: "sigyn_target_interval_length_seconds",
             help: "Time between two scrapes of a target, by the interval that was meant",
