@@ -34,7 +34,7 @@ Usage: cargo xtask <chore> [arguments]
         [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME]
   bench scrape [--targets N]  a farm of 10000 targets, 100 spans each every 15 s: CPU, memory, jitter, losses (Linux)
         [--failing PERCENT]   .. so many of which fail, in seven ways
-        [--spans N] [--interval SECONDS] [--rounds N] [--profile NAME] [--bin PATH]
+        [--spans N] [--interval SECONDS] [--rounds N] [--long-polls N] [--profile NAME] [--bin PATH]
   soak [--spans N]            spans for a long time, merges, and questions all along: 50 million of them (Linux)
        [--memory MIB]         .. by a server that may take so much memory
   ci                          all of it, as .ci/run does, in this checkout's target folder

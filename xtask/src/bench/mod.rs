@@ -23,7 +23,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         [what, options @ ..] if what == "store" => store::run(options),
         _ => bail!(
             "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME] \
-             | scrape [--targets N] [--failing PERCENT] [--spans N] [--interval SECONDS] [--rounds N] [--profile NAME] [--bin PATH]"
+             | scrape [--targets N] [--failing PERCENT] [--spans N] [--interval SECONDS] [--rounds N] \
+             [--long-polls N] [--profile NAME] [--bin PATH]"
         ),
     }
 }

@@ -25,6 +25,8 @@ struct Options {
     spans: u32,
     interval: Duration,
     rounds: u32,
+    /// Targets at which a request may wait between two instants.
+    long_polls: u32,
     profile: String,
     /// What is measured, instead of what is built.
     bin: Option<PathBuf>,
@@ -38,6 +40,7 @@ impl Options {
             spans: 100,
             interval: Duration::from_secs(15),
             rounds: 8,
+            long_polls: 0,
             profile: PROFILE.to_owned(),
             bin: None,
         };
@@ -53,6 +56,7 @@ impl Options {
                 "--spans" => options.spans = number()?,
                 "--interval" => options.interval = Duration::from_secs(number()?.into()),
                 "--rounds" => options.rounds = number()?,
+                "--long-polls" => options.long_polls = number()?,
                 "--profile" => text.clone_into(&mut options.profile),
                 "--bin" => options.bin = Some(PathBuf::from(text)),
                 other => bail!("unknown argument `{other}`"),
@@ -75,9 +79,11 @@ impl Options {
              scrape_configs:\n\
              - job_name: farm\n  \
                body_size_limit: 8MB\n  \
-               file_sd_configs: [{{files: [targets.json]}}]\n",
+               file_sd_configs: [{{files: [targets.json]}}]\n\
+             sigyn: {{jobs: {{farm: {{long_poll: {}}}}}}}\n",
             self.interval.as_secs(),
-            self.timeout().as_secs()
+            self.timeout().as_secs(),
+            self.long_polls > 0
         )
     }
 }
@@ -115,7 +121,8 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     std::fs::write(folder.join("targets.json"), farm.targets_file())?;
     farm.heard("listening")?;
     let config = options.config();
-    let setup = Setup { config: &config, ..Setup::default() };
+    let flags = [format!("--scrape.long-polls-max={}", options.long_polls)];
+    let setup = Setup { config: &config, flags: &flags, ..Setup::default() };
     let server = Server::start_as(setup, &sigyn, &folder)?;
     farm.tell(&server.web().to_string())?;
     farm.heard("measuring")?;
