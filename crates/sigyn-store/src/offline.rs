@@ -1,7 +1,11 @@
 //! A store that no program runs, as it lies on the disk: what there is, and whether it is what was written.
 
+use std::collections::HashSet;
+use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use sigyn_model::{Span, TraceId};
 use tracing::subscriber::{NoSubscriber, with_default};
@@ -85,6 +89,9 @@ pub struct Copied {
     pub file: String,
     pub spans: u64,
 }
+
+/// So many blocks are compared with what they tell at once: each takes as much memory as what it tells, twice.
+const BLOCKS_AT_ONCE: usize = 2;
 
 impl Offline {
     /// Errors if there is no store, or if a program has it open.
@@ -289,34 +296,49 @@ impl Offline {
         let is_new = |one: &Damage| !damages.iter().any(|other| other.file == one.file);
         let of_catalog: Vec<Damage> = of_catalog.into_iter().filter(is_new).collect();
         damages.extend(of_catalog);
-        let of_bytes = self.entries().iter().map(|entry| entry.bytes).sum();
-        let mut bytes = 0;
-        for entry in self.entries() {
-            looked(Looked { bytes, of_bytes });
-            let file = path(entry);
-            if !damages.iter().any(|one| one.file == file)
-                && let Err(cause) = self.verify_block(entry)
-            {
-                damages.push(Damage { file, cause });
-            }
-            bytes += entry.bytes;
-        }
+        let told: HashSet<String> = damages.iter().map(|one| one.file.clone()).collect();
+        let left: Vec<&BlockEntry> =
+            self.entries().iter().filter(|entry| !told.contains(&path(entry))).collect();
+        let of_bytes = left.iter().map(|entry| entry.bytes).sum();
+        let (disk, next, mut bytes) = (self.disk(), AtomicUsize::new(0), 0);
+        let mut found: Vec<(usize, String)> = Vec::new();
         looked(Looked { bytes, of_bytes });
+        thread::scope(|scope| {
+            let (done, dones) = mpsc::sync_channel(BLOCKS_AT_ONCE);
+            let cores = thread::available_parallelism().map_or(1, NonZero::get);
+            for _ in 0..cores.min(BLOCKS_AT_ONCE) {
+                let (done, left, next) = (done.clone(), &left, &next);
+                scope.spawn(move || {
+                    while let at = next.fetch_add(1, Ordering::Relaxed)
+                        && let Some(entry) = left.get(at)
+                        && done.send((at, verify_block(disk, entry))).is_ok()
+                    {}
+                });
+            }
+            drop(done);
+            for (at, verified) in dones {
+                bytes += left[at].bytes;
+                looked(Looked { bytes, of_bytes });
+                found.extend(verified.err().map(|cause| (at, cause)));
+            }
+        });
+        found.sort_unstable();
+        let damage = |(at, cause): (usize, String)| Damage { file: path(left[at]), cause };
+        damages.extend(found.into_iter().map(damage));
         damages
     }
+}
 
-    fn verify_block(&self, entry: &BlockEntry) -> Result<(), String> {
-        let block =
-            Block::open(self.disk(), entry, &Arc::default()).map_err(|error| sentence(&error))?;
-        let mut part = 0;
-        while block.check(part).map_err(|error| sentence(&error))?.is_some() {
-            part += 1;
-        }
-        block.audit().map_err(|error| match error {
-            AuditError::Read(QueryFailed::Block { source, .. }) => sentence(&source),
-            other => sentence(&other),
-        })
+fn verify_block(disk: &Disk, entry: &BlockEntry) -> Result<(), String> {
+    let block = Block::open(disk, entry, &Arc::default()).map_err(|error| sentence(&error))?;
+    let mut part = 0;
+    while block.check(part).map_err(|error| sentence(&error))?.is_some() {
+        part += 1;
     }
+    block.audit().map_err(|error| match error {
+        AuditError::Read(QueryFailed::Block { source, .. }) => sentence(&source),
+        other => sentence(&other),
+    })
 }
 
 /// Moves blocks out of the folder that they were made in, and removes that.

@@ -325,6 +325,12 @@ impl<'a> RowReader<'a> {
         Ok(())
     }
 
+    /// The value in a column of tags, in a row that has one.
+    pub(super) fn tag_at(&self, set: &PageSet, row: usize, at: usize) -> Result<Value, BlockError> {
+        let sort = self.tag_columns.get(at).ok_or(BlockError::Schema)?.sort;
+        Told::Column { reader: self, set, row, at, sort }.own()
+    }
+
     /// Ids of the traces of rows with an own tag of this key that is taken.
     pub(super) fn ids_with(
         &self,

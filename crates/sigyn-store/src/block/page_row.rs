@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sigyn_model::{
-    Endpoint, Kind, Labels, Resource, Scope, Searched, Span, StatusCode, Timestamp, TraceId,
+    Endpoint, Kind, Labels, Resource, Scope, Searched, Span, StatusCode, Timestamp, TraceId, Value,
 };
 
 use super::BlockError;
@@ -112,6 +112,28 @@ impl<'r, 'a> PageRow<'r, 'a> {
     /// Whether it says anything in a column.
     pub(super) fn has(&self, column: usize) -> bool {
         self.column(column).is_some_and(|page| page.has(self.row))
+    }
+
+    /// The value of a tag that has this column, if the row has any.
+    pub(super) fn tag_at(&self, at: usize) -> Option<Value> {
+        let Self { reader, set, row, .. } = *self;
+        if !self.has(place::TAGS + at) {
+            return None;
+        }
+        self.or_fail(reader.tag_at(set, row, at).map(Some))
+    }
+
+    /// Whether ids and addresses that its kind does not tell can be read; what cannot is told.
+    pub(super) fn look_at_rest(&self) {
+        self.parent();
+        if self.has(place::REMOTE + 1) || self.has(place::REMOTE + 2) {
+            self.or_fail(self.reader.endpoint(self.set, self.row, place::REMOTE));
+        }
+    }
+
+    pub(super) fn has_annotations(&self) -> bool {
+        let values = self.column(place::ANNOTATION_VALUE);
+        values.is_some_and(|values| values.elements(self.row).next().is_some())
     }
 
     pub(super) fn each_key(&self, each: &mut dyn FnMut(&str)) {

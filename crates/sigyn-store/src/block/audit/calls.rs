@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sigyn_model::{Span, each_link};
+use sigyn_model::{Searched, Span, SpanId, TraceId, each_link};
 
-use super::Checked;
+use super::{Checked, kinds::Kind};
 use crate::block::links::{Links, minute_of};
+use crate::block::page_row::PageRow;
 use crate::trace::assemble;
 
 /// Calls and errors, by who calls whom in which minute.
@@ -24,18 +25,24 @@ impl Calls {
         Self { links, trace: Vec::new(), counted: Counts::default() }
     }
 
-    pub(super) fn row(&mut self, span: &Span) {
-        if self.links.leaves_out(span.trace_id.into()) {
-            return;
-        }
+    /// What decides of a span, but for ids and times.
+    pub(super) fn bare(span: &Span) -> Span {
         let mut bare = Span::new(span.trace_id, span.id);
-        (bare.parent_id, bare.kind, bare.shared) = (span.parent_id, span.kind, span.shared);
-        (bare.timestamp, bare.duration) = (span.timestamp, span.duration);
+        bare.kind = span.kind;
         bare.local_endpoint = span.local_endpoint.clone();
         bare.remote_endpoint = span.remote_endpoint.clone();
         if span.is_error() {
             bare.set_tag("error", "");
         }
+        bare
+    }
+
+    pub(super) fn row(&mut self, trace_id: TraceId, kind: &Kind, row: &PageRow<'_, '_>) {
+        let Some(id) = row.id().filter(|_| !self.links.leaves_out(trace_id.into())) else { return };
+        let mut bare = kind.bare.clone();
+        (bare.trace_id, bare.id) = (trace_id, SpanId::from_raw(id));
+        (bare.parent_id, bare.shared) = (row.parent().map(SpanId::from_raw), row.shared());
+        (bare.timestamp, bare.duration) = (row.timestamp(), row.duration());
         self.trace.push(bare);
     }
 

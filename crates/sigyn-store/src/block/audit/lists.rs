@@ -39,30 +39,33 @@ impl Lists {
 
     pub(super) fn row(&mut self, span: &Span) -> Checked {
         self.found.add(span);
-        for (key, value) in span.zipkin_tags() {
-            let is_full = self.tags.len() >= KEYS_MAX;
-            let Some(values) = self.tags.get_mut(key) else {
-                let last = self.tags.last_key_value();
-                let is_past = is_full && last.is_some_and(|(last, _)| key > last.as_str());
-                if is_listed(key) && !is_past {
-                    return Err(format!("its list of keys has no {key:?}, and its rows have"));
-                }
-                continue;
-            };
-            if !self.keys.contains(key) {
-                self.keys.insert(key.to_owned());
+        span.zipkin_tags().iter().try_for_each(|(key, value)| self.tag(key, value))
+    }
+
+    /// A row has this tag, as Zipkin shows it.
+    pub(super) fn tag(&mut self, key: &str, value: &str) -> Checked {
+        let is_full = self.tags.len() >= KEYS_MAX;
+        let Some(values) = self.tags.get_mut(key) else {
+            let last = self.tags.last_key_value();
+            let is_past = is_full && last.is_some_and(|(last, _)| key > last.as_str());
+            if is_listed(key) && !is_past {
+                return Err(format!("its list of keys has no {key:?}, and its rows have"));
             }
-            match values.get_mut(&*value) {
-                Some(is_said) => *is_said = true,
-                None => {
-                    let last = values.last_key_value();
-                    let is_past = values.len() >= VALUES_LEAST
-                        && last.is_some_and(|(last, _)| *value > **last);
-                    if is_listed(&value) && !is_past {
-                        return Err(format!(
-                            "its list of values of {key:?} has no {value:?}, and its rows have"
-                        ));
-                    }
+            return Ok(());
+        };
+        if !self.keys.contains(key) {
+            self.keys.insert(key.to_owned());
+        }
+        match values.get_mut(value) {
+            Some(is_said) => *is_said = true,
+            None => {
+                let last = values.last_key_value();
+                let is_past =
+                    values.len() >= VALUES_LEAST && last.is_some_and(|(last, _)| *value > **last);
+                if is_listed(value) && !is_past {
+                    return Err(format!(
+                        "its list of values of {key:?} has no {value:?}, and its rows have"
+                    ));
                 }
             }
         }

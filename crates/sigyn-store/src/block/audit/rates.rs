@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sigyn_model::{Measure, Span};
+use sigyn_model::{Measure, Searched, Span};
 
-use super::Checked;
+use super::{Checked, kinds::Kind};
 use crate::block::rollup::{Cells, Rollup, Sort, Status, minute_of};
 
 pub(super) struct Rates<'a> {
@@ -22,22 +22,23 @@ impl<'a> Rates<'a> {
         Self { rollup, sorts, counted }
     }
 
-    pub(super) fn row(&mut self, span: &Span) -> Checked {
-        let Some(start) = span.timestamp else { return Ok(()) };
-        let is_error = span.is_error();
+    /// The sort of a span that counts, by its number.
+    pub(super) fn sort_of(&self, span: &Span) -> Result<usize, String> {
         let sort = Sort {
             service: span.service_name().unwrap_or(""),
             name: if self.rollup.has_names { &span.name } else { "" },
             kind: span.kind,
-            status: Status::of(span.status.code, is_error),
+            status: Status::of(span.status.code, span.is_error()),
         };
-        let Some(number) = number_of(&self.sorts, &sort) else {
-            return Err(format!("its rates have no span like {sort:?}, and its rows have one"));
-        };
-        let nanos = span.duration.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        let of_minute = self.counted[number].entry(minute_of(start)).or_default();
-        of_minute.add_one(is_error, nanos);
-        Ok(())
+        number_of(&self.sorts, &sort)
+            .ok_or_else(|| format!("its rates have no span like {sort:?}, and its rows have one"))
+    }
+
+    pub(super) fn row(&mut self, sort: usize, kind: &Kind, row: &impl Searched) {
+        let Some(start) = row.timestamp() else { return };
+        let nanos = row.duration().map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        let of_minute = self.counted[sort].entry(minute_of(start)).or_default();
+        of_minute.add_one(kind.is_error, nanos);
     }
 
     pub(super) fn end(mut self) -> Checked {

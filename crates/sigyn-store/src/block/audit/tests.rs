@@ -257,3 +257,45 @@ fn what_the_root_and_the_catalog_tell_wrongly_is_found_too() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+#[test]
+fn what_is_told_wrongly_of_rows_that_are_alike_is_found_too() {
+    let mut spans = Vec::new();
+    for n in 0..60u64 {
+        let trace_id = TraceId::new(u128::from(n / 6) + 1).unwrap();
+        let mut span = Span::new(trace_id, sigyn_model::SpanId::from_raw(n + 1));
+        span.parent_id = (n % 6 > 0).then(|| sigyn_model::SpanId::from_raw(n));
+        span.timestamp = Timestamp::from_micros(testing::EPOCH_MS * 1_000 + n * 1_000_000);
+        span.local_endpoint = Some(Endpoint::named(["shop", "bank"][(n % 2) as usize]));
+        span.kind = Some(sigyn_model::Kind::Server);
+        span.set_tag("few", (n % 3).to_string());
+        span.set_tag("many", n.to_string());
+        span.set_tag("is_odd", n % 2 == 1);
+        spans.push(span);
+    }
+    let (disk, entry) = sealed(spans.clone());
+    let block = open(&disk, &entry).unwrap();
+    assert_eq!(audit(&block), Ok(()));
+    let directory = block.directory().unwrap().unwrap();
+    let extra = |kind| block.root.extras.iter().find(|extra| extra.kind == kind).unwrap().section;
+    let few = directory.keys.iter().find(|key| key.key == "few").unwrap().section.unwrap();
+    for (what, section, may_pass) in [
+        ("rates", extra(rollup::KIND), 8),
+        ("calls", extra(links::KIND), 0),
+        ("names", block.root.places.names, 0),
+        ("tags", block.root.tags, 0),
+        ("values of few", few, 0),
+        ("hashes", directory.shards.sections()[0], 0),
+        ("words", block.root.places.words, 0),
+        ("entries", block.root.places.entries[0].section, 8),
+    ] {
+        let mut passed = Vec::new();
+        for byte in 0..usize::try_from(section.raw_bytes).unwrap() {
+            let (disk, entry) = wrong(&spans, section.offset, byte);
+            if open(&disk, &entry).is_ok_and(|block| audit(&block).is_ok()) {
+                passed.push(byte);
+            }
+        }
+        assert!(passed.len() <= may_pass, "{what}: {passed:?}");
+    }
+}

@@ -74,8 +74,7 @@ impl Traces {
     }
 
     /// Where the next row is, and whether it is the first one of its trace.
-    pub(super) fn row(&mut self, span: &Span) -> Result<(Place, bool), String> {
-        let key = TraceKey::from(span.trace_id);
+    pub(super) fn next(&mut self, key: TraceKey) -> Result<(Place, bool), String> {
         let next = self.order.get(self.begun).map(|number| self.entries[*number as usize]);
         let is_first = next.is_some_and(|next| next.first_row == self.row);
         if is_first {
@@ -87,12 +86,6 @@ impl Traces {
         let Some(entry) = number else {
             return Err(format!("row {} is of another trace than its index says", self.row));
         };
-        self.facts.add_times(span.is_root(), span.timestamp, span.duration_us());
-        self.saying.row(span, &mut self.said)?;
-        if let Some(at) = span.timestamp.map(|at| at.nanos()) {
-            let (first, last) = self.starts_ns.unwrap_or((at, at));
-            self.starts_ns = Some((first.min(at), last.max(at)));
-        }
         while self.groups.get(self.group).is_some_and(|rows| self.row_in_group >= *rows) {
             self.pages_before += (self.groups[self.group] as usize).div_ceil(PAGE_ROWS);
             (self.group, self.row_in_group) = (self.group + 1, 0);
@@ -100,6 +93,22 @@ impl Traces {
         let page = self.pages_before + self.row_in_group as usize / PAGE_ROWS;
         (self.row, self.row_in_group) = (self.row + 1, self.row_in_group + 1);
         Ok((Place { entry, page }, is_first))
+    }
+
+    /// What that row says.
+    pub(super) fn row(&mut self, words: &[u32], row: &impl Searched) {
+        let timestamp = row.timestamp();
+        self.facts.add_times(row.is_root(), timestamp, row.duration_us());
+        self.said.extend_from_slice(words);
+        if let Some(at) = timestamp.map(|at| at.nanos()) {
+            let (first, last) = self.starts_ns.unwrap_or((at, at));
+            self.starts_ns = Some((first.min(at), last.max(at)));
+        }
+    }
+
+    /// Numbers of the words that a span says.
+    pub(super) fn words_of(&self, span: &Span) -> Result<Vec<u32>, String> {
+        self.saying.words_of(span)
     }
 
     /// The next row is of another trace.
@@ -194,8 +203,8 @@ impl Saying {
         Self { words, services, names, remotes, error, is_said, is_had, least_untold, is_of_3 }
     }
 
-    /// Adds what a row says.
-    fn row(&mut self, span: &Span, said: &mut Vec<u32>) -> Checked {
+    fn words_of(&self, span: &Span) -> Result<Vec<u32>, String> {
+        let mut said = Vec::new();
         let name = Some(span.name.as_str()).filter(|name| !name.is_empty());
         let texts = [
             (span.service_name(), &self.services, "service"),
@@ -213,7 +222,7 @@ impl Saying {
             let number = self.error.ok_or("its words have no error, and its rows have")?;
             said.push(number);
         }
-        Ok(())
+        Ok(said)
     }
 
     /// A trace says these, and no others.

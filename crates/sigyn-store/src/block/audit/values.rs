@@ -19,13 +19,24 @@ pub(super) struct Values {
     shards: Shards,
     /// What hashes are reduced to, of each page, in order.
     pages: Vec<Vec<u32>>,
+    listed: Vec<Listed>,
     wrong: Option<String>,
+}
+
+/// Where a value is to be told of.
+#[derive(Clone, Copy)]
+pub(super) enum Slot {
+    Nowhere,
+    /// As a hash, of its page.
+    Hash(u32),
+    /// As one of those that are listed.
+    Listed(usize),
 }
 
 struct Key {
     told: Told,
     hash: KeyHash,
-    values: HashMap<String, Listed>,
+    values: HashMap<String, usize>,
 }
 
 /// A value, and the entries of traces that have it; none where that are too many.
@@ -40,12 +51,14 @@ impl Values {
     pub(super) fn of(block: &Block) -> Result<Self, BlockError> {
         let Some(directory) = block.directory()? else { return Ok(Self::default()) };
         let mut keys = [HashMap::new(), HashMap::new()];
+        let mut all_listed = Vec::new();
         for place in &directory.keys {
             let mut values = HashMap::new();
             if let Some(section) = &place.section {
                 for value in block.values_of(section)?.iter() {
-                    let listed = Listed { entries: value.entries.clone(), last: None, count: 0 };
-                    values.insert(value.text.clone(), listed);
+                    let entries = value.entries.clone();
+                    values.insert(value.text.clone(), all_listed.len());
+                    all_listed.push(Listed { entries, last: None, count: 0 });
                 }
             }
             let key = Key { told: place.told, hash: KeyHash::of(&place.key), values };
@@ -66,7 +79,7 @@ impl Values {
             )?;
         }
         let (is_complete, shards) = (directory.is_complete, directory.shards.clone());
-        Ok(Self { keys: Some(keys), is_complete, shards, pages, wrong })
+        Ok(Self { keys: Some(keys), is_complete, shards, pages, listed: all_listed, wrong })
     }
 
     pub(super) fn row(&mut self, span: &Span, place: &Place) -> Checked {
@@ -74,68 +87,97 @@ impl Values {
             return Err(wrong);
         }
         for (key, value) in &span.tags {
-            self.value(Sort::Tag, key, value, place)?;
+            self.text(Sort::Tag, key, &value.text(), place)?;
         }
-        for (key, value) in span.resource.iter().flat_map(|resource| &resource.tags) {
-            self.value(Sort::Tag, key, value, place)?;
-        }
-        for (name, text) in span.target.iter().flat_map(|labels| labels.iter()) {
-            self.text(Sort::Tag, &format!("target.{name}"), text, Alike::of(text), place)?;
-        }
+        self.each_shared(span, &mut |values, key, text| values.text(Sort::Tag, key, text, place))?;
         for annotation in &span.annotations {
-            let text = &*annotation.value;
-            self.text(Sort::Annotation, "", text, Alike::of(text), place)?;
+            self.text(Sort::Annotation, "", &annotation.value, place)?;
         }
         Ok(())
     }
 
-    fn value(&mut self, sort: Sort, key: &str, value: &Value, place: &Place) -> Checked {
-        let text = value.text();
-        self.text(sort, key, &text, Alike::of(&text), place)
+    /// Calls `each` with keys and values that are those of many spans.
+    fn each_shared(
+        &mut self,
+        span: &Span,
+        each: &mut dyn FnMut(&mut Self, &str, &str) -> Checked,
+    ) -> Checked {
+        for (key, value) in span.resource.iter().flat_map(|resource| &resource.tags) {
+            each(self, key, &value.text())?;
+        }
+        for (name, text) in span.target.iter().flat_map(|labels| labels.iter()) {
+            each(self, &format!("target.{name}"), text)?;
+        }
+        Ok(())
     }
 
-    fn text(
-        &mut self,
-        sort: Sort,
-        key: &str,
-        text: &str,
-        alike: Alike<'_>,
-        place: &Place,
-    ) -> Checked {
-        let Some(keys) = &mut self.keys else { return Ok(()) };
-        let wrong = |what: &str| {
-            let key = if sort == Sort::Annotation { "an annotation" } else { key };
-            Err(format!("where values are it tells {what} {key} = {text:?}, and its rows have it"))
+    /// Where all that is told that a span shares with others.
+    pub(super) fn shared_slots(&mut self, span: &Span) -> Result<Vec<Slot>, String> {
+        let mut slots = Vec::new();
+        self.each_shared(span, &mut |values, key, text| {
+            slots.push(values.slot(Sort::Tag, key, text)?);
+            Ok(())
+        })?;
+        Ok(slots)
+    }
+
+    /// Where a span's own tag is told of.
+    pub(super) fn slot_of_tag(&self, key: &str, value: &Value) -> Result<Slot, String> {
+        self.slot(Sort::Tag, key, &value.text())
+    }
+
+    fn slot(&self, sort: Sort, key: &str, text: &str) -> Result<Slot, String> {
+        let Some(keys) = &self.keys else { return Ok(Slot::Nowhere) };
+        let Some(known) = keys[sort as usize].get(key) else {
+            let told = Err(wrong(sort, key, text, "of no key of"));
+            return if self.is_complete { told } else { Ok(Slot::Nowhere) };
         };
-        let Some(known) = keys[sort as usize].get_mut(key) else {
-            return if self.is_complete { wrong("of no key of") } else { Ok(()) };
-        };
-        match known.told {
-            Told::Nothing => Ok(()),
+        Ok(match known.told {
+            Told::Nothing => Slot::Nowhere,
             Told::Hashes => {
-                let hash = self.shards.reduced(known.hash.with(alike));
-                let hashes = self.pages.get(place.page).map_or(&[][..], Vec::as_slice);
-                let is_there =
-                    u32::try_from(hash).is_ok_and(|hash| hashes.binary_search(&hash).is_ok());
-                if is_there { Ok(()) } else { wrong("of no page with") }
+                let hash = self.shards.reduced(known.hash.with(Alike::of(text)));
+                Slot::Hash(u32::try_from(hash).unwrap_or(u32::MAX))
             }
-            Told::Values => {
-                let Some(listed) = known.values.get_mut(text) else { return wrong("nothing of") };
-                if listed.last != Some(place.entry) {
-                    (listed.last, listed.count) = (Some(place.entry), listed.count + 1);
-                    let entries = listed.entries.as_ref();
-                    if entries.is_some_and(|list| list.binary_search(&place.entry).is_err()) {
-                        return wrong("too few traces with");
-                    }
+            Told::Values => match known.values.get(text) {
+                Some(at) => Slot::Listed(*at),
+                None => return Err(wrong(sort, key, text, "nothing of")),
+            },
+        })
+    }
+
+    /// A row at this place has what is told of there; errors if it is told of elsewhere.
+    pub(super) fn meet(&mut self, slot: Slot, place: &Place) -> Result<(), &'static str> {
+        match slot {
+            Slot::Nowhere => Ok(()),
+            Slot::Hash(hash) => {
+                let hashes = self.pages.get(place.page).map_or(&[][..], Vec::as_slice);
+                hashes.binary_search(&hash).map(drop).map_err(|_| "of no page with")
+            }
+            Slot::Listed(at) => {
+                let listed = &mut self.listed[at];
+                if listed.last == Some(place.entry) {
+                    return Ok(());
                 }
-                Ok(())
+                (listed.last, listed.count) = (Some(place.entry), listed.count + 1);
+                match &listed.entries {
+                    Some(entries) if entries.binary_search(&place.entry).is_err() => {
+                        Err("too few traces with")
+                    }
+                    _ => Ok(()),
+                }
             }
         }
+    }
+
+    fn text(&mut self, sort: Sort, key: &str, text: &str, place: &Place) -> Checked {
+        let slot = self.slot(sort, key, text)?;
+        self.meet(slot, place).map_err(|what| wrong(sort, key, text, what))
     }
 
     pub(super) fn end(self) -> Checked {
         for (key, known) in self.keys.iter().flatten().flatten() {
             for (text, listed) in &known.values {
+                let listed = &self.listed[*listed];
                 let expected = listed.entries.as_ref().map_or(listed.count.max(1), Vec::len);
                 if listed.count != expected {
                     return Err(format!(
@@ -146,4 +188,9 @@ impl Values {
         }
         Ok(())
     }
+}
+
+fn wrong(sort: Sort, key: &str, text: &str, what: &str) -> String {
+    let key = if sort == Sort::Annotation { "an annotation" } else { key };
+    format!("where values are it tells {what} {key} = {text:?}, and its rows have it")
 }
