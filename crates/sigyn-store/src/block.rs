@@ -34,6 +34,8 @@ mod page_reader;
 pub(crate) mod page_row;
 mod pages;
 mod per_source;
+pub(crate) mod piece;
+pub(crate) mod piece_reader;
 pub(crate) mod plan;
 pub(crate) mod rollup;
 mod root;

@@ -51,6 +51,7 @@ mod memory;
 #[cfg(test)]
 mod memory_tests;
 mod merge;
+mod merged;
 mod misnamed;
 mod names;
 mod offline;
@@ -95,6 +96,8 @@ pub use damage::Damage;
 pub use error::{AppendError, CloseError, DeleteError, OpenError, SealError};
 pub use facts::Strictness;
 pub use memory::{Memory, Share};
+#[doc(hidden)]
+pub use merged::Merged;
 pub use offline::{BlockSummary, Copied, Files, LogSummary, Looked, Offline};
 pub use options::{Durability, Options};
 pub use outlined::Outlined;

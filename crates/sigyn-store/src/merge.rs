@@ -1,11 +1,12 @@
 //! Makes new blocks of old ones: what repeats or was deleted is left out, what is late goes elsewhere.
 //!
 //! The old ones are read side by side, in the order that all of them have, and what is read is written at
-//! once: however large they are, a few thousand spans are in memory. It goes on step by step, so that
+//! once: however large they are, some ten thousand rows are in memory. It goes on step by step, so that
 //! whoever does it has time for what is more urgent.
 
 mod cursor;
 mod large;
+mod lot;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use sigyn_model::Span;
-
+use crate::block::piece::Piece;
+use crate::block::piece_reader::PieceBuilder;
 use crate::block::plan::Plan;
 use crate::block::writer::{Origin, WriteError};
 use crate::block::{Block, DIR, QueryFailed};
@@ -24,9 +25,9 @@ use crate::buried::Buried;
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
 use crate::facts::{Strictness, TraceKey};
-use crate::size::span_bytes;
 use cursor::{Cursor, Key, Reading};
 use large::Large;
+use lot::Run;
 use output::Outputs;
 use twice::Twice;
 
@@ -35,7 +36,7 @@ const LATE_NS: u64 = 60 * 60 * 1_000_000_000;
 /// Rows of traces that are read together because they stand in several blocks: at first, for they may be
 /// large, and at most.
 const TWICE_ROWS_MIN: u64 = 16;
-const TWICE_ROWS_MAX: u64 = 8 * 1_024;
+const TWICE_ROWS_MAX: u64 = 16 * 1_024;
 
 /// What is to be made.
 #[derive(Debug)]
@@ -111,8 +112,8 @@ pub(crate) struct Merging<'a> {
     outputs: Outputs<'a>,
 }
 
-/// Spans of one trace, each with the number of its block.
-type Rows = Vec<(Span, usize)>;
+/// Spans of one trace.
+type Rows = Vec<Run>;
 
 impl<'a> Merge<'a> {
     /// Looks at what there is, and begins.
@@ -215,7 +216,7 @@ impl Merging<'_> {
             return Ok(false);
         }
         self.begin_cursors(stop)?;
-        while self.outputs.bytes() < self.batch_bytes {
+        while self.outputs.bytes() < self.batch_bytes && !self.outputs.are_many() {
             go_on(stop)?;
             let least = self.cursors.iter().enumerate();
             let least = least.filter_map(|(at, (_, key))| key.as_ref().map(|key| (key, at))).min();
@@ -254,12 +255,9 @@ impl Merging<'_> {
         let Some(key) = next.take().map(|key| key.trace) else { return Ok(()) };
         let reading = &mut self.readings[cursor.number];
         let (mut rows, mut bytes) = (Rows::new(), 0);
-        let is_of_it = |span: &Span| TraceKey::from(span.trace_id) == key;
-        while cursor.peek(reading)?.is_some_and(is_of_it)
-            && let Some(span) = cursor.next(reading)?
-        {
-            bytes += span_bytes(&span);
-            rows.push((span, cursor.number));
+        while let Some(run) = cursor.take_run(reading, key)? {
+            bytes += run.bytes();
+            rows.push(run);
             if bytes > self.batch_bytes {
                 rows.clear();
                 let entries = reading.block.group(key, Strictness::Strict)?;
@@ -325,22 +323,28 @@ impl Merging<'_> {
             ranges.sort_unstable_by_key(|rows| rows.start);
             let mut ranges = ranges.as_slice();
             // A few at a time: they may be large.
-            let mut at_once = 1;
+            let (mut at_once, mut piece) = (1, PieceBuilder::default());
             while !ranges.is_empty() {
                 go_on(stop)?;
                 let (now, later) = ranges.split_at(at_once.min(ranges.len()));
                 (ranges, at_once) = (later, 8 * at_once);
-                reading.each_row(now, &mut |span| {
-                    bytes += span_bytes(&span);
-                    if bytes <= self.batch_bytes
-                        && let Some(at) = numbers.get(&span.trace_id.into())
-                    {
-                        read[*at].push((span, number));
-                    }
-                })?;
+                let before = piece.piece().bytes();
+                reading.read(now, &mut piece)?;
+                bytes += piece.piece().bytes() - before;
                 if bytes > self.batch_bytes {
                     return Ok(None);
                 }
+            }
+            let piece = Arc::new(piece.finish());
+            let mut first = 0;
+            while first < piece.rows() {
+                let trace = piece.trace(first);
+                let of_trace = (first..piece.rows()).take_while(|row| piece.trace(*row) == trace);
+                let end = of_trace.last().map_or(first, |last| last) + 1;
+                if let Some(at) = numbers.get(&trace) {
+                    read[*at].push(Run { piece: piece.clone(), rows: first..end, block: number });
+                }
+                first = end;
             }
         }
         Ok(Some((read, bytes)))
@@ -348,22 +352,32 @@ impl Merging<'_> {
 
     /// A whole trace.
     fn put_trace(&mut self, rows: &Rows) -> Result<(), MergeError> {
-        let has_errors =
-            self.parting == Parting::LateAndErrors && rows.iter().any(|(span, _)| has_error(span));
-        rows.iter().try_for_each(|(span, number)| self.put(span, *number, has_errors))
+        let has_errors = self.parting == Parting::LateAndErrors && rows.iter().any(Run::has_error);
+        for Run { piece, rows, block } in rows {
+            rows.clone().try_for_each(|row| self.put(piece, row, *block, has_errors))?;
+        }
+        Ok(())
     }
 
-    fn put(&mut self, span: &Span, number: usize, has_errors: bool) -> Result<(), MergeError> {
-        let part = self.part_of(span, number, has_errors);
+    fn put(
+        &mut self,
+        piece: &Arc<Piece>,
+        row: u32,
+        number: usize,
+        has_errors: bool,
+    ) -> Result<(), MergeError> {
+        let part = self.part_of(piece, row, number, has_errors);
         let entry = self.blocks[number].entry();
-        self.outputs.put(part, span, (entry.first_arrival_ms, entry.last_arrival_ms))
+        let arrivals_ms = (entry.first_arrival_ms, entry.last_arrival_ms);
+        self.outputs.put(part, (piece, row), arrivals_ms)
     }
 
-    fn part_of(&self, span: &Span, number: usize, has_errors: bool) -> Part {
+    fn part_of(&self, piece: &Piece, row: u32, number: usize, has_errors: bool) -> Part {
         let entry = self.blocks[number].entry();
         // What was parted once stays so: retention goes by it.
         let before = Part { is_late: entry.is_late, errors: entry.errors };
-        let is_late = span.timestamp.is_some_and(|at| at.nanos() < self.late_before_ns);
+        let began = piece.row(row).timestamp;
+        let is_late = began.is_some_and(|at| at.nanos() < self.late_before_ns);
         match self.parting {
             Parting::No => before,
             Parting::Late => Part { is_late: is_late || before.is_late, ..before },
@@ -377,10 +391,6 @@ impl Merging<'_> {
 
 fn go_on(stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
     if stop() { Err(WriteError::Stopped.into()) } else { Ok(()) }
-}
-
-fn has_error(span: &Span) -> bool {
-    span.zipkin_tag("error").is_some()
 }
 
 /// Removes what no commit will name.

@@ -31,8 +31,10 @@ pub(crate) struct Shared {
     pub(crate) segments: Segments,
     pub(crate) view: View,
     pub(crate) counters: Counters,
-    /// What the block takes that is being made.
-    pub(crate) making_bytes: AtomicU64,
+    /// What the block takes that is made of a head, and what those take that are made of others, for a head may
+    /// be sealed while others wait to be merged.
+    pub(crate) sealed_bytes: AtomicU64,
+    pub(crate) merged_bytes: AtomicU64,
     head_bytes: AtomicU64,
     /// Of heads that blocks are made of.
     sealing_bytes: AtomicU64,
@@ -133,7 +135,8 @@ impl Shared {
             segments,
             view,
             counters,
-            making_bytes: AtomicU64::new(0),
+            sealed_bytes: AtomicU64::new(0),
+            merged_bytes: AtomicU64::new(0),
             head_bytes,
             sealing_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),

@@ -15,7 +15,7 @@ fn tags_bytes(tags: &Tags) -> u64 {
     tags.iter().map(tag).sum()
 }
 
-fn value_bytes(value: &Value) -> u64 {
+pub(crate) fn value_bytes(value: &Value) -> u64 {
     let content = match value {
         Value::Str(text) => text_bytes(text),
         Value::Bytes(bytes) => bytes.len() as u64 + 16,
@@ -24,6 +24,11 @@ fn value_bytes(value: &Value) -> u64 {
         Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Empty => 0,
     };
     size_of::<Value>() as u64 + content
+}
+
+/// What a resource takes that many spans share.
+pub(crate) fn resource_bytes(resource: &Resource) -> u64 {
+    tags_bytes(&resource.tags) + text_bytes(&resource.schema_url)
 }
 
 /// What a span takes, without what it may share with others.
@@ -61,7 +66,7 @@ impl Weight {
         if let Some(resource) = &span.resource
             && self.resources.insert(Arc::as_ptr(resource))
         {
-            bytes += tags_bytes(&resource.tags) + text_bytes(&resource.schema_url);
+            bytes += resource_bytes(resource);
         }
         self.bytes = self.bytes.saturating_add(bytes);
     }

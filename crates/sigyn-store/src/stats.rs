@@ -90,7 +90,8 @@ impl Stats {
         let mut stats = Self {
             memory: shared.options.memory,
             queue_bytes: shared.queue.bytes(),
-            making_bytes: shared.making_bytes.load(Ordering::Relaxed),
+            making_bytes: shared.sealed_bytes.load(Ordering::Relaxed)
+                + shared.merged_bytes.load(Ordering::Relaxed),
             cache_bytes: shared.view.cache().bytes(),
             answer_bytes: shared.rooms.taken(),
             wal_bytes: shared.segments.bytes(),
@@ -132,5 +133,24 @@ impl Stats {
             stats.index_bytes += block.index_bytes();
         }
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::crash_tests::{Model, open_with, options};
+    use crate::disk::faulty::FaultyDisk;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn what_a_seal_takes_and_what_a_merge_takes_is_told_together() {
+        let store = open_with(&FaultyDisk::default(), options(), Model::default().clock()).unwrap();
+        // Nobody else says anything of it any more.
+        store.close().unwrap();
+        store.shared().merged_bytes.store(5, Ordering::Relaxed);
+        store.shared().sealed_bytes.store(7, Ordering::Relaxed);
+        assert_eq!(store.stats().making_bytes, 12);
+        store.shared().sealed_bytes.store(0, Ordering::Relaxed);
+        assert_eq!(store.stats().making_bytes, 5, "a merge waits while a head is sealed");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::block;
 use crate::block::writer::{self, Origin};
 use crate::disk::Disk;
-use crate::head::{Chapter, HeadWriter, Replay};
+use crate::head::{Chapter, HeadView, HeadWriter, Replay};
 use sigyn_model::columns::Columns;
 
 /// Spans as the store takes them in, with nobody waiting and nothing written.
@@ -48,6 +48,10 @@ impl TakenIn {
         let origin = Origin::sealed(0, 1, number);
         let entry = writer::write(&disk, origin, &self.head.view(), u64::MAX, || false);
         entry.map(|entry| entry.bytes).map_err(io::Error::other)
+    }
+
+    pub(crate) fn view(&self) -> HeadView {
+        self.head.view()
     }
 
     /// How many spans were taken in.

@@ -436,3 +436,58 @@ impl Parts {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sigyn_model::{Span, SpanId, Timestamp, TraceId};
+
+    use super::*;
+    use crate::block::Cache;
+    use crate::block::merging::READ;
+    use crate::block::tests::sealed;
+    use crate::disk::Disk;
+    use crate::room::Rooms;
+
+    /// A block of traces of one span each, the same one wherever its trace is.
+    fn block(cache: &Arc<Cache>, ids: &[u128]) -> Arc<Block> {
+        let span = |id: &u128| {
+            let mut span = Span::new(TraceId::new(*id).unwrap(), SpanId::from_raw(1));
+            span.timestamp = Timestamp::from_micros(1_000 * u64::try_from(*id).unwrap());
+            span
+        };
+        let (disk, entry) = sealed(ids.iter().map(span).collect());
+        Arc::new(Block::open(&Disk::Faulty(disk), &entry, cache).unwrap())
+    }
+
+    #[test]
+    fn who_asks_of_the_same_blocks_again_is_told_what_was_told() {
+        let cache = Arc::default();
+        let blocks = [&[1, 2, 3][..], &[2, 3, 9], &[3, 9]].map(|ids| block(&cache, ids));
+        let (twins, stop, rooms) = (Twins::default(), Stop::default(), Rooms::new(1 << 20));
+        let ask = |blocks: &[Arc<Block>], window: Window| {
+            let room = rooms.room();
+            let bounds = Bounds { stop: &stop, room: &room, bytes_max: 1 << 20 };
+            READ.set(0);
+            let mut keys = twins.of(blocks, window, bounds).unwrap();
+            keys.sort_unstable();
+            let lows: Vec<u64> = keys.iter().map(|key| key.low).collect();
+            let told = twins.0.take(&stop).unwrap().told.as_ref().map(|(asked, _)| *asked);
+            (lows, told, READ.get())
+        };
+        let (all, told, read) = ask(&blocks, (0, 100));
+        assert_eq!(all, [2, 3, 9]);
+        assert!(read > 0);
+        for window in [(0, 100), (0, 1_000)] {
+            // Another window, but the same blocks meet in it.
+            assert_eq!(ask(&blocks, window), (all.clone(), told, 0));
+        }
+        // What was told is not told of others, and theirs is what is told next.
+        let (of_two, of_them, _) = ask(&blocks[..2], (0, 100));
+        assert_eq!(of_two, [2, 3]);
+        assert!(of_them != told);
+        assert_eq!(ask(&blocks[..2], (0, 100)), (of_two, of_them, 0));
+        assert_eq!(ask(&blocks, (0, 100)).0, all);
+        // Where no two meet nobody is asked, and nothing forgotten.
+        assert_eq!(ask(&blocks, (50, 60)), (Vec::new(), told, 0));
+    }
+}

@@ -303,7 +303,7 @@ impl Worker<'_> {
             let origin = Origin::sealed(shared.instance, first_seq, rotated.last_seq);
             let group_bytes_max = shared.options.memory.group();
             let stop = || shared.is_stopping();
-            let told = &shared.making_bytes;
+            let told = &shared.sealed_bytes;
             let entry =
                 writer::write_told(&shared.disk, origin, &head, group_bytes_max, told, stop);
             let entry = entry.map_err(|error| failed("write the block", &error))?;

@@ -37,6 +37,13 @@ pub(crate) struct Shop {
 
 impl Default for Shop {
     fn default() -> Self {
+        Self::with_seed(42)
+    }
+}
+
+impl Shop {
+    /// Another one at the same time, with other visitors.
+    pub(crate) fn with_seed(seed: u64) -> Self {
         let pods: Vec<(Pod, Arc<Resource>)> =
             Pod::all().map(|pod| (pod, Arc::new(pod.resource()))).collect();
         let scope = Arc::new(Scope {
@@ -45,11 +52,9 @@ impl Default for Shop {
             ..Scope::default()
         });
         let waiting = vec![Vec::new(); pods.len()];
-        Self { random: Rng::with_seed(42), now: START_NS, scope, pods, waiting, made: 0 }
+        Self { random: Rng::with_seed(seed), now: START_NS, scope, pods, waiting, made: 0 }
     }
-}
 
-impl Shop {
     /// One more trace; passes on the requests that are full with it.
     pub(crate) fn visit(&mut self, mut send: impl FnMut(Vec<Span>)) {
         self.now += self.random.u64(0..4_000_000);

@@ -112,20 +112,23 @@ pub(super) struct Vocabulary {
     met: Vec<(u32, u32)>,
     /// Anew for every source in every group.
     now: u32,
+    /// Whether a word may have been met under another number: in another source, or in this one.
     is_shared: bool,
+    says_again: bool,
 }
 
 impl Vocabulary {
     /// What is numbered comes from another source from here on.
-    pub(super) fn begin_source(&mut self) {
+    pub(super) fn begin_source(&mut self, says_again: bool) {
         self.now += 1;
-        self.is_shared = !self.words.ends.is_empty();
+        self.says_again = says_again;
+        self.is_shared = says_again || !self.words.ends.is_empty();
     }
 
     /// Starts anew.
     pub(super) fn clear(&mut self) {
         self.words.clear();
-        self.begin_source();
+        self.begin_source(self.says_again);
     }
 
     /// The word of a number of the source, which `put` appends.
@@ -168,7 +171,7 @@ mod tests {
         for _ in 0..2 {
             // Numbers mean something else in every source.
             for source in 0..5u32 {
-                vocabulary.begin_source();
+                vocabulary.begin_source(false);
                 for of_source in (0..50).chain(0..50) {
                     let word = ((of_source * 7 + source * 11) % 60).to_string();
                     let number = vocabulary.number(of_source, |out| out.extend(word.as_bytes()));

@@ -264,8 +264,30 @@ impl<'a> RowReader<'a> {
         endpoint(text(at)?, text(at + 1)?, port).map(Endpoint::into_option)
     }
 
+    pub(super) fn tag_columns(&self) -> &[TagColumn] {
+        self.tag_columns
+    }
+
     /// Completes the remote endpoint with what tags say of it.
     fn read_peer(&self, set: &PageSet, row: usize, span: &mut Span) -> Result<(), BlockError> {
+        self.each_said_of_peer(set, row, &mut |address, port| {
+            let peer = span.remote_endpoint.get_or_insert_default();
+            match address {
+                Some(IpAddr::V4(ip)) => peer.ipv4 = peer.ipv4.or(Some(ip)),
+                Some(IpAddr::V6(ip)) => peer.ipv6 = peer.ipv6.or(Some(ip)),
+                None => {}
+            }
+            peer.port = peer.port.max(port);
+        })
+    }
+
+    /// Calls `each` with the addresses and the ports, zero for none, that tags say of the remote endpoint.
+    pub(super) fn each_said_of_peer(
+        &self,
+        set: &PageSet,
+        row: usize,
+        each: &mut dyn FnMut(Option<IpAddr>, u16),
+    ) -> Result<(), BlockError> {
         const MISSING: BlockError = BlockError::Row("a tag that is missing");
         let columns = self.tag_columns.len();
         let shape = self.column(set, place::TAG_SHAPE)?.and_then(|page| page.text(row));
@@ -274,18 +296,14 @@ impl<'a> RowReader<'a> {
             let number = usize::try_from(take_uint(&mut shape)?).unwrap_or(usize::MAX);
             let Some(at) = number.checked_sub(columns + 1) else { continue };
             let page = self.column(set, place::TAGS + at % columns.max(1))?.ok_or(MISSING)?;
-            let (mut address, mut port) = (None, None);
             match at / columns.max(1) {
-                0 => address = Some(page.text(row).ok_or(MISSING)?),
-                1 => port = Some(page.word64(row).ok_or(MISSING)?),
+                0 => each(Some(address(page.text(row).ok_or(MISSING)?)?), 0),
+                1 => {
+                    let said = page.word64(row).ok_or(MISSING)?;
+                    each(None, port(u32::try_from(said).unwrap_or(u32::MAX))?);
+                }
                 _ => return Err(MISSING),
             }
-            let port = port.map(|port| u32::try_from(port).unwrap_or(u32::MAX));
-            let said = endpoint(None, address, port)?;
-            let peer = span.remote_endpoint.get_or_insert_default();
-            peer.ipv4 = peer.ipv4.or(said.ipv4);
-            peer.ipv6 = peer.ipv6.or(said.ipv6);
-            peer.port = peer.port.max(said.port);
         }
         Ok(())
     }
@@ -375,7 +393,11 @@ impl<'a> RowReader<'a> {
         ids.collect()
     }
 
-    fn annotations(&self, set: &PageSet, row: usize) -> Result<Vec<Annotation>, BlockError> {
+    pub(super) fn annotations(
+        &self,
+        set: &PageSet,
+        row: usize,
+    ) -> Result<Vec<Annotation>, BlockError> {
         let missing = || BlockError::Row("half of an annotation");
         let Some(values) = self.column(set, place::ANNOTATION_VALUE)? else {
             return Ok(Vec::new());
@@ -461,20 +483,26 @@ impl Rows {
 
 fn endpoint(
     service: Option<&[u8]>,
-    address: Option<&[u8]>,
-    port: Option<u32>,
+    said: Option<&[u8]>,
+    number: Option<u32>,
 ) -> Result<Endpoint, BlockError> {
     let mut endpoint =
         Endpoint { service_name: own(service.unwrap_or_default())?, ..Endpoint::default() };
-    match address.map(|address| str_of(address).map(str::parse)).transpose()? {
+    match said.map(address).transpose()? {
         None => {}
-        Some(Ok(IpAddr::V4(ip))) => endpoint.ipv4 = Some(ip),
-        Some(Ok(IpAddr::V6(ip))) => endpoint.ipv6 = Some(ip),
-        Some(Err(_)) => return Err(BlockError::Row("an address that is none")),
+        Some(IpAddr::V4(ip)) => endpoint.ipv4 = Some(ip),
+        Some(IpAddr::V6(ip)) => endpoint.ipv6 = Some(ip),
     }
-    let port = u16::try_from(port.unwrap_or(0));
-    endpoint.port = port.map_err(|_| BlockError::Row("a port out of range"))?;
+    endpoint.port = port(number.unwrap_or(0))?;
     Ok(endpoint)
+}
+
+pub(super) fn address(text: &[u8]) -> Result<IpAddr, BlockError> {
+    str_of(text)?.parse().map_err(|_| BlockError::Row("an address that is none"))
+}
+
+pub(super) fn port(number: u32) -> Result<u16, BlockError> {
+    u16::try_from(number).map_err(|_| BlockError::Row("a port out of range"))
 }
 
 /// What rows share, read once.
@@ -552,7 +580,7 @@ pub(super) fn parse_status(status: &[u8]) -> Result<StatusCode, BlockError> {
     found.ok_or(BlockError::Row("an unknown status"))
 }
 
-fn read_tags(bytes: &[u8]) -> Result<Tags, BlockError> {
+pub(super) fn read_tags(bytes: &[u8]) -> Result<Tags, BlockError> {
     Ok(json::tags(str_of(bytes)?)?)
 }
 

@@ -98,8 +98,8 @@ struct Origins {
 }
 
 impl Origins {
-    fn begin_source(&mut self) {
-        self.known.begin_source();
+    fn begin_source(&mut self, says_again: bool) {
+        self.known.begin_source(says_again);
         self.say_error.clear();
     }
 
@@ -158,14 +158,14 @@ impl GroupBuilder {
     }
 
     /// Rows are those of another source from here on.
-    pub(super) fn begin_source(&mut self) {
-        self.known_names.begin_source();
-        self.texts.begin_source();
+    pub(super) fn begin_source(&mut self, says_again: bool) {
+        self.known_names.begin_source(says_again);
+        self.texts.begin_source(says_again);
         self.endpoints.begin_source();
         for origins in [&mut self.resources, &mut self.scopes, &mut self.targets] {
-            origins.begin_source();
+            origins.begin_source(says_again);
         }
-        self.tags.begin_source();
+        self.tags.begin_source(says_again);
     }
 
     pub(super) fn rows(&self) -> usize {

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use sigyn_model::Span;
-
 use super::entry::{Entry, PAGE_ENTRIES};
 use super::group_reader::{PageSet, Paused, RowReader};
 use super::page_reader::PageReader;
+use super::piece_reader::PieceBuilder;
 use super::plan::Plan;
 use super::schema::PAGE_ROWS;
 use super::{Block, BlockError, QueryFailed};
@@ -84,14 +83,14 @@ impl Block {
         Ok(())
     }
 
-    /// Calls `each` with the spans of these rows, which are in order, none of them empty. They come the cheaper the nearer they are to those that
-    /// were read last; about so many bytes are kept for those that come next.
+    /// Adds these rows, which are in order, none of them empty, to a piece. They come the cheaper the nearer they
+    /// are to those that were read last; about so many bytes are kept for those that come next.
     pub(crate) fn read_on(
         &self,
         bookmark: &mut Bookmark,
         rows: &[Range<u64>],
         kept_bytes: u64,
-        each: &mut impl FnMut(Span),
+        out: &mut PieceBuilder,
     ) -> Result<(), QueryFailed> {
         let mut read = || -> Result<(), BlockError> {
             let reader = match bookmark.reader.take() {
@@ -112,10 +111,8 @@ impl Block {
                     reader.page_set(group, count, page)
                 });
                 let end = rows.end.min(first + set.len() as u64);
-                for row in rows.start - first..end - first {
-                    let row = usize::try_from(row).unwrap_or(usize::MAX);
-                    each(reader.span(&set, row, None)?);
-                }
+                let in_page = |row: u64| usize::try_from(row - first).unwrap_or(usize::MAX);
+                reader.rows_into(&set, in_page(rows.start)..in_page(end), out)?;
                 set.check()?;
                 kept = Some(set);
                 rows.start = end;

@@ -15,6 +15,10 @@ use sigyn_model::{
 pub(crate) trait Source {
     /// How many spans there are.
     fn rows(&self) -> u32;
+    /// Whether things that are the same often have several numbers.
+    fn says_again(&self) -> bool {
+        false
+    }
     /// When the first and the last batch of them arrived.
     fn arrivals_ms(&self) -> Option<(u64, u64)>;
     fn row(&self, row: u32) -> SourceRow;
@@ -91,6 +95,35 @@ pub(crate) struct SourceRow {
     /// Tags, annotations, links.
     pub(crate) dropped: [u32; 3],
     pub(crate) flags: u32,
+}
+
+impl SourceRow {
+    /// One of which nothing else is known yet.
+    pub(crate) fn new(trace_id: TraceId, id: SpanId) -> Self {
+        Self {
+            trace_id,
+            id,
+            parent_id: None,
+            timestamp: None,
+            duration: None,
+            kind: None,
+            debug: false,
+            shared: false,
+            status_code: StatusCode::Unset,
+            has_annotations: false,
+            has_links: false,
+            name: 0,
+            local_endpoint: 0,
+            remote_endpoint: 0,
+            resource: 0,
+            scope: 0,
+            target: 0,
+            status_message: 0,
+            trace_state: 0,
+            dropped: [0; 3],
+            flags: 0,
+        }
+    }
 }
 
 /// An annotation of a span.

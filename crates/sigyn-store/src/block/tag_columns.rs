@@ -26,7 +26,9 @@ pub(super) struct TagColumns {
     keys: PerSource<KeyPlace>,
     /// Anew for every source in every group.
     now: u32,
+    /// Whether a value may have been met under another number.
     is_shared: bool,
+    says_again: bool,
     pub(super) shapes: Sparse<u32>,
     pub(super) known_shapes: Dictionary,
     shape_numbers: HashMap<Vec<u8>, u32, RandomState>,
@@ -105,6 +107,7 @@ impl TagColumns {
             keys: PerSource::default(),
             now: 0,
             is_shared: false,
+            says_again: false,
             shapes: Sparse::default(),
             known_shapes: Dictionary::default(),
             shape_numbers: HashMap::default(),
@@ -117,10 +120,11 @@ impl TagColumns {
     }
 
     /// Tags are those of another source from here on.
-    pub(super) fn begin_source(&mut self) {
+    pub(super) fn begin_source(&mut self, says_again: bool) {
         self.now += 1;
         self.keys.clear();
-        self.is_shared = !self.shapes.rows.is_empty();
+        self.says_again = says_again;
+        self.is_shared = says_again || !self.shapes.rows.is_empty();
     }
 
     /// Those of the row that was added last that the source has not shown before, or not in this group.
@@ -257,7 +261,7 @@ impl TagColumns {
         self.shape_numbers.clear();
         self.rest.clear();
         self.now += 1;
-        self.is_shared = false;
+        self.is_shared = self.says_again;
     }
 }
 

@@ -155,7 +155,7 @@ impl<'a> BlockWriter<'a> {
             }
             (one, other) => one.or(other),
         };
-        self.group.begin_source();
+        self.group.begin_source(source.says_again());
         self.beside.begin_source();
         let mut traces = order.traces.iter().peekable();
         let (mut spans, mut tags, mut ends) = (Vec::new(), Vec::new(), Vec::new());
@@ -167,7 +167,7 @@ impl<'a> BlockWriter<'a> {
             if first % ROWS_TO_MAKE_ROOM == 0 && self.beside_bytes() > self.beside_bytes_max {
                 // What follows is as good as another source.
                 while self.beside_bytes() > self.beside_bytes_max && self.beside.make_room() {}
-                self.group.begin_source();
+                self.group.begin_source(source.says_again());
                 self.beside.begin_source();
             }
             source.rows_into(rows, &mut spans);

@@ -55,33 +55,6 @@ impl HeadView {
     }
 }
 
-/// What stands in a list before it is known.
-fn no_row(trace_id: TraceId) -> SourceRow {
-    SourceRow {
-        trace_id,
-        id: SpanId::from_raw(0),
-        parent_id: None,
-        timestamp: None,
-        duration: None,
-        kind: None,
-        debug: false,
-        shared: false,
-        status_code: StatusCode::Unset,
-        has_annotations: false,
-        has_links: false,
-        name: 0,
-        local_endpoint: 0,
-        remote_endpoint: 0,
-        resource: 0,
-        scope: 0,
-        target: 0,
-        status_message: 0,
-        trace_state: 0,
-        dropped: [0; 3],
-        flags: 0,
-    }
-}
-
 fn trace_id(key: TraceKey) -> TraceId {
     match TraceId::new(u128::from(key.high) << 64 | u128::from(key.low)) {
         Some(id) => id,
@@ -113,7 +86,8 @@ impl Source for HeadView {
         out.extend(
             places
                 .iter()
-                .map(|place| no_row(trace_id(head.traces.key(rows.traces.get_at(*place))))),
+                .map(|place| trace_id(head.traces.key(rows.traces.get_at(*place))))
+                .map(|trace_id| SourceRow::new(trace_id, SpanId::from_raw(0))),
         );
         let facts: Vec<u16> = places.iter().map(|place| rows.facts.get_at(*place)).collect();
         let has = |facts: u16, bit: u16| facts & bit != 0;

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sigyn_model::{Span, SpanId, Timestamp};
+use sigyn_model::{SpanId, Timestamp};
 
 use super::MergeError;
+use super::lot::Run;
 use crate::block::Block;
 use crate::block::merging::Bookmark;
+use crate::block::piece::Piece;
+use crate::block::piece_reader::PieceBuilder;
 use crate::facts::TraceKey;
-use crate::size::Weight;
 
 /// Rows that are read at first, for they may be large, and at most: as many as stand in a page.
 const ROWS_MIN: u64 = 1;
@@ -29,12 +31,13 @@ impl Reading {
         Self { block, bookmark: Bookmark::default(), kept_bytes }
     }
 
-    pub(super) fn each_row(
+    /// Adds these rows to a piece.
+    pub(super) fn read(
         &mut self,
         rows: &[Range<u64>],
-        each: &mut impl FnMut(Span),
+        piece: &mut PieceBuilder,
     ) -> Result<(), MergeError> {
-        Ok(self.block.read_on(&mut self.bookmark, rows, self.kept_bytes, each)?)
+        Ok(self.block.read_on(&mut self.bookmark, rows, self.kept_bytes, piece)?)
     }
 }
 
@@ -45,7 +48,9 @@ pub(super) struct Cursor {
     pub(super) number: usize,
     /// What is not read yet, in order.
     left: VecDeque<Range<u64>>,
-    read: VecDeque<Span>,
+    /// What was read last, and the next row of it.
+    piece: Arc<Piece>,
+    next: u32,
     rows_at_once: u64,
     bytes_max: u64,
 }
@@ -58,20 +63,44 @@ impl Cursor {
         bytes_max: u64,
     ) -> Self {
         let left = rows.into_iter().filter(|rows| !rows.is_empty()).collect();
-        Self { number, left, read: VecDeque::new(), rows_at_once: ROWS_MIN, bytes_max }
+        let piece = Arc::new(PieceBuilder::default().finish());
+        Self { number, left, piece, next: 0, rows_at_once: ROWS_MIN, bytes_max }
     }
 
-    /// The next row; none at the end.
-    pub(super) fn peek(&mut self, from: &mut Reading) -> Result<Option<&Span>, MergeError> {
-        if self.read.is_empty() && !self.left.is_empty() {
+    /// Where the next row stands; none at the end.
+    pub(super) fn peek(
+        &mut self,
+        from: &mut Reading,
+    ) -> Result<Option<(&Arc<Piece>, u32)>, MergeError> {
+        if self.next == self.piece.rows() && !self.left.is_empty() {
             self.fill(from)?;
         }
-        Ok(self.read.front())
+        let is_there = self.next < self.piece.rows();
+        Ok(is_there.then_some((&self.piece, self.next)))
     }
 
-    pub(super) fn next(&mut self, from: &mut Reading) -> Result<Option<Span>, MergeError> {
-        self.peek(from)?;
-        Ok(self.read.pop_front())
+    pub(super) fn next(
+        &mut self,
+        from: &mut Reading,
+    ) -> Result<Option<(Arc<Piece>, u32)>, MergeError> {
+        let next = self.peek(from)?.map(|(piece, row)| (piece.clone(), row));
+        self.next += u32::from(next.is_some());
+        Ok(next)
+    }
+
+    /// Rows of this trace that come next, as far as they are read; none if it is another one's turn.
+    pub(super) fn take_run(
+        &mut self,
+        from: &mut Reading,
+        trace: TraceKey,
+    ) -> Result<Option<Run>, MergeError> {
+        let number = self.number;
+        let Some((piece, first)) = self.peek(from)? else { return Ok(None) };
+        let of_trace = (first..piece.rows()).take_while(|row| piece.trace(*row) == trace);
+        let end = of_trace.last().map_or(first, |last| last + 1);
+        let run = Run { piece: piece.clone(), rows: first..end, block: number };
+        self.next = end;
+        Ok((first < end).then_some(run))
     }
 
     fn fill(&mut self, from: &mut Reading) -> Result<(), MergeError> {
@@ -86,23 +115,21 @@ impl Cursor {
                 self.left.pop_front();
             }
         }
-        let mut weight = Weight::default();
-        let read = &mut self.read;
-        from.each_row(&rows, &mut |span| {
-            weight.add(&span);
-            read.push_back(span);
-        })?;
-        let fit = self.rows_at_once.saturating_mul(self.bytes_max) / weight.bytes.max(1);
+        let mut piece = PieceBuilder::default();
+        from.read(&rows, &mut piece)?;
+        self.piece = Arc::new(piece.finish());
+        self.next = 0;
+        let fit = self.rows_at_once.saturating_mul(self.bytes_max) / self.piece.bytes().max(1);
         self.rows_at_once = fit.clamp(1, (self.rows_at_once * 8).min(ROWS_MAX));
         Ok(())
     }
 
     /// Passes over what is left of a trace, whose rows end here.
     pub(super) fn pass(&mut self, trace: TraceKey, end: u64) {
-        while self.read.front().is_some_and(|span| TraceKey::from(span.trace_id) == trace) {
-            self.read.pop_front();
+        while self.next < self.piece.rows() && self.piece.trace(self.next) == trace {
+            self.next += 1;
         }
-        while self.read.is_empty()
+        while self.next == self.piece.rows()
             && let Some(next) = self.left.front_mut().filter(|next| next.start < end)
         {
             next.start = end;
@@ -115,11 +142,11 @@ impl Cursor {
     /// What the trace of the next row is sorted by, as far as its rows are read: a root comes first, nearly
     /// always.
     pub(super) fn key(&mut self, from: &mut Reading) -> Result<Option<Key>, MergeError> {
-        let Some(first) = self.peek(from)? else { return Ok(None) };
-        let trace = first.trace_id;
-        let of_trace = self.read.iter().take_while(|span| span.trace_id == trace);
-        let root = of_trace.clone().find(|span| span.parent_id.is_none());
-        Ok(root.or(self.read.front()).map(Key::of))
+        let Some((piece, first)) = self.peek(from)? else { return Ok(None) };
+        let trace = piece.trace(first);
+        let mut of_trace = (first..piece.rows()).take_while(|row| piece.trace(*row) == trace);
+        let root = of_trace.find(|row| piece.row(*row).parent_id.is_none());
+        Ok(Some(Key::of(piece, root.unwrap_or(first))))
     }
 }
 
@@ -133,21 +160,17 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn of(root: &Span) -> Self {
-        let service = root.local_endpoint.as_ref().map(|endpoint| &endpoint.service_name);
+    fn of(piece: &Piece, number: u32) -> Self {
+        let root = piece.row(number);
+        let service = piece.endpoint(root.local_endpoint);
         Self {
-            service: service.cloned().unwrap_or_default(),
-            name: root.name.clone(),
+            service: service.map(|endpoint| endpoint.service_name.to_owned()).unwrap_or_default(),
+            name: piece.name(root.name).to_owned(),
             start: root.timestamp.unwrap_or(Timestamp::MAX),
             trace: root.trace_id.into(),
         }
     }
 }
 
-/// Where a span stands in its trace.
+/// Where a span stands in its trace. Spans that say the same stand at one place.
 pub(super) type Place = (Timestamp, SpanId, bool);
-
-/// Spans that say the same stand at one place.
-pub(super) fn place(span: &Span) -> Place {
-    (span.timestamp.unwrap_or(Timestamp::MAX), span.id, span.shared)
-}

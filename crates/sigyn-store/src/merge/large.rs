@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use sigyn_model::Span;
 
-use super::cursor::{Cursor, Place, place};
-use super::{MergeError, Merging, Part, Parting, go_on, has_error};
+use super::cursor::{Cursor, Place};
+use super::{MergeError, Merging, Part, Parting, go_on};
 use crate::trace::Said;
 
 /// Spans that are looked at in one step.
@@ -123,7 +123,7 @@ impl Merging<'_> {
                 large.cursors.pop();
             }
         }
-        large.has_errors |= next.as_ref().is_some_and(has_error);
+        large.has_errors |= next.is_some_and(|(piece, row)| piece.has_error(row));
         if large.has_errors || large.cursors.is_empty() {
             large.is_looking = false;
             large.begin();
@@ -136,11 +136,11 @@ impl Merging<'_> {
         let mut places = Vec::with_capacity(large.cursors.len());
         for (at, cursor) in large.cursors.iter_mut().enumerate() {
             let next = cursor.peek(&mut self.readings[cursor.number])?;
-            places.extend(next.map(|span| (place(span), at)));
+            places.extend(next.map(|(piece, row)| (piece.place(row), at)));
         }
         let Some((place, at)) = places.iter().min().copied() else { return Ok(false) };
         let number = large.cursors[at].number;
-        let Some(span) = large.cursors[at].next(&mut self.readings[number])? else {
+        let Some((piece, row)) = large.cursors[at].next(&mut self.readings[number])? else {
             return Ok(false);
         };
         let is_same = large.last.replace(place) == Some(place);
@@ -149,16 +149,17 @@ impl Merging<'_> {
         }
         // What says the same goes to the same source, where all but one of it is left out; as long as that
         // does not take too much.
-        let is_full = self.outputs.bytes() > self.batch_bytes && !is_same;
+        let is_much = self.outputs.bytes() > self.batch_bytes || self.outputs.are_many();
+        let is_full = is_much && !is_same;
         if is_full || self.outputs.bytes() > 2 * self.batch_bytes {
             large.said.begin_source();
             self.outputs.write(stop)?;
         }
         let is_alone = !is_same && !self.has_more_at(place, large)?;
-        let part = self.part_of(&span, number, large.has_errors);
+        let part = self.part_of(&piece, row, number, large.has_errors);
         let count_max = self.batch_bytes / SAID_BYTES;
-        if is_alone || !large.said.was_said(part, &span, count_max) {
-            self.put(&span, number, large.has_errors)?;
+        if is_alone || !large.said.was_said(part, &piece.span(row), count_max) {
+            self.put(&piece, row, number, large.has_errors)?;
         }
         Ok(true)
     }
@@ -167,7 +168,7 @@ impl Merging<'_> {
     fn has_more_at(&mut self, here: Place, large: &mut Large) -> Result<bool, MergeError> {
         for cursor in &mut large.cursors {
             let next = cursor.peek(&mut self.readings[cursor.number])?;
-            if next.is_some_and(|span| place(span) == here) {
+            if next.is_some_and(|(piece, row)| piece.place(row) == here) {
                 return Ok(true);
             }
         }

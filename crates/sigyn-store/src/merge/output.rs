@@ -1,15 +1,14 @@
 //! The blocks that are made: each of one sort of spans, and all of them within one bound on memory.
 
-use sigyn_model::Span;
-use sigyn_model::columns::Columns;
+use std::sync::Arc;
 
+use super::lot::Lot;
 use super::{MergeError, Part};
+use crate::block::piece::Piece;
 use crate::block::plan::Plan;
 use crate::block::writer::{BlockWriter, Origin};
 use crate::catalog::BlockEntry;
 use crate::disk::Disk;
-use crate::head::HeadWriter;
-use crate::size::span_bytes;
 
 /// Where everything goes.
 pub(super) struct Outputs<'a> {
@@ -25,16 +24,18 @@ pub(super) struct Outputs<'a> {
     beside_bytes_max: u64,
     /// The place of each is the number of its file.
     outputs: Vec<Output<'a>>,
-    /// Of spans that are not written yet.
+    /// Of rows that are not written yet.
     bytes: u64,
 }
 
 struct Output<'a> {
     part: Part,
     writer: BlockWriter<'a>,
-    spans: Columns,
-    arrivals_ms: Option<(u64, u64)>,
+    lot: Lot,
 }
+
+/// More rows than these are not written at once: whoever waits for it waits too long.
+const LOT_ROWS_MAX: usize = 16 << 10;
 
 impl<'a> Outputs<'a> {
     pub(super) fn new(
@@ -49,9 +50,14 @@ impl<'a> Outputs<'a> {
         Self { disk, origin, number, plan, group_bytes_max, beside_bytes_max, outputs, bytes }
     }
 
-    /// What spans take that are not written yet.
+    /// What rows take that are not written yet.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether they are so many that they are to be written.
+    pub(super) fn are_many(&self) -> bool {
+        self.outputs.iter().map(|output| output.lot.len()).sum::<usize>() >= LOT_ROWS_MAX
     }
 
     /// What is taken by blocks that they were written to.
@@ -60,18 +66,15 @@ impl<'a> Outputs<'a> {
         self.outputs.iter().map(bytes).sum()
     }
 
-    /// Puts a span that came between these times.
+    /// Puts a row that came between these times.
     pub(super) fn put(
         &mut self,
         part: Part,
-        span: &Span,
-        (first_ms, last_ms): (u64, u64),
+        (piece, row): (&Arc<Piece>, u32),
+        arrivals_ms: (u64, u64),
     ) -> Result<(), MergeError> {
-        let output = self.output(part)?;
-        output.spans.push(span);
-        let (first, last) = output.arrivals_ms.unwrap_or((first_ms, last_ms));
-        output.arrivals_ms = Some((first.min(first_ms), last.max(last_ms)));
-        self.bytes += span_bytes(span);
+        self.output(part)?.lot.push(piece, row, arrivals_ms);
+        self.bytes += piece.weight(row);
         Ok(())
     }
 
@@ -84,27 +87,21 @@ impl<'a> Outputs<'a> {
                 let Part { is_late, errors } = part;
                 let origin = Origin { merged, is_late, errors, ..self.origin };
                 let writer = BlockWriter::create(self.disk, origin, self.plan.clone())?;
-                let spans = Columns::default();
-                self.outputs.push(Output { part, writer, spans, arrivals_ms: None });
+                self.outputs.push(Output { part, writer, lot: Lot::default() });
                 at
             }
         };
         Ok(&mut self.outputs[at])
     }
 
-    /// Writes all spans that were put, as one source a block.
+    /// Writes all rows that were put, as one source a block.
     pub(super) fn write(&mut self, stop: &dyn Fn() -> bool) -> Result<(), MergeError> {
         for output in &mut self.outputs {
-            if output.spans.is_empty() {
+            if output.lot.is_empty() {
                 continue;
             }
-            let spans = std::mem::take(&mut output.spans);
-            let mut head = HeadWriter::new();
-            head.bring(&spans);
-            drop(spans);
-            let (first_ms, last_ms) = output.arrivals_ms.take().unwrap_or_default();
-            head.publish(first_ms, last_ms);
-            output.writer.add(&head.view(), stop)?;
+            let lot = std::mem::take(&mut output.lot);
+            output.writer.add(&lot, stop)?;
         }
         self.bytes = 0;
         let held = |outputs: &[Output<'_>]| -> u64 {

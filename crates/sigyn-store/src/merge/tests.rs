@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use fastrand::Rng;
-use sigyn_model::TraceId;
+use sigyn_model::{Span, TraceId};
 
 use super::*;
 use crate::block::merging::READ;
@@ -57,7 +57,7 @@ fn rows_that_all_blocks_have_are_read_once_and_pages_not_much_more_often() {
         for block in &blocks {
             let mut bookmark = crate::block::merging::Bookmark::default();
             let rows = 0..block.rows();
-            block.read_on(&mut bookmark, &[rows], 0, &mut |_| {}).unwrap();
+            block.read_on(&mut bookmark, &[rows], 0, &mut PieceBuilder::default()).unwrap();
         }
         let pages = READ.replace(0);
         let mut merging = merge(&disk, &blocks, 8 << 20);

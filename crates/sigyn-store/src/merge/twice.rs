@@ -20,7 +20,8 @@ impl Twice {
     }
 }
 
-/// All of them, in the order of their first rows, so that those that are read together stand together.
+/// All of them, those in the same blocks one after another, in the order of their first rows: so those that are read
+/// together stand together.
 pub(super) fn find(blocks: &[Arc<Block>]) -> Result<Vec<Twice>, QueryFailed> {
     let mut ids: Vec<Vec<(u32, u32)>> = Vec::with_capacity(blocks.len());
     for block in blocks {
@@ -41,7 +42,10 @@ pub(super) fn find(blocks: &[Arc<Block>]) -> Result<Vec<Twice>, QueryFailed> {
     }
     let twice = parts.into_iter().filter(|(_, parts)| parts.len() > 1);
     let mut twice: Vec<Twice> = twice.map(|(key, parts)| Twice { key, parts }).collect();
-    twice.sort_unstable_by_key(|one| one.parts.first().map(|(block, rows)| (*block, rows.start)));
+    twice.sort_unstable_by_key(|one| {
+        let block = |nth: usize| one.parts.get(nth).map(|(block, _)| *block);
+        (block(0), block(1), one.parts.first().map(|(_, rows)| rows.start))
+    });
     Ok(twice)
 }
 

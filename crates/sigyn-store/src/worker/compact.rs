@@ -51,7 +51,7 @@ impl<'a> Worker<'a> {
     pub(super) fn compact(&mut self) -> Step {
         let step = self.step();
         let bytes = self.merging.as_ref().map_or(0, Merging::bytes);
-        self.shared.making_bytes.store(bytes, Ordering::Relaxed);
+        self.shared.merged_bytes.store(bytes, Ordering::Relaxed);
         step
     }
 
@@ -86,7 +86,7 @@ impl<'a> Worker<'a> {
             }
             match merging.step(&stop) {
                 Ok(true) => break,
-                Ok(false) => shared.making_bytes.store(merging.bytes(), Ordering::Relaxed),
+                Ok(false) => shared.merged_bytes.store(merging.bytes(), Ordering::Relaxed),
                 Err(error) => return self.note_failure(merging.blocks(), &error),
             }
         }
