@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 pub const SCRAPER: &str = "sigyn-scraper";
 pub const CURSOR: &str = "sigyn-cursor";
@@ -14,6 +15,9 @@ pub const MORE: &str = "sigyn-more";
 pub const LOST: &str = "sigyn-lost";
 pub const FINISHED: &str = "sigyn-finished";
 pub const DROPPED: &str = "sigyn-dropped";
+pub const LOG: &str = "sigyn-log";
+pub const SAMPLED: &str = "sigyn-sampled";
+pub const BUDGET: &str = "sigyn-budget";
 pub const CLOCK: &str = "sigyn-clock";
 pub const FINAL: &str = "sigyn-final";
 pub const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
@@ -66,6 +70,25 @@ pub struct Dropped {
     pub shutdown: u64,
 }
 
+/// How full a target's log was when it was asked, and how long it lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Of spans that the request had not read yet.
+    pub bytes: u64,
+    pub max_bytes: u64,
+    /// In how much time spans of late would fill all of it; `None` if that is never, or not known.
+    pub lasts: Option<Duration>,
+}
+
+/// What a target leaves out, because all who read it have a budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampled {
+    /// Traces of this epoch that would have begun there, and were not recorded.
+    pub traces: u64,
+    /// The share of those that begin there which is recorded from now on.
+    pub share: f64,
+}
+
 /// A header that does not follow the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {what} from {text:?}")]
@@ -77,6 +100,62 @@ pub struct PullError {
 impl PullError {
     fn new(what: &'static str, text: &str) -> Self {
         Self { what, text: text.chars().take(200).collect() }
+    }
+}
+
+/// The values of `name=value,..`, in the order of these names. Others are left out: a newer side may say more.
+fn named<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let value = |wanted: &str| {
+        let mut pairs = text.split(',').filter_map(|item| item.split_once('='));
+        pairs.find(|(name, _)| name.trim() == wanted).map(|(_, value)| value.trim())
+    };
+    names.map(value)
+}
+
+impl FromStr for Log {
+    type Err = PullError;
+
+    fn from_str(text: &str) -> Result<Self, PullError> {
+        let read = || {
+            let [bytes, max_bytes, lasts] = named(text, ["bytes", "max", "lasts"]);
+            let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
+            let lasts = match lasts {
+                None => None,
+                Some(text) => Some(seconds(text)?),
+            };
+            Some(Self { bytes: parse_count(bytes?)?, max_bytes: parse_count(max_bytes?)?, lasts })
+        };
+        read().ok_or_else(|| PullError::new("a log's fill (bytes=n,max=n,lasts=seconds)", text))
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytes={},max={}", self.bytes, self.max_bytes)?;
+        match self.lasts {
+            Some(lasts) => write!(f, ",lasts={:.3}", lasts.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Sampled {
+    type Err = PullError;
+
+    fn from_str(text: &str) -> Result<Self, PullError> {
+        let read = || {
+            let [traces, share] = named(text, ["traces", "share"]);
+            let share: f64 = share?.parse().ok()?;
+            (0.0..=1.0).contains(&share).then_some(())?;
+            Some(Self { traces: parse_count(traces?)?, share })
+        };
+        read().ok_or_else(|| PullError::new("what is sampled (traces=n,share=s)", text))
+    }
+}
+
+impl fmt::Display for Sampled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "traces={},share={}", self.traces, self.share)
     }
 }
 
@@ -207,6 +286,15 @@ mod tests {
             Ok(Dropped { evicted: 1, ..Dropped::default() })
         );
         assert_eq!(parse_lost("spans=312"), Ok(312));
+        let log = Log { bytes: 7, max_bytes: 9, lasts: Some(Duration::from_millis(1500)) };
+        assert_eq!(log.to_string(), "bytes=7,max=9,lasts=1.500");
+        for log in [log, Log { lasts: None, ..log }] {
+            assert_eq!(log.to_string().parse(), Ok(log));
+        }
+        let sampled = Sampled { traces: 3, share: 0.25 };
+        assert_eq!(sampled.to_string(), "traces=3,share=0.25");
+        assert_eq!(sampled.to_string().parse(), Ok(sampled));
+        assert_eq!("new=1, share=0.25 ,traces=3".parse(), Ok(sampled));
     }
 
     #[test]
@@ -219,6 +307,15 @@ mod tests {
         }
         assert!(parse_lost("312").is_err());
         assert!("evicted=x".parse::<Dropped>().is_err());
+        for text in
+            ["", "bytes=1", "bytes=1,max=-2", "bytes=1,max=2,lasts=", "bytes=1,max=2,lasts=-1"]
+        {
+            assert!(text.parse::<Log>().is_err(), "{text}");
+        }
+        for text in ["", "traces=1", "traces=1,share=1.5", "traces=1,share=NaN", "traces=x,share=1"]
+        {
+            assert!(text.parse::<Sampled>().is_err(), "{text}");
+        }
     }
 
     proptest! {

@@ -218,6 +218,8 @@ impl Cached {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::caps::span_bytes;
     use crate::ring::Ring;
@@ -230,9 +232,9 @@ mod tests {
             let span = Span::new(TraceId::new(1).unwrap(), SpanId::new(id).unwrap());
             let bytes = span_bytes(&span);
             ring.push(span, bytes);
-            ring.read(1, false, None);
+            ring.read(1, false, None, Duration::ZERO);
         }
-        ring.read(1, false, None).segments
+        ring.read(1, false, None, Duration::ZERO).segments
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use sigyn_model::pull::{self, Cursor, Range};
+use sigyn_model::pull::{self, Cursor, Log, Range, Sampled};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use crate::encode::{Body, Coding, Format};
 use crate::negotiate;
 use crate::record::Recorder;
-use crate::ring::Page;
+use crate::ring::{Caller, Page};
 use crate::stats::count;
 
 /// A long poll without a scrape timeout waits no longer than this.
@@ -48,6 +49,7 @@ struct Ask {
     bytes_max: Option<usize>,
     wait: Option<Duration>,
     timeout: Option<Duration>,
+    budget: Option<f64>,
 }
 
 impl Exposition {
@@ -74,7 +76,8 @@ impl Exposition {
         let ask = Ask::read(request);
         let named = ask.scraper.as_deref();
         let now = shared.clock.monotonic();
-        let arrival = ring.arrive(named.map(|name| (name, ask.interval)), ask.cursor, now);
+        let caller = |name| Caller { name, interval: ask.interval, budget: ask.budget };
+        let arrival = ring.arrive(named.map(caller), ask.cursor, now);
         count(&counters.cursors_refused, u64::from(arrival.beyond || ask.cursor_unreadable));
         count(&counters.leases_refused, u64::from(named.is_some() && !arrival.leased));
         let leased = named.filter(|_| arrival.leased);
@@ -104,7 +107,9 @@ impl Exposition {
             count(&counters.busy, 1);
             return too_many();
         };
-        let page = ring.read(arrival.start, ask.wait.is_some(), leased);
+        let now = shared.clock.monotonic();
+        let page = ring.read(arrival.start, ask.wait.is_some(), leased, now);
+        shared.budget.set(page.share, page.share_until);
         shared.encodings.forget_below(page.oldest);
         let deadline = share.map(|share| arrived + share);
         let Ok(filled) = self.fill(&page, format, coding, ask.bytes_max, deadline).await else {
@@ -197,6 +202,14 @@ impl Exposition {
         set(headers, pull::DROPPED, &page.counts.dropped);
         set(headers, pull::FINAL, &u8::from(page.is_final));
         set(headers, pull::CLOCK, &shared.clock.wall_nanos());
+        let max_bytes = shared.ring.hot_bytes_max as u64;
+        set(
+            headers,
+            pull::LOG,
+            &Log { bytes: page.unread_bytes as u64, max_bytes, lasts: page.lasts },
+        );
+        let traces = shared.counters.over_budget.load(Ordering::Relaxed);
+        set(headers, pull::SAMPLED, &Sampled { traces, share: page.share });
         let Some(Filled { first, last, body }) = filled else {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return response;
@@ -256,6 +269,7 @@ impl Ask {
             cursor: cursor.and_then(Result::ok),
             bytes_max: bytes_max.and_then(|text| text.parse().ok()),
             wait: wait(&request.headers),
+            budget: header(pull::BUDGET).and_then(budget),
             timeout: header(pull::SCRAPE_TIMEOUT).and_then(seconds).map(|t| t.min(TIMEOUT_MAX)),
         }
     }
@@ -276,6 +290,11 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
 /// Seconds, whole or with a fraction; `None` for what is no span of time.
 fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+/// Spans in a second.
+fn budget(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|budget: &f64| budget.is_finite() && *budget > 0.0)
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &dyn Display) {

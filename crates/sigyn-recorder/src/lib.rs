@@ -67,11 +67,13 @@
 //! `Accept` and is for now answered as any peek, in Zipkin v2 JSON. Looking up one trace
 //! (`?trace_id=`). A cold ring of unsampled spans, and a log that outlives the process.
 
+mod budget;
 mod caps;
 mod clock;
 mod encode;
 mod exposition;
 mod negotiate;
+mod pace;
 pub mod propagation;
 mod record;
 mod ring;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sigyn_model::{Endpoint, Kind, Resource, Span, Tags, TraceId, Value};
 use tokio::sync::Semaphore;
 
+use crate::budget::Budget;
 use crate::caps::Caps;
 use crate::clock::Clock;
 use crate::encode::Encodings;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) scrapes: Semaphore,
     pub(crate) waits: Semaphore,
     caps: Caps,
+    /// What budgets leave of the traces that begin here.
+    pub(crate) budget: Budget,
     endpoint: Option<Endpoint>,
     resource: Option<Arc<Resource>>,
     sample_rate: f64,
@@ -110,6 +113,7 @@ impl Recorder {
                 scrapes: Semaphore::new(SCRAPES_MAX),
                 waits: Semaphore::new(WAITS_MAX),
                 caps,
+                budget: Budget::default(),
                 endpoint: Endpoint::named(&service_name).into_option(),
                 resource: (!tags.is_empty())
                     .then(|| Arc::new(Resource { tags, ..Resource::default() })),
@@ -127,7 +131,9 @@ impl Recorder {
             None => Context::root(),
         };
         let decision = if context.debug { Some(true) } else { context.sampled };
-        let sampled = decision.unwrap_or_else(|| self.samples(context.trace_id));
+        let sampled = decision.unwrap_or_else(|| {
+            self.samples(context.trace_id) && self.is_within_budget(context.trace_id)
+        });
         let context = Context { sampled: Some(sampled), ..context };
         if !sampled {
             count(&self.shared.counters.unsampled, 1);
@@ -209,6 +215,16 @@ impl Recorder {
         // Either way the books say what is left.
         let _ = tokio::time::timeout(timeout, drained).await;
         Drain { lost: self.shared.ring.end_drain() }
+    }
+
+    /// Whether budgets leave a trace that begins here. Those that they do not are counted.
+    fn is_within_budget(&self, trace_id: TraceId) -> bool {
+        let Shared { budget, clock, counters, .. } = &*self.shared;
+        if budget.leaves(trace_id, || clock.monotonic()) {
+            return true;
+        }
+        count(&counters.over_budget, 1);
+        false
     }
 
     /// By the trace's id alone, so that all who decide at the same rate agree.

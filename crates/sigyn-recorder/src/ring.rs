@@ -15,6 +15,7 @@ use sigyn_model::pull::{Cursor, Dropped};
 use tokio::sync::Notify;
 
 use crate::caps;
+use crate::pace::Pace;
 use crate::scrapers::{Mark, Scrapers};
 
 /// A segment's bound, as its spans weigh in memory.
@@ -58,6 +59,22 @@ pub(crate) struct Page {
     /// Taken when `newest` was sealed, or later while nothing waited to be sealed.
     pub(crate) counts: Counts,
     pub(crate) is_final: bool,
+    /// Bytes of spans that this request found at or beyond its start.
+    pub(crate) unread_bytes: usize,
+    /// In how much time a log of this size is full, at the pace of late.
+    pub(crate) lasts: Option<Duration>,
+    /// The share of traces begun here that is recorded from now on, and until when if nobody asks again.
+    pub(crate) share: f64,
+    pub(crate) share_until: Duration,
+}
+
+/// Who asks, and what it says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) interval: Option<Duration>,
+    /// Spans that it wants in a second, at most.
+    pub(crate) budget: Option<f64>,
 }
 
 /// Where a request begins to read.
@@ -86,7 +103,7 @@ pub(crate) struct Figures {
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(crate) epoch: u64,
-    hot_bytes_max: usize,
+    pub(crate) hot_bytes_max: usize,
     segment_bytes_max: usize,
     log: Mutex<Log>,
     /// New spans enough to end a long poll, a new segment, or the end.
@@ -111,6 +128,9 @@ struct Log {
     delivered: u64,
     counts: Counts,
     at_seal: Counts,
+    /// What all finished spans weighed.
+    bytes_ever: u64,
+    pace: Pace,
     is_final: bool,
     drain_ended: bool,
 }
@@ -144,6 +164,8 @@ impl Ring {
                 delivered: 0,
                 counts: Counts::default(),
                 at_seal: Counts::default(),
+                bytes_ever: 0,
+                pace: Pace::default(),
                 is_final: false,
                 drain_ended: false,
             }),
@@ -183,6 +205,7 @@ impl Ring {
         log.counts.finished += 1;
         let before = log.active.bytes;
         log.active.bytes += bytes;
+        log.bytes_ever += bytes as u64;
         wake |= urgent && !log.active.urgent;
         wake |= before < WAKE_BYTES && log.active.bytes >= WAKE_BYTES;
         log.active.urgent |= urgent;
@@ -206,7 +229,7 @@ impl Ring {
     /// Notes who asks and what it acknowledges, and finds where it begins to read.
     pub(crate) fn arrive(
         &self,
-        scraper: Option<(&str, Option<Duration>)>,
+        caller: Option<Caller<'_>>,
         cursor: Option<Cursor>,
         now: Duration,
     ) -> Arrival {
@@ -216,8 +239,12 @@ impl Ring {
         let beyond = cursor.is_some_and(|cursor| cursor.seq > log.newest + 1);
         let valid = cursor.filter(|_| !beyond).map(|cursor| cursor.seq.max(1));
         let mark = valid
-            .map(|seq| Mark { seq, spans_before: log.spans_before(seq, scraper.map(|(n, _)| n)) });
-        let entry = scraper.and_then(|(name, interval)| log.scrapers.admit(name, interval, now));
+            .map(|seq| Mark { seq, spans_before: log.spans_before(seq, caller.map(|c| c.name)) });
+        let entry = caller.and_then(|caller| {
+            let scraper = log.scrapers.admit(caller.name, caller.interval, now)?;
+            scraper.budget = caller.budget;
+            Some(scraper)
+        });
         let leased = entry.is_some();
         if let (Some(scraper), Some(mark)) = (entry, mark) {
             scraper.acked_below = scraper.acked_below.max(mark.seq);
@@ -244,7 +271,13 @@ impl Ring {
 
     /// What there is to read from `start`. `patient` requests leave the active buffer alone while
     /// sealed segments wait for them: else two of them would seal ever smaller ones for each other.
-    pub(crate) fn read(&self, start: u64, patient: bool, scraper: Option<&str>) -> Page {
+    pub(crate) fn read(
+        &self,
+        start: u64,
+        patient: bool,
+        scraper: Option<&str>,
+        now: Duration,
+    ) -> Page {
         let mut evicted = Evicted::new();
         let mut log = self.lock();
         let sealed = !(patient && log.newest >= start && !log.is_final);
@@ -258,6 +291,11 @@ impl Ring {
         } else {
             0
         };
+        let budget = log.scrapers.budget(now);
+        let (finished, bytes) = (log.counts.finished, log.bytes_ever);
+        log.pace.read(now, finished, bytes, budget);
+        let leases = log.scrapers.leased(now).map(|scraper| scraper.lease_until);
+        let share_until = leases.max().unwrap_or(now);
         let skipped = usize::try_from(start.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let segments = log.held.iter().skip(skipped).take(PAGE_SEGMENTS_MAX).cloned().collect();
         let page = Page {
@@ -267,6 +305,10 @@ impl Ring {
             lost,
             counts: log.at_seal,
             is_final: log.is_final,
+            unread_bytes: log.bytes_from(start),
+            lasts: log.pace.lasts(self.hot_bytes_max),
+            share: log.pace.share(),
+            share_until,
         };
         drop(log);
         if sealed {
@@ -418,6 +460,12 @@ impl Log {
         let newly = self.held.iter().take(to).skip(from);
         self.delivered += newly.map(|segment| segment.spans.len() as u64).sum::<u64>();
         self.acked_below = below;
+    }
+
+    /// What spans at or beyond `start` weigh.
+    fn bytes_from(&self, start: u64) -> usize {
+        let unread = self.held.iter().rev().take_while(|segment| segment.seq >= start);
+        unread.map(|segment| segment.bytes).sum::<usize>() + self.active.bytes
     }
 
     /// Spans that nobody acknowledged yet.

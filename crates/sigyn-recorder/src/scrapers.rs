@@ -26,6 +26,8 @@ pub(crate) struct Scraper {
     /// Segments below this are acknowledged; it never falls.
     pub(crate) acked_below: u64,
     pub(crate) lease_until: Duration,
+    /// How many spans it wants in a second at most; `None` wants all.
+    pub(crate) budget: Option<f64>,
     /// The cursor it last sent and the one it was last told: one of the two is what it comes back
     /// with, and its loss must be exact then, however long it was away.
     pub(crate) sent: Mark,
@@ -65,6 +67,7 @@ impl Scrapers {
                 name: name.into(),
                 acked_below: 1,
                 lease_until: Duration::ZERO,
+                budget: None,
                 sent: Mark::default(),
                 told: Mark::default(),
             });
@@ -85,6 +88,13 @@ impl Scrapers {
         let scraper = self.known.iter().find(|scraper| &*scraper.name == name)?;
         let mark = [scraper.sent, scraper.told].into_iter().find(|mark| mark.seq == seq)?;
         Some(mark.spans_before)
+    }
+
+    /// What all scrapers with a lease agree to have no more of: the largest budget, if each has one.
+    pub(crate) fn budget(&self, now: Duration) -> Option<f64> {
+        let mut budgets = self.leased(now).map(|scraper| scraper.budget);
+        let first = budgets.next()??;
+        budgets.try_fold(first, |most, budget| Some(most.max(budget?)))
     }
 
     pub(crate) fn leased(&self, now: Duration) -> impl Iterator<Item = &Scraper> {
@@ -123,6 +133,22 @@ mod tests {
         check(Some(101), 303);
         check(Some(600), 1_800);
         check(Some(u64::MAX), 86_400);
+    }
+
+    #[test]
+    fn a_budget_holds_if_every_scraper_has_one() {
+        let check = |budgets: &[Option<f64>], expected: Option<f64>| {
+            let mut scrapers = Scrapers::default();
+            for (n, budget) in budgets.iter().enumerate() {
+                scrapers.admit(&n.to_string(), None, NOW).unwrap().budget = *budget;
+            }
+            assert_eq!(scrapers.budget(NOW), expected, "{budgets:?}");
+            assert_eq!(scrapers.budget(NOW + LEASE_MIN), None, "it ends with the lease");
+        };
+        check(&[], None);
+        check(&[Some(5.0)], Some(5.0));
+        check(&[Some(5.0), Some(9.0), Some(7.0)], Some(9.0));
+        check(&[Some(5.0), None], None);
     }
 
     #[test]

@@ -57,6 +57,8 @@ macro_rules! counters {
 counters! {
     /// Spans started that were not sampled, and so never recorded.
     unsampled,
+    /// Traces that would begin here and were not recorded, because all who read have a budget.
+    over_budget,
     /// Names, keys and values cut to the value cap.
     values_cut,
     /// Tags dropped, as too large or to bring their span under the span cap.

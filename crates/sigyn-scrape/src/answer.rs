@@ -1,10 +1,10 @@
 //! What a target says of its own log: the `Sigyn-*` headers of one response, read and checked.
 
 use http::HeaderMap;
-use sigyn_model::pull::{self, Cursor, Dropped, PullError, Range};
+use sigyn_model::pull::{self, Cursor, Dropped, Log, PullError, Range, Sampled};
 
 /// The protocol's part of a 200 or 204. A foreign target sends none of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Answer {
     /// The segments of the body; a 204 has none.
     pub(crate) range: Option<Range>,
@@ -20,6 +20,10 @@ pub(crate) struct Answer {
     pub(crate) clock_ns: Option<i64>,
     /// The target is shutting down and has sealed for the last time.
     pub(crate) is_final: bool,
+    /// How full its log was, where it says so in a way that can be read.
+    pub(crate) log: Option<Log>,
+    /// What it leaves out for our budget, in the same way.
+    pub(crate) sampled: Option<Sampled>,
 }
 
 /// Headers that contradict the protocol. What such a body covers is unknown, so it is not kept.
@@ -76,6 +80,9 @@ impl Answer {
             dropped: parsed(headers, pull::DROPPED)?.unwrap_or_default(),
             clock_ns: number(headers, pull::CLOCK)?.and_then(|ns| i64::try_from(ns).ok()),
             is_final: flag(headers, pull::FINAL)?.unwrap_or(false),
+            // No span depends on these.
+            log: parsed(headers, pull::LOG).unwrap_or_default(),
+            sampled: parsed(headers, pull::SAMPLED).unwrap_or_default(),
         }))
     }
 }

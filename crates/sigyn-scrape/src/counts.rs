@@ -20,6 +20,7 @@ pub struct Counts {
     pools: AtomicU64,
     target_limits_exceeded: AtomicU64,
     body_limits_exceeded: AtomicU64,
+    filling: AtomicU64,
     /// Requests that wait at targets.
     pub waits: Waits,
     by_pool: Mutex<BTreeMap<String, PoolCounts>>,
@@ -142,6 +143,11 @@ impl Counts {
         self.body_limits_exceeded.load(Ordering::Relaxed)
     }
 
+    /// Targets that were asked between two instants because their logs fill fast.
+    pub fn pulls_of_filling_total(&self) -> u64 {
+        self.filling.load(Ordering::Relaxed)
+    }
+
     /// Each pool that there is, by its job.
     pub fn by_pool(&self) -> BTreeMap<String, PoolCounts> {
         lock(&self.by_pool).clone()
@@ -161,6 +167,11 @@ impl Counts {
     pub(crate) fn waits(self: &Arc<Self>) -> OpenWait {
         self.waits.open.fetch_add(1, Ordering::Relaxed);
         OpenWait(Arc::clone(self))
+    }
+
+    /// A target was asked because its log fills fast.
+    pub(crate) fn pulled_filling(&self) {
+        self.filling.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn pool_made(&self) {

@@ -1,5 +1,5 @@
-//! When a target is asked between two of its instants: how long a request may wait there, and after which answer
-//! nobody asks again.
+//! When a target is asked between two of its instants: because its log would be full before the next one, or so that a
+//! request waits there until it has spans.
 
 use std::time::Duration;
 
@@ -23,6 +23,14 @@ pub(crate) struct Wait {
     pub(crate) until: Instant,
 }
 
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Wait(Wait),
+    /// Ask, at this time: the log is half full then.
+    Pull(Instant),
+}
+
 /// What one loop remembers of it.
 #[derive(Debug)]
 pub(crate) struct Early {
@@ -33,8 +41,12 @@ pub(crate) struct Early {
     pulls_max: u32,
     pulls: u32,
     not_before: Instant,
-    /// Not until the next instant.
+    /// Not until the next instant: nothing, and no request that waits.
     is_over: bool,
+    no_waits: bool,
+    /// When the target was read last, and in how much time its log is full after that.
+    read_at: Instant,
+    lasts: Option<Duration>,
     /// A process that does not wait, and for how many intervals that is believed.
     unkept: Option<(u64, u32)>,
 }
@@ -54,6 +66,9 @@ impl Early {
             pulls: 0,
             not_before: Instant::now(),
             is_over: true,
+            no_waits: true,
+            read_at: Instant::now(),
+            lasts: None,
             unkept: None,
         }
     }
@@ -67,14 +82,35 @@ impl Early {
             _ => None,
         };
         (self.pulls, self.not_before) = (0, Instant::now());
-        self.is_over = !self.is_wanted || epoch.is_none() || self.unkept.is_some();
+        self.is_over = epoch.is_none();
+        self.no_waits = !self.is_wanted || self.unkept.is_some();
     }
 
-    /// The next wait that ends before `next`, the target's own next instant.
-    pub(crate) fn wait(&self, next: Instant) -> Option<Wait> {
+    /// An answer says how long the target's log lasts.
+    pub(crate) fn told(&mut self, lasts: Option<Duration>) {
+        (self.read_at, self.lasts) = (Instant::now(), lasts);
+    }
+
+    /// What to do before `next`, the target's own next instant.
+    pub(crate) fn step(&self, next: Instant) -> Option<Step> {
         if self.is_over || self.pulls >= self.pulls_max {
             return None;
         }
+        if self.no_waits {
+            self.pull(next).map(Step::Pull)
+        } else {
+            // A wait ends when there are many spans.
+            self.wait(next).map(Step::Wait)
+        }
+    }
+
+    fn pull(&self, next: Instant) -> Option<Instant> {
+        let after = (self.lasts? / 2).max(self.interval / GAP_PART);
+        let at = self.read_at.checked_add(after)?.max(Instant::now());
+        (at < next.checked_sub(self.interval / MARGIN_PART)?).then_some(at)
+    }
+
+    fn wait(&self, next: Instant) -> Option<Wait> {
         let at = self.not_before.max(Instant::now());
         let margin = self.interval / MARGIN_PART;
         let until = next.checked_sub(margin)?;
@@ -93,10 +129,20 @@ impl Early {
         }
         if took * 2 < wait.lasts {
             self.unkept = Some((epoch, WITHOUT));
-            self.is_over = true;
+            self.no_waits = true;
             return false;
         }
         true
+    }
+
+    /// The target was asked because its log fills.
+    pub(crate) fn pulled(&mut self) {
+        self.pulls += 1;
+    }
+
+    /// No request waits until the next instant.
+    pub(crate) fn without_waits(&mut self) {
+        self.no_waits = true;
     }
 
     /// Nothing more until the next instant.
@@ -111,6 +157,15 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    impl Early {
+        fn waits(&self, next: Instant) -> Option<Wait> {
+            match self.step(next) {
+                Some(Step::Wait(wait)) => Some(wait),
+                _ => None,
+            }
+        }
+    }
+
     fn early() -> Early {
         let mut early = Early::new(true, 2, 20 * SECOND, 10 * SECOND);
         early.begin(Some(7));
@@ -121,7 +176,7 @@ mod tests {
     async fn a_wait_ends_within_the_timeout_and_before_the_next_instant() {
         let early = early();
         let check = |left: u32, expected: Option<u32>| {
-            let wait = early.wait(Instant::now() + SECOND * left);
+            let wait = early.waits(Instant::now() + SECOND * left);
             assert_eq!(wait.map(|wait| wait.lasts), expected.map(|s| SECOND * s), "{left}");
         };
         check(20, Some(8));
@@ -136,42 +191,68 @@ mod tests {
         let mut early = early();
         let next = Instant::now() + 20 * SECOND;
         for _ in 0..2 {
-            let wait = early.wait(next).unwrap();
+            let wait = early.waits(next).unwrap();
             assert!(early.answered(wait, Duration::ZERO, 5, 7));
-            let pause = early.wait(next).map(|wait| wait.at - Instant::now());
+            let pause = early.waits(next).map(|wait| wait.at - Instant::now());
             assert!(pause.is_none_or(|pause| pause == 2 * SECOND), "{pause:?}");
         }
-        assert_eq!(early.wait(next), None, "two of two");
+        assert_eq!(early.waits(next), None, "two of two");
         early.begin(Some(7));
-        assert!(early.wait(next).is_some());
+        assert!(early.waits(next).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_wait_is_asked_as_usual_until_another_process_is_there() {
         let mut early = early();
         let next = Instant::now() + 20 * SECOND;
-        let wait = early.wait(next).unwrap();
+        let wait = early.waits(next).unwrap();
         assert!(early.answered(wait, 4 * SECOND, 0, 7), "it waited for half of the time");
         assert!(!early.answered(wait, SECOND, 0, 7));
-        assert_eq!(early.wait(next), None);
+        assert_eq!(early.waits(next), None);
         for _ in 1..WITHOUT {
             early.begin(Some(7));
-            assert_eq!(early.wait(next), None);
+            assert_eq!(early.waits(next), None);
         }
         early.begin(Some(7));
-        let wait = early.wait(next).unwrap();
+        let wait = early.waits(next).unwrap();
         assert!(!early.answered(wait, SECOND, 0, 7));
         early.begin(Some(8));
-        assert!(early.wait(next).is_some());
+        assert!(early.waits(next).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_fills_before_the_next_instant_is_read_when_it_is_half_full() {
+        let mut early = Early::new(false, 2, 20 * SECOND, 10 * SECOND);
+        early.begin(Some(7));
+        let start = Instant::now();
+        let mut check = |lasts: Option<u32>, expected: Option<u32>| {
+            early.told(lasts.map(|lasts| SECOND * lasts));
+            let at = early.step(start + 20 * SECOND);
+            let expected = expected.map(|after| Step::Pull(start + SECOND * after));
+            assert_eq!(at, expected, "{lasts:?}");
+        };
+        check(None, None);
+        check(Some(3_600), None);
+        check(Some(38), None);
+        check(Some(36), Some(18));
+        check(Some(10), Some(5));
+        check(Some(1), Some(2));
+        check(Some(0), Some(2));
+        (0..2).for_each(|_| early.pulled());
+        assert_eq!(early.step(start + 20 * SECOND), None, "two of two");
+        early.begin(Some(7));
+        assert!(early.step(start + 20 * SECOND).is_some());
+        early.over();
+        assert_eq!(early.step(start + 20 * SECOND), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_at_a_target_that_fails_or_is_foreign() {
         let mut early = early();
         early.begin(None);
-        assert_eq!(early.wait(Instant::now() + 20 * SECOND), None);
+        assert_eq!(early.waits(Instant::now() + 20 * SECOND), None);
         let mut unwanted = Early::new(false, 2, 20 * SECOND, 10 * SECOND);
         unwanted.begin(Some(7));
-        assert_eq!(unwanted.wait(Instant::now() + 20 * SECOND), None);
+        assert_eq!(unwanted.waits(Instant::now() + 20 * SECOND), None);
     }
 }

@@ -13,6 +13,7 @@ mod context;
 mod counts;
 mod decode;
 mod early;
+mod failure_log;
 mod lives;
 mod manager;
 mod memory;

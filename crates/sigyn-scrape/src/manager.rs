@@ -17,6 +17,7 @@ use crate::books::Books;
 use crate::clients::Clients;
 use crate::commit::Commit;
 use crate::context::Context;
+use crate::failure_log::FailureLogs;
 use crate::options::Options;
 use crate::pool::{Pool, ScrapeJob, Shared};
 use crate::scrape::Fetcher;
@@ -62,6 +63,7 @@ impl Manager {
             fetcher,
             waits: Arc::new(Semaphore::new(options.long_polls_max.min(Semaphore::MAX_PERMITS))),
             options,
+            failure_logs: FailureLogs::default(),
             context: Arc::new(Context::default()),
             counts: status.counts(),
             commits,
@@ -114,7 +116,13 @@ impl Manager {
 
     /// Brings every pool whose job, or whose groups, are not those of before up to date.
     async fn sync(&mut self, all: bool) {
+        let is_reload = self.jobs.has_changed().unwrap_or(false);
         let jobs = Arc::clone(&self.jobs.borrow_and_update());
+        if is_reload {
+            self.shared.failure_logs.reopen(|path| {
+                jobs.iter().any(|job| job.job.failure_log_file.as_deref() == Some(path))
+            });
+        }
         let groups = Arc::clone(&self.groups.borrow_and_update());
         let before = std::mem::take(&mut self.applied);
         self.applied.groups = Arc::clone(&groups);
@@ -150,7 +158,7 @@ impl Manager {
                 job,
                 job_changed,
                 populated,
-                &self.shared,
+                &mut self.shared,
                 &mut self.books,
                 &mut self.loops,
             );

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::counts::Counts;
 use crate::decode::Origin;
 use crate::early::Early;
+use crate::failure_log::FailureLogs;
 use crate::options::Options;
 use crate::request::Ask;
 use crate::schedule::Schedule;
@@ -45,13 +46,15 @@ pub struct ScrapeJob {
     pub long_poll: bool,
     /// How often at most a target gives spans between two of its instants.
     pub early_pulls: u32,
+    /// Spans that each target is to finish in a second, at most: it samples where it has more.
+    pub span_budget: Option<u32>,
 }
 
 impl ScrapeJob {
     /// A job of which nothing is said but how Prometheus would scrape it.
     pub fn new(job: Job, traces_path: impl Into<String>) -> Self {
         let traces_path = traces_path.into();
-        Self { job, traces_path, long_poll: false, early_pulls: EARLY_PULLS }
+        Self { job, traces_path, long_poll: false, early_pulls: EARLY_PULLS, span_budget: None }
     }
 }
 
@@ -63,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) fetcher: Fetcher,
     pub(crate) context: Arc<Context>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) failure_logs: FailureLogs,
     /// A place for each request that waits.
     pub(crate) waits: Arc<Semaphore>,
     pub(crate) commits: mpsc::Sender<Commit>,
@@ -93,7 +97,7 @@ impl Pool {
         job: &ScrapeJob,
         job_changed: bool,
         populated: Populated,
-        shared: &Shared,
+        shared: &mut Shared,
         books: &mut Books,
         loops: &mut JoinSet<()>,
     ) -> PoolView {
@@ -177,7 +181,7 @@ fn own_key(target: &Target) -> String {
 fn start(
     job: &ScrapeJob,
     tracked: Arc<Tracked>,
-    shared: &Shared,
+    shared: &mut Shared,
     books: &mut Books,
     loops: &mut JoinSet<()>,
 ) -> Option<Entry> {
@@ -200,8 +204,17 @@ fn start(
     let ask = client.and_then(|client| {
         let compressed = job.job.enable_compression;
         let (name, agent) = (&options.scraper_name, &options.user_agent);
-        Ask::new(client, &target.url, schedule, name, agent, compressed, body_limit)
-            .map_err(|error| told(&error))
+        Ask::new(
+            client,
+            &target.url,
+            schedule,
+            name,
+            agent,
+            compressed,
+            body_limit,
+            job.span_budget,
+        )
+        .map_err(|error| told(&error))
     });
     let service_name = tracked.labels().get("job").unwrap_or(&target.job).to_owned();
     let origin = Origin { labels: Arc::new(model_labels(tracked.labels())), service_name };
@@ -216,6 +229,7 @@ fn start(
         origin,
         body_limit,
         seed: options.seed,
+        failure_log: job.job.failure_log_file.as_deref().map(|path| shared.failure_logs.of(path)),
         trouble: Trouble::default(),
         counts: Arc::clone(&shared.counts),
         target: Arc::clone(&tracked),

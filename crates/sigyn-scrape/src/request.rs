@@ -48,6 +48,7 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    #[expect(clippy::too_many_arguments, reason = "each is another thing that the request says")]
     pub(crate) fn new(
         client: Client,
         url: &str,
@@ -56,6 +57,7 @@ impl Ask {
         user_agent: &str,
         compressed: bool,
         body_limit: u64,
+        span_budget: Option<u32>,
     ) -> Result<Self, RequestError> {
         let uri: Uri = url.parse().map_err(|source| RequestError::Url { source })?;
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -78,6 +80,9 @@ impl Ask {
             [(pull::INTERVAL, schedule.interval()), (pull::SCRAPE_TIMEOUT, schedule.timeout())]
         {
             headers.insert(HeaderName::from_static(name), seconds(duration));
+        }
+        if let Some(budget) = span_budget {
+            headers.insert(HeaderName::from_static(pull::BUDGET), HeaderValue::from(budget));
         }
         let page_bytes = PAGE_BYTES_MAX.min(body_limit / PACKED_RATIO).max(1);
         // A target's own parameters may say how much a body holds.
@@ -186,7 +191,7 @@ mod tests {
     fn ask(url: &str, body_limit: u64) -> Result<Ask, RequestError> {
         let schedule = Schedule::new(Duration::from_secs(15), Duration::from_millis(2500)).unwrap();
         let client = Client::new(&Config::default(), Options::default()).unwrap();
-        Ask::new(client, url, schedule, "sigyn-a", "Sigyn/1", true, body_limit)
+        Ask::new(client, url, schedule, "sigyn-a", "Sigyn/1", true, body_limit, Some(50))
     }
 
     #[test]
@@ -198,6 +203,7 @@ mod tests {
         assert_eq!(header("sigyn-scraper"), "sigyn-a");
         assert_eq!(header("sigyn-cursor"), "000000000000009f:7");
         assert_eq!(header("sigyn-interval"), "15");
+        assert_eq!(header("sigyn-budget"), "50");
         assert_eq!(header("x-prometheus-scrape-timeout-seconds"), "2.5");
         assert_eq!(header("accept-encoding"), "zstd, gzip");
         assert_eq!(header("user-agent"), "Sigyn/1");

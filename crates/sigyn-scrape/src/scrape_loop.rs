@@ -18,6 +18,7 @@ use crate::commit::{Commit, CommitError, NotCommitted, commit};
 use crate::counts::Counts;
 use crate::decode::Origin;
 use crate::early::{Early, Wait};
+use crate::failure_log::FailureLog;
 use crate::request::Ask;
 use crate::schedule::Schedule;
 use crate::scrape::{Fetcher, Outcome, Question, Scraped};
@@ -48,6 +49,8 @@ pub(crate) struct ScrapeLoop {
     pub(crate) origin: Origin,
     pub(crate) body_limit: u64,
     pub(crate) seed: u64,
+    /// Where it is written that a scrape failed.
+    pub(crate) failure_log: Option<Arc<FailureLog>>,
     pub(crate) trouble: Trouble,
     pub(crate) counts: Arc<Counts>,
 }
@@ -348,6 +351,10 @@ impl ScrapeLoop {
         }
         let (kept, rejected) = (spans.len() as u64, rejected as u64);
         let arrived = Arrived { kept, rejected, uncounted: false };
+        if let Some(answer) = &answer {
+            self.early.told(answer.log.and_then(|log| log.lasts));
+            self.target.told(answer.log, answer.sampled);
+        }
         let settled = match &answer {
             Some(answer) => account::settle(&ledger.progress, ledger.uncounted, answer, arrived),
             None => account::settle_foreign(&ledger.progress, ledger.uncounted, arrived),
@@ -461,6 +468,9 @@ impl ScrapeLoop {
             warn!(target = %key, %error, "spans wait at their target");
         }
         debug!(target = %key, spans = tick.spans, bytes = tick.bytes, took = ?tick.took, end = ?tick.end, "scraped");
+        if let (Some((_, error)), Some(log)) = (&failed, &self.failure_log) {
+            log.write(tick.at, error, &self.target.target.job, &self.target.target.url);
+        }
         let before = self.target.failures_in_a_row();
         let failures = self.target.scraped(tick);
         match failed {

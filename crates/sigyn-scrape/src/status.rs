@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sigyn_discovery::Labels;
-use sigyn_model::pull::Cursor;
+use sigyn_model::pull::{Cursor, Log, Sampled};
 use sigyn_model::{Account, LossReason};
 
 use crate::counts::Counts;
@@ -77,6 +77,10 @@ pub struct TargetStatus {
     /// How often it gave spans between two of its instants.
     pub early_pulls: u64,
     pub waiting: Waiting,
+    /// How full its log was when it was asked last, if it says so.
+    pub log: Option<Log>,
+    /// What it leaves out for its budget, if it says so.
+    pub sampled: Option<Sampled>,
     pub failures: Failures,
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use sigyn_discovery::Labels;
 use sigyn_discovery::target::Target;
+use sigyn_model::pull::{Log, Sampled};
 use sigyn_model::{Account, LossReason, TargetProgress};
 use tokio::time::Instant;
 
@@ -95,6 +96,8 @@ struct Inner {
     early_spans: u64,
     early_pulls: u64,
     waiting: Waiting,
+    log: Option<Log>,
+    sampled: Option<Sampled>,
     recent: VecDeque<ScrapeRecord>,
     last_success: Option<SystemTime>,
     read_through: Option<SystemTime>,
@@ -238,6 +241,12 @@ impl Tracked {
         inner.failures_in_a_row
     }
 
+    /// What the target says of its log, and of what it leaves out.
+    pub(crate) fn told(&self, log: Option<Log>, sampled: Option<Sampled>) {
+        let mut inner = self.lock();
+        (inner.log, inner.sampled) = (log, sampled);
+    }
+
     /// Whether a request waits at the target.
     pub(crate) fn waits(&self, waiting: Waiting) {
         self.lock().waiting = waiting;
@@ -302,6 +311,8 @@ impl Tracked {
             scrapes_total: inner.scrapes_total,
             early_pulls: inner.early_pulls,
             waiting: inner.waiting,
+            log: inner.log,
+            sampled: inner.sampled,
             failures: inner.failures,
         }
     }

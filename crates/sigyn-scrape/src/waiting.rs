@@ -1,4 +1,4 @@
-//! Between two instants of a target: a request waits there until it has spans, if its job wants that.
+//! Between two instants of a target: it is asked because its log fills fast, or a request waits there until it has spans.
 //!
 //! Nothing of it counts as a scrape. Whether a target is up, and how regularly it is asked, is told by its instants.
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::books::Ledger;
-use crate::early::Wait;
+use crate::early::{Step, Wait};
 use crate::scrape_loop::{Call, ScrapeLoop};
 use crate::status::Waiting;
 use crate::target::{End, Tick};
@@ -24,17 +24,26 @@ impl ScrapeLoop {
         stop: &CancellationToken,
     ) -> Option<Duration> {
         let next = instant + self.schedule.interval();
-        while let Some(wait) = self.early.wait(next) {
+        while let Some(step) = self.early.step(next) {
+            let (Step::Pull(at) | Step::Wait(Wait { at, .. })) = step;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = tokio::time::sleep_until(wait.at) => {}
+                () = tokio::time::sleep_until(at) => {}
             }
+            let Step::Wait(wait) = step else {
+                let pause = self.pull(ledger, stop).await;
+                if pause.is_some() {
+                    return pause;
+                }
+                continue;
+            };
             let waits = Arc::clone(&self.waits);
             let Ok(_place) = waits.try_acquire_owned() else {
                 self.counts.waits.refused();
                 self.target.waits(Waiting::Refused);
-                return None;
+                self.early.without_waits();
+                continue;
             };
             self.target.waits(Waiting::Open);
             let open = self.counts.waits();
@@ -46,6 +55,20 @@ impl ScrapeLoop {
             }
         }
         None
+    }
+
+    /// Asks, because the log would be full before the next instant.
+    async fn pull(&mut self, ledger: &mut Ledger, stop: &CancellationToken) -> Option<Duration> {
+        self.counts.pulled_filling();
+        self.early.pulled();
+        let (tick, pause) = self.pages(ledger, Call::Now, stop).await;
+        debug!(target = %self.target.key, spans = tick.spans, took = ?tick.took, end = ?tick.end, "pulled early");
+        if !matches!(tick.end, End::Done) {
+            // The scrape at the next instant finds out what it is.
+            self.early.over();
+        }
+        self.target.pulled(tick);
+        pause
     }
 
     /// What follows from the end of a wait.

@@ -426,6 +426,7 @@ impl Config {
             ScrapeJob {
                 long_poll: own.long_poll,
                 early_pulls: own.early_pulls.unwrap_or(plain.early_pulls),
+                span_budget: own.span_budget,
                 ..plain
             }
         };

@@ -66,7 +66,7 @@ impl MetricsOnly {
             "native_histogram_min_bucket_factor" => {
                 entry.float()?;
             }
-            "query_log_file" | "scrape_failure_log_file" => {
+            "query_log_file" => {
                 entry.text()?;
             }
             _ => {

@@ -37,6 +37,8 @@ pub struct Config {
     pub jobs: Vec<Job>,
     /// `global.external_labels`, variables expanded.
     pub external_labels: Labels,
+    /// `scrape_failure_log_file` of `global`, for jobs that name none.
+    failure_log_file: Option<PathBuf>,
     /// What was accepted but will not do what its author hopes, one sentence each.
     pub warnings: Vec<String>,
     /// What of it may be shown to whoever asks.
@@ -70,6 +72,8 @@ pub struct Job {
     pub target_limit: u64,
     /// How many dropped targets to remember. 0 is all.
     pub keep_dropped_targets: u64,
+    /// `scrape_failure_log_file`: where failed scrapes are written to.
+    pub failure_log_file: Option<PathBuf>,
     /// Applied to each discovered label set.
     pub relabel_configs: Vec<Rule>,
     /// Where targets come from.
@@ -92,6 +96,7 @@ impl Job {
             body_size_limit: 0,
             target_limit: 0,
             keep_dropped_targets: 0,
+            failure_log_file: None,
             relabel_configs: Vec::new(),
             mechanisms: Vec::new(),
         }
@@ -253,7 +258,8 @@ pub fn validate(
     scrape_configs: &[Item<ScrapeConfig>],
     dir: &Path,
 ) -> Result<Config, ConfigError> {
-    let mut config = Config::default();
+    let failure_log_file = path_of(dir, &global.failure_log_file);
+    let mut config = Config { failure_log_file, ..Config::default() };
     let defaults = Defaults::new(global)?;
     config.external_labels = external_labels(global, &mut config.warnings);
     config.warnings.extend(global.places.ignored().map(|(key, place)| ignored(key, place)));
@@ -279,7 +285,9 @@ impl Config {
                     "empty or null scrape config section",
                 ));
             };
-            let job = defaults.job(raw, item.place, dir)?;
+            let mut job = defaults.job(raw, item.place, dir)?;
+            let own_log = path_of(dir, &raw.failure_log_file);
+            job.failure_log_file = own_log.or_else(|| self.failure_log_file.clone());
             if !names.insert(job.name.clone()) {
                 let place = raw.places.get("job_name").or(Some(item.place));
                 let message =
@@ -390,6 +398,10 @@ impl<'a> Defaults<'a> {
             ..Job::new(raw.job_name.as_str())
         })
     }
+}
+
+fn path_of(dir: &Path, text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| joined(dir, text))
 }
 
 fn or_default(written: Duration, default: Duration) -> Duration {

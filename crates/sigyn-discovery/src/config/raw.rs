@@ -40,7 +40,6 @@ const GLOBAL_METRICS_KEYS: &[&str] = &[
     "rule_query_offset",
     "sample_limit",
     "scrape_classic_histograms",
-    "scrape_failure_log_file",
     "scrape_native_histograms",
     "scrape_protocols",
 ];
@@ -61,7 +60,6 @@ const JOB_METRICS_KEYS: &[&str] = &[
     "native_histogram_min_bucket_factor",
     "sample_limit",
     "scrape_classic_histograms",
-    "scrape_failure_log_file",
     "scrape_native_histograms",
     "scrape_protocols",
     "track_timestamps_staleness",
@@ -138,6 +136,8 @@ pub struct GlobalConfig {
     pub external_labels: Labels,
     /// Limits for all jobs.
     pub limits: Limits,
+    /// `scrape_failure_log_file`; empty is none.
+    pub failure_log_file: String,
     /// `metric_name_validation_scheme`: `utf8`, `legacy` or nothing.
     pub name_scheme: String,
     /// What is read only to be checked.
@@ -189,6 +189,7 @@ impl Section for GlobalConfig {
             }
             "target_limit" => self.limits.targets = entry.integer()?,
             "keep_dropped_targets" => self.limits.keep_dropped_targets = entry.integer()?,
+            "scrape_failure_log_file" => self.failure_log_file = entry.text()?,
             "metric_name_validation_scheme" => self.name_scheme = entry.text()?,
             key if GLOBAL_METRICS_KEYS.contains(&key) => return self.metrics.field(entry),
             _ => return entry.unknown(),
@@ -220,6 +221,8 @@ pub struct ScrapeConfig {
     pub client: ClientConfig,
     /// Limits of the job's own.
     pub limits: Limits,
+    /// `scrape_failure_log_file`; empty is the global one.
+    pub failure_log_file: String,
     /// `metric_name_validation_scheme`: `utf8`, `legacy` or nothing.
     pub name_scheme: String,
     /// `relabel_configs`.
@@ -255,6 +258,7 @@ impl Section for ScrapeConfig {
             }
             "target_limit" => self.limits.targets = entry.integer()?,
             "keep_dropped_targets" => self.limits.keep_dropped_targets = entry.integer()?,
+            "scrape_failure_log_file" => self.failure_log_file = entry.text()?,
             "metric_name_validation_scheme" => self.name_scheme = entry.text()?,
             "relabel_configs" => self.relabel_configs = entry.sections()?,
             key if JOB_METRICS_KEYS.contains(&key) => return self.metrics.field(entry),

@@ -52,6 +52,24 @@ fn defaults_of_a_job() {
 }
 
 #[test]
+fn failed_scrapes_go_to_the_jobs_file_or_else_to_that_of_all() {
+    let check = |global: &str, own: &str, expected: Option<&str>| {
+        let text = format!("global: {{{global}}}\nscrape_configs: [{{job_name: a{own}}}]");
+        let config = accepted(&text);
+        let expected = expected.map(|file| dir().join(file));
+        assert_eq!(config.jobs[0].failure_log_file, expected, "{text}");
+        assert_eq!(config.warnings, [""; 0], "{text}");
+    };
+    let (all, own) = ("scrape_failure_log_file: all.log", ", scrape_failure_log_file: own/a.log");
+    check("", "", None);
+    check(all, "", Some("all.log"));
+    check("", own, Some("own/a.log"));
+    check(all, own, Some("own/a.log"));
+    check(all, ", scrape_failure_log_file: ''", Some("all.log"));
+    check("scrape_failure_log_file: /var/log/all", "", Some("/var/log/all"));
+}
+
+#[test]
 fn a_job_with_everything() {
     let config = accepted(
         r"

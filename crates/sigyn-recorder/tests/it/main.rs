@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod budget;
 mod formats;
 mod http1;
 mod laws;

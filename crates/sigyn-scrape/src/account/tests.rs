@@ -17,6 +17,8 @@ fn answer(epoch: u64, first: u64, last: u64, finished: u64) -> Answer {
         dropped: Dropped::default(),
         clock_ns: None,
         is_final: false,
+        log: None,
+        sampled: None,
     }
 }
 
@@ -261,6 +263,8 @@ impl Target {
             dropped: Dropped { oversize: self.oversize, ..Dropped::default() },
             clock_ns: None,
             is_final: false,
+            log: None,
+            sampled: None,
         };
         (answer, body.iter().map(|(_, spans)| spans).sum())
     }

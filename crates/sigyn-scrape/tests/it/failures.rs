@@ -8,7 +8,8 @@ use sigyn_model::codec::json_v2;
 use sigyn_scrape::{FailureCause, Health, State, TargetStatus};
 
 use crate::fake::{
-    Log, Reply, Scraper, Store, Target, group, job, logging_target, response, span, spans,
+    Log, Reply, Scraper, Store, Target, eventually, group, job, logging_target, response, span,
+    spans,
 };
 
 const RANGE: (&str, &str) = ("Sigyn-Range", "9f:1-1/1");
@@ -271,5 +272,31 @@ async fn pages_become_smaller_until_they_fit() {
     let status = scraper.target("all", |target| target.account.received == 3).await;
     assert_eq!(scraper.store.ids(), [1, 2, 3]);
     assert_eq!(status.failures.total(), 0);
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn failed_scrapes_are_written_to_the_jobs_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("failures.log");
+    let bad = Target::scripted(vec![Reply::Keep(response("500 Internal Server Error", &[], b""))]);
+    let bad = bad.await;
+    let mut job = job("api");
+    job.job.failure_log_file = Some(path.clone());
+    let groups = std::collections::BTreeMap::from([("api".to_owned(), group(&[bad.address]))]);
+    let scraper = Scraper::start(vec![job], groups);
+    let line = eventually("a line", || {
+        let text = std::fs::read_to_string(&path).ok()?;
+        text.lines().next().filter(|_| text.ends_with('\n')).map(str::to_owned)
+    })
+    .await;
+    let (time, rest) = line.split_once(",\"level\"").unwrap();
+    assert!(time.starts_with("{\"time\":\"20"), "{line}");
+    let expected = format!(
+        ":\"ERROR\",\"msg\":\"server returned HTTP status 500 Internal Server Error\",\
+         \"job_name\":\"api\",\"target\":\"http://{}/traces\"}}",
+        bad.address
+    );
+    assert_eq!(rest, expected);
     scraper.stop().await;
 }

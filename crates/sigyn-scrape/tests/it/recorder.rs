@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use sigyn_model::{Kind, Losses};
 use sigyn_recorder::{Exposition, Options, Recorder};
-use sigyn_scrape::State;
+use sigyn_scrape::{ScrapeJob, State};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -171,5 +171,50 @@ async fn a_new_process_at_the_same_address_is_a_restart() {
     second.record(5);
     let status = received(&scraper, 15).await;
     assert_eq!((status.account.restarts, status.account.lost.total()), (1, 0));
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_budget_makes_a_target_sample_and_tells_how_much() {
+    let service = Service::start(options()).await;
+    let budget = ScrapeJob { span_budget: Some(1), ..job("api") };
+    let groups = BTreeMap::from([("api".to_owned(), group(&[service.address]))]);
+    let scraper = Scraper::start(vec![budget], groups);
+    let mut begun = 0;
+    // The target looks at its pace once a second, when it is asked.
+    let status = scraper.target("a smaller share", |target| {
+        service.record(100);
+        begun += 100;
+        target.sampled.is_some_and(|sampled| sampled.share < 1.0 && sampled.traces > 0)
+    });
+    status.await;
+    let all = |target: &sigyn_scrape::TargetStatus| {
+        let left_out = target.sampled.map_or(0, |sampled| sampled.traces);
+        target.account.received + left_out == begun
+    };
+    let status = scraper.target("every trace stored or left out", all).await;
+    assert_eq!((status.account.lost.total(), status.state), (0, State::Up));
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_fills_fast_is_read_sooner() {
+    let small = Options { hot_bytes_max: 1 << 20, ..options() };
+    let service = Service::start(small).await;
+    let mut slow = job("api");
+    slow.job.scrape_interval = Duration::from_secs(3);
+    slow.job.scrape_timeout = Duration::from_secs(3);
+    let groups = BTreeMap::from([("api".to_owned(), group(&[service.address]))]);
+    let scraper = Scraper::start(vec![slow], groups);
+    let status = scraper.target("read early", |target| {
+        // However slow the machine is: such a log lasts for a second or two.
+        if target.scrapes_total > 0 {
+            service.record(20);
+        }
+        target.early_pulls > 0
+    });
+    let status = status.await;
+    assert!(status.log.is_some_and(|log| log.lasts.is_some()));
+    assert!(scraper.status.counts().pulls_of_filling_total() > 0);
     scraper.stop().await;
 }

@@ -87,6 +87,10 @@ struct TargetExtra {
     long_poll: &'static str,
     /// How often spans came between two of its instants.
     early_pulls: u64,
+    /// How full its log was when it was asked last, and in how much time it fills.
+    log: Option<Log>,
+    /// The share of the traces which begin there that it records for its budget, and how many it left out.
+    sampled: Option<Sampled>,
     /// The last scrapes, with `recent=1`.
     recent: Option<Vec<Scrape>>,
     loss_windows: Vec<LossWindow>,
@@ -103,6 +107,21 @@ struct Scrape {
     cursor: Option<String>,
     early: bool,
     error: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Log {
+    bytes: u64,
+    max_bytes: u64,
+    lasts_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sampled {
+    share: f64,
+    traces_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -260,6 +279,14 @@ fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
         failing_since: target.failing_since.map(rfc3339),
         long_poll: target.waiting.as_str(),
         early_pulls: target.early_pulls,
+        log: target.log.map(|log| Log {
+            bytes: log.bytes,
+            max_bytes: log.max_bytes,
+            lasts_seconds: log.lasts.map(|lasts| lasts.as_secs_f64()),
+        }),
+        sampled: target
+            .sampled
+            .map(|sampled| Sampled { share: sampled.share, traces_left_out: sampled.traces }),
         recent: recent.then(|| target.recent.iter().map(scrape).collect()),
         loss_windows: target
             .loss_windows

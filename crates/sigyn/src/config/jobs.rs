@@ -27,6 +27,8 @@ pub(super) struct JobSection {
     pub(super) long_poll: bool,
     /// How often a target may give spans between two of its instants.
     pub(super) early_pulls: Option<u32>,
+    /// Spans that each target is to finish in a second, at most.
+    pub(super) span_budget: Option<u32>,
 }
 
 impl Section for JobSection {
@@ -44,6 +46,10 @@ impl Section for JobSection {
             "long_poll" => self.long_poll = entry.boolean()?.unwrap_or_default(),
             "early_pulls" => {
                 self.early_pulls = Some(u32::try_from(entry.integer()?).unwrap_or(u32::MAX));
+            }
+            "span_budget" => {
+                let budget = u32::try_from(entry.integer()?).unwrap_or(u32::MAX);
+                self.span_budget = Some(budget).filter(|budget| *budget > 0);
             }
             _ => entry.unknown()?,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use sigyn_model::pull::Sampled;
 use sigyn_scrape::{
     Counts, Health, INTERVAL_PARTS, PoolStatus, SYNC_SECONDS, Spread, Status, TargetStatus,
 };
@@ -81,10 +82,14 @@ fn of_pools(counts: &Counts) -> Vec<Family> {
         Family {
             name: "sigyn_target_early_pulls_total",
             help: "Times that a target gave spans between two of its instants, by why it was asked then",
-            series: Series::Counter(vec![(
-                vec![("why", "waited".to_owned())],
-                counts.waits.pulled_total(),
-            )]),
+            series: Series::Counter(
+                [
+                    ("waited", counts.waits.pulled_total()),
+                    ("filling", counts.pulls_of_filling_total()),
+                ]
+                .map(|(why, count)| (vec![("why", why.to_owned())], count))
+                .into(),
+            ),
         },
         Family {
             name: "sigyn_target_interval_length_seconds",
@@ -152,6 +157,20 @@ fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
             "Restarts of the target: what it finished after the last scrape is unknown",
             &|t| t.account.restarts,
         ),
+        Family {
+            name: "sigyn_target_traces_left_out_total",
+            help: "Traces that would have begun at the target and were not recorded for its budget",
+            series: Series::Counter(
+                left_out(&targets).map(|(labels, sampled)| (labels, sampled.traces)).collect(),
+            ),
+        },
+        Family {
+            name: "sigyn_target_share",
+            help: "The share of the traces which begin at the target that it records for its budget",
+            series: Series::Gauge(
+                left_out(&targets).map(|(labels, sampled)| (labels, sampled.share)).collect(),
+            ),
+        },
         by_reason(
             "sigyn_target_spans_lost_total",
             "Spans that the target finished and that will never be here, by reason",
@@ -175,6 +194,16 @@ fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
             series: Series::Gauge(per_pool(pools, |pool| pool.dropped_count as f64)),
         },
     ]
+}
+
+/// Targets that leave traces out, or did; others are not worth a series.
+fn left_out(
+    targets: &[(LabelPairs, &TargetStatus)],
+) -> impl Iterator<Item = (LabelPairs, Sampled)> {
+    targets.iter().filter_map(|(labels, target)| {
+        let sampled = target.sampled.filter(|sampled| sampled.traces > 0 || sampled.share < 1.0)?;
+        Some((labels.clone(), sampled))
+    })
 }
 
 fn by_reason(
