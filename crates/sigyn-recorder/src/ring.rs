@@ -35,8 +35,9 @@ pub(crate) struct Segment {
     pub(crate) seq: u64,
     pub(crate) spans: Box<[Span]>,
     bytes: usize,
-    /// Spans of all segments before this one.
+    /// Spans of all segments before this one, and what these weighed.
     spans_before: u64,
+    bytes_before: u64,
 }
 
 /// Counts of one epoch.
@@ -118,8 +119,9 @@ struct Log {
     held_bytes: usize,
     /// The last segment sealed; 0 before the first.
     newest: u64,
-    /// Spans in all segments ever sealed.
+    /// Spans in all segments ever sealed, and what these weighed.
     sealed: u64,
+    sealed_bytes: u64,
     /// `spans_before` of the segments evicted last, newest last.
     ledger: VecDeque<u64>,
     scrapers: Scrapers,
@@ -158,6 +160,7 @@ impl Ring {
                 held_bytes: 0,
                 newest: 0,
                 sealed: 0,
+                sealed_bytes: 0,
                 ledger: VecDeque::new(),
                 scrapers: Scrapers::default(),
                 acked_below: 1,
@@ -402,8 +405,10 @@ impl Log {
                 spans: spans.into_boxed_slice(),
                 bytes,
                 spans_before: self.sealed,
+                bytes_before: self.sealed_bytes,
             };
             self.sealed += segment.spans.len() as u64;
+            self.sealed_bytes += bytes as u64;
             self.held_bytes += bytes;
             self.held.push_back(Arc::new(segment));
             self.evict(hot_bytes_max, evicted);
@@ -464,8 +469,10 @@ impl Log {
 
     /// What spans at or beyond `start` weigh.
     fn bytes_from(&self, start: u64) -> usize {
-        let unread = self.held.iter().rev().take_while(|segment| segment.seq >= start);
-        unread.map(|segment| segment.bytes).sum::<usize>() + self.active.bytes
+        let read = usize::try_from(start.saturating_sub(self.oldest())).unwrap_or(usize::MAX);
+        let first = self.held.get(read).map_or(self.sealed_bytes, |segment| segment.bytes_before);
+        let sealed = usize::try_from(self.sealed_bytes - first).unwrap_or(usize::MAX);
+        sealed + self.active.bytes
     }
 
     /// Spans that nobody acknowledged yet.

@@ -176,7 +176,7 @@ fn tell(took: &Took, came: &Came, rows: u64) -> bool {
                 books.finished,
                 books.stored,
                 books.lost,
-                books.reasons,
+                books.reasons(),
                 books.unaccounted,
                 books.twice
             );

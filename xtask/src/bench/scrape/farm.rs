@@ -1,5 +1,6 @@
 //! The programs that are the targets, and what they say in the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -39,7 +40,8 @@ pub(super) struct Books {
     pub(super) finished: u64,
     pub(super) stored: u64,
     pub(super) lost: u64,
-    pub(super) reasons: String,
+    /// Of those that are lost.
+    reasons: BTreeMap<String, u64>,
     pub(super) unaccounted: u64,
     pub(super) twice: u64,
 }
@@ -184,9 +186,16 @@ impl Books {
         self.unaccounted += of("unaccounted")?;
         self.twice += of("twice")?;
         let reasons: String = figure(said, &format!("{who}_reasons"))?;
-        let separator = if self.reasons.is_empty() { "" } else { "; " };
-        let _ = write!(self.reasons, "{separator}{reasons}");
+        for (reason, count) in reasons.split(',').filter_map(|reason| reason.split_once(':')) {
+            *self.reasons.entry(reason.to_owned()).or_default() += count.parse::<u64>()?;
+        }
         Ok(())
+    }
+
+    pub(super) fn reasons(&self) -> String {
+        let reasons = self.reasons.iter().map(|(reason, count)| format!("{reason}: {count}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        if reasons.is_empty() { "-".to_owned() } else { reasons }
     }
 }
 
@@ -216,7 +225,10 @@ mod tests {
         came.add(said)?;
         came.add(said)?;
         assert_eq!((came.scrapes, came.well.stored, came.well.lost), (6, 8, 2));
-        assert_eq!(came.well.reasons, "evicted:1; evicted:1");
+        assert_eq!(
+            (came.well.reasons(), came.failing.reasons()),
+            ("evicted: 2".into(), "-".into())
+        );
         came.late_us = (1..=101).map(|ms| ms * 1_000).collect();
         let told = [50, 99, 100].map(|part| came.late_ms(part).to_string());
         assert_eq!(told, ["51", "100", "101"]);
