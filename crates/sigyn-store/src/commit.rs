@@ -196,7 +196,8 @@ impl Committer<'_> {
         let progress = shared.view.remembered_progress();
         shared.note_sealing_bytes(shared.head_bytes());
         shared.note_head_bytes(0);
-        let last_seq = self.writer.last_seq();
+        // What is not read is in no head.
+        let last_seq = shared.unread().map_or(self.writer.last_seq(), |unread| unread.after);
         Ok(Rotated { head, last_seq, progress, is_new: last_seq > self.opened_through })
     }
 }

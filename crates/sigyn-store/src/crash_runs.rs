@@ -42,13 +42,19 @@ fn live(model: &mut Model, disk: &FaultyDisk, random: &mut Rng, context: &str) {
         disk.fail_reads(path, random.u64(1..3));
     }
     if random.u8(0..3) == 0 {
-        // Killed while it reads the log, of which it makes blocks.
-        disk.crash_after(random.u64(0..60));
+        // Killed while it reads the log, of which it makes blocks; or where there is no room for them.
+        match random.bool() {
+            true => disk.crash_after(random.u64(0..60)),
+            false => disk.limit(Some(disk.used() + random.u64(0..10_000))),
+        }
         let head = if random.bool() { 1 } else { 100_000 };
         let memory = Memory { head, ..options().memory };
         let opened = open_with(disk, Options { memory, ..options() }, model.clock());
         if let Ok(store) = opened {
             store.shared().is_passive.store(true, Ordering::SeqCst);
+            // What is not read yet is, then or at the next open.
+            disk.limit(random.bool().then(|| disk.used() + random.u64(0..30_000)));
+            drop(store.seal());
         }
         disk.restart(random);
     }

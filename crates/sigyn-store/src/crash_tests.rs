@@ -425,7 +425,7 @@ fn a_failed_sync_poisons_the_store_for_good_and_queries_go_on() {
         let cause: Arc<str> = "cannot write to the log: input/output error".into();
         assert_eq!(error, AppendError::Poisoned { cause: cause.clone() });
         assert_eq!(store.stats().poisoned, Some(cause.clone()));
-        assert_eq!(store.seal(), Err(SealError::Failed { cause }));
+        assert_eq!(store.seal(), Err(SealError::Failed { cause, is_full: false }));
         model.check(&store, "poisoned");
     }
     assert!(store.close().is_err());

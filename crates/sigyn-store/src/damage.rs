@@ -75,6 +75,14 @@ pub(crate) fn sentence(error: &dyn Error) -> String {
     sentence
 }
 
+/// Whether a disk that is full is what it comes from.
+pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let io_error = error.downcast_ref::<std::io::Error>();
+    io_error.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
+        || error.source().is_some_and(is_full)
+}
+
 /// So many of something, in words: `one` of it, or `many`.
 pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })

@@ -55,7 +55,11 @@ pub enum AppendError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     #[error("cannot seal the head: {cause}")]
-    Failed { cause: Arc<str> },
+    Failed {
+        cause: Arc<str>,
+        /// Whether it is for lack of room on the disk.
+        is_full: bool,
+    },
     #[error("the store is closed")]
     Closed,
 }
@@ -64,7 +68,11 @@ pub enum SealError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteError {
     #[error("cannot delete traces: {cause}")]
-    Failed { cause: Arc<str> },
+    Failed {
+        cause: Arc<str>,
+        /// Whether it is for lack of room on the disk.
+        is_full: bool,
+    },
     #[error("the store is closed")]
     Closed,
 }

@@ -9,7 +9,7 @@ use sigyn_model::Span;
 use crate::clock::Clock;
 use crate::crash_tests::{open, open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
-use crate::error::{AppendError, CloseError, SealError};
+use crate::error::{AppendError, CloseError, DeleteError, SealError};
 use crate::memory::Memory;
 use crate::options::{Durability, Options};
 use crate::store::Store;
@@ -72,7 +72,7 @@ fn a_full_disk_refuses_batches_and_takes_them_when_there_is_room() {
         // There is no room for a block, unless there is nothing to put in it.
         let sealed = store.seal();
         assert_eq!(sealed.is_ok(), store.stats().head_spans == 0);
-        let told = store.stats().unsealable.map(|cause| SealError::Failed { cause });
+        let told = store.stats().unsealable.map(|cause| SealError::Failed { cause, is_full: true });
         assert_eq!(told, sealed.err());
         check(&store, &stored);
         disk.limit(None);
@@ -248,7 +248,7 @@ fn a_full_disk_keeps_nobody_from_opening_a_long_log() {
     let spans = [large(&mut random, 100), large(&mut random, 100)];
     spans.iter().for_each(|span| append(&store, span).unwrap());
     drop(store);
-    // So that the log is made a block at open, if it can be.
+    // So that a block is made of each frame at open, if it can be, and no more than one frame is read if not.
     let memory = Memory { head: 1, ..Memory::default() };
     let options = Options { memory, ..options() };
     let used = disk.used();
@@ -256,13 +256,94 @@ fn a_full_disk_keeps_nobody_from_opening_a_long_log() {
     for room in (0..100_000).step_by(50) {
         disk.limit(Some(used + room));
         let store = open_with(&disk, options.clone(), Clock::System).unwrap();
-        check(&store, &spans);
-        blocks.push(store.stats().blocks);
-        if blocks.last() == Some(&1) {
+        let stats = store.stats();
+        assert_eq!(stats.unsealable.is_some(), stats.head_spans > 0, "{stats:?}");
+        let read = if stats.unread_frames > 0 { &spans[..1] } else { &spans };
+        check(&store, read);
+        blocks.push(stats.blocks);
+        if blocks.last() == Some(&2) {
             break;
         }
     }
-    assert!(blocks.starts_with(&[0]) && blocks.ends_with(&[1]), "{blocks:?}");
+    assert!(blocks.starts_with(&[0]) && blocks.ends_with(&[2]), "{blocks:?}");
+}
+
+#[test]
+fn a_log_that_memory_does_not_take_on_a_full_disk_waits_and_is_read_when_there_is_room() {
+    let mut random = fastrand::Rng::with_seed(9);
+    for room in [0, 20_000] {
+        let disk = FaultyDisk::default();
+        let store = open(&disk);
+        let mut spans: Vec<Span> = (0..40).map(|_| large(&mut random, 1_000)).collect();
+        let progress = testing::progress(&mut random);
+        for (n, span) in spans.iter().enumerate() {
+            let progress = (n == 39).then(|| progress.clone());
+            run(store.append(OwnedBatch { spans: vec![span.clone()], progress })).unwrap();
+        }
+        store.close().unwrap();
+        let memory = Memory { head: 1, ..Memory::default() };
+        let options = Options { memory, ..options() };
+        disk.limit(Some(disk.used() + room));
+        for _ in 0..2 {
+            let store = open_with(&disk, options.clone(), Clock::System).unwrap();
+            let stats = store.stats();
+            let read = stats.head_spans + stats.block_spans;
+            assert!(stats.head_spans == 1 && read + stats.unread_frames == 40, "{stats:?}");
+            let (unsealable, refusing) = (stats.unsealable.unwrap(), stats.refusing.unwrap());
+            assert!(refusing.ends_with(&*unsealable), "{refusing}");
+            check(&store, &spans[..usize::try_from(read).unwrap()]);
+            // Whoever was asked for spans is not asked for the same ones again.
+            assert_eq!(store.progress(), std::slice::from_ref(&progress));
+            let refused = append(&store, &spans[0]);
+            assert_eq!(refused, Err(AppendError::Io { cause: refusing }));
+            // It may have what is read, and what is not.
+            for span in [&spans[0], &spans[39]] {
+                let refused = store.delete_traces(&[span.trace_id]).unwrap_err();
+                assert!(matches!(refused, DeleteError::Failed { is_full: true, .. }), "{refused}");
+            }
+            check(&store, &spans[..usize::try_from(read).unwrap()]);
+        }
+        let store = open_with(&disk, options.clone(), Clock::System).unwrap();
+        disk.limit(None);
+        store.seal().unwrap();
+        let stats = store.stats();
+        assert_eq!((stats.unsealable, stats.refusing, stats.unread_frames), (None, None, 0));
+        check(&store, &spans);
+        spans.push(large(&mut random, 10));
+        append(&store, &spans[40]).unwrap();
+        let id = spans.remove(7).trace_id;
+        store.delete_traces(&[id]).unwrap();
+        spans.retain(|span| span.trace_id != id);
+        store.compact();
+        check(&store, &spans);
+        drop(store);
+        disk.restart(&mut random);
+        let store = open(&disk);
+        check(&store, &spans);
+        let stats = store.stats();
+        assert_eq!((stats.damages, stats.damaged_spots), (Vec::new(), 0));
+    }
+}
+
+#[test]
+fn nothing_is_deleted_on_a_full_disk_and_all_of_it_when_there_is_room() {
+    let mut random = fastrand::Rng::with_seed(10);
+    let disk = FaultyDisk::default();
+    let store = open(&disk);
+    let spans = [large(&mut random, 1_000), large(&mut random, 1_000)];
+    append(&store, &spans[0]).unwrap();
+    store.seal().unwrap();
+    append(&store, &spans[1]).unwrap();
+    let ids = [spans[0].trace_id, spans[1].trace_id];
+    disk.limit(Some(disk.used()));
+    for ids in [&ids[..1], &ids[1..], &ids] {
+        let refused = store.delete_traces(ids).unwrap_err();
+        assert!(matches!(refused, DeleteError::Failed { is_full: true, .. }), "{refused}");
+        check(&store, &spans);
+    }
+    disk.limit(None);
+    assert_eq!(store.delete_traces(&ids), Ok(2));
+    assert!(ids.iter().all(|id| store.trace(*id).unwrap().is_empty()));
 }
 
 #[test]

@@ -85,6 +85,7 @@ mod testing;
 mod trace;
 mod turn;
 mod twins;
+mod unread;
 mod until;
 mod view;
 mod wal;

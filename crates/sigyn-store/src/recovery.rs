@@ -8,7 +8,7 @@ use crate::block::{self, Block, Cache};
 use crate::buried::Buried;
 use crate::catalog::{self, Catalog, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
-use crate::damage::{counted, sentence};
+use crate::damage::{counted, is_full, sentence};
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
 use crate::head::{HeadWriter, Replay as Words, Replayed};
@@ -21,9 +21,10 @@ use crate::present;
 use crate::progress::Progress;
 use crate::reserve;
 use crate::shared::{Counters, Shared};
+use crate::unread::Unread;
 use crate::view::View;
 use crate::wal::frame::{self, Frame, HEADER_BYTES, Header, HeaderError};
-use crate::wal::reader;
+use crate::wal::reader::{self, Outcome};
 use crate::wal::spare::{self, Spares};
 use crate::wal::window::Window;
 use crate::wal::writer::{Segment, Segments, Writer};
@@ -88,12 +89,13 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     .run()?;
     settle(&disk, &mut catalog, damaged, &counters);
     let cache = Arc::new(Cache::new(options.memory.cache));
+    let segments = Segments::new(Spares::new(options.segment_bytes, options.retention_bytes));
     let mut replay = Replay {
         disk: &disk,
         cache: &cache,
         instance,
         counters: &counters,
-        segments: Segments::new(Spares::new(options.segment_bytes, options.retention_bytes)),
+        segments: &segments,
         blocks: open_blocks(&disk, &cache, catalog.state(), &counters),
         head: HeadWriter::new(),
         words: Words::default(),
@@ -105,10 +107,15 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         sealed_before: catalog.state().sealed_through,
         is_any_lost: false,
         is_whole_so_far: false,
-        catalog,
+        unsealable: None,
+        unread_after: None,
+        is_catalog_unknown: false,
+        reads_on: None,
+        catalog: &mut catalog,
     };
     replay.run()?;
-    let Replay { segments, blocks, head, progress, last_seq, catalog, .. } = replay;
+    let Replay { blocks, head, progress, last_seq, is_any_lost, unsealable, unread_after, .. } =
+        replay;
     reserve::keep(&disk);
     tracing::info!(
         path = %disk.locate("").display(),
@@ -121,6 +128,8 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     let buried = Buried::new(&catalog.state().tombstones);
     let view = View::new(cache, blocks, buried, head.head().clone(), progress);
     let shared = Shared::new(options, disk, clock, instance, segments, view, counters);
+    shared.note_unsealable(unsealable.map(|unsealable| unsealable.cause));
+    shared.note_unread(unread_after.map(|after| Unread { after, through: last_seq, is_any_lost }));
     Ok(Recovered { shared, writer, head, catalog, lock })
 }
 
@@ -203,12 +212,12 @@ fn open_blocks(
 }
 
 /// Reads the log into a head, and into blocks where it is more than a head takes.
-struct Replay<'a> {
+pub(crate) struct Replay<'a> {
     disk: &'a Disk,
     cache: &'a Arc<Cache>,
     instance: u64,
     counters: &'a Counters,
-    segments: Segments,
+    segments: &'a Segments,
     blocks: Vec<Arc<Block>>,
     head: HeadWriter,
     /// What words of the log are called in this head.
@@ -222,13 +231,82 @@ struct Replay<'a> {
     /// What was in blocks before it began.
     sealed_before: u64,
     /// Whether frames could not be read since some had spans again.
-    is_any_lost: bool,
+    pub(crate) is_any_lost: bool,
     /// Whether the last segment was read to its end, so that the next one goes on from there.
     is_whole_so_far: bool,
-    catalog: Catalog,
+    /// Why no block could be made the last time.
+    pub(crate) unsealable: Option<Unsealable>,
+    /// The last frame that was read when memory had no room for more: of those after it progress counts alone.
+    unread_after: Option<u64>,
+    pub(crate) is_catalog_unknown: bool,
+    /// Who has what a start made of the log, and wants the rest in blocks.
+    reads_on: Option<&'a Shared>,
+    catalog: &'a mut Catalog,
 }
 
-impl Replay<'_> {
+/// Why no block could be made, and whether it is for lack of room on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsealable {
+    pub(crate) cause: Arc<str>,
+    pub(crate) is_full: bool,
+}
+
+impl<'a> Replay<'a> {
+    /// Of what a start left unread, all before which is in blocks.
+    pub(crate) fn to_read_on(
+        shared: &'a Shared,
+        catalog: &'a mut Catalog,
+        is_any_lost: bool,
+    ) -> Self {
+        Self {
+            disk: &shared.disk,
+            cache: shared.view.cache(),
+            instance: shared.instance,
+            counters: &shared.counters,
+            segments: &shared.segments,
+            blocks: Vec::new(),
+            head: HeadWriter::new(),
+            words: Words::default(),
+            head_bytes_enough: head_bytes_enough(&shared.options.memory),
+            head_bytes_max: shared.options.memory.heads(),
+            group_bytes_max: shared.options.memory.group(),
+            // That of all frames is known.
+            progress: shared.view.remembered_progress(),
+            last_seq: catalog.state().sealed_through,
+            sealed_before: catalog.state().sealed_through,
+            is_any_lost,
+            is_whole_so_far: false,
+            unsealable: None,
+            unread_after: None,
+            is_catalog_unknown: false,
+            reads_on: Some(shared),
+            catalog,
+        }
+    }
+
+    /// Makes blocks of all frames after those in blocks, until that fails. What is to be cut or set aside was already.
+    pub(crate) fn read_on(&mut self) -> Result<(), OpenError> {
+        let files = self.disk.list(frame::DIR).map_err(io_error("listing", frame::DIR))?;
+        for (name, file_bytes) in files.iter().filter(|(name, _)| name.ends_with(".wal")) {
+            let path = &format!("{}/{name}", frame::DIR);
+            let mut bytes = Window::new(self.disk, path, *file_bytes);
+            let header = bytes.from(0, HEADER_BYTES).map_err(io_error("reading", path))?;
+            let Ok(header) = Header::decode(header) else { continue };
+            self.words = Words::default();
+            let unreadable = self.read_frames(&mut bytes, path, &header)?.1;
+            if unreadable > 0 {
+                self.tell_damaged(path, unreadable);
+            }
+            if self.unread_after.is_some() {
+                return Ok(());
+            }
+        }
+        if !self.head.head().is_empty() {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
     fn run(&mut self) -> Result<(), OpenError> {
         let files = self.disk.list(frame::DIR).map_err(io_error("listing", frame::DIR))?;
         let mut paths = Vec::new();
@@ -242,7 +320,8 @@ impl Replay<'_> {
         }
         for (i, (path, bytes)) in paths.iter().enumerate() {
             self.segment(path, *bytes, i + 1 == paths.len())?;
-            if self.has_enough() && self.may_seal_before(paths.get(i + 1)) {
+            let is_due = self.has_enough() && self.unsealable.is_none();
+            if is_due && self.may_seal_before(paths.get(i + 1)) {
                 self.seal()?;
             }
         }
@@ -259,6 +338,12 @@ impl Replay<'_> {
         self.head.head().bytes() >= self.head_bytes_enough
     }
 
+    /// Where that failed it is tried once more when nothing else is left.
+    fn is_due(&self, frame: &Frame<'_>, goes_on: bool) -> bool {
+        let must_be = goes_on || self.unsealable.is_some();
+        if must_be { self.is_too_much(frame) } else { self.has_enough() }
+    }
+
     /// Whether a frame might be more than there is room for beside what was read.
     fn is_too_much(&self, frame: &Frame<'_>) -> bool {
         let bytes = self.head.head().bytes();
@@ -266,22 +351,19 @@ impl Replay<'_> {
         bytes > 0 && max > self.head_bytes_max
     }
 
-    fn seal(&mut self) -> Result<(), OpenError> {
+    /// Whether that could be done.
+    fn seal(&mut self) -> Result<bool, OpenError> {
         let first_seq = self.catalog.state().sealed_through + 1;
         let origin = Origin::sealed(self.instance, first_seq, self.last_seq);
         let view = self.head.view();
-        let made = writer::write(self.disk, origin, &view, self.group_bytes_max, || false);
-        let made = made.map_err(|error| error.to_string()).and_then(|entry| {
-            let opened = Block::open(self.disk, &entry, self.cache);
-            let opened = opened.map_err(|error| error.to_string())?;
-            Ok((entry, opened))
-        });
-        let (entry, opened) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                tracing::warn!(error, "cannot seal while opening; the spans stay in memory");
-                return Ok(());
-            }
+        let stop = || self.reads_on.is_some_and(Shared::is_stopping);
+        let entry = match writer::write(self.disk, origin, &view, self.group_bytes_max, stop) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(self.cannot("write the block", &error)),
+        };
+        let opened = match Block::open(self.disk, &entry, self.cache) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(self.cannot("read the block", &error)),
         };
         let change = Change {
             add: vec![entry],
@@ -291,20 +373,31 @@ impl Replay<'_> {
         };
         if let Err(error) = self.catalog.commit(change) {
             if error.is_final() {
+                self.is_catalog_unknown = true;
                 return Err(io_error("writing", catalog::DIR)(error.into()));
             }
-            let error = sentence(&error);
-            tracing::warn!(error, "cannot seal while opening; the spans stay in memory");
             // It is made again, and until then the disk may need the room.
             opened.doom();
-            return Ok(());
+            return Ok(self.cannot("write the catalog", &std::io::Error::from(error)));
         }
         self.counters.seals.add(1);
-        self.blocks.push(Arc::new(opened));
+        self.unsealable = None;
+        match self.reads_on {
+            Some(shared) => shared.view.put_back(Arc::new(opened)),
+            None => self.blocks.push(Arc::new(opened)),
+        }
         let sealed = std::mem::replace(&mut self.head, HeadWriter::new());
         // Only frames that are read next use them, if they are of the same chapter.
         self.words.go_on_in(&mut self.head, sealed.head());
-        Ok(())
+        Ok(true)
+    }
+
+    /// Notes why no block could be made.
+    fn cannot(&mut self, attempt: &str, error: &(dyn std::error::Error + 'static)) -> bool {
+        let cause = format!("cannot {attempt}: {}", sentence(error));
+        tracing::warn!(cause, "no block can be made of the log yet");
+        self.unsealable = Some(Unsealable { cause: cause.into(), is_full: is_full(error) });
+        false
     }
 
     fn may_seal_before(&self, next: Option<&(String, u64)>) -> bool {
@@ -363,22 +456,11 @@ impl Replay<'_> {
         }
         // Words of another segment are none of this one's.
         self.words = Words::default();
-        let mut unreadable = 0;
-        let outcome = reader::read(&mut bytes, &header, |frame| {
-            unreadable += u64::from(!self.frame(&frame)?);
-            Ok(())
-        });
-        let outcome = outcome.map_err(|failed| match failed {
-            Failed::Read(error) => io_error("reading", path)(error),
-            Failed::Seal(error) => error,
-        })?;
+        let (outcome, unreadable) = self.read_frames(&mut bytes, path, &header)?;
         let may_be_torn = is_last && !bytes.is_any_lost();
         let damaged = outcome.damaged_spots(may_be_torn) + unreadable;
         if damaged > 0 {
-            self.counters.damaged_spots.add(damaged);
-            let spots = counted(damaged, "spot is no frame", "spots are no frames");
-            let cause = format!("{spots}; some of its spans are missing");
-            self.counters.damages.add(path, &cause);
+            self.tell_damaged(path, damaged);
         }
         let left_bytes = file_bytes - outcome.valid_bytes;
         if left_bytes > 0 && may_be_torn && !outcome.gave_up {
@@ -400,6 +482,32 @@ impl Replay<'_> {
         }
     }
 
+    /// And how many could not be read.
+    fn read_frames(
+        &mut self,
+        bytes: &mut Window<'_>,
+        path: &str,
+        header: &Header,
+    ) -> Result<(Outcome, u64), OpenError> {
+        let mut unreadable = 0;
+        let outcome = reader::read(bytes, header, |frame| {
+            unreadable += u64::from(!self.frame(&frame)?);
+            Ok(())
+        });
+        let outcome = outcome.map_err(|failed| match failed {
+            Failed::Read(error) => io_error("reading", path)(error),
+            Failed::Seal(error) => error,
+        })?;
+        Ok((outcome, unreadable))
+    }
+
+    fn tell_damaged(&self, path: &str, spots: u64) {
+        self.counters.damaged_spots.add(spots);
+        let spots = counted(spots, "spot is no frame", "spots are no frames");
+        let cause = format!("{spots}; some of its spans are missing");
+        self.counters.damages.add(path, &cause);
+    }
+
     /// Reads a frame, after a block was made of those before it if they are many. Returns whether it could be read.
     fn frame(&mut self, frame: &Frame<'_>) -> Result<bool, OpenError> {
         let goes_on = self.words.goes_on_with(frame.seq, frame.payload);
@@ -413,12 +521,23 @@ impl Replay<'_> {
             let _ = self.words.learn(frame.seq, frame.payload, &mut self.head);
             return Ok(true);
         }
-        let is_due = if goes_on { self.is_too_much(frame) } else { self.has_enough() };
-        if is_due && self.may_seal_at(frame) {
+        if self.unread_after.is_none() && self.is_due(frame, goes_on) && self.may_seal_at(frame) {
             if !goes_on {
                 self.words = Words::default();
             }
-            self.seal()?;
+            if !self.seal()? && self.is_too_much(frame) {
+                self.unread_after = Some(self.last_seq);
+            }
+        }
+        if self.unread_after.is_some() {
+            self.last_seq = frame.seq;
+            // What is damaged is told once it is read.
+            if let Ok(Replayed { progress: Some(progress), arrival_ms }) =
+                Replayed::of(frame.payload)
+            {
+                self.progress.put(progress, arrival_ms);
+            }
+            return Ok(true);
         }
         self.is_any_lost |= frame.seq > self.last_seq + 1;
         self.last_seq = frame.seq;
@@ -443,7 +562,7 @@ impl Replay<'_> {
             self.is_any_lost = true;
             return Ok(false);
         };
-        if let Some(progress) = replayed.progress {
+        if let (Some(progress), None) = (replayed.progress, self.reads_on) {
             self.progress.put(progress, replayed.arrival_ms);
         }
         Ok(true)

@@ -14,6 +14,7 @@ use crate::error::AppendError;
 use crate::options::Options;
 use crate::queue::{Claim, Queue, Room};
 use crate::room::Rooms;
+use crate::unread::Unread;
 use crate::view::View;
 use crate::wal::writer::Segments;
 
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     refusal: Mutex<Option<(Instant, Arc<str>)>>,
     /// Why no block could be made the last time; nothing once one was made.
     unsealable: Mutex<Option<Arc<str>>>,
+    unread: Mutex<Option<Unread>>,
 }
 
 /// How long a refused write counts as how the store is: where nobody sends spans because of that, nobody
@@ -146,6 +148,7 @@ impl Shared {
             asking: AtomicU32::new(0),
             refusal: Mutex::new(None),
             unsealable: Mutex::new(None),
+            unread: Mutex::new(None),
         }
     }
 
@@ -156,6 +159,9 @@ impl Shared {
 
     /// Why writes to the log are refused at present, if they are.
     pub(crate) fn refusal(&self) -> Option<Arc<str>> {
+        if let Some(unread) = self.unread() {
+            return Some(unread.refusal(self.unsealable().as_deref()));
+        }
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, cause) = refusal.as_ref()?;
         (at.elapsed() < REFUSAL_COUNTS).then(|| cause.clone())
@@ -168,6 +174,16 @@ impl Shared {
     /// Why no blocks can be made at present, if that is so.
     pub(crate) fn unsealable(&self) -> Option<Arc<str>> {
         self.unsealable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What of the log is neither in a block nor in memory.
+    pub(crate) fn unread(&self) -> Option<Unread> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_unread(&self, unread: Option<Unread>) {
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = unread;
+        self.queue.tell_changed();
     }
 
     /// Leaves a damaged block out of answers from now on, if it is not out already.
@@ -220,6 +236,10 @@ impl Shared {
     fn head_has_room(&self) -> Result<(), AppendError> {
         // A store that is closed says so, however full it is.
         self.queue.is_open()?;
+        if let Some(unread) = self.unread() {
+            let cause = unread.refusal(self.unsealable().as_deref());
+            return Err(AppendError::Io { cause });
+        }
         let bytes = self.head_bytes().saturating_add(self.sealing_bytes());
         let is_full = bytes >= self.options.memory.heads();
         if is_full { Err(AppendError::Overloaded) } else { Ok(()) }

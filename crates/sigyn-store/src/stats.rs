@@ -67,6 +67,9 @@ pub struct Stats {
     /// Why no blocks can be made at present, if that is so: for lack of space or of inodes, say. It is tried again
     /// every few seconds; until it succeeds spans stay in memory and in the log, as long as there is room.
     pub unsealable: Option<Arc<str>>,
+    /// Frames of the log that no block could be made of when the store was opened, and memory had no room for: their
+    /// spans are missing from answers until there is room for blocks.
+    pub unread_frames: u64,
     /// Why no more spans are taken, if that is so.
     pub poisoned: Option<Arc<str>>,
 }
@@ -116,6 +119,7 @@ impl Stats {
             damages,
             refusing: shared.refusal(),
             unsealable: shared.unsealable(),
+            unread_frames: shared.unread().map_or(0, |unread| unread.frames()),
             poisoned: shared.queue.poison_cause(),
             ..Self::default()
         };

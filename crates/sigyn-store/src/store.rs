@@ -253,6 +253,11 @@ impl Store {
         self.0.shared.counters.unreadable_blocks.get()
     }
 
+    /// Whether answers are without spans of the log that memory had no room for, for no blocks can be made.
+    pub fn is_log_unread(&self) -> bool {
+        self.0.shared.unread().is_some()
+    }
+
     /// What spans may take in memory, in all.
     pub fn memory_bytes(&self) -> u64 {
         self.0.shared.options.memory.bytes

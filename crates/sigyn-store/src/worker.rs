@@ -19,7 +19,7 @@ use crate::block::{self, Block};
 use crate::catalog::{BlockEntry, Catalog, Change};
 use crate::check::Check;
 use crate::commit::poison_if_panicking;
-use crate::damage::sentence;
+use crate::damage::{is_full, sentence};
 use crate::error::{DeleteError, SealError};
 use crate::merge::Merging;
 use crate::present::{self, Present};
@@ -28,6 +28,7 @@ use crate::recovery::quarantine;
 use crate::reserve;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
+use crate::unread;
 use crate::wal::frame;
 use carry::Carry;
 use compact::Step;
@@ -212,7 +213,10 @@ impl Worker<'_> {
             return false;
         }
         let options = &self.shared.options;
-        if self.unsealed.is_some() || self.shared.head_bytes() >= options.memory.head {
+        if self.unsealed.is_some()
+            || self.shared.unread().is_some()
+            || self.shared.head_bytes() >= options.memory.head
+        {
             return true;
         }
         // A head that outlives the retention would be kept too long: its block goes as a whole.
@@ -237,7 +241,7 @@ impl Worker<'_> {
         let rotated = match rotated.recv().map_err(|_| SealError::Closed)? {
             Ok(rotated) => rotated,
             Err(cause) => {
-                let error = SealError::Failed { cause };
+                let error = SealError::Failed { cause, is_full: false };
                 self.put_off_sealing(None, &error);
                 return Err(error);
             }
@@ -255,16 +259,19 @@ impl Worker<'_> {
 
     fn seal_rotated(&mut self, rotated: Rotated) -> Result<(), SealError> {
         match self.make_block(&rotated) {
-            Ok(()) => {
-                self.shared.note_unsealable(None);
-                self.trim();
-            }
+            Ok(()) => self.trim(),
             Err(error) => {
                 self.put_off_sealing(Some(rotated), &error);
                 return Err(error);
             }
         }
-        Ok(())
+        let read = unread::read_on(self.shared, &mut self.catalog);
+        self.trim();
+        match &read {
+            Ok(()) => self.shared.note_unsealable(None),
+            Err(error) => self.put_off_sealing(None, error),
+        }
+        read
     }
 
     /// Of a head that gets no more spans, or of one that goes on.
@@ -274,7 +281,7 @@ impl Worker<'_> {
         self.shared.segments.spares.give_up(&self.shared.disk);
         if !self.shared.is_stopping() {
             self.shared.counters.seal_failures.add(1);
-            if let SealError::Failed { cause } = error {
+            if let SealError::Failed { cause, .. } = error {
                 self.shared.note_unsealable(Some(cause.clone()));
             }
             tracing::error!(%error, "cannot seal; the spans stay in memory and in the log");
@@ -288,7 +295,7 @@ impl Worker<'_> {
         // Before a byte of it is written: where it is unknown whether young traces of this head are in the log
         // again, a block of all of it would have them twice once the store is opened again.
         if let Some(cause) = shared.queue.poison_cause() {
-            return Err(SealError::Failed { cause });
+            return Err(SealError::Failed { cause, is_full: false });
         }
         let head = rotated.head.view();
         let state = self.catalog.state();
@@ -332,7 +339,7 @@ impl Worker<'_> {
     /// still counts: nothing may be built on that.
     fn commit(&mut self, change: Change) -> Result<(), SealError> {
         if let Some(cause) = self.shared.queue.poison_cause() {
-            return Err(SealError::Failed { cause });
+            return Err(SealError::Failed { cause, is_full: false });
         }
         let mut committed = self.catalog.commit(change.clone());
         // What is made ahead is not in the way of what somebody asked for.
@@ -344,12 +351,13 @@ impl Worker<'_> {
         committed.map_err(|error| {
             let is_final = error.is_final();
             let error = std::io::Error::from(error);
+            let is_full = is_full(&error);
             let cause: Arc<str> = format!("cannot write the catalog: {error}").into();
             if is_final {
                 tracing::error!(%error, "the store takes no more spans until it is opened again");
                 self.shared.queue.poison(cause.clone());
             }
-            SealError::Failed { cause }
+            SealError::Failed { cause, is_full }
         })
     }
 
@@ -458,6 +466,7 @@ impl Worker<'_> {
     }
 }
 
-fn failed(attempt: &str, error: &dyn std::error::Error) -> SealError {
-    SealError::Failed { cause: format!("cannot {attempt}: {}", sentence(error)).into() }
+fn failed(attempt: &str, error: &(dyn std::error::Error + 'static)) -> SealError {
+    let cause = format!("cannot {attempt}: {}", sentence(error)).into();
+    SealError::Failed { cause, is_full: is_full(error) }
 }

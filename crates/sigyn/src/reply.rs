@@ -33,7 +33,7 @@ impl ApiError {
             StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
             StatusCode::CONFLICT => "conflict",
             StatusCode::PAYLOAD_TOO_LARGE => "too_large",
-            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => "unavailable",
             _ => "internal",
         };
         Self { status, message: message.into(), sort }
@@ -46,6 +46,18 @@ impl ApiError {
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 507: there is no room for it on the disk. 500: it is for another reason.
+    pub(crate) fn not_written(
+        error: impl std::error::Error + Send + Sync + 'static,
+        is_full: bool,
+    ) -> Self {
+        let failed = Self::failed(error);
+        match is_full {
+            true => Self::new(StatusCode::INSUFFICIENT_STORAGE, failed.message),
+            false => failed,
+        }
     }
 
     /// 500, as Zipkin says it: the answer would have come too late.

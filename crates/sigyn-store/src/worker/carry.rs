@@ -125,7 +125,9 @@ impl Worker<'_> {
                 Ok(())
             }
             Ok(Err(_)) => Err(SealError::Closed),
-            Ok(Ok(Err(AppendError::Poisoned { cause }))) => Err(SealError::Failed { cause }),
+            Ok(Ok(Err(AppendError::Poisoned { cause }))) => {
+                Err(SealError::Failed { cause, is_full: false })
+            }
             Ok(Ok(Err(error))) | Err(error) => {
                 tracing::debug!(%error, "traces that may not be over are sealed all the same");
                 Ok(())

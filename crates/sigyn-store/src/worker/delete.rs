@@ -5,22 +5,26 @@ use sigyn_model::TraceId;
 use super::{Sealed, Worker};
 use crate::catalog::{Change, Tombstone};
 use crate::damage::sentence;
-use crate::error::DeleteError;
+use crate::error::{DeleteError, SealError};
 use crate::facts::Strictness;
 
 impl Worker<'_> {
     /// Deletes what is stored of these traces; returns how many of them there were. Durable when it
     /// returns.
     pub(super) fn delete(&mut self, ids: &[TraceId]) -> Result<u64, DeleteError> {
-        let failed =
-            |error: &dyn std::error::Error| DeleteError::Failed { cause: sentence(error).into() };
+        let failed = |error: SealError| DeleteError::Failed {
+            cause: sentence(&error).into(),
+            is_full: matches!(error, SealError::Failed { is_full: true, .. }),
+        };
         // A block is deleted from as a whole, so what is in memory becomes one first.
         let is_in_head = |id: &TraceId| {
             let heads = self.shared.view.parts().heads;
             heads.iter().any(|head| head.trace((*id).into()).is_some())
         };
-        if ids.iter().any(is_in_head) {
-            self.seal(Sealed::All).map_err(|error| failed(&error))?;
+        // Of what is not read nobody knows.
+        let is_unread = self.shared.unread().is_some() && !ids.is_empty();
+        if is_unread || ids.iter().any(is_in_head) {
+            self.seal(Sealed::All).map_err(failed)?;
         }
         let state = self.catalog.state();
         let parts = self.shared.view.parts();
@@ -45,7 +49,7 @@ impl Worker<'_> {
         let change =
             Change { bury: bury.into_iter().map(tombstone).collect(), ..Change::default() };
         if !change.is_idle(state) {
-            self.commit(change).map_err(|error| failed(&error))?;
+            self.commit(change).map_err(failed)?;
             self.show_buried();
             self.compact_wait_ticks = 0;
         }

@@ -87,6 +87,10 @@ impl Asker {
                 Some(format!("{n} blocks cannot be read: their spans are missing from this answer"))
             }
         };
+        let unread = (self.store.is_log_unread()).then(|| {
+            "the log is not read to its end: its spans are missing from this answer".to_owned()
+        });
+        let warning = warning.into_iter().chain(unread).reduce(|one, other| one + "; " + &other);
         warning.map(|text| text + ", see /api/v1/status/store")
     }
 

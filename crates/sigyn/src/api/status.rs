@@ -49,6 +49,8 @@ struct StoreStatus<'a> {
     /// Why no blocks can be made, if that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     unsealable: Option<&'a str>,
+    /// Batches in the log that are not read yet.
+    unread_frames: u64,
     /// The first hundred files that turned out to be damaged.
     damaged: Vec<DamagedFile>,
 }
@@ -98,6 +100,7 @@ async fn store_status(
         memory,
         refusing: refusing.as_deref(),
         unsealable: stats.unsealable.as_deref(),
+        unread_frames: stats.unread_frames,
         damaged: damaged.map(|Damage { file, cause }| DamagedFile { file, cause }).collect(),
     })
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
 use http::StatusCode;
 use sigyn_model::TraceId;
-use sigyn_store::{Stop, Store, Strictness};
+use sigyn_store::{DeleteError, SealError, Stop, Store, Strictness};
 
 use crate::reply::{ApiError, failure, success_but};
 
@@ -34,7 +34,10 @@ async fn seal(State(admin): State<StoreAdmin>) -> Response {
     let store = admin.store;
     match tokio::task::spawn_blocking(move || store.seal()).await {
         Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(error)) => failure(&ApiError::failed(error)),
+        Ok(Err(error)) => {
+            let is_full = matches!(error, SealError::Failed { is_full: true, .. });
+            failure(&ApiError::not_written(error, is_full))
+        }
         Err(error) => failure(&ApiError::failed(error)),
     }
 }
@@ -56,7 +59,10 @@ async fn delete_trace(State(admin): State<StoreAdmin>, Path(id): Path<String>) -
         if !ids.contains(&id) {
             ids.push(id);
         }
-        let deleted = store.delete_traces(&ids).map_err(ApiError::failed)?;
+        let deleted = store.delete_traces(&ids).map_err(|error| {
+            let is_full = matches!(error, DeleteError::Failed { is_full: true, .. });
+            ApiError::not_written(error, is_full)
+        })?;
         Ok(if deleted == 0 && store.unreadable_blocks() > 0 {
             Deleted::Noted
         } else {

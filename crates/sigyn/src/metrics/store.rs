@@ -51,6 +51,11 @@ pub(crate) fn families(stats: &Stats, all_shares: &[Share]) -> Vec<Family> {
             "1 if no blocks can be made at present, so that memory and the log fill up; /-/ready says why",
             f64::from(u8::from(stats.unsealable.is_some())),
         ),
+        gauge(
+            "sigyn_store_unread_frames",
+            "Frames of the log that wait since the start until blocks can be made: their spans are missing from answers",
+            number(stats.unread_frames),
+        ),
         counter(
             "sigyn_store_appended_spans_total",
             "Spans made durable",
