@@ -79,7 +79,7 @@ pub(crate) fn run(
     }
     // One that cannot be cut, for there is no room, has all frames, and is cut when the store is opened.
     if shared.queue.poison_cause().is_none()
-        && let Err(WriteError::Unknown(error)) = committer.writer.end_segment(&shared.segments)
+        && let Err(WriteError::Unknown(error)) = committer.writer.close(&shared.segments)
     {
         poison(shared, "cannot make the log durable", &error);
     }

@@ -510,6 +510,11 @@ impl<'a> Replay<'a> {
 
     /// Reads a frame, after a block was made of those before it if they are many. Returns whether it could be read.
     fn frame(&mut self, frame: &Frame<'_>) -> Result<bool, OpenError> {
+        if frame.frame_type == frame::TYPE_END {
+            self.is_any_lost |= frame.seq > self.last_seq + 1;
+            self.last_seq = self.last_seq.max(frame.seq);
+            return Ok(true);
+        }
         let goes_on = self.words.goes_on_with(frame.seq, frame.payload);
         // It is in a block, or it was read before.
         if frame.seq <= self.last_seq {

@@ -3,8 +3,8 @@
 /// The directory of segments.
 pub(crate) const DIR: &str = "wal";
 const MAGIC: &[u8; 8] = b"SIGYNWAL";
-const VERSION: u32 = 4;
-/// The oldest one that is read: all of its frames are of the one type that it had.
+const VERSION: u32 = 5;
+/// The oldest one that is read. Earlier ones have fewer types of frames, and are the same.
 const OLDEST_VERSION: u32 = 3;
 pub(crate) const HEADER_BYTES: usize = 64;
 /// Before a frame's payload: `len u32 | crc32c u32 | type u8 | seq u64`, little endian.
@@ -16,6 +16,9 @@ pub(crate) const TYPE_BATCH_BESIDE: u8 = 2;
 /// Spans that stand in the log before, as in a batch; all frames before it were synced. They count if blocks
 /// have all before this frame, and not the frame itself: then they are in none of them.
 pub(crate) const TYPE_AGAIN: u8 = 3;
+/// Nothing: whoever closed the store wrote it when all frames before it were synced, so that none of these is
+/// taken for what a crash left.
+pub(crate) const TYPE_END: u8 = 4;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

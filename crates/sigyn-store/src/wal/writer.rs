@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::frame::{self, Header, TYPE_AGAIN, TYPE_BATCH, TYPE_BATCH_BESIDE};
+use super::frame::{self, Header, HEADER_BYTES, TYPE_AGAIN, TYPE_BATCH, TYPE_BATCH_BESIDE, TYPE_END};
 use super::spare::{Spare, Spares};
 use crate::disk::{Appender, Disk, parent};
 use crate::options::{Durability, Options};
@@ -148,20 +148,28 @@ impl Writer {
         is_again: bool,
         payload: impl FnOnce(&mut Vec<u8>, u64),
     ) -> Result<(), WriteError> {
-        let Some(current) = &self.current else { return Err(not_begun()) };
-        let seq = self.next_seq + self.buffered;
         let is_first = self.buffered == 0 && self.unsynced.is_none();
         let frame_type = match (is_again, is_first) {
             (true, _) => TYPE_AGAIN,
             (false, true) => TYPE_BATCH,
             (false, false) => TYPE_BATCH_BESIDE,
         };
+        // What stood first goes with the block.
+        self.must_sync |= is_again;
+        self.put_frame(frame_type, payload)
+    }
+
+    fn put_frame(
+        &mut self,
+        frame_type: u8,
+        payload: impl FnOnce(&mut Vec<u8>, u64),
+    ) -> Result<(), WriteError> {
+        let Some(current) = &self.current else { return Err(not_begun()) };
+        let seq = self.next_seq + self.buffered;
         let (out, header) = (&mut self.buffer, &current.header);
         let put = frame::put(out, header, frame_type, seq, |out| payload(out, seq));
         put.map_err(|error| WriteError::Refused(io::Error::other(error)))?;
         self.buffered += 1;
-        // What stood first goes with the block.
-        self.must_sync |= is_again;
         Ok(())
     }
 
@@ -284,6 +292,25 @@ impl Writer {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.unsynced = None;
         self.current.as_ref().map_or(Ok(()), |current| current.file.sync())
+    }
+
+    /// Makes the log durable in any mode, and says at its end that it is whole. Where there is no room for
+    /// that, it is as if the store had been killed.
+    pub(crate) fn close(&mut self, segments: &Segments) -> Result<(), WriteError> {
+        if self.current.as_ref().is_some_and(|current| current.bytes > HEADER_BYTES as u64) {
+            if self.unsynced.is_some() {
+                self.sync().map_err(WriteError::Unknown)?;
+            }
+            self.begin(segments)?;
+            self.put_frame(TYPE_END, |_, _| {})?;
+            match self.write(segments) {
+                Err(WriteError::Refused(error)) => {
+                    tracing::debug!(%error, "cannot mark the end of the log");
+                }
+                written => written?,
+            }
+        }
+        self.end_segment(segments)
     }
 
     /// Makes the current segment durable in any mode; the next frame starts a new one. If that is refused, all
