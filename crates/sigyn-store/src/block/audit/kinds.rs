@@ -13,7 +13,7 @@ use crate::block::schema::place;
 const KINDS_MAX: usize = if cfg!(test) { 8 } else { 4 * 1_024 };
 
 /// Whoever says the same in these is of the same kind, unless it has any of those that follow.
-const COLUMNS: [usize; 14] = [
+const COLUMNS: [usize; 15] = [
     place::KIND,
     place::NAME,
     place::LOCAL,
@@ -28,8 +28,9 @@ const COLUMNS: [usize; 14] = [
     place::TARGET,
     place::TAG_SHAPE,
     place::DEBUG,
+    place::FLAGS,
 ];
-const RARE: [usize; 4] = [place::FLAGS, place::LINKS, place::TAGS_REST, place::EXT];
+const RARE: [usize; 3] = [place::LINKS, place::TAGS_REST, place::EXT];
 
 /// What is known of rows of one kind.
 pub(super) struct Kind {
