@@ -21,6 +21,7 @@ use crate::room::Rooms;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
+use crate::wal::frame::PREFIX_BYTES;
 
 /// Which batch a span came with.
 const MARK: &str = "test.batch";
@@ -512,7 +513,8 @@ fn a_torn_end_is_cut_and_the_log_goes_on() {
     let disk = FaultyDisk::default();
     let mut model = Model::default();
     let path = three_batches(&disk, &mut model, &mut random);
-    disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - 3));
+    // It was killed, and so does not say that it ends there.
+    disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - PREFIX_BYTES - 3));
     model.stored.pop();
     for _ in 0..2 {
         let store = open(&disk);
@@ -531,6 +533,35 @@ fn a_torn_end_is_cut_and_the_log_goes_on() {
     let store = open(&disk);
     model.check(&store, "torn in the middle");
     assert_eq!(store.stats().damaged_spots, 1);
+}
+
+#[test]
+fn of_a_log_that_was_closed_nothing_is_taken_for_torn() {
+    for was_closed in [true, false] {
+        let (disk, mut model) = (FaultyDisk::default(), Model::default());
+        let path = three_batches(&disk, &mut model, &mut Rng::with_seed(3));
+        disk.corrupt(&path, |bytes| {
+            let end = bytes.len() - PREFIX_BYTES;
+            bytes[end - 1] ^= 1;
+            if !was_closed {
+                bytes.truncate(end);
+            }
+        });
+        model.stored.pop();
+        for _ in 0..2 {
+            let store = open(&disk);
+            model.check(&store, "without the last batch");
+            let is_told = store.stats().damaged_spots == 1 && store.stats().damaged_files == 1;
+            assert_eq!(is_told, was_closed);
+        }
+    }
+    // Of what was lost together with the end nobody knows.
+    let (disk, mut model) = (FaultyDisk::default(), Model::default());
+    let path = three_batches(&disk, &mut model, &mut Rng::with_seed(3));
+    disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - 1));
+    let store = open(&disk);
+    model.check(&store, "without the end alone");
+    assert_eq!(store.stats().damaged_spots, 0);
 }
 
 #[test]
@@ -593,8 +624,8 @@ fn foreign_and_newer_files_are_refused_in_a_sentence() {
             bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         }
     };
-    check("wal", &header_of(2), "the segment has format 2, and this program knows 3 to 4");
-    check("wal", &header_of(5), "the segment has format 5, and this program knows 3 to 4");
+    check("wal", &header_of(2), "the segment has format 2, and this program knows 3 to 5");
+    check("wal", &header_of(6), "the segment has format 6, and this program knows 3 to 5");
     let older_catalog = |bytes: &mut Vec<u8>| {
         bytes[8] = 1;
         bytes.truncate(bytes.len() - 4);

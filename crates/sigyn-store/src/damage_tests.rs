@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::testing::{self, OwnedBatch};
-use crate::wal::frame::{self, Header};
+use crate::wal::frame::{self, Header, PREFIX_BYTES};
 use crate::wal::reader;
 use crate::wal::window::Window;
 
@@ -273,7 +273,7 @@ fn a_segment_of_the_log_that_is_missing_is_named() {
         let segments = files(&disk, "wal", "wal");
         let faulty = Disk::Faulty(disk.clone());
         match is_cut {
-            // To its header: as if the frame had never been.
+            // To its header: as if the frames had never been.
             true => faulty.truncate(&segments[1], 64).unwrap(),
             false => faulty.remove(&segments[1]).unwrap(),
         }
@@ -281,7 +281,7 @@ fn a_segment_of_the_log_that_is_missing_is_named() {
         let store = open(&disk);
         model.check(&store, "without the second");
         let expected = format!(
-            "{}: frames 2 to 2, before those of this segment, are neither in the log nor in a block",
+            "{}: frames 3 to 4, before those of this segment, are neither in the log nor in a block",
             segments[2]
         );
         let told = damages(&store);
@@ -542,14 +542,14 @@ fn a_bad_sector_costs_what_is_in_it_whatever_file_it_is_under() {
     let newest = |end: &str| files(&disk, "cat", end).pop().unwrap();
     let (checkpoint, commit, log) =
         (newest("checkpoint"), newest("commit"), files(&disk, "wal", "wal")[0].clone());
-    let log_bytes = disk.read(&log).unwrap().len();
-    assert!(log_bytes > 3 << 12, "{log_bytes}");
+    let log_end = disk.read(&log).unwrap().len() - PREFIX_BYTES;
+    assert!(log_end > 3 << 12, "{log_end}");
     for (path, lost, batches) in [
         (&checkpoint, 0..1, 0),
         (&commit, 0..1, 0),
         (&log, 0..1, 40),
         (&log, 5_000..5_001, 1),
-        (&log, log_bytes - 1..log_bytes, 1),
+        (&log, log_end - 1..log_end, 1),
     ] {
         let context = format!("{path} {lost:?}");
         let disk = disk.copy();
@@ -657,7 +657,7 @@ fn a_segment_under_the_name_of_another_is_that_segment() {
             (FaultyDisk::default(), Model::default(), Rng::with_seed(32));
         killed(&disk, &mut model, &mut random, &[b"one"]);
         let path = killed(&disk, &mut model, &mut random, &[b"two", b"three"]);
-        assert_eq!(path, frame::path(2));
+        assert_eq!(path, frame::path(3));
         // It had a name of before while the directory was copied.
         let real = Disk::Faulty(disk.clone());
         let misnamed = frame::path(1);

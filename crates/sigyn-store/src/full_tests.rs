@@ -288,7 +288,8 @@ fn a_log_that_memory_does_not_take_on_a_full_disk_waits_and_is_read_when_there_i
             let store = open_with(&disk, options.clone(), Clock::System).unwrap();
             let stats = store.stats();
             let read = stats.head_spans + stats.block_spans;
-            assert!(stats.head_spans == 1 && read + stats.unread_frames == 40, "{stats:?}");
+            // The last frame says that the log was closed.
+            assert!(stats.head_spans == 1 && read + stats.unread_frames == 41, "{stats:?}");
             let (unsealable, refusing) = (stats.unsealable.unwrap(), stats.refusing.unwrap());
             assert!(refusing.ends_with(&*unsealable), "{refusing}");
             check(&store, &spans[..usize::try_from(read).unwrap()]);

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::frame::{self, Header, HEADER_BYTES, TYPE_AGAIN, TYPE_BATCH, TYPE_BATCH_BESIDE, TYPE_END};
+use super::frame::{
+    self, HEADER_BYTES, Header, TYPE_AGAIN, TYPE_BATCH, TYPE_BATCH_BESIDE, TYPE_END,
+};
 use super::spare::{Spare, Spares};
 use crate::disk::{Appender, Disk, parent};
 use crate::options::{Durability, Options};

@@ -105,3 +105,8 @@ fn a_store_of_format_3_answers_as_it_did() {
 fn a_store_of_format_4_answers_as_it_did() {
     check("v4");
 }
+
+#[test]
+fn a_store_of_format_5_answers_as_it_did() {
+    check("v5");
+}

@@ -49,7 +49,7 @@ struct StoreStatus<'a> {
     /// Why no blocks can be made, if that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     unsealable: Option<&'a str>,
-    /// Batches in the log that are not read yet.
+    /// Frames of the log that are not read yet.
     unread_frames: u64,
     /// The first hundred files that turned out to be damaged.
     damaged: Vec<DamagedFile>,
