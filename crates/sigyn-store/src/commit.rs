@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use crate::closed;
 use crate::error::AppendError;
 use crate::head::{Chapter, HeadWriter};
 use crate::queue::{Group, Queue, Rotated, Waiting};
@@ -77,11 +78,8 @@ pub(crate) fn run(
             }
         }
     }
-    // One that cannot be cut, for there is no room, has all frames, and is cut when the store is opened.
-    if shared.queue.poison_cause().is_none()
-        && let Err(WriteError::Unknown(error)) = committer.writer.close(&shared.segments)
-    {
-        poison(shared, "cannot make the log durable", &error);
+    if shared.queue.poison_cause().is_none() {
+        committer.close();
     }
 }
 
@@ -174,6 +172,26 @@ impl Committer<'_> {
                 AppendError::Io { cause }
             }
         })
+    }
+
+    /// Ends the log, and says how far it goes.
+    fn close(&mut self) {
+        let shared = self.shared;
+        let last_seq = self.writer.last_seq();
+        match self.writer.close(&shared.segments) {
+            Ok(()) => {}
+            // It has all frames, and is cut when the store is opened.
+            Err(WriteError::Refused(_)) => return,
+            Err(WriteError::Unknown(error)) => {
+                poison(shared, "cannot make the log durable", &error);
+                return;
+            }
+        }
+        if last_seq > 0
+            && let Err(error) = closed::write(&shared.disk, shared.instance, last_seq)
+        {
+            tracing::debug!(%error, "cannot say how far the log goes");
+        }
     }
 
     /// Goes on with a new head and a new segment.

@@ -10,6 +10,7 @@ use sigyn_model::{Linker, QueryParams, Red, Span, TargetProgress, TraceId, Trace
 
 use crate::ask_tests::{check_scans, random_counting};
 use crate::clock::Clock;
+use crate::closed;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
 use crate::error::{AppendError, OpenError, SealError};
@@ -514,6 +515,7 @@ fn a_torn_end_is_cut_and_the_log_goes_on() {
     let mut model = Model::default();
     let path = three_batches(&disk, &mut model, &mut random);
     // It was killed, and so does not say that it ends there.
+    closed::remove(&Disk::Faulty(disk.clone()));
     disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - PREFIX_BYTES - 3));
     model.stored.pop();
     for _ in 0..2 {
@@ -547,6 +549,9 @@ fn of_a_log_that_was_closed_nothing_is_taken_for_torn() {
                 bytes.truncate(end);
             }
         });
+        if !was_closed {
+            closed::remove(&Disk::Faulty(disk.clone()));
+        }
         model.stored.pop();
         for _ in 0..2 {
             let store = open(&disk);
@@ -555,13 +560,37 @@ fn of_a_log_that_was_closed_nothing_is_taken_for_torn() {
             assert_eq!(is_told, was_closed);
         }
     }
-    // Of what was lost together with the end nobody knows.
+    // The end alone says nothing that anybody misses.
     let (disk, mut model) = (FaultyDisk::default(), Model::default());
     let path = three_batches(&disk, &mut model, &mut Rng::with_seed(3));
     disk.corrupt(&path, |bytes| bytes.truncate(bytes.len() - 1));
     let store = open(&disk);
     model.check(&store, "without the end alone");
     assert_eq!(store.stats().damaged_spots, 0);
+}
+
+#[test]
+fn a_log_that_lost_its_end_after_it_was_closed_is_told() {
+    // How much of the segment is cut, if it is not gone, and the first frame that is not there then.
+    for (cut, first) in [(Some(PREFIX_BYTES + 3), 3), (Some(usize::MAX), 1), (None, 1)] {
+        let (disk, mut model) = (FaultyDisk::default(), Model::default());
+        let path = three_batches(&disk, &mut model, &mut Rng::with_seed(3));
+        match cut {
+            Some(cut) => disk.corrupt(&path, |bytes| {
+                bytes.truncate(bytes.len().saturating_sub(cut));
+            }),
+            None => Disk::Faulty(disk.clone()).remove(&path).unwrap(),
+        }
+        model.stored.truncate(first - 1);
+        let store = open(&disk);
+        model.check(&store, "without its end");
+        let told = store.stats().damages;
+        let cause = format!("frames {first} to 3, which were there when the store was closed, are");
+        assert!(told.len() == 1 && told[0].cause.starts_with(&cause), "{told:?}");
+        // Until the next start, as with all that is lost.
+        drop(store);
+        assert_eq!(open(&disk).stats().damages, []);
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod carry_tests;
 mod catalog;
 mod check;
 mod clock;
+mod closed;
 mod codec;
 mod commit;
 mod compaction;

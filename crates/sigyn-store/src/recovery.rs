@@ -8,6 +8,7 @@ use crate::block::{self, Block, Cache};
 use crate::buried::Buried;
 use crate::catalog::{self, Catalog, Change, DamagedFile, Opened, State};
 use crate::clock::Clock;
+use crate::closed;
 use crate::damage::{counted, is_full, sentence};
 use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::error::OpenError;
@@ -107,6 +108,7 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         sealed_before: catalog.state().sealed_through,
         is_any_lost: false,
         is_whole_so_far: false,
+        is_end_told: false,
         unsealable: None,
         unread_after: None,
         is_catalog_unknown: false,
@@ -114,8 +116,13 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
         catalog: &mut catalog,
     };
     replay.run()?;
+    let is_end_told = replay.is_end_told;
     let Replay { blocks, head, progress, last_seq, is_any_lost, unsealable, unread_after, .. } =
         replay;
+    if !is_end_told {
+        tell_shortened(&disk, instance, last_seq, &counters);
+    }
+    closed::remove(&disk);
     reserve::keep(&disk);
     tracing::info!(
         path = %disk.locate("").display(),
@@ -131,6 +138,20 @@ pub(crate) fn recover(disk: Disk, options: Options, clock: Clock) -> Result<Reco
     shared.note_unsealable(unsealable.map(|unsealable| unsealable.cause));
     shared.note_unread(unread_after.map(|after| Unread { after, through: last_seq, is_any_lost }));
     Ok(Recovered { shared, writer, head, catalog, lock })
+}
+
+/// Tells if the log went further when the store was closed.
+fn tell_shortened(disk: &Disk, instance: u64, last_seq: u64, counters: &Counters) {
+    let Some(last) = closed::last_seq(disk, instance).filter(|last| *last > last_seq) else {
+        return;
+    };
+    counters.damaged_spots.add(1);
+    let cause = format!(
+        "frames {} to {last}, which were there when the store was closed, are neither in the log nor in a block; \
+         their spans are missing",
+        last_seq + 1
+    );
+    counters.damages.add(frame::DIR, &cause);
 }
 
 /// How much of the log is read into memory before it is made a block, which takes seconds. What was killed while it
@@ -234,6 +255,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) is_any_lost: bool,
     /// Whether the last segment was read to its end, so that the next one goes on from there.
     is_whole_so_far: bool,
+    /// Whether it was told that the last segment is damaged.
+    is_end_told: bool,
     /// Why no block could be made the last time.
     pub(crate) unsealable: Option<Unsealable>,
     /// The last frame that was read when memory had no room for more: of those after it progress counts alone.
@@ -276,6 +299,7 @@ impl<'a> Replay<'a> {
             sealed_before: catalog.state().sealed_through,
             is_any_lost,
             is_whole_so_far: false,
+            is_end_told: false,
             unsealable: None,
             unread_after: None,
             is_catalog_unknown: false,
@@ -430,6 +454,7 @@ impl<'a> Replay<'a> {
                 self.counters.damaged_spots.add(1);
                 let cause = "the segment's header is damaged; its spans are missing";
                 self.counters.damages.add(path, cause);
+                self.is_end_told |= is_last;
                 return self.quarantine(path);
             }
         };
@@ -461,6 +486,7 @@ impl<'a> Replay<'a> {
         let damaged = outcome.damaged_spots(may_be_torn) + unreadable;
         if damaged > 0 {
             self.tell_damaged(path, damaged);
+            self.is_end_told |= is_last;
         }
         let left_bytes = file_bytes - outcome.valid_bytes;
         if left_bytes > 0 && may_be_torn && !outcome.gave_up {

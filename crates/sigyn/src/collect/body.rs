@@ -142,14 +142,15 @@ impl Arriving {
 
     /// What a body gets that no longer fits into what it has.
     fn capacity(&self, size: usize, before: usize, told: usize) -> usize {
+        // What a client says of the size is believed once some of it is here. Whoever has something must not
+        // wait for more: many that do so have it all, and wait for each other.
+        if told >= size {
+            return told;
+        }
         // Twice as much each time, however small the pieces.
         let doubled = size.max(2 * before).max(FIRST_BYTES);
-        // It becomes no larger than its client said, if that was said.
-        let most = if told >= size { told } else { self.body_max };
-        // What a client says of the size is believed once a part of it is here. And a body that has so
-        // much that it could not grow beside it gets all it may ever need.
-        let is_last = (size > SMALL_BYTES_MAX && told >= size) || doubled > self.beside_max;
-        if is_last { most } else { doubled.min(most) }
+        // A body that has so much that it could not grow beside it gets all it may ever need.
+        if doubled > self.beside_max { self.body_max } else { doubled.min(self.body_max) }
     }
 
     /// A datagram; `None` if there is no memory for it now.
@@ -286,6 +287,57 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// After each piece others have their turn.
+    struct InTurn {
+        pieces: Pieces,
+        has_waited: bool,
+    }
+
+    impl http_body::Body for InTurn {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.has_waited = !self.has_waited;
+            if self.has_waited {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Pin::new(&mut self.pieces).poll_frame(cx)
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            self.pieces.size_hint()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_arrive_together_do_not_wait_for_each_other() {
+        // With 64 MiB of memory in all, and with 256.
+        for (bytes, size) in [(2_785_280, 450_000), (2_785_280, 1_000_000), (11_141_120, 900_000)] {
+            let arriving = Arriving::new(bytes, 0);
+            let mut all = tokio::task::JoinSet::new();
+            for _ in 0..24 {
+                let arriving = arriving.clone();
+                let pieces = Pieces { left: size, piece: 16 << 10, is_told: true };
+                let body = Body::new(InTurn { pieces, has_waited: false });
+                all.spawn(async move {
+                    let arrived =
+                        arriving.receive(body, &HeaderMap::new(), &Extensions::new()).await;
+                    arrived.map(|arrived| arrived.bytes.len())
+                });
+            }
+            let started = tokio::time::Instant::now();
+            while let Some(arrived) = all.join_next().await {
+                assert_eq!(arrived.unwrap().unwrap(), size);
+            }
+            assert_eq!(started.elapsed(), Duration::ZERO);
         }
     }
 

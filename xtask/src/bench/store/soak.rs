@@ -222,7 +222,7 @@ fn strangers(sigyn: &Path, data: &Path) -> Result<Vec<String>> {
     let mut found = BTreeSet::new();
     files_in(data, Path::new(""), &mut found)?;
     found.retain(|file| match file.split_once('/') {
-        None => file != "IDENTITY" && file != "LOCK",
+        None => !["IDENTITY", "LOCK", "CLOSED", "TIME", "RESERVE"].contains(&file.as_str()),
         Some(("blocks", _)) => !inspected.contains(&format!("\"{file}\"")),
         Some(("wal", name)) => !name.ends_with(".wal") && !name.ends_with(".spare"),
         Some(("cat", name)) => !name.ends_with(".commit") && !name.ends_with(".checkpoint"),
