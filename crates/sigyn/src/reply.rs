@@ -251,6 +251,7 @@ async fn answer(request: Request, next: Next) -> Response {
     match percent_decode(uri.path()).and_then(|_| percent_decode(query)) {
         Ok(_) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => next.run(request).await,
+        Err(error) if is_enveloped(uri.path()) => failure(&error),
         Err(error) => error.into_response(),
     }
 }

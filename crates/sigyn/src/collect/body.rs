@@ -51,16 +51,20 @@ pub(super) enum Memory {
 #[derive(Clone, Debug)]
 pub(super) struct Arriving {
     bodies: Lanes<Budget>,
-    /// What one body may have, so that it finds a place beside what it had before it grew.
+    /// A place for the largest body. One of a size that is not told gets all of it, and waits for no memory from
+    /// there on: so it ends, and the next one that has something and finds no more gets it.
+    whole: Budget,
+    /// What one body may have.
     body_max: usize,
-    /// What there is beside the largest body for the same one before it grew.
+    /// What large bodies have beside that place.
     beside_max: usize,
     datagrams: Budget,
 }
 
 impl Arriving {
     pub(super) fn used(&self) -> usize {
-        self.bodies.small.used() + self.bodies.large.used() + self.datagrams.used()
+        let bodies = self.bodies.small.used() + self.bodies.large.used() + self.whole.used();
+        bodies + self.datagrams.used()
     }
 
     /// A third of `bytes` is for small bodies.
@@ -68,16 +72,17 @@ impl Arriving {
         let budget = |bytes| Budget::new(bytes, Cause::Arriving);
         let small = bytes / 3;
         let large = bytes - small;
-        let bodies = Lanes {
-            small: budget(small),
-            large: budget(large),
-            // While a body grows, it is there twice.
-            small_max: SMALL_BYTES_MAX.min(small / 2),
-        };
         // In whole pieces, as it is handed out.
         let body_max = BODY_BYTES_MAX.min(large / 4 * 3 / PIECE_BYTES * PIECE_BYTES);
         let beside_max = (large - body_max) / PIECE_BYTES * PIECE_BYTES;
-        Self { bodies, body_max, beside_max, datagrams: budget(datagram_bytes) }
+        let bodies = Lanes {
+            small: budget(small),
+            large: budget(beside_max),
+            // While a body grows, it is there twice.
+            small_max: SMALL_BYTES_MAX.min(small / 2),
+        };
+        let (whole, datagrams) = (budget(body_max), budget(datagram_bytes));
+        Self { bodies, whole, body_max, beside_max, datagrams }
     }
 
     /// The whole body. It takes memory as it arrives, so that an idle connection holds none.
@@ -130,8 +135,12 @@ impl Arriving {
                 return Err(too_large(self.body_max));
             }
             if size > bytes.capacity() {
-                let capacity = self.capacity(size, bytes.capacity(), told);
-                let more = self.bodies.of(capacity.max(told)).hold(capacity).await?;
+                // What a client says of the size is believed once some of it is here.
+                let (capacity, more) = if told >= size {
+                    (told, self.hold_told(told).await?)
+                } else {
+                    self.hold_more(size, bytes.capacity()).await?
+                };
                 bytes.reserve_exact(capacity - bytes.len());
                 held = Some(more);
             }
@@ -140,17 +149,43 @@ impl Arriving {
         Ok((bytes.into(), held))
     }
 
-    /// What a body gets that no longer fits into what it has.
-    fn capacity(&self, size: usize, before: usize, told: usize) -> usize {
-        // What a client says of the size is believed once some of it is here. Whoever has something must not
-        // wait for more: many that do so have it all, and wait for each other.
-        if told >= size {
-            return told;
+    /// Memory for all of a body. Whoever waits for it has none.
+    async fn hold_told(&self, told: usize) -> Result<Held, Refusal> {
+        if told <= self.bodies.small_max {
+            return self.bodies.small.hold(told).await;
         }
+        Ok(self.hold_large(told, told).await?.1)
+    }
+
+    /// Memory for a body that no longer fits into the `before` bytes that it has, and how much that is.
+    async fn hold_more(&self, size: usize, before: usize) -> Result<(usize, Held), Refusal> {
         // Twice as much each time, however small the pieces.
-        let doubled = size.max(2 * before).max(FIRST_BYTES);
-        // A body that has so much that it could not grow beside it gets all it may ever need.
-        if doubled > self.beside_max { self.body_max } else { doubled.min(self.body_max) }
+        let doubled = size.max(2 * before).max(FIRST_BYTES).min(self.body_max);
+        if doubled <= self.bodies.small_max {
+            let small = &self.bodies.small;
+            if before == 0 {
+                return Ok((doubled, small.hold(doubled).await?));
+            }
+            // Whoever has something does not wait here for more: many that do so have it all, and wait for each
+            // other.
+            if let Some(more) = small.try_hold(doubled) {
+                return Ok((doubled, more));
+            }
+        }
+        self.hold_large(doubled, self.body_max).await
+    }
+
+    /// Memory beside the place for the largest body, or so much of that place, whatever is there first.
+    async fn hold_large(&self, beside: usize, whole: usize) -> Result<(usize, Held), Refusal> {
+        let of_whole = self.whole.hold(whole);
+        if beside > self.beside_max {
+            return Ok((whole, of_whole.await?));
+        }
+        tokio::select! {
+            biased;
+            held = self.bodies.large.hold(beside) => Ok((beside, held?)),
+            held = of_whole => Ok((whole, held?)),
+        }
     }
 
     /// A datagram; `None` if there is no memory for it now.
@@ -320,12 +355,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bodies_that_arrive_together_do_not_wait_for_each_other() {
         // With 64 MiB of memory in all, and with 256.
-        for (bytes, size) in [(2_785_280, 450_000), (2_785_280, 1_000_000), (11_141_120, 900_000)] {
+        let cases = [
+            (2_785_280, 100_000),
+            (2_785_280, 450_000),
+            (2_785_280, 1_000_000),
+            (11_141_120, 900_000),
+            (11_141_120, 4_000_000),
+        ];
+        for (bytes, size, is_told) in
+            cases.into_iter().flat_map(|(bytes, size)| [(bytes, size, true), (bytes, size, false)])
+        {
             let arriving = Arriving::new(bytes, 0);
             let mut all = tokio::task::JoinSet::new();
             for _ in 0..24 {
                 let arriving = arriving.clone();
-                let pieces = Pieces { left: size, piece: 16 << 10, is_told: true };
+                let pieces = Pieces { left: size, piece: 16 << 10, is_told };
                 let body = Body::new(InTurn { pieces, has_waited: false });
                 all.spawn(async move {
                     let arrived =
@@ -335,9 +379,10 @@ mod tests {
             }
             let started = tokio::time::Instant::now();
             while let Some(arrived) = all.join_next().await {
-                assert_eq!(arrived.unwrap().unwrap(), size);
+                assert_eq!(arrived.unwrap().unwrap(), size, "is told: {is_told}");
             }
-            assert_eq!(started.elapsed(), Duration::ZERO);
+            assert_eq!(started.elapsed(), Duration::ZERO, "{size}, is told: {is_told}");
+            assert_eq!(arriving.used(), 0);
         }
     }
 

@@ -32,7 +32,11 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
     }
     let write = |file: &mut dyn Write| write_spans(&store, flags.format, file);
     let spans = if is_standard_output {
-        write(&mut io::stdout().lock())?
+        match write(&mut io::stdout().lock()) {
+            // `sigyn store export --to - | head` is no failure.
+            Err(error) if is_closed_pipe(&error) => return Ok(()),
+            written => written?,
+        }
     } else {
         let mut file = Output::create(&flags.to)?;
         let spans = write(&mut file)?;
@@ -151,6 +155,11 @@ fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
     let missing = counted(left_out, "file of the store", "files of the store");
     ensure!(left_out == 0, "{missing} cannot be read: their spans are missing");
     Ok(())
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let source = error.root_cause().downcast_ref::<io::Error>();
+    source.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -123,6 +123,15 @@ fn everything_is_exported_and_can_be_imported() {
     let out = told(&store(folder.path(), &["export", "-"])).1;
     assert_eq!(out, fs::read_to_string(folder.path().join("spans.json")).unwrap());
     assert_eq!(told(&store(folder.path(), &["export", "/dev/stdout"])).1, out);
+    // Whoever reads has seen enough.
+    for what in [&["export", "-"][..], &["inspect"], &["verify"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut closed = command();
+        closed.arg("store").args(what).current_dir(folder.path()).stdout(writer);
+        let (status, _, err) = told(&closed.output().unwrap());
+        assert!(status == 0 && !err.contains("sigyn: "), "{what:?}: {status} {err}");
+    }
     let (status, _, err) = told(&store(folder.path(), &["export", "/dev/full"]));
     assert!(status == 1 && err.contains("No space left"), "{err}");
     let (status, _, err) = told(&store(folder.path(), &["export", "-", "--format", "parquet"]));

@@ -178,6 +178,12 @@ fn what_is_asked_and_what_is_answered() {
     found("/api/v2/trace/%zz", 400);
     found("/%", 400);
     assert_eq!(tracer.get("/api/v2/spans?serviceName=%zz").status, 400);
+    for path in ["/api/v1/keys?prefix=%FF", "/api/v1/search?q=%zz", "/api/v1/%FF"] {
+        let refused = tracer.get(path);
+        assert_eq!(refused.status, 400, "{path}");
+        let told: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+        assert_eq!((&told["status"], &told["errorType"]), (&"error".into(), &"bad_data".into()));
+    }
 }
 
 #[test]
