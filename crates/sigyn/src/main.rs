@@ -23,6 +23,7 @@ mod query;
 mod reload;
 mod reply;
 mod server;
+mod stdout;
 mod store_command;
 mod unpack;
 mod web_config;
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe knows.
+        Err(Failure { code: Failure::PIPE_CLOSED, .. }) => ExitCode::from(Failure::PIPE_CLOSED),
         Err(failure) => {
             // The one place where a chain of causes is printed.
             eprintln!("sigyn: {:#}", failure.error);
@@ -68,6 +71,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// What a shell tells of a program that wrote to a pipe nobody reads: 128 and the number of SIGPIPE.
+    pub(crate) const PIPE_CLOSED: u8 = 141;
+
     /// Something went wrong while working.
     pub(crate) fn work(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }

@@ -159,14 +159,19 @@ fn is_enveloped(path: &str) -> bool {
     path.starts_with("/api/v1/") && path != "/api/v1/spans"
 }
 
+/// The same where a prefix may stand before it.
+fn is_enveloped_below(path: &str) -> bool {
+    path.find("/api/v1/").is_some_and(|at| is_enveloped(&path[at..]))
+}
+
 /// What is said to a method that a path does not have: Zipkin's statuses, but for our own API.
 pub(crate) async fn other_method(method: Method, uri: Uri) -> Response {
     match method {
-        Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-        _ if is_enveloped(uri.path()) => {
+        _ if is_enveloped_below(uri.path()) => {
             let message = format!("{} is not answered to {method}", uri.path());
             failure(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message))
         }
+        Method::TRACE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         // Zipkin's UI stands here, with files alone.
         _ if uri.path().starts_with("/zipkin/") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         _ => no_route(),
@@ -193,7 +198,7 @@ pub(crate) async fn headers(
     next: Next,
 ) -> Response {
     if request.method() == Method::TRACE {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        return other_method(Method::TRACE, request.uri().clone()).await;
     }
     let mut response = cors(&origins, request, next).await;
     let nosniff = HeaderValue::from_static("nosniff");
@@ -251,7 +256,7 @@ async fn answer(request: Request, next: Next) -> Response {
     match percent_decode(uri.path()).and_then(|_| percent_decode(query)) {
         Ok(_) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => next.run(request).await,
-        Err(error) if is_enveloped(uri.path()) => failure(&error),
+        Err(error) if is_enveloped_below(uri.path()) => failure(&error),
         Err(error) => error.into_response(),
     }
 }

@@ -386,6 +386,67 @@ mod tests {
         }
     }
 
+    /// A piece now and then.
+    struct Slowly {
+        pieces: Pieces,
+        pause: tokio::time::Interval,
+    }
+
+    impl http_body::Body for Slowly {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            std::task::ready!(self.pause.poll_tick(cx));
+            Pin::new(&mut self.pieces).poll_frame(cx)
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            self.pieces.size_hint()
+        }
+    }
+
+    /// So many that begin at once, with a piece every 10 ms: all arrive, within a time.
+    async fn receive_together(arriving: &Arriving, count: usize, size: usize, is_told: bool) {
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let arriving = arriving.clone();
+            let pieces = Pieces { left: size, piece: 16 << 10, is_told };
+            let pause = tokio::time::interval(Duration::from_millis(10));
+            let body = Body::new(Slowly { pieces, pause });
+            all.spawn(async move {
+                let arrived = arriving.receive(body, &HeaderMap::new(), &Extensions::new()).await;
+                arrived.map(|arrived| arrived.bytes.len())
+            });
+        }
+        let what = format!("{count} of {size}, told: {is_told}");
+        while let Some(arrived) = all.join_next().await {
+            assert_eq!(arrived.unwrap().unwrap(), size, "{what}");
+        }
+        assert_eq!(arriving.used(), 0, "{what}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slowly_bodies_that_arrive_together_do_not_wait_for_each_other() {
+        // With 64 MiB of memory in all, with 256 and 1024.
+        for (bytes, size) in [
+            (2_785_280, 450_000),
+            (11_141_120, 900_000),
+            (11_141_120, 1_500_000),
+            (44_564_480, 1_500_000),
+        ] {
+            let arriving = Arriving::new(bytes, 0);
+            receive_together(&arriving, 24, size, false).await;
+            receive_together(&arriving, 8, size, true).await;
+        }
+        let arriving = Arriving::new(2_785_280, 0);
+        receive_together(&arriving, 2_000, 5_000, false).await;
+        receive_together(&arriving, 60, 100_000, false).await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn large_bodies_leave_room_for_small_ones() {
         let arriving = Arriving::new(30 << 20, 0);

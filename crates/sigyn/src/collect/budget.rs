@@ -47,6 +47,11 @@ impl Budget {
         Self { free: Arc::new(Semaphore::new(total)), total, full }
     }
 
+    #[cfg(test)]
+    pub(super) fn total(&self) -> usize {
+        self.total * PIECE_BYTES
+    }
+
     /// What others have of it now.
     pub(super) fn used(&self) -> usize {
         (self.total - self.free.available_permits()) * PIECE_BYTES

@@ -87,8 +87,9 @@ impl Workbench {
             small: Lane::new(small_bytes, SMALL_AT_ONCE),
             large: Lane::new(large_bytes, LARGE_AT_ONCE),
             // What unpacks to a small body, and its spans. Where that is more than there is, small is
-            // what leaves room for a body beside the most that its spans may take.
-            small_max: SMALL_MAX.min(small_bytes / 16 * 15),
+            // what leaves room beside the most that the spans of one may take for all bodies that
+            // can be here while they wait for it.
+            small_max: SMALL_MAX.min(small_bytes / 8 * 7),
         };
         Self { lanes, unpacked_max, decoded_max: DECODED_BYTES_MAX.min(decoded_max) }
     }
@@ -198,6 +199,42 @@ mod tests {
             }
             for step in 0..200 {
                 decode_alone(&bench, unpacked_max / 200 * step + step).await;
+            }
+        }
+    }
+
+    /// As many messages as find room at once, each of which turns out to have very many spans.
+    async fn decode_together(bench: &Workbench, size: usize) {
+        let (usual, most) = (bench.room_for_spans(size), bench.most_room_for_spans(size));
+        let count = bench.lanes.of(size + usual).memory.total() / (size + usual);
+        let all_are_here = std::sync::Arc::new(tokio::sync::Barrier::new(count));
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let (bench, all_are_here) = (bench.clone(), std::sync::Arc::clone(&all_are_here));
+            all.spawn(async move {
+                let mut place = bench.hold(size + usual, None).await.unwrap();
+                all_are_here.wait().await;
+                drop(place.split(usual));
+                bench.hold(most, None).await.unwrap();
+                drop(place);
+            });
+        }
+        while let Some(done) = all.join_next().await {
+            assert!(done.is_ok(), "{count} of {size}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_are_unpacked_together_do_not_wait_for_each_other() {
+        // With 64 MiB of memory in all, with 256 and 2048.
+        for bytes in [13_926_400, 55_705_600, 445_644_800] {
+            let bench = Workbench::new(bytes);
+            for step in 1..400 {
+                // Beyond that their usual room is all that there is.
+                let size = bench.decoded_max / 8 / 400 * step;
+                if bench.room_for_spans(size) == 8 * size {
+                    decode_together(&bench, size).await;
+                }
             }
         }
     }

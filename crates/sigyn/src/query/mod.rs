@@ -14,7 +14,6 @@ mod trace;
 mod traces;
 mod words;
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,6 +24,7 @@ use crate::api::percent_decode;
 use crate::cli::{AboutFlags, OutputFormat, QueryCommand, QueryFlags};
 use crate::http_client::HttpClient;
 use crate::reply::WARNING;
+use crate::stdout;
 use style::Style;
 
 /// How long the tracer may take to answer: longer than it allows a query to take.
@@ -58,11 +58,7 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
             QueryCommand::Status => status::run(&server, json, style).await,
         }
     })?;
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `sigyn query | head` is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write the answer").map_err(Failure::work),
-    }
+    stdout::print(&text)
 }
 
 /// `host:port` alone means http. A login is refused, and not repeated: no part of an address is secret

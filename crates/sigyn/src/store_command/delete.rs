@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use sigyn_model::TraceId;
 
-use super::{counted, offline, online, print};
+use super::{counted, offline, online};
 use crate::Failure;
+use crate::stdout::print;
 
 pub(super) fn run(path: &Path, ids: &[String]) -> Result<(), Failure> {
     let parse = |id: &String| TraceId::parse(id).with_context(|| format!("{id:?} is no trace id"));

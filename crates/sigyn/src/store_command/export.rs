@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::{counted, offline};
 use crate::Failure;
 use crate::cli::{ExportFlags, ExportFormat};
+use crate::stdout::failed;
 
 pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
     // The latter may be a file, to which whoever started us has sent what we write.
@@ -32,15 +33,12 @@ pub(super) fn run(path: &Path, flags: &ExportFlags) -> Result<(), Failure> {
     }
     let write = |file: &mut dyn Write| write_spans(&store, flags.format, file);
     let spans = if is_standard_output {
-        match write(&mut io::stdout().lock()) {
-            // `sigyn store export --to - | head` is no failure.
-            Err(error) if is_closed_pipe(&error) => return Ok(()),
-            written => written?,
-        }
+        write(&mut io::stdout().lock()).map_err(failed)?
     } else {
         let mut file = Output::create(&flags.to)?;
-        let spans = write(&mut file)?;
-        file.finish()?;
+        // It may be a pipe, too.
+        let spans = write(&mut file).map_err(failed)?;
+        file.finish().map_err(failed)?;
         spans
     };
     eprintln!("sigyn store: wrote {}", counted(spans, "span", "spans"));
@@ -66,6 +64,21 @@ fn refuse_inside(store: &Path, to: &Path) -> anyhow::Result<()> {
         "{} is inside the folder of the store: export to somewhere else",
         to.display()
     );
+    Ok(())
+}
+
+/// Blocks of two exports are of the same names, or have the same spans twice.
+fn refuse_again(to: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot list {}", to.display());
+    for entry in fs::read_dir(to).with_context(cannot)? {
+        let path = entry.with_context(cannot)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ensure!(
+            !(name.starts_with("B-") && name.ends_with(".parquet")),
+            "{} is there already, from another export: export to a new folder, or remove that one",
+            path.display()
+        );
+    }
     Ok(())
 }
 
@@ -108,6 +121,7 @@ fn write_spans(store: &Offline, format: ExportFormat, file: &mut dyn Write) -> a
 /// Blocks that have what was deleted are written anew without it.
 fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    refuse_again(to)?;
     let blocks: Vec<_> = store.blocks().collect();
     let all = blocks.iter().map(|block| block.bytes).sum();
     let (mut progress, mut done) = (Progress::new("copying blocks"), 0);
@@ -155,11 +169,6 @@ fn copy_blocks(store: &Offline, path: &Path, to: &Path) -> anyhow::Result<()> {
     let missing = counted(left_out, "file of the store", "files of the store");
     ensure!(left_out == 0, "{missing} cannot be read: their spans are missing");
     Ok(())
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let source = error.root_cause().downcast_ref::<io::Error>();
-    source.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -6,12 +6,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sigyn_store::{BlockSummary, Offline};
 
-use super::{counted, offline, print};
+use super::{counted, offline};
 use crate::Failure;
 use crate::cli::{ColorChoice, OutputFormat};
 use crate::query::style::Style;
 use crate::query::table::{Align, Cell, Table};
 use crate::query::time::clock;
+use crate::stdout::print;
 
 pub(super) fn run(path: &Path, output: OutputFormat) -> Result<(), Failure> {
     let store = offline(path)?;

@@ -7,10 +7,8 @@ mod output;
 mod progress;
 mod verify;
 
-use std::io::{self, Write as _};
 use std::path::Path;
 
-use anyhow::Context as _;
 use sigyn_store::{Offline, OpenError, Options, Store};
 
 use crate::Failure;
@@ -68,17 +66,10 @@ fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// Prints an answer.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `sigyn store inspect | head` is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write the answer").map_err(Failure::work),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

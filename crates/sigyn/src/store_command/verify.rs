@@ -6,9 +6,10 @@ use serde_json::json;
 use sigyn_store::Looked;
 
 use super::progress::Progress;
-use super::{counted, offline, print};
+use super::{counted, offline};
 use crate::Failure;
 use crate::cli::OutputFormat;
+use crate::stdout::print;
 
 pub(super) fn run(path: &Path, output: OutputFormat) -> Result<(), Failure> {
     let store = offline(path)?;

@@ -332,7 +332,27 @@ fn what_is_not_there_is_told_in_the_same_form() {
         400,
         r#"{"status":"error","errorType":"bad_data","error":"q: at character 2: expected a key, such as service or http.method","at":{"parameter":"q","from":1,"to":1}}"#,
     );
+    for path in ["/api/v1/keys?prefix=%FF", "/api/v1/keys?prefix=%4"] {
+        let text = path.split_once('?').unwrap().1;
+        let error = format!(
+            r#"{{"status":"error","errorType":"bad_data","error":"cannot decode \"{text}\": bad percent-encoding"}}"#
+        );
+        told("GET", path, 400, &error);
+    }
+    told(
+        "GET",
+        "/api/v1/trace/%FF/columns",
+        400,
+        r#"{"status":"error","errorType":"bad_data","error":"cannot decode \"/api/v1/trace/%FF/columns\": bad percent-encoding"}"#,
+    );
+    told(
+        "TRACE",
+        "/api/v1/keys",
+        405,
+        r#"{"status":"error","errorType":"method_not_allowed","error":"/api/v1/keys is not answered to TRACE"}"#,
+    );
     // Zipkin's own.
+    told("GET", "/api/v2/services?x=%FF", 400, "cannot decode \"x=%FF\": bad percent-encoding");
     told("GET", "/api/v2/bogus", 404, "404 Not Found");
     told("GET", "/api/v1/spans", 404, "404 Not Found");
 }

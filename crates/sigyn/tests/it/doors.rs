@@ -466,6 +466,8 @@ fn a_sender_that_hangs_up_is_on_the_books() {
 fn doors_move_with_the_route_prefix_and_grpc_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let tracer = Tracer::start_with(folder.path(), &["--web.route-prefix=/tracing"]);
+    let refused = tracer.get("/tracing/api/v1/keys?prefix=%FF");
+    assert_eq!((refused.status, &refused.json()["errorType"]), (400, &"bad_data".into()));
     let list = json_v2::encode_list(&[span(1)]);
     assert_eq!(post(&tracer, "/tracing/api/v2/spans", &[], list.as_bytes()).status, 202);
     assert_eq!(post(&tracer, "/tracing/api/v1/spans", &[], b"[]").status, 202);

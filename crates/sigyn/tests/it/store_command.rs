@@ -123,15 +123,6 @@ fn everything_is_exported_and_can_be_imported() {
     let out = told(&store(folder.path(), &["export", "-"])).1;
     assert_eq!(out, fs::read_to_string(folder.path().join("spans.json")).unwrap());
     assert_eq!(told(&store(folder.path(), &["export", "/dev/stdout"])).1, out);
-    // Whoever reads has seen enough.
-    for what in [&["export", "-"][..], &["inspect"], &["verify"]] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let mut closed = command();
-        closed.arg("store").args(what).current_dir(folder.path()).stdout(writer);
-        let (status, _, err) = told(&closed.output().unwrap());
-        assert!(status == 0 && !err.contains("sigyn: "), "{what:?}: {status} {err}");
-    }
     let (status, _, err) = told(&store(folder.path(), &["export", "/dev/full"]));
     assert!(status == 1 && err.contains("No space left"), "{err}");
     let (status, _, err) = told(&store(folder.path(), &["export", "-", "--format", "parquet"]));
@@ -144,6 +135,17 @@ fn everything_is_exported_and_can_be_imported() {
     let mut sizes: Vec<u64> = copies.map(|file| file.unwrap().metadata().unwrap().len()).collect();
     sizes.sort_unstable();
     assert!(sizes.len() == 2 && sizes[0] > 1_000, "{sizes:?}");
+    let (status, _, err) =
+        told(&store(folder.path(), &["export", "copies", "--format", "parquet"]));
+    assert!(
+        status == 1
+            && err.starts_with("sigyn: copies/B-0")
+            && err.ends_with(
+                ".parquet is there already, from another export: export to a new folder, or remove that one\n"
+            ),
+        "{err}"
+    );
+    assert_eq!(fs::read_dir(folder.path().join("copies")).unwrap().count(), 2);
 }
 
 #[test]
@@ -210,6 +212,31 @@ fn a_file_that_is_exported_has_its_name_once_it_is_whole() {
     assert!(start(&whole).wait().unwrap().success());
     assert!(!partial.exists());
     assert_eq!(fs::read_to_string(&whole).unwrap(), read);
+}
+
+#[test]
+fn who_closes_a_pipe_is_told_nothing() {
+    use std::process::Stdio;
+    let folder = tempfile::tempdir().unwrap();
+    stored(folder.path());
+    let tracer = Tracer::start(folder.path());
+    let server = format!("--server={}", tracer.address);
+    let closed = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = command();
+        command.args(arguments).current_dir(folder.path());
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(141), "{arguments:?} {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    };
+    closed(&["query", &server, "services"]);
+    closed(&["query", &server, "status"]);
+    tracer.stop();
+    closed(&["store", "inspect"]);
+    closed(&["store", "verify"]);
+    closed(&["store", "export", "-"]);
+    closed(&["store", "export", "/dev/stdout", "--format", "otlp"]);
 }
 
 /// All files below a folder, and what is in them.
