@@ -18,6 +18,8 @@ mod gce;
 mod http_sd;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+#[cfg(feature = "full")]
+mod mechanisms;
 #[cfg(all(feature = "digitalocean", feature = "docker", feature = "hetzner", feature = "linode"))]
 mod providers;
 #[cfg(all(feature = "docker", feature = "eureka", feature = "nomad"))]
