@@ -10,7 +10,8 @@ use crate::disk::{Disk, TEMPORARY};
 use crate::error::OpenError;
 use crate::head::Replayed;
 use crate::progress::Progress;
-use crate::recovery::{io_error, quarantine};
+use crate::quarantine;
+use crate::recovery::io_error;
 use crate::shared::Counters;
 use crate::wal::frame::{self, HEADER_BYTES, Header};
 use crate::wal::reader;
@@ -248,7 +249,7 @@ impl Adoption<'_> {
     fn set_aside(&self, path: &str, cause: &str) -> Result<(), OpenError> {
         self.counters.quarantined_files.add(1);
         tracing::warn!(path, cause, "the catalog does not know a block; it goes to the quarantine");
-        quarantine(self.disk, path).map_err(io_error("setting aside", path))
+        quarantine::put(self.disk, path).map_err(io_error("setting aside", path))
     }
 
     /// Their names, and how many bytes they have.

@@ -9,7 +9,8 @@ use crate::damage::{counted, sentence};
 use crate::disk::{self, Disk};
 use crate::error::OpenError;
 use crate::identity::{self, Identity, IdentityError};
-use crate::recovery::{io_error, quarantine, unusable};
+use crate::quarantine;
+use crate::recovery::{io_error, unusable};
 use crate::wal::frame::{self, HEADER_BYTES, Header};
 
 /// A store that is there.
@@ -93,7 +94,7 @@ impl Identified {
         if !self.is_to_write {
             return false;
         }
-        let is_set_aside = self.damage.is_some() && quarantine(disk, identity::PATH).is_ok();
+        let is_set_aside = self.damage.is_some() && quarantine::put(disk, identity::PATH).is_ok();
         if let Err(error) = identity::create(disk, self.instance) {
             // The next open finds what this one found.
             tracing::warn!(%error, "cannot write which store this is yet");

@@ -61,6 +61,7 @@ mod outlined;
 mod parted;
 mod present;
 mod progress;
+mod quarantine;
 mod queries;
 mod query;
 mod queue;

@@ -2,7 +2,8 @@
 
 use crate::disk::{Disk, parent};
 use crate::error::OpenError;
-use crate::recovery::{io_error, quarantine};
+use crate::quarantine;
+use crate::recovery::io_error;
 use crate::shared::Counters;
 use crate::wal::frame::{self, HEADER_BYTES, Header};
 
@@ -28,7 +29,7 @@ pub(crate) fn put_right(disk: &Disk, instance: u64, counters: &Counters) -> Resu
         let own_path = frame::path(header.first_seq);
         if disk.exists(&own_path).map_err(io_error("looking for", &own_path))? {
             counters.quarantined_files.add(1);
-            quarantine(disk, &path).map_err(io_error("setting aside", &path))?;
+            quarantine::put(disk, &path).map_err(io_error("setting aside", &path))?;
         } else {
             let renamed = disk.rename(&path, &own_path).and_then(|()| disk.sync_dir(parent(&path)));
             renamed.map_err(io_error("renaming", &path))?;

@@ -23,7 +23,8 @@ use crate::identify;
 use crate::memory::Memory;
 use crate::merge::{Merge, Parting};
 use crate::options::Options;
-use crate::recovery::{self, QUARANTINE, Recovered, io_error, unusable};
+use crate::quarantine;
+use crate::recovery::{self, Recovered, io_error, unusable};
 use crate::stop::Stop;
 use crate::wal::frame;
 
@@ -159,7 +160,7 @@ impl Offline {
 
     /// What was set aside because it is damaged, or nobody knows it.
     pub fn quarantine(&self) -> Result<Files, OpenError> {
-        self.files(QUARANTINE, "")
+        self.files(quarantine::DIR, "")
     }
 
     /// How many targets' progress is known as of the last block.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::damage::sentence;
 use crate::error::SealError;
-use crate::recovery::{Replay, Unsealable};
+use crate::recovery::replay::{Replay, Unsealable};
 use crate::shared::Shared;
 
 /// Frames that are neither in a block nor in memory. Until they are read nothing is written behind them.

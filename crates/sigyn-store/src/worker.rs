@@ -23,8 +23,8 @@ use crate::damage::{is_full, sentence};
 use crate::error::{DeleteError, SealError};
 use crate::merge::Merging;
 use crate::present::{self, Present};
+use crate::quarantine;
 use crate::queue::{Queue, Rotated, Then};
-use crate::recovery::quarantine;
 use crate::reserve;
 use crate::retention::{self, Limits};
 use crate::shared::Shared;
@@ -369,7 +369,7 @@ impl Worker<'_> {
             let path = frame::path(first_seq);
             let removed = if segment.is_damaged {
                 self.shared.counters.quarantined_files.add(1);
-                quarantine(&self.shared.disk, &path)
+                quarantine::put(&self.shared.disk, &path)
             } else {
                 match self.shared.segments.spares.keep(&self.shared.disk, &path, segment.bytes) {
                     Ok(true) => Ok(()),

@@ -27,13 +27,54 @@ pub(crate) struct PieceBuilder {
     piece: Piece,
     /// Of which row group the codes are.
     group: Option<usize>,
-    /// By column and code: one more than a number.
-    met: Vec<Vec<u32>>,
+    /// By column.
+    met: Vec<Met>,
     keys: HashMap<String, u32, RandomState>,
     /// By column of tags: one more than the key's number.
     keys_of_columns: Vec<u32>,
     endpoints: HashMap<EndpointCodes, u32, RandomState>,
     last_endpoints: [(EndpointCodes, u32); 2],
+}
+
+/// Codes of a column whose numbers are known. A few rows may have the last code of a large dictionary, so that
+/// only low ones, which most rows have, are places in a list.
+#[derive(Debug, Default)]
+struct Met {
+    /// One more than a number.
+    low: Vec<u32>,
+    high: HashMap<u32, u32, RandomState>,
+}
+
+const LOW_CODES: u32 = if cfg!(test) { 8 } else { 1 << 10 };
+/// What a high code takes, while it is known.
+const HIGH_CODE_BYTES: u64 = 32;
+
+impl Met {
+    fn get(&self, code: u32) -> Option<u32> {
+        if code < LOW_CODES {
+            return self.low.get(code as usize).and_then(|known| known.checked_sub(1));
+        }
+        self.high.get(&code).copied()
+    }
+
+    /// Returns what that takes beside what a piece takes in any case.
+    fn put(&mut self, code: u32, number: u32) -> u64 {
+        if code >= LOW_CODES {
+            self.high.insert(code, number);
+            return HIGH_CODE_BYTES;
+        }
+        let at = code as usize;
+        if self.low.len() <= at {
+            self.low.resize(at + 1, 0);
+        }
+        self.low[at] = number + 1;
+        0
+    }
+
+    fn clear(&mut self) {
+        self.low.clear();
+        self.high.clear();
+    }
 }
 
 impl Default for PieceBuilder {
@@ -88,8 +129,8 @@ impl PieceBuilder {
     fn begin_group(&mut self, group: usize, columns: usize) {
         if self.group != Some(group) {
             self.group = Some(group);
-            self.met.iter_mut().for_each(Vec::clear);
-            self.met.resize_with(columns, Vec::new);
+            self.met.iter_mut().for_each(Met::clear);
+            self.met.resize_with(columns, Met::default);
         }
     }
 
@@ -101,16 +142,12 @@ impl PieceBuilder {
         row: usize,
         make: impl FnOnce(&mut Self) -> Result<u32, BlockError>,
     ) -> Result<u32, BlockError> {
-        let Some(code) = page.code(row).map(|code| code as usize) else { return make(self) };
-        if let Some(known) = self.met[column].get(code).filter(|known| **known != 0) {
-            return Ok(known - 1);
+        let Some(code) = page.code(row) else { return make(self) };
+        if let Some(known) = self.met[column].get(code) {
+            return Ok(known);
         }
         let number = make(self)?;
-        let met = &mut self.met[column];
-        if met.len() <= code {
-            met.resize(code + 1, 0);
-        }
-        met[code] = number + 1;
+        self.piece.bytes += self.met[column].put(code, number);
         Ok(number)
     }
 
@@ -527,6 +564,21 @@ mod tests {
     use super::*;
     use crate::stop::Stop;
     use crate::testing;
+
+    #[test]
+    fn codes_that_are_met_take_what_is_told() {
+        let mut met = Met::default();
+        let codes = || (0..2 * LOW_CODES).chain([1 << 20, u32::MAX]);
+        let bytes: u64 = codes().map(|code| met.put(code, code / 2)).sum();
+        codes().for_each(|code| assert_eq!(met.get(code), Some(code / 2)));
+        assert_eq!(met.get(3 * LOW_CODES), None);
+        assert_eq!(bytes, u64::from(LOW_CODES + 2) * HIGH_CODE_BYTES);
+        assert!(met.low.capacity() <= 2 * LOW_CODES as usize);
+        // While it grows, a table is there twice, and then half full.
+        assert!((met.high.capacity() * size_of::<(u32, u32)>()) as u64 <= bytes);
+        met.clear();
+        codes().for_each(|code| assert_eq!(met.get(code), None));
+    }
 
     #[test]
     fn rows_in_numbers_say_what_spans_say() {
