@@ -1,7 +1,6 @@
 //! How much memory there is for spans, and who gets which share of it.
 
-/// One bound on memory, in shares. What is left of it is for all that is small: indexes of blocks, threads,
-/// and what allocators lose.
+/// One bound on memory, in shares of all but what is [`APART`](Self::APART).
 ///
 /// Shares are estimates of what is held on purpose, so that what a process takes in all stays within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +35,25 @@ pub struct Share {
     pub used: u64,
 }
 
-/// One answer may take one in so many bytes of all.
+/// One answer may take one in so many bytes of all shares.
 const ANSWER_OF_ALL: u64 = 8;
+/// Settings that are told differ by so much at least.
+const STEP: u64 = 32 << 20;
 
 /// Enough for all of the others; more is not needed, and less will do.
 const DEFAULT_BYTES: u64 = 2 << 30;
 
 impl Memory {
+    /// What nobody has a share of: threads, connections, indexes of blocks, and what the allocator keeps of what
+    /// was given back to it in the last second.
+    pub const APART: u64 = 32 << 20;
     /// With less than this even small batches do not find their place.
-    pub const BYTES_MIN: u64 = 64 << 20;
+    pub const BYTES_MIN: u64 = Self::APART + (64 << 20);
 
-    /// Shares of so much; of 64 MiB where it is less.
+    /// Shares of so much; of the least there is where it is less.
     pub fn within(bytes: u64) -> Self {
         let bytes = bytes.max(Self::BYTES_MIN);
-        let share = |of_64: u64| bytes / 64 * of_64;
+        let share = |of_64: u64| (bytes - Self::APART) / 64 * of_64;
         Self {
             bytes,
             // Three of them: 12.
@@ -79,11 +83,10 @@ impl Memory {
         self.answers / 2
     }
 
-    /// How much memory leaves so much to one answer: in whole steps of the least there is, for what an answer
-    /// takes is an estimate.
+    /// How much memory leaves so much to one answer: in whole steps, for what an answer takes is an estimate.
     pub fn for_answer(bytes: u64) -> u64 {
-        let all = bytes.saturating_mul(ANSWER_OF_ALL);
-        all.checked_next_multiple_of(Self::BYTES_MIN).unwrap_or(u64::MAX)
+        let all = bytes.saturating_mul(ANSWER_OF_ALL).saturating_add(Self::APART);
+        all.max(Self::BYTES_MIN).checked_next_multiple_of(STEP).unwrap_or(u64::MAX)
     }
 }
 
@@ -103,8 +106,8 @@ mod tests {
             let all = Memory::for_answer(bytes);
             assert!(Memory::within(all).answer() >= bytes, "{bytes}");
             // And less would not do.
-            let less = all.saturating_sub(Memory::BYTES_MIN);
-            assert!(less <= Memory::BYTES_MIN || Memory::within(less).answer() < bytes, "{bytes}");
+            let less = all.saturating_sub(STEP);
+            assert!(less < Memory::BYTES_MIN || Memory::within(less).answer() < bytes, "{bytes}");
         }
     }
 
@@ -114,7 +117,10 @@ mod tests {
             let memory = Memory::within(bytes);
             let Memory { bytes: all, queue, making, cache, answers, pushed, scraped, .. } = memory;
             let shares = memory.heads() + queue + making + cache + answers + pushed + scraped;
-            assert!(all == bytes.max(64 << 20) && shares <= all / 64 * 62, "{memory:?}");
+            assert!(
+                all == bytes.max(Memory::BYTES_MIN) && shares + Memory::APART <= all,
+                "{memory:?}"
+            );
         }
     }
 }

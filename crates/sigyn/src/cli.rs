@@ -132,7 +132,7 @@ pub(crate) struct ServeFlags {
     #[arg(long = "storage.path", value_name = "DIR", default_value = "data/", help_heading = STORAGE)]
     pub(crate) storage_path: PathBuf,
     /// How much memory spans may take, such as 512MB: while they come in, wait to be written, are merged, and
-    /// are read; 64MB at least, 0 is the default [default: a quarter of what there is, 2GB at most]
+    /// are read; 96MB at least, 0 is the default [default: a quarter of what there is, 2GB at most]
     #[arg(long = "storage.memory", value_name = "SIZE", value_parser = size, help_heading = STORAGE)]
     pub(crate) storage_memory: Option<String>,
     /// How long spans are kept, such as 7d; 0 keeps them for ever [default: 7d]

@@ -614,11 +614,11 @@ mod tests {
             let (_, warnings) = Config::parse(&text, Path::new(".")).unwrap();
             assert_eq!(warnings, expected, "{size}");
         };
-        check("64MB", &[]);
+        check("96MB", &[]);
         check("0", &[]);
         let warning =
-            "storage.memory is 66060288 bytes, which is too little: it is taken as 64 MiB";
-        check("63MB", &[warning]);
+            "storage.memory is 99614720 bytes, which is too little: it is taken as 96 MiB";
+        check("95MB", &[warning]);
     }
 
     #[test]

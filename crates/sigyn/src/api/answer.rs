@@ -36,10 +36,11 @@ pub(crate) enum AnswerError {
 /// What is said of a trace that takes so much, with what would let it pass.
 fn too_large(bytes: u64, bytes_max: u64) -> String {
     format!(
-        "the trace takes about {} MiB, and one answer may take {} MiB, an eighth of --storage.memory: \
-         --storage.memory={}MiB would do",
+        "the trace takes about {} MiB, and one answer may take {} MiB, an eighth of --storage.memory \
+         less {} MiB: --storage.memory={}MiB would do",
         bytes.div_ceil(1 << 20),
         bytes_max >> 20,
+        Memory::APART >> 20,
         Memory::for_answer(bytes) >> 20
     )
 }
@@ -205,7 +206,7 @@ mod tests {
     fn who_asks_for_a_trace_that_is_too_large_is_told_what_would_do() {
         let query = || QueryFailed::TraceTooLarge { bytes: 19 << 20, bytes_max: 8 << 20 };
         let told = "the trace takes about 19 MiB, and one answer may take 8 MiB, an eighth of \
-            --storage.memory: --storage.memory=192MiB would do";
+            --storage.memory less 32 MiB: --storage.memory=192MiB would do";
         assert_eq!(AnswerError::of_rows(query()).to_string(), told);
         let whole = "; /api/v1/trace/ID/columns and /spans show it with less";
         assert_eq!(AnswerError::of_one(query()).to_string(), format!("{told}{whole}"));

@@ -308,7 +308,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_alone_is_taken_or_refused_for_good() {
-        // What there is with 64 MiB of memory in all, with 128, 256 and 1024.
+        // What there is with 96 MiB of memory in all, with 160, 288 and 1056.
         for bytes in [2_785_280, 5_570_560, 11_141_120, 44_564_480] {
             let arriving = Arriving::new(bytes, 0);
             let (small, most) = (arriving.bodies.small_max, arriving.body_max);
@@ -354,7 +354,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_that_arrive_together_do_not_wait_for_each_other() {
-        // With 64 MiB of memory in all, and with 256.
+        // With 96 MiB of memory in all, and with 288.
         let cases = [
             (2_785_280, 100_000),
             (2_785_280, 450_000),

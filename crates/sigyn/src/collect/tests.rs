@@ -225,18 +225,18 @@ async fn a_message_that_is_alone_is_taken_or_refused_for_good() {
     };
     // What has to be taken, with so much memory and more; the rest may be too large.
     let bodies = [
-        (64 * MIB, list_of(293_385, ordinary)),
-        (64 * MIB, list_of(782_609, ordinary)),
-        (128 * MIB, list_of(2_153_628, ordinary)),
-        (256 * MIB, list_of(4_000_000, ordinary)),
-        (64 * MIB, list_of(120_000, shortest)),
-        (512 * MIB, list_of(1_000_000, shortest)),
-        (64 * MIB, valued(400_000)),
-        (64 * MIB, valued(1_000_000)),
-        (256 * MIB, valued(4_000_000)),
+        (96 * MIB, list_of(293_385, ordinary)),
+        (96 * MIB, list_of(782_609, ordinary)),
+        (160 * MIB, list_of(2_153_628, ordinary)),
+        (288 * MIB, list_of(4_000_000, ordinary)),
+        (96 * MIB, list_of(120_000, shortest)),
+        (544 * MIB, list_of(1_000_000, shortest)),
+        (96 * MIB, valued(400_000)),
+        (96 * MIB, valued(1_000_000)),
+        (288 * MIB, valued(4_000_000)),
         (u64::MAX, valued(11_000_000)),
     ];
-    for memory in [64 * MIB, 128 * MIB, 256 * MIB] {
+    for memory in [96 * MIB, 160 * MIB, 288 * MIB] {
         let doors = Doors::with_memory(memory);
         for (n, (enough, body)) in bodies.iter().enumerate() {
             let plain = doors.post("/api/v2/spans", &[], body.clone()).await;

@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_is_alone_always_finds_room() {
-        // A datagram's bench, and those of messages with 64 MiB of memory in all, 256, 512 and 2048.
+        // A datagram's bench, and those of messages with 96 MiB of memory in all, 288, 544 and 2080.
         for bytes in [557_056, 13_926_400, 55_705_600, 111_411_200, 445_644_800] {
             let bench = Workbench::new(bytes);
             let (unpacked_max, small) = (bench.unpacked_max(), bench.lanes.small_max);

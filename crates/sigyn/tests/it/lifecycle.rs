@@ -139,7 +139,7 @@ fn a_trace_is_deleted_by_its_id_where_that_is_allowed() {
 fn a_trace_that_is_too_large_to_be_held_hides_no_other_and_can_be_deleted() {
     const SPANS: u64 = 40_000;
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--web.enable-admin-api", "--storage.memory=64MiB"];
+    let flags = ["--web.enable-admin-api", "--storage.memory=96MiB"];
     let tracer = Tracer::start_with(folder.path(), &flags);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let start = now.as_micros() - 1_000_000;
@@ -183,7 +183,7 @@ fn a_trace_that_is_too_large_to_be_held_hides_no_other_and_can_be_deleted() {
         let answer = tracer.get(path);
         assert_eq!(answer.status, 413, "{path}");
         let told = answer.text();
-        let may = "one answer may take 8 MiB, an eighth of --storage.memory: ";
+        let may = "one answer may take 8 MiB, an eighth of --storage.memory less 32 MiB: ";
         assert!(told.contains(may), "{path}: {told}");
         let wanted = told.split(' ').find(|word| word.starts_with("--storage.memory="));
         wanted.unwrap_or_else(|| panic!("{path}: {told}")).to_owned()
