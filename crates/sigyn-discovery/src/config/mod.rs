@@ -190,27 +190,33 @@ pub fn resolve(text: &str, file: &File, dir: &Path) -> Result<Config, ConfigErro
     Ok(config)
 }
 
-/// The files that a text names in `scrape_config_files` and that are there, each once, in the order
-/// of their names. A text that cannot be understood names none.
-pub fn files_of(text: &str, dir: &Path) -> Vec<PathBuf> {
+/// The files that a text names and that are there, each once, in the order of their names, behind
+/// the key that names them: `rule_files` or `scrape_config_files`. A text that cannot be understood
+/// names none.
+pub fn files_of(text: &str, dir: &Path) -> Vec<(&'static str, PathBuf)> {
     #[derive(Default)]
-    struct Patterns(Vec<Text>);
+    struct Patterns(Vec<Text>, Vec<Text>);
 
     impl Section for Patterns {
         const NAME: &'static str = "config.Config";
 
         fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
             match entry.key() {
-                "scrape_config_files" => self.0 = entry.read()?,
+                "rule_files" => self.0 = entry.read()?,
+                "scrape_config_files" => self.1 = entry.read()?,
                 _ => entry.skip()?,
             }
             Ok(())
         }
     }
 
-    let Patterns(patterns) = yaml::section(text).unwrap_or_default();
-    let patterns = patterns.iter().filter(|pattern| file::is_pattern(&pattern.0));
-    let files = patterns.flat_map(|pattern| file::matches(&joined(dir, &pattern.0)));
+    let Patterns(rules, jobs) = yaml::section(text).unwrap_or_default();
+    let named = [("rule_files", rules), ("scrape_config_files", jobs)];
+    let files = named.iter().flat_map(|(key, patterns)| {
+        let patterns = patterns.iter().filter(|pattern| file::is_pattern(&pattern.0));
+        let files = patterns.flat_map(|pattern| file::matches(&joined(dir, &pattern.0)));
+        files.map(|path| (*key, path))
+    });
     files.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
