@@ -97,6 +97,8 @@ type Running = Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>>;
 #[derive(Debug)]
 struct Provider {
     config: mechanism::Config,
+    /// The job that it was started for, and counts for.
+    job: String,
     jobs: BTreeSet<String>,
     groups: BTreeMap<String, Arc<TargetGroup>>,
     answered: bool,
@@ -197,7 +199,7 @@ impl Manager {
         self.job_names = jobs.iter().map(|job| job.name.clone()).collect();
         for job in jobs.iter() {
             for config in &job.mechanisms {
-                let id = self.provider(config, shutdown);
+                let id = self.provider(config, &job.name, shutdown);
                 if let Some(provider) = self.providers.get_mut(&id) {
                     provider.jobs.insert(job.name.clone());
                 }
@@ -208,12 +210,20 @@ impl Manager {
         for (_, provider) in unused {
             provider.shutdown.cancel();
         }
+        let polling = self.providers.values();
+        let polling = polling.map(|provider| (provider.config.kind(), provider.job.as_str()));
+        self.metrics.keep_refresh_failures(&polling.collect());
         self.count();
         self.pacer.change();
     }
 
     /// The provider of `config`, started if there is none.
-    fn provider(&mut self, config: &mechanism::Config, shutdown: &CancellationToken) -> u64 {
+    fn provider(
+        &mut self,
+        config: &mechanism::Config,
+        job: &str,
+        shutdown: &CancellationToken,
+    ) -> u64 {
         if let Some((id, _)) =
             self.providers.iter().find(|(_, provider)| provider.config == *config)
         {
@@ -223,6 +233,7 @@ impl Manager {
         self.next_provider += 1;
         let mut provider = Provider {
             config: config.clone(),
+            job: job.to_owned(),
             jobs: BTreeSet::new(),
             groups: BTreeMap::new(),
             answered: false,
@@ -246,6 +257,7 @@ impl Manager {
         let context = Context {
             provider: id,
             kind: provider.config.kind(),
+            job: provider.job.clone(),
             known: provider.groups.keys().cloned().collect(),
             updates: self.updates_tx.clone(),
             watcher: Arc::clone(&self.watcher),

@@ -1,6 +1,6 @@
 //! What the manager and its providers count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -41,6 +41,7 @@ pub struct Metrics {
     pub(crate) dns_lookups: Number,
     pub(crate) dns_lookup_failures: Number,
     refreshes: Named,
+    refresh_failures: Mutex<BTreeMap<(&'static str, String), u64>>,
     consul_calls: Named,
     kubernetes_events: Mutex<BTreeMap<Event, u64>>,
     pub(crate) kubernetes_failures: Number,
@@ -77,8 +78,11 @@ pub struct Snapshot {
     pub updates_total: u64,
     /// `sigyn_sd_*{config}`: of each job in the last map.
     pub jobs: BTreeMap<String, JobSnapshot>,
-    /// `sigyn_sd_refresh_*{mechanism}`: of each mechanism that polls and has polled.
+    /// `sigyn_sd_refresh_duration_seconds{mechanism}`: of each mechanism that polls and has polled.
     pub refreshes: BTreeMap<&'static str, RefreshSnapshot>,
+    /// `sigyn_sd_refresh_failures_total{mechanism,config}`: of each job with a section that polls. One
+    /// that several jobs have counts for the first.
+    pub refresh_failures_total: BTreeMap<(&'static str, String), u64>,
     /// `sigyn_sd_consul_rpc_*{call}`: of each kind of question that Consul was asked.
     pub consul_calls: BTreeMap<&'static str, RefreshSnapshot>,
     /// `sigyn_sd_kubernetes_events_total{role,event}`: objects that Kubernetes told of.
@@ -131,6 +135,24 @@ impl Metrics {
         named(&self.refreshes, mechanism)
     }
 
+    /// From now on, failures of what a mechanism asks for a job are told, if only as none.
+    pub(crate) fn tell_refresh_failures(&self, mechanism: &'static str, job: &str) {
+        lock(&self.refresh_failures).entry((mechanism, job.to_owned())).or_default();
+    }
+
+    /// Counts one, unless nobody is told of it any more.
+    pub(crate) fn refresh_failed(&self, mechanism: &'static str, job: &str) {
+        if let Some(failures) = lock(&self.refresh_failures).get_mut(&(mechanism, job.to_owned())) {
+            *failures += 1;
+        }
+    }
+
+    /// Tells of the failures of these alone.
+    pub(crate) fn keep_refresh_failures(&self, kept: &BTreeSet<(&'static str, &str)>) {
+        lock(&self.refresh_failures)
+            .retain(|(mechanism, job), _| kept.contains(&(*mechanism, job.as_str())));
+    }
+
     /// Where questions to Consul are counted.
     #[cfg(feature = "consul")]
     pub(crate) fn consul_call(&self, call: &'static str) -> Arc<Refreshes> {
@@ -167,6 +189,7 @@ impl Metrics {
             updates_total: self.sent_updates.get(),
             jobs: lock(&self.jobs).clone(),
             refreshes: snapshots(&self.refreshes),
+            refresh_failures_total: lock(&self.refresh_failures).clone(),
             consul_calls: snapshots(&self.consul_calls),
             kubernetes_events: lock(&self.kubernetes_events).clone(),
             kubernetes_failures_total: self.kubernetes_failures.get(),
@@ -229,5 +252,19 @@ mod tests {
         let counted = metrics.snapshot().refreshes["dns"];
         assert_eq!(counted.durations, [2, 1, 0, 0, 1, 1]);
         assert_eq!((counted.failures_total, counted.duration), (2, Duration::from_millis(120_022)));
+    }
+
+    #[test]
+    fn failures_are_told_of_jobs_that_are_there() {
+        let metrics = Metrics::default();
+        metrics.tell_refresh_failures("dns", "a");
+        metrics.tell_refresh_failures("http", "b");
+        for job in ["a", "a", "gone"] {
+            metrics.refresh_failed("dns", job);
+        }
+        let told = || metrics.snapshot().refresh_failures_total.into_iter().collect::<Vec<_>>();
+        assert_eq!(told(), [(("dns", "a".to_owned()), 2), (("http", "b".to_owned()), 0)]);
+        metrics.keep_refresh_failures(&BTreeSet::from([("dns", "a"), ("http", "a")]));
+        assert_eq!(told(), [(("dns", "a".to_owned()), 2)]);
     }
 }

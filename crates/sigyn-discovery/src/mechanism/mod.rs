@@ -339,6 +339,8 @@ pub(crate) struct Context {
     pub(crate) provider: u64,
     /// [`Config::kind`], for log lines and metrics.
     pub(crate) kind: &'static str,
+    /// The first job that has the section, for metrics.
+    pub(crate) job: String,
     /// Sources of groups that it found before it failed and was started again. Those that are gone
     /// by now are its to remove.
     pub(crate) known: BTreeSet<String>,

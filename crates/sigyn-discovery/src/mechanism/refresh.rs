@@ -38,6 +38,7 @@ pub(super) fn interval_of(written: Duration) -> Duration {
 /// is not asked twice to catch up. A failure is counted and logged, and changes nothing.
 pub(crate) async fn run<R: Refresh>(mut mechanism: R, every: Duration, context: Context) {
     let refreshes = context.metrics.refreshes(context.kind);
+    context.metrics.tell_refresh_failures(context.kind, &context.job);
     let mut ticks = interval(interval_of(every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut sources = context.known.clone();
@@ -55,6 +56,7 @@ pub(crate) async fn run<R: Refresh>(mut mechanism: R, every: Duration, context: 
         let mut groups = match answer {
             Ok(groups) => groups,
             Err(error) => {
+                context.metrics.refresh_failed(context.kind, &context.job);
                 let error = chain(&*error);
                 tracing::warn!(mechanism = context.kind, error, "Unable to refresh target groups");
                 continue;

@@ -170,7 +170,7 @@ async fn check(kind: &'static str, mut case: Case) -> Option<String> {
     let deadline = Instant::now() + PATIENCE;
     if case.fails {
         rig.until_counted(|now| {
-            now.refreshes.get(kind).is_some_and(|refreshes| refreshes.failures_total > 0)
+            now.refresh_failures_total.get(&(kind, "a".to_owned())).is_some_and(|count| *count > 0)
                 || now.file_read_errors_total > 0
         })
         .await;

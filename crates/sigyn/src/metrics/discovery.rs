@@ -9,7 +9,7 @@ use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
     let now = metrics.snapshot();
     let refreshes = || now.refreshes.iter().map(|(name, refreshes)| (mechanism(name), refreshes));
-    let jobs = || now.jobs.iter().map(|(job, found)| (vec![("config", job.clone())], found));
+    let jobs = || now.jobs.iter().map(|(job, found)| (scrape([("config", job.clone())]), found));
     let consul_calls = || now.consul_calls.iter().map(|(name, calls)| (call(name), calls));
     vec![
         gauge("sigyn_sd_providers", "Providers of targets that run now", now.providers as f64),
@@ -32,16 +32,19 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             "Providers that ended though nobody asked them to",
             now.providers_failed_total,
         ),
-        gauge(
-            "sigyn_sd_failed_configs",
-            "Sections whose discovery cannot be started now, and is tried again",
-            now.failed_configs as f64,
-        ),
+        Family {
+            name: "sigyn_sd_failed_configs",
+            help: "Sections whose discovery cannot be started now, and is tried again",
+            series: Series::Gauge(vec![(scrape([]), now.failed_configs as f64)]),
+        },
         Family {
             name: "sigyn_sd_refresh_failures_total",
             help: "Times that a mechanism asked and got no answer of use; what it had found stays",
             series: Series::Counter(
-                refreshes().map(|(labels, refreshes)| (labels, refreshes.failures_total)).collect(),
+                now.refresh_failures_total
+                    .iter()
+                    .map(|((name, job), failures)| (asking(name, job), *failures))
+                    .collect(),
             ),
         },
         Family {
@@ -90,18 +93,18 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             "Names about which no name server had an answer; their last targets stay",
             now.dns_lookup_failures_total,
         ),
-        counter(
+        updates(
             "sigyn_sd_received_updates_total",
             "Updates that providers sent",
             now.received_updates_total,
         ),
-        counter(
+        updates(
             "sigyn_sd_updates_total",
             "Updates that were sent on to scraping",
             now.updates_total,
         ),
         // Scraping always takes the newest map, and nothing waits for it.
-        counter("sigyn_sd_updates_delayed_total", "Updates that could not be sent on at once", 0),
+        updates("sigyn_sd_updates_delayed_total", "Updates that could not be sent on at once", 0),
         counter("sigyn_sd_file_reads_total", "Target files read", now.file_reads_total),
         counter(
             "sigyn_sd_file_read_errors_total",
@@ -122,6 +125,20 @@ fn unix_seconds(time: SystemTime) -> f64 {
 
 fn mechanism(name: &str) -> LabelPairs {
     vec![("mechanism", name.to_owned())]
+}
+
+fn asking(name: &str, job: &str) -> LabelPairs {
+    vec![("mechanism", name.to_owned()), ("config", job.to_owned())]
+}
+
+/// What Prometheus tells of each of its two managers, one of which is for notifications: ours is the
+/// one for scraping.
+fn scrape<const N: usize>(labels: [(&'static str, String); N]) -> LabelPairs {
+    labels.into_iter().chain([("name", "scrape".to_owned())]).collect()
+}
+
+fn updates(name: &'static str, help: &'static str, value: u64) -> Family {
+    Family { name, help, series: Series::Counter(vec![(scrape([]), value)]) }
 }
 
 fn call(name: &str) -> LabelPairs {

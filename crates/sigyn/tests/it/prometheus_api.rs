@@ -326,7 +326,8 @@ scrape_configs:
         ("sigyn_target_scrape_pool_targets", pool, 2.0),
         ("sigyn_target_scrape_pool_targets_dropped", pool, 0.0),
         ("sigyn_target_scrapes_exceeded_body_size_limit_total", "", 0.0),
-        ("sigyn_sd_discovered_targets", "config=\"a\"", 3.0),
+        ("sigyn_sd_discovered_targets", "{config=\"a\",name=\"scrape\"}", 3.0),
+        ("sigyn_sd_failed_configs", "{name=\"scrape\"}", 0.0),
         ("sigyn_sd_updates_delayed_total", "", 0.0),
     ] {
         assert_eq!(tracer.metric(name, part), Some(expected), "{name}");

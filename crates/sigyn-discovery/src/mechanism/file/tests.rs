@@ -37,6 +37,7 @@ impl Rig {
         let context = Context {
             provider: 7,
             kind: Config::KIND,
+            job: "a".to_owned(),
             known: BTreeSet::new(),
             updates: updates_tx,
             watcher: Arc::new(Watcher::new(Arc::clone(&metrics))),

@@ -57,6 +57,7 @@ impl Rig {
         let context = Context {
             provider: 7,
             kind: "scripted",
+            job: "a".to_owned(),
             known: known.iter().map(|source| (*source).to_owned()).collect(),
             updates: updates_tx,
             watcher: Arc::new(file::Watcher::new(Arc::clone(&metrics))),

@@ -147,6 +147,7 @@ async fn a_provider_ends_when_something_that_it_follows_is_no_longer_watched() {
     let context = Context {
         provider: 7,
         kind: "kubernetes",
+        job: "a".to_owned(),
         known: BTreeSet::new(),
         updates: updates_tx,
         watcher: Arc::new(file::Watcher::new(Arc::clone(&metrics))),
