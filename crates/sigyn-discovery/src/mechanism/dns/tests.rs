@@ -1,5 +1,6 @@
 //! Sections, `resolv.conf`, and lookups against name servers of our own.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -79,39 +80,47 @@ fn a(last: u8) -> RData {
     RData::A(A(Ipv4Addr::new(127, 0, 0, last)))
 }
 
+/// Records in, a group out: the cases of `tests/data/mechanisms/dns.yml`. `~` stands for
+/// `__meta_dns_`, and all ports that are no record's are 80.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    asked: String,
+    records: Vec<String>,
+    targets: Vec<BTreeMap<String, String>>,
+}
+
+fn record(text: &str) -> RData {
+    let words: Vec<&str> = text.split(' ').collect();
+    match words[..] {
+        ["A", address] => RData::A(A(address.parse().unwrap())),
+        ["AAAA", address] => RData::AAAA(AAAA(address.parse().unwrap())),
+        ["SRV", port, target] => RData::SRV(SRV::new(1, 2, port.parse().unwrap(), name(target))),
+        ["MX", target] => RData::MX(MX::new(1, name(target))),
+        ["NS", target] => RData::NS(NS(name(target))),
+        ["CNAME", target] => RData::CNAME(CNAME(name(target))),
+        ["TXT", text] => RData::TXT(TXT::new(vec![text.to_owned()])),
+        _ => panic!("{text} is no record"),
+    }
+}
+
 #[test]
 fn what_records_become() {
-    let check = |record: RData, expected: &[&str]| {
-        let group = group("_http._tcp.test", 80, &[record]);
-        assert_eq!(group.source, "_http._tcp.test");
-        let targets: Vec<_> = group.targets.iter().map(ToString::to_string).collect();
-        assert_eq!(targets, expected);
-    };
-    check(a(2), &[r#"{__address__="127.0.0.2:80", __meta_dns_name="_http._tcp.test"}"#]);
-    check(
-        RData::AAAA(AAAA("::1".parse().unwrap())),
-        &[r#"{__address__="[::1]:80", __meta_dns_name="_http._tcp.test"}"#],
-    );
-    check(
-        RData::SRV(SRV::new(1, 2, 8080, name("web-1.test."))),
-        &[
-            r#"{__address__="web-1.test:8080", __meta_dns_name="_http._tcp.test", __meta_dns_srv_record_port="8080", __meta_dns_srv_record_target="web-1.test."}"#,
-        ],
-    );
-    check(
-        RData::MX(MX::new(1, name("mail.test."))),
-        &[
-            r#"{__address__="mail.test:80", __meta_dns_mx_record_target="mail.test.", __meta_dns_name="_http._tcp.test"}"#,
-        ],
-    );
-    check(
-        RData::NS(NS(name("ns.test."))),
-        &[
-            r#"{__address__="ns.test:80", __meta_dns_name="_http._tcp.test", __meta_dns_ns_record_target="ns.test."}"#,
-        ],
-    );
-    check(RData::CNAME(CNAME(name("other.test."))), &[]);
-    check(RData::TXT(TXT::new(vec!["x".to_owned()])), &[]);
+    let table = include_str!("../../../tests/data/mechanisms/dns.yml");
+    let cases: Vec<Case> = yaml::from_yaml(table).unwrap();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let records: Vec<_> = case.records.iter().map(|text| record(text)).collect();
+        let group = group(&case.asked, 80, &records);
+        assert_eq!(group.source, case.asked, "{}", case.name);
+        assert!(group.labels.is_empty(), "{}", case.name);
+        let short =
+            |(name, value): (&str, &str)| (name.replacen("__meta_dns_", "~", 1), value.to_owned());
+        let targets: Vec<BTreeMap<_, _>> =
+            group.targets.iter().map(|target| target.iter().map(short).collect()).collect();
+        assert_eq!(targets, case.targets, "{}", case.name);
+    }
 }
 
 /// What a name server does with a question.
