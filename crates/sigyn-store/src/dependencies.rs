@@ -149,10 +149,13 @@ impl Asked<'_> {
             + self.whole.capacity() * size_of::<Group>()
     }
 
-    /// Whether all traces that begin in a minute are meant.
-    fn is_whole(&self, minute: u32) -> bool {
+    /// Whether all traces of a block that begin in a minute are meant: of the minutes in which a block begins and
+    /// ends it has a part only.
+    fn is_whole(&self, number: usize, minute: u32) -> bool {
+        let Some((first_ms, last_ms)) = self.parts.blocks[number].starts_ms() else { return false };
         let begin_ms = u64::from(minute) * MINUTE_MS;
-        begin_ms >= self.stretch.start_ms && begin_ms + (MINUTE_MS - 1) <= self.stretch.end_ms
+        let (first_ms, last_ms) = (first_ms.max(begin_ms), last_ms.min(begin_ms + MINUTE_MS - 1));
+        first_ms >= self.stretch.start_ms && last_ms <= self.stretch.end_ms
     }
 
     fn is_in(&self, at: Option<Timestamp>) -> bool {
@@ -173,12 +176,12 @@ impl Asked<'_> {
             return block.touching(start_ms, end_ms, &mut |entry| alone.push((number, *entry)));
         };
         let mut calls = std::mem::take(&mut self.calls);
-        links.each(|minute| self.is_whole(minute), &mut |parent, child, count, errors| {
+        links.each(|minute| self.is_whole(number, minute), &mut |parent, child, count, errors| {
             calls.add(parent, child, count, errors);
         });
         self.calls = calls;
         self.lows.extend(links.left_out().iter().map(|key| key.low));
-        let is_meant = |start: Timestamp| self.is_whole(minute_of(start));
+        let is_meant = |start: Timestamp| self.is_whole(number, minute_of(start));
         block.touching_from_elsewhere(start_ms, end_ms, is_meant, &mut |entry| {
             alone.push((number, *entry));
         })?;
@@ -418,7 +421,7 @@ impl Asked<'_> {
 
     /// Whether a block counted a part of a trace in a minute that was added.
     fn is_counted(&self, number: usize, entry: &Entry) -> bool {
-        let is_whole = |start: Timestamp| self.is_whole(minute_of(start));
+        let is_whole = |start: Timestamp| self.is_whole(number, minute_of(start));
         let links = self.links[number].as_ref();
         entry.start.is_some_and(is_whole) && links.is_some_and(|links| !links.leaves_out(entry.key))
     }

@@ -1,7 +1,7 @@
 //! Links of random histories, against the naive reference in `sigyn-model`.
 
 use fastrand::Rng;
-use sigyn_model::{Linker, Span, SpanId, Timestamp, TraceId};
+use sigyn_model::{Endpoint, Kind, Linker, Span, SpanId, Timestamp, TraceId};
 
 use crate::ask_tests::History;
 use crate::block::index::LOOKED_UP;
@@ -103,6 +103,39 @@ fn of_traces_that_a_window_cuts_few_columns_are_read() {
     // Whole spans take a page each of 60 columns and more, batch by batch.
     let read = READ.get();
     assert!(!links.is_empty() && read > 0 && read < 1_000, "{read} pages");
+}
+
+#[test]
+fn traces_of_a_block_that_lies_in_a_window_are_not_read() {
+    let mut history = History::open(&FaultyDisk::default());
+    // From within a minute to within the next but one.
+    let traces = 10..70;
+    history.put(traces.clone().flat_map(call).collect());
+    history.store.seal().unwrap();
+    let queries = history.store.queries(Stop::default());
+    let begin_ms = MINUTE_MS + 1_000 * traces.start;
+    for (cut_ms, is_read) in [(0, false), (1_000, true)] {
+        READ.set(0);
+        let (start_ms, end_ms) = (begin_ms - 500 + cut_ms, MINUTE_MS + 1_000 * traces.end);
+        let links = queries.dependencies(end_ms, end_ms - start_ms).unwrap();
+        assert_eq!(links[0].call_count, 60 - cut_ms / 1_000);
+        assert_eq!(READ.get() > 0, is_read, "{cut_ms} ms later");
+    }
+}
+
+/// A trace of two spans, one second after the one before it.
+fn call(trace: u64) -> [Span; 2] {
+    let span = |id: u64, service: &str| {
+        let mut span = Span::new(TraceId::new(trace.into()).unwrap(), SpanId::from_raw(id));
+        let start_us = (MINUTE_MS + 1_000 * trace) * 1_000;
+        span.timestamp = Timestamp::from_micros(start_us);
+        span.local_endpoint = Some(Endpoint::named(service));
+        span
+    };
+    let (mut client, mut server) = (span(1, "shop"), span(2, "stock"));
+    client.kind = Some(Kind::Client);
+    (server.kind, server.parent_id) = (Some(Kind::Server), Some(client.id));
+    [client, server]
 }
 
 #[test]
