@@ -1,9 +1,10 @@
 //! Durations over time as a map of cells: how many, how many failed, and a few to look at.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::selection::{nanos_of, trace_nanos};
-use crate::{Searched, Selection, Span, Steps, StepsError, TraceId, Unit, trace_start};
+use crate::{Searched, Selection, Span, Steps, StepsError, Timestamp, TraceId, Unit, trace_start};
 
 /// Of one answer.
 const STEPS_MAX: u32 = 1_000;
@@ -164,6 +165,12 @@ impl Heat {
         }
     }
 
+    /// For whoever has many spans to add, one after the other.
+    pub fn adding(&mut self) -> Adding<'_> {
+        let at_hand = (0..AT_HAND).map(|_| None).collect();
+        Adding { heat: self, at_hand }
+    }
+
     fn put(&mut self, at_us: u64, nanos: u64, is_error: bool, id: TraceId) {
         let place = (self.query.steps.of(at_us), self.query.level(nanos));
         let cell = self.cells.entry(place).or_default();
@@ -183,7 +190,67 @@ impl Heat {
     }
 }
 
+/// A cell, by number of the step and stretch of durations.
+type Placed = ((u32, Level), Cell);
+
+/// Adds many spans: cells that were needed last are at hand.
+#[derive(Debug)]
+pub struct Adding<'a> {
+    heat: &'a mut Heat,
+    /// Taken out of the map meanwhile, each to a place that follows from its own.
+    at_hand: Box<[Option<Placed>]>,
+}
+
+/// A page of spans has cells of few steps, and a few dozen stretches.
+const AT_HAND: usize = 1 << 10;
+/// Cells of two steps that follow each other are so far apart.
+const STEP_APART: usize = 167;
+
+impl Adding<'_> {
+    /// Adds a span that is meant, and in the window, where spans are asked for. Of which trace it is, is asked
+    /// if that may be named; a span of none is not named.
+    pub fn add(
+        &mut self,
+        at: Timestamp,
+        took: Duration,
+        is_error: bool,
+        id: impl FnOnce() -> Option<TraceId>,
+    ) {
+        let Self { heat, at_hand } = self;
+        let query = &heat.query;
+        let (step, level) = (query.steps.of(at.micros()), query.level(nanos_of(took)));
+        let at = (step as usize * STEP_APART + usize::from(level.0)) % AT_HAND;
+        let slot = &mut at_hand[at];
+        if slot.as_ref().is_none_or(|(place, _)| *place != (step, level)) {
+            let wanted = heat.cells.remove(&(step, level)).unwrap_or_default();
+            if let Some((place, cell)) = slot.replace(((step, level), wanted)) {
+                heat.cells.insert(place, cell);
+            }
+        }
+        let Some((_, cell)) = slot else { return };
+        cell.count += 1;
+        cell.errors += u64::from(is_error);
+        if cell.may_name(!is_error)
+            && let Some(id) = id()
+        {
+            cell.name(!is_error, id);
+        }
+    }
+}
+
+impl Drop for Adding<'_> {
+    fn drop(&mut self) {
+        self.heat.cells.extend(self.at_hand.iter_mut().filter_map(Option::take));
+    }
+}
+
 impl Cell {
+    /// Whether there is room for a trace, or one that is less good to look at.
+    fn may_name(&self, is_well: bool) -> bool {
+        let worst = self.traces.get(TRACES_MAX - 1);
+        worst.is_none_or(|(worst_is_well, _)| is_well <= *worst_is_well)
+    }
+
     /// A few of the traces in it.
     pub fn traces(&self) -> impl Iterator<Item = TraceId> {
         self.traces.iter().map(|(_, id)| *id)
@@ -191,6 +258,9 @@ impl Cell {
 
     /// Each trace once, and by its best side.
     fn name(&mut self, is_well: bool, id: TraceId) {
+        if self.traces.get(TRACES_MAX - 1).is_some_and(|worst| *worst <= (is_well, id)) {
+            return;
+        }
         match self.traces.iter_mut().find(|(_, other)| *other == id) {
             Some(known) => known.0 &= is_well,
             None => self.traces.push((is_well, id)),
@@ -317,7 +387,20 @@ mod tests {
             let mut other = Heat::new(query);
             first.iter().for_each(|trace| other.add(trace));
             merged.merge(other);
-            prop_assert_eq!(merged, heat);
+            prop_assert_eq!(&merged, &heat);
+            // Many at once.
+            if of == Unit::Spans {
+                let mut at_once = Heat::new(heat.query.clone());
+                for traces in [first, second] {
+                    let mut adding = at_once.adding();
+                    for span in traces.iter().flat_map(|trace| heat.query.selection.spans(trace)) {
+                        if let (Some(at), Some(took)) = (span.timestamp, span.duration) {
+                            adding.add(at, took, span.is_error(), || Some(span.trace_id));
+                        }
+                    }
+                }
+                prop_assert_eq!(at_once, heat);
+            }
         }
     }
 }

@@ -32,6 +32,7 @@ mod outlined;
 mod page;
 mod page_reader;
 pub(crate) mod page_row;
+pub(crate) mod page_rows;
 mod pages;
 mod per_source;
 pub(crate) mod piece;

@@ -8,7 +8,8 @@ use std::ops::{Range, RangeInclusive};
 use sigyn_model::{Selection, Span, SpanFilter, TraceId};
 
 use crate::alike::{Asked, Stored};
-use crate::block::scan::Scanned;
+use crate::block::page_rows::PageRows;
+use crate::block::scan::{Deciding, Scanned};
 use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
 use crate::head::HeadView;
@@ -58,6 +59,11 @@ pub(crate) trait Tally {
     /// Adds a span that is meant. Those with the same numbers are alike in what is asked, until the numbers
     /// are forgotten.
     fn add(&mut self, span: &impl Stored, numbers: Option<&[u32]>);
+
+    /// Adds rows of a page of a block, all of which are meant, if it can add many at once; whether it did.
+    fn add_rows(&mut self, _rows: &PageRows<'_, '_>, _columns: &Deciding) -> bool {
+        false
+    }
 
     fn forget_numbers(&mut self);
 
@@ -156,6 +162,15 @@ impl<T: Tally> Scan<'_, T> {
         }
     }
 
+    fn add_rows(&mut self, rows: &PageRows<'_, '_>, columns: &Deciding) {
+        if self.meant.filter_is_empty && self.tally.add_rows(rows, columns) {
+            self.swept.spans += rows.len() as u64;
+            self.swept.scanned += rows.len() as u64;
+            return;
+        }
+        (0..rows.len()).for_each(|at| self.add(&rows.row(at), columns));
+    }
+
     fn block(
         &mut self,
         parts: &Parts,
@@ -183,12 +198,12 @@ impl<T: Tally> Scan<'_, T> {
             let mut scan = Scan { meant, bounds, until, asked, tally, numbers, swept };
             block.scan(&meant.window, &without, bounds.stop, &mut |scanned| {
                 match scanned {
-                    Scanned::Row(_) if is_over => {
+                    Scanned::Rows(_) if is_over => {
                         scan.tally.forget_numbers();
                         left_off = Some(scan.swept);
                         return Err(QueryFailed::Stopped);
                     }
-                    Scanned::Row(row) => scan.add(row, &columns),
+                    Scanned::Rows(rows) => scan.add_rows(rows, &columns),
                     Scanned::EndOfPage => {
                         bounds.check(scan.tally.bytes())?;
                         let spans = looked_at.spans + scan.swept.spans;

@@ -2,13 +2,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::time::Duration;
 
 use sigyn_model::{
-    Differences, Field, Heat, Red, Seen, Span, TraceId, Unit, What, Words, WordsQuery,
+    Differences, Field, Heat, Red, Searched, Seen, Span, Timestamp, TraceId, Unit, What, Words,
+    WordsQuery,
 };
 
 use crate::alike::{Asked, ByNumbers, Stored};
 use crate::block::QueryFailed;
+use crate::block::page_rows::PageRows;
+use crate::block::scan::Deciding;
 use crate::query::READ_ROWS_MAX;
 use crate::scan::{Tally, Whole};
 use crate::sweep::{Answer, Swept};
@@ -202,6 +206,31 @@ impl Tally for HeatTally {
         if let Some(id) = span.trace_id() {
             self.heat.add_span(span, id, is_error);
         }
+    }
+
+    fn add_rows(&mut self, rows: &PageRows<'_, '_>, columns: &Deciding) -> bool {
+        let Some(kinds) = rows.kinds(columns) else { return false };
+        let Self { heat, are_errors } = self;
+        let mut numbers = Vec::new();
+        let mut look = |at: usize| {
+            let row = rows.row(at);
+            numbers.clear();
+            let are_told = row.numbers(columns, &mut numbers);
+            is_error(are_errors, &row, are_told.then_some(&numbers))
+        };
+        let of_kinds: Vec<bool> = kinds.examples.iter().map(|at| look(*at)).collect();
+        let mut adding = heat.adding();
+        rows.each_times(&mut |at, (start, took)| {
+            let took = match took {
+                Some(u64::MAX) => rows.row(at).duration(),
+                took => took.map(Duration::from_nanos),
+            };
+            let Some(took) = took else { return };
+            let known = kinds.of_rows[at].and_then(|kind| of_kinds.get(kind as usize));
+            let is_error = known.copied().unwrap_or_else(|| look(at));
+            adding.add(Timestamp::from_nanos(start), took, is_error, || rows.trace_id(at));
+        });
+        true
     }
 
     fn forget_numbers(&mut self) {

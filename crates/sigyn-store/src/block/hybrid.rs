@@ -109,8 +109,8 @@ pub(super) fn decode(mut bytes: &[u8], width: u32, count: usize) -> Result<Vec<u
 /// Codes of a dictionary in a page, decoded where they are asked for: runs before that are passed over.
 #[derive(Debug)]
 pub(super) struct Codes {
-    bytes: Bytes,
-    width: u32,
+    pub(super) bytes: Bytes,
+    pub(super) width: u32,
 }
 
 /// Some of the codes: where the last one was found.

@@ -1,5 +1,7 @@
 //! Pages back to values: each is read by itself, and decoded only after its checksum is right.
 
+mod many;
+
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;

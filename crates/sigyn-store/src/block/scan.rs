@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::group_reader::{PageSet, RowReader};
 use super::page_reader::PageReader;
 use super::page_row::PageRow;
+use super::page_rows::PageRows;
 use super::schema::{PAGE_ROWS, TagColumn, place};
 use super::{Block, BlockError, QueryFailed};
 use crate::alike::{Asked, Derived, Stored};
@@ -31,13 +32,22 @@ pub(crate) type SpanPlace = (u64, u64, bool);
 
 /// What comes next.
 pub(crate) enum Scanned<'r, 'a> {
-    Row(&'r PageRow<'r, 'a>),
+    Rows(&'r PageRows<'r, 'a>),
     EndOfPage,
     /// Numbers mean something else from here on.
     EndOfGroup,
 }
 
 impl Deciding {
+    /// `None` if all do.
+    pub(super) fn columns(&self) -> Option<&[usize]> {
+        self.columns.as_deref()
+    }
+
+    pub(super) fn has_order(&self) -> bool {
+        self.has_order
+    }
+
     fn of(asked: &Asked, tags: &[TagColumn]) -> Self {
         let (mut columns, mut has_order) = (Vec::new(), false);
         match asked {
@@ -190,7 +200,7 @@ impl Block {
     }
 
     /// Calls `each` with all rows that start in these microseconds, but for those `without` which are in
-    /// order. What it says to a row is heard at the end of the page.
+    /// order: those of a page together.
     pub(crate) fn scan(
         &self,
         window: &RangeInclusive<u64>,
@@ -214,14 +224,15 @@ impl Block {
                     while without.next_if(|range| range.end <= row).is_some() {}
                     without.peek().is_some_and(|range| range.contains(&row))
                 };
-                let mut heard = Ok(());
-                scan_page(&reader, &set, window, &mut is_left_out, &mut |row| {
-                    if heard.is_ok() {
-                        heard = each(row);
-                    }
-                })
-                .map_err(failed)?;
-                heard?;
+                let rows = rows_in(&reader, &set, window, &mut is_left_out).map_err(failed)?;
+                let error = RefCell::new(None);
+                if !rows.is_empty() {
+                    each(Scanned::Rows(&PageRows::new(&reader, &set, &rows, &error)))?;
+                }
+                match error.into_inner() {
+                    Some(error) => return Err(failed(error)),
+                    None => set.check().map_err(|error| failed(error.into()))?,
+                }
                 each(Scanned::EndOfPage)?;
             }
             each(Scanned::EndOfGroup)?;
@@ -251,25 +262,18 @@ fn places_of_page(
     Ok(set.check()?)
 }
 
-fn scan_page(
+/// Rows of a page that start in these microseconds, but for some.
+fn rows_in(
     reader: &RowReader<'_>,
     set: &PageSet,
     window: &RangeInclusive<u64>,
-    is_left_out: &mut dyn FnMut(usize) -> bool,
-    each: &mut dyn FnMut(Scanned<'_, '_>),
-) -> Result<(), BlockError> {
-    let Some(starts) = reader.column(set, place::START)? else { return Ok(()) };
-    let failed = RefCell::new(None);
-    for row in 0..set.len() {
-        let Some(start) = starts.word64(row) else { continue };
-        if window.contains(&Timestamp::from_nanos(start).micros()) && !is_left_out(row) {
-            each(Scanned::Row(&PageRow::new(reader, set, row, None, &failed)));
-        }
-    }
-    match failed.into_inner() {
-        Some(error) => Err(error),
-        None => Ok(set.check()?),
-    }
+    is_left_out: &mut impl FnMut(usize) -> bool,
+) -> Result<Vec<usize>, BlockError> {
+    let Some(starts) = reader.column(set, place::START)? else { return Ok(Vec::new()) };
+    let starts = starts.all_words64(set.len())?;
+    let is_in = |nanos: u64| window.contains(&Timestamp::from_nanos(nanos).micros());
+    let mut is_meant = |row: &usize| starts.get(*row).is_some_and(is_in) && !is_left_out(*row);
+    Ok((0..set.len()).filter(&mut is_meant).collect())
 }
 
 impl Tagged for PageRow<'_, '_> {
