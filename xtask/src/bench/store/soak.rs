@@ -128,7 +128,7 @@ fn under_load(load: &Load, server: &Server, spans: u64, samples: &Path) -> Resul
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let began = Instant::now();
-    let mut failed = 0;
+    let (mut failed, mut unanswered) = (0, Vec::new());
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| load.push(&push));
         let mut next_row = began + ROW_EVERY;
@@ -140,7 +140,13 @@ fn under_load(load: &Load, server: &Server, spans: u64, samples: &Path) -> Resul
             next_row += ROW_EVERY;
             let mut answers: Vec<Asked> = Vec::new();
             for question in along(samples, ASK_TIMES)? {
-                answers.push(load.ask(server.web(), ASK_SECONDS, &question.paths)?);
+                let asked = load.ask(server.web(), ASK_SECONDS, &question.paths)?;
+                if asked.failed > 0 {
+                    let after = began.elapsed().as_secs();
+                    unanswered
+                        .push(format!("{}, {} times, {after} s", question.name, asked.failed));
+                }
+                answers.push(asked);
             }
             let sum = |figure: fn(&Asked) -> u64| answers.iter().map(figure).sum::<u64>();
             failed += sum(|asked| asked.failed);
@@ -165,6 +171,9 @@ fn under_load(load: &Load, server: &Server, spans: u64, samples: &Path) -> Resul
         let pushed = pushing.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
         let seconds = began.elapsed().as_secs_f64();
         println!("\nSent in {seconds:.0} s.");
+        for question in &unanswered {
+            println!("Not answered: {question} after the beginning.");
+        }
         Ok(UnderLoad { sent: pushed.spans, failed })
     })
 }
