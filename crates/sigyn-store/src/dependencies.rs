@@ -24,7 +24,7 @@ use crate::size::Weight;
 use crate::spots::{Named, Spot, Timed};
 use crate::sweep::Stretch;
 use crate::trace::assemble;
-use crate::twins::Twins;
+use crate::twins::{Place, Twins};
 use crate::view::Parts;
 
 /// Ids whose right halves are equal are one trace's here.
@@ -44,8 +44,8 @@ struct Asked<'a> {
     calls: Calls,
     /// Groups that must be looked at, wherever their parts are.
     lows: HashSet<u64, RandomState>,
-    /// Those of them that several blocks have, in an order in which they can be read.
-    parted: Vec<u64>,
+    /// Those of them that several blocks have, in an order in which they can be read, with all of their blocks.
+    parted: Vec<Place>,
     /// Groups of which whole spans must be read.
     whole: Vec<Group>,
     /// How many groups were left as they were counted, for they cannot be held.
@@ -81,7 +81,7 @@ impl Parts {
             heads.push(view);
         }
         let parted = twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?;
-        lows.extend(&parted);
+        lows.extend(parted.iter().map(|(low, _)| *low));
         let parts = Self { heads, ..self.clone() };
         let links = self.blocks.iter().map(|block| block.links()).collect::<Result<_, _>>()?;
         let stretch = Stretch { start_ms, end_ms, strictness: LENIENT };
@@ -122,19 +122,21 @@ impl Asked<'_> {
         }
         let (mut others, parted) =
             (std::mem::take(&mut self.lows), std::mem::take(&mut self.parted));
-        for low in &parted {
+        for (low, _) in &parted {
             others.remove(low);
         }
         let mut others: Vec<u64> = others.into_iter().collect();
         others.sort_unstable();
-        let listed = (others.capacity() + parted.capacity()) * size_of::<u64>();
+        let listed = others.capacity() * size_of::<u64>() + parted.capacity() * size_of::<Place>();
         stop.keep(&mut counted, listed + self.listed_bytes())?;
         let stretch = self.stretch;
-        let groups = parted.into_iter().chain(others).enumerate().map(|(n, low)| {
+        let parted = parted.chunk_by(|a, b| a.0 == b.0).map(|places| (places[0].0, Some(places)));
+        let groups = parted.chain(others.into_iter().map(|low| (low, None)));
+        let groups = groups.enumerate().map(|(n, (low, places))| {
             if n % READ_TRACES_MAX == 0 {
                 stop.check()?;
             }
-            Group::find(low, parts, stretch)
+            Group::find(low, places, parts, stretch)
         });
         self.link_all(groups)?;
         let whole = std::mem::take(&mut self.whole);
@@ -145,7 +147,7 @@ impl Asked<'_> {
     fn listed_bytes(&self) -> usize {
         // A byte of a table goes with each place.
         self.lows.capacity() * (size_of::<u64>() + 1)
-            + self.parted.capacity() * size_of::<u64>()
+            + self.parted.capacity() * size_of::<Place>()
             + self.whole.capacity() * size_of::<Group>()
     }
 

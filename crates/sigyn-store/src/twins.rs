@@ -94,37 +94,50 @@ impl Twins {
         Ok(keys)
     }
 
-    /// Right halves of the ids of traces with a part in one of these blocks, of those that have something in
-    /// the window, and with another part in another block or under another id. Others may be among them.
-    /// Those that stand near each other come one after another.
+    /// Traces with a part in one of these blocks, of those that have something in the window, and with another
+    /// part in another block or under another id; with each all blocks that have something of it. Others may be
+    /// among them. Those that stand near each other come one after another.
     pub(crate) fn parted(
         &self,
         blocks: &[Arc<Block>],
         window: Window,
         stop: &Stop,
-    ) -> Result<Vec<u64>, QueryFailed> {
+    ) -> Result<Vec<Place>, QueryFailed> {
         let is_in = |block: &Block| block.starts_ms().is_some_and(|starts| touch(starts, window));
         let are_in: Vec<bool> = blocks.iter().map(|block| is_in(block)).collect();
         let mut known = self.0.take(stop)?;
         known.compare(blocks, |one, other| are_in[one] || are_in[other], stop)?;
-        let meant = || (0..).zip(blocks).zip(&are_in).filter(|(_, is_in)| **is_in);
+        let blocks_where = |are: bool| {
+            let placed = (0..).zip(blocks).zip(&are_in);
+            placed.filter(move |(_, is_in)| **is_in == are).map(|(placed, _)| placed)
+        };
         let parted = &known.parted;
         let count = |block: &Block| parted.elsewhere(block).len() + parted.several(block).len();
-        let count: usize = meant().map(|((_, block), _)| count(block)).sum();
-        let _counted = stop.open(count * PLACE_BYTES)?;
+        let count: usize = blocks.iter().map(|block| count(block)).sum();
+        let _counted = stop.open(count * (PLACE_BYTES + size_of::<Place>()))?;
         let mut found: Vec<Place> = Vec::with_capacity(count);
-        for ((at, block), _) in meant() {
+        for (at, block) in blocks_where(true) {
             let elsewhere = parted.elsewhere(block).iter();
             found.extend(elsewhere.chain(parted.several(block)).map(|low| (*low, at)));
         }
         found.sort_unstable();
+        let meant = found.len();
+        for (at, block) in blocks_where(false) {
+            stop.check()?;
+            for low in parted.elsewhere(block) {
+                if found[..meant].binary_search_by_key(low, |(low, _)| *low).is_ok() {
+                    found.push((*low, at));
+                }
+            }
+        }
+        found.sort_unstable();
         found.dedup();
-        Ok(by_blocks(&found).into_iter().map(|places| places[0].0).collect())
+        Ok(by_blocks(&found).into_iter().flatten().copied().collect())
     }
 }
 
 /// The right half of the ids of a trace, and the place of a block that has something of it.
-type Place = (u64, u32);
+pub(crate) type Place = (u64, u32);
 
 /// What places take, each with its trace's place in order.
 const PLACE_BYTES: usize = size_of::<Place>() + size_of::<&[Place]>();

@@ -5,6 +5,7 @@ use crate::block::QueryFailed;
 use crate::block::entry::Entry;
 use crate::facts::TraceKey;
 use crate::sweep::Stretch;
+use crate::twins::Place;
 use crate::view::Parts;
 
 /// A trace, of one or more ids whose right halves are equal.
@@ -25,20 +26,26 @@ impl Group {
         Self { low, parts: vec![part], may_be_in_heads: false, rows }
     }
 
-    /// `None` if nothing of it can be in the stretch.
+    /// `None` if nothing of it can be in the stretch. It is looked for where it is known to be, or everywhere.
     pub(super) fn find(
         low: u64,
+        places: Option<&[Place]>,
         parts: &Parts,
         stretch: Stretch,
     ) -> Result<Option<Self>, QueryFailed> {
         let group = TraceKey { low, high: 0 };
         let (mut found, mut rows, mut touches) = (Vec::new(), 0, false);
-        for (number, block) in parts.blocks.iter().enumerate() {
-            for entry in block.group(group, LENIENT)? {
+        let mut look = |number: usize| -> Result<(), QueryFailed> {
+            for entry in parts.blocks[number].group(group, LENIENT)? {
                 touches |= entry.may_touch(stretch.start_ms, stretch.end_ms);
                 rows += u64::from(entry.rows);
                 found.push((number, entry));
             }
+            Ok(())
+        };
+        match places {
+            Some(places) => places.iter().try_for_each(|(_, number)| look(*number as usize))?,
+            None => (0..parts.blocks.len()).try_for_each(look)?,
         }
         for head in &parts.heads {
             for (_, trace) in head.group(group, LENIENT) {
