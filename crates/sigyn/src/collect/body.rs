@@ -431,7 +431,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slowly_bodies_that_arrive_together_do_not_wait_for_each_other() {
-        // With 64 MiB of memory in all, with 256 and 1024.
+        // With 96 MiB of memory in all, with 288 and 1056.
         for (bytes, size) in [
             (2_785_280, 450_000),
             (11_141_120, 900_000),

@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn messages_that_are_unpacked_together_do_not_wait_for_each_other() {
-        // With 64 MiB of memory in all, with 256 and 2048.
+        // With 96 MiB of memory in all, with 288 and 2080.
         for bytes in [13_926_400, 55_705_600, 445_644_800] {
             let bench = Workbench::new(bytes);
             for step in 1..400 {
