@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use url::form_urlencoded;
 
 use crate::fake::{Answer, Asked, request};
@@ -20,6 +22,8 @@ use crate::fake::{Answer, Asked, request};
 #[derive(Debug)]
 pub(crate) struct Api {
     address: SocketAddr,
+    /// How new connections are secured, if they are.
+    tls: Option<Arc<Mutex<Arc<ServerConfig>>>>,
     shared: Arc<Shared>,
     _server: JoinSet<()>,
 }
@@ -145,24 +149,49 @@ enum Reply {
 
 impl Api {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Over TLS, at `https://127.0.0.1:PORT`.
+    pub(crate) async fn start_tls(tls: ServerConfig) -> Self {
+        Self::start_with(Some(Arc::new(Mutex::new(Arc::new(tls))))).await
+    }
+
+    async fn start_with(tls: Option<Arc<Mutex<Arc<ServerConfig>>>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let known = Known { version: 10, ..Known::default() };
         let (signal, _) = watch::channel(0);
         let shared = Arc::new(Shared { known: Mutex::new(known), signal });
         let mut server = JoinSet::new();
-        let for_server = Arc::clone(&shared);
+        let (for_server, tls_now) = (Arc::clone(&shared), tls.clone());
         server.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&for_server)));
+                let shared = Arc::clone(&for_server);
+                let Some(tls) = &tls_now else {
+                    connections.spawn(serve(stream, shared));
+                    continue;
+                };
+                let acceptor = TlsAcceptor::from(Arc::clone(&tls.lock().unwrap()));
+                connections.spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, shared).await;
+                    }
+                });
             }
         });
-        Self { address, shared, _server: server }
+        Self { address, tls, shared, _server: server }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Secures connections in this way from now on.
+    pub(crate) fn renew(&self, tls: ServerConfig) {
+        *self.tls.as_ref().unwrap().lock().unwrap() = Arc::new(tls);
     }
 
     /// An object comes, or becomes another.
@@ -364,7 +393,7 @@ fn status(code: u16, message: &str) -> Answer {
     answer
 }
 
-async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let mut read = Vec::new();
     while let Some(asked) = request(&mut stream, &mut read).await {
         let question = Question::of(&asked);
@@ -375,10 +404,10 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             (known.reply(&question), known.cuts.len())
         };
         let written = match reply {
-            Reply::Answer(answer) => stream.write_all(&answer.bytes()).await.is_ok(),
+            Reply::Answer(answer) => write(&mut stream, &answer.bytes()).await,
             Reply::Slow(pause, answer) => {
                 sleep(pause).await;
-                stream.write_all(&answer.bytes()).await.is_ok()
+                write(&mut stream, &answer.bytes()).await
             }
             Reply::Close => false,
             Reply::Line(line) => {
@@ -399,7 +428,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
 
 /// Whether the connection stays.
 async fn follow(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncWrite + Unpin),
     shared: &Shared,
     question: &Question,
     mut version: u64,
@@ -439,17 +468,21 @@ async fn follow(
     }
 }
 
-async fn begin(stream: &mut TcpStream) -> bool {
+async fn begin(stream: &mut (impl AsyncWrite + Unpin)) -> bool {
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.is_ok()
+    write(stream, head.as_bytes()).await
 }
 
-async fn chunk(stream: &mut TcpStream, text: &str) -> bool {
-    let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-    stream.write_all(chunk.as_bytes()).await.is_ok()
+async fn chunk(stream: &mut (impl AsyncWrite + Unpin), text: &str) -> bool {
+    write(stream, format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await
 }
 
-async fn end(stream: &mut TcpStream) -> bool {
-    stream.write_all(b"0\r\n\r\n").await.is_ok()
+async fn end(stream: &mut (impl AsyncWrite + Unpin)) -> bool {
+    write(stream, b"0\r\n\r\n").await
+}
+
+/// TLS keeps what is written until it is told.
+async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
+    stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
 }

@@ -4,6 +4,7 @@
 mod api;
 mod changes;
 mod example;
+mod renewal;
 mod roles;
 mod troubles;
 
