@@ -11,4 +11,5 @@ mod long_poll;
 mod processes;
 mod protocol;
 mod recorder;
+mod rhythm;
 mod too_much;
