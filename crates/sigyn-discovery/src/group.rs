@@ -17,6 +17,16 @@ pub struct TargetGroup {
     pub targets: Vec<Labels>,
 }
 
+impl TargetGroup {
+    /// Gives back room that was made for more than there is: groups are kept for long.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.source.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.targets.shrink_to_fit();
+        self.targets.iter_mut().for_each(Labels::shrink_to_fit);
+    }
+}
+
 /// Everything discovered now: job name to target groups. A job without groups is listed, empty.
 ///
 /// Groups are shared: where one of thousands changes, the others are the same ones as before.

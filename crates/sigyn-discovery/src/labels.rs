@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::pairs::Pairs;
+
 /// A sorted set of labels. An empty value means "absent", as everywhere in Prometheus.
 ///
 /// ```
@@ -17,17 +19,17 @@ use std::fmt;
 /// assert_eq!(labels.public().to_string(), r#"{zone="a"}"#);
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(BTreeMap<String, String>);
+pub struct Labels(Pairs);
 
 impl Labels {
     /// The empty set.
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Pairs::new())
     }
 
     /// The value of `name`, if present.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name)
     }
 
     /// The value of `name`, or "" if absent: what relabelling sees.
@@ -36,10 +38,10 @@ impl Labels {
     }
 
     /// Sets `name`; an empty `value` removes it.
-    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        let (name, value) = (name.into(), value.into());
+    pub fn set(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        let (name, value) = (name.as_ref(), value.as_ref());
         if value.is_empty() {
-            self.0.remove(&name);
+            self.0.remove(name);
         } else {
             self.0.insert(name, value);
         }
@@ -47,8 +49,8 @@ impl Labels {
 
     /// Sets `name` unless it is present already.
     pub fn set_default(&mut self, name: &str, value: &str) {
-        if !value.is_empty() && !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), value.to_owned());
+        if !value.is_empty() && self.get(name).is_none() {
+            self.0.insert(name, value);
         }
     }
 
@@ -59,17 +61,17 @@ impl Labels {
 
     /// Keeps only the labels for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        self.0.retain(|name, value| keep(name, value));
+        *self = self.filtered(|name, value| keep(name, value));
     }
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> + Clone {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter()
     }
 
     /// The labels a user sees: those whose names do not start with `__`.
     pub fn public(&self) -> Self {
-        self.iter().filter(|(name, _)| !name.starts_with("__")).collect()
+        self.filtered(|name, _| !name.starts_with("__"))
     }
 
     /// How many labels there are.
@@ -81,20 +83,38 @@ impl Labels {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Gives back room that was made for more than there is.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
+    fn filtered(&self, mut keep: impl FnMut(&str, &str) -> bool) -> Self {
+        let mut kept = Pairs::new();
+        for (name, value) in self.iter().filter(|(name, value)| keep(name, value)) {
+            kept.push(name, value);
+        }
+        kept.shrink_to_fit();
+        Self(kept)
+    }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
-        let mut set = Self::new();
-        set.extend(labels);
-        set
+        // Whoever has very many need not have them in order.
+        let mut map = BTreeMap::new();
+        for (name, value) in labels {
+            map.insert(name.into(), value.into());
+        }
+        map.retain(|_, value: &mut String| !value.is_empty());
+        Self(map.into())
     }
 }
 
 impl<N: Into<String>, V: Into<String>> Extend<(N, V)> for Labels {
     fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, labels: I) {
         for (name, value) in labels {
-            self.set(name, value);
+            self.set(name.into(), value.into());
         }
     }
 }

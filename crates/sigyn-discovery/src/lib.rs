@@ -73,6 +73,7 @@ mod labels;
 mod manager;
 pub mod mechanism;
 mod metrics;
+mod pairs;
 pub mod relabel;
 pub mod target;
 pub mod yaml;

@@ -349,10 +349,11 @@ impl Manager {
         };
         let mut changed = !provider.answered;
         provider.answered = true;
-        for group in update.groups {
+        for mut group in update.groups {
             if group.targets.is_empty() {
                 changed |= provider.groups.remove(&group.source).is_some();
             } else if provider.groups.get(&group.source).is_none_or(|known| **known != group) {
+                group.shrink_to_fit();
                 provider.groups.insert(group.source.clone(), Arc::new(group));
                 changed = true;
             }

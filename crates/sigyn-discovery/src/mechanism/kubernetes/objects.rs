@@ -1,7 +1,6 @@
 //! Objects of the API, with the fields that become labels and no others: of a pod of fifteen
 //! kilobytes one or two are kept.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -9,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::resource::Resource;
 use crate::mechanism::ask::nullable;
+use crate::pairs::Pairs;
 
 /// One kind of object.
 pub(super) trait Object:
@@ -25,8 +25,8 @@ pub(super) trait Object:
     fn strip(&mut self) -> String {
         let metadata = self.metadata_mut();
         if matches!(Self::RESOURCE, Resource::ReplicaSets | Resource::Jobs) {
-            metadata.labels.clear();
-            metadata.annotations.clear();
+            metadata.labels = Pairs::new();
+            metadata.annotations = Pairs::new();
         }
         std::mem::take(&mut metadata.resource_version)
     }
@@ -80,9 +80,9 @@ json! {
         namespace: String,
         uid: String,
         resource_version: String,
-        labels: BTreeMap<String, String>,
-        annotations: BTreeMap<String, String>,
-        owner_references: Vec<Owner>,
+        labels: Pairs,
+        annotations: Pairs,
+        owner_references: Box<[Owner]>,
     }
 
     /// Another object, because of which one is there.
@@ -103,8 +103,8 @@ json! {
     }
 
     NodeStatus {
-        conditions: Vec<Condition>,
-        addresses: Vec<NodeAddress>,
+        conditions: Box<[Condition]>,
+        addresses: Box<[NodeAddress]>,
         daemon_endpoints: DaemonEndpoints,
     }
 
@@ -139,14 +139,14 @@ json! {
 
     PodSpec {
         node_name: String,
-        containers: Vec<Container>,
-        init_containers: Vec<Container>,
+        containers: Box<[Container]>,
+        init_containers: Box<[Container]>,
     }
 
     Container {
         name: String,
         image: String,
-        ports: Vec<ContainerPort>,
+        ports: Box<[ContainerPort]>,
     }
 
     ContainerPort {
@@ -159,9 +159,9 @@ json! {
         pod_ip: String = "podIP",
         host_ip: String = "hostIP",
         phase: String,
-        conditions: Vec<Condition>,
-        container_statuses: Vec<ContainerStatus>,
-        init_container_statuses: Vec<ContainerStatus>,
+        conditions: PodConditions,
+        container_statuses: Box<[ContainerStatus]>,
+        init_container_statuses: Box<[ContainerStatus]>,
     }
 
     ContainerStatus {
@@ -176,11 +176,11 @@ json! {
 
     ServiceSpec {
         kind: String = "type",
-        ports: Vec<ServicePort>,
+        ports: Box<[ServicePort]>,
         cluster_ip: String = "clusterIP",
         external_name: String,
         load_balancer_ip: String = "loadBalancerIP",
-        ip_families: Vec<String>,
+        ip_families: Box<[String]>,
         ip_family_policy: String,
     }
 
@@ -192,14 +192,14 @@ json! {
 
     Endpoints {
         metadata: Metadata,
-        subsets: Vec<Subset>,
+        subsets: Box<[Subset]>,
     }
 
     /// Addresses that have the same ports.
     Subset {
-        addresses: Vec<EndpointAddress>,
-        not_ready_addresses: Vec<EndpointAddress>,
-        ports: Vec<ServicePort>,
+        addresses: Box<[EndpointAddress]>,
+        not_ready_addresses: Box<[EndpointAddress]>,
+        ports: Box<[ServicePort]>,
     }
 
     EndpointAddress {
@@ -219,18 +219,18 @@ json! {
     EndpointSlice {
         metadata: Metadata,
         address_type: String,
-        endpoints: Vec<Endpoint>,
-        ports: Vec<EndpointPort>,
+        endpoints: Box<[Endpoint]>,
+        ports: Box<[EndpointPort]>,
     }
 
     Endpoint {
-        addresses: Vec<String>,
+        addresses: Box<[String]>,
         conditions: EndpointConditions,
         hostname: String,
         node_name: Option<String>,
         zone: String,
         target_ref: Option<Reference>,
-        deprecated_topology: BTreeMap<String, String>,
+        deprecated_topology: Pairs,
     }
 
     EndpointConditions {
@@ -253,12 +253,12 @@ json! {
 
     IngressSpec {
         ingress_class_name: String,
-        tls: Vec<IngressTls>,
-        rules: Vec<IngressRule>,
+        tls: Box<[IngressTls]>,
+        rules: Box<[IngressRule]>,
     }
 
     IngressTls {
-        hosts: Vec<String>,
+        hosts: Box<[String]>,
     }
 
     IngressRule {
@@ -267,7 +267,7 @@ json! {
     }
 
     IngressPaths {
-        paths: Vec<IngressPath>,
+        paths: Box<[IngressPath]>,
     }
 
     IngressPath {
@@ -311,6 +311,20 @@ objects! {
     Ingress of Ingresses,
     ReplicaSet of ReplicaSets,
     Job of Jobs,
+}
+
+/// The one condition of a pod that becomes a label: whether it is ready, in the API's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<Condition>")]
+pub(super) struct PodConditions {
+    pub(super) ready: Option<String>,
+}
+
+impl From<Vec<Condition>> for PodConditions {
+    fn from(conditions: Vec<Condition>) -> Self {
+        let ready = conditions.into_iter().find(|condition| condition.kind == "Ready");
+        Self { ready: ready.map(|ready| ready.status) }
+    }
 }
 
 impl Metadata {

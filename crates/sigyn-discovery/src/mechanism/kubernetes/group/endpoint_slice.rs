@@ -72,7 +72,7 @@ impl Grouped for EndpointSlice {
 
 impl EndpointSlice {
     fn service(&self) -> Option<&str> {
-        self.metadata.labels.get(SERVICE_NAME).map(String::as_str)
+        self.metadata.labels.get(SERVICE_NAME)
     }
 }
 
@@ -121,9 +121,9 @@ fn target(
         set(&mut target, "endpointslice_address_target_kind", reference.kind.as_str());
         set(&mut target, "endpointslice_address_target_name", reference.name.as_str());
     }
-    for (name, value) in &endpoint.deprecated_topology {
+    for (name, value) in endpoint.deprecated_topology.iter() {
         let name = sanitized(name);
-        set(&mut target, &format!("endpointslice_endpoint_topology_{name}"), value.as_str());
+        set(&mut target, &format!("endpointslice_endpoint_topology_{name}"), value);
         set(&mut target, &format!("endpointslice_endpoint_topology_present_{name}"), "true");
     }
     if let Some(node) = endpoint.node() {

@@ -51,8 +51,7 @@ impl Grouped for Endpoints {
             describe_service(&mut common, &service);
         }
         attach_namespace(&mut common, view, namespace);
-        let capacity = self.metadata.annotations.get(OVER_CAPACITY).map(String::as_str);
-        if capacity == Some("truncated") {
+        if self.metadata.annotations.get(OVER_CAPACITY) == Some("truncated") {
             tracing::warn!(
                 namespace,
                 name,

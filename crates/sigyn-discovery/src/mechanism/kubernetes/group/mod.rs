@@ -11,14 +11,13 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use super::objects::{Metadata, Name, Object};
 use super::resource::Resource;
 use super::view::{Objects, View};
 use super::{Attach, Role};
 use crate::group::TargetGroup;
 use crate::labels::{Labels, sanitized};
+use crate::pairs::Pairs;
 
 const PREFIX: &str = "__meta_kubernetes_";
 
@@ -65,7 +64,7 @@ pub(super) fn namespace_of(source: &str) -> &str {
     }
 }
 
-fn set(labels: &mut Labels, name: &str, value: impl Into<String>) {
+fn set(labels: &mut Labels, name: &str, value: impl AsRef<str>) {
     labels.set(format!("{PREFIX}{name}"), value);
 }
 
@@ -82,10 +81,10 @@ fn describe_more(labels: &mut Labels, what: &str, metadata: &Metadata) {
 }
 
 /// Tells of names and values, and that they are there, since an empty value does not tell it.
-fn describe_map(labels: &mut Labels, what: &str, map: &BTreeMap<String, String>) {
-    for (name, value) in map {
+fn describe_map(labels: &mut Labels, what: &str, map: &Pairs) {
+    for (name, value) in map.iter() {
         let name = sanitized(name);
-        set(labels, &format!("{what}_{name}"), value.as_str());
+        set(labels, &format!("{what}_{name}"), value);
         set(labels, &format!("{what}present_{name}"), "true");
     }
 }

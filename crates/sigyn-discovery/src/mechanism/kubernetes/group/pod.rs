@@ -58,7 +58,7 @@ impl Grouped for Pod {
             if let Some(status) = statuses.iter().find(|status| status.name == container.name) {
                 set(&mut labels, "pod_container_id", status.container_id.as_str());
             }
-            for port in &container.ports {
+            for port in container.ports.iter() {
                 let mut labels = labels.clone();
                 let address = host_port(&self.status.pod_ip, port.container_port);
                 labels.set("__address__", address);
@@ -109,8 +109,7 @@ impl Pod {
 /// Tells of a pod, whatever found it.
 pub(super) fn describe_pod(labels: &mut Labels, pod: &Pod, view: &View) {
     describe(labels, "pod", &pod.metadata);
-    let ready = pod.status.conditions.iter().find(|condition| condition.kind == "Ready");
-    let ready = ready.map_or_else(|| "unknown".to_owned(), |ready| ready.status.to_lowercase());
+    let ready = pod.status.conditions.ready.as_deref().unwrap_or("unknown").to_lowercase();
     set(labels, "pod_ready", ready);
     for (name, value) in [
         ("pod_ip", &pod.status.pod_ip),
