@@ -28,6 +28,7 @@ mod tree;
 mod value;
 mod vocabulary;
 mod waterfall;
+mod window;
 
 pub use account::{Account, EpochAccount, LossReason, Losses};
 pub use batch::{Labels, SpanBatch, TargetProgress};
@@ -53,3 +54,4 @@ pub use tree::{Row, SpanNode, SpanTree};
 pub use value::{Tags, Value};
 pub use vocabulary::{Seen, Tagged, What, Words, WordsQuery};
 pub use waterfall::{Line, Waterfall};
+pub use window::window_us;

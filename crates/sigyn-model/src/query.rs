@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::filter::Filter;
-use crate::{Kind, Labels, Resource, Scope, Span, StatusCode, Timestamp, TraceId};
+use crate::{Kind, Labels, Resource, Scope, Span, StatusCode, Timestamp, TraceId, window_us};
 
 /// A search as it came over the wire: Zipkin's names and units, nothing checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,7 @@ impl TraceQuery {
                 Some(positive(max).filter(|max| *max >= min).ok_or(QueryError::MaxBelowMin)?)
             }
         };
+        let (start_us, end_us) = window_us(end_ts_ms, lookback_ms);
         Ok(Self {
             service_name: name(params.service_name.as_deref()),
             remote_service_name: name(params.remote_service_name.as_deref()),
@@ -95,8 +96,8 @@ impl TraceQuery {
             terms: parse_annotation_query(params.annotation_query.as_deref().unwrap_or("")),
             min_duration_us,
             max_duration_us,
-            start_us: end_ts_ms.saturating_sub(lookback_ms).saturating_mul(1_000),
-            end_us: end_ts_ms.saturating_mul(1_000),
+            start_us,
+            end_us,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             filter: Filter::default(),
             after: None,
@@ -519,6 +520,13 @@ mod tests {
         check(&at(1_000), params(), true);
         check(&at(499), params(), false);
         check(&at(1_001), params(), false);
+        let at_us = |us: u64| {
+            let mut root = span(1, 0, "a", 0, 0);
+            root.timestamp = Timestamp::from_micros(us);
+            [root]
+        };
+        check(&at_us(499_999), params(), false);
+        check(&at_us(1_000_999), params(), true);
         check(&[span(2, 1, "a", 700, 0)], params(), true);
         let mut no_time = span(1, 0, "a", 0, 0);
         no_time.timestamp = None;

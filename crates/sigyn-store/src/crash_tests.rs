@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use sigyn_model::{Linker, QueryParams, Red, Span, TargetProgress, TraceId, TraceQuery};
+use sigyn_model::{Linker, QueryParams, Red, Span, TargetProgress, TraceId, TraceQuery, window_us};
 
 use crate::ask_tests::{check_scans, random_counting};
 use crate::clock::Clock;
@@ -282,8 +282,9 @@ impl Model {
             (testing::EPOCH_MS + random.u64(0..200_000), random.u64(1..300_000));
         let mut linker = Linker::default();
         for group in groups {
-            let window = end_ms - lookback_ms..=end_ms;
-            if group.iter().any(|s| s.timestamp.is_some_and(|at| window.contains(&at.millis()))) {
+            let (start_us, end_us) = window_us(end_ms, lookback_ms);
+            let window = start_us..=end_us;
+            if group.iter().any(|s| s.timestamp.is_some_and(|at| window.contains(&at.micros()))) {
                 linker.put_trace(&group);
             }
         }

@@ -64,11 +64,11 @@ impl Parts {
     /// is too large to be held counts as far as blocks counted it; how many these are is told beside.
     pub(crate) fn dependencies(
         &self,
-        start_ms: u64,
-        end_ms: u64,
+        window_us: (u64, u64),
         twins: &Twins,
         bounds: Bounds<'_>,
     ) -> Result<(Vec<DependencyLink>, u64), QueryFailed> {
+        let stretch = Stretch::of(window_us, LENIENT);
         let mut lows: HashSet<u64, RandomState> = HashSet::default();
         let mut heads = Vec::new();
         for (number, head) in self.heads.iter().enumerate() {
@@ -80,11 +80,10 @@ impl Parts {
             lows.extend(view.left_out().map(|key| key.low));
             heads.push(view);
         }
-        let parted = twins.parted(&self.blocks, (start_ms, end_ms), bounds.stop)?;
+        let parted = twins.parted(&self.blocks, (stretch.start_ms, stretch.end_ms), bounds.stop)?;
         lows.extend(parted.iter().map(|(low, _)| *low));
         let parts = Self { heads, ..self.clone() };
         let links = self.blocks.iter().map(|block| block.links()).collect::<Result<_, _>>()?;
-        let stretch = Stretch { start_ms, end_ms, strictness: LENIENT };
         let mut asked = Asked {
             parts: &parts,
             stretch,

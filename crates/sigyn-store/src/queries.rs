@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sigyn_model::{
     DependencyLink, Differences, DifferencesQuery, Heat, HeatQuery, Red, RedQuery, Selection, Span,
-    TraceId, TraceQuery, Unit, Words, WordsQuery,
+    TraceId, TraceQuery, Unit, Words, WordsQuery, window_us,
 };
 
 use crate::block::{KEYS_MAX, QueryFailed, VALUES_MAX};
@@ -180,7 +180,7 @@ impl Queries {
         self.ask(|parts| parts.names_of(service, |names| &names.remotes, &self.stop))
     }
 
-    /// Links of all traces with any span in `[end - lookback, end]`, whole, grouped by the low half
+    /// Links of all traces with any span in [the window](window_us), whole, grouped by the low half
     /// of their ids.
     pub fn dependencies(
         &self,
@@ -196,9 +196,9 @@ impl Queries {
         end_ms: u64,
         lookback_ms: u64,
     ) -> Result<(Vec<DependencyLink>, u64), QueryFailed> {
-        let start_ms = end_ms.saturating_sub(lookback_ms);
+        let window_us = window_us(end_ms, lookback_ms);
         let twins = self.shared.view.twins();
-        self.ask(|parts| parts.dependencies(start_ms, end_ms, twins, self.bounds()))
+        self.ask(|parts| parts.dependencies(window_us, twins, self.bounds()))
     }
 
     /// Of more keys of tags, and values of one, the first in order are listed.
@@ -328,11 +328,7 @@ impl Queries {
         until: Until,
         new: impl Fn() -> T,
     ) -> Result<(T, Swept), QueryFailed> {
-        let stretch = Stretch {
-            start_ms: selection.start_us / 1_000,
-            end_ms: selection.end_us / 1_000,
-            strictness: self.strictness,
-        };
+        let stretch = Stretch::of((selection.start_us, selection.end_us), self.strictness);
         let wanted = Wanted::of_filter(&selection.filter);
         self.ask(|parts| {
             let (mut answer, bounds) = (new(), self.bounds());

@@ -49,6 +49,11 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    /// Those of a window in microseconds, both ends included.
+    pub(crate) fn of((start_us, end_us): (u64, u64), strictness: Strictness) -> Self {
+        Self { start_ms: start_us / 1_000, end_ms: end_us / 1_000, strictness }
+    }
+
     pub(crate) fn touches(self, facts: &Facts) -> bool {
         facts.start.is_some_and(|at| at.millis() <= self.end_ms)
             && facts.latest.is_some_and(|at| at.millis() >= self.start_ms)

@@ -1,7 +1,7 @@
 //! Links of random histories, against the naive reference in `sigyn-model`.
 
 use fastrand::Rng;
-use sigyn_model::{Endpoint, Kind, Linker, Span, SpanId, Timestamp, TraceId};
+use sigyn_model::{Endpoint, Kind, Linker, Span, SpanId, Timestamp, TraceId, window_us};
 
 use crate::ask_tests::History;
 use crate::block::index::LOOKED_UP;
@@ -47,8 +47,9 @@ fn check(history: &History, random: &mut Rng, context: &str) {
     let groups = history.traces(Strictness::Lenient);
     for _ in 0..4 {
         let (start_ms, length_ms) = (MINUTE_MS + random.u64(0..200_000), random.u64(1..200_000));
-        let window = start_ms..=start_ms + length_ms;
-        let is_in = |span: &Span| span.timestamp.is_some_and(|at| window.contains(&at.millis()));
+        let (start_us, end_us) = window_us(start_ms + length_ms, length_ms);
+        let window = start_us..=end_us;
+        let is_in = |span: &Span| span.timestamp.is_some_and(|at| window.contains(&at.micros()));
         let mut expected = Linker::default();
         groups.iter().filter(|trace| trace.iter().any(is_in)).for_each(|trace| {
             expected.put_trace(trace);

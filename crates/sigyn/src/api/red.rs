@@ -119,7 +119,8 @@ impl Answer {
     fn new(red: &Red, quantiles: Vec<f64>, limit: usize, looked: Looked, started: Instant) -> Self {
         let query = red.query();
         let selection = query.selection();
-        let seconds = ((selection.end_us - selection.start_us) as f64 / 1e6).max(1e-3);
+        // Both ends belong to it.
+        let seconds = (selection.end_us - selection.start_us).saturating_add(1) as f64 / 1e6;
         let mut series: Vec<(&Vec<String>, &Series, Measure)> =
             red.series().iter().map(|(key, series)| (key, series, series.total())).collect();
         // Already in the order of their names.

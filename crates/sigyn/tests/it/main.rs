@@ -21,5 +21,6 @@ mod service;
 mod store_command;
 mod tls;
 mod web_config;
+mod windows;
 mod zipkin_api;
 mod zipkin_traces;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sigyn_model::{QueryParams, TagTerm, TraceId, TraceQuery};
 
 use crate::api::Params;
-use crate::api::zipkin::end_of_now_ms;
+use crate::api::zipkin::now_ms;
 use crate::reply::ApiError;
 
 /// Jaeger's default for `limit`.
@@ -42,25 +42,32 @@ impl Search {
             let limit = self.limit;
             return Err(ApiError::bad(format!("'limit' is {limit}: it must be 1 or more")));
         }
-        let end_us = self.end_us.unwrap_or_else(|| end_of_now_ms().saturating_mul(1_000));
+        let end_us =
+            self.end_us.unwrap_or_else(|| now_ms().saturating_mul(1_000).saturating_add(999));
         let start_us = self.start_us.unwrap_or_else(|| end_us.saturating_sub(LOOKBACK_US));
         if start_us > end_us {
             return Err(ApiError::bad("the start of the search is after its end"));
         }
-        // The window grows to whole milliseconds, so that it leaves nothing out.
-        let end_ms = end_us.saturating_add(999) / 1_000;
+        if end_us < 1 {
+            return Err(ApiError::bad(format!(
+                "the end of the search is {end_us}: it must be 1 or more"
+            )));
+        }
+        let micros_of = |us: i64| u64::try_from(us).unwrap_or(0);
         let query = TraceQuery::new(&QueryParams {
             service_name: Some(self.service),
             span_name: Some(self.operation),
             // Any duration, where only the longest is said.
             min_duration_us: min.or(max.map(|_| 1)),
             max_duration_us: max,
-            end_ts_ms: end_ms,
-            lookback_ms: end_ms.saturating_sub(start_us / 1_000).max(1),
+            // Whatever it is: the window is said in microseconds.
+            end_ts_ms: 1,
+            lookback_ms: 1,
             limit: if self.limit == 0 { LIMIT } else { self.limit },
             ..QueryParams::default()
         });
         let query = query.map_err(|error| ApiError::bad(error.to_string()))?;
+        let query = query.with_window_us((micros_of(start_us), micros_of(end_us)));
         Ok(query.with_terms(self.tags.into_iter().map(term).collect()))
     }
 }
@@ -212,7 +219,7 @@ mod tests {
         let query = search(&Params::parse(text).unwrap()).unwrap();
         assert_eq!(query.service_name(), Some("web"));
         assert_eq!(query.span_name(), Some("get"));
-        assert_eq!(query.window_us(), (1_000_000, 2_001_000));
+        assert_eq!(query.window_us(), (1_000_001, 2_000_001));
         assert_eq!(query.limit(), 5);
         let terms: Vec<_> =
             query.terms().iter().map(|t| (t.key.as_str(), t.value.as_deref())).collect();

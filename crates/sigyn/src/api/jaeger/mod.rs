@@ -19,7 +19,7 @@ use sigyn_store::Stop;
 use super::Params;
 use super::answer::{Answer, AnswerError};
 use super::ask::Asker;
-use super::zipkin::end_of_now_ms;
+use super::zipkin::now_ms;
 use crate::reply::{self, ApiError};
 
 /// Jaeger's default for `lookback` of dependencies, in milliseconds.
@@ -216,7 +216,7 @@ async fn trace(State(jaeger): State<Jaeger>, Path(id): Path<String>) -> Response
 
 async fn dependencies(State(jaeger): State<Jaeger>, params: Params) -> Response {
     let links = async {
-        let end_ms = find::positive(&params, "endTs", end_of_now_ms())?;
+        let end_ms = find::positive(&params, "endTs", now_ms())?;
         let lookback_ms = find::positive(&params, "lookback", DEPENDENCIES_LOOKBACK_MS)?;
         jaeger.asker.ask_counting(move |q| q.links(end_ms, lookback_ms)).await
     };
