@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 
-use crate::api::percent_decode;
+use crate::api::{jaeger, percent_decode};
 use crate::environment::Origins;
 
 /// What is to be known of an answer whose form has no place for it.
@@ -257,7 +257,9 @@ async fn answer(request: Request, next: Next) -> Response {
         Ok(_) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => next.run(request).await,
         Err(error) if is_enveloped_below(uri.path()) => failure(&error),
-        Err(error) => error.into_response(),
+        Err(error) => {
+            jaeger::refused_at(uri.path(), &error).unwrap_or_else(|| error.into_response())
+        }
     }
 }
 

@@ -125,6 +125,30 @@ fn links_and_what_there_is_not() {
 }
 
 #[test]
+fn what_cannot_be_decoded_is_told_in_the_form_of_the_route() {
+    let (_folder, tracer, _) = tracer();
+    for path in [
+        "/api/traces?service=%FF",
+        "/api/traces/%FF",
+        "/api/services/%zz/operations",
+        "/api/operations?service=%",
+        "/api/dependencies?endTs=%FF",
+    ] {
+        let refused = tracer.get(path);
+        let answer = refused.json();
+        assert_eq!((refused.status, &answer["data"]), (400, &Value::Null), "{path}");
+        assert_eq!(answer["errors"][0]["code"], 400, "{path}");
+        let message = answer["errors"][0]["msg"].as_str().unwrap();
+        assert!(message.contains("bad percent-encoding"), "{path}: {message}");
+    }
+    let refused = tracer.get("/api/v3/traces?query.service_name=%FF");
+    assert_eq!((refused.status, &refused.json()["error"]["httpCode"]), (400, &json!(400)));
+    // Zipkin's say it as Zipkin does.
+    let refused = tracer.get("/api/v2/traces?serviceName=%FF");
+    assert!(refused.text().starts_with("cannot decode"), "{}", refused.text());
+}
+
+#[test]
 fn version_three_answers_with_otlp() {
     let (_folder, tracer, _) = tracer();
     assert_eq!(tracer.json("/api/v3/services"), json!({"services": ["shop", "web"]}));

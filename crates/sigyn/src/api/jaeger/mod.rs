@@ -135,6 +135,19 @@ fn refused(error: &ApiError) -> Response {
     response
 }
 
+/// An error as the routes around this path have it, which a prefix may stand before; `None` if none of these are there.
+pub(crate) fn refused_at(path: &str, error: &ApiError) -> Option<Response> {
+    path.match_indices("/api/").find_map(|(at, api)| {
+        match path[at + api.len()..].split('/').next()? {
+            "services" | "operations" | "traces" | "dependencies" | "metrics" => {
+                Some(refused(error))
+            }
+            "v3" => Some(v3::refused(error)),
+            _ => None,
+        }
+    })
+}
+
 fn listed(names: Result<Vec<String>, ApiError>, item: impl Fn(String) -> Value) -> Response {
     match names {
         Ok(names) => {

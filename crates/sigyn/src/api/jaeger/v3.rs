@@ -198,7 +198,7 @@ fn result(traces: &str) -> Response {
     reply::json(format!("{{\"result\":{traces}}}"))
 }
 
-fn refused(error: &ApiError) -> Response {
+pub(super) fn refused(error: &ApiError) -> Response {
     let code = error.status.as_u16();
     let mut response =
         reply::json(json!({"error": {"httpCode": code, "message": error.message}}).to_string());
