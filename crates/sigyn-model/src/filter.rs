@@ -229,6 +229,18 @@ impl SpanFilter {
         })
     }
 
+    /// Whether it looks at labels of the target that a span came from.
+    pub fn asks_target(&self) -> bool {
+        let mut asks = false;
+        self.root.each_leaf(true, &mut |outer, _| {
+            let Outer::Some(inner) = outer else { return };
+            inner.each_leaf(true, &mut |test, _| {
+                asks |= matches!(test, Test::Text(Field::Label(_), _));
+            });
+        });
+        asks
+    }
+
     /// Whether it looks at nothing but these fields, and at whether a span failed.
     pub fn asks_only(&self, fields: &[Field]) -> bool {
         let mut asks_only = true;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::selection::{nanos_of, trace_nanos};
-use crate::{Searched, Selection, Span, Steps, StepsError, Timestamp, TraceId, Unit, trace_start};
+use crate::{
+    Searched, Selection, Span, SpanFilter, Steps, StepsError, Timestamp, TraceId, Unit, trace_start,
+};
 
 /// Of one answer.
 const STEPS_MAX: u32 = 1_000;
@@ -38,6 +40,20 @@ pub enum HeatError {
 pub struct Heat {
     query: HeatQuery,
     cells: BTreeMap<(u32, Level), Cell>,
+}
+
+/// As much of a trace as a map needs, of which spans are shown one by one, in any order and how often
+/// they like: a trace may have more than can be held.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    filter: SpanFilter,
+    is_meant: bool,
+    is_error: bool,
+    root_start: Option<Timestamp>,
+    start: Option<Timestamp>,
+    end_nanos: u64,
+    /// The trace is called as its first span is.
+    first: Option<(Timestamp, u64, bool, TraceId)>,
 }
 
 /// A stretch of durations: so many of them make one octave, from a power of two of nanoseconds on.
@@ -157,6 +173,32 @@ impl Heat {
         }
     }
 
+    /// Where traces are asked for: what a trace is gathered in, if its spans need not stand together. A filter
+    /// must ask each of them alone, and nothing that differs where a span came twice.
+    pub fn gathering(&self) -> Option<Gathered> {
+        let filter = self.query.selection.filter.of_spans();
+        let filter = filter.filter(|filter| self.query.of == Unit::Traces && !filter.asks_target());
+        Some(Gathered {
+            filter: filter?,
+            is_meant: false,
+            is_error: false,
+            root_start: None,
+            start: None,
+            end_nanos: 0,
+            first: None,
+        })
+    }
+
+    /// Adds a trace of which all spans were shown.
+    pub fn add_gathered(&mut self, trace: &Gathered) {
+        let Gathered { is_meant, is_error, root_start, start, end_nanos, first, .. } = *trace;
+        let Some((earliest, (.., id))) = start.zip(first) else { return };
+        let start = root_start.unwrap_or(earliest);
+        if is_meant && self.query.selection.covers(start.micros()) {
+            self.put(start.micros(), end_nanos - earliest.nanos(), is_error, id);
+        }
+    }
+
     /// Adds a span that is meant, and in the window, where spans are asked for: of which trace it is, and
     /// whether it failed.
     pub fn add_span(&mut self, span: &impl Searched, id: TraceId, is_error: bool) {
@@ -187,6 +229,34 @@ impl Heat {
             ours.errors += theirs.errors;
             theirs.traces.into_iter().for_each(|(is_well, id)| ours.name(is_well, id));
         }
+    }
+}
+
+impl Gathered {
+    /// Shows a span: with its id and that of its trace, and how to tell whether it failed.
+    pub fn show<S: Searched>(
+        &mut self,
+        span: &S,
+        trace_id: TraceId,
+        id: impl FnOnce() -> u64,
+        is_error: impl FnOnce() -> bool,
+    ) {
+        let at = span.timestamp();
+        let by = at.unwrap_or(Timestamp::MAX);
+        if self.first.is_none_or(|(first, ..)| by <= first) {
+            let one = (by, id(), span.shared(), trace_id);
+            self.first = Some(self.first.map_or(one, |first| first.min(one)));
+        }
+        self.is_meant = self.is_meant || self.filter.means(span);
+        self.is_error = self.is_error || is_error();
+        let Some(at) = at else { return };
+        let earlier = |old: Option<Timestamp>| Some(old.map_or(at, |old| old.min(at)));
+        self.start = earlier(self.start);
+        if span.is_root() {
+            self.root_start = earlier(self.root_start);
+        }
+        let took = span.duration().map_or(0, nanos_of);
+        self.end_nanos = self.end_nanos.max(at.nanos().saturating_add(took));
     }
 }
 
@@ -388,6 +458,16 @@ mod tests {
             first.iter().for_each(|trace| other.add(trace));
             merged.merge(other);
             prop_assert_eq!(&merged, &heat);
+            // Traces span by span, some of them twice.
+            let mut gathered = Heat::new(heat.query.clone());
+            for trace in &traces {
+                let Some(mut one) = gathered.gathering() else { break };
+                for span in trace.iter().rev().chain(&trace[..trace.len() / 2]) {
+                    one.show(span, span.trace_id, || span.id.as_u64(), || span.is_error());
+                }
+                gathered.add_gathered(&one);
+            }
+            prop_assert!(of == Unit::Spans || gathered == heat);
             // Many at once.
             if of == Unit::Spans {
                 let mut at_once = Heat::new(heat.query.clone());

@@ -38,7 +38,7 @@ pub use filter::{
     Alike, Field, FieldError, Filter, FilterError, Need, Sought, SpanFilter, status_word,
     trace_duration,
 };
-pub use heat::{Adding, Cell, Heat, HeatError, HeatQuery, Level};
+pub use heat::{Adding, Cell, Gathered, Heat, HeatError, HeatQuery, Level};
 pub use id::{IdError, SpanId, TraceId};
 pub use link::{DependencyLink, Linker, each_link};
 pub use outline::{Outline, Outlines};

@@ -55,6 +55,9 @@ pub(crate) trait Stored: Tagged {
     /// None if it cannot be read, which whoever reads then tells.
     fn trace_id(&self) -> Option<TraceId>;
 
+    /// The same.
+    fn span_id(&self) -> Option<u64>;
+
     /// Adds numbers that spans which stand near each other have in common if they are alike; `false` if
     /// there are none for it.
     fn numbers(&self, columns: &Self::Columns, out: &mut Vec<u32>) -> bool;

@@ -646,6 +646,14 @@ fn what_there_is_no_time_for_is_left_out_and_told() {
         assert!(!some.words().is_empty() && some.words().iter().all(is_in));
         assert_eq!(queries().words(&query).unwrap().0, all);
     }
+    for (of, filter) in [(Unit::Spans, ""), (Unit::Traces, ""), (Unit::Traces, "trace.spans > 0")] {
+        let query = HeatQuery::new(selection(filter), of, u64::MAX, 2).unwrap();
+        let (some, of_some) = late().heat(&query).unwrap();
+        let (all, of_all) = queries().heat(&query).unwrap();
+        is_cut(of_all, of_some);
+        let sum = |heat: &Heat| heat.cells().map(|(.., cell)| cell.count).sum::<u64>();
+        assert!(sum(&some) > 0 && sum(&some) < sum(&all), "{filter}");
+    }
     for query in [Unit::Traces, Unit::Spans].map(differences) {
         let (some, of_some) = late().differences(&query).unwrap();
         let (all, of_all) = queries().differences(&query).unwrap();

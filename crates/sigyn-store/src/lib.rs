@@ -41,11 +41,14 @@ mod facts;
 mod find_tests;
 #[cfg(test)]
 mod full_tests;
+mod gather;
 mod groups;
 mod head;
 mod identify;
 mod identity;
 mod incoming;
+#[cfg(test)]
+mod large_tests;
 mod least;
 mod lists;
 mod memory;

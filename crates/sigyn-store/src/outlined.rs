@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use sigyn_model::{Outlines, Span, TraceId, Waterfall};
 
-use crate::block::QueryFailed;
 use crate::block::entry::Entry;
+use crate::block::{Block, QueryFailed};
 use crate::facts::{Strictness, TraceKey};
 use crate::head::OutlinedRows;
 use crate::query::{Bounds, HEAD_TRACES};
@@ -94,6 +94,22 @@ impl Parts {
         Ok(Outlined { outlines, parts: self, bounds, rows })
     }
 
+    /// Where a block has traces of a group that somebody may see, in no order.
+    pub(crate) fn entries_in(
+        &self,
+        block: &Block,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> Result<Vec<Entry>, QueryFailed> {
+        let last_seq = block.entry().last_seq;
+        let mut entries = block.group(group, strictness)?;
+        entries.retain(|entry| {
+            let id = entry.key.trace_id();
+            !id.is_some_and(|id| self.buried.hides(last_seq, id))
+        });
+        Ok(entries)
+    }
+
     /// Where blocks have traces of a group that somebody may see, block by block in the order of rows.
     pub(crate) fn entries_of(
         &self,
@@ -102,12 +118,8 @@ impl Parts {
     ) -> Result<Vec<(usize, Entry)>, QueryFailed> {
         let mut entries: Vec<(usize, Entry)> = Vec::new();
         for (number, block) in self.blocks.iter().enumerate() {
-            let last_seq = block.entry().last_seq;
-            let found = block.group(group, strictness)?.into_iter().filter(|entry| {
-                let id = entry.key.trace_id();
-                !id.is_some_and(|id| self.buried.hides(last_seq, id))
-            });
-            entries.extend(found.map(|entry| (number, entry)));
+            let found = self.entries_in(block, group, strictness)?;
+            entries.extend(found.into_iter().map(|entry| (number, entry)));
         }
         entries.sort_unstable_by_key(|(number, entry)| (*number, entry.first_row));
         Ok(entries)

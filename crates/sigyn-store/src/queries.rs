@@ -67,7 +67,7 @@ impl Queries {
         Self { bytes_max: bytes_max.min(self.bytes_max), ..self }
     }
 
-    /// The same, but keys, values and differences that take longer are answered as far as they came, and say
+    /// The same, but heat maps, keys, values and differences that take longer are answered as far as they came, and say
     /// so: [`Swept::is_partial`].
     #[must_use]
     pub fn with_until(self, until: Instant) -> Self {
@@ -240,13 +240,14 @@ impl Queries {
     /// Durations over time.
     pub fn heat(&self, query: &HeatQuery) -> Result<(Heat, Swept), QueryFailed> {
         let new = || HeatTally::new(Heat::new(query.clone()));
+        let until = Until { at: self.until, ..Until::ALL };
         let scanned = match query.of() {
-            Unit::Spans => self.scanned(query.selection(), Until::ALL, new)?,
+            Unit::Spans => self.scanned(query.selection(), until, new)?,
             Unit::Traces => None,
         };
         let (tally, swept) = match scanned {
             Some(scanned) => scanned,
-            None => self.swept_by(query.selection(), Until::ALL, new)?,
+            None => self.swept_by(query.selection(), until, new)?,
         };
         Ok((tally.heat, swept))
     }

@@ -101,8 +101,8 @@ impl Bounds<'_> {
     }
 
     /// Whether so many spans can be held, whatever they say.
-    fn may_hold(self, rows: u32) -> bool {
-        u64::from(rows).saturating_mul(size_of::<Span>() as u64) <= self.bytes_max
+    fn may_hold(self, rows: u64) -> bool {
+        rows.saturating_mul(size_of::<Span>() as u64) <= self.bytes_max
     }
 }
 

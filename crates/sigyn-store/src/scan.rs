@@ -307,6 +307,10 @@ impl Stored for Span {
         Some(self.trace_id)
     }
 
+    fn span_id(&self) -> Option<u64> {
+        Some(self.id.as_u64())
+    }
+
     fn numbers(&self, (): &(), _: &mut Vec<u32>) -> bool {
         false
     }

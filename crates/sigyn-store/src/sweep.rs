@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use sigyn_model::{Searched, Span, TraceId};
+use sigyn_model::{Gathered, Searched, Span, TraceId};
 
 use crate::alike::{Asked, Stored};
 use crate::block::QueryFailed;
@@ -84,6 +84,17 @@ pub(crate) trait Answer {
     /// of other traces have, too.
     fn add_rows<S: Stored>(&mut self, _rows: &[S], _id: TraceId, _columns: Option<&S::Columns>) {}
 
+    /// What a trace of any size is gathered in, if its rows need not stand together.
+    fn gathering(&self) -> Option<Gathered> {
+        None
+    }
+
+    /// Gathers one row.
+    fn show<S: Stored>(&mut self, _row: &S, _columns: &S::Columns, _out: &mut Gathered) {}
+
+    /// Adds a trace of which all rows were shown.
+    fn add_gathered(&mut self, _trace: &Gathered) {}
+
     /// Numbers mean something else from here on.
     fn forget_numbers(&mut self) {}
 
@@ -138,30 +149,16 @@ struct Sweep<'a, A> {
 impl<A: Answer> Sweep<'_, A> {
     /// No others than these.
     fn groups(&mut self, groups: HashSet<TraceKey>) -> Result<(), QueryFailed> {
+        let Self { parts, bounds, stretch: Stretch { strictness, .. }, .. } = *self;
         let mut batch = Batch::default();
         for group in groups {
-            self.bounds.stop.check()?;
+            bounds.stop.check()?;
             if self.touches_from(0, group)? && self.may_match(group, Met::default())? {
-                let rows = self.rows(group)?;
+                let rows = parts.count_rows(&[group], strictness, bounds.stop)?;
                 self.put(&mut batch, rows, group)?;
             }
         }
         self.read(&batch.groups)
-    }
-
-    /// How many rows the parts of a group have together.
-    fn rows(&self, group: TraceKey) -> Result<u32, QueryFailed> {
-        let strictness = self.stretch.strictness;
-        let mut rows = 0u32;
-        for block in self.parts.blocks.iter() {
-            let entries = block.group(group, strictness)?;
-            rows = entries.iter().fold(rows, |rows, entry| rows.saturating_add(entry.rows));
-        }
-        for head in &self.parts.heads {
-            let traces = head.group(group, strictness);
-            rows = traces.fold(rows, |rows, (_, trace)| rows.saturating_add(trace.len()));
-        }
-        Ok(rows)
     }
 
     /// Whether no more is looked at, though there is more.
@@ -215,7 +212,7 @@ impl<A: Answer> Sweep<'_, A> {
             } else if self.touches_from(number + 1, key)? || !self.may_match(key, met)? {
                 continue;
             }
-            self.put(&mut batch, rows, key)?;
+            self.put(&mut batch, rows.into(), key)?;
         }
         self.look_at(number, &alone)?;
         self.read(&batch.groups)
@@ -321,7 +318,7 @@ impl<A: Answer> Sweep<'_, A> {
             if is_alone && touching(self.stretch, &trace) && !self.is_in_others(number, key)? {
                 let meets = self.wanted.met_by(trace) == self.wanted.all();
                 if meets && !self.look_at_rows(key, trace)? {
-                    self.put(&mut batch, trace.len(), group)?;
+                    self.put(&mut batch, trace.len().into(), group)?;
                 }
                 continue;
             }
@@ -330,7 +327,7 @@ impl<A: Answer> Sweep<'_, A> {
                 && !self.touches_from(after, group)?
                 && self.may_match(group, Met::default())?
             {
-                self.put(&mut batch, trace.len(), group)?;
+                self.put(&mut batch, trace.len().into(), group)?;
             }
         }
         self.answer.forget_numbers();
@@ -389,14 +386,14 @@ impl<A: Answer> Sweep<'_, A> {
     }
 
     /// Adds a group to those that are read next.
-    fn put(&mut self, batch: &mut Batch, rows: u32, group: TraceKey) -> Result<(), QueryFailed> {
+    fn put(&mut self, batch: &mut Batch, rows: u64, group: TraceKey) -> Result<(), QueryFailed> {
         let is_full = batch.groups.len() >= READ_TRACES_MAX
-            || batch.rows + u64::from(rows) > READ_ROWS_MAX && !batch.groups.is_empty();
+            || batch.rows + rows > READ_ROWS_MAX && !batch.groups.is_empty();
         if is_full {
             self.read(&batch.groups)?;
             *batch = Batch::default();
         }
-        batch.rows += u64::from(rows);
+        batch.rows += rows;
         batch.groups.push(group);
         Ok(())
     }
@@ -405,8 +402,16 @@ impl<A: Answer> Sweep<'_, A> {
         if groups.is_empty() || self.is_over() {
             return Ok(());
         }
-        let Self { parts, stretch, bounds, swept, answer, .. } = self;
-        parts.each_group(groups, stretch.strictness, *bounds, &mut |_, spans| {
+        let Self { parts, stretch, bounds, until, swept, answer, .. } = self;
+        let strictness = stretch.strictness;
+        if answer.gathering().is_some() {
+            return parts.gather(groups, strictness, *bounds, *until, swept, *answer);
+        }
+        let read = parts.each_group(groups, strictness, *bounds, &mut |_, spans| {
+            if until.is_over(swept) {
+                swept.is_partial = true;
+                return Err(QueryFailed::Stopped);
+            }
             let Some(spans) = spans else {
                 swept.too_large += 1;
                 return Ok(());
@@ -416,7 +421,11 @@ impl<A: Answer> Sweep<'_, A> {
             swept.spans += trace.len() as u64;
             answer.add(&trace);
             bounds.check(answer.bytes())
-        })
+        });
+        match read {
+            Err(QueryFailed::Stopped) if swept.is_partial => Ok(()),
+            read => read,
+        }
     }
 }
 

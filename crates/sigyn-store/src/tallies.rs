@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sigyn_model::{
-    Differences, Field, Heat, Red, Searched, Seen, Span, Timestamp, TraceId, Unit, What, Words,
-    WordsQuery,
+    Differences, Field, Gathered, Heat, Red, Searched, Seen, Span, Timestamp, TraceId, Unit, What,
+    Words, WordsQuery,
 };
 
 use crate::alike::{Asked, ByNumbers, Stored};
@@ -178,11 +178,12 @@ impl Answer for WordTally {
 pub(crate) struct HeatTally {
     pub(crate) heat: Heat,
     are_errors: ByNumbers<bool>,
+    numbers: Vec<u32>,
 }
 
 impl HeatTally {
     pub(crate) fn new(heat: Heat) -> Self {
-        Self { heat, are_errors: ByNumbers::default() }
+        Self { heat, are_errors: ByNumbers::default(), numbers: Vec::new() }
     }
 }
 
@@ -210,13 +211,12 @@ impl Tally for HeatTally {
 
     fn add_rows(&mut self, rows: &PageRows<'_, '_>, columns: &Deciding) -> bool {
         let Some(kinds) = rows.kinds(columns) else { return false };
-        let Self { heat, are_errors } = self;
-        let mut numbers = Vec::new();
+        let Self { heat, are_errors, numbers } = self;
         let mut look = |at: usize| {
             let row = rows.row(at);
             numbers.clear();
-            let are_told = row.numbers(columns, &mut numbers);
-            is_error(are_errors, &row, are_told.then_some(&numbers))
+            let are_told = row.numbers(columns, numbers);
+            is_error(are_errors, &row, are_told.then_some(numbers))
         };
         let of_kinds: Vec<bool> = kinds.examples.iter().map(|at| look(*at)).collect();
         let mut adding = heat.adding();
@@ -256,15 +256,33 @@ impl Answer for HeatTally {
     }
 
     fn add_rows<S: Stored>(&mut self, rows: &[S], id: TraceId, columns: Option<&S::Columns>) {
-        let Self { heat, are_errors } = self;
-        let mut numbers = Vec::new();
+        let Self { heat, are_errors, numbers } = self;
         heat.add_trace(rows, id, || {
             rows.iter().any(|row| {
                 numbers.clear();
-                let are_told = columns.is_some_and(|columns| row.numbers(columns, &mut numbers));
-                is_error(are_errors, row, are_told.then_some(&numbers))
+                let are_told = columns.is_some_and(|columns| row.numbers(columns, numbers));
+                is_error(are_errors, row, are_told.then_some(numbers))
             })
         });
+    }
+
+    fn gathering(&self) -> Option<Gathered> {
+        self.heat.gathering()
+    }
+
+    fn show<S: Stored>(&mut self, row: &S, columns: &S::Columns, out: &mut Gathered) {
+        let Some(trace_id) = row.trace_id() else { return };
+        let Self { are_errors, numbers, .. } = self;
+        let id = || row.span_id().unwrap_or(0);
+        out.show(row, trace_id, id, || {
+            numbers.clear();
+            let are_told = row.numbers(columns, numbers);
+            is_error(are_errors, row, are_told.then_some(numbers))
+        });
+    }
+
+    fn add_gathered(&mut self, trace: &Gathered) {
+        self.heat.add_gathered(trace);
     }
 
     fn forget_numbers(&mut self) {

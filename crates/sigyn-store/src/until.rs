@@ -18,7 +18,7 @@ impl Until {
     /// Whether this is enough, and something is left.
     pub(crate) fn is_over(self, swept: &Swept) -> bool {
         let is_late = || self.at.is_some_and(|at| at <= Instant::now());
-        swept.spans > 0 && (swept.traces >= self.traces || is_late())
+        swept.spans + swept.too_large > 0 && (swept.traces >= self.traces || is_late())
     }
 }
 
@@ -32,6 +32,9 @@ mod tests {
         let check = |at: Option<Instant>, most: u64, looked: [u64; 2], expected: bool| {
             let [traces, spans] = looked;
             let swept = Swept { traces, spans, ..Swept::default() };
+            assert_eq!(Until { at, traces: most }.is_over(&swept), expected, "{looked:?}");
+            // One that is too large was looked at, too.
+            let swept = Swept { traces, too_large: spans, ..Swept::default() };
             assert_eq!(Until { at, traces: most }.is_over(&swept), expected, "{looked:?}");
         };
         check(late, u64::MAX, [0, 0], false);

@@ -116,6 +116,10 @@ impl Stored for PageRow<'_, '_> {
         self.id_of_trace()
     }
 
+    fn span_id(&self) -> Option<u64> {
+        self.id()
+    }
+
     fn numbers(&self, columns: &Deciding, out: &mut Vec<u32>) -> bool {
         let Deciding { columns: Some(columns), has_order } = columns else { return false };
         let order = (*has_order && self.has(place::TAGS_REST)).then_some(&place::TAG_SHAPE);

@@ -291,6 +291,10 @@ impl Stored for Row<'_> {
         Some(self.trace_id())
     }
 
+    fn span_id(&self) -> Option<u64> {
+        Some(self.id().as_u64())
+    }
+
     fn numbers(&self, asked: &Asked, out: &mut Vec<u32>) -> bool {
         match asked {
             Asked::Keys => {

@@ -89,16 +89,17 @@ impl Parts {
         let mut groups: Vec<TraceKey> = Vec::new();
         // What one part alone has is judged there, and what several blocks have in all of them.
         let mut lone: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
-        let mut parted: Vec<(Vec<(usize, Entry)>, &Candidate)> = Vec::new();
+        let mut parted: Vec<(Vec<(usize, Entry)>, TraceKey)> = Vec::new();
         for candidate in candidates {
             if too_large.contains(&candidate.key) {
                 continue;
             }
-            let mut read = || match bounds.may_hold(candidate.rows) {
+            let (rows, holder) = self.holder(candidate.key, strictness)?;
+            let mut read = || match bounds.may_hold(rows) {
                 true => groups.push(candidate.key),
                 false => _ = too_large.insert(candidate.key),
             };
-            match self.holder(candidate.key, strictness)? {
+            match holder {
                 Holder::Block(number, entry) if query.bears_duplicates() => {
                     let start = entry.start_alone().is_some_and(|start| query.covers(start));
                     if start && u64::from(entry.rows) <= READ_ROWS_MAX {
@@ -107,8 +108,8 @@ impl Parts {
                         read();
                     }
                 }
-                Holder::Blocks(parts) if query.bears_duplicates() && are_few(&parts) => {
-                    parted.push((parts, candidate));
+                Holder::Blocks(parts) if query.bears_duplicates() && rows <= READ_ROWS_MAX => {
+                    parted.push((parts, candidate.key));
                 }
                 // Duplicates may still be in there. They make nothing match that would not match without.
                 Holder::Head(trace)
@@ -124,19 +125,20 @@ impl Parts {
         });
         let mut across = Across::new(&self.blocks, bounds.stop);
         let mut matching = Vec::new();
-        for (parts, candidate) in parted {
+        for (parts, group) in parted {
+            let rows = rows_of(&parts);
             let place = Cell::new(None);
             let matches = across.passes(&parts, &|rows: &[PageRow<'_, '_>]| {
                 let matches = query.matches(rows);
                 place.set(place_of(rows).filter(|_| matches));
                 matches
             })?;
-            if matches && !bounds.may_hold(candidate.rows) {
-                too_large.insert(candidate.key);
+            if matches && !bounds.may_hold(rows) {
+                too_large.insert(group);
             } else if let Some(place) = place.get() {
                 matching.push(Match::Later(Later { place, parts }));
             } else if matches {
-                groups.push(candidate.key);
+                groups.push(group);
             }
         }
         for (number, mut entries) in lone {
@@ -145,7 +147,7 @@ impl Parts {
             let passing = block
                 .passing(&entries, bounds.stop, &|rows: &[PageRow<'_, '_>]| query.says(rows))?;
             for entry in passing {
-                if !bounds.may_hold(entry.rows) {
+                if !bounds.may_hold(entry.rows.into()) {
                     too_large.insert(strictness.group(entry.key));
                 } else if let (Some(start), Some(id)) = (entry.start_alone(), entry.key.trace_id())
                 {
@@ -159,17 +161,25 @@ impl Parts {
         Ok(matching)
     }
 
-    /// Where the parts of a group of traces are.
-    fn holder(&self, group: TraceKey, strictness: Strictness) -> Result<Holder<'_>, QueryFailed> {
+    /// Where the parts of a group of traces are, and how many rows they have.
+    fn holder(
+        &self,
+        group: TraceKey,
+        strictness: Strictness,
+    ) -> Result<(u64, Holder<'_>), QueryFailed> {
         let parts = self.entries_of(group, strictness)?;
-        let mut of_heads = self.heads.iter().flat_map(|head| head.group(group, strictness));
-        Ok(match (of_heads.next(), &parts[..]) {
-            (None, []) => Holder::None,
-            (None, [(number, entry)]) => Holder::Block(*number, *entry),
-            (None, _) => Holder::Blocks(parts),
-            (Some((_, trace)), []) if of_heads.next().is_none() => Holder::Head(trace),
-            (Some(_), _) => Holder::Several,
-        })
+        let of_heads = self.heads.iter().flat_map(|head| head.group(group, strictness));
+        let of_heads: Vec<HeadTrace<'_>> = of_heads.map(|(_, trace)| trace).collect();
+        let in_blocks = rows_of(&parts);
+        let in_heads: u64 = of_heads.iter().map(|trace| u64::from(trace.len())).sum();
+        let holder = match (&of_heads[..], &parts[..]) {
+            ([], []) => Holder::None,
+            ([], [(number, entry)]) => Holder::Block(*number, *entry),
+            ([], _) => Holder::Blocks(parts),
+            ([trace], []) => Holder::Head(*trace),
+            _ => Holder::Several,
+        };
+        Ok((in_blocks + in_heads, holder))
     }
 }
 
@@ -187,7 +197,6 @@ fn place_of(rows: &[PageRow<'_, '_>]) -> Option<TracePlace> {
     Some(TracePlace { start: Reverse(trace_start(rows)?), id: trace_id })
 }
 
-/// Whether parts of a trace are so few rows that these may be read at a time.
-fn are_few(parts: &[(usize, Entry)]) -> bool {
-    parts.iter().map(|(_, entry)| u64::from(entry.rows)).sum::<u64>() <= READ_ROWS_MAX
+fn rows_of(parts: &[(usize, Entry)]) -> u64 {
+    parts.iter().map(|(_, entry)| u64::from(entry.rows)).sum()
 }

@@ -142,7 +142,28 @@ impl Parts {
         Ok(ids)
     }
 
-    /// All spans of these groups of traces, from every part, in the order of the parts.
+    /// How many rows of these groups of traces somebody may see.
+    pub(crate) fn count_rows(
+        &self,
+        groups: &[TraceKey],
+        strictness: Strictness,
+        stop: &Stop,
+    ) -> Result<u64, QueryFailed> {
+        let mut rows = 0;
+        for groups in groups.chunks(HEAD_TRACES) {
+            stop.check()?;
+            for group in groups {
+                let entries = self.entries_of(*group, strictness)?;
+                rows += entries.iter().map(|(_, entry)| u64::from(entry.rows)).sum::<u64>();
+                let in_heads = self.heads.iter().flat_map(|head| head.group(*group, strictness));
+                rows += in_heads.map(|(_, trace)| u64::from(trace.len())).sum::<u64>();
+            }
+        }
+        Ok(rows)
+    }
+
+    /// All spans of these groups of traces, from every part, in the order of the parts. Nothing is read if
+    /// they are too many to be held, whatever they say.
     pub(crate) fn read(
         &self,
         groups: &[TraceKey],
@@ -150,6 +171,9 @@ impl Parts {
         bounds: Bounds<'_>,
     ) -> Result<Spans, QueryFailed> {
         let stop = bounds.stop;
+        if !bounds.may_hold(self.count_rows(groups, strictness, stop)?) {
+            return Err(QueryFailed::TooLarge { bytes_max: bounds.bytes_max });
+        }
         let mut spans = Spans::new();
         let mut weight = Weight::default();
         for block in self.blocks.iter() {

@@ -57,7 +57,7 @@ struct Cells {
 
 async fn heatmap(State(asked): State<Asked>, params: Params) -> Response {
     match answer(&asked, &params).await {
-        Ok(answer) => asked.asker.answer(&answer),
+        Ok(answer) => asked.asker.answer_but(&answer, answer.looked.warning()),
         Err(error) => error.into_response(),
     }
 }
