@@ -200,4 +200,32 @@ mod tests {
             assert_eq!(places(mib << 20), expected, "{mib} MiB");
         }
     }
+
+    #[test]
+    fn whatever_asks_the_store_is_known_to_be_told_that_there_is_no_room() {
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.yaml");
+        let text = std::fs::read_to_string(document).unwrap();
+        // What is asked may fail, and what may fail so may find no room, but for what asks no store.
+        let is_failure = |status: &str| {
+            let ends = ["Failed\"}", "Error\"}", "jaegerV3Error"];
+            status.starts_with("\"500\"") && ends.iter().any(|end| status.ends_with(end))
+        };
+        let mut path = "";
+        let mut asked: Vec<(&str, bool)> = Vec::new();
+        for line in text.lines() {
+            let status = line.trim_start();
+            if line.starts_with("  /") {
+                path = line.trim();
+            } else if is_failure(status) {
+                asked.push((path, false));
+            } else if status.starts_with("\"503\"")
+                && let Some((of, is_told)) = asked.last_mut()
+            {
+                *is_told |= *of == path;
+            }
+        }
+        let untold = asked.iter().filter(|(_, is_told)| !is_told).map(|(path, _)| *path);
+        assert_eq!(untold.collect::<Vec<_>>(), ["/api/v1/targets:"]);
+        assert!(asked.len() > 20, "{}", asked.len());
+    }
 }
