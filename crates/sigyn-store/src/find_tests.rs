@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sigyn_model::{Endpoint, QueryParams, Span, SpanId, Timestamp, TraceId, TraceQuery};
+use sigyn_model::{
+    Endpoint, Field, Filter, QueryParams, Selection, Span, SpanId, Timestamp, TraceId, TraceQuery,
+    What, Words, WordsQuery,
+};
 
 use crate::ask_tests::History;
 use crate::block::index::LOOKED_UP;
@@ -123,4 +126,39 @@ fn traces_that_are_too_large_do_not_make_a_search_begin_anew_each_time() {
     assert_eq!((begun_for(0), begun_for(1)), (1, 2));
     let begun = begun_for(160);
     assert!(begun <= 6, "{begun}");
+}
+
+#[test]
+fn values_of_a_key_are_looked_for_where_it_is_said() {
+    let mut history = History::open(&FaultyDisk::default());
+    let blocks = 5;
+    for block in 0..blocks {
+        let mut spans: Vec<Span> = (1..=8).map(|n| span(block * 8 + n, n, PAY, "GET")).collect();
+        if block == 3 {
+            spans[2].set_tag("rare", "yes");
+        }
+        history.put(spans);
+        history.store.seal().unwrap();
+    }
+    let ask = |key: &str| {
+        let selection = Selection { filter: Filter::default(), start_us: 0, end_us: u64::MAX };
+        let what = What::Values(Field::read(key));
+        let query = WordsQuery { selection, what, prefix: String::new() };
+        let mut expected = Words::new(query.clone());
+        history.traces(Strictness::Strict).iter().for_each(|trace| expected.add(trace));
+        READ.set(0);
+        let (found, swept) = history.store.queries(Stop::default()).words(&query).unwrap();
+        assert_eq!(found, expected, "{key}");
+        (swept.spans, READ.get())
+    };
+    // Which traces stand twice is known after that.
+    let (spans, pages) = ask("method");
+    assert!(spans == blocks * 8 && pages >= blocks, "{spans} spans, {pages} pages");
+    for key in ["nowhere", "resource.nowhere", "target.nowhere", "annotation"] {
+        assert_eq!(ask(key), (0, 0), "{key}");
+    }
+    let (spans, pages) = ask("rare");
+    assert!(spans == 8 && (1..10).contains(&pages), "{spans} spans, {pages} pages");
+    // What tags are shown without being there is made of something else.
+    assert_eq!(ask("error").0, blocks * 8);
 }

@@ -67,6 +67,11 @@ pub(crate) trait Tally {
 
     fn forget_numbers(&mut self);
 
+    /// Whether any span of a block may count.
+    fn may_count(&self, _block: &Block) -> Result<bool, QueryFailed> {
+        Ok(true)
+    }
+
     /// Adds spans of a block as `scan` does, and returns what that took. Where all are meant, it is told
     /// which, and what was added once need not be scanned again. A scan that is stopped has added some.
     fn add_block(
@@ -142,7 +147,10 @@ impl Parts {
         scan.traces(&parts, &apart, &mut once)?;
         // The newest first: of what there is no time for, nobody asks most.
         for (block, looked_up) in parts.blocks.iter().zip(&looked_up).rev() {
-            if block.may_start_in(&meant.window) && looked_up.may_meet_all()? {
+            if block.may_start_in(&meant.window)
+                && looked_up.may_meet_all()?
+                && scan.tally.may_count(block)?
+            {
                 scan.block(&parts, block, &apart)?;
             }
         }

@@ -10,9 +10,9 @@ use sigyn_model::{
 };
 
 use crate::alike::{Asked, ByNumbers, Stored};
-use crate::block::QueryFailed;
 use crate::block::page_rows::PageRows;
 use crate::block::scan::Deciding;
+use crate::block::{Block, QueryFailed};
 use crate::query::READ_ROWS_MAX;
 use crate::scan::{Tally, Whole};
 use crate::sweep::{Answer, Swept};
@@ -74,6 +74,13 @@ impl Tally for WordTally {
         match all {
             Some(all) => all.merge(seen),
             None => *all = Some(seen),
+        }
+    }
+
+    fn may_count(&self, block: &Block) -> Result<bool, QueryFailed> {
+        match &self.words.query().what {
+            What::Values(field) => block.may_say(field),
+            What::Keys => Ok(true),
         }
     }
 

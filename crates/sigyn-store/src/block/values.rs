@@ -3,9 +3,10 @@
 //! Keys with few values have a list of them, and each value that is rare the entries of its traces. Of keys
 //! with many the values are hashed, and pages of rows are told that may have one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use sigyn_model::{Alike, Sought};
+use sigyn_model::{Alike, Field, Sought};
 
 use super::entry::Entry;
 use super::filter::mix;
@@ -16,6 +17,7 @@ use super::schema::PAGE_ROWS;
 use super::section::Section;
 use super::value_pages::Shards;
 use super::{Block, BlockError, QueryFailed};
+use crate::alike::Derived;
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::facts::TraceKey;
 use crate::stop::Stop;
@@ -298,6 +300,27 @@ impl Block {
     /// Which traces may have what is sought, as far as an index tells.
     pub(crate) fn find_value(&self, sought: &Sought) -> Result<Where, QueryFailed> {
         self.value_places(sought).map_err(|error| self.failed(error))
+    }
+
+    /// Whether any span may have what this name stands for, as far as an index tells.
+    pub(crate) fn may_say(&self, field: &Field) -> Result<bool, QueryFailed> {
+        let (sort, key) = match field {
+            Field::Tag(key) if Derived::of(key) == Derived::default() => {
+                (Sort::Tag, Cow::Borrowed(key.as_str()))
+            }
+            Field::Resource(key) => (Sort::Tag, Cow::Borrowed(key.as_str())),
+            Field::Label(name) => (Sort::Tag, Cow::Owned(format!("target.{name}"))),
+            Field::Annotation => (Sort::Annotation, Cow::Borrowed("")),
+            // Tags that are shown without being there are made of what all spans have.
+            Field::Tag(_)
+            | Field::Service
+            | Field::Name
+            | Field::Remote
+            | Field::Kind
+            | Field::Status => return Ok(true),
+        };
+        let directory = self.directory().map_err(|error| self.failed(error))?;
+        Ok(directory.is_none_or(|all| !all.is_complete || all.find(sort, &key).is_some()))
     }
 
     fn value_places(&self, sought: &Sought) -> Result<Where, BlockError> {
