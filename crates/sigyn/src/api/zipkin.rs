@@ -69,6 +69,12 @@ pub(crate) fn trace_query(
     TraceQuery::new(&params).map_err(|error| ApiError::bad(error.to_string()))
 }
 
+/// Of the last millisecond that is asked for, Zipkin's search takes the first microsecond.
+fn ending_as_zipkins(query: TraceQuery) -> TraceQuery {
+    let (start_us, end_us) = query.window_us();
+    query.with_window_us((start_us, end_us / 1_000 * 1_000))
+}
+
 async fn services(State(zipkin): State<Zipkin>) -> Result<Response, ApiError> {
     let names = match zipkin.environment.search_enabled {
         true => zipkin.asker.ask(move |q| q.service_names()).await?,
@@ -100,7 +106,10 @@ async fn remote_services(
 }
 
 async fn traces(State(zipkin): State<Zipkin>, params: Params) -> Result<Response, ApiError> {
-    let query = trace_query(&params, LIMIT, zipkin.environment.query_lookback)?;
+    let mut query = trace_query(&params, LIMIT, zipkin.environment.query_lookback)?;
+    if params.text("endTs").is_some() {
+        query = ending_as_zipkins(query);
+    }
     let body = match zipkin.environment.search_enabled {
         true => zipkin.asker.ask(move |q| traces_json(q.traces(&query)?, q.stop())),
         false => return Ok(json("[]".to_owned())),

@@ -44,7 +44,7 @@ fn told(answer: &str) -> Vec<String> {
 }
 
 #[test]
-fn both_milliseconds_belong_to_every_window() {
+fn both_milliseconds_belong_to_windows() {
     let (_folder, tracer) = tracer();
     let inside: Vec<String> = calls()
         .into_iter()
@@ -54,7 +54,6 @@ fn both_milliseconds_belong_to_every_window() {
     assert_eq!(inside.len(), 8);
     let window = format!("endTs={END_MS}&lookback={LOOKBACK_MS}");
     for path in [
-        "/api/v2/traces?limit=100",
         "/api/v2/dependencies?",
         "/api/v1/search?limit=100",
         "/api/v1/red?by=service&step=1000",
@@ -81,6 +80,17 @@ fn both_milliseconds_belong_to_every_window() {
         let (answer, error) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
         assert_eq!(told(&answer), inside, "{what}: {}", String::from_utf8_lossy(&error));
     }
+}
+
+#[test]
+fn zipkins_search_ends_with_the_first_microsecond_of_a_millisecond() {
+    let (_folder, tracer) = tracer();
+    let window = (START_MS * 1_000)..=(END_MS * 1_000);
+    let calls = calls().into_iter().filter(|(_, at)| window.contains(at));
+    let inside: Vec<String> = calls.map(|(name, _)| name).collect();
+    assert_eq!(inside.len(), 6);
+    let path = format!("/api/v2/traces?limit=100&endTs={END_MS}&lookback={LOOKBACK_MS}");
+    assert_eq!(told(&tracer.get(&path).text()), inside);
 }
 
 #[test]
