@@ -20,6 +20,24 @@ pub(crate) enum Disk {
     Faulty(faulty::FaultyDisk),
 }
 
+/// How much may be written, and how many files may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Free {
+    pub(crate) bytes: u64,
+    pub(crate) files: u64,
+}
+
+impl Free {
+    /// Less than that comes and goes all the time.
+    const STEP_BYTES: u64 = 1 << 20;
+
+    /// Whether what failed before for lack of room may succeed now.
+    pub(crate) fn is_more_than(self, before: Self) -> bool {
+        self.bytes >= before.bytes.saturating_add(Self::STEP_BYTES)
+            || (before.files == 0 && self.files > 0)
+    }
+}
+
 /// A file that is written from its start, or goes on at its end.
 #[derive(Debug)]
 pub(crate) enum Appender {
@@ -147,6 +165,19 @@ impl Disk {
             Self::Faulty(disk) => disk.create_dir(dir)?,
         }
         self.sync_dir(parent(dir))
+    }
+
+    /// What is free on it; `None` where that is not told.
+    pub(crate) fn free(&self) -> Option<Free> {
+        match self {
+            Self::Real(root) | Self::Still(root) => {
+                let told = rustix::fs::statvfs(root).ok()?;
+                let bytes = told.f_bavail.saturating_mul(told.f_frsize);
+                Some(Free { bytes, files: told.f_favail })
+            }
+            #[cfg(test)]
+            Self::Faulty(disk) => Some(Free { bytes: disk.free(), files: 1 }),
+        }
     }
 
     /// Whether there is such a file.

@@ -9,6 +9,7 @@ use sigyn_model::Span;
 use crate::clock::Clock;
 use crate::crash_tests::{open, open_with, options, run};
 use crate::disk::faulty::FaultyDisk;
+use crate::disk::{Disk, Free};
 use crate::error::{AppendError, CloseError, DeleteError, SealError};
 use crate::memory::Memory;
 use crate::options::{Durability, Options};
@@ -238,6 +239,36 @@ fn a_log_that_is_too_large_is_sealed_before_older_blocks_go_for_it() {
     until(|| store.stats().wal_bytes < 1_000);
     store.delete_traces(&[]).unwrap();
     assert_eq!((store.stats().blocks, store.stats().retired_blocks_total), (2, 0));
+}
+
+#[test]
+fn a_disk_tells_when_there_is_more_room_than_before() {
+    let check = |before: (u64, u64), now: (u64, u64), expected: bool| {
+        let free = |(bytes, files)| Free { bytes, files };
+        assert_eq!(free(now).is_more_than(free(before)), expected, "{before:?} {now:?}");
+    };
+    check((0, 9), (0, 9), false);
+    check((0, 9), (100 << 10, 9), false);
+    check((0, 9), (1 << 20, 9), true);
+    check((5 << 20, 9), (5 << 20, 20), false);
+    check((5 << 20, 0), (5 << 20, 1), true);
+    check((5 << 20, 0), (0, 0), false);
+    let folder = tempfile::tempdir().unwrap();
+    let free = Disk::Real(folder.path().to_owned()).free().unwrap();
+    assert!(free.bytes > 0, "{free:?}");
+}
+
+#[test]
+fn blocks_are_made_again_once_there_is_room() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let disk = FaultyDisk::default();
+    let memory = Memory { head: 1, ..Memory::default() };
+    let store = open_with(&disk, Options { memory, ..options() }, Clock::System).unwrap();
+    disk.limit(Some(disk.used() + 3_000));
+    append(&store, &large(&mut random, 2_000)).unwrap();
+    until(|| store.stats().unsealable.is_some());
+    disk.limit(None);
+    until(|| store.stats().unsealable.is_none() && store.stats().head_spans == 0);
 }
 
 #[test]

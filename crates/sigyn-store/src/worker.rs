@@ -5,6 +5,7 @@ mod carry;
 mod compact;
 mod delete;
 mod looked;
+mod pause;
 mod put_off;
 
 use std::io::ErrorKind;
@@ -33,6 +34,7 @@ use crate::wal::frame;
 use carry::Carry;
 use compact::Step;
 use looked::Looked;
+use pause::Pause;
 use put_off::PutOff;
 
 /// Callers that wait for a seal; more wait for their turn to ask.
@@ -76,7 +78,7 @@ pub(crate) fn run(events: &Receiver<Event>, catalog: Catalog, shared: &Shared) {
         catalog,
         shared,
         unsealed: None,
-        seal_wait_ticks: 0,
+        seal_pause: Pause::default(),
         retire_wait_ticks: 0,
         compact_wait_ticks: compact::pause_ticks(shared.options.merge_window),
         put_off: PutOff::default(),
@@ -150,7 +152,7 @@ struct Worker<'a> {
     /// A head that gets no more spans, and whose block could not be made yet.
     unsealed: Option<Rotated>,
     /// Apart from each other: on a full disk no block can be made before one is retired.
-    seal_wait_ticks: u32,
+    seal_pause: Pause,
     retire_wait_ticks: u32,
     compact_wait_ticks: u32,
     put_off: PutOff,
@@ -177,11 +179,8 @@ impl Worker<'_> {
         self.retire_wait_ticks = self.retire_wait_ticks.saturating_sub(1);
         let rows = self.shared.view.active_head().view().span_count();
         self.carry.note(rows, self.shared.clock.uptime_ms());
-        if self.seal_wait_ticks > 0 {
-            self.seal_wait_ticks -= 1;
-        } else {
-            self.seal_if_due();
-        }
+        self.seal_pause.tick(|| self.shared.disk.free());
+        self.seal_if_due();
         self.retire();
         self.reserve_wait_ticks = self.reserve_wait_ticks.saturating_sub(1);
         if self.reserve_wait_ticks == 0 {
@@ -202,7 +201,7 @@ impl Worker<'_> {
         if self.shared.is_passive.load(std::sync::atomic::Ordering::SeqCst) {
             return;
         }
-        if self.seal_wait_ticks == 0 && self.is_seal_due() {
+        if self.seal_pause.is_over() && self.is_seal_due() {
             // Told and counted where it happened.
             let _ = self.seal(Sealed::Over);
         }
@@ -277,8 +276,9 @@ impl Worker<'_> {
     /// Of a head that gets no more spans, or of one that goes on.
     fn put_off_sealing(&mut self, rotated: Option<Rotated>, error: &SealError) {
         self.unsealed = rotated;
-        self.seal_wait_ticks = RETRY_TICKS;
         self.shared.segments.spares.give_up(&self.shared.disk);
+        let is_full = matches!(error, SealError::Failed { is_full: true, .. });
+        self.seal_pause.begin(self.shared.disk.free().filter(|_| is_full));
         if !self.shared.is_stopping() {
             self.shared.counters.seal_failures.add(1);
             if let SealError::Failed { cause, .. } = error {
@@ -401,7 +401,7 @@ impl Worker<'_> {
             return;
         }
         let log_bytes = self.shared.segments.bytes();
-        if self.seal_wait_ticks == 0 && limits.bytes.is_some_and(|max| log_bytes > max) {
+        if self.seal_pause.is_over() && limits.bytes.is_some_and(|max| log_bytes > max) {
             // The log alone is too much: as a block it is smaller, and what is older need not go for it.
             // Where there is no room for that block something has to.
             if self.seal(Sealed::All).is_err() && self.catalog.state().blocks.is_empty() {

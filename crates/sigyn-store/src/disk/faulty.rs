@@ -198,6 +198,11 @@ impl FaultyDisk {
         self.state().used()
     }
 
+    pub(crate) fn free(&self) -> u64 {
+        let state = self.state();
+        state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used()))
+    }
+
     pub(crate) fn refuse_to_read(&self, path: Option<&str>) {
         self.state().unreadable = path.map(str::to_owned);
     }

@@ -15,7 +15,7 @@ use super::workbench::Place;
 
 /// Zipkin's limit for a request body, and ours for every body as it comes.
 const BODY_BYTES_MAX: usize = 10 << 20;
-/// What is read of a body that is too large, and for how long, before it is refused.
+/// What is read of a body that is not taken, and for how long, before it is refused.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client may take to send its body.
@@ -92,15 +92,24 @@ impl Arriving {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<Arrived, Refusal> {
-        let received = self.read(&mut body, extensions).await;
-        let is_waiting = headers.contains_key(EXPECT);
-        if matches!(&received, Err(refusal) if refusal.cause == Cause::TooLarge) && !is_waiting {
+        let mut is_begun = false;
+        let received = self.read(&mut body, extensions, &mut is_begun).await;
+        // Whoever asks first is told to go on once something of the body is wanted.
+        let is_waiting = headers.contains_key(EXPECT) && !is_begun;
+        // Of one that broke off nothing comes any more.
+        let has_rest = |refusal: &Refusal| refusal.cause != Cause::Cancelled;
+        if received.as_ref().is_err_and(has_rest) && !is_waiting {
             discard(body).await;
         }
         received
     }
 
-    async fn read(&self, body: &mut Body, extensions: &Extensions) -> Result<Arrived, Refusal> {
+    async fn read(
+        &self,
+        body: &mut Body,
+        extensions: &Extensions,
+        is_begun: &mut bool,
+    ) -> Result<Arrived, Refusal> {
         // Before a client that asks first is told to go on.
         let told = http_body::Body::size_hint(body).lower();
         let told = usize::try_from(told).unwrap_or(usize::MAX);
@@ -110,6 +119,7 @@ impl Arriving {
         // A request that came by none is alone on its own.
         let connection = extensions.get::<Connection>().cloned().unwrap_or_else(Connection::new);
         let _turn = connection.turn().await?;
+        *is_begun = true;
         let reading = self.read_all(body, told);
         let (bytes, held) =
             tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_| {
@@ -220,8 +230,11 @@ pub(super) fn too_large(limit: usize) -> Refusal {
 mod tests {
     use std::convert::Infallible;
     use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Waker};
 
+    use http::HeaderValue;
     use http_body::Frame;
 
     use super::*;
@@ -445,6 +458,53 @@ mod tests {
         let arriving = Arriving::new(2_785_280, 0);
         receive_together(&arriving, 2_000, 5_000, false).await;
         receive_together(&arriving, 60, 100_000, false).await;
+    }
+
+    /// Tells how much of it was not read.
+    struct Told {
+        pieces: Pieces,
+        left: Arc<AtomicUsize>,
+    }
+
+    impl http_body::Body for Told {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let polled = Pin::new(&mut self.pieces).poll_frame(cx);
+            self.left.store(self.pieces.left, Ordering::SeqCst);
+            polled
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            self.pieces.size_hint()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_room_is_read_on_unless_its_client_asks_first() {
+        // With 96 MiB of memory in all.
+        let arriving = Arriving::new(2_785_280, 0);
+        let _whole = arriving.whole.hold(arriving.body_max).await.unwrap();
+        let _beside = arriving.bodies.large.hold(arriving.beside_max).await.unwrap();
+        let asks_first = HeaderMap::from_iter([(EXPECT, HeaderValue::from_static("100-continue"))]);
+        let check = async |headers: &HeaderMap, size, is_told, cause, is_read: bool| {
+            let left = Arc::new(AtomicUsize::new(size));
+            let pieces = Pieces { left: size, piece: 16 << 10, is_told };
+            let body = Body::new(Told { pieces, left: Arc::clone(&left) });
+            let refused = arriving.receive(body, headers, &Extensions::new()).await;
+            assert_eq!(refused.unwrap_err().cause, cause, "{size}, told: {is_told}");
+            assert_eq!(left.load(Ordering::SeqCst) == 0, is_read, "{size}, told: {is_told}");
+        };
+        for headers in [HeaderMap::new(), asks_first.clone()] {
+            check(&headers, 1_000_000, false, Cause::Arriving, true).await;
+            check(&headers, 1_000_000, true, Cause::Arriving, true).await;
+        }
+        check(&HeaderMap::new(), 3_000_000, true, Cause::TooLarge, true).await;
+        check(&asks_first, 3_000_000, true, Cause::TooLarge, false).await;
     }
 
     #[tokio::test(start_paused = true)]
