@@ -70,8 +70,11 @@ fn both_milliseconds_belong_to_windows() {
         assert_eq!(counts.filter_map(Value::as_u64).sum::<u64>(), 8, "{map}");
     }
     let server = tracer.address.to_string();
-    for (what, more) in [("traces", &["-n", "100"][..]), ("red", &["--step", "1s"]), ("links", &[])]
-    {
+    for (what, more) in [
+        ("traces", &["-n", "100", "kind = client"][..]),
+        ("red", &["--step", "1s"]),
+        ("links", &[]),
+    ] {
         let mut command = command();
         command.args(["query", "--server", &server, "--format", "json", what]);
         command.args(["--end", &END_MS.to_string(), "--lookback", "1m"]);
