@@ -71,7 +71,7 @@ fn both_milliseconds_belong_to_windows() {
     }
     let server = tracer.address.to_string();
     for (what, more) in [
-        ("traces", &["-n", "100", "kind = client"][..]),
+        ("traces", &["-n", "100", "-w", "kind = client"][..]),
         ("red", &["--step", "1s"]),
         ("links", &[]),
     ] {
