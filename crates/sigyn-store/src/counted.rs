@@ -152,6 +152,7 @@ impl Count<'_> {
         block.touching(start_ms, end_ms, &mut |entry| {
             let first = u64::from(entry.first_row);
             rows.push((first..first + u64::from(entry.rows), entry.key.trace_id()));
+            Ok(())
         })?;
         rows.sort_unstable_by_key(|(range, _)| range.start);
         block.read_rows(&rows, bounds.stop, &mut |span| {

@@ -31,6 +31,10 @@ use crate::view::Parts;
 const LENIENT: Strictness = Strictness::Lenient;
 /// What numbers may mean in memory from one batch to the next.
 const NAMED_BYTES_MAX: usize = if cfg!(test) { 1_000 } else { 1 << 20 };
+/// Traces of a block that are linked one by one at a time, where memory would be enough for more.
+const ALONE_MAX: usize = if cfg!(test) { 20 } else { 1 << 20 };
+/// They take one part in so many of what an answer may.
+const ALONE_SHARE: usize = 8;
 /// In place of a part's number, of spans in heads.
 const IN_HEADS: u32 = u32::MAX;
 
@@ -104,15 +108,17 @@ impl Asked<'_> {
     fn answer(&mut self) -> Result<(), QueryFailed> {
         let parts = self.parts;
         let stop = self.bounds.stop;
-        let (mut alone, mut counted) = (Vec::new(), None);
+        let mut counted = None;
         for (number, block) in parts.blocks.iter().enumerate() {
-            self.block(number, block, &mut alone)?;
-            let listed = alone.capacity() * size_of::<(usize, Entry)>();
-            stop.keep(&mut counted, listed + self.listed_bytes())?;
+            self.add_counted(number, block)?;
+            stop.keep(&mut counted, self.listed_bytes())?;
         }
-        alone.retain(|(_, entry)| !self.lows.contains(&entry.key.low));
-        alone.sort_unstable_by_key(|(number, entry)| (*number, entry.first_row));
-        self.link_all(alone.into_iter().map(|part| Ok(Some(Group::alone(part)))))?;
+        // Only now all are known that are not in one block alone.
+        let alone_max = self.alone_max();
+        for (number, block) in parts.blocks.iter().enumerate() {
+            stop.keep(&mut counted, alone_max * size_of::<Entry>() + self.listed_bytes())?;
+            self.add_alone(number, block, alone_max)?;
+        }
         for head in &parts.heads {
             let alone = self.head(head)?;
             let listed = alone.capacity() * size_of::<Group>();
@@ -150,13 +156,10 @@ impl Asked<'_> {
             + self.whole.capacity() * size_of::<Group>()
     }
 
-    /// Whether all traces of a block that begin in a minute are meant: of the minutes in which a block begins and
-    /// ends it has a part only.
-    fn is_whole(&self, number: usize, minute: u32) -> bool {
-        let Some((first_ms, last_ms)) = self.parts.blocks[number].starts_ms() else { return false };
-        let begin_ms = u64::from(minute) * MINUTE_MS;
-        let (first_ms, last_ms) = (first_ms.max(begin_ms), last_ms.min(begin_ms + MINUTE_MS - 1));
-        first_ms >= self.stretch.start_ms && last_ms <= self.stretch.end_ms
+    /// How many traces of a block are linked one by one at a time.
+    fn alone_max(&self) -> usize {
+        let bytes_max = usize::try_from(self.bounds.bytes_max).unwrap_or(usize::MAX);
+        (bytes_max / ALONE_SHARE / size_of::<Entry>()).clamp(1, ALONE_MAX)
     }
 
     fn is_in(&self, at: Option<Timestamp>) -> bool {
@@ -164,34 +167,62 @@ impl Asked<'_> {
         at.is_some_and(|at| window.contains(&at.millis()))
     }
 
-    /// Adds what a block counted; `alone` gets what it has beside in the window.
-    fn block(
-        &mut self,
-        number: usize,
-        block: &Block,
-        alone: &mut Vec<(usize, Entry)>,
-    ) -> Result<(), QueryFailed> {
+    /// Adds what a block counted, and notes what must be looked at of it for that.
+    fn add_counted(&mut self, number: usize, block: &Block) -> Result<(), QueryFailed> {
         self.bounds.stop.check()?;
-        let Stretch { start_ms, end_ms, .. } = self.stretch;
-        let Some(links) = self.links[number].clone() else {
-            return block.touching(start_ms, end_ms, &mut |entry| alone.push((number, *entry)));
-        };
-        let mut calls = std::mem::take(&mut self.calls);
-        links.each(|minute| self.is_whole(number, minute), &mut |parent, child, count, errors| {
-            calls.add(parent, child, count, errors);
-        });
-        self.calls = calls;
+        let Some(links) = &self.links[number] else { return Ok(()) };
+        let stretch = self.stretch;
+        links.each(
+            |minute| is_whole(block, minute, stretch),
+            &mut |parent, child, count, errors| {
+                self.calls.add(parent, child, count, errors);
+            },
+        );
         self.lows.extend(links.left_out().iter().map(|key| key.low));
-        let is_meant = |start: Timestamp| self.is_whole(number, minute_of(start));
-        block.touching_from_elsewhere(start_ms, end_ms, is_meant, &mut |entry| {
-            alone.push((number, *entry));
-        })?;
         for key in self.parts.buried.of(block.entry().last_seq) {
             if !block.group(key, Strictness::Strict)?.is_empty() {
                 self.lows.insert(key.low);
             }
         }
         Ok(())
+    }
+
+    /// Links what a block has in the window beside what it counted, and has alone.
+    fn add_alone(
+        &mut self,
+        number: usize,
+        block: &Block,
+        alone_max: usize,
+    ) -> Result<(), QueryFailed> {
+        self.bounds.stop.check()?;
+        let stretch = self.stretch;
+        let Stretch { start_ms, end_ms, .. } = stretch;
+        let has_counted = self.links[number].is_some();
+        let mut alone = Vec::new();
+        let mut each = |entry: &Entry| {
+            if !self.lows.contains(&entry.key.low) {
+                alone.push(*entry);
+            }
+            match alone.len() < alone_max {
+                true => Ok(()),
+                false => self.link_alone(number, &mut alone),
+            }
+        };
+        if has_counted {
+            let is_meant = |start: Timestamp| is_whole(block, minute_of(start), stretch);
+            block.touching_from_elsewhere(start_ms, end_ms, is_meant, &mut each)?;
+        } else {
+            block.touching(start_ms, end_ms, &mut each)?;
+        }
+        self.link_alone(number, &mut alone)
+    }
+
+    fn link_alone(&mut self, number: usize, alone: &mut Vec<Entry>) -> Result<(), QueryFailed> {
+        if alone.is_empty() {
+            return Ok(());
+        }
+        alone.sort_unstable_by_key(|entry| entry.first_row);
+        self.link_all(alone.drain(..).map(|entry| Ok(Some(Group::alone((number, entry))))))
     }
 
     /// Traces in the window that are in this head alone, and under one id.
@@ -422,9 +453,10 @@ impl Asked<'_> {
 
     /// Whether a block counted a part of a trace in a minute that was added.
     fn is_counted(&self, number: usize, entry: &Entry) -> bool {
-        let is_whole = |start: Timestamp| self.is_whole(number, minute_of(start));
+        let block = &self.parts.blocks[number];
+        let is_meant = |start: Timestamp| is_whole(block, minute_of(start), self.stretch);
         let links = self.links[number].as_ref();
-        entry.start.is_some_and(is_whole) && links.is_some_and(|links| !links.leaves_out(entry.key))
+        entry.start.is_some_and(is_meant) && links.is_some_and(|links| !links.leaves_out(entry.key))
     }
 
     /// Those of these traces that a block counted.
@@ -446,6 +478,15 @@ impl Asked<'_> {
         }
         Ok(counted)
     }
+}
+
+/// Whether all traces of a block that begin in a minute are meant: of the minutes in which a block begins and
+/// ends it has a part only.
+fn is_whole(block: &Block, minute: u32, stretch: Stretch) -> bool {
+    let Some((first_ms, last_ms)) = block.starts_ms() else { return false };
+    let begin_ms = u64::from(minute) * MINUTE_MS;
+    let (first_ms, last_ms) = (first_ms.max(begin_ms), last_ms.min(begin_ms + MINUTE_MS - 1));
+    first_ms >= stretch.start_ms && last_ms <= stretch.end_ms
 }
 
 impl<'a> Bounds<'a> {

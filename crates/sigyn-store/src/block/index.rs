@@ -588,14 +588,15 @@ impl Block {
         &self,
         start_ms: u64,
         end_ms: u64,
-        each: &mut impl FnMut(&Entry),
+        each: &mut impl FnMut(&Entry) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         for page in &self.root.places.entries {
             if !page.may_touch(start_ms, end_ms) {
                 continue;
             }
             let entries = self.entries(page).map_err(|error| self.failed(error))?;
-            entries.iter().filter(|entry| entry.may_touch(start_ms, end_ms)).for_each(&mut *each);
+            let touches = |entry: &&Entry| entry.may_touch(start_ms, end_ms);
+            entries.iter().filter(touches).try_for_each(&mut *each)?;
         }
         Ok(())
     }
@@ -607,7 +608,7 @@ impl Block {
         start_ms: u64,
         end_ms: u64,
         is_meant: impl Fn(Timestamp) -> bool,
-        each: &mut impl FnMut(&Entry),
+        each: &mut impl FnMut(&Entry) -> Result<(), QueryFailed>,
     ) -> Result<(), QueryFailed> {
         for page in &self.root.places.entries {
             let Some(times) = page.times else { continue };
@@ -620,7 +621,7 @@ impl Block {
             let is_elsewhere = |entry: &&Entry| {
                 entry.may_touch(start_ms, end_ms) && !entry.start.is_some_and(&is_meant)
             };
-            entries.iter().filter(is_elsewhere).for_each(&mut *each);
+            entries.iter().filter(is_elsewhere).try_for_each(&mut *each)?;
         }
         Ok(())
     }
