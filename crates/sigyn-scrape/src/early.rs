@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::status::Waiting;
+
 /// After an early answer a target is left alone for so large a part of its interval.
 const GAP_PART: u32 = 10;
 /// No wait begins or ends within this part of the interval before the next instant.
@@ -84,6 +86,14 @@ impl Early {
         (self.pulls, self.not_before) = (0, Instant::now());
         self.is_over = epoch.is_none();
         self.no_waits = !self.is_wanted || self.unkept.is_some();
+    }
+
+    /// Why no request waits at the target until its next instant; `None` if one will.
+    pub(crate) fn rests(&self) -> Option<Waiting> {
+        match self.unkept {
+            Some(_) if self.is_wanted => Some(Waiting::NotKept),
+            _ => (self.is_over || !self.is_wanted).then_some(Waiting::No),
+        }
     }
 
     /// An answer says how long the target's log lasts.
@@ -207,8 +217,9 @@ mod tests {
         let next = Instant::now() + 20 * SECOND;
         let wait = early.waits(next).unwrap();
         assert!(early.answered(wait, 4 * SECOND, 0, 7), "it waited for half of the time");
+        assert_eq!(early.rests(), None);
         assert!(!early.answered(wait, SECOND, 0, 7));
-        assert_eq!(early.waits(next), None);
+        assert_eq!((early.waits(next), early.rests()), (None, Some(Waiting::NotKept)));
         for _ in 1..WITHOUT {
             early.begin(Some(7));
             assert_eq!(early.waits(next), None);
@@ -250,9 +261,11 @@ mod tests {
     async fn nobody_waits_at_a_target_that_fails_or_is_foreign() {
         let mut early = early();
         early.begin(None);
-        assert_eq!(early.waits(Instant::now() + 20 * SECOND), None);
+        let waits = early.waits(Instant::now() + 20 * SECOND);
+        assert_eq!((waits, early.rests()), (None, Some(Waiting::No)));
         let mut unwanted = Early::new(false, 2, 20 * SECOND, 10 * SECOND);
         unwanted.begin(Some(7));
-        assert_eq!(unwanted.waits(Instant::now() + 20 * SECOND), None);
+        let waits = unwanted.waits(Instant::now() + 20 * SECOND);
+        assert_eq!((waits, unwanted.rests()), (None, Some(Waiting::No)));
     }
 }

@@ -36,6 +36,6 @@ pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;
 pub use status::{
-    FailureCause, Failures, Health, LossWindow, PoolStatus, ScrapeRecord, State, Status,
-    TargetStatus, Waiting,
+    FailureCause, Failures, Health, LastFailure, LossWindow, PoolStatus, ScrapeRecord, State,
+    Status, TargetStatus, Waiting,
 };

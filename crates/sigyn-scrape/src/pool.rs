@@ -224,6 +224,7 @@ fn start(
         commits: shared.commits.clone(),
         schedule,
         early: Early::new(job.long_poll, job.early_pulls, schedule.interval(), schedule.timeout()),
+        span_budget: job.span_budget,
         waits: Arc::clone(&shared.waits),
         ask,
         origin,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+
 /// How often, and for how long at most. Always `0 < timeout <= interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
@@ -51,6 +53,14 @@ impl Schedule {
         // Less than the interval, which is itself a `Duration`; u64 nanoseconds end after 584 years.
         Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
+
+    /// The first instant after `instant`, one of the target's own, that is not before a time.
+    pub(crate) fn next(&self, instant: Instant, not_before: Instant) -> Instant {
+        let next = instant + self.interval;
+        let late = not_before.saturating_duration_since(next).as_nanos();
+        let skipped = late.div_ceil(self.interval.as_nanos());
+        next + self.interval.saturating_mul(u32::try_from(skipped).unwrap_or(u32::MAX))
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +94,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_next_instant_is_the_first_of_those_to_come(
+            interval_ms in 1..1_000u64, late_ms in 0..20_000u64,
+        ) {
+            let interval = Duration::from_millis(interval_ms);
+            let schedule = Schedule::new(interval, interval).unwrap();
+            let instant = Instant::now();
+            let not_before = instant + Duration::from_millis(late_ms);
+            let mut expected = instant + interval;
+            while expected < not_before {
+                expected += interval;
+            }
+            prop_assert_eq!(schedule.next(instant, not_before), expected);
+        }
+
         #[test]
         fn the_wait_is_less_than_an_interval_and_ends_in_the_slot(
             hash: u64, seed: u64, now_ns in 0..u64::MAX / 4, interval_ms in 1..100_000u64,

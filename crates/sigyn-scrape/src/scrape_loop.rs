@@ -42,6 +42,8 @@ pub(crate) struct ScrapeLoop {
     pub(crate) schedule: Schedule,
     /// What is asked between its instants.
     pub(crate) early: Early,
+    /// Spans a second that the job wants of the target, at most.
+    pub(crate) span_budget: Option<u32>,
     /// A place for each request that waits.
     pub(crate) waits: Arc<Semaphore>,
     /// Why there is nothing to ask with, told at every tick: a target that cannot be asked is down.
@@ -89,6 +91,8 @@ impl ScrapeLoop {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut not_before = Instant::now();
         let mut before = None;
+        self.target.begins(self.span_budget);
+        self.target.scraped_next(not_before + wait);
         loop {
             let instant = tokio::select! {
                 biased;
@@ -110,10 +114,16 @@ impl ScrapeLoop {
             if let Some(pause) = pause {
                 not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
             }
+            self.target.scraped_next(self.schedule.next(instant, not_before.max(Instant::now())));
             let answers = is_whole && pause.is_none();
             self.early.begin(ledger.progress.cursor.filter(|_| answers).map(|c| c.epoch));
+            if let Some(waiting) = self.early.rests() {
+                self.target.waits(waiting);
+            }
             if let Some(pause) = self.between(&mut ledger, instant, &stop).await {
                 not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
+                self.target
+                    .scraped_next(self.schedule.next(instant, not_before.max(Instant::now())));
             }
         }
     }

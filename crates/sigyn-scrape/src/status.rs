@@ -60,6 +60,8 @@ pub struct TargetStatus {
     pub scrape_timeout: String,
     pub failures_in_a_row: u32,
     pub failing_since: Option<SystemTime>,
+    /// The last scrape that failed, also after others that did not.
+    pub last_failure: Option<LastFailure>,
     pub cursor: Option<Cursor>,
     pub account: Account,
     /// The target's clock minus ours; off by at most half a round trip.
@@ -70,15 +72,21 @@ pub struct TargetStatus {
     /// Spans of each scrape, newest last.
     pub history: Vec<u32>,
     /// The last scrapes, newest last.
-    pub recent: Vec<ScrapeRecord>,
+    pub recent: Vec<Arc<ScrapeRecord>>,
     /// When spans were lost, newest last.
     pub loss_windows: Vec<LossWindow>,
     pub scrapes_total: u64,
     /// How often it gave spans between two of its instants.
     pub early_pulls: u64,
     pub waiting: Waiting,
+    /// The target's own next instant at which it is asked.
+    pub next_scrape: Option<SystemTime>,
+    /// When it is asked before that, because its log fills.
+    pub next_pull: Option<SystemTime>,
     /// How full its log was when it was asked last, if it says so.
     pub log: Option<Log>,
+    /// Spans a second that its job wants of it, at most.
+    pub span_budget: Option<u32>,
     /// What it leaves out for its budget, if it says so.
     pub sampled: Option<Sampled>,
     pub failures: Failures,
@@ -141,6 +149,14 @@ pub struct ScrapeRecord {
     /// It was at no instant of the target's own.
     pub is_early: bool,
     pub error: Option<String>,
+}
+
+/// How a scrape failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    pub at: SystemTime,
+    pub cause: FailureCause,
+    pub error: String,
 }
 
 /// Spans that a target lost between two scrapes.

@@ -14,7 +14,8 @@ use crate::context::{Context, Member};
 use crate::scrape::ClockSample;
 use crate::scrape_error::shortened;
 use crate::status::{
-    FailureCause, Failures, Health, LossWindow, ScrapeRecord, State, TargetStatus, Waiting,
+    FailureCause, Failures, Health, LastFailure, LossWindow, ScrapeRecord, State, TargetStatus,
+    Waiting,
 };
 
 const HISTORY_MAX: usize = 60;
@@ -88,6 +89,7 @@ struct Inner {
     failures: Failures,
     failures_in_a_row: u32,
     failing_since: Option<SystemTime>,
+    last_failure: Option<LastFailure>,
     scrapes_total: u64,
     first_scrape: Option<Instant>,
     last_spans: Option<(Instant, SystemTime)>,
@@ -96,9 +98,12 @@ struct Inner {
     early_spans: u64,
     early_pulls: u64,
     waiting: Waiting,
+    next_scrape: Option<Instant>,
+    next_pull: Option<Instant>,
     log: Option<Log>,
+    span_budget: Option<u32>,
     sampled: Option<Sampled>,
-    recent: VecDeque<ScrapeRecord>,
+    recent: VecDeque<Arc<ScrapeRecord>>,
     last_success: Option<SystemTime>,
     read_through: Option<SystemTime>,
     losses: VecDeque<(Instant, LossWindow)>,
@@ -226,6 +231,10 @@ impl Tracked {
             | End::NotStored(text)
             | End::Failed(_, text) => Some(shortened(text)),
         };
+        if let (Some(cause), Some(error)) = (failure, &error) {
+            let failure = LastFailure { at: tick.at, cause, error: error.clone() };
+            inner.last_failure = Some(failure);
+        }
         inner.last_error.clone_from(&error);
         let record = ScrapeRecord {
             at: tick.at,
@@ -237,7 +246,7 @@ impl Tracked {
             is_early: false,
             error,
         };
-        push_bounded(&mut inner.recent, record, RECENT_MAX);
+        push_bounded(&mut inner.recent, Arc::new(record), RECENT_MAX);
         inner.failures_in_a_row
     }
 
@@ -247,9 +256,26 @@ impl Tracked {
         (inner.log, inner.sampled) = (log, sampled);
     }
 
+    /// A loop begins, of a job that wants no more spans a second than this.
+    pub(crate) fn begins(&self, span_budget: Option<u32>) {
+        let mut inner = self.lock();
+        (inner.span_budget, inner.waiting) = (span_budget, Waiting::No);
+        (inner.next_scrape, inner.next_pull) = (None, None);
+    }
+
     /// Whether a request waits at the target.
     pub(crate) fn waits(&self, waiting: Waiting) {
         self.lock().waiting = waiting;
+    }
+
+    /// At which instant of its own it is asked next.
+    pub(crate) fn scraped_next(&self, at: Instant) {
+        self.lock().next_scrape = Some(at);
+    }
+
+    /// When it is asked before that, if it is.
+    pub(crate) fn pulled_next(&self, at: Option<Instant>) {
+        self.lock().next_pull = at;
     }
 
     /// It was asked between two of its instants. What came then counts with the next scrape; whether it
@@ -272,7 +298,7 @@ impl Tracked {
             is_early: true,
             error: None,
         };
-        push_bounded(&mut inner.recent, record, RECENT_MAX);
+        push_bounded(&mut inner.recent, Arc::new(record), RECENT_MAX);
     }
 
     pub(crate) fn failures_in_a_row(&self) -> u32 {
@@ -300,6 +326,7 @@ impl Tracked {
             scrape_timeout: scrape_timeout.to_owned(),
             failures_in_a_row: inner.failures_in_a_row,
             failing_since: inner.failing_since,
+            last_failure: inner.last_failure.clone(),
             cursor: inner.progress.cursor,
             account: inner.progress.account.clone(),
             clock_offset_ns: best_offset(&inner.clock),
@@ -311,7 +338,10 @@ impl Tracked {
             scrapes_total: inner.scrapes_total,
             early_pulls: inner.early_pulls,
             waiting: inner.waiting,
+            next_scrape: inner.next_scrape.map(|at| on_the_clock(at, now)),
+            next_pull: inner.next_pull.map(|at| on_the_clock(at, now)),
             log: inner.log,
+            span_budget: inner.span_budget,
             sampled: inner.sampled,
             failures: inner.failures,
         }
@@ -370,6 +400,11 @@ fn push_bounded<T>(items: &mut VecDeque<T>, item: T, max: usize) {
         items.pop_front();
     }
     items.push_back(item);
+}
+
+/// What the clock says at an instant to come.
+fn on_the_clock(at: Instant, now: Instant) -> SystemTime {
+    SystemTime::now() + at.saturating_duration_since(now)
 }
 
 /// Losses that are more than before.

@@ -26,11 +26,13 @@ impl ScrapeLoop {
         let next = instant + self.schedule.interval();
         while let Some(step) = self.early.step(next) {
             let (Step::Pull(at) | Step::Wait(Wait { at, .. })) = step;
+            self.target.pulled_next(matches!(step, Step::Pull(_)).then_some(at));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
                 () = tokio::time::sleep_until(at) => {}
             }
+            self.target.pulled_next(None);
             let Step::Wait(wait) = step else {
                 let pause = self.pull(ledger, stop).await;
                 if pause.is_some() {

@@ -2,7 +2,8 @@
 
 import type { ZipkinQuery } from '../search/query';
 import type { Range } from '../search/range';
-import { getData } from './client';
+import { getJson } from './client';
+import { type Missing, missingIn } from './missing';
 
 export interface Summary {
   traceId: string;
@@ -22,6 +23,7 @@ export interface Found {
   limited: boolean;
   tookMs: number;
   range: Range;
+  missing: Missing;
 }
 
 export async function search(
@@ -32,6 +34,8 @@ export async function search(
 ): Promise<Found> {
   const lookback = Math.max(1, Math.round(range.toMs - range.fromMs));
   const params = { ...query, endTs: Math.round(range.toMs), lookback, limit };
-  const data = (await getData('cannot search', 'api/v1/search', params, abort)) as Omit<Found, 'range'>;
-  return { ...data, range };
+  const answer = (await getJson('cannot search', 'api/v1/search', params, abort)) as {
+    data: Pick<Found, 'traces' | 'limited' | 'tookMs'>;
+  };
+  return { ...answer.data, range, missing: missingIn(answer) };
 }

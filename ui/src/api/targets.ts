@@ -3,9 +3,12 @@
 import { type RawTargets, readTargets, type Targets } from '../targets/model';
 import { getData } from './client';
 
-/** The last scrapes of each target are most of the answer, so they come only to who looks at them. */
-export async function fetchTargets(withScrapes: boolean, abort?: AbortSignal): Promise<Targets> {
-  const parameters = { state: 'any', ...(withScrapes && { recent: '1' }) };
+/** Beyond this the address would be too long. */
+const RECENT_MAX = 16;
+
+/** The last scrapes of all targets are most of what there is to tell, so they come only of those with these URLs. */
+export async function fetchTargets(recentOf: readonly string[], abort?: AbortSignal): Promise<Targets> {
+  const parameters = { state: 'any', recent: recentOf.length > RECENT_MAX ? '1' : recentOf };
   const data = await getData('cannot list the targets', 'api/v1/targets', parameters, abort);
   return readTargets((data ?? {}) as RawTargets, Date.now());
 }

@@ -1,6 +1,6 @@
 /** What discovery found, and what rules make of it, as rows and steps. Pure. */
 
-import type { Labels, Targets } from '../targets/model';
+import type { Labels, Target, Targets } from '../targets/model';
 
 /** One label set that discovery found. */
 export interface Found {
@@ -11,6 +11,8 @@ export interface Found {
   labels: Labels | null;
   /** Empty if it is dropped. */
   url: string;
+  /** How it is as a target; null if it is dropped. */
+  target: Pick<Target, 'state' | 'lastError'> | null;
 }
 
 export const SHOWN = ['all', 'active', 'dropped'] as const;
@@ -37,10 +39,12 @@ export function foundOf(data: Targets): Map<string, Found[]> {
     if (pool) pool.push(found);
     else pools.set(found.pool, [found]);
   };
-  for (const { key, pool, discoveredLabels, labels, url } of data.targets)
-    add({ key, pool, discovered: discoveredLabels, labels, url });
+  for (const target of data.targets) {
+    const { key, pool, discoveredLabels, labels, url } = target;
+    add({ key, pool, discovered: discoveredLabels, labels, url, target });
+  }
   data.dropped.forEach(({ pool, discoveredLabels }, place) => {
-    add({ key: `dropped ${place}`, pool, discovered: discoveredLabels, labels: null, url: '' });
+    add({ key: `dropped ${place}`, pool, discovered: discoveredLabels, labels: null, url: '', target: null });
   });
   return pools;
 }

@@ -11,6 +11,7 @@ import { VirtualRows } from '../kit/virtual';
 import { targets as resource } from '../shell/status';
 import { parseFilter } from '../targets/filter';
 import type { Labels, Targets } from '../targets/model';
+import { STATE_WORDS, stateClass } from '../targets/rows';
 import { type Found, layRows, type Row, SHOWN, type Shown, summary } from './model';
 import { StepsSheet } from './steps';
 import './discovery.css';
@@ -257,6 +258,7 @@ function FoundRow({ found, open, toggle, relabel }: FoundRowProps) {
         </button>
       </div>
       <div role="cell" class="mono" title={found.labels ? summary(found.labels) : undefined}>
+        {found.target && <State target={found.target} />}
         {found.labels ? summary(found.labels) : <Dropped />}
       </div>
       <div role="cell">
@@ -265,6 +267,17 @@ function FoundRow({ found, open, toggle, relabel }: FoundRowProps) {
         </button>
       </div>
     </div>
+  );
+}
+
+/** How the target is, for whoever asks why nothing comes of what was found. */
+function State({ target }: { target: NonNullable<Found['target']> }) {
+  const words = STATE_WORDS[target.state];
+  const title = target.lastError ? `${words}: ${target.lastError}` : words;
+  return (
+    <>
+      <i class={`mark ${stateClass(target.state)}`} title={title} /> <span class="sr">{words}</span>
+    </>
   );
 }
 
@@ -281,7 +294,7 @@ function LabelLists({ found, height }: { found: Found; height: number }) {
     <div class="label-lists" role="row" style={{ height: `${height}px` }}>
       <LabelList title="Discovered labels" labels={found.discovered} />
       {found.labels ? (
-        <LabelList title="Target labels" labels={found.labels} />
+        <LabelList title="Target labels" labels={found.labels} url={found.url} />
       ) : (
         <div role="cell">
           <h2>Target labels</h2>
@@ -292,10 +305,17 @@ function LabelLists({ found, height }: { found: Found; height: number }) {
   );
 }
 
-function LabelList({ title, labels }: { title: string; labels: Labels }) {
+function LabelList({ title, labels, url }: { title: string; labels: Labels; url?: string }) {
   return (
     <div role="cell">
-      <h2>{title}</h2>
+      <h2>
+        {title}
+        {url && (
+          <a class="link" href={href('/targets', { q: `"${url}"` })}>
+            How it is asked
+          </a>
+        )}
+      </h2>
       <ul class="mono">
         {Object.entries(labels).map(([name, value]) => (
           <li key={name} title={`${name}="${value}"`}>

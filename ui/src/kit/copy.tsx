@@ -46,7 +46,7 @@ export function CopyButton({ text, class: className = 'btn', title, children }: 
 
 /** A label, copied by a click. */
 export function Label({ name, value, note }: { name: string; value: string; note?: string }) {
-  const text = value ? `${name}="${value.replaceAll('"', '"')}"` : name;
+  const text = value ? `${name}="${value.replaceAll(/["\\]/g, '\\$&')}"` : name;
   return (
     <CopyButton class="label" title="Copy" text={text}>
       {value ? (

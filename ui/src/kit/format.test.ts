@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatIn,
   formatOffset,
   formatShare,
   formatTick,
@@ -49,8 +50,16 @@ it('writes ages, sizes, shares and offsets', () => {
   expect(spaced(formatBytes(16 * 1024 * 1024))).toBe('16.0 MiB');
   expect(spaced(formatShare(0.882))).toBe('88 %');
   expect(spaced(formatShare(0.0000001))).toBe('< 0.01 %');
-  expect(formatOffset(-280_000)).toBe('−0.28');
-  expect(formatOffset(1_720_000)).toBe('+1.72');
+  expect(spaced(formatOffset(-280_000))).toBe('−280 µs');
+  expect(spaced(formatOffset(1_720_000))).toBe('+1.72 ms');
+  expect(spaced(formatOffset(-3_200_000_000))).toBe('−3.20 s');
+  expect([-5, 0, 3400, 42_000, 125_000].map((ms) => spaced(formatIn(ms)))).toEqual([
+    'now',
+    'now',
+    'in 3.4 s',
+    'in 42 s',
+    'in 2m 5s',
+  ]);
   expect(formatCount(100000)).toBe('100,000');
   expect(plural(1, 'gap')).toBe('1 gap');
 });

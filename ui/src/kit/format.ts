@@ -88,8 +88,15 @@ export function formatShare(share: number): string {
   return `${percent !== 0 && percent < 1 ? percent.toFixed(2) : Math.round(percent)}${GAP}%`;
 }
 
-/** A signed offset between clocks, in milliseconds. */
+/** A signed offset between clocks: `+1.72 ms`, `−3.20 s`. */
 export function formatOffset(ns: number): string {
-  const ms = ns / 1e6;
-  return `${ms < 0 ? '−' : '+'}${Math.abs(ms).toFixed(2)}`;
+  return `${ns < 0 ? '' : '+'}${formatDuration(ns / 1e3)}`;
+}
+
+/** `in 3.4 s`, `in 2m 5s`, and `now` for what is due. */
+export function formatIn(ms: number): string {
+  if (ms <= 0) return 'now';
+  return ms < 60_000
+    ? `in ${(ms / 1000).toFixed(ms < 20_000 ? 1 : 0)}${GAP}s`
+    : `in ${formatDuration(ms * 1e3)}`;
 }

@@ -2,7 +2,8 @@
 
 import { signal } from '@preact/signals';
 
-export type Params = Record<string, string | number | null | undefined>;
+/** A list stands as often as it is long. */
+export type Params = Record<string, string | number | readonly string[] | null | undefined>;
 
 /** Where the pages hang: `/`, or the server's route prefix. Ends in a slash. */
 export const basePath = new URL('.', document.baseURI).pathname;
@@ -51,7 +52,8 @@ export function href(path: string, params: Params = {}): string {
   const rank = (name: string) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
   for (const name of Object.keys(params).sort((a, b) => rank(a) - rank(b))) {
     const value = params[name];
-    if (value !== null && value !== undefined && value !== '') search.set(name, String(value));
+    if (Array.isArray(value)) for (const one of value) search.append(name, one);
+    else if (value !== null && value !== undefined && value !== '') search.set(name, String(value));
   }
   const query = search.toString();
   return basePath + path.replace(/^\//, '') + (query ? `?${query}` : '');

@@ -149,13 +149,13 @@ function shareBox(heat: Heat, sides: { left: number; right: number; top: number;
 }
 
 /** The map in words. */
-function sentence({ traces, range }: Found): string {
+function sentence({ traces, range, missing }: Found): string {
   const durations = traces.map(({ durationUs }) => durationUs).sort((a, b) => a - b);
   const failed = traces.filter(({ errors }) => errors > 0).length;
   const clock = (ms: number) => formatClock(new Date(ms)).slice(0, 5);
   const median = durations[durations.length >> 1] ?? 0;
   return (
-    `${formatCount(traces.length)} traces between ${clock(range.fromMs)} and ${clock(range.toMs)}, ` +
+    `${missing.partial ? 'Not all was looked at: ' : ''}${formatCount(traces.length)} traces between ${clock(range.fromMs)} and ${clock(range.toMs)}, ` +
     `half of them under ${formatDuration(median)}, the longest ${formatDuration(durations.at(-1) ?? 0)}, ` +
     `${formatCount(failed)} with errors`
   );

@@ -1,18 +1,21 @@
 /** Why nothing was found, and what to do next. */
 
+import type { Found } from '../api/search';
 import { plural } from '../kit/format';
 import { Empty } from '../kit/states';
 import { href, param } from '../kit/url';
 import { targets } from '../shell/status';
 import { answers, countStates } from '../targets/rows';
 import { parseQuery } from './query';
-import { type Range, widerPreset } from './range';
+import { widerPreset } from './range';
 
-export function NothingFound({ query, range }: { query: string; range: Range }) {
+export function NothingFound({ query, found }: { query: string; found: Found }) {
+  const { range, missing } = found;
   if (parseQuery(query).problems.length > 0) return <NotUnderstood />;
-  const wider = widerPreset(range, Date.now());
+  // Where there was no time for this range, there is none for a longer one.
+  const wider = missing.partial ? null : widerPreset(range, Date.now());
   return (
-    <Empty title={query ? 'No trace matches in this time' : 'No trace started in this time'}>
+    <Empty title={missing.partial ? 'No trace matches in what was looked at' : title(query)}>
       <p class="muted">
         {wider && (
           <>
@@ -29,6 +32,10 @@ export function NothingFound({ query, range }: { query: string; range: Range }) 
       <Asked />
     </Empty>
   );
+}
+
+function title(query: string): string {
+  return query ? 'No trace matches in this time' : 'No trace started in this time';
 }
 
 function NotUnderstood() {

@@ -7,7 +7,7 @@ import { Label } from '../kit/copy';
 import { formatClock, formatCount, formatDuration, formatShare, plural } from '../kit/format';
 import { useKeys } from '../kit/keys';
 import { type Resource, useKeptResource } from '../kit/load';
-import { Failure, Skeleton, Stale } from '../kit/states';
+import { Failure, Incomplete, Skeleton, Stale } from '../kit/states';
 import { go, param, place, setParams } from '../kit/url';
 import { differences } from './differences';
 import { type Box, filledRange, isInBox, readBox, writeBox } from './heat';
@@ -58,7 +58,10 @@ export function SearchPage() {
     const { zipkin, problems } = parseQuery(query);
     const range = readRange(from, to, Date.now());
     // What is not understood must not be answered as if it were.
-    if (problems.length > 0) return Promise.resolve<Found>({ traces: [], limited: false, tookMs: 0, range });
+    if (problems.length > 0) {
+      const missing = { partial: false, warning: '' };
+      return Promise.resolve<Found>({ traces: [], limited: false, tookMs: 0, range, missing });
+    }
     return search(zipkin, range, limit, abort);
   });
   const run = () => {
@@ -109,7 +112,8 @@ function Answer({ resource, query }: { resource: Resource<Found>; query: string 
   if (!data) return <Skeleton rows={12} />;
   return (
     <div class={loading ? 'dimmed' : undefined} aria-busy={loading}>
-      {data.traces.length > 0 ? <Traces found={data} /> : <NothingFound query={query} range={data.range} />}
+      <Incomplete warning={data.missing.warning} />
+      {data.traces.length > 0 ? <Traces found={data} /> : <NothingFound query={query} found={data} />}
     </div>
   );
 }
@@ -153,7 +157,7 @@ function Traces({ found }: { found: Found }) {
         <div class="heat-head">
           <b>{plural(found.traces.length, 'trace')}</b>
           <span>
-            {found.limited ? `the newest ${formatCount(found.traces.length)} of more` : 'all that match'}
+            {extentWords(found)}
             {sinceWords(found)}
             {found.tookMs > 0 && `, in ${formatDuration(found.tookMs * 1000)}`}
           </span>
@@ -175,6 +179,11 @@ function Traces({ found }: { found: Found }) {
       <TraceTable traces={traces} all={found.traces} current={current.value} />
     </>
   );
+}
+
+function extentWords({ limited, traces, missing }: Found): string {
+  if (limited) return `the newest ${formatCount(traces.length)} of more`;
+  return missing.partial ? 'of what was looked at' : 'all that match';
 }
 
 /** The map begins later than the search if nothing is known of its beginning. */

@@ -1,6 +1,6 @@
 /** The targets as every page sees them: the badge, the loss windows, the Targets page itself. */
 
-import { computed, signal } from '@preact/signals';
+import { computed } from '@preact/signals';
 import { fetchTargets } from '../api/targets';
 import { Resource } from '../kit/load';
 import { arrivalMs } from '../targets/freshness';
@@ -8,14 +8,14 @@ import type { LossWindow, Target } from '../targets/model';
 
 const EVERY_MS = 5000;
 
-/** Whether somebody looks at single scrapes. */
-const scrapesShown = signal(false);
+/** URLs of the targets whose single scrapes somebody looks at. */
+let scrapesShown: readonly string[] = [];
 
-export const targets = new Resource((abort) => fetchTargets(scrapesShown.peek(), abort));
+export const targets = new Resource((abort) => fetchTargets(scrapesShown, abort));
 
-export function showScrapes(shown: boolean): void {
-  const asked = shown && !scrapesShown.peek();
-  scrapesShown.value = shown;
+export function showScrapes(urls: readonly string[]): void {
+  const asked = urls.some((url) => !scrapesShown.includes(url));
+  scrapesShown = urls;
   if (asked) void targets.refresh();
 }
 

@@ -1,7 +1,25 @@
-/** What an opened target shows: its last scrapes, its labels before and after relabelling, its losses. */
+/** What an opened target shows: its last scrapes, how it is asked, its labels before and after relabelling, its losses. */
 
 import type { ComponentChildren } from 'preact';
-import { formatAge, formatBytes, formatClock, formatCount, formatDuration } from '../kit/format';
+import {
+  formatAge,
+  formatBytes,
+  formatClock,
+  formatCount,
+  formatDuration,
+  formatIn,
+  plural,
+} from '../kit/format';
+import { now } from '../kit/screen';
+import {
+  budgetFacts,
+  clockWords,
+  isClockFar,
+  isFilling,
+  logWords,
+  longPollWords,
+  scrapesWords,
+} from './asking';
 import { joinLosses, reasonWords } from './loss';
 import type { Labels, Target } from './model';
 
@@ -14,6 +32,9 @@ export function TargetDetail({ target, skewMs }: { target: Target; skewMs: numbe
       <div class="detail-columns" role="cell">
         <Part title="Last scrapes" note={`every ${target.interval}, given up after ${target.timeout}`}>
           <Scrapes target={target} />
+        </Part>
+        <Part title="How it is asked">
+          <Asking target={target} skewMs={skewMs} />
         </Part>
         <Part title="Labels" note="kept, then what relabelling took away">
           <LabelSteps before={target.discoveredLabels} after={target.labels} />
@@ -49,7 +70,7 @@ function Scrapes({ target }: { target: Target }) {
           <th class="num">Took</th>
           <th class="num">Spans</th>
           <th class="num">Bytes</th>
-          <th>Next cursor</th>
+          <th>Next</th>
         </tr>
       </thead>
       <tbody>
@@ -60,16 +81,79 @@ function Scrapes({ target }: { target: Target }) {
             title={scrape.error ?? undefined}
           >
             <td>{formatClock(new Date(scrape.at))}</td>
-            <td>{scrape.error ?? scrape.status}</td>
+            <td class="outcome">
+              {scrape.error ?? scrape.status}
+              {scrape.early && <span class="faint"> early</span>}
+            </td>
             <td class="num">{formatDuration(scrape.tookSeconds * 1e6)}</td>
             <td class="num">{formatCount(scrape.spans)}</td>
             <td class="num">{formatBytes(scrape.bytes)}</td>
-            <td>{scrape.cursor ?? ''}</td>
+            <td title={scrape.cursor ?? undefined}>{shortCursor(scrape.cursor)}</td>
           </tr>
         ))}
       </tbody>
     </table>
   );
+}
+
+/** Enough of the epoch to see that it is another. */
+function shortCursor(cursor: string | null): string {
+  return cursor?.replace(/^(.{4}).*:/, '$1…:') ?? '';
+}
+
+/** What is asked when, what the target says of itself, and how that went. */
+function Asking({ target, skewMs }: { target: Target; skewMs: number }) {
+  const { lastFailure, log, longPoll } = target;
+  const filling = isFilling(target);
+  return (
+    <dl class="pairs words">
+      <Fact name="next scrape" value={<Until at={target.nextScrapeMs} skewMs={skewMs} />} />
+      {target.nextPullMs !== null && (
+        <Fact
+          name="before that"
+          value={
+            <>
+              <Until at={target.nextPullMs} skewMs={skewMs} />, for its log fills
+            </>
+          }
+        />
+      )}
+      {longPoll !== 'no' && (
+        <Fact name="long poll" value={longPollWords(longPoll)} warn={longPoll === 'refused'} />
+      )}
+      {target.earlyPulls > 0 && <Fact name="spans came early" value={plural(target.earlyPulls, 'time')} />}
+      {log && <Fact name="its log" value={logWords(target)} />}
+      {log?.lastsSeconds != null && (
+        <Fact name="lasts for" value={formatDuration(log.lastsSeconds * 1e6)} warn={filling} />
+      )}
+      {budgetFacts(target).map(([name, value]) => (
+        <Fact key={name} name={name} value={value} />
+      ))}
+      {target.clockOffsetNs !== null && (
+        <Fact name="its clock" value={clockWords(target)} warn={isClockFar(target)} />
+      )}
+      <Fact name="scrapes" value={scrapesWords(target)} />
+      {lastFailure && (
+        <Fact
+          name="last failure"
+          value={
+            <>
+              <Since at={lastFailure.atMs} skewMs={skewMs} />: {lastFailure.error}
+            </>
+          }
+        />
+      )}
+    </dl>
+  );
+}
+
+/** These two read the second hand themselves. */
+function Until({ at, skewMs }: { at: number | null; skewMs: number }) {
+  return <>{at === null ? 'not known yet' : formatIn(at - skewMs - now.value)}</>;
+}
+
+function Since({ at, skewMs }: { at: number; skewMs: number }) {
+  return <>{formatAge(now.value - (at - skewMs))}</>;
 }
 
 /** Kept labels first; then what discovery said and relabelling took away. */
@@ -130,7 +214,13 @@ function Account({ target, skewMs }: { target: Target; skewMs: number }) {
   );
 }
 
-function Fact({ name, value, warn = false }: { name: string; value: string; warn?: boolean }) {
+interface FactProps {
+  name: string;
+  value: ComponentChildren;
+  warn?: boolean;
+}
+
+function Fact({ name, value, warn = false }: FactProps) {
   return (
     <div>
       <dt>{name}</dt>

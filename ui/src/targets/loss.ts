@@ -34,6 +34,8 @@ const WORDS: Record<string, string> = {
   before_first_scrape: 'gone before the first scrape',
   oversize: 'too large to keep',
   shutdown: 'lost at shutdown',
+  rejected: 'came, and could not be kept',
+  unexplained: 'without an explanation',
 };
 
 export function reasonWords(reasons: readonly string[]): string {

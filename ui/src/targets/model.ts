@@ -12,8 +12,31 @@ export interface ScrapeRecord {
   bytes: number;
   spans: number;
   cursor: string | null;
+  /** It was between two instants of the target's own. */
+  early?: boolean;
   error: string | null;
 }
+
+export interface LastFailure {
+  atMs: number;
+  reason: string;
+  error: string;
+}
+
+/** How full a target's log is, and in how much time it fills. */
+export interface Log {
+  bytes: number;
+  maxBytes: number;
+  lastsSeconds: number | null;
+}
+
+/** What a target leaves out for its budget. */
+export interface Sampled {
+  share: number;
+  tracesLeftOut: number;
+}
+
+export type LongPoll = 'no' | 'open' | 'between' | 'not_kept' | 'refused';
 
 export interface LossWindow {
   from: string;
@@ -47,6 +70,19 @@ export interface Target {
   lastSpanMs: number | null;
   failuresInARow: number;
   failingSinceMs: number | null;
+  /** Also after scrapes that did not fail. */
+  lastFailure: LastFailure | null;
+  scrapes: number;
+  failedByReason: Record<string, number>;
+  nextScrapeMs: number | null;
+  /** Before that, because its log fills. */
+  nextPullMs: number | null;
+  longPoll: LongPoll;
+  earlyPulls: number;
+  log: Log | null;
+  /** Spans a second that its job wants of it. */
+  spanBudget: number | null;
+  sampled: Sampled | null;
   recent: ScrapeRecord[];
   lossWindows: LossWindow[];
 }
@@ -97,6 +133,16 @@ interface RawTarget {
     lastSpanAt: string | null;
     failuresInARow: number;
     failingSince: string | null;
+    lastFailure: { at: string; reason: string; error: string } | null;
+    scrapes: number;
+    failedByReason: Record<string, number>;
+    nextScrape: string | null;
+    nextPull: string | null;
+    longPoll: LongPoll;
+    earlyPulls: number;
+    log: Log | null;
+    spanBudget: number | null;
+    sampled: Sampled | null;
     recent: ScrapeRecord[];
     lossWindows: LossWindow[];
   }>;
@@ -153,6 +199,16 @@ function readTarget(raw: RawTarget, index: number): Target {
     lastSpanMs: time(own.lastSpanAt),
     failuresInARow: own.failuresInARow ?? 0,
     failingSinceMs: time(own.failingSince),
+    lastFailure: own.lastFailure ? { ...own.lastFailure, atMs: Date.parse(own.lastFailure.at) } : null,
+    scrapes: own.scrapes ?? 0,
+    failedByReason: own.failedByReason ?? {},
+    nextScrapeMs: time(own.nextScrape),
+    nextPullMs: time(own.nextPull),
+    longPoll: own.longPoll ?? 'no',
+    earlyPulls: own.earlyPulls ?? 0,
+    log: own.log ?? null,
+    spanBudget: own.spanBudget ?? null,
+    sampled: own.sampled ?? null,
     recent: own.recent ?? [],
     lossWindows: own.lossWindows ?? [],
   };

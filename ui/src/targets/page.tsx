@@ -91,11 +91,12 @@ function TargetTable({ data }: { data: Targets }) {
   const openTargets = useSignal<ReadonlySet<string>>(new Set());
   const current = useSignal('');
   const filter = useMemo(() => parseFilter(text), [text]);
-  const anyOpen = openTargets.value.size > 0;
   useEffect(() => {
-    showScrapes(anyOpen);
-    return () => showScrapes(false);
-  }, [anyOpen]);
+    const open = openTargets.value;
+    showScrapes(data.targets.filter(({ key }) => open.has(key)).map(({ url }) => url));
+    return () => showScrapes([]);
+    // Which URLs those are does not change while they are open.
+  }, [openTargets.value]);
 
   const rows = useMemo(
     () =>
@@ -196,7 +197,7 @@ function TargetTable({ data }: { data: Targets }) {
             Took
           </SortHead>
           <SortHead name="clock" number>
-            Clock, ms
+            Clock
           </SortHead>
         </div>
         <VirtualRows heights={heights} reveal={place}>

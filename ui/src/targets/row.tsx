@@ -3,8 +3,9 @@
 import { Label } from '../kit/copy';
 import { formatAge, formatClock, formatCount, formatDuration, formatOffset } from '../kit/format';
 import { Chevron } from '../kit/icons';
-import { now } from '../kit/screen';
-import type { Target } from './model';
+import { narrow, now } from '../kit/screen';
+import { asideOf, isClockFar } from './asking';
+import type { State, Target } from './model';
 import { answers, type Row, stateClass, stateWords } from './rows';
 import { Sparkline } from './sparkline';
 
@@ -12,14 +13,16 @@ const GROUP_PX = 30;
 const TARGET_PX = 36;
 const ERROR_PX = 24;
 const NARROW_TARGET_PX = 78;
+/** As in targets.css. */
 export const DETAIL_PX = 330;
+const NARROW_DETAIL_PX = 1080;
 
 /** The list must know a row's height before it draws it. */
-export function rowHeight(row: Row, narrow: boolean): number {
+export function rowHeight(row: Row, isNarrow: boolean): number {
   if (row.kind === 'group') return GROUP_PX;
   if (row.kind === 'note') return ERROR_PX + 6;
-  if (row.kind === 'detail') return narrow ? DETAIL_PX * 2 : DETAIL_PX;
-  return (narrow ? NARROW_TARGET_PX : TARGET_PX) + (row.target.lastError ? ERROR_PX : 0);
+  if (row.kind === 'detail') return isNarrow ? NARROW_DETAIL_PX : DETAIL_PX;
+  return (isNarrow ? NARROW_TARGET_PX : TARGET_PX) + (row.target.lastError ? ERROR_PX : 0);
 }
 
 export function GroupRow({ row, toggle }: { row: Extract<Row, { kind: 'group' }>; toggle: () => void }) {
@@ -39,19 +42,29 @@ export function GroupRow({ row, toggle }: { row: Extract<Row, { kind: 'group' }>
   );
 }
 
+/** Others are worth a look. That a target is not traced, or not scraped yet, is no fault of its. */
+const TONES: Partial<Record<State, string>> = {
+  up: 'ok',
+  down: 'error',
+  'not traced': 'faint',
+  unknown: 'faint',
+};
+
 /** The share of each state, and each target by itself while they are few. */
 function Bar({ states }: { states: Extract<Row, { kind: 'group' }>['states'] }) {
   const good = states.filter((state) => state === 'up').length;
   const bad = states.filter((state) => state === 'down').length;
+  const quiet = states.filter((state) => TONES[state] === 'faint').length;
   const parts =
     states.length <= 24
       ? states.map((state) => ({
-          tone: state === 'down' ? 'error' : state === 'up' ? 'ok' : 'warn',
+          tone: TONES[state] ?? 'warn',
           share: 1,
         }))
       : [
           { tone: 'error', share: bad },
-          { tone: 'warn', share: states.length - good - bad },
+          { tone: 'warn', share: states.length - good - bad - quiet },
+          { tone: 'faint', share: quiet },
           { tone: 'ok', share: good },
         ];
   return (
@@ -107,9 +120,10 @@ export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowPr
         <div role="cell" class={`state ${stateClass(target.state)}`}>
           <i class={`mark ${stateClass(target.state)}`} />
           {stateWords(target)}
+          {!narrow.value && <Beside target={target} skewMs={skewMs} />}
         </div>
         <div role="cell" class="spark">
-          <Sparkline values={target.history} failing={failing} />
+          {target.state !== 'not traced' && <Sparkline values={target.history} failing={failing} />}
         </div>
         <div role="cell" class="num" data-name="spans/s">
           {target.spansPerSecond > 0 ? formatRate(target.spansPerSecond) : <span class="faint">0</span>}
@@ -131,7 +145,7 @@ export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowPr
         <div role="cell" class="num" data-name="took">
           {target.lastScrapeMs !== null && formatTook(target.tookSeconds)}
         </div>
-        <div role="cell" class="num muted" data-name="clock">
+        <div role="cell" class={`num ${isClockFar(target) ? 'warn-text' : 'muted'}`} data-name="clock">
           {target.clockOffsetNs !== null && !failing && formatOffset(target.clockOffsetNs)}
         </div>
       </div>
@@ -147,6 +161,19 @@ export function TargetRow({ target, open, current, skewMs, toggle }: TargetRowPr
         </p>
       )}
     </div>
+  );
+}
+
+/** What is out of the ordinary in how it is asked. */
+function Beside({ target, skewMs }: { target: Target; skewMs: number }) {
+  // Only a failure grows old, and few targets have one: others need no second hand.
+  const at = target.lastFailure ? now.value : 0;
+  const aside = asideOf(target, at + skewMs);
+  if (!aside) return null;
+  return (
+    <span class={`aside${aside.warn ? ' warn' : ''}`} title={aside.title}>
+      {aside.text}
+    </span>
   );
 }
 

@@ -30,7 +30,7 @@ export interface View {
 
 export const PROBLEMS: readonly State[] = ['down', 'silent', 'context lost', 'lossy', 'unknown'];
 
-const STATE_WORDS: Record<State, string> = {
+export const STATE_WORDS: Record<State, string> = {
   up: 'up',
   down: 'down',
   silent: 'up, no spans yet',

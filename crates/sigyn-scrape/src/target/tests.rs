@@ -116,7 +116,28 @@ async fn failures_in_a_row_are_counted_from_the_first() {
     assert_eq!(target.scraped(tick(0, End::Done)), 0);
     let status = target.status(Instant::now());
     assert_eq!((status.failing_since, status.last_error), (None, None));
+    let last = status.last_failure.map(|failure| (failure.at, failure.cause));
+    assert_eq!(last, Some((at(6), FailureCause::Timeout)), "it is remembered");
     assert_eq!((status.scrapes_total, status.failures.total()), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_told_when_a_target_is_asked_next() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let next = || {
+        let status = target.status(Instant::now());
+        let left = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
+        let hours = |at: Option<SystemTime>| at.map(|at| (left(at).as_secs_f64() / 3600.0).round());
+        (hours(status.next_scrape), hours(status.next_pull), status.span_budget)
+    };
+    const HOUR: Duration = Duration::from_secs(3600);
+    target.begins(Some(50));
+    assert_eq!(next(), (None, None, Some(50)));
+    target.scraped_next(Instant::now() + 10 * HOUR);
+    target.pulled_next(Some(Instant::now() + 2 * HOUR));
+    assert_eq!(next(), (Some(10.0), Some(2.0), Some(50)));
+    target.begins(None);
+    assert_eq!(next(), (None, None, None), "another loop has other instants");
 }
 
 #[tokio::test(start_paused = true)]

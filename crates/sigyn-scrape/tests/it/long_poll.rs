@@ -53,6 +53,7 @@ async fn an_error_comes_while_a_request_waits_for_it() {
     let counts = scraper.status.counts();
     assert!(counts.waits.pulled_total() > 0);
     assert_eq!((counts.waits.failed_total(), counts.waits.not_kept_total()), (0, 0));
+    assert!(early.next_scrape.is_some());
     let all = |target: &sigyn_scrape::TargetStatus| target.account.received == failed;
     let status = scraper.target("every span once", all).await;
     assert_eq!((status.account.lost.total(), scraper.store.ids().len() as u64), (0, failed));
@@ -76,6 +77,24 @@ async fn a_target_that_does_not_wait_is_polled_as_usual() {
     let patient = |asked: &&crate::fake::Asked| asked.header("prefer").is_some();
     assert_eq!(target.asked().iter().filter(patient).count(), 1);
     assert_eq!(scraper.status.counts().waits.not_kept_total(), 1);
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_said_to_wait_at_a_target_that_is_down() {
+    let down = response("500 Internal Server Error", &[], b"");
+    let target = Target::scripted(vec![
+        Reply::Keep(nothing_yet()),
+        Reply::Keep(nothing_yet()),
+        Reply::Keep(down),
+    ])
+    .await;
+    let scraper = scraper(patient(), &[target.address]);
+    scraper.target("found out", |target| target.waiting == Waiting::NotKept).await;
+    let failed = |target: &sigyn_scrape::TargetStatus| {
+        target.health == Health::Down && target.waiting == Waiting::No
+    };
+    scraper.target("nothing waits while it is down", failed).await;
     scraper.stop().await;
 }
 

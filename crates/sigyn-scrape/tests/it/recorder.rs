@@ -215,6 +215,14 @@ async fn a_log_that_fills_fast_is_read_sooner() {
     });
     let status = status.await;
     assert!(status.log.is_some_and(|log| log.lasts.is_some()));
+    let planned = scraper.target("when it is read next", |target| {
+        if target.scrapes_total > 0 {
+            service.record(20);
+        }
+        target.next_pull.is_some()
+    });
+    let planned = planned.await;
+    assert!(planned.next_pull < planned.next_scrape, "{planned:?}");
     assert!(scraper.status.counts().pulls_of_filling_total() > 0);
     scraper.stop().await;
 }

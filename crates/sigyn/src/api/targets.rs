@@ -1,6 +1,6 @@
 //! Prometheus' `/api/v1/targets`, with what Sigyn knows beyond it in additional fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -83,15 +83,25 @@ struct TargetExtra {
     last_span_at: Option<String>,
     failures_in_a_row: u32,
     failing_since: Option<String>,
+    /// The last scrape that failed, also after others that did not.
+    last_failure: Option<Failure>,
+    scrapes: u64,
+    /// How many of them failed, without reasons for which none did.
+    failed_by_reason: BTreeMap<&'static str, u64>,
+    /// The next instant at which it is asked, and when before that because its log fills.
+    next_scrape: Option<String>,
+    next_pull: Option<String>,
     /// Whether a request waits there until it has spans: `no`, `open`, `between` two of them, `not_kept`, `refused`.
     long_poll: &'static str,
     /// How often spans came between two of its instants.
     early_pulls: u64,
     /// How full its log was when it was asked last, and in how much time it fills.
     log: Option<Log>,
+    /// Spans a second that its job wants of it.
+    span_budget: Option<u32>,
     /// The share of the traces which begin there that it records for its budget, and how many it left out.
     sampled: Option<Sampled>,
-    /// The last scrapes, with `recent=1`.
+    /// The last scrapes, with `recent`.
     recent: Option<Vec<Scrape>>,
     loss_windows: Vec<LossWindow>,
 }
@@ -107,6 +117,13 @@ struct Scrape {
     cursor: Option<String>,
     early: bool,
     error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    at: String,
+    reason: &'static str,
+    error: String,
 }
 
 #[derive(Serialize)]
@@ -151,9 +168,19 @@ struct Pool {
 struct Show {
     active: bool,
     dropped: bool,
-    recent: bool,
+    recent: Recent,
     /// One pool, or all.
     pool: Option<String>,
+}
+
+/// Whose last scrapes are told. They are most of what there is to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Recent {
+    #[default]
+    OfNobody,
+    OfAll,
+    /// Of targets with these URLs.
+    Of(HashSet<String>),
 }
 
 impl Show {
@@ -164,8 +191,28 @@ impl Show {
         Self {
             active: is_any || state == "active",
             dropped: is_any || state == "dropped",
-            recent: params.first("recent") == Some("1"),
+            recent: Recent::of(params),
             pool: params.text("scrapePool").filter(|pool| !pool.is_empty()),
+        }
+    }
+}
+
+impl Recent {
+    fn of(params: &Params) -> Self {
+        let urls: HashSet<String> =
+            params.all("recent").filter(|url| !url.is_empty()).map(str::to_owned).collect();
+        match urls {
+            urls if urls.is_empty() => Self::OfNobody,
+            urls if urls.contains("1") => Self::OfAll,
+            urls => Self::Of(urls),
+        }
+    }
+
+    fn is_of(&self, url: &str) -> bool {
+        match self {
+            Self::OfNobody => false,
+            Self::OfAll => true,
+            Self::Of(urls) => urls.contains(url),
         }
     }
 }
@@ -254,7 +301,7 @@ fn active_target(
         },
         scrape_interval: target.scrape_interval.clone(),
         scrape_timeout: target.scrape_timeout.clone(),
-        sigyn: extra(target, show.recent),
+        sigyn: extra(target, show.recent.is_of(&target.url)),
     }
 }
 
@@ -277,6 +324,21 @@ fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
         last_span_at: target.last_span_at.map(rfc3339),
         failures_in_a_row: target.failures_in_a_row,
         failing_since: target.failing_since.map(rfc3339),
+        last_failure: target.last_failure.as_ref().map(|failure| Failure {
+            at: rfc3339(failure.at),
+            reason: failure.cause.as_str(),
+            error: failure.error.clone(),
+        }),
+        scrapes: target.scrapes_total,
+        failed_by_reason: target
+            .failures
+            .by_cause()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(cause, count)| (cause.as_str(), count))
+            .collect(),
+        next_scrape: target.next_scrape.map(rfc3339),
+        next_pull: target.next_pull.map(rfc3339),
         long_poll: target.waiting.as_str(),
         early_pulls: target.early_pulls,
         log: target.log.map(|log| Log {
@@ -284,10 +346,11 @@ fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
             max_bytes: log.max_bytes,
             lasts_seconds: log.lasts.map(|lasts| lasts.as_secs_f64()),
         }),
+        span_budget: target.span_budget,
         sampled: target
             .sampled
             .map(|sampled| Sampled { share: sampled.share, traces_left_out: sampled.traces }),
-        recent: recent.then(|| target.recent.iter().map(scrape).collect()),
+        recent: recent.then(|| target.recent.iter().map(|record| scrape(record)).collect()),
         loss_windows: target
             .loss_windows
             .iter()

@@ -80,6 +80,24 @@ fn targets_are_listed_as_prometheus_lists_them() {
     check("?scrapePool=bank", &all[..1], &[], counts.clone());
     check("?scrapePool=nobody", &[], &[], counts);
 
+    let recent = |query: &str| -> Vec<bool> {
+        let answer = tracer.json(&format!("/api/v1/targets?scrapePool=shop{query}"));
+        let targets = answer["data"]["activeTargets"].as_array().unwrap().iter();
+        targets.map(|target| target["sigyn"]["recent"].is_array()).collect()
+    };
+    let one = query("recent", "http://127.0.0.2:1/traces?x=1&x=2");
+    for (query, expected) in [
+        ("", [false, false]),
+        ("&recent=", [false, false]),
+        ("&recent=1", [true, true]),
+        (&format!("&{one}"), [false, true]),
+        (&format!("&{one}&recent=http://127.0.0.1:1/traces"), [false, true]),
+    ] {
+        let mut told = recent(query);
+        told.sort_unstable();
+        assert_eq!(told, expected, "{query}");
+    }
+
     let text = tracer.get("/api/v1/targets").text();
     assert!(text.contains(r#""zone":"\u003ca\u003e""#), "{text}");
     assert!(text.contains(r#""scrapeUrl":"http://127.0.0.1:1/traces?x=1\u0026x=2""#), "{text}");
