@@ -84,8 +84,13 @@ impl Manager {
 
     /// Runs until `shutdown`, or until nobody sends configuration any more.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut repairs = false;
+        let (mut repairs, mut is_reload) = (false, false);
         loop {
+            // One that came while this loop waited for more changes is not looked at yet.
+            is_reload |= self.jobs.has_changed().unwrap_or(false);
+            if std::mem::take(&mut is_reload) {
+                self.reopen_failure_logs();
+            }
             self.sync(std::mem::take(&mut repairs)).await;
             let next_sync = Instant::now() + self.shared.options.sync_pause;
             let changed = loop {
@@ -98,7 +103,10 @@ impl Manager {
                             break true;
                         }
                     }
-                    changed = self.jobs.changed() => break changed.is_ok(),
+                    changed = self.jobs.changed() => {
+                        is_reload = true;
+                        break changed.is_ok();
+                    }
                     changed = self.groups.changed() => break changed.is_ok(),
                 }
             };
@@ -114,15 +122,17 @@ impl Manager {
         self.stop().await;
     }
 
+    /// Those that jobs name after a reload; whether it changed anything in them does not matter.
+    fn reopen_failure_logs(&mut self) {
+        let jobs = self.jobs.borrow();
+        self.shared.failure_logs.reopen(|path| {
+            jobs.iter().any(|job| job.job.failure_log_file.as_deref() == Some(path))
+        });
+    }
+
     /// Brings every pool whose job, or whose groups, are not those of before up to date.
     async fn sync(&mut self, all: bool) {
-        let is_reload = self.jobs.has_changed().unwrap_or(false);
         let jobs = Arc::clone(&self.jobs.borrow_and_update());
-        if is_reload {
-            self.shared.failure_logs.reopen(|path| {
-                jobs.iter().any(|job| job.job.failure_log_file.as_deref() == Some(path))
-            });
-        }
         let groups = Arc::clone(&self.groups.borrow_and_update());
         let before = std::mem::take(&mut self.applied);
         self.applied.groups = Arc::clone(&groups);

@@ -300,3 +300,41 @@ async fn failed_scrapes_are_written_to_the_jobs_file() {
     assert_eq!(rest, expected);
     scraper.stop().await;
 }
+
+#[tokio::test]
+async fn a_reload_opens_the_file_of_failed_scrapes_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, moved] = ["failures", "moved"].map(|name| folder.path().join(name));
+    let bad = Reply::Keep(response("500 Internal Server Error", &[], b""));
+    let bad = Target::scripted(vec![bad]).await;
+    let mut job = job("api");
+    job.job.failure_log_file = Some(path.clone());
+    let groups = std::collections::BTreeMap::from([("api".to_owned(), group(&[bad.address]))]);
+    let scraper = Scraper::start(vec![job.clone()], groups);
+    let written = async |what| {
+        let size =
+            || std::fs::metadata(&path).ok().filter(|file| file.is_file()).map(|file| file.len());
+        eventually(what, || size().filter(|size| *size > 0)).await;
+    };
+    written("at the start").await;
+
+    std::fs::rename(&path, &moved).unwrap();
+    scraper.jobs.send_replace(Arc::new(vec![job.clone()]));
+    written("after a reload that changes nothing").await;
+
+    std::fs::rename(&path, &moved).unwrap();
+    job.traces_path = "/other".to_owned();
+    scraper.jobs.send_replace(Arc::new(vec![job.clone()]));
+    written("after one that changes the job").await;
+
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    scraper.jobs.send_replace(Arc::new(vec![job.clone()]));
+    let target = scraper.target("another", |target| target.url.ends_with("/other")).await;
+    let later = target.scrapes_total + 5;
+    scraper.target("given up", |target| target.scrapes_total > later).await;
+    std::fs::remove_file(&path).unwrap();
+    scraper.jobs.send_replace(Arc::new(vec![job]));
+    written("after the disk was full").await;
+    scraper.stop().await;
+}
