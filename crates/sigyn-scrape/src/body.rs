@@ -17,7 +17,7 @@ pub(crate) enum BodyError {
     Cut { read: u64, source: hyper::Error },
     #[error("body was cut: it ended with the connection, after {read} bytes")]
     ToClose { read: u64 },
-    #[error("body size limit of {limit} bytes exceeded")]
+    #[error("body size limit exceeded: it has {limit} bytes or more")]
     TooLarge { limit: u64 },
     #[error("content encoding {0:?} is not known")]
     Encoding(String),
@@ -108,20 +108,39 @@ pub(crate) fn unpack(encoding: Encoding, body: Bytes, limit: u64) -> Result<Byte
         return Ok(body);
     }
     let mut unpacked = Vec::with_capacity(body.len().saturating_mul(4).min(1 << 20));
+    unpack_into(&mut unpacked, encoding, &body, limit)?;
+    Ok(unpacked.into())
+}
+
+/// How many bytes `body` is, unpacked. None of them is kept.
+pub(crate) fn measure(encoding: Encoding, body: &[u8], limit: u64) -> Result<u64, BodyError> {
+    match encoding {
+        Encoding::Identity => Ok(body.len() as u64),
+        _ if body.is_empty() => Ok(0),
+        _ => unpack_into(&mut std::io::sink(), encoding, body, limit),
+    }
+}
+
+fn unpack_into(
+    into: &mut impl std::io::Write,
+    encoding: Encoding,
+    body: &[u8],
+    limit: u64,
+) -> Result<u64, BodyError> {
     let failed = |source| BodyError::Unpack { encoding: encoding.name(), source };
     let read = match encoding {
         Encoding::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(&body[..]).map_err(failed)?;
+            let mut decoder = zstd::Decoder::with_buffer(body).map_err(failed)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
-            decoder.take(limit).read_to_end(&mut unpacked)
+            std::io::copy(&mut decoder.take(limit), into)
         }
-        _ => flate2::bufread::MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut unpacked),
+        _ => std::io::copy(&mut flate2::bufread::MultiGzDecoder::new(body).take(limit), into),
     };
-    read.map_err(failed)?;
-    if unpacked.len() as u64 >= limit {
+    let bytes = read.map_err(failed)?;
+    if bytes >= limit {
         return Err(BodyError::TooLarge { limit });
     }
-    Ok(unpacked.into())
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -156,9 +175,24 @@ mod tests {
         check(Encoding::Zstd, [zstd(b"ab"), zstd(b"cd")].concat(), 100, "abcd");
         check(Encoding::Gzip, Vec::new(), 100, "");
         check(Encoding::Gzip, gzip(b"abcd"), 5, "abcd");
-        check(Encoding::Gzip, gzip(b"abcd"), 4, "! body size limit of 4 bytes exceeded");
-        check(Encoding::Gzip, gzip(&mib), 1000, "! body size limit of 1000 bytes exceeded");
-        check(Encoding::Zstd, zstd(&mib), 1000, "! body size limit of 1000 bytes exceeded");
+        check(
+            Encoding::Gzip,
+            gzip(b"abcd"),
+            4,
+            "! body size limit exceeded: it has 4 bytes or more",
+        );
+        check(
+            Encoding::Gzip,
+            gzip(&mib),
+            1000,
+            "! body size limit exceeded: it has 1000 bytes or more",
+        );
+        check(
+            Encoding::Zstd,
+            zstd(&mib),
+            1000,
+            "! body size limit exceeded: it has 1000 bytes or more",
+        );
         check(Encoding::Gzip, b"no gzip".to_vec(), 100, "! cannot unpack the gzip body");
         check(Encoding::Zstd, b"no zstd".to_vec(), 100, "! cannot unpack the zstd body");
         let cut = |mut body: Vec<u8>| {

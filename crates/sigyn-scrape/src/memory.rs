@@ -2,7 +2,7 @@
 //!
 //! Whoever finds none waits, for a time that ends. Nobody waits for a share of what he already has a
 //! part of, so waiting cannot go in a circle: a body that turns out to be larger than was thought
-//! gives its share back before it takes a larger one.
+//! gives its share back before it takes a larger one, and on the wire has a second one of another part.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ const PIECE: u64 = 1 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) wire: Part,
+    /// On the wire, too: what bodies have beyond a page. It is asked for by those that have a page.
+    pub(crate) long: Part,
     pub(crate) spans: Part,
     pub(crate) large: Part,
 }
@@ -38,13 +40,19 @@ pub(crate) struct Share {
 impl Memory {
     pub(crate) fn new(bytes: u64) -> Self {
         let (wire, large) = (bytes / 8, bytes / 16 * 7);
-        let spans = bytes - wire - large;
-        Self { wire: Part::new(wire), spans: Part::new(spans), large: Part::new(large) }
+        let (spans, long) = (bytes - wire - large, wire / 4);
+        let [wire, long, spans, large] = [wire - long, long, spans, large].map(Part::new);
+        Self { wire, long, spans, large }
+    }
+
+    /// What one body may have at most, unpacked, where all there is are so many bytes.
+    pub(crate) fn body_bytes_max(bytes: u64) -> u64 {
+        bytes / 3
     }
 
     /// What of it is taken now.
     pub(crate) fn used(&self) -> u64 {
-        [&self.wire, &self.spans, &self.large].map(Part::used).iter().sum()
+        [&self.wire, &self.long, &self.spans, &self.large].map(Part::used).iter().sum()
     }
 
     /// Where a body goes that may take so much.
@@ -71,6 +79,13 @@ impl Part {
     #[cfg(test)]
     pub(crate) fn free(&self) -> u64 {
         self.pieces.available_permits() as u64 * PIECE
+    }
+
+    /// What is there now, if it is enough. More than there is means all of it.
+    pub(crate) fn take_now(&self, bytes: u64) -> Option<Share> {
+        let wanted = pieces(bytes).min(self.total);
+        let pieces = Arc::clone(&self.pieces).try_acquire_many_owned(wanted).ok()?;
+        Some(Share { part: self.clone(), pieces })
     }
 
     /// Waits until `until` at most. More than there is means all of it.
@@ -131,8 +146,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_much_does_not_hold_up_the_others() {
         let memory = Memory::new(1 << 20);
-        let parts = [&memory.wire, &memory.spans, &memory.large];
-        assert_eq!(parts.map(Part::bytes), [128 << 10, 448 << 10, 448 << 10]);
+        let parts = [&memory.wire, &memory.long, &memory.spans, &memory.large];
+        assert_eq!(parts.map(Part::bytes), [96 << 10, 32 << 10, 448 << 10, 448 << 10]);
         let soon = Instant::now() + Duration::from_secs(1);
         let _held = memory.part_for(400 << 10).take(400 << 10, soon).await.unwrap();
         assert_eq!(memory.used(), 400 << 10);

@@ -11,7 +11,7 @@ pub struct Options {
     /// what each scraper has acknowledged.
     pub scraper_name: String,
     pub user_agent: String,
-    /// The bound on a body, unpacked, for jobs that set none.
+    /// The bound on a body, unpacked, for jobs that set none. A third of the memory bounds all bodies.
     pub body_bytes_max: u64,
     /// The bound on what is scraped and not stored yet, bodies and spans of all targets together.
     /// A scrape that finds no room waits until its next turn, and is then given up.

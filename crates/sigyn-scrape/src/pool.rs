@@ -20,6 +20,7 @@ use crate::counts::Counts;
 use crate::decode::Origin;
 use crate::early::Early;
 use crate::failure_log::FailureLogs;
+use crate::memory::Memory;
 use crate::options::Options;
 use crate::request::Ask;
 use crate::schedule::Schedule;
@@ -199,6 +200,8 @@ fn start(
         0 => options.body_bytes_max,
         limit => limit,
     };
+    // One that could never have its place is too large, whatever the job allows.
+    let body_limit = body_limit.min(Memory::body_bytes_max(options.memory_bytes_max));
     let told = |error: &dyn std::error::Error| (FailureCause::Connect, chain(error));
     let client = shared.clients.of(&job.job.http).map_err(|error| told(&error));
     let ask = client.and_then(|client| {

@@ -201,6 +201,7 @@ impl Fetcher {
         if announced.is_some_and(|length| length >= limit) {
             return Err(BodyError::TooLarge { limit }.into());
         }
+        let memory = self.memory();
         let mut shares = [None, None];
         let mut read = BytesMut::new();
         while body::read_on(&mut body, &mut read, limit).await?.is_some() {
@@ -208,11 +209,15 @@ impl Fetcher {
             let rest = announced.saturating_sub(PAGE_ON_THE_WIRE);
             let bounds =
                 [(SMALL_BODY as u64, announced.min(PAGE_ON_THE_WIRE)), (PAGE_ON_THE_WIRE, rest)];
-            for (share, (bound, bytes)) in shares.iter_mut().zip(bounds) {
+            let parts = [&memory.wire, &memory.long];
+            for (share, (part, (bound, bytes))) in
+                shares.iter_mut().zip(parts.into_iter().zip(bounds))
+            {
                 if share.is_none() && read.len() as u64 > bound {
                     // Half of the time, so that it is told apart from a target that is slow.
                     let until = Deadline::now() + question.timeout / 2;
-                    *share = Some(self.unpacker.wire(bytes, until).await?);
+                    let taken = part.take(bytes, until).await;
+                    *share = Some(taken.ok_or(ScrapeError::Crowded)?);
                 }
             }
         }

@@ -33,7 +33,7 @@ pub(crate) enum ScrapeError {
     Protocol(#[from] AnswerError),
     #[error("no memory for the body: the store is behind, or many targets send much")]
     Crowded,
-    #[error("spans of one body take more than {limit} bytes of memory")]
+    #[error("body size limit exceeded: its spans take more than {limit} bytes of memory")]
     TooHeavy { limit: u64 },
     #[error("decoding panicked")]
     DecoderPanicked,

@@ -180,7 +180,7 @@ impl ScrapeLoop {
                 break;
             }
         }
-        if matches!(tick.end, End::NotStored(_)) {
+        if matches!(tick.end, End::NotStored(_) | End::Crowded(_)) {
             pause = Some(self.trouble.not_stored(self.schedule.interval()));
         } else {
             self.trouble.stored();
@@ -246,7 +246,7 @@ impl ScrapeLoop {
                 }
                 self.unreadable(&answer, &error, ledger, asked_at).await
             }
-            Err(ScrapeError::Crowded) => not_stored(&ScrapeError::Crowded),
+            Err(error @ ScrapeError::Crowded) => Next::Stop(End::Crowded(not_stored_text(&error))),
             Err(error) => {
                 tick.status = error.status().map(|status| status.to_string()).unwrap_or_default();
                 if let ScrapeError::Busy { retry_after } = error {
@@ -469,10 +469,15 @@ impl ScrapeLoop {
         let key = &self.target.key;
         let failed = match &tick.end {
             End::Failed(cause, error) => Some((cause.as_str(), error.clone())),
-            End::Done | End::Left | End::NotTraced(_) | End::Busy(_) | End::NotStored(_) => None,
+            End::Done
+            | End::Left
+            | End::NotTraced(_)
+            | End::Busy(_)
+            | End::NotStored(_)
+            | End::Crowded(_) => None,
         };
         // Once is a moment of load; twice in a row deserves an operator's eye.
-        if let End::NotStored(error) = &tick.end
+        if let End::NotStored(error) | End::Crowded(error) = &tick.end
             && self.trouble.not_stored_in_a_row() == 2
         {
             warn!(target = %key, %error, "spans wait at their target");
@@ -488,7 +493,9 @@ impl ScrapeLoop {
             Some((cause, error)) if failures == 2 => {
                 warn!(target = %key, cause, %error, "target keeps failing");
             }
-            None if before >= 2 => info!(target = %key, failures = before, "target is back"),
+            None if before >= 2 && failures == 0 => {
+                info!(target = %key, failures = before, "target is back")
+            }
             _ => {}
         }
     }
@@ -505,8 +512,9 @@ impl Call {
 
 /// It was answered, and the cursor stays: the same page is asked for again.
 fn not_stored(error: &dyn std::error::Error) -> Next {
-    Next::Stop(End::NotStored(shortened(format!(
-        "cannot store what was scraped: {}",
-        chain(error)
-    ))))
+    Next::Stop(End::NotStored(not_stored_text(error)))
+}
+
+fn not_stored_text(error: &dyn std::error::Error) -> String {
+    shortened(format!("cannot store what was scraped: {}", chain(error)))
 }

@@ -63,6 +63,8 @@ pub(crate) enum End {
     Busy(String),
     /// The target answered, and what it said could not be kept: no fault of its own.
     NotStored(String),
+    /// There was no memory to read its answer, which may be a good one or not.
+    Crowded(String),
     Failed(FailureCause, String),
 }
 
@@ -203,7 +205,7 @@ impl Tracked {
         let failure = match &tick.end {
             End::Done | End::Left | End::NotTraced(_) => None,
             End::Busy(_) => Some(FailureCause::Status),
-            End::NotStored(_) => Some(FailureCause::Commit),
+            End::NotStored(_) | End::Crowded(_) => Some(FailureCause::Commit),
             End::Failed(cause, _) => Some(*cause),
         };
         if let Some(cause) = failure {
@@ -211,7 +213,7 @@ impl Tracked {
         }
         match &tick.end {
             // It says nothing of how it is, unless a page came before it.
-            End::Busy(_) if tick.bytes == 0 => {}
+            End::Busy(_) | End::Crowded(_) if tick.bytes == 0 => {}
             End::Failed(..) => {
                 inner.health = Health::Down;
                 inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
@@ -229,6 +231,7 @@ impl Tracked {
             End::NotTraced(text)
             | End::Busy(text)
             | End::NotStored(text)
+            | End::Crowded(text)
             | End::Failed(_, text) => Some(shortened(text)),
         };
         if let (Some(cause), Some(error)) = (failure, &error) {

@@ -58,13 +58,9 @@ impl Unpacker {
         &self.memory
     }
 
-    /// A share of the memory for bodies on the wire.
-    pub(crate) async fn wire(&self, bytes: u64, until: Instant) -> Result<Share, ScrapeError> {
-        self.memory.wire.take(bytes, until).await.ok_or(ScrapeError::Crowded)
-    }
-
     /// `limit` is that of the body, unpacked; `until` is how long to wait for memory. `None` for a
-    /// foreign body that does not even look like spans.
+    /// foreign body that does not even look like spans. Nobody waits with a body that is too large
+    /// in any case.
     pub(crate) async fn unpack(
         &self,
         packed: &Packed,
@@ -75,9 +71,18 @@ impl Unpacker {
         let Packed { format, encoding, ref bytes, is_foreign, .. } = *packed;
         let whole = Room::largest(&self.memory, limit);
         let mut room = Room::guess(encoding, bytes.len() as u64).within(whole);
+        let mut is_measured = encoding == Encoding::Identity;
         loop {
             let part = self.memory.part_for(room.weight());
-            let mut share = part.take(room.weight(), until).await.ok_or(ScrapeError::Crowded)?;
+            let mut share = match part.take_now(room.weight()) {
+                Some(share) => share,
+                None if !is_measured => {
+                    room = self.measure(encoding, bytes, limit).await?.within(whole);
+                    is_measured = true;
+                    continue;
+                }
+                None => part.take(room.weight(), until).await.ok_or(ScrapeError::Crowded)?,
+            };
             let (packed, spares) = (bytes.clone(), self.spares.clone());
             let work = Work { format, encoding, packed, room, is_foreign, spares };
             match self.attempt(work, origin).await {
@@ -87,12 +92,32 @@ impl Unpacker {
                 }
                 Ok(None) => return Ok(None),
                 // More than was guessed. The share is given back before a larger one is taken.
+                Err(error) if error.cause() == FailureCause::BodyLimit && !is_measured => {
+                    drop(share);
+                    room = self.measure(encoding, bytes, limit).await?.within(whole);
+                    is_measured = true;
+                }
                 Err(error) if error.cause() == FailureCause::BodyLimit && room != whole => {
                     room = whole;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The room for a body once it is known how large it is. Takes no memory but for its window.
+    async fn measure(
+        &self,
+        encoding: Encoding,
+        packed: &Bytes,
+        limit: u64,
+    ) -> Result<Room, ScrapeError> {
+        // The semaphore is never closed.
+        let _turn = self.turns.acquire().await.ok();
+        let packed = packed.clone();
+        let running = tokio::task::spawn_blocking(move || body::measure(encoding, &packed, limit));
+        let bytes = running.await.map_err(|_| ScrapeError::DecoderPanicked)??;
+        Ok(Room::guess(Encoding::Identity, bytes))
     }
 
     async fn attempt(
@@ -250,6 +275,26 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_with_a_body_that_is_too_large_in_any_case() {
+        let unpacker = Unpacker::new(64 << 20, Spares::default());
+        let until = Instant::now() + Duration::from_secs(1);
+        let origin = Origin { labels: Arc::default(), service_name: "api".to_owned() };
+        let unpack = async |body: &Packed| {
+            let outcome = unpacker.unpack(body, 4 << 20, until, &origin).await;
+            outcome.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let list = |spaces| gzip(format!("[{}]", " ".repeat(spaces)).as_bytes());
+        let [bomb, fits] =
+            [16 << 20, 2 << 20].map(|n| packed(Format::ZIPKIN_JSON, Encoding::Gzip, list(n)));
+        assert_eq!(unpack(&fits).await, Ok(()));
+        let all = u64::MAX;
+        let _held = [&unpacker.memory.spans, &unpacker.memory.large].map(|part| part.take_now(all));
+        let limit = "body size limit exceeded: it has 4194304 bytes or more";
+        assert_eq!(unpack(&bomb).await, Err(limit.to_owned()));
+        assert!(unpack(&fits).await.unwrap_err().starts_with("no memory for the body"));
+    }
+
     #[tokio::test]
     async fn a_small_body_may_not_become_many_spans() {
         // A list of the smallest spans there are: 25 bytes each, less than one when packed.
@@ -257,7 +302,10 @@ mod tests {
         let bomb = packed(Format::ZIPKIN_JSON, Encoding::Gzip, gzip(list.as_bytes()));
         assert!(bomb.bytes.len() < 100_000);
         let error = unpacked(128 << 20, &bomb).await.unwrap_err();
-        assert_eq!(error, "spans of one body take more than 19573418 bytes of memory");
+        assert_eq!(
+            error,
+            "body size limit exceeded: its spans take more than 19573418 bytes of memory"
+        );
         assert_eq!(unpacked(2 << 30, &bomb).await.unwrap().0, 200_000);
     }
 }

@@ -87,7 +87,11 @@ impl ScrapeLoop {
             }
             End::Left => self.early.over(),
             // The scrape at the next instant finds out what it is.
-            End::NotTraced(_) | End::Busy(_) | End::NotStored(_) | End::Failed(..) => {
+            End::NotTraced(_)
+            | End::Busy(_)
+            | End::NotStored(_)
+            | End::Crowded(_)
+            | End::Failed(..) => {
                 self.counts.waits.failed();
                 self.early.over();
             }

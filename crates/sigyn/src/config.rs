@@ -439,13 +439,11 @@ impl Config {
             "" => format!("sigyn-{instance:016x}"),
             name => name.to_owned(),
         };
-        let defaults = sigyn_scrape::Options::default();
         sigyn_scrape::Options {
             scraper_name: name,
             seed: instance,
             memory_bytes_max: memory.scraped,
-            body_bytes_max: defaults.body_bytes_max.min(memory.scraped / 3),
-            ..defaults
+            ..sigyn_scrape::Options::default()
         }
     }
 }

@@ -254,3 +254,22 @@ async fn the_clock_is_read_from_the_quickest_answer() {
     let last = (0..CLOCK_SAMPLES_MAX).fold(None, |_, _| measured(20, 30)).unwrap();
     assert_eq!(last, 20, "an old sample says nothing of a clock that drifts");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_finds_no_memory_says_nothing_of_its_target() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let crowded = || tick(0, End::Crowded("no memory".to_owned()));
+    let health = || target.status(Instant::now()).health;
+    target.scraped(crowded());
+    assert_eq!(health(), Health::Unknown);
+    target.scraped(tick(0, failed()));
+    assert_eq!((target.scraped(crowded()), health()), (1, Health::Down));
+    target.scraped(tick(1, End::Done));
+    target.scraped(crowded());
+    let status = target.status(Instant::now());
+    assert_eq!((status.health, status.failures.commit), (Health::Up, 3));
+    assert_eq!(status.last_error.as_deref(), Some("no memory"));
+    target.scraped(tick(0, failed()));
+    assert_eq!(target.scraped(tick(1, End::Crowded("no memory".to_owned()))), 0, "a page was read");
+    assert_eq!(health(), Health::Up);
+}

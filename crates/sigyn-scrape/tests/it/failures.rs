@@ -204,7 +204,7 @@ async fn a_small_body_may_not_stand_for_a_huge_one() {
     check_down(
         Reply::Keep(response("200 OK", &headers, &gzip(&bomb))),
         FailureCause::BodyLimit,
-        "body size limit of 67108864 bytes exceeded",
+        "body size limit exceeded: it has 67108864 bytes or more",
     )
     .await;
 }

@@ -8,7 +8,8 @@ use sigyn_model::{Losses, Span};
 use sigyn_scrape::{Health, Options, State};
 
 use crate::fake::{
-    Log, Scraper, Store, Target, eventually, group, job, logging_target, span, spans,
+    Log, Reply, Scraper, Store, Target, eventually, group, job, logging_target, response, span,
+    spans,
 };
 
 fn large(id: u64) -> Span {
@@ -69,6 +70,33 @@ async fn targets_wait_for_memory_and_none_is_down_for_it() {
     ids.sort_unstable();
     assert_eq!(ids, (4..52).collect::<Vec<_>>());
     scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_alone_has_no_room_is_over_the_limit_and_its_target_down() {
+    let json = ("Content-Type", "application/json");
+    let spaces = " ".repeat(400 << 10);
+    let chunk = format!("{:x}\r\n{spaces}\r\n", spaces.len()).repeat(4);
+    let endless =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let endless = Reply::Keep(format!("{endless}{chunk}").into_bytes());
+    let long = Reply::Keep(response("200 OK", &[json], spaces.as_bytes()));
+    for reply in [endless, long] {
+        let target = Target::scripted(vec![reply]).await;
+        let options = Options { memory_bytes_max: 600 << 10, ..Options::default() };
+        let mut job = job("api");
+        job.job.body_size_limit = 10 << 20;
+        let groups = BTreeMap::from([("api".to_owned(), group(&[target.address]))]);
+        let scraper = Scraper::with(options, vec![job], groups, Vec::new(), Store::default());
+        let status = scraper.target("a failure", |target| target.scrapes_total > 0).await;
+        let error = "body size limit exceeded: it has 204800 bytes or more";
+        assert_eq!(status.last_error.as_deref(), Some(error));
+        assert_eq!(
+            (status.health, status.failures.body_limit),
+            (Health::Down, status.scrapes_total)
+        );
+        scraper.stop().await;
+    }
 }
 
 #[tokio::test]
