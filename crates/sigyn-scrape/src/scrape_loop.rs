@@ -103,6 +103,9 @@ impl ScrapeLoop {
             if now < not_before {
                 // What is left out on purpose is no irregularity.
                 before = None;
+                if self.target.left_alone() {
+                    warn!(target = %self.target.key, "target goes on wanting to be asked later: it is down");
+                }
                 continue;
             }
             if let Some(before) = before.replace(now) {
@@ -467,34 +470,28 @@ impl ScrapeLoop {
 
     fn report(&self, tick: Tick) {
         let key = &self.target.key;
-        let failed = match &tick.end {
-            End::Failed(cause, error) => Some((cause.as_str(), error.clone())),
-            End::Done
-            | End::Left
-            | End::NotTraced(_)
-            | End::Busy(_)
-            | End::NotStored(_)
-            | End::Crowded(_) => None,
-        };
+        let failure = tick.end.failure().map(|(cause, error)| (cause, error.to_owned()));
+        let is_ours = matches!(tick.end, End::NotStored(_) | End::Crowded(_));
         // Once is a moment of load; twice in a row deserves an operator's eye.
-        if let End::NotStored(error) | End::Crowded(error) = &tick.end
+        if let Some((_, error)) = &failure
+            && is_ours
             && self.trouble.not_stored_in_a_row() == 2
         {
             warn!(target = %key, %error, "spans wait at their target");
         }
         debug!(target = %key, spans = tick.spans, bytes = tick.bytes, took = ?tick.took, end = ?tick.end, "scraped");
-        if let (Some((_, error)), Some(log)) = (&failed, &self.failure_log) {
+        if let (Some((_, error)), Some(log)) = (&failure, &self.failure_log) {
             log.write(tick.at, error, &self.target.target.job, &self.target.target.url);
         }
         let before = self.target.failures_in_a_row();
         let failures = self.target.scraped(tick);
-        match failed {
+        match failure {
             // One missed scrape is a restart; two in a row deserve an operator's eye.
-            Some((cause, error)) if failures == 2 => {
-                warn!(target = %key, cause, %error, "target keeps failing");
+            Some((cause, error)) if failures == 2 && !is_ours => {
+                warn!(target = %key, cause = cause.as_str(), %error, "target keeps failing");
             }
-            None if before >= 2 && failures == 0 => {
-                info!(target = %key, failures = before, "target is back")
+            _ if before >= 2 && failures == 0 => {
+                info!(target = %key, failures = before, "target is back");
             }
             _ => {}
         }

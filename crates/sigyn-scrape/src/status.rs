@@ -92,9 +92,9 @@ pub struct TargetStatus {
     pub failures: Failures,
 }
 
-/// Prometheus' health: whether the last scrape was answered. A target that wants to be asked later, or
-/// whose answer found no memory, keeps what it had, and spans that could not be stored are not held
-/// against it.
+/// Prometheus' health: whether the last scrape was answered. A target whose answer found no memory keeps
+/// what it had, and so does one that wants to be asked later, for less than three intervals. Spans that
+/// could not be stored are not held against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     #[default]

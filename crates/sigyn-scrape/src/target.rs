@@ -23,6 +23,9 @@ const RECENT_MAX: usize = 20;
 /// Half an hour at the usual interval: how far back a trace's gaps can be explained.
 const LOSS_WINDOWS_MAX: usize = 128;
 const CLOCK_SAMPLES_MAX: usize = 8;
+/// Intervals in a row in which a target may want to be asked later, and nothing else. One that goes on
+/// is down: nothing comes from it, whatever it says.
+const BUSY_INTERVALS_MAX: u32 = 3;
 /// Fewer spans say nothing about whether context is passed on.
 const CONTEXT_SPANS_MIN: u64 = 20;
 
@@ -90,6 +93,8 @@ struct Inner {
     problems: BTreeMap<Problem, String>,
     failures: Failures,
     failures_in_a_row: u32,
+    /// Intervals in a row in which it wanted to be asked later.
+    busy_intervals: u32,
     failing_since: Option<SystemTime>,
     last_failure: Option<LastFailure>,
     scrapes_total: u64,
@@ -202,27 +207,26 @@ impl Tracked {
         if tick.read_to_end && !inner.problems.contains_key(&Problem::SeveralProcesses) {
             inner.read_through = Some(tick.at);
         }
-        let failure = match &tick.end {
-            End::Done | End::Left | End::NotTraced(_) => None,
-            End::Busy(_) => Some(FailureCause::Status),
-            End::NotStored(_) | End::Crowded(_) => Some(FailureCause::Commit),
-            End::Failed(cause, _) => Some(*cause),
-        };
+        let failure = tick.end.failure().map(|(cause, _)| cause);
         if let Some(cause) = failure {
             inner.failures.count(cause);
         }
         match &tick.end {
             // It says nothing of how it is, unless a page came before it.
-            End::Busy(_) | End::Crowded(_) if tick.bytes == 0 => {}
+            End::Crowded(_) if tick.bytes == 0 => {}
+            End::Busy(_) if tick.bytes == 0 => {
+                inner.failed(tick.at);
+                inner.busy();
+            }
             End::Failed(..) => {
+                inner.failed(tick.at);
                 inner.health = Health::Down;
-                inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
-                inner.failing_since.get_or_insert(tick.at);
             }
             end => {
                 inner.not_traced = matches!(end, End::NotTraced(_));
                 inner.health = Health::Up;
                 inner.failures_in_a_row = 0;
+                inner.busy_intervals = 0;
                 inner.failing_since = None;
             }
         }
@@ -251,6 +255,17 @@ impl Tracked {
         };
         push_bounded(&mut inner.recent, Arc::new(record), RECENT_MAX);
         inner.failures_in_a_row
+    }
+
+    /// An instant passed at which it was not asked. True if it is down from now on, because it has
+    /// wanted that for too long, and nobody was told.
+    pub(crate) fn left_alone(&self) -> bool {
+        let mut inner = self.lock();
+        let before = inner.health;
+        if inner.busy_intervals > 0 {
+            inner.busy();
+        }
+        before != inner.health && inner.failures_in_a_row < 2
     }
 
     /// What the target says of its log, and of what it leaves out.
@@ -384,6 +399,32 @@ impl Tracked {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Only this file writes, and only whole values.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn failed(&mut self, at: SystemTime) {
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.failing_since.get_or_insert(at);
+    }
+
+    fn busy(&mut self) {
+        self.busy_intervals = self.busy_intervals.saturating_add(1);
+        if self.busy_intervals >= BUSY_INTERVALS_MAX {
+            self.health = Health::Down;
+        }
+    }
+}
+
+impl End {
+    /// Why it counts as a failure, if it does.
+    pub(crate) fn failure(&self) -> Option<(FailureCause, &str)> {
+        match self {
+            Self::Done | Self::Left | Self::NotTraced(_) => None,
+            Self::Busy(text) => Some((FailureCause::Status, text)),
+            Self::NotStored(text) | Self::Crowded(text) => Some((FailureCause::Commit, text)),
+            Self::Failed(cause, text) => Some((*cause, text)),
+        }
     }
 }
 

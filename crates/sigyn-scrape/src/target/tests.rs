@@ -150,11 +150,11 @@ async fn what_is_not_its_fault_is_not_held_against_a_target() {
     };
     let busy = || End::Busy("429".to_owned());
     let not_stored = || End::NotStored("full".to_owned());
-    check(busy(), Health::Unknown, 0);
+    check(busy(), Health::Unknown, 1);
     check(not_stored(), Health::Up, 0);
-    check(busy(), Health::Up, 0);
-    check(failed(), Health::Down, 1);
-    check(busy(), Health::Down, 1);
+    check(busy(), Health::Up, 1);
+    check(failed(), Health::Down, 2);
+    check(busy(), Health::Down, 3);
     check(not_stored(), Health::Up, 0);
     let failures = target.status(Instant::now()).failures;
     assert_eq!((failures.status, failures.commit, failures.timeout), (3, 2, 1));
@@ -272,4 +272,21 @@ async fn an_answer_that_finds_no_memory_says_nothing_of_its_target() {
     target.scraped(tick(0, failed()));
     assert_eq!(target.scraped(tick(1, End::Crowded("no memory".to_owned()))), 0, "a page was read");
     assert_eq!(health(), Health::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_may_be_busy_for_some_intervals_and_not_for_more() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let busy = || target.scraped(tick(0, End::Busy("later".to_owned())));
+    let health = || target.status(Instant::now()).health;
+    target.scraped(tick(1, End::Done));
+    assert!(!target.left_alone(), "for another reason");
+    assert_eq!((busy(), target.left_alone(), health()), (1, false, Health::Up));
+    assert_eq!((target.left_alone(), health()), (true, Health::Down));
+    assert!(!target.left_alone(), "told once");
+    assert_eq!((target.scraped(tick(1, End::Done)), health()), (0, Health::Up));
+    assert_eq!(([busy(), busy()], health()), ([1, 2], Health::Up));
+    assert_eq!((busy(), health()), (3, Health::Down));
+    assert_eq!(target.scraped(tick(1, End::Busy("later".to_owned()))), 0, "a page came before it");
+    assert_eq!((busy(), health()), (1, Health::Up));
 }

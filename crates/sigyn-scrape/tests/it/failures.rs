@@ -242,11 +242,40 @@ async fn a_busy_target_is_left_alone_for_as_long_as_it_asks() {
     let status = scraper.target("busy", |target| target.scrapes_total == 1).await;
     let error = "server returned HTTP status 429 Too Many Requests";
     assert_eq!(status.last_error.as_deref(), Some(error));
-    assert_eq!((status.health, status.failures.status), (Health::Unknown, 1));
+    assert_eq!((status.failures_in_a_row, status.failures.status), (1, 1));
     let status = scraper.target("back", |target| target.health == Health::Up).await;
     assert!(began.elapsed().as_millis() >= 1000);
     assert_eq!((status.scrapes_total, status.failures_in_a_row), (2, 0));
     scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_busy_for_ever_is_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("failures.log");
+    let busy = |headers: &[(&str, &str)]| {
+        Reply::Keep(response("429 Too Many Requests", headers, b"not now"))
+    };
+    let mut job = job("api");
+    job.job.failure_log_file = Some(path.clone());
+    // One says no time, and one a very long one: it is not asked a second time here.
+    for (headers, asked) in [(&[][..], 3), (&[("Retry-After", "99999999999")][..], 1)] {
+        let target = Target::scripted(vec![busy(headers)]).await;
+        let groups = [("api".to_owned(), group(&[target.address]))].into();
+        let scraper = Scraper::start(vec![job.clone()], groups);
+        let status = scraper.target("down", |target| target.health == Health::Down).await;
+        assert_eq!(status.state, State::Down);
+        assert!(status.scrapes_total >= asked, "{status:?}");
+        let error = "server returned HTTP status 429 Too Many Requests";
+        assert_eq!(status.last_error.as_deref(), Some(error));
+        let failed = u64::from(status.failures_in_a_row);
+        assert_eq!((failed, status.failures.status), (status.scrapes_total, status.scrapes_total));
+        assert!(status.failing_since.is_some());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text.lines().filter(|line| line.contains(error)).count() as u64;
+        assert!(lines >= failed, "{text}");
+        scraper.stop().await;
+    }
 }
 
 #[tokio::test]
