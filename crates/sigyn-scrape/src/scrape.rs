@@ -273,6 +273,12 @@ impl ClockSample {
         let ours_ns = i64::try_from(middle.as_nanos()).ok()?;
         Some(Self { offset_ns: theirs_ns.checked_sub(ours_ns)?, round_trip })
     }
+
+    /// Whether one offset explains both, with their errors.
+    pub(crate) fn agrees_with(self, other: Self) -> bool {
+        let errors = (self.round_trip + other.round_trip) / 2;
+        u128::from(self.offset_ns.abs_diff(other.offset_ns)) <= errors.as_nanos()
+    }
 }
 
 /// What a status alone decides. `None` for the statuses that are answers.

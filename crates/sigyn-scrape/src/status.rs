@@ -64,7 +64,8 @@ pub struct TargetStatus {
     pub last_failure: Option<LastFailure>,
     pub cursor: Option<Cursor>,
     pub account: Account,
-    /// The target's clock minus ours; off by at most half a round trip.
+    /// The target's clock minus ours; off by at most half a round trip, the shortest of late. What the
+    /// newest answer contradicts does not count any more.
     pub clock_offset_ns: Option<i64>,
     pub last_span_at: Option<SystemTime>,
     /// Over the last scrapes.

@@ -165,7 +165,10 @@ impl Tracked {
     }
 
     pub(crate) fn measured(&self, sample: ClockSample) {
-        push_bounded(&mut self.lock().clock, sample, CLOCK_SAMPLES_MAX);
+        let mut inner = self.lock();
+        // Both cannot be true: the clock was set, or has drifted.
+        inner.clock.retain(|older| older.agrees_with(sample));
+        push_bounded(&mut inner.clock, sample, CLOCK_SAMPLES_MAX);
     }
 
     /// Shows a problem, in place of what was shown of its kind. True the first time.

@@ -256,6 +256,22 @@ async fn the_clock_is_read_from_the_quickest_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_is_seen_at_once() {
+    let target = tracked("a", &Arc::new(Context::default()));
+    let measured = |offset_ms: i64, round_trip_ms| {
+        let round_trip = Duration::from_millis(round_trip_ms);
+        target.measured(ClockSample { offset_ns: offset_ms * 1_000_000, round_trip });
+        target.status(Instant::now()).clock_offset_ns.map(|ns| ns / 1_000_000)
+    };
+    assert_eq!(measured(0, 2), Some(0));
+    assert_eq!(measured(11, 20), Some(0), "both can be true: 1 + 10");
+    assert_eq!(measured(-3_600_000, 30), Some(-3_600_000), "an hour back");
+    assert_eq!(measured(-3_600_012, 8), Some(-3_600_012));
+    assert_eq!(measured(i64::MAX / 1_000_000, 40), Some(i64::MAX / 1_000_000), "no overflow");
+    assert_eq!(measured(i64::MIN / 1_000_000, 40), Some(i64::MIN / 1_000_000));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_finds_no_memory_says_nothing_of_its_target() {
     let target = tracked("a", &Arc::new(Context::default()));
     let crowded = || tick(0, End::Crowded("no memory".to_owned()));
