@@ -6,8 +6,9 @@ The cases of `../discovery/configs/` say what Prometheus 3.14 does, in files of 
     === file till.yml                    a file beside the one before; the configuration is then checked with what it names
     === refused each job: a name         each line is a case of its own: keys of a job; `rule`, `global`, or nothing for whole files
 
-Others are made of them: jobs of several such lines, and files with a mistake in them, always the same. There the two programs
-are only compared. Where one of them differs, `../discovery/explained.toml` has to say why; what it explains in vain is a failure.
+Others are made of them: jobs of several such lines, and files with a mistake in them, always the same; and some of
+YAML's rarer ways (`discovery_yaml.py`). There the two programs are only compared. Where one of them differs,
+`../discovery/explained.toml` has to say why; what it explains in vain is a failure.
 """
 
 import glob
@@ -20,13 +21,15 @@ import sys
 import tempfile
 import tomllib
 
+import discovery_yaml
 import prometheus
 import server
 
 FOLDER = os.path.join(server.FOLDER, "discovery")
-SEED = 20_242
+SEED = int(os.environ.get("SIGYN_CONFIGS_SEED", "20242"))
 MADE = 250
 BENT = 350
+YAML = 1000
 CHECK_SECONDS = 50
 
 SHAPES = {
@@ -244,6 +247,8 @@ def main():
     cases += [Case(name, text, verdict) for verdict, name, text in odd()]
     known = len(cases)
     cases += [*made(lines, MADE), *bent(cases[:written], BENT)]
+    ways = discovery_yaml.made(random.Random(SEED + 2), YAML)
+    cases += [Case(f"YAML {number}", text) for number, text in enumerate(ways)]
     folder = tempfile.mkdtemp(dir=server.SCRATCH)
     write(cases, folder)
     judge("promtool", [promtool, "check", "config"], cases)

@@ -6,10 +6,13 @@
 mod directives;
 mod file;
 mod node;
+mod reader;
 mod scalar;
 mod section;
 #[cfg(test)]
 mod tests;
+mod time;
+mod tree;
 mod value;
 
 use std::fmt;
@@ -18,7 +21,9 @@ use serde::de::DeserializeOwned;
 
 pub use self::file::read_file;
 pub use self::node::Node;
+use self::reader::Reader;
 pub use self::section::{Entry, Fields, Section, deserialize_section, section};
+use self::tree::Tree;
 pub use self::value::{Item, LabelMap, Text};
 
 /// Where something stands in a file; both count from 1.
@@ -36,9 +41,9 @@ impl fmt::Display for Place {
     }
 }
 
-impl From<serde_saphyr::Location> for Place {
-    fn from(location: serde_saphyr::Location) -> Self {
-        Self { line: location.line(), column: location.column() }
+impl Place {
+    fn error(self, message: impl Into<String>) -> YamlError {
+        YamlError { line: self.line, column: self.column, message: message.into() }
     }
 }
 
@@ -60,6 +65,26 @@ impl YamlError {
     pub fn place(&self) -> Place {
         Place { line: self.line, column: self.column }
     }
+
+    /// One whose place is not known yet.
+    fn new(message: impl Into<String>) -> Self {
+        Place::default().error(message)
+    }
+
+    /// Gives it a place unless it has one.
+    fn or_at(self, place: Place) -> Self {
+        if self.line > 0 { self } else { place.error(self.message) }
+    }
+}
+
+impl serde::de::Error for YamlError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        match marked(&message) {
+            Some((place, message)) => place.error(message),
+            None => Self::new(message),
+        }
+    }
 }
 
 /// Reads the first document of `text`. An empty text is `T::default()`-like: it reads as null.
@@ -77,56 +102,12 @@ impl YamlError {
 /// assert_eq!((error.line, error.column), (2, 3));
 /// ```
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
-    directives::check(text)?;
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        // An include file for file_sd may list a hundred thousand targets: bounded, but not by
-        // limits meant for untrusted uploads.
-        budget: serde_saphyr::budget! {
-            max_events: 50_000_000,
-            max_nodes: 25_000_000,
-            max_total_scalar_bytes: 1 << 30,
-        },
-    };
-    serde_saphyr::with_deserializer_from_str_with_options(
-        first_document(text),
-        options,
-        |deserializer| T::deserialize(deserializer),
-    )
-    .map_err(|error| located(&error))
+    let tree = Tree::read(text)?;
+    T::deserialize(Reader::new(&tree, tree.root()))
 }
 
-/// Prometheus reads one document and ignores what follows. A marker at the start of a line ends a
-/// document wherever it stands, even inside a quoted string, so looking at lines is exact.
-fn first_document(text: &str) -> &str {
-    let is_marker = |line: &str, marker: &str| {
-        line.strip_prefix(marker)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-    };
-    let mut begun = false;
-    let mut end = 0;
-    for line in text.split_inclusive('\n') {
-        if begun && (is_marker(line, "...") || is_marker(line, "---")) {
-            return &text[..end];
-        }
-        begun |= !line.trim().is_empty() && !line.starts_with(['#', '%']);
-        end += line.len();
-    }
-    text
-}
-
-fn located(error: &serde_saphyr::Error) -> YamlError {
-    let error = error.without_snippet();
-    let message = wording(error);
-    if let Some((place, message)) = marked(&message) {
-        return YamlError { line: place.line, column: place.column, message: message.to_owned() };
-    }
-    let place = error.location().map(Place::from).unwrap_or(Place { line: 1, column: 1 });
-    YamlError { line: place.line, column: place.column, message }
-}
-
-/// serde has no way to give an error a place, and the reader takes that of the mapping around it.
-/// So a message of ours carries its own place in front, for [`located`] to take off again.
+/// serde has no way to give an error a place. So a message of ours carries its own in front, to be
+/// taken off again where it becomes an error.
 fn mark(place: Place, message: impl fmt::Display) -> String {
     format!("\u{1}{place}\u{1}{message}")
 }
@@ -135,28 +116,4 @@ fn marked(message: &str) -> Option<(Place, &str)> {
     let (place, message) = message.strip_prefix('\u{1}')?.split_once('\u{1}')?;
     let (line, column) = place.split_once(':')?;
     Some((Place { line: line.parse().ok()?, column: column.parse().ok()? }, message))
-}
-
-/// Prometheus' words where there are any, else the reader's own.
-fn wording(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::Error;
-    match error {
-        Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("key \"{key}\" already set in map")
-        }
-        Error::SerdeUnknownField { field, .. } => format!("field {field} not found"),
-        Error::AliasError { error, .. } => wording(error),
-        Error::Message { msg, .. } => msg.clone(),
-        Error::InvalidScalar { ty, .. } => format!("cannot unmarshal this value into {ty}"),
-        Error::Unexpected { expected: "sequence start", .. } => "expected a list".to_owned(),
-        Error::Unexpected { expected: "mapping start", .. } => "expected a mapping".to_owned(),
-        Error::Unexpected { expected: "string scalar", .. } => "expected a string".to_owned(),
-        other => {
-            let text = other.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-            // The place is data here, not text.
-            let cut =
-                text.rfind(" at line ").or_else(|| text.find(": line ")).unwrap_or(text.len());
-            text[..cut].to_owned()
-        }
-    }
 }

@@ -250,7 +250,7 @@ impl Section for ScrapeConfig {
             }
             "metrics_path" => self.metrics_path = Some(entry.text()?),
             "scheme" => self.scheme = Some(entry.text()?),
-            "params" => self.params = params(entry.read()?),
+            "params" => entry.map_onto(&mut self.params, values)?,
             "honor_labels" => self.honor_labels = entry.boolean()?.unwrap_or_default(),
             "enable_compression" => self.enable_compression = entry.boolean()?,
             "body_size_limit" => {
@@ -271,10 +271,8 @@ impl Section for ScrapeConfig {
     }
 }
 
-fn params(raw: BTreeMap<Text, Option<Vec<Text>>>) -> BTreeMap<String, Vec<String>> {
-    let texts =
-        |values: Option<Vec<Text>>| values.into_iter().flatten().map(|value| value.0).collect();
-    raw.into_iter().map(|(name, values)| (name.0, texts(values))).collect()
+fn values(written: Option<Vec<Text>>) -> Vec<String> {
+    written.into_iter().flatten().map(|value| value.0).collect()
 }
 
 macro_rules! deserialize_as_section {

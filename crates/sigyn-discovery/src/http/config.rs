@@ -12,7 +12,7 @@ use super::oauth2_config::{OAuth2, OAuth2Config};
 use super::proxy_config::{Proxy, ProxyConfig};
 use super::secret::{Secret, Source};
 use super::tls_config::{Tls, TlsConfig};
-use crate::yaml::{Entry, Fields, Section};
+use crate::yaml::{Entry, Section};
 
 /// How a server is asked. Equal ones can share connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,12 +121,17 @@ impl ClientConfig {
     ) -> Result<Option<Entry<'a, A>>, A::Error> {
         let Some(entry) = self.proxy.field(entry)? else { return Ok(None) };
         match entry.key() {
-            "basic_auth" => self.basic_auth = optional(entry)?,
-            "authorization" => self.authorization = optional(entry)?,
-            "oauth2" => self.oauth2 = optional(entry)?,
+            "basic_auth" => self.basic_auth = entry.section_onto(self.basic_auth.take())?,
+            "authorization" => {
+                self.authorization = entry.section_onto(self.authorization.take())?
+            }
+            "oauth2" => self.oauth2 = entry.section_onto(self.oauth2.take())?,
             "bearer_token" => self.bearer_token = entry.text()?.into(),
             "bearer_token_file" => self.bearer_token_file = entry.text()?,
-            "tls_config" => self.tls_config = entry.section()?,
+            "tls_config" => {
+                let before = std::mem::take(&mut self.tls_config);
+                self.tls_config = entry.section_onto(Some(before))?.unwrap_or_default();
+            }
             "http_headers" => self.http_headers = entry.read()?,
             "follow_redirects" => self.follow_redirects = entry.boolean()?,
             "enable_http2" => self.enable_http2 = entry.boolean()?,
@@ -205,13 +210,6 @@ impl ClientConfig {
 const BEARER: &str = "Bearer";
 const ONE_AUTHORIZATION: &str =
     "at most one of basic_auth, oauth2 & authorization must be configured";
-
-/// A section of which it counts that it is there, empty or not. Null is not.
-fn optional<'de, S: Section, A: MapAccess<'de>>(
-    entry: Entry<'_, A>,
-) -> Result<Option<S>, A::Error> {
-    Ok(entry.read_option::<Fields<S>>()?.map(|fields| fields.0))
-}
 
 /// Refuses with `message` if more than one of them is there.
 pub(super) fn at_most_one<const N: usize>(

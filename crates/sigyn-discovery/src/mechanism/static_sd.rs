@@ -8,7 +8,7 @@ use serde::de::{Error as _, MapAccess};
 
 use crate::group::TargetGroup;
 use crate::labels::Labels;
-use crate::yaml::{Entry, LabelMap, Section};
+use crate::yaml::{Entry, Section};
 
 /// A job's static groups; the source of each is its index.
 pub type Config = Vec<Arc<TargetGroup>>;
@@ -28,7 +28,7 @@ impl Section for StaticConfig {
     fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
         match entry.key() {
             "targets" => self.targets = entry.texts()?,
-            "labels" => self.labels = entry.read::<LabelMap>()?.0,
+            "labels" => entry.labels_onto(&mut self.labels)?,
             _ => return entry.unknown(),
         }
         Ok(())

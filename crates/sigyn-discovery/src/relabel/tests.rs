@@ -344,7 +344,7 @@ fn refused_rules() {
             "{target_label: a, bogus: 1}",
             "line 1: field bogus not found in type relabel.plain (column 19)",
         ),
-        ("{target_label: [a]}", "line 1: expected a string (column 16)"),
+        ("{target_label: [a]}", "line 1: cannot unmarshal !!seq into string (column 16)"),
     ] {
         assert_eq!(rule(yaml).unwrap_err(), expected, "{yaml}");
     }

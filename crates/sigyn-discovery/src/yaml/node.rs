@@ -1,12 +1,11 @@
 //! YAML of any shape, with every scalar as it is written: what is read here can be shown again.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
-
-use super::scalar::tag;
-use super::{Text, YamlError, from_yaml};
+use super::YamlError;
+use super::scalar::{Meaning, Tag, meaning};
+use super::tree::{Index, Kind, Tree, twice};
 use crate::labels::quoted;
 
 /// A value of any shape.
@@ -27,7 +26,8 @@ pub enum Node {
 impl Node {
     /// Reads the first document of `text`.
     pub fn read(text: &str) -> Result<Self, YamlError> {
-        Ok(from_yaml::<Written>(text)?.node(text.strip_prefix('\u{feff}').unwrap_or(text)))
+        let tree = Tree::read(text)?;
+        node(&tree, tree.root())
     }
 
     /// What stands behind a key of a mapping.
@@ -117,7 +117,7 @@ fn inline(node: &Node) -> String {
 /// A text, in quotes where it needs them.
 fn text(text: &str) -> String {
     let special = |c: char| "!&*?{}[],#|>@`\"'%:-".contains(c);
-    let is_plain = tag(text) == "!!str"
+    let is_plain = meaning(Tag::Plain, text) == Ok(Meaning::Text)
         && !text.is_empty()
         && text.trim() == text
         && !text.starts_with(special)
@@ -146,117 +146,53 @@ fn looks_like_a_number(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_hexdigit() || "xXoO_.:+-TZ ".contains(c))
 }
 
-/// A value with where it stands, from which a plain scalar is taken anew.
-struct Written {
-    from: u64,
-    bytes: u64,
-    shape: Shape,
+fn node(tree: &Tree<'_>, at: Index) -> Result<Node, YamlError> {
+    tree.visit(at, |value| match &value.kind {
+        Kind::Scalar(scalar) => match scalar.meaning().map_err(YamlError::new)? {
+            Meaning::Null => Ok(Node::Null),
+            Meaning::Text => Ok(Node::Text(scalar.as_text().map_err(YamlError::new)?.into_owned())),
+            _ => Ok(Node::Plain(scalar.text.to_string())),
+        },
+        Kind::List(items) => {
+            Ok(Node::List(items.iter().map(|item| node(tree, *item)).collect::<Result<_, _>>()?))
+        }
+        Kind::Map(map) => {
+            let mut read = Vec::with_capacity(map.len());
+            for entry in tree.entries(map, &twice)? {
+                let node = tree.read_entry(&entry, || node(tree, entry.value))?;
+                read.push((entry.name, node));
+            }
+            let mut all = Node::Map(Vec::new());
+            if tree.has_merges(map) {
+                put_onto(&mut all, Node::Map(read));
+            } else {
+                all = Node::Map(read);
+            }
+            Ok(all)
+        }
+        // An alias stands for no other.
+        Kind::Alias(_) => Ok(Node::Null),
+    })
 }
 
-enum Shape {
-    Null,
-    Text(String),
-    Plain,
-    List(Vec<Written>),
-    Map(Vec<(String, Written)>),
-}
-
-impl Written {
-    fn node(self, source: &str) -> Node {
-        match self.shape {
-            Shape::Null => Node::Null,
-            Shape::Text(text) => Node::Text(text),
-            Shape::Plain => {
-                let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
-                let (from, to) = (at(self.from), at(self.from.saturating_add(self.bytes)));
-                Node::Plain(source.get(from..to).unwrap_or_default().to_owned())
-            }
-            Shape::List(items) => {
-                Node::List(items.into_iter().map(|item| item.node(source)).collect())
-            }
-            Shape::Map(entries) => {
-                Node::Map(entries.into_iter().map(|(key, item)| (key, item.node(source))).collect())
+/// Of what is merged, each mapping is read onto the one before, and all else instead of it.
+fn put_onto(before: &mut Node, after: Node) {
+    let (known, more) = match (before, after) {
+        (Node::Map(known), Node::Map(more)) => (known, more),
+        (before, after) => {
+            *before = after;
+            return;
+        }
+    };
+    let names = known.iter().enumerate().map(|(index, (name, _))| (name.clone(), index));
+    let mut index_of: HashMap<String, usize> = names.collect();
+    for (name, node) in more {
+        match index_of.get(&name) {
+            Some(index) => put_onto(&mut known[*index].1, node),
+            None => {
+                index_of.insert(name.clone(), known.len());
+                known.push((name, node));
             }
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Shape>::deserialize(deserializer)?;
-        let span = spanned.defined.span();
-        Ok(Self {
-            from: span.byte_offset().unwrap_or(0),
-            bytes: span.byte_len().unwrap_or(0),
-            shape: spanned.value,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Shape {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Shape;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Shape, E> {
-                Ok(Shape::Null)
-            }
-
-            fn visit_none<E>(self) -> Result<Shape, E> {
-                Ok(Shape::Null)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
-                Ok(Shape::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Shape::List(items))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(key) = map.next_key::<Text>()? {
-                    entries.push((key.0, map.next_value()?));
-                }
-                Ok(Shape::Map(entries))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
     }
 }

@@ -1,15 +1,20 @@
 //! Mappings with fixed keys: [`Section`], and its keys one by one as [`Entry`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
 };
-use serde_saphyr::Spanned;
 
-use super::scalar::{boolean, float, integer, tag};
+use super::reader::{SCALAR, SECTION};
+use super::scalar::{Meaning, Tag, meaning};
+use super::tree::twice;
+use super::value::{LabelMap, Placed};
 use super::{Item, Place, Text, YamlError, from_yaml, mark};
+use crate::labels::Labels;
 
 /// A mapping with a fixed set of keys.
 ///
@@ -56,42 +61,46 @@ pub fn section<S: Section>(text: &str) -> Result<S, YamlError> {
 pub fn deserialize_section<'de, S: Section, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<S, D::Error> {
-    struct Optional<S>(PhantomData<S>);
+    Ok(Onto(S::default()).deserialize(deserializer)?.unwrap_or_default())
+}
 
-    impl<'de, S: Section> Visitor<'de> for Optional<S> {
-        type Value = S;
+/// Reads a section onto what has been read of it before.
+struct Onto<S>(S);
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "a mapping ({})", S::NAME)
-        }
+impl<'de, S: Section> DeserializeSeed<'de> for Onto<S> {
+    type Value = Option<S>;
 
-        fn visit_none<E>(self) -> Result<S, E> {
-            Ok(S::default())
-        }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<S>, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
 
-        fn visit_unit<E>(self) -> Result<S, E> {
-            Ok(S::default())
-        }
+impl<'de, S: Section> Visitor<'de> for Onto<S> {
+    type Value = Option<S>;
 
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<S, D::Error> {
-            deserializer.deserialize_map(self)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S, A::Error> {
-            let mut section = S::default();
-            while let Some(key) = map.next_key::<Spanned<Text>>()? {
-                section.field(Entry {
-                    place: key.referenced.into(),
-                    key: key.value.0,
-                    section: S::NAME,
-                    map: &mut map,
-                })?;
-            }
-            Ok(section)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a mapping ({})", S::NAME)
     }
 
-    deserializer.deserialize_option(Optional(PhantomData))
+    fn visit_none<E>(self) -> Result<Option<S>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<S>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<S>, D::Error> {
+        deserializer.deserialize_struct(S::NAME, SECTION, self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<S>, A::Error> {
+        let mut section = self.0;
+        while let Some((place, Text(key))) = map.next_key_seed(Placed(PhantomData::<Text>))? {
+            section.field(Entry { place, key, section: S::NAME, map: &mut map })?;
+        }
+        Ok(Some(section))
+    }
 }
 
 /// A [`Section`] as serde's derive and lists can hold it.
@@ -158,42 +167,81 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         Ok(self.read_option::<Fields<S>>()?.map(|fields| fields.0).unwrap_or_default())
     }
 
+    /// Reads a nested section onto what is known of it from a mapping that is merged with this one: each
+    /// key of it counts by itself, as for Prometheus. Null is `None`.
+    pub fn section_onto<S: Section>(self, before: Option<S>) -> Result<Option<S>, A::Error> {
+        self.map.next_value_seed(Onto(before.unwrap_or_default()))
+    }
+
+    /// Reads labels onto those that are known from a mapping that is merged with this one. None may be in
+    /// both.
+    pub fn labels_onto(self, labels: &mut Labels) -> Result<(), A::Error> {
+        let (place, more) = (self.place, self.read::<LabelMap>()?);
+        for (name, value) in more.0.iter() {
+            if labels.get(name).is_some() {
+                return Err(A::Error::custom(mark(place, twice(name))));
+            }
+            labels.set(name, value);
+        }
+        Ok(())
+    }
+
+    /// The same of any mapping, with what `convert` makes of its values.
+    pub fn map_onto<T: Deserialize<'de>, V>(
+        self,
+        map: &mut BTreeMap<String, V>,
+        convert: impl Fn(T) -> V,
+    ) -> Result<(), A::Error> {
+        let (place, more) = (self.place, self.read::<BTreeMap<Text, T>>()?);
+        for (Text(key), value) in more {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(mark(place, twice(&key))));
+            }
+            map.insert(key, convert(value));
+        }
+        Ok(())
+    }
+
     /// Reads a whole number that is not negative, in any spelling YAML 1.1 has. Null is 0.
     pub fn integer(self) -> Result<u64, A::Error> {
         self.integer_of("uint")
     }
 
-    /// The same where Prometheus has another type, such as `uint64`: messages name it.
+    /// The same where Prometheus has another type, such as `uint64`, or `int`, which holds half as much:
+    /// messages name it.
     pub fn integer_of(self, kind: &str) -> Result<u64, A::Error> {
-        Ok(self.plain(kind, integer)?.unwrap_or_default())
+        let fits = |number: &u64| kind != "int" || i64::try_from(*number).is_ok();
+        let take = |meaning: Meaning| meaning.integer().filter(fits);
+        Ok(self.plain(kind, take)?.unwrap_or_default())
     }
 
     /// Reads a truth value, in any spelling YAML 1.1 has. Null is `None`.
     pub fn boolean(self) -> Result<Option<bool>, A::Error> {
-        self.plain("bool", boolean)
+        self.plain("bool", Meaning::boolean)
     }
 
     /// Reads a number. Null is `None`.
     pub fn float(self) -> Result<Option<f64>, A::Error> {
-        self.plain("float64", float)
+        self.plain("float64", Meaning::float)
     }
 
-    /// Reads what is a text if it stands in quotes, and something else if it does not.
+    /// Reads what is something else than a text.
     fn plain<T>(
         self,
         kind: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
+        take: impl FnOnce(Meaning) -> Option<T>,
     ) -> Result<Option<T>, A::Error> {
-        let spanned = self.map.next_value::<Spanned<Option<String>>>()?;
-        let Some(text) = spanned.value else { return Ok(None) };
-        // The quotes are part of where it stands, and not of what it says.
-        let is_quoted = spanned.defined.span().len() > length(&text);
-        match parse(&text).filter(|_| !is_quoted) {
+        let Some(Scalar { place, tag, text }) = self.map.next_value()? else { return Ok(None) };
+        let refused = |message: &str| Err(A::Error::custom(mark(place, message)));
+        let meaning = match meaning(tag, &text) {
+            Ok(meaning) => meaning,
+            Err(message) => return refused(&message),
+        };
+        match take(meaning) {
             Some(value) => Ok(Some(value)),
             None => {
-                let tag = if is_quoted { "!!str" } else { tag(&text) };
-                let message = format!("cannot unmarshal {tag} `{text}` into {kind}");
-                Err(A::Error::custom(mark(spanned.referenced.into(), message)))
+                let name = meaning.name();
+                refused(&format!("cannot unmarshal {name} `{text}` into {kind}"))
             }
         }
     }
@@ -243,6 +291,34 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
     }
 }
 
-fn length(text: &str) -> u64 {
-    u64::try_from(text.chars().count()).unwrap_or(u64::MAX)
+/// A scalar as it is written.
+struct Scalar {
+    place: Place,
+    tag: Tag,
+    text: String,
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+
+        impl<'de> Visitor<'de> for Parts {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a scalar of a YAML file")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
+                let missing = || A::Error::custom("a scalar that stands nowhere");
+                let line = seq.next_element()?.ok_or_else(missing)?;
+                let column = seq.next_element()?.ok_or_else(missing)?;
+                let tag = Tag::of_number(seq.next_element()?.ok_or_else(missing)?);
+                let text = seq.next_element()?.ok_or_else(missing)?;
+                Ok(Scalar { place: Place { line, column }, tag, text })
+            }
+        }
+
+        deserializer.deserialize_tuple_struct(SCALAR, 4, Parts)
+    }
 }

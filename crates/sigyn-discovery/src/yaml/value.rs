@@ -1,10 +1,13 @@
 //! Values as YAML 1.1 has them: strings that may be null, and places beside them.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 
+use super::reader::PLACED;
 use super::{Place, mark};
 use crate::labels::Labels;
 
@@ -35,8 +38,35 @@ pub struct Item<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Option<T>>::deserialize(deserializer)?;
-        Ok(Self { place: spanned.referenced.into(), value: spanned.value })
+        let (place, value) = Placed(PhantomData::<Option<T>>).deserialize(deserializer)?;
+        Ok(Self { place, value })
+    }
+}
+
+/// Reads a value, and where it stands.
+pub(super) struct Placed<S>(pub(super) S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Placed<S> {
+    type Value = (Place, S::Value);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_tuple_struct(PLACED, 3, self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Placed<S> {
+    type Value = (Place, S::Value);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of a YAML file")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let missing = || A::Error::custom("a value that stands nowhere");
+        let line = seq.next_element()?.ok_or_else(missing)?;
+        let column = seq.next_element()?.ok_or_else(missing)?;
+        let value = seq.next_element_seed(self.0)?.ok_or_else(missing)?;
+        Ok((Place { line, column }, value))
     }
 }
 
@@ -57,8 +87,9 @@ impl<'de> Deserialize<'de> for LabelMap {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelMap, A::Error> {
                 let mut labels = Labels::new();
-                while let Some(name) = map.next_key::<Spanned<Text>>()? {
-                    let (place, name) = (Place::from(name.referenced), name.value.0);
+                while let Some((place, Text(name))) =
+                    map.next_key_seed(Placed(PhantomData::<Text>))?
+                {
                     if name.is_empty() {
                         return Err(A::Error::custom(mark(
                             place,

@@ -50,7 +50,7 @@ impl Section for AzureConfig {
         let Some(entry) = self.client.field(entry)? else { return Ok(()) };
         match entry.key() {
             "environment" => self.environment = Some(entry.text()?),
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "subscription_id" => self.subscription_id = entry.text()?,
             "tenant_id" => self.tenant_id = entry.text()?,
             "client_id" => self.client_id = entry.text()?,

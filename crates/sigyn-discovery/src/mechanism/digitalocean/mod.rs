@@ -40,7 +40,7 @@ impl Section for DigitalOceanConfig {
         let Some(entry) = self.client.field(entry)? else { return Ok(()) };
         match entry.key() {
             "role" => self.role = entry.read_option()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),
         }

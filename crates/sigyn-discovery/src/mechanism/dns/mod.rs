@@ -37,7 +37,7 @@ impl Section for DnsConfig {
         match entry.key() {
             "names" => self.names = entry.texts()?,
             "type" => self.kind = Some(entry.text()?),
-            "port" => self.port = entry.integer()?,
+            "port" => self.port = entry.integer_of("int")?,
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),
         }

@@ -52,7 +52,7 @@ impl Section for DockerConfig {
         let Some(entry) = self.client.field(entry)? else { return Ok(()) };
         match entry.key() {
             "host" => self.host = entry.text()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "filters" => self.filters = entry.sections()?,
             "host_networking_host" => self.host_networking_host = Some(entry.text()?),
             "match_first_network" => self.match_first_network = Some(entry.read()?),

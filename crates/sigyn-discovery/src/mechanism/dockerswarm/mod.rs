@@ -47,7 +47,7 @@ impl Section for DockerSwarmConfig {
         match entry.key() {
             "host" => self.host = entry.text()?,
             "role" => self.role = entry.text()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "filters" => self.filters = entry.sections()?,
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),

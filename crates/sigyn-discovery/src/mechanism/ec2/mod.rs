@@ -63,7 +63,7 @@ impl Section for Ec2Config {
             "profile" => self.profile = entry.text()?,
             "role_arn" => self.role_arn = entry.text()?,
             "external_id" => self.external_id = entry.text()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "filters" => self.filters = entry.sections()?,
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),

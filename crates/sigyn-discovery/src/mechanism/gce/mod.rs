@@ -41,7 +41,7 @@ impl Section for GceConfig {
             "project" => self.project = entry.text()?,
             "zone" => self.zone = entry.text()?,
             "filter" => self.filter = entry.text()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "tag_separator" => self.tag_separator = Some(entry.text()?),
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),

@@ -41,7 +41,7 @@ impl Section for HetznerConfig {
         let Some(entry) = self.client.field(entry)? else { return Ok(()) };
         match entry.key() {
             "role" => self.role = entry.read_option()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "label_selector" => self.label_selector = entry.text()?,
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),

@@ -38,7 +38,7 @@ impl Section for LinodeConfig {
         let Some(entry) = self.client.field(entry)? else { return Ok(()) };
         match entry.key() {
             "region" => self.region = entry.text()?,
-            "port" => self.port = Some(entry.integer()?),
+            "port" => self.port = Some(entry.integer_of("int")?),
             "tag_separator" => self.tag_separator = Some(entry.text()?),
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::Value;
 use sigyn_discovery::{Labels, yaml};
 use tokio::task::JoinSet;
@@ -48,8 +49,15 @@ struct Step {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Group {
+    #[serde(deserialize_with = "loosely")]
     labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "loosely")]
     targets: Vec<BTreeMap<String, String>>,
+}
+
+/// Labels of a file may not stand both in what is merged and beside it. Those of this table may.
+fn loosely<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    serde_json::from_value(Value::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 impl Step {
