@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::books::Books;
 use crate::clients::Clients;
@@ -23,9 +23,8 @@ use crate::pool::{Pool, ScrapeJob, Shared};
 use crate::scrape::Fetcher;
 use crate::status::Status;
 
-/// How long scrapes that are under way may take to finish at shutdown. What is cut off then was not
-/// committed: the target is asked for it again after the restart.
-const SHUTDOWN_GRACE: Duration = Duration::from_millis(750);
+/// Loops that do nothing end in less than this: those that have not ended by then are told of.
+const IDLE_ENDS: Duration = Duration::from_millis(250);
 
 /// Owns all pools and all loops.
 #[derive(Debug)]
@@ -194,14 +193,25 @@ impl Manager {
         self.shared.clients.retain(|config| jobs.values().any(|job| job.job.http == *config));
     }
 
-    /// Lets scrapes that are under way finish, for a short time.
+    /// Begins no further scrape, and lets those that are under way finish: what a foreign target has given
+    /// away it does not give again. Of targets with cursors, what is cut off at last is asked for again.
     async fn stop(mut self) {
+        let patience = self.shared.options.stop_patience;
+        let until = Instant::now() + patience;
         self.shared.stop.cancel();
-        let finished = async { while self.loops.join_next().await.is_some() {} };
-        if tokio::time::timeout(SHUTDOWN_GRACE, finished).await.is_err() {
-            debug!(loops = self.loops.len(), "scrapes cut off by the shutdown");
+        if self.ended_by(until.min(Instant::now() + IDLE_ENDS)).await {
+            return;
+        }
+        info!(scrapes = self.loops.len(), at_most = ?patience, "waiting for scrapes that are under way");
+        if !self.ended_by(until).await {
+            warn!(scrapes = self.loops.len(), "scrapes are cut off by the shutdown");
             self.loops.shutdown().await;
         }
+    }
+
+    async fn ended_by(&mut self, until: Instant) -> bool {
+        let ended = async { while self.loops.join_next().await.is_some() {} };
+        tokio::time::timeout_at(until, ended).await.is_ok()
     }
 }
 

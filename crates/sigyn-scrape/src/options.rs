@@ -26,6 +26,8 @@ pub struct Options {
     /// Requests of all targets together that wait until there are spans. A target that would be one
     /// more is asked at its instants alone.
     pub long_polls_max: usize,
+    /// How long scrapes that are under way may take to end at shutdown, each within its own timeout.
+    pub stop_patience: Duration,
     /// Where columns for spans are taken from. Whoever stores spans gives them back there.
     pub spares: Spares,
 }
@@ -41,6 +43,8 @@ impl Default for Options {
             silent_after: 10,
             sync_pause: Duration::from_millis(100),
             long_polls_max: 1_000,
+            // Kubernetes leaves 30 seconds, and the store is to be closed after it.
+            stop_patience: Duration::from_secs(20),
             spares: Spares::default(),
         }
     }

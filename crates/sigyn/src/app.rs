@@ -431,25 +431,32 @@ impl App {
             ..
         } = self;
         let _stop_all = shutdown.clone().drop_guard();
+        // While scrapes that are under way end, there is somebody who says that the program stops.
+        let closing = CancellationToken::new();
+        let until_scraped = closing.clone().drop_guard();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
         let main = listeners.main.into_iter().map(|listener| (listener, routers.main.clone()));
         let otlp_grpc = listeners.otlp_grpc.map(|listener| (listener, routers.otlp_grpc.clone()));
         let otlp_http = listeners.otlp_http.map(|listener| (listener, routers.otlp_http.clone()));
         for (listener, router) in main.chain(otlp_grpc).chain(otlp_http) {
-            let serving = server::serve(listener, router, door.clone(), shutdown.clone());
+            let serving = server::serve(listener, router, door.clone(), closing.clone());
             tasks.spawn(async move {
                 serving.await;
                 "serving"
             });
         }
         for socket in listeners.jaeger_udp {
-            let receiving = collect::jaeger_udp(intake.clone(), socket, shutdown.clone());
+            let receiving = collect::jaeger_udp(intake.clone(), socket, closing.clone());
             tasks.spawn(named("receiving", receiving));
         }
         // The routers hold handles to every part; the last one must go before the end.
         drop((routers, intake, door));
         tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
-        tasks.spawn(named("scraping", scraping.run(shutdown.clone())));
+        let scraping = scraping.run(shutdown.clone());
+        tasks.spawn(named("scraping", async move {
+            let _until_scraped = until_scraped;
+            scraping.await;
+        }));
         tasks.spawn(named("committing", commit(commits, store.clone())));
         tasks.spawn(named("reloading", reloader.run(shutdown.clone())));
         let mut failed = None;

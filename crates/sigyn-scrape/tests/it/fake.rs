@@ -14,7 +14,7 @@ use sigyn_model::{Span, SpanId, TargetProgress, TraceId};
 use sigyn_scrape::{Commit, CommitError, Manager, Options, ScrapeJob, Status, TargetStatus};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -80,6 +80,8 @@ pub(crate) enum Reply {
     Close(Vec<u8>),
     /// What a proxy says to `CONNECT`; then the connection is the other end's.
     Tunnel(SocketAddr),
+    /// These bytes, once somebody says so.
+    Later(Arc<Notify>, Vec<u8>),
     /// Nothing, ever.
     Hang,
 }
@@ -217,6 +219,12 @@ async fn serve(
         }
         let body = String::from_utf8(read.drain(..length).collect()).unwrap();
         match reply(Asked { line, headers, body, certificate: certificate.clone() }) {
+            Reply::Later(ready, bytes) => {
+                ready.notified().await;
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
             Reply::Keep(bytes) => {
                 // TLS keeps what is written until it is told.
                 if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {

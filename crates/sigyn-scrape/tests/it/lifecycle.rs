@@ -90,26 +90,6 @@ async fn a_scrape_under_way_is_finished_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_target_that_hangs_does_not_hold_the_shutdown() {
-    /// Much longer than the grace of a shutdown, however slow the machine.
-    const TIMEOUT: Duration = Duration::from_secs(5);
-    let (started, mut begun) = tokio::sync::mpsc::channel(1);
-    let target = Target::start(move |_| {
-        let _ = started.try_send(());
-        Reply::Hang
-    })
-    .await;
-    let mut slow = job("api");
-    slow.job.scrape_interval = TIMEOUT;
-    slow.job.scrape_timeout = TIMEOUT;
-    let groups = BTreeMap::from([("api".to_owned(), group(&[target.address]))]);
-    let scraper = Scraper::start(vec![slow], groups);
-    begun.recv().await.unwrap();
-    let ended = tokio::time::timeout(TIMEOUT - Duration::from_secs(1), scraper.stop()).await;
-    assert!(ended.is_ok(), "the shutdown waited for the scrape's timeout");
-}
-
-#[tokio::test]
 async fn a_target_that_vanishes_during_its_scrape_is_still_committed() {
     let (target, log) = logging_target(Log::new(7)).await;
     let scraper = Scraper::of(&[&target]);

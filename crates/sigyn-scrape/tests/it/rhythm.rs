@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sigyn_scrape::{Health, ScrapeJob};
+use sigyn_model::codec::json_v2;
+use sigyn_scrape::{Health, Options, ScrapeJob};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
 
-use crate::fake::{Reply, Scraper, Target, group, job, response};
+use crate::fake::{Reply, Scraper, Target, group, job, response, spans};
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -214,4 +217,46 @@ async fn a_target_that_vanishes_is_not_asked_again_and_comes_back_as_a_new_one()
     let pools = scraper.status.pools();
     assert!(pools[0].active.iter().all(|target| target.health == Health::Up));
     scraper.stop().await;
+}
+
+#[tokio::test]
+async fn a_scrape_under_way_is_awaited_at_the_end_and_no_other_one_begins() {
+    let clock = Clock::stop();
+    let ready = Arc::new(Notify::new());
+    let list = json_v2::encode_list(&spans([1]));
+    let body = response("200 OK", &[("content-type", "application/json")], list.as_bytes());
+    let slow = Noting::start(Reply::Later(Arc::clone(&ready), body)).await;
+    let scraper = started(std::slice::from_ref(&slow));
+    clock.until("asked", || slow.times() == 1).await;
+    let store = scraper.store.clone();
+    let mut tasks = JoinSet::new();
+    let stopping = tasks.spawn(scraper.stop());
+    clock.pass(TIMEOUT - ABOUT).await;
+    assert!(!stopping.is_finished() && store.ids().is_empty());
+    ready.notify_one();
+    clock.until("an end", || stopping.is_finished()).await;
+    tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((store.ids(), slow.times()), (vec![1], 1));
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_holds_the_end_up_to_its_timeout_and_to_a_bound() {
+    let bound = Options::default().stop_patience;
+    for (timeout, expected) in [(TIMEOUT, TIMEOUT), (4 * bound, bound)] {
+        let clock = Clock::stop();
+        let hangs = Noting::start(Reply::Hang).await;
+        let mut job = slow("api");
+        (job.job.scrape_interval, job.job.scrape_timeout) = (4 * bound, timeout);
+        let groups = BTreeMap::from([("api".to_owned(), group(&[hangs.target.address]))]);
+        let scraper = Scraper::start(vec![job], groups);
+        clock.until("asked", || hangs.times() == 1).await;
+        let begun = Instant::now();
+        let mut tasks = JoinSet::new();
+        let stopping = tasks.spawn(scraper.stop());
+        clock.until("an end", || stopping.is_finished()).await;
+        tasks.join_next().await.unwrap().unwrap();
+        assert!(begun.elapsed().abs_diff(expected) <= ABOUT, "{:?}", begun.elapsed());
+        drop(clock);
+        tokio::time::resume();
+    }
 }

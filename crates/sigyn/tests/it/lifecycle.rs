@@ -1,12 +1,15 @@
 //! Starting, reloading and stopping, as operators and their scripts do it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::http;
-use crate::program::{Tracer, command, until};
+use crate::program::{DEADLINE, Tracer, command, until};
 use crate::service::Service;
 
 #[test]
@@ -22,6 +25,43 @@ fn starts_empty_without_a_file_and_stops_on_sigterm_at_once() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     let tracer = Tracer::start(folder.path());
     assert_eq!(tracer.get("/api/v2/trace/a").status, 200);
+}
+
+#[test]
+fn a_scrape_under_way_is_stored_before_the_end_and_readiness_says_that_it_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    let (asked_tx, asked) = sync_channel(0);
+    let (answer, wanted) = sync_channel::<()>(0);
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        asked_tx.send(()).unwrap();
+        wanted.recv().unwrap();
+        let body = r#"[{"traceId":"c","id":"1"}]"#;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+        write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 20s, scrape_timeout: 20s}}\nscrape_configs:\n- job_name: a\n  static_configs: [{{targets: ['{target}']}}]\n"
+    );
+    fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+    let tracer = Tracer::start(folder.path());
+    asked.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(tracer.get("/-/ready").status, 200);
+    tracer.signal("TERM");
+    let stopping = until("it is not ready", || {
+        let ready = tracer.get("/-/ready");
+        (ready.status == 503).then_some(ready)
+    });
+    assert_eq!(stopping.header("x-prometheus-stopping"), Some("true"));
+    until("told", || tracer.log().contains("waiting for scrapes that are under way").then_some(()));
+    answer.send(()).unwrap();
+    assert_eq!(tracer.ended().code(), Some(0));
+    let tracer = Tracer::start(folder.path());
+    assert_eq!(tracer.get("/api/v2/trace/c").status, 200);
 }
 
 #[test]

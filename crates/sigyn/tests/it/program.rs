@@ -96,11 +96,15 @@ impl Tracer {
     }
 
     /// SIGTERM; returns how it ended and how long that took.
-    pub(crate) fn stop(mut self) -> (ExitStatus, Duration) {
+    pub(crate) fn stop(self) -> (ExitStatus, Duration) {
         let from = Instant::now();
         self.signal("TERM");
-        let status = until("the tracer ends", || self.child.try_wait().unwrap());
-        (status, from.elapsed())
+        (self.ended(), from.elapsed())
+    }
+
+    /// How it ended, after it was told to.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        until("the tracer ends", || self.child.try_wait().unwrap())
     }
 
     pub(crate) fn get(&self, path: &str) -> http::Answer {
