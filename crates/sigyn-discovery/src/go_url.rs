@@ -5,11 +5,7 @@ use crate::labels::quoted;
 /// Scheme and `user@host:port` of a URL as Prometheus reads one, each empty if it is not there.
 /// Errors where Prometheus does, in its words.
 pub(crate) fn url_parts(text: &str) -> Result<(&str, &str), String> {
-    let refused = |why: String| {
-        // A login is nobody's business.
-        let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-        Err(format!("parse {}: {why}", quoted(shown)))
-    };
+    let refused = |why: String| Err(format!("parse {}: {why}", quoted(without_login(text))));
     if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
         return refused("net/url: invalid control character in URL".to_owned());
     }
@@ -49,6 +45,43 @@ pub(crate) fn url_parts(text: &str) -> Result<(&str, &str), String> {
     }
     let host_is_there = !host.is_empty();
     Ok((scheme, if host_is_there { authority } else { "" }))
+}
+
+/// Why a URL cannot be asked over HTTP, in Go's words. No login is in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HttpUrlError {
+    #[error("{0}")]
+    NoUrl(String),
+    #[error("{}: unsupported protocol scheme {}", quoted(.url), quoted(.scheme))]
+    Scheme { url: String, scheme: String },
+    #[error("{}: no Host in request URL", quoted(.0))]
+    Host(String),
+}
+
+/// Refuses what cannot be asked over HTTP.
+pub(crate) fn http_url(text: &str) -> Result<(), HttpUrlError> {
+    let (scheme, host) = url_parts(text).map_err(HttpUrlError::NoUrl)?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(HttpUrlError::Scheme { url: shown(text), scheme: scheme.to_owned() });
+    }
+    if host.is_empty() { Err(HttpUrlError::Host(shown(text))) } else { Ok(()) }
+}
+
+/// What of a URL may stand in a log: no login, and nothing behind the path.
+pub(crate) fn shown(text: &str) -> String {
+    let Ok((scheme, authority)) = url_parts(text) else { return without_login(text).to_owned() };
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    // Where there is no host, there may be a login all the same.
+    let Some((_, rest)) = text[..end].split_once("//").filter(|_| !authority.is_empty()) else {
+        return without_login(&text[..end]).to_owned();
+    };
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    format!("{scheme}://{host}{}", &rest[authority.len()..])
+}
+
+/// Of a text that may be no URL at all: a login is nobody's business, wherever it ends.
+fn without_login(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(_, rest)| rest)
 }
 
 /// The first `%` that no two hexadecimal digits follow, with what does.
@@ -108,5 +141,39 @@ mod tests {
         let told = url_parts("http://me:p4ss@a:b/").unwrap_err();
         assert_eq!(told, r#"parse "a:b/": invalid port ":b" after host"#);
         check("http://a/\n", Err("net/url: invalid control character in URL"));
+    }
+
+    #[test]
+    fn what_can_be_asked_over_http() {
+        for (text, expected) in [
+            ("HTTP://127.0.0.1", None),
+            ("https://me:hidden@[::1]:80/a", None),
+            ("ftp://me:hidden@a/b", Some(r#""ftp://a/b": unsupported protocol scheme "ftp""#)),
+            ("localhost:80", Some(r#""localhost:80": unsupported protocol scheme "localhost""#)),
+            ("", Some(r#""": unsupported protocol scheme """#)),
+            ("http:///a", Some(r#""http:///a": no Host in request URL"#)),
+            ("http://a:b/", Some(r#"parse "http://a:b/": invalid port ":b" after host"#)),
+        ] {
+            let refused = http_url(text).err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_shows_neither_login_nor_question() {
+        for (text, expected) in [
+            ("http://127.0.0.1:80/a/b?token=hidden#c", "http://127.0.0.1:80/a/b"),
+            ("HTTP://me:hidden@127.0.0.1/a@b", "HTTP://127.0.0.1/a@b"),
+            ("http://hidden@127.0.0.1?a=b@c", "http://127.0.0.1"),
+            ("foo://me:hidden@x", "foo://x"),
+            ("foo://me:hid/den@x", "x"),
+            ("http://me:hidden@127.0.0.1:port/", "127.0.0.1:port/"),
+            ("http://hidden@/a", "/a"),
+            ("hidden@127.0.0.1", "127.0.0.1"),
+            ("unix:///run/docker.sock", "unix:///run/docker.sock"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
     }
 }

@@ -76,6 +76,8 @@ mod metrics;
 mod pairs;
 pub mod relabel;
 pub mod target;
+#[cfg(test)]
+mod test_log;
 pub mod yaml;
 
 pub use group::{Groups, TargetGroup};

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Job;
 use crate::error_chain::chain;
 use crate::group::{Groups, TargetGroup};
-use crate::mechanism::{self, Context, StartError, Update, file};
+use crate::mechanism::{self, Context, StartError, Update, Whose, file};
 use crate::metrics::Metrics;
 
 /// Updates that wait for the manager. A provider that finds the queue full waits.
@@ -100,6 +100,8 @@ struct Provider {
     /// The job that it was started for, and counts for.
     job: String,
     jobs: BTreeSet<String>,
+    /// The same, for log lines.
+    whose: Arc<Whose>,
     groups: BTreeMap<String, Arc<TargetGroup>>,
     answered: bool,
     shutdown: CancellationToken,
@@ -210,6 +212,9 @@ impl Manager {
         for (_, provider) in unused {
             provider.shutdown.cancel();
         }
+        for provider in self.providers.values() {
+            provider.whose.set_jobs(&provider.jobs);
+        }
         let polling = self.providers.values();
         let polling = polling.map(|provider| (provider.config.kind(), provider.job.as_str()));
         self.metrics.keep_refresh_failures(&polling.collect());
@@ -235,6 +240,7 @@ impl Manager {
             config: config.clone(),
             job: job.to_owned(),
             jobs: BTreeSet::new(),
+            whose: Arc::new(Whose::new(config, job)),
             groups: BTreeMap::new(),
             answered: false,
             shutdown: shutdown.child_token(),
@@ -256,7 +262,7 @@ impl Manager {
     fn start(&mut self, id: u64, provider: &Provider, failures: u32) -> State {
         let context = Context {
             provider: id,
-            kind: provider.config.kind(),
+            whose: Arc::clone(&provider.whose),
             job: provider.job.clone(),
             known: provider.groups.keys().cloned().collect(),
             updates: self.updates_tx.clone(),
@@ -337,7 +343,14 @@ impl Manager {
     /// Lets go of what was held for long enough.
     fn release(&mut self) {
         let now = Instant::now();
-        self.held.retain(|held| held.until > now);
+        for held in self.held.extract_if(.., |held| held.until <= now) {
+            let targets: usize = held.groups.iter().map(|group| group.targets.len()).sum();
+            tracing::warn!(
+                config = held.job,
+                targets,
+                "an edited section has not answered in time, the targets of the old one are given up"
+            );
+        }
         self.pacer.change();
     }
 
@@ -393,13 +406,14 @@ impl Manager {
             failures: failures + 1,
             at_start: start_error.is_some(),
         };
-        let mechanism = provider.config.kind();
+        let whose = Arc::clone(&provider.whose);
+        let (config, discovery, server) = (&*whose, whose.kind, &whose.server);
         if let Some(error) = start_error {
             let error = chain(&error);
-            tracing::warn!(mechanism, error, retry_in = ?wait, "discovery cannot start, what it had found stays");
+            tracing::warn!(%config, discovery, server, error, retry_in = ?wait, "discovery cannot start, what it had found stays");
         } else {
             self.metrics.providers_failed.increment();
-            tracing::error!(mechanism, error, retry_in = ?wait, "a discovery provider has failed, its targets stay as they are");
+            tracing::error!(%config, discovery, server, error, retry_in = ?wait, "a discovery provider has failed, its targets stay as they are");
         }
         self.count();
     }

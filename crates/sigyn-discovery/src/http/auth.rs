@@ -23,6 +23,8 @@ const SENSITIVE: [&str; 6] = [
 pub(super) struct Additions {
     authorization: Option<HeaderValue>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Those that are secret.
+    secret_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Additions {
@@ -60,16 +62,22 @@ impl Additions {
                 Some(value("Authorization", &format!("{kind} {credentials}"))?)
             }
         };
-        let mut headers = Vec::new();
+        let line = |name: &str, source: &Source| {
+            let known = HeaderName::try_from(name);
+            let known = known.map_err(|_| ClientError::HeaderName(name.to_owned()))?;
+            let text = read("headers file", Some(source))?;
+            Ok::<_, ClientError>((known, value(name, &text)?))
+        };
+        let (mut headers, mut secret_headers) = (Vec::new(), Vec::new());
         for header in &config.headers {
-            for source in &header.values {
-                let name = HeaderName::try_from(&header.name)
-                    .map_err(|_| ClientError::HeaderName(header.name.clone()))?;
-                let text = read("headers file", Some(source))?;
-                headers.push((name, value(&header.name, &text)?));
+            for source in &header.plain {
+                headers.push(line(&header.name, source)?);
+            }
+            for source in &header.secret {
+                secret_headers.push(line(&header.name, source)?);
             }
         }
-        Ok(Self { authorization, headers })
+        Ok(Self { authorization, headers, secret_headers })
     }
 
     /// Shows this, unless a request has something of its own to show.
@@ -88,7 +96,8 @@ impl Additions {
                 headers.remove(name);
             }
         }
-        for (name, value) in &self.headers {
+        let secret_headers = self.secret_headers.iter().filter(|_| !left);
+        for (name, value) in self.headers.iter().chain(secret_headers) {
             headers.append(name.clone(), value.clone());
         }
         if left {
@@ -110,7 +119,8 @@ fn sources(config: &Config) -> impl Iterator<Item = &Source> {
         Some(Authorization::Basic { username, password }) => (username.as_ref(), password.as_ref()),
         Some(Authorization::Credentials { credentials, .. }) => (credentials.as_ref(), None),
     };
-    let headers = config.headers.iter().flat_map(|header| &header.values);
+    let headers = config.headers.iter();
+    let headers = headers.flat_map(|header| header.plain.iter().chain(&header.secret));
     first.into_iter().chain(second).chain(headers)
 }
 
@@ -142,8 +152,8 @@ mod tests {
     }
 
     fn header(name: &str, text: &str) -> Config {
-        let values = vec![Source::Inline(text.into())];
-        let headers = vec![Header { name: name.to_owned(), values }];
+        let plain = vec![Source::Inline(text.into())];
+        let headers = vec![Header { name: name.to_owned(), plain, secret: Vec::new() }];
         Config { headers, ..Config::default() }
     }
 
@@ -195,6 +205,15 @@ mod tests {
         config.headers.extend(header("Cookie", "d").headers);
         config.headers.extend(header("X-Tenant", "a").headers);
         assert_eq!(sent(&config, &own, true), ["x-own: o", "x-tenant: a"]);
+    }
+
+    #[test]
+    fn on_another_host_no_secret_header_is_shown() {
+        let mut config = header("X-Tenant", "a");
+        let secret = |text: &str| Source::Inline(text.into());
+        config.headers[0].secret = vec![secret("b"), secret("c")];
+        assert_eq!(sent(&config, &[], false), ["x-tenant: a", "x-tenant: b", "x-tenant: c"]);
+        assert_eq!(sent(&config, &[], true), ["x-tenant: a"]);
     }
 
     #[test]

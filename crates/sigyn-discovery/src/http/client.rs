@@ -25,6 +25,7 @@ use super::oauth2::Tokens;
 use super::proxy::Proxies;
 use super::redirect::Chain;
 use super::tls::{self, Material};
+use crate::go_url::shown;
 
 /// As long as Prometheus keeps an idle connection: longer than any usual interval.
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -133,7 +134,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<(response::Parts, Bytes), ClientError> {
         let uri: Uri =
-            url.parse().map_err(|source| ClientError::Url { url: url.to_owned(), source })?;
+            url.parse().map_err(|source| ClientError::Url { url: shown(url), source })?;
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;

@@ -38,8 +38,10 @@ const RESERVED: [&str; 18] = [
 pub struct Header {
     /// In its canonical form: `X-Tenant`.
     pub name: String,
-    /// In the order in which they are sent.
-    pub values: Vec<Source>,
+    /// `values`, which are sent first.
+    pub plain: Vec<Source>,
+    /// `secrets` and `files`. Nobody sees them whom a redirect leads to.
+    pub secret: Vec<Source>,
 }
 
 /// `http_headers`, as written.
@@ -85,7 +87,11 @@ pub(super) fn validate(
         let inline = header.values.iter().map(|value| Source::Inline(value.as_str().into()));
         let secrets = header.secrets.iter().cloned().map(Source::Inline);
         let files = header.files.iter().map(|file| Source::File(joined(dir, file)));
-        checked.push(Header { name, values: inline.chain(secrets).chain(files).collect() });
+        checked.push(Header {
+            name,
+            plain: inline.collect(),
+            secret: secrets.chain(files).collect(),
+        });
     }
     Ok(checked)
 }

@@ -22,6 +22,7 @@ use super::error::ClientError;
 use super::jwt::{self, SignError};
 use super::oauth2_config::{Grant, JWT_BEARER, OAuth2};
 use super::secret::{Secret, Source, SourceError};
+use crate::go_url::shown;
 
 /// A token is no longer used so long before it ends.
 const ENDS_EARLY: Duration = Duration::from_secs(10);
@@ -114,7 +115,7 @@ impl Tokens {
         }
         let url = config.token_url.parse::<Uri>();
         let url =
-            url.map_err(|source| ClientError::Url { url: config.token_url.clone(), source })?;
+            url.map_err(|source| ClientError::Url { url: shown(&config.token_url), source })?;
         let own = Config {
             tls: config.tls.clone(),
             proxy: config.proxy.clone(),

@@ -10,6 +10,7 @@ use super::config::{ClientConfigError, at_most_one};
 use super::proxy_config::{Proxy, ProxyConfig};
 use super::secret::{Secret, Source};
 use super::tls_config::{Tls, TlsConfig};
+use crate::go_url::http_url;
 use crate::yaml::{Entry, Section, Text};
 
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -135,6 +136,7 @@ impl OAuth2Config {
                 return Err(ClientConfigError(format!("oauth2 {key} must be configured")));
             }
         }
+        http_url(&self.token_url).map_err(|error| ClientConfigError(error.to_string()))?;
         let grant = if self.grant_type == JWT_BEARER {
             self.jwt_bearer(dir)?
         } else {

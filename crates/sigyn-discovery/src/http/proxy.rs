@@ -62,7 +62,7 @@ impl Proxies {
         for header in &config.connect_headers {
             let refused = || ProxyError::Header(header.name.clone());
             let name = HeaderName::try_from(&header.name).map_err(|_| refused())?;
-            for source in &header.values {
+            for source in header.plain.iter().chain(&header.secret) {
                 let secret = source.read().map_err(|_| refused())?;
                 let value = HeaderValue::from_bytes(secret.reveal().as_bytes());
                 let mut value = value.map_err(|_| refused())?;
@@ -358,8 +358,8 @@ mod tests {
         assert_eq!(refused("ftp://hidden@127.0.0.1"), scheme);
         assert_eq!(refused("http://hid den"), "proxy_url is no URL of a proxy");
 
-        let values = vec![Source::Inline("a".into()), Source::Inline("b".into())];
-        let connect_headers = vec![Header { name: "x-a".to_owned(), values }];
+        let secret = vec![Source::Inline("a".into()), Source::Inline("b".into())];
+        let connect_headers = vec![Header { name: "x-a".to_owned(), plain: Vec::new(), secret }];
         let url = Some("http://me@127.0.0.9".into());
         let config = Proxy { url, connect_headers, ..Proxy::default() };
         let proxies = Proxies::new(&config, |_| None).unwrap();

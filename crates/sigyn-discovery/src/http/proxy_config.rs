@@ -83,7 +83,8 @@ impl ProxyConfig {
     pub(super) fn proxy(&self) -> Proxy {
         let header = |(name, values): (&String, &Vec<Secret>)| Header {
             name: name.clone(),
-            values: values.iter().cloned().map(Source::Inline).collect(),
+            plain: Vec::new(),
+            secret: values.iter().cloned().map(Source::Inline).collect(),
         };
         Proxy {
             url: (!self.url.is_empty()).then(|| self.url.clone()),

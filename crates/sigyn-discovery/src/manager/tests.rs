@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config;
+use crate::test_log::Log;
 
 /// A manager at work. File SD reads real files, so time is paused only where no file is in play.
 struct Rig {
@@ -217,10 +218,43 @@ async fn what_is_held_is_let_go_if_no_answer_comes() {
         fs::write(dir.join("new.yml"), "- bogus: 1").unwrap();
     });
     rig.until("a=x").await;
+    let log = Log::start();
     rig.apply("[{job_name: a, file_sd_configs: [{files: [new.yml], refresh_interval: 250ms}]}]");
     let begin = Instant::now();
     rig.until("a=").await;
+    assert_eq!(
+        log.lines("an edited section"),
+        ["an edited section has not answered in time, the targets of the old one are given up \
+          config=a targets=1"]
+    );
     assert!(begin.elapsed() >= Duration::from_millis(500), "twice the refresh interval");
+    rig.stop().await;
+}
+
+#[cfg(feature = "docker")]
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_cannot_start_says_whose_it_is_and_no_password() {
+    let log = Log::start();
+    let docker = "docker_sd_configs: [{host: 'foo://me:hidden@daemon/'}]";
+    let mut rig =
+        Rig::start(&format!("[{{job_name: a, {docker}}}, {{job_name: b, {docker}}}]"), |_| {});
+    rig.until("a= b=").await;
+    let line = "discovery cannot start, what it had found stays";
+    timeout(Duration::from_secs(20), async {
+        while log.lines(line).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let told = log.lines(line).remove(0);
+    assert_eq!(
+        told,
+        format!(
+            "{line} config=a, b discovery=docker server=foo://daemon/ \
+             error=unable to parse docker host \"foo://daemon/\" retry_in=1s"
+        )
+    );
     rig.stop().await;
 }
 

@@ -20,6 +20,7 @@ use url::form_urlencoded;
 use url::{Position, Url};
 
 use super::StartError;
+use crate::go_url::http_url;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 use crate::http::Secret;
 use crate::http::{Client, ClientError, Config, Options};
@@ -143,6 +144,7 @@ pub(super) fn form(pairs: &[(&str, &str)]) -> Request<Bytes> {
 
 /// The URL that a section names. That it is one was checked as far as that goes without looking.
 pub(super) fn parsed(text: &str) -> Result<Url, StartError> {
+    http_url(text).map_err(boxed)?;
     let mut url = Url::parse(text).map_err(boxed)?;
     url.set_fragment(None);
     Ok(url)

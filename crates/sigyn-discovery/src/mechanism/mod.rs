@@ -34,6 +34,7 @@ mod server;
 pub mod static_sd;
 #[cfg(test)]
 mod tests;
+mod whose;
 #[cfg(any(feature = "aws", feature = "eureka"))]
 mod xml;
 
@@ -49,6 +50,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::environment::Environment;
+#[cfg(feature = "kubernetes")]
+use self::whose::Sharers;
+pub(crate) use self::whose::Whose;
 
 use crate::config::ConfigError;
 use crate::group::TargetGroup;
@@ -75,6 +79,9 @@ trait Mechanism: Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'static {
 
     /// How often it looks again of its own accord.
     fn refresh_interval(&self) -> Duration;
+
+    /// Whom it asks, or where it looks, for log lines: without logins and whatever else is secret.
+    fn server(&self) -> String;
 
     /// How it asks over HTTP, if its section says.
     fn http(&self) -> Option<&http::Config> {
@@ -172,6 +179,14 @@ macro_rules! mechanisms {
                 match self {
                     Self::Static(_) => Duration::ZERO,
                     $(Self::$name(config) => config.refresh_interval(),)*
+                }
+            }
+
+            /// Whom the mechanism asks, or where it looks, without what is secret.
+            pub(crate) fn server(&self) -> String {
+                match self {
+                    Self::Static(_) => String::new(),
+                    $(Self::$name(config) => config.server(),)*
                 }
             }
 
@@ -337,8 +352,8 @@ fn present<'a, S>(key: &str, items: &'a [Item<S>]) -> Result<Vec<(&'a S, Place)>
 pub(crate) struct Context {
     /// Says who speaks, in every update.
     pub(crate) provider: u64,
-    /// [`Config::kind`], for log lines and metrics.
-    pub(crate) kind: &'static str,
+    /// For log lines.
+    pub(crate) whose: Arc<Whose>,
     /// The first job that has the section, for metrics.
     pub(crate) job: String,
     /// Sources of groups that it found before it failed and was started again. Those that are gone

@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -37,8 +38,9 @@ pub(super) fn interval_of(written: Duration) -> Duration {
 /// Asks at once and then every `interval` until told to stop. What takes longer than the interval
 /// is not asked twice to catch up. A failure is counted and logged, and changes nothing.
 pub(crate) async fn run<R: Refresh>(mut mechanism: R, every: Duration, context: Context) {
-    let refreshes = context.metrics.refreshes(context.kind);
-    context.metrics.tell_refresh_failures(context.kind, &context.job);
+    let whose = Arc::clone(&context.whose);
+    let refreshes = context.metrics.refreshes(whose.kind);
+    context.metrics.tell_refresh_failures(whose.kind, &context.job);
     let mut ticks = interval(interval_of(every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut sources = context.known.clone();
@@ -56,9 +58,15 @@ pub(crate) async fn run<R: Refresh>(mut mechanism: R, every: Duration, context: 
         let mut groups = match answer {
             Ok(groups) => groups,
             Err(error) => {
-                context.metrics.refresh_failed(context.kind, &context.job);
+                context.metrics.refresh_failed(whose.kind, &context.job);
                 let error = chain(&*error);
-                tracing::warn!(mechanism = context.kind, error, "Unable to refresh target groups");
+                tracing::warn!(
+                    config = %whose,
+                    discovery = whose.kind,
+                    server = whose.server,
+                    error,
+                    "Unable to refresh target groups"
+                );
                 continue;
             }
         };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-pub(super) use crate::go_url::url_parts;
+pub(super) use crate::go_url::{HttpUrlError, http_url, shown, url_parts};
 use crate::http::{ClientConfig, Config};
 
 /// Checks the client's keys of a section.

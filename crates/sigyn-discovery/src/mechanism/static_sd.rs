@@ -54,7 +54,7 @@ pub(super) fn from_json(text: &[u8]) -> Result<Vec<Option<StaticConfig>>, serde_
         labels: Option<BTreeMap<String, Option<String>>>,
     }
 
-    let groups: Option<Vec<Option<Group>>> = serde_json::from_slice(text)?;
+    let groups: Vec<Option<Group>> = serde_json::from_slice(text)?;
     let section = |group: Group| {
         let mut section = StaticConfig::default();
         section.targets.extend(group.targets.into_iter().flatten().map(Option::unwrap_or_default));
@@ -66,5 +66,5 @@ pub(super) fn from_json(text: &[u8]) -> Result<Vec<Option<StaticConfig>>, serde_
         }
         Ok(section)
     };
-    groups.into_iter().flatten().map(|group| group.map(section).transpose()).collect()
+    groups.into_iter().map(|group| group.map(section).transpose()).collect()
 }

@@ -360,7 +360,14 @@ async fn where_credentials_are_in_trouble_there_is_nothing_until_it_is_over() {
             // Whatever is not empty is a token, and what looks like a good answer of some other
             // kind is none of these.
             let is_fine = place.ends_with("token")
-                && matches!(trouble, Trouble::WrongType | Trouble::Huge(_) | Trouble::Malformed);
+                && matches!(
+                    trouble,
+                    Trouble::WrongType
+                        | Trouble::Huge(_)
+                        | Trouble::Malformed
+                        | Trouble::Null
+                        | Trouble::Foreign
+                );
             if is_fine {
                 continue;
             }

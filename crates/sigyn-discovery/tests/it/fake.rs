@@ -101,11 +101,15 @@ pub(crate) enum Trouble {
     Close,
     /// A good answer whose `Content-Type` says that it is a page.
     WrongType,
+    /// `null`, which is no list.
+    Null,
+    /// A list of what nobody asked for.
+    Foreign,
 }
 
 impl Trouble {
     /// Each of them once. `slow` and `huge` are more than the client under test puts up with.
-    pub(crate) fn all(slow: Duration, huge: usize) -> [Self; 9] {
+    pub(crate) fn all(slow: Duration, huge: usize) -> [Self; 11] {
         [
             Self::Hang,
             Self::Slow(slow),
@@ -116,6 +120,8 @@ impl Trouble {
             Self::Huge(huge),
             Self::Close,
             Self::WrongType,
+            Self::Null,
+            Self::Foreign,
         ]
     }
 }
@@ -331,6 +337,8 @@ async fn misbehave(stream: &mut (impl AsyncWrite + Unpin), trouble: Trouble) -> 
             answer.body = format!("[{}]", " ".repeat(bytes.saturating_sub(2))).into_bytes();
             answer
         }
+        Trouble::Null => Answer::json("null"),
+        Trouble::Foreign => Answer::json(r#"[{"wheels": ["x"]}]"#),
         Trouble::WrongType => Answer::new(200, "[]").with("Content-Type", "text/html"),
     };
     stream.write_all(&answer.bytes()).await.is_ok()

@@ -85,7 +85,9 @@ fn hcloud(asked: &Asked, last: u8) -> Reply {
 
 fn robot(asked: &Asked, last: u8) -> Reply {
     match path(asked) {
-        "/server" => json(format!(r#"[{{"server": {{"server_ip": "127.0.0.{last}"}}}}]"#)),
+        "/server" => json(format!(
+            r#"[{{"server": {{"server_number": 1, "server_ip": "127.0.0.{last}"}}}}]"#
+        )),
         _ => Answer::new(404, "").into(),
     }
 }
@@ -131,7 +133,7 @@ fn swarm(asked: &Asked, last: u8) -> Reply {
         "/v1.44/nodes" => {
             json(format!(r#"[{{"ID": "m", "Status": {{"Addr": "127.0.0.{last}"}}}}]"#))
         }
-        "/v1.44/networks" => json("null".to_owned()),
+        "/v1.44/networks" => json("[]".to_owned()),
         _ => Answer::new(404, "").into(),
     }
 }

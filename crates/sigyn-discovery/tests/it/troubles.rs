@@ -38,6 +38,8 @@ async fn each_trouble_is_one_of_its_kind() {
             Trouble::Malformed => is_json && !body.starts_with('['),
             Trouble::CutBody => head.contains("Content-Length: 200") && body.len() == 100,
             Trouble::Huge(bytes) => body.len() == bytes && body.ends_with(']'),
+            Trouble::Null => is_json && body == "null",
+            Trouble::Foreign => is_json && body.contains("wheels"),
             Trouble::WrongType => head.contains("text/html") && body == "[]",
         };
         assert!(is_right, "{trouble:?}: {seen}");

@@ -131,7 +131,8 @@ async fn what_can_never_be_had_keeps_a_target_down() {
 }
 
 const WITH_SECRETS: &str = "authorization: {credentials: hidden}, \
-    http_headers: {cookie: {values: [hidden]}, x-tenant: {values: [a]}}";
+    http_headers: {cookie: {values: [hidden]}, x-tenant: {values: [a], secrets: [hidden]}, \
+    x-nomad-token: {secrets: [hidden]}}";
 
 #[tokio::test]
 async fn a_redirect_to_another_port_shows_who_we_are() {
@@ -156,6 +157,7 @@ async fn a_redirect_to_another_host_hides_who_we_are_for_good() {
     until(&scraper, Health::Up).await;
     assert_eq!(first(&here).await.header("authorization"), Some("Bearer hidden"));
     assert_eq!(first(&here).await.header("cookie"), Some("hidden"));
+    assert_eq!(first(&here).await.header("x-nomad-token"), Some("hidden"));
     for target in [&there, &last] {
         let asked = target.asked();
         assert_eq!(asked[0].header("x-tenant"), Some("a"));

@@ -183,23 +183,26 @@ http_headers:
     );
     assert_eq!(config.proxy.url, Some("http://me:pw@127.0.0.1:3128".into()));
     assert_eq!(config.proxy.no_proxy, "127.0.0.2");
-    let header = |name: &str, values: &[Option<Source>]| Header {
-        name: name.to_owned(),
-        values: values.iter().flatten().cloned().collect(),
+    let header = |name: &str, plain: &[Option<Source>], secret: &[Option<Source>]| {
+        let sources = |from: &[Option<Source>]| from.iter().flatten().cloned().collect();
+        Header { name: name.to_owned(), plain: sources(plain), secret: sources(secret) }
     };
     assert_eq!(
         config.proxy.connect_headers,
-        [header("X-Empty", &[]), header("x-a", &[inline("1"), inline("b")])]
+        [header("X-Empty", &[], &[]), header("x-a", &[], &[inline("1"), inline("b")])]
     );
-    let tenant = [inline("v"), inline("s1"), inline("s2"), file("/etc/sigyn/f")];
-    assert_eq!(config.headers, [header("Cookie", &[inline("a=b")]), header("X-Tenant", &tenant)]);
+    let tenant = [inline("s1"), inline("s2"), file("/etc/sigyn/f")];
+    assert_eq!(
+        config.headers,
+        [header("Cookie", &[inline("a=b")], &[]), header("X-Tenant", &[inline("v")], &tenant)]
+    );
     assert!(accepted("proxy_from_environment: true").proxy.from_environment);
 }
 
 #[test]
 fn what_is_refused_and_how() {
     let too_many = "at most one of basic_auth, oauth2 & authorization must be configured";
-    let oauth2 = "client_id: a, token_url: b";
+    let oauth2 = "client_id: a, token_url: 'http://b'";
     let jwt = "grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'";
     for (text, expected) in [
         (
@@ -263,6 +266,14 @@ fn what_is_refused_and_how() {
         ("{basic_auth: {}, oauth2: {}}", too_many),
         ("oauth2: {}", "oauth2 client_id must be configured"),
         ("oauth2: {client_id: a}", "oauth2 token_url must be configured"),
+        (
+            "oauth2: {client_id: a, client_secret: b, token_url: 'ftp://me:hidden@a/t'}",
+            r#""ftp://a/t": unsupported protocol scheme "ftp""#,
+        ),
+        (
+            "oauth2: {client_id: a, client_secret: b, token_url: 'http://127.0.0.1:port/tok'}",
+            r#"parse "http://127.0.0.1:port/tok": invalid port ":port" after host"#,
+        ),
         (
             &format!("oauth2: {{{oauth2}, client_secret: a, client_secret_file: b}}"),
             "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",

@@ -29,7 +29,7 @@ impl Find for Config {
         let every = refresh::interval_of(self.refresh_interval);
         let asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
         let credentials = Credentials::new(&self, every)?;
-        let known = Known::new(every);
+        let known = Known::new(every, &context.whose);
         let asking = Asking { asker: Arc::new(asker), credentials, known, config: self };
         refresh::run(asking, every, context).await;
         Ok(())

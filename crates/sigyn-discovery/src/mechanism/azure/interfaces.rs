@@ -11,6 +11,7 @@ use url::Url;
 use xxhash_rust::xxh64::xxh64;
 
 use super::machines::{IdError, Interface, Place, resource_group};
+use crate::mechanism::Whose;
 use crate::mechanism::ask::Asker;
 use crate::mechanism::bearer::{BearerError, Token};
 use crate::mechanism::pages::Pages;
@@ -27,6 +28,8 @@ const SCALE_SET_VERSION: &str = "2018-10-01";
 pub(super) struct Known {
     interfaces: BTreeMap<String, (Instant, Interface)>,
     every: Duration,
+    /// For log lines.
+    whose: Arc<Whose>,
 }
 
 /// Why not all interfaces are known.
@@ -45,8 +48,8 @@ pub(super) type Found = BTreeMap<String, Option<Interface>>;
 
 impl Known {
     /// `every` is how often all are looked at.
-    pub(super) fn new(every: Duration) -> Self {
-        Self { interfaces: BTreeMap::new(), every }
+    pub(super) fn new(every: Duration, whose: &Arc<Whose>) -> Self {
+        Self { interfaces: BTreeMap::new(), every, whose: Arc::clone(whose) }
     }
 
     /// All of these, asked for where they are not known.
@@ -92,7 +95,8 @@ impl Known {
                 found.insert(id, Some(interface));
             }
             Err(error) if error.has(StatusCode::NOT_FOUND) => {
-                tracing::warn!(mechanism = "azure", name = id, "network interface does not exist");
+                let (config, server) = (&*self.whose, &self.whose.server);
+                tracing::warn!(%config, discovery = "azure", server, name = id, "network interface does not exist");
                 found.insert(id, None);
             }
             Err(source) => return Err(InterfacesError::Ask { id, source }),
@@ -174,7 +178,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_kept_ends_and_is_not_too_much() {
         let every = Duration::from_secs(60);
-        let mut known = Known::new(every);
+        let mut known = Known::new(every, &Arc::default());
         let interface: Interface =
             serde_json::from_str(r#"{"id": "/n", "properties": {"primary": false}}"#).unwrap();
         for index in 0..KNOWN_MAX + 10 {

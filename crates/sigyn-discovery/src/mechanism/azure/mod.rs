@@ -162,6 +162,10 @@ impl Mechanism for Config {
         self.refresh_interval
     }
 
+    fn server(&self) -> String {
+        format!("subscription {}", self.subscription_id)
+    }
+
     fn http(&self) -> Option<&http::Config> {
         Some(&self.client)
     }

@@ -58,9 +58,7 @@ pub(super) enum ApiError {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Instance {
-    #[serde(default, deserialize_with = "nullable")]
     pub(super) node: Node,
-    #[serde(default, deserialize_with = "nullable")]
     pub(super) service: Service,
     #[serde(default, deserialize_with = "nullable")]
     pub(super) checks: Vec<Check>,
@@ -163,9 +161,9 @@ impl Api {
         index: u64,
     ) -> Result<Answer<BTreeMap<String, Vec<String>>>, ApiError> {
         let url = self.question(&["catalog", "services"], &self.config.filter, &[], index);
-        let answer: Answer<Option<BTreeMap<String, Option<Vec<String>>>>> =
+        let answer: Answer<BTreeMap<String, Option<Vec<String>>>> =
             self.counted("catalog/services", self.ask(&url)).await?;
-        let services = answer.value.unwrap_or_default().into_iter();
+        let services = answer.value.into_iter();
         Ok(Answer {
             index: answer.index,
             value: services.map(|(name, tags)| (name, tags.unwrap_or_default())).collect(),
@@ -180,9 +178,7 @@ impl Api {
     ) -> Result<Answer<Vec<Instance>>, ApiError> {
         let path = ["health", "service", service];
         let url = self.question(&path, &self.config.health_filter, &self.config.tags, index);
-        let answer: Answer<Option<Vec<Instance>>> =
-            self.counted("health/service", self.ask(&url)).await?;
-        Ok(Answer { index: answer.index, value: answer.value.unwrap_or_default() })
+        self.counted("health/service", self.ask(&url)).await
     }
 
     /// A question that may wait. Parameters without a value are left out.

@@ -15,7 +15,7 @@ use super::api::{Api, ApiError};
 use super::group::group;
 use crate::error_chain::chain;
 use crate::group::TargetGroup;
-use crate::mechanism::{Context, Find, StartError, refresh};
+use crate::mechanism::{Context, Find, StartError, Whose, refresh};
 
 /// News that wait to be passed on. Who finds the queue full waits.
 const NEWS_CAPACITY: usize = 16;
@@ -61,7 +61,7 @@ enum News {
 
 async fn follow(config: Config, api: Arc<Api>, context: Context) {
     let datacenter = match config.datacenter.as_str() {
-        "" => datacenter(&api, config.refresh_interval).await,
+        "" => datacenter(&api, &context.whose, config.refresh_interval).await,
         datacenter => datacenter.to_owned(),
     };
     let (news_tx, mut news) = mpsc::channel(NEWS_CAPACITY);
@@ -99,11 +99,11 @@ async fn follow(config: Config, api: Arc<Api>, context: Context) {
 }
 
 /// Asks until the server tells.
-async fn datacenter(api: &Api, refresh_interval: Duration) -> String {
+async fn datacenter(api: &Api, whose: &Whose, refresh_interval: Duration) -> String {
     loop {
         match api.datacenter().await {
             Ok(datacenter) => return datacenter,
-            Err(error) => failed("agent/self", "", &error, refresh_interval).await,
+            Err(error) => failed(whose, "agent/self", "", &error, refresh_interval).await,
         }
     }
 }
@@ -142,7 +142,8 @@ impl Following {
     fn begin(&mut self) {
         if self.config.needs_catalog() {
             let (api, news) = (Arc::clone(&self.api), self.news.clone());
-            self.tasks.spawn(follow_catalog(api, self.config.refresh_interval, news));
+            let whose = Arc::clone(&self.context.whose);
+            self.tasks.spawn(follow_catalog(api, whose, self.config.refresh_interval, news));
         } else {
             for name in self.config.services.clone() {
                 self.start(name);
@@ -156,6 +157,7 @@ impl Following {
         self.followers += 1;
         let following = follow_service(
             Arc::clone(&self.api),
+            Arc::clone(&self.context.whose),
             self.config.clone(),
             self.datacenter.clone(),
             name.clone(),
@@ -227,7 +229,12 @@ impl Following {
     }
 }
 
-async fn follow_catalog(api: Arc<Api>, every: Duration, news: mpsc::Sender<News>) {
+async fn follow_catalog(
+    api: Arc<Api>,
+    whose: Arc<Whose>,
+    every: Duration,
+    news: mpsc::Sender<News>,
+) {
     let mut questions = Questions::new(every);
     loop {
         let index = questions.next().await;
@@ -238,13 +245,14 @@ async fn follow_catalog(api: Arc<Api>, every: Duration, news: mpsc::Sender<News>
                 }
             }
             Ok(_) => {}
-            Err(error) => failed("catalog/services", "", &error, every).await,
+            Err(error) => failed(&whose, "catalog/services", "", &error, every).await,
         }
     }
 }
 
 async fn follow_service(
     api: Arc<Api>,
+    whose: Arc<Whose>,
     config: Config,
     datacenter: String,
     name: String,
@@ -263,16 +271,25 @@ async fn follow_service(
             }
             Ok(_) => {}
             Err(error) => {
-                failed("health/service", &name, &error, config.refresh_interval).await;
+                failed(&whose, "health/service", &name, &error, config.refresh_interval).await;
             }
         }
     }
 }
 
 /// Tells of a failure, and leaves the server alone for a while.
-async fn failed(call: &'static str, service: &str, error: &ApiError, refresh_interval: Duration) {
+async fn failed(
+    whose: &Whose,
+    call: &'static str,
+    service: &str,
+    error: &ApiError,
+    refresh_interval: Duration,
+) {
     let error = chain(error);
     tracing::warn!(
+        config = %whose,
+        discovery = whose.kind,
+        server = whose.server,
         call,
         service,
         error,

@@ -169,6 +169,10 @@ impl Mechanism for Config {
         self.refresh_interval
     }
 
+    fn server(&self) -> String {
+        server::shown(&self.server)
+    }
+
     fn http(&self) -> Option<&http::Config> {
         Some(&self.client)
     }

@@ -15,7 +15,7 @@ use crate::error_chain::chain;
 use crate::group::TargetGroup;
 use crate::labels::{Labels, host_port};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
-use crate::mechanism::{Context, Find, StartError};
+use crate::mechanism::{Context, Find, StartError, Whose};
 use crate::metrics::Metrics;
 
 const PREFIX: &str = "__meta_dns_";
@@ -25,7 +25,11 @@ impl Find for Config {
         let every = refresh::interval_of(self.refresh_interval);
         let asking = Asking {
             config: self,
-            resolver: Arc::new(Resolver { file: PathBuf::from("/etc/resolv.conf"), port: 53 }),
+            resolver: Arc::new(Resolver {
+                file: PathBuf::from("/etc/resolv.conf"),
+                port: 53,
+                whose: Arc::clone(&context.whose),
+            }),
             metrics: Arc::clone(&context.metrics),
         };
         refresh::run(asking, every, context).await;
@@ -38,6 +42,8 @@ impl Find for Config {
 pub(super) struct Resolver {
     pub(super) file: PathBuf,
     pub(super) port: u16,
+    /// For log lines.
+    pub(super) whose: Arc<Whose>,
 }
 
 /// Several names, asked about at the same time.
@@ -80,7 +86,7 @@ impl Refresh for Asking {
                 Err(error) => {
                     self.metrics.dns_lookup_failures.increment();
                     let error = chain(&error);
-                    tracing::warn!(name, error, "cannot look up a name, its targets stay");
+                    tracing::warn!(config = %self.resolver.whose, discovery = "dns", name, error, "cannot look up a name, its targets stay");
                 }
             }
         }
@@ -124,11 +130,11 @@ impl Resolver {
                     return Some(answer);
                 }
                 Ok(answer) => {
-                    tracing::debug!(%server, name, code = %answer.code, "a name server refuses");
+                    tracing::debug!(config = %self.whose, discovery = "dns", %server, name, code = %answer.code, "a name server refuses");
                 }
                 Err(error) => {
                     let error = chain(&error);
-                    tracing::warn!(%server, name, error, "a name server does not answer");
+                    tracing::warn!(config = %self.whose, discovery = "dns", %server, name, error, "a name server does not answer");
                 }
             }
         }

@@ -107,4 +107,8 @@ impl Mechanism for Config {
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
     }
+
+    fn server(&self) -> String {
+        self.names.join(", ")
+    }
 }

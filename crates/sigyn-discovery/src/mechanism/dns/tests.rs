@@ -231,7 +231,7 @@ fn answers(question: &Message, reply: Reply, is_tcp: bool) -> Vec<Vec<u8>> {
 fn resolver(dir: &TempDir, port: u16, text: &str) -> Resolver {
     let file = dir.path().join("resolv.conf");
     std::fs::write(&file, text).unwrap();
-    Resolver { file, port }
+    Resolver { file, port, whose: Arc::default() }
 }
 
 /// What a lookup of `name` comes to with one server: addresses, or the error.

@@ -14,23 +14,22 @@ const PREFIX: &str = "__meta_docker_";
 
 /// A container that runs.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct Container {
-    #[serde(deserialize_with = "nullable")]
     id: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     names: Vec<String>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     image: String,
-    #[serde(rename = "ImageID", deserialize_with = "nullable")]
+    #[serde(rename = "ImageID", default, deserialize_with = "nullable")]
     image_id: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     ports: Vec<Port>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     labels: BTreeMap<String, String>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     host_config: HostConfig,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     network_settings: NetworkSettings,
 }
 

@@ -17,7 +17,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Filters;
+use crate::go_url::shown;
 use crate::http::{Config, Options};
+use crate::labels::quoted;
 use crate::mechanism::StartError;
 use crate::mechanism::ask::{ANSWER_BYTES_MAX, AskError, Asker, boxed, parsed};
 
@@ -45,9 +47,9 @@ pub(in crate::mechanism) enum DaemonError {
     Json(#[from] serde_json::Error),
 }
 
-/// Why a daemon cannot even be asked.
+/// Why a daemon cannot even be asked. No login is in it.
 #[derive(Debug, thiserror::Error)]
-#[error("unable to parse docker host {0:?}")]
+#[error("unable to parse docker host {}", quoted(.0))]
 struct HostError(String);
 
 impl Daemon {
@@ -57,7 +59,7 @@ impl Daemon {
         client: &Config,
         timeout: Duration,
     ) -> Result<Self, StartError> {
-        let refused = || boxed(HostError(host.to_owned()));
+        let refused = || boxed(HostError(shown(host)));
         let (scheme, rest) = host.split_once("://").ok_or_else(refused)?;
         let (client, base) = match scheme.to_ascii_lowercase().as_str() {
             "unix" => {
@@ -86,7 +88,7 @@ impl Daemon {
         Ok(version.filter(|version| version.chars().all(is_number)).map(|own| format!("v{own}")))
     }
 
-    /// A list; `null` is an empty one.
+    /// A list, if it is one.
     pub(in crate::mechanism) async fn list<T: DeserializeOwned>(
         &self,
         version: Option<&str>,
@@ -95,8 +97,7 @@ impl Daemon {
     ) -> Result<Vec<T>, DaemonError> {
         let path: Vec<&str> = version.into_iter().chain(path.iter().copied()).collect();
         let (_, body) = self.get(&path, filters).await?;
-        let list: Option<Vec<T>> = serde_json::from_slice(&body)?;
-        Ok(list.unwrap_or_default())
+        Ok(serde_json::from_slice(&body)?)
     }
 
     async fn get(

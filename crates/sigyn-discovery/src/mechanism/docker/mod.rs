@@ -137,6 +137,10 @@ impl Mechanism for Config {
         self.refresh_interval
     }
 
+    fn server(&self) -> String {
+        server::shown(&self.host)
+    }
+
     fn http(&self) -> Option<&http::Config> {
         Some(&self.client)
     }

@@ -136,7 +136,7 @@ fn where_containers_are_that_expose_nothing() {
     );
     // No networks, no names, nothing at all.
     check("", &format!("[{}]", container(r#""NetworkSettings": null"#)), &[]);
-    check("", &format!(r#"[{{"Id": "c1", "Names": null, {in_front}}}, {{}}]"#), &[]);
+    check("", &format!(r#"[{{"Id": "c1", "Names": null, {in_front}}}, {{"Id": "c2"}}]"#), &[]);
 }
 
 #[test]

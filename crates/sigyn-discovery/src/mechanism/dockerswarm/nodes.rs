@@ -10,17 +10,16 @@ use crate::mechanism::ask::nullable;
 
 /// A machine.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Node {
-    #[serde(rename = "ID", deserialize_with = "nullable")]
+    #[serde(rename = "ID")]
     id: String,
-    #[serde(rename = "Spec", deserialize_with = "nullable")]
+    #[serde(rename = "Spec", default, deserialize_with = "nullable")]
     spec: Spec,
-    #[serde(rename = "Description", deserialize_with = "nullable")]
+    #[serde(rename = "Description", default, deserialize_with = "nullable")]
     description: Description,
-    #[serde(rename = "Status", deserialize_with = "nullable")]
+    #[serde(rename = "Status", default, deserialize_with = "nullable")]
     status: Status,
-    #[serde(rename = "ManagerStatus")]
+    #[serde(rename = "ManagerStatus", default)]
     manager: Option<Manager>,
 }
 

@@ -11,15 +11,14 @@ use crate::mechanism::ask::nullable;
 
 /// A service.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Service {
-    #[serde(rename = "ID", deserialize_with = "nullable")]
+    #[serde(rename = "ID")]
     pub(super) id: String,
-    #[serde(rename = "Spec", deserialize_with = "nullable")]
+    #[serde(rename = "Spec", default, deserialize_with = "nullable")]
     spec: Spec,
-    #[serde(rename = "Endpoint", deserialize_with = "nullable")]
+    #[serde(rename = "Endpoint", default, deserialize_with = "nullable")]
     endpoint: Endpoint,
-    #[serde(rename = "UpdateStatus", deserialize_with = "nullable")]
+    #[serde(rename = "UpdateStatus", default, deserialize_with = "nullable")]
     update: UpdateStatus,
 }
 

@@ -11,23 +11,22 @@ use crate::mechanism::ask::nullable;
 
 /// A task.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Task {
-    #[serde(rename = "ID", deserialize_with = "nullable")]
+    #[serde(rename = "ID")]
     id: String,
-    #[serde(rename = "Spec", deserialize_with = "nullable")]
+    #[serde(rename = "Spec", default, deserialize_with = "nullable")]
     spec: Spec,
-    #[serde(rename = "ServiceID", deserialize_with = "nullable")]
+    #[serde(rename = "ServiceID", default, deserialize_with = "nullable")]
     service: String,
-    #[serde(rename = "NodeID", deserialize_with = "nullable")]
+    #[serde(rename = "NodeID", default, deserialize_with = "nullable")]
     node: String,
-    #[serde(rename = "Slot", deserialize_with = "nullable")]
+    #[serde(rename = "Slot", default, deserialize_with = "nullable")]
     slot: u64,
-    #[serde(rename = "DesiredState", deserialize_with = "nullable")]
+    #[serde(rename = "DesiredState", default, deserialize_with = "nullable")]
     desired_state: String,
-    #[serde(rename = "Status", deserialize_with = "nullable")]
+    #[serde(rename = "Status", default, deserialize_with = "nullable")]
     status: Status,
-    #[serde(rename = "NetworksAttachments", deserialize_with = "nullable")]
+    #[serde(rename = "NetworksAttachments", default, deserialize_with = "nullable")]
     attachments: Vec<Attachment>,
 }
 

@@ -221,7 +221,8 @@ fn addresses_have_a_network_behind_them() {
         assert_eq!(error, format!("error while parsing address {text}"));
     }
     // One such address is the end of the whole answer: half of it would take targets away.
-    let services: Vec<Service> =
-        read(r#"[{"Endpoint": {"VirtualIPs": [{"Addr": "127.0.0.2/8"}, {"Addr": "no"}]}}]"#);
+    let services: Vec<Service> = read(
+        r#"[{"ID": "", "Endpoint": {"VirtualIPs": [{"Addr": "127.0.0.2/8"}, {"Addr": "no"}]}}]"#,
+    );
     assert!(services::targets(&services, &networks(), 80).is_err());
 }

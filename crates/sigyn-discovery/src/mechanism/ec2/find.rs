@@ -1,5 +1,7 @@
 //! Asking EC2 for instances, page by page.
 
+use std::sync::Arc;
+
 use http::header::HeaderMap;
 use url::Url;
 
@@ -14,7 +16,7 @@ use crate::labels::Labels;
 use crate::mechanism::ask::Asker;
 use crate::mechanism::pages::Pages;
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
-use crate::mechanism::{Context, Find, StartError};
+use crate::mechanism::{Context, Find, StartError, Whose};
 
 const VERSION: &str = "2016-11-15";
 
@@ -23,7 +25,8 @@ impl Find for Config {
         let every = refresh::interval_of(self.refresh_interval);
         let asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
         let credentials = Credentials::new(&self, every)?;
-        let asking = Asking { asker, credentials, config: self, region: None, zones: None };
+        let whose = Arc::clone(&context.whose);
+        let asking = Asking { asker, credentials, config: self, whose, region: None, zones: None };
         refresh::run(asking, every, context).await;
         Ok(())
     }
@@ -34,6 +37,7 @@ struct Asking {
     asker: Asker,
     credentials: Credentials,
     config: Config,
+    whose: Arc<Whose>,
     /// Once it is known.
     region: Option<String>,
     /// Once they are known.
@@ -114,7 +118,8 @@ impl Asking {
         };
         told.map_err(|error| {
             let error = chain(&error);
-            tracing::debug!(mechanism = "ec2", error, "unable to describe availability zones");
+            let (config, server) = (&*self.whose, &self.whose.server);
+            tracing::debug!(%config, discovery = "ec2", server, error, "unable to describe availability zones");
         })
         .ok()
     }

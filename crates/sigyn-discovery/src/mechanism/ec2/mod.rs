@@ -137,6 +137,10 @@ impl Mechanism for Config {
             }
             filters.push(Filter { name: filter.name.clone(), values: filter.values.clone() });
         }
+        // What has no scheme is a host.
+        if written.endpoint.contains("://") {
+            server::http_url(&written.endpoint).map_err(|error| error.to_string())?;
+        }
         Ok(Self {
             endpoint: written.endpoint.clone(),
             region: written.region.clone(),
@@ -155,6 +159,14 @@ impl Mechanism for Config {
 
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
+    }
+
+    fn server(&self) -> String {
+        match (self.endpoint.as_str(), self.region.as_str()) {
+            ("", "") => "ec2 of our own region".to_owned(),
+            ("", region) => format!("ec2 of {region}"),
+            (endpoint, _) => server::shown(endpoint),
+        }
     }
 
     fn http(&self) -> Option<&http::Config> {

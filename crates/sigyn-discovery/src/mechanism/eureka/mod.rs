@@ -66,6 +66,7 @@ impl Mechanism for Config {
         if scheme.is_empty() || host.is_empty() {
             return Err("eureka_sd: invalid eureka server URL".to_owned());
         }
+        server::http_url(&written.server).map_err(|error| error.to_string())?;
         Ok(Self {
             server: written.server.clone(),
             refresh_interval: written.refresh_interval.unwrap_or(DEFAULT_REFRESH_INTERVAL),
@@ -75,6 +76,10 @@ impl Mechanism for Config {
 
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
+    }
+
+    fn server(&self) -> String {
+        server::shown(&self.server)
     }
 
     fn http(&self) -> Option<&http::Config> {

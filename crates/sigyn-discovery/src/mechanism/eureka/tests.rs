@@ -19,6 +19,7 @@ fn sections_that_are_refused() {
     check("{}", "eureka_sd: empty or null eureka server");
     check("{server: ~}", "eureka_sd: empty or null eureka server");
     check("{server: 127.0.0.1}", "eureka_sd: invalid eureka server URL");
+    check("{server: 'ftp://a'}", r#""ftp://a": unsupported protocol scheme "ftp""#);
     check("{server: 'http://'}", "eureka_sd: invalid eureka server URL");
     check("{server: 'http://127.0.0.1/', bogus: 1}", "field bogus not found in type eureka.plain");
     let written: EurekaConfig = yaml::section("{server: 'http://127.0.0.1/eureka'}").unwrap();

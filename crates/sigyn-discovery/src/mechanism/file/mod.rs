@@ -108,6 +108,11 @@ impl Mechanism for Config {
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
     }
+
+    fn server(&self) -> String {
+        let patterns = self.patterns.iter().map(|pattern| pattern.display().to_string());
+        patterns.collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Find for Config {
@@ -137,7 +142,7 @@ async fn follow(config: Config, context: Context) {
     let changed = Arc::new(Notify::new());
     let mut ticks = interval(config.refresh_interval.max(SETTLE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reader = Reader::new(config.patterns, &context.known, Arc::clone(&context.metrics));
+    let mut reader = Reader::new(config.patterns, &context);
     loop {
         tokio::select! {
             () = context.shutdown.cancelled() => return,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::matches;
 use crate::group::TargetGroup;
 use crate::mechanism::static_sd::{self, StaticConfig};
+use crate::mechanism::{Context, Whose};
 use crate::metrics::Metrics;
 use crate::yaml::{self, Fields, YamlError};
 
@@ -17,6 +18,8 @@ pub(super) struct Reader {
     patterns: Vec<PathBuf>,
     /// By path, as it stands in the sources of groups.
     known: BTreeMap<String, usize>,
+    /// For log lines.
+    whose: Arc<Whose>,
     metrics: Arc<Metrics>,
 }
 
@@ -32,24 +35,25 @@ pub enum ReadError {
     /// The text of a `.json` is not a list of groups.
     #[error("not valid JSON")]
     Json(#[from] serde_json::Error),
+    /// There is not even a byte: whoever writes the file has begun, and is not done.
+    #[error("the file is empty")]
+    Empty,
     /// A group is null.
     #[error("nil target group item found (index {0})")]
     Null(usize),
 }
 
 impl Reader {
-    /// A reader of files of which these `sources` of groups are known already.
-    pub(super) fn new(
-        patterns: Vec<PathBuf>,
-        sources: &BTreeSet<String>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    /// A reader of files of which some groups are known already, by their sources.
+    pub(super) fn new(patterns: Vec<PathBuf>, context: &Context) -> Self {
+        let sources = &context.known;
         let mut known = BTreeMap::new();
         for (path, index) in sources.iter().filter_map(|source| source.rsplit_once(':')) {
             let count = known.entry(path.to_owned()).or_default();
             *count = index.parse().map_or(0, |index: usize| index + 1).max(*count);
         }
-        Self { patterns, known, metrics }
+        let (whose, metrics) = (Arc::clone(&context.whose), Arc::clone(&context.metrics));
+        Self { patterns, known, whose, metrics }
     }
 
     /// The directories in which a change may matter.
@@ -81,7 +85,7 @@ impl Reader {
                 Err(error) => {
                     self.metrics.file_read_errors.increment();
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(path = %path.display(), %error, cause, "cannot use target file, its former targets stay");
+                    tracing::warn!(config = %self.whose, discovery = "file", path = %path.display(), %error, cause, "cannot use target file, its former targets stay");
                     failures += 1;
                     let known = self.known.get(&name).copied().unwrap_or_default();
                     found.insert(name, known);
@@ -107,6 +111,9 @@ fn source(path: &str, index: usize) -> String {
 /// The groups of one target file.
 pub fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
     let text = std::fs::read_to_string(path)?;
+    if text.is_empty() {
+        return Err(ReadError::Empty);
+    }
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let sections =
         if is_json { static_sd::from_json(text.as_bytes())? } else { parse_yaml(&text)? };

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::mechanism::Update;
+use crate::mechanism::Whose;
 use crate::metrics::Metrics;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let context = Context {
             provider: 7,
-            kind: Config::KIND,
+            whose: Whose::of("a", Config::KIND, ""),
             job: "a".to_owned(),
             known: BTreeSet::new(),
             updates: updates_tx,

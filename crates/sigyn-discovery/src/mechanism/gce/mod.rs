@@ -98,4 +98,8 @@ impl Mechanism for Config {
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
     }
+
+    fn server(&self) -> String {
+        format!("{}/projects/{}/zones/{}", self.api, self.project, self.zone)
+    }
 }

@@ -15,23 +15,21 @@ pub(super) struct Item {
 
 /// A server.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Server {
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     server_ip: String,
-    #[serde(deserialize_with = "nullable")]
     server_number: u64,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     server_name: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     dc: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     status: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     product: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     cancelled: bool,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     subnet: Vec<Subnet>,
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
-use super::{Mechanism, server};
+use super::Mechanism;
+use super::server::{self, HttpUrlError};
 use crate::config::parse_duration;
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Section};
@@ -63,13 +64,11 @@ impl Mechanism for Config {
         if written.url.is_empty() {
             return Err("URL is missing".to_owned());
         }
-        let (scheme, host) = server::url_parts(&written.url)?;
-        if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-            return Err("URL scheme must be 'http' or 'https'".to_owned());
-        }
-        if host.is_empty() {
-            return Err("host is missing in URL".to_owned());
-        }
+        server::http_url(&written.url).map_err(|error| match error {
+            HttpUrlError::Scheme { .. } => "URL scheme must be 'http' or 'https'".to_owned(),
+            HttpUrlError::Host(_) => "host is missing in URL".to_owned(),
+            HttpUrlError::NoUrl(why) => why,
+        })?;
         Ok(Self {
             url: written.url.clone(),
             refresh_interval: written.refresh_interval.unwrap_or(DEFAULT_REFRESH_INTERVAL),
@@ -79,6 +78,10 @@ impl Mechanism for Config {
 
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
+    }
+
+    fn server(&self) -> String {
+        server::shown(&self.url)
     }
 
     fn http(&self) -> Option<&http::Config> {

@@ -88,7 +88,10 @@ fn answers() {
         }
     };
     check("[]", Ok(&[]));
-    check(" null\n", Ok(&[]));
+    check(
+        " null\n",
+        Err("the answer is no list of target groups: invalid type: null, expected a seq"),
+    );
     check(
         r#"[{"targets": ["127.0.0.1:1", "127.0.0.2:1"], "labels": {"zone": "a", "": "b", "gone": ""}}]"#,
         Err("the answer is no list of target groups: \"\" is not a valid label name"),

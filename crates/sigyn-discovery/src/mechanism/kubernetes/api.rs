@@ -207,7 +207,7 @@ impl Session {
 
 fn uri(url: &Url) -> Result<Uri, ClientError> {
     let uri = url.as_str().parse();
-    uri.map_err(|source| ClientError::Url { url: url.as_str().to_owned(), source })
+    uri.map_err(|source| ClientError::Url { url: url[..Position::AfterPath].to_owned(), source })
 }
 
 fn failed(url: &Url, source: ClientError) -> ApiError {

@@ -36,7 +36,7 @@ impl Find for Config {
             namespaces.insert(String::new());
         }
         let selected = Selected { config: &self, api: &api, context: &context };
-        let view = View::new(self.role, self.attach, &namespaces, &selected);
+        let view = View::new(self.role, self.attach, &namespaces, &selected, &context.whose);
         match self.role {
             Role::Node => follow::<Node>(view, context).await,
             Role::Pod => follow::<Pod>(view, context).await,
@@ -66,7 +66,7 @@ impl Watch for Selected<'_> {
             namespace: namespace.to_owned(),
             selector: selector.cloned().unwrap_or_default(),
         };
-        self.context.kubernetes.watched(&key, self.api, &self.context.metrics)
+        self.context.kubernetes.watched(&key, self.api, self.context)
     }
 }
 

@@ -247,8 +247,8 @@ impl User {
         let mut header = |name: String, values: &[Text]| {
             let values: Vec<_> = values.iter().filter(|value| !value.0.is_empty()).collect();
             if !values.is_empty() {
-                let values = values.into_iter().map(|value| inline(&value.0)).collect();
-                client.headers.push(Header { name, values });
+                let secret = values.into_iter().map(|value| inline(&value.0)).collect();
+                client.headers.push(Header { name, plain: Vec::new(), secret });
             }
         };
         header("Impersonate-User".to_owned(), std::slice::from_ref(&self.impersonate));

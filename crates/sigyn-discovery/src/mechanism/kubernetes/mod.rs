@@ -118,7 +118,10 @@ impl Section for KubernetesConfig {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    server::url_parts(text)?;
+    let (_, host) = server::url_parts(text)?;
+    if !host.is_empty() {
+        server::http_url(text).map_err(|error| error.to_string())?;
+    }
     Ok(text.to_owned())
 }
 
@@ -182,6 +185,17 @@ pub enum Server {
     },
 }
 
+impl Server {
+    /// For log lines.
+    fn shown(&self) -> String {
+        match self {
+            Self::InCluster => "in-cluster".to_owned(),
+            Self::Kubeconfig(path) => path.display().to_string(),
+            Self::Url { url, .. } => server::shown(url),
+        }
+    }
+}
+
 /// An entry of `kubernetes_sd_configs`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -221,6 +235,10 @@ impl Mechanism for Config {
 
     fn refresh_interval(&self) -> Duration {
         REFRESH_INTERVAL
+    }
+
+    fn server(&self) -> String {
+        self.server.shown()
     }
 
     fn http(&self) -> Option<&http::Config> {

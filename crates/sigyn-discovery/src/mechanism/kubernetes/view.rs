@@ -9,10 +9,13 @@ use super::objects::{
 };
 use super::watches::Watched;
 use super::{Attach, Role};
+use crate::mechanism::Whose;
 
 /// Objects of all kinds. Of those that nobody needs there are none.
 #[derive(Debug, Default)]
 pub(super) struct View {
+    /// For log lines.
+    pub(super) whose: Arc<Whose>,
     pub(super) attach: Attach,
     pub(super) nodes: Objects<Node>,
     pub(super) namespaces: Objects<Namespace>,
@@ -50,6 +53,7 @@ impl View {
         attach: Attach,
         namespaces: &BTreeSet<String>,
         watch: &impl Watch,
+        whose: &Arc<Whose>,
     ) -> Self {
         let everywhere = BTreeSet::from([String::new()]);
         let are_pods_named = matches!(role, Role::Endpoints | Role::EndpointSlice);
@@ -58,6 +62,7 @@ impl View {
         let needs_nodes = role == Role::Node || (attach.node && tells_of_pods);
         let needs_namespaces = attach.namespace && role != Role::Node;
         Self {
+            whose: Arc::clone(whose),
             attach,
             nodes: Objects::new(needs_nodes, &everywhere, watch),
             namespaces: Objects::new(needs_namespaces, &everywhere, watch),

@@ -19,6 +19,8 @@ use super::objects::{Metadata, Object};
 use super::question::Question;
 use super::store::Store;
 use crate::error_chain::chain;
+use crate::go_url::shown;
+use crate::mechanism::Sharers;
 use crate::metrics::Metrics;
 
 /// An object has a megabyte and a half at most, where the API stores it.
@@ -66,6 +68,8 @@ pub(super) struct Watching<T> {
     metrics: Arc<Metrics>,
     times: Times,
     paging: Paging,
+    /// Who needs it, for log lines.
+    sharers: Arc<Sharers>,
 }
 
 /// Why a watch does not go on.
@@ -114,8 +118,9 @@ impl<T: Object> Watching<T> {
         store: Arc<Store<T>>,
         metrics: Arc<Metrics>,
         times: Times,
+        sharers: Arc<Sharers>,
     ) -> Self {
-        Self { api, question, store, metrics, times, paging: Paging::default() }
+        Self { api, question, store, metrics, times, paging: Paging::default(), sharers }
     }
 
     /// Works for as long as it is let.
@@ -215,6 +220,9 @@ impl<T: Object> Watching<T> {
     fn failed(&self, error: &dyn std::error::Error) {
         self.metrics.kubernetes_failures.increment();
         tracing::warn!(
+            config = %self.sharers,
+            discovery = "kubernetes",
+            server = shown(self.api.base.as_str()),
             resource = ?self.question.resource,
             namespace = self.question.namespace,
             error = chain(error),

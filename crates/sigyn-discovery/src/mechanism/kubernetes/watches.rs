@@ -14,8 +14,7 @@ use super::resource::Resource;
 use super::store::Store;
 use super::watch::{Times, Watching};
 use super::{Selector, Server, connection};
-use crate::mechanism::StartError;
-use crate::metrics::Metrics;
+use crate::mechanism::{Context, Sharers, StartError};
 
 /// The watches that go on, and whom they ask. They end when nobody needs them any more.
 #[derive(Debug, Default)]
@@ -40,6 +39,7 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     pub(super) store: Arc<Store<T>>,
+    sharers: Arc<Sharers>,
     _watching: JoinSet<()>,
 }
 
@@ -60,24 +60,29 @@ impl Watches {
         &self,
         key: &Key,
         api: &Arc<Api>,
-        metrics: &Arc<Metrics>,
+        context: &Context,
     ) -> Arc<Watched<T>> {
         let shared =
             known(&self.watched, key).and_then(|known| known.downcast::<Watched<T>>().ok());
+        let whose = Arc::downgrade(&context.whose);
         if let Some(watched) = shared.filter(|watched| !watched.store.has_ended()) {
+            watched.sharers.add(whose);
             return watched;
         }
         let store = Arc::new(Store::default());
+        let sharers = Arc::new(Sharers::default());
+        sharers.add(whose);
         let watching = Watching::new(
             Arc::clone(api),
             Question::new(key.resource, &key.namespace, &key.selector),
             Arc::clone(&store),
-            Arc::clone(metrics),
+            Arc::clone(&context.metrics),
             Times::default(),
+            Arc::clone(&sharers),
         );
         let mut task = JoinSet::new();
         task.spawn(watching.run());
-        let watched = Arc::new(Watched { store, _watching: task });
+        let watched = Arc::new(Watched { store, sharers, _watching: task });
         let erased: Arc<dyn Any + Send + Sync> = watched.clone();
         insert(&self.watched, key.clone(), Arc::downgrade(&erased));
         watched
@@ -100,6 +105,10 @@ fn insert<K: Eq + Hash, V: ?Sized>(known: &Known<K, V>, key: K, value: Weak<V>) 
 impl<T> Watched<T> {
     /// Objects that nobody watches.
     pub(super) fn of(store: Store<T>) -> Arc<Self> {
-        Arc::new(Self { store: Arc::new(store), _watching: JoinSet::new() })
+        Arc::new(Self {
+            store: Arc::new(store),
+            sharers: Arc::default(),
+            _watching: JoinSet::new(),
+        })
     }
 }

@@ -63,25 +63,21 @@ struct Specs {
 
 /// An address of some instance.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Address {
-    #[serde(deserialize_with = "nullable")]
     address: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     public: bool,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     rdns: String,
 }
 
 /// Addresses that lead to some instance.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Range {
-    #[serde(deserialize_with = "nullable")]
     range: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     prefix: u64,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     route_target: String,
 }
 

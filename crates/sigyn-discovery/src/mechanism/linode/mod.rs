@@ -84,6 +84,10 @@ impl Mechanism for Config {
         self.refresh_interval
     }
 
+    fn server(&self) -> String {
+        self.api.clone()
+    }
+
     fn http(&self) -> Option<&http::Config> {
         Some(&self.client)
     }

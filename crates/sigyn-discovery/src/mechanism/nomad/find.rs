@@ -50,7 +50,6 @@ enum ApiError {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Namespace {
-    #[serde(default, deserialize_with = "nullable")]
     services: Vec<Name>,
 }
 
@@ -62,23 +61,21 @@ struct Name {
 
 /// An instance of a service.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct Instance {
-    #[serde(rename = "ID", deserialize_with = "nullable")]
+    #[serde(rename = "ID", default, deserialize_with = "nullable")]
     id: String,
-    #[serde(deserialize_with = "nullable")]
     service_name: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     namespace: String,
-    #[serde(rename = "NodeID", deserialize_with = "nullable")]
+    #[serde(rename = "NodeID", default, deserialize_with = "nullable")]
     node_id: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     datacenter: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     tags: Vec<String>,
-    #[serde(deserialize_with = "nullable")]
     address: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     port: i64,
 }
 
@@ -105,7 +102,7 @@ impl Refresh for Asking {
 }
 
 impl Asking {
-    /// A list; `null` is an empty one.
+    /// A list, if it is one.
     async fn ask<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Vec<T>, ApiError> {
         let mut url = self.base.clone();
         // Only a URL without a host has no path.
@@ -123,8 +120,7 @@ impl Asking {
             url.query_pairs_mut().extend_pairs(parameters);
         }
         let (_, body) = self.asker.get(&url).await?;
-        let list: Option<Vec<T>> = serde_json::from_slice(&body)?;
-        Ok(list.unwrap_or_default())
+        Ok(serde_json::from_slice(&body)?)
     }
 }
 

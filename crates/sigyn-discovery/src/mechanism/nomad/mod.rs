@@ -77,7 +77,7 @@ impl Mechanism for Config {
         if server.trim().is_empty() {
             return Err("nomad SD configuration requires a server address".to_owned());
         }
-        server::url_parts(server)?;
+        server::http_url(server).map_err(|error| error.to_string())?;
         let or = |text: &Option<String>, default: &str| {
             text.clone().unwrap_or_else(|| default.to_owned())
         };
@@ -94,6 +94,10 @@ impl Mechanism for Config {
 
     fn refresh_interval(&self) -> Duration {
         self.refresh_interval
+    }
+
+    fn server(&self) -> String {
+        server::shown(&self.server)
     }
 
     fn http(&self) -> Option<&http::Config> {

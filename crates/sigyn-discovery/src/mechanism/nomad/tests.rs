@@ -16,6 +16,7 @@ fn sections_that_are_refused() {
     let check = |text: &str, expected: &str| assert_eq!(checked(text).unwrap_err(), expected);
     check("{server: ' '}", "nomad SD configuration requires a server address");
     check("{server: ~}", "nomad SD configuration requires a server address");
+    check("{server: 'ftp://a'}", r#""ftp://a": unsupported protocol scheme "ftp""#);
     check("{bogus: 1}", "field bogus not found in type nomad.plain");
     check(
         "{server: 'http://127.0.0.1:x'}",
@@ -53,7 +54,7 @@ fn instances() {
         ),
     );
     check(
-        r#"{"Address": "::1", "Tags": null}"#,
+        r#"{"ServiceName": "", "Address": "::1", "Tags": null}"#,
         concat!(
             r#"{__address__="[::1]:0", __meta_nomad_address="::1", "#,
             r#"__meta_nomad_service_address="::1", __meta_nomad_service_port="0"}"#,

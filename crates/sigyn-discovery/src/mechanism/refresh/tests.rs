@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::labels::Labels;
-use crate::mechanism::{Update, file};
+use crate::mechanism::{Update, Whose, file};
 use crate::metrics::Metrics;
+use crate::test_log::Log;
 
 /// How long an answer takes, and the sources in it or why there is none.
 type Answer = (u64, Result<&'static [&'static str], &'static str>);
@@ -56,7 +57,7 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let context = Context {
             provider: 7,
-            kind: "scripted",
+            whose: Whose::of("a", "scripted", "http://127.0.0.1/"),
             job: "a".to_owned(),
             known: known.iter().map(|source| (*source).to_owned()).collect(),
             updates: updates_tx,
@@ -126,6 +127,7 @@ async fn an_interval_of_zero_is_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_counted_and_changes_nothing() {
+    let log = Log::start();
     let answers: &[Answer] = &[(2, Ok(&["a"])), (0, Err("refused")), (0, Ok(&["a"]))];
     let mut rig = Rig::start::<true>(30, &[], answers);
     assert_eq!(rig.next().await, ["a"]);
@@ -134,6 +136,11 @@ async fn a_failure_is_counted_and_changes_nothing() {
     let counted = rig.metrics.snapshot().refreshes["scripted"];
     assert_eq!((counted.failures_total, counted.durations), (1, [2, 0, 0, 1, 0, 0]));
     assert_eq!(counted.duration, Duration::from_secs(2));
+    assert_eq!(
+        log.lines("Unable to refresh"),
+        ["Unable to refresh target groups config=a discovery=scripted \
+          server=http://127.0.0.1/ error=refused"]
+    );
     rig.stop().await;
 }
 

@@ -12,7 +12,7 @@ use super::super::store::Store;
 use super::super::view::Objects;
 use super::super::{Attach, Watches};
 use super::*;
-use crate::mechanism::{Update, file};
+use crate::mechanism::{Update, Whose, file};
 use crate::metrics::Metrics;
 
 fn pod(namespace: &str, name: &str) -> Pod {
@@ -146,7 +146,7 @@ async fn a_provider_ends_when_something_that_it_follows_is_no_longer_watched() {
     let metrics: Arc<Metrics> = Arc::default();
     let context = Context {
         provider: 7,
-        kind: "kubernetes",
+        whose: Whose::of("a", "kubernetes", ""),
         job: "a".to_owned(),
         known: BTreeSet::new(),
         updates: updates_tx,
@@ -183,7 +183,7 @@ fn a_view_has_what_its_role_needs_and_no_more() {
     let check = |role: Role, attach: Attach, expected: &[(Resource, &[&str])]| {
         let noting = Noting::default();
         let namespaces = BTreeSet::from(["shop".to_owned(), "till".to_owned()]);
-        let _view = View::new(role, attach, &namespaces, &noting);
+        let _view = View::new(role, attach, &namespaces, &noting, &Arc::default());
         let noted = noting.0.into_inner();
         let noted: Vec<_> = noted
             .iter()

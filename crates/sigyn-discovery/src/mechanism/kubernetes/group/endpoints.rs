@@ -53,6 +53,8 @@ impl Grouped for Endpoints {
         attach_namespace(&mut common, view, namespace);
         if self.metadata.annotations.get(OVER_CAPACITY) == Some("truncated") {
             tracing::warn!(
+                config = %view.whose,
+                server = view.whose.server,
                 namespace,
                 name,
                 "endpoints are cut off at a thousand addresses, the role endpointslice has all"

@@ -20,12 +20,13 @@ impl Grouped for Node {
 
     fn mentions(&self, _attach: Attach, _mention: &mut dyn FnMut(Resource, &str, &str)) {}
 
-    fn targets(&self, _view: &View) -> Option<(Labels, Vec<Labels>)> {
+    fn targets(&self, view: &View) -> Option<(Labels, Vec<Labels>)> {
         let address =
             |kind: &&str| self.status.addresses.iter().find(|address| address.kind == *kind);
         let Some(address) = ADDRESSES.iter().find_map(address) else {
             let node = self.metadata.name.as_str();
-            tracing::warn!(node, "a node has no address, its target stays as it was");
+            let (config, server) = (&*view.whose, &view.whose.server);
+            tracing::warn!(%config, server, node, "a node has no address, its target stays as it was");
             return None;
         };
         let mut common = Labels::new();

@@ -39,6 +39,7 @@ struct Expected {
 fn view(case: &Case) -> View {
     let attaches = |what: &str| case.attach.iter().any(|attached| attached == what);
     View {
+        whose: std::sync::Arc::default(),
         attach: Attach {
             node: attaches("node"),
             namespace: attaches("namespace"),

@@ -43,7 +43,7 @@ fn what_the_current_context_says() {
         Authorization::Credentials { kind: "Bearer".to_owned(), credentials: Some(inline("0123")) };
     assert_eq!(client.authorization, Some(token));
     let headers: Vec<_> =
-        client.headers.iter().map(|of| (of.name.as_str(), of.values.len())).collect();
+        client.headers.iter().map(|of| (of.name.as_str(), of.secret.len())).collect();
     let expected =
         [("Impersonate-User", 1), ("Impersonate-Group", 2), ("Impersonate-Extra-reason", 1)];
     assert_eq!(headers, expected);

@@ -1,6 +1,7 @@
 //! Waits that have an end, and events that come in pieces. Troubles that an API tells of are tried in
 //! `tests/it/kubernetes/`.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,6 +14,8 @@ use super::super::objects::Pod;
 use super::super::resource::Resource;
 use super::*;
 use crate::http::{Client, Config, Options};
+use crate::mechanism::Whose;
+use crate::test_log::Log;
 
 const LIST: &str =
     r#"{"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "a"}}]}"#;
@@ -31,12 +34,15 @@ struct Rig {
     metrics: Arc<Metrics>,
     asked: Arc<Mutex<Vec<String>>>,
     tasks: JoinSet<()>,
+    _whose: Arc<Whose>,
+    address: SocketAddr,
 }
 
 impl Rig {
     async fn start(reply: fn(usize, &str) -> Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}/").parse().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&asked);
@@ -58,10 +64,13 @@ impl Rig {
             ..Times::default()
         };
         let question = Question::new(Resource::Pods, "", &Selector::default());
+        let whose = Whose::of("a", "kubernetes", "");
+        let sharers: Arc<Sharers> = Arc::default();
+        sharers.add(Arc::downgrade(&whose));
         let watching =
-            Watching::new(api, question, Arc::clone(&store), Arc::clone(&metrics), times);
+            Watching::new(api, question, Arc::clone(&store), Arc::clone(&metrics), times, sharers);
         tasks.spawn(watching.run());
-        Self { store, metrics, asked, tasks }
+        Self { store, metrics, asked, tasks, _whose: whose, address }
     }
 
     fn watches(&self) -> usize {
@@ -107,6 +116,7 @@ async fn serve(
 
 #[tokio::test]
 async fn answers_that_never_come_are_given_up() {
+    let log = Log::start();
     // First a list does not come, then the beginning of a watch.
     let rig = Rig::start(|number, target| match number {
         1 | 3 => None,
@@ -116,6 +126,13 @@ async fn answers_that_never_come_are_given_up() {
     rig.until(|rig| rig.failures() == 1 && rig.store.is_synced()).await;
     rig.until(|rig| rig.failures() == 2 && rig.watches() >= 2).await;
     assert_eq!(rig.store.list().len(), 1);
+    let line = "cannot learn from Kubernetes what has changed, what was found stays";
+    let begin = format!(
+        "{line} config=a discovery=kubernetes server=http://{}/ resource=Pods namespace= error=",
+        rig.address
+    );
+    let told = log.lines(line);
+    assert!(told.iter().all(|told| told.starts_with(&begin)), "{told:?} instead of {begin}");
 }
 
 #[tokio::test]

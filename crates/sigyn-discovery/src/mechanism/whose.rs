@@ -1,0 +1,82 @@
+//! Whose a provider is, for log lines: the jobs that have its section, and whom it asks.
+
+use std::collections::BTreeSet;
+use std::fmt;
+#[cfg(feature = "kubernetes")]
+use std::sync::Weak;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The jobs that a provider works for now, and whom it asks for them.
+#[derive(Debug, Default)]
+pub(crate) struct Whose {
+    jobs: Mutex<BTreeSet<String>>,
+    /// [`super::Config::kind`].
+    pub(crate) kind: &'static str,
+    /// [`super::Config::server`].
+    pub(crate) server: String,
+}
+
+impl Whose {
+    /// That of a provider which `job` is the first to need.
+    pub(crate) fn new(config: &super::Config, job: &str) -> Self {
+        let jobs = Mutex::new(BTreeSet::from([job.to_owned()]));
+        Self { jobs, kind: config.kind(), server: config.server() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(job: &str, kind: &'static str, server: &str) -> std::sync::Arc<Self> {
+        let jobs = Mutex::new(BTreeSet::from([job.to_owned()]));
+        std::sync::Arc::new(Self { jobs, kind, server: server.to_owned() })
+    }
+
+    /// From now on it is for these.
+    pub(crate) fn set_jobs(&self, jobs: &BTreeSet<String>) {
+        lock(&self.jobs).clone_from(jobs);
+    }
+}
+
+impl fmt::Display for Whose {
+    /// The names of the jobs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_names(&lock(&self.jobs), f)
+    }
+}
+
+/// Several providers that share something.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Default)]
+pub(crate) struct Sharers(Mutex<Vec<Weak<Whose>>>);
+
+#[cfg(feature = "kubernetes")]
+impl Sharers {
+    pub(crate) fn add(&self, whose: Weak<Whose>) {
+        let mut sharers = lock(&self.0);
+        sharers.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&whose));
+        sharers.push(whose);
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+impl fmt::Display for Sharers {
+    /// The names of all their jobs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = BTreeSet::new();
+        for whose in lock(&self.0).iter().filter_map(Weak::upgrade) {
+            names.extend(lock(&whose.jobs).iter().cloned());
+        }
+        write_names(&names, f)
+    }
+}
+
+fn write_names(names: &BTreeSet<String>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, name) in names.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{name}")?;
+    }
+    Ok(())
+}
+
+// What is locked is whole after every statement, so that a poisoned lock does no harm.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
