@@ -77,14 +77,14 @@ fn replace() {
         ),
         // Targets may be templates, and a name may be any text but the empty one.
         (
-            "a=some-name",
-            "{source_labels: [a], target_label: '${1}', regex: 'some-([^-]+)', replacement: x}",
-            "a=some-name name=x",
+            "a=pair-floor",
+            "{source_labels: [a], target_label: '${1}', regex: 'pair-([^-]+)', replacement: x}",
+            "a=pair-floor floor=x",
         ),
         (
-            "a=some-name",
-            "{source_labels: [a], target_label: 'x_${1}_y', regex: 'some-(.*)', replacement: '$1'}",
-            "a=some-name x_name_y=name",
+            "a=pair-floor",
+            "{source_labels: [a], target_label: 'x_${1}_y', regex: 'pair-(.*)', replacement: '$1'}",
+            "a=pair-floor x_floor_y=floor",
         ),
         (
             "a=some.dots",

@@ -77,7 +77,7 @@ impl Reader {
         for path in paths {
             self.metrics.file_reads.increment();
             let name = path.display().to_string();
-            match read_file(&path) {
+            match read_written(&path) {
                 Ok(read) => {
                     found.insert(name, read.len());
                     groups.extend(read);
@@ -110,13 +110,18 @@ fn source(path: &str, index: usize) -> String {
 
 /// The groups of one target file.
 pub fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
+    groups(path, &std::fs::read_to_string(path)?)
+}
+
+/// The same of one that somebody may be writing right now.
+fn read_written(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
     let text = std::fs::read_to_string(path)?;
-    if text.is_empty() {
-        return Err(ReadError::Empty);
-    }
+    if text.is_empty() { Err(ReadError::Empty) } else { groups(path, &text) }
+}
+
+fn groups(path: &Path, text: &str) -> Result<Vec<TargetGroup>, ReadError> {
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let sections =
-        if is_json { static_sd::from_json(text.as_bytes())? } else { parse_yaml(&text)? };
+    let sections = if is_json { static_sd::from_json(text.as_bytes())? } else { parse_yaml(text)? };
     let name = path.display().to_string();
     let mut groups = Vec::with_capacity(sections.len());
     for (index, section) in sections.into_iter().enumerate() {

@@ -198,6 +198,23 @@ async fn only_bad_files_are_no_answer() {
 }
 
 #[tokio::test]
+async fn a_file_that_somebody_has_begun_to_write_keeps_its_targets() {
+    let mut rig =
+        Rig::watching(&["*"], |dir| fs::write(dir.join("a.yml"), "- targets: [a]").unwrap());
+    rig.until(&[("a.yml:0", "a")]).await;
+    for (name, text) in [("a.yml", ""), ("a.json", "null")] {
+        let errors = rig.metrics.snapshot().file_read_errors_total;
+        rig.write(name, text);
+        rig.until_metric(|now| now.file_read_errors_total > errors).await;
+        assert!(rig.updates.try_recv().is_err(), "{name}");
+    }
+    fs::remove_file(rig.dir.path().join("a.json")).unwrap();
+    rig.write("a.yml", "# nothing");
+    rig.until(&[]).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_file_that_vanishes_takes_its_targets_along() {
     let mut rig = Rig::watching(&["*.yml"], |dir| {
         fs::write(dir.join("a.yml"), "- targets: [a]\n- targets: [b]").unwrap();
