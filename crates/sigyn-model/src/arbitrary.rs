@@ -17,6 +17,7 @@ use crate::{
 /// A trace in a line: spans between semicolons, each as `id parent kind local>remote` and then in any
 /// order `@timestamp`, `+duration`, `shared`, `error`. A dash is nothing; what is left out too. The
 /// kinds are C, S, P and K for a consumer.
+#[cfg(test)]
 pub(crate) fn sketch(trace: &str) -> Vec<Span> {
     let id = |text: &str| u64::from_str_radix(text, 16).unwrap_or(0);
     let spans = trace.split(';').map(str::trim).filter(|span| !span.is_empty()).map(|span| {
@@ -203,7 +204,7 @@ pub(crate) fn plain_span() -> impl Strategy<Value = Span> {
 }
 
 /// Any span at all, but for the labels of a target.
-pub(crate) fn span() -> impl Strategy<Value = Span> {
+pub fn span() -> impl Strategy<Value = Span> {
     (
         plain_span(),
         (1..=u128::MAX, any::<u64>(), option::of(1..=u64::MAX)),

@@ -4,8 +4,8 @@
 //! one of those stands in another crate and speaks to this one in plain data.
 
 mod account;
-#[cfg(test)]
-mod arbitrary;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 mod batch;
 pub mod codec;
 pub mod columns;

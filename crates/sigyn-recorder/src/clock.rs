@@ -2,21 +2,38 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fastant::{Anchor, Instant};
 
 /// Where a recorder gets the time from.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Source {
-    System { started: Instant },
-    Manual { nanos: Arc<AtomicU64> },
+    /// The processor's counter, where the kernel trusts it, and else the system's monotonic clock. It
+    /// starts at wall time and runs at its own pace.
+    System {
+        anchor: Anchor,
+    },
+    Manual {
+        nanos: Arc<AtomicU64>,
+    },
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self::System { started: Instant::now() }
+        Self::System { anchor: Anchor::new() }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::System { .. } => f.write_str("System"),
+            Self::Manual { nanos } => f.debug_tuple("Manual").field(nanos).finish(),
+        }
     }
 }
 
@@ -28,7 +45,7 @@ impl Clock {
 
     /// A clock for tests that stands still until [`Clock::advance`] moves it.
     pub fn manual(start: SystemTime) -> Self {
-        let nanos = nanos_since(start, UNIX_EPOCH);
+        let nanos = start.duration_since(UNIX_EPOCH).map_or(0, saturating_nanos);
         Self(Source::Manual { nanos: Arc::new(AtomicU64::new(nanos)) })
     }
 
@@ -39,25 +56,35 @@ impl Clock {
         }
     }
 
-    /// Wall time in nanoseconds since the Unix epoch.
-    pub(crate) fn wall_nanos(&self) -> u64 {
+    /// Nanoseconds that never go back. They start at wall time and drift from it: see
+    /// [`Clock::wall_offset`].
+    #[inline]
+    pub(crate) fn ticks(&self) -> u64 {
         match &self.0 {
-            Source::System { .. } => nanos_since(SystemTime::now(), UNIX_EPOCH),
+            Source::System { anchor } => Instant::now().as_unix_nanos(anchor),
             Source::Manual { nanos } => nanos.load(Ordering::Relaxed),
         }
     }
 
-    /// Time that never goes back, from a point of no meaning.
-    pub(crate) fn monotonic(&self) -> Duration {
+    /// Wall time in nanoseconds since the Unix epoch.
+    pub(crate) fn wall_nanos(&self) -> u64 {
         match &self.0 {
-            Source::System { started } => started.elapsed(),
-            Source::Manual { nanos } => Duration::from_nanos(nanos.load(Ordering::Relaxed)),
+            Source::System { .. } => {
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, saturating_nanos)
+            }
+            Source::Manual { nanos } => nanos.load(Ordering::Relaxed),
         }
     }
-}
 
-fn nanos_since(time: SystemTime, base: SystemTime) -> u64 {
-    time.duration_since(base).map_or(0, saturating_nanos)
+    /// What makes wall time of ticks that are not old.
+    pub(crate) fn wall_offset(&self) -> i64 {
+        self.wall_nanos().wrapping_sub(self.ticks()).cast_signed()
+    }
+
+    /// Time that never goes back, from a point of no meaning.
+    pub(crate) fn monotonic(&self) -> Duration {
+        Duration::from_nanos(self.ticks())
+    }
 }
 
 fn saturating_nanos(duration: Duration) -> u64 {

@@ -6,10 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sigyn_model::Span;
-use sigyn_model::codec::{json_v2, otlp};
+use sigyn_model::codec::json_v2;
 use sigyn_model::pull::media;
 
+use crate::intern::Glossary;
+use crate::otlp;
 use crate::ring::Segment;
+use crate::view::{View, views};
+use crate::whole::{Own, Reading};
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,11 +39,16 @@ impl Format {
     }
 
     /// One segment, in a form that concatenates: a protobuf list as it is, JSON without its brackets.
-    fn encode(self, spans: &[Span]) -> Vec<u8> {
+    fn encode(self, segment: &Segment, own: &Own) -> Vec<u8> {
         match self {
-            Self::Otlp => otlp::encode(spans),
+            Self::Otlp => {
+                let bytes = segment.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+                let mut writer = otlp::Writer::new(own, bytes);
+                read(segment, own, |view, reading| writer.push(view, reading));
+                writer.finish()
+            }
             Self::ZipkinJson => {
-                let mut list = json_v2::encode_list(spans);
+                let mut list = json_v2::encode_list(&spans(segment, own));
                 list.pop();
                 let mut list = list.into_bytes();
                 list.drain(..1.min(list.len()));
@@ -47,6 +56,26 @@ impl Format {
             }
         }
     }
+}
+
+/// Hands out all spans of a segment, and what it takes to understand them.
+fn read(segment: &Segment, own: &Own, mut each: impl FnMut(&View<'_>, &Reading<'_>)) {
+    let glossary = Glossary::now();
+    for chunk in &segment.chunks {
+        let reading = Reading {
+            glossary: &glossary,
+            own,
+            origins: &chunk.origins,
+            wall_offset: segment.wall_offset,
+        };
+        views(&chunk.bytes).for_each(|view| each(&view, &reading));
+    }
+}
+
+fn spans(segment: &Segment, own: &Own) -> Vec<Span> {
+    let mut spans = Vec::new();
+    read(segment, own, |view, reading| spans.extend(reading.span(view)));
+    spans
 }
 
 impl Coding {
@@ -165,9 +194,15 @@ impl Encodings {
     }
 
     /// A segment's bytes. Two scrapers that ask at the same time wait for one encoding, not two.
-    pub(crate) fn get(&self, segment: &Segment, format: Format, coding: Coding) -> Option<Bytes> {
+    pub(crate) fn get(
+        &self,
+        segment: &Segment,
+        own: &Own,
+        format: Format,
+        coding: Coding,
+    ) -> Option<Bytes> {
         let key = (segment.seq, format, coding);
-        self.get_or_encode(key, || coding.compress(format.encode(&segment.spans)))
+        self.get_or_encode(key, || coding.compress(format.encode(segment, own)))
     }
 
     fn get_or_encode(&self, key: Key, encode: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
@@ -221,20 +256,29 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::caps::span_bytes;
+    use crate::clock::Clock;
+    use crate::draft::{Caps, Draft};
     use crate::ring::Ring;
+    use crate::whole;
+    use proptest::prelude::*;
     use sigyn_model::{SpanId, TraceId};
 
     /// Ten segments of a span each.
     fn segments() -> Vec<Arc<Segment>> {
-        let ring = Ring::new(1, 1024 * 1024);
+        let caps = Caps { value_bytes_max: 1024, span_bytes_max: 1024 };
+        let ring = Ring::new(1, 1024 * 1024, caps.span_bytes_max, Clock::system());
         for id in 1..=10 {
             let span = Span::new(TraceId::new(1).unwrap(), SpanId::new(id).unwrap());
-            let bytes = span_bytes(&span);
-            ring.push(span, bytes);
+            let mut draft = Draft::default();
+            let header = whole::write(&span, &mut draft, caps);
+            ring.push(draft.finish(header, caps).unwrap(), None, false);
             ring.read(1, false, None, Duration::ZERO);
         }
         ring.read(1, false, None, Duration::ZERO).segments
+    }
+
+    fn get(encodings: &Encodings, segment: &Segment, format: Format, coding: Coding) -> Bytes {
+        encodings.get(segment, &Own::default(), format, coding).unwrap()
     }
 
     #[test]
@@ -243,8 +287,8 @@ mod tests {
         let segments = segments();
         for format in [Format::Otlp, Format::ZipkinJson] {
             for coding in [Coding::Zstd, Coding::Gzip, Coding::Identity] {
-                let first = encodings.get(&segments[0], format, coding).unwrap();
-                let second = encodings.get(&segments[0], format, coding).unwrap();
+                let first = get(&encodings, &segments[0], format, coding);
+                let second = get(&encodings, &segments[0], format, coding);
                 assert_eq!(first.as_ptr(), second.as_ptr(), "{format:?} {coding:?}");
             }
         }
@@ -255,10 +299,10 @@ mod tests {
     fn encodings_stay_within_their_bound_and_go_with_their_segments() {
         let segments = segments();
         let size = |encodings: &Encodings| encodings.with(|cached| cached.bytes);
-        let one = Format::ZipkinJson.encode(&segments[0].spans).len();
+        let one = Format::ZipkinJson.encode(&segments[0], &Own::default()).len();
         let encodings = Encodings::new(3 * one);
         for segment in &segments {
-            encodings.get(segment, Format::ZipkinJson, Coding::Identity).unwrap();
+            get(&encodings, segment, Format::ZipkinJson, Coding::Identity);
             assert!(size(&encodings) <= 3 * one);
         }
         let held =
@@ -285,7 +329,93 @@ mod tests {
     fn a_log_of_no_size_caches_nothing_and_still_answers() {
         let encodings = Encodings::new(0);
         let segment = &segments()[0];
-        assert!(!encodings.get(segment, Format::Otlp, Coding::Zstd).unwrap().is_empty());
+        assert!(!get(&encodings, segment, Format::Otlp, Coding::Zstd).is_empty());
         assert_eq!(encodings.with(|cached| (cached.entries.len(), cached.bytes)), (0, 0));
+    }
+
+    /// Spans of the recorder's own, as a program makes them.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Name(String),
+        Tag(usize, sigyn_model::Value),
+        OwnTag(String, sigyn_model::Value),
+        Annotate(String),
+        Error(String),
+        Remote(String, Option<[u8; 4]>),
+    }
+
+    const KEYS: [&str; 6] = ["a", "error", "http.method", "zipkin.debug", "zipkin.tag.x", ""];
+
+    fn value() -> impl Strategy<Value = sigyn_model::Value> {
+        use sigyn_model::Value;
+        prop_oneof![
+            ".{0,300}".prop_map(Value::Str),
+            any::<i64>().prop_map(Value::Int),
+            (-200..40_000_i64).prop_map(Value::Int),
+            any::<bool>().prop_map(Value::Bool),
+            (-1e9..1e9_f64).prop_map(Value::Double),
+            prop::collection::vec(any::<u8>(), 0..5).prop_map(Value::Bytes),
+            Just(Value::List(vec![Value::Int(7), Value::Str("x".into()), Value::Empty])),
+            Just(Value::Map(vec![("k".into(), Value::List(vec![Value::Bool(true)]))])),
+            Just(Value::Empty),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            1 => "[A-Za-zÄß /]{0,12}".prop_map(Step::Name),
+            4 => (0..KEYS.len(), value()).prop_map(|(key, value)| Step::Tag(key, value)),
+            2 => ("[a-e]{0,2}|error|zipkin.shared", value()).prop_map(|(k, v)| Step::OwnTag(k, v)),
+            1 => "[a-z]{0,9}".prop_map(Step::Annotate),
+            1 => "[a-z]{0,9}".prop_map(Step::Error),
+            1 => ("[a-zA-Z]{0,5}", proptest::option::of(any::<[u8; 4]>()))
+                .prop_map(|(name, ip)| Step::Remote(name, ip)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The straight way into OTLP says the same as the way through the model.
+        #[test]
+        fn otlp_says_what_the_spans_say(
+            spans in prop::collection::vec(prop::collection::vec(step(), 0..9), 1..5),
+        ) {
+            let recorder = crate::Recorder::new(crate::Options {
+                service_name: "Shop".to_owned(),
+                resource: vec![("host.name".to_owned(), sigyn_model::Value::from("h1"))],
+                ..crate::Options::default()
+            });
+            for steps in spans {
+                let mut span = recorder.start("GET /", Some(sigyn_model::Kind::Client), None);
+                for step in steps {
+                    match step {
+                        Step::Name(name) => span.set_name(&name),
+                        Step::Tag(key, value) => span.tag(KEYS[key], value),
+                        Step::OwnTag(key, value) => span.tag(&key, value),
+                        Step::Annotate(text) => span.annotate(&text),
+                        Step::Error(text) => span.error(&text),
+                        Step::Remote(name, ip) => span.remote_endpoint(sigyn_model::Endpoint {
+                            ipv4: ip.map(Into::into),
+                            ..sigyn_model::Endpoint::named(&name)
+                        }),
+                    };
+                }
+            }
+            let shared = &recorder.shared;
+            let page = shared.ring.read(1, false, None, Duration::ZERO);
+            let segment = &page.segments[0];
+            let mut expected = super::spans(segment, &shared.own);
+            let encoded = Format::Otlp.encode(segment, &shared.own);
+            let mut said = sigyn_model::codec::otlp::decode(&encoded).unwrap().spans;
+            for spans in [&mut expected, &mut said] {
+                // Fields of a message come in any order, and so may tags and spans.
+                for span in spans.iter_mut() {
+                    span.tags.sort_by(|a, b| a.0.cmp(&b.0));
+                }
+                spans.sort_by_key(|span| span.id);
+            }
+            prop_assert_eq!(said, expected);
+        }
     }
 }

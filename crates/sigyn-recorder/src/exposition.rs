@@ -171,7 +171,8 @@ impl Exposition {
             if late && last.is_some() {
                 break;
             }
-            let encoded = self.recorder.shared.encodings.get(segment, format, coding);
+            let shared = &*self.recorder.shared;
+            let encoded = shared.encodings.get(segment, &shared.own, format, coding);
             if !body.push(encoded.ok_or(OutOfMemory)?) {
                 break;
             }

@@ -68,18 +68,25 @@
 //! (`?trace_id=`). A cold ring of unsampled spans, and a log that outlives the process.
 
 mod budget;
-mod caps;
 mod clock;
+mod draft;
 mod encode;
 mod exposition;
+mod intern;
+mod layout;
 mod negotiate;
+mod otlp;
 mod pace;
 pub mod propagation;
 mod record;
 mod ring;
 mod scrapers;
+mod shards;
 mod span;
 mod stats;
+mod text;
+mod view;
+mod whole;
 
 pub use clock::Clock;
 pub use exposition::Exposition;
@@ -87,3 +94,4 @@ pub use propagation::Context;
 pub use record::{Drain, Options, Recorder};
 pub use span::ActiveSpan;
 pub use stats::{Activity, ScraperStats, Stats};
+pub use text::{TagValue, Text};

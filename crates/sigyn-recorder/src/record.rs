@@ -7,13 +7,16 @@ use sigyn_model::{Endpoint, Kind, Resource, Span, Tags, TraceId, Value};
 use tokio::sync::Semaphore;
 
 use crate::budget::Budget;
-use crate::caps::Caps;
 use crate::clock::Clock;
+use crate::draft::{Caps, Draft, Oversize};
 use crate::encode::Encodings;
+use crate::layout::Header;
 use crate::propagation::{self, Context};
 use crate::ring::Ring;
 use crate::span::ActiveSpan;
 use crate::stats::{Counters, ScraperStats, Stats, count};
+use crate::text::Text;
+use crate::whole::{self, Origin, Own};
 
 /// Requests at work at once; one more gets 429. Those that wait for spans are not at work.
 const SCRAPES_MAX: usize = 4;
@@ -71,12 +74,12 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) scrapes: Semaphore,
     pub(crate) waits: Semaphore,
-    caps: Caps,
+    pub(crate) caps: Caps,
+    pub(crate) own: Own,
     /// What budgets leave of the traces that begin here.
     pub(crate) budget: Budget,
-    endpoint: Option<Endpoint>,
-    resource: Option<Arc<Resource>>,
-    sample_rate: f64,
+    /// Traces up to this are recorded of those that begin here.
+    sampled_below: u64,
 }
 
 /// How a drain ended.
@@ -89,11 +92,13 @@ pub struct Drain {
 
 impl Recorder {
     pub fn new(options: Options) -> Self {
-        let ring = Ring::new(random_epoch(), options.hot_bytes_max);
+        let hot_bytes_max = options.hot_bytes_max;
         let caps = Caps {
             value_bytes_max: options.value_bytes_max,
-            span_bytes_max: options.span_bytes_max.min(ring.span_bytes_max()),
+            span_bytes_max: options.span_bytes_max.min(Ring::span_bytes_max(hot_bytes_max)),
         };
+        let clock = options.clock;
+        let ring = Ring::new(random_epoch(), hot_bytes_max, caps.span_bytes_max, clock.clone());
         let mut tags = options.resource;
         let given = tags.iter().find(|(key, _)| key == "service.name");
         let service_name = match given {
@@ -107,17 +112,19 @@ impl Recorder {
         Self {
             shared: Arc::new(Shared {
                 ring,
-                encodings: Encodings::new(options.hot_bytes_max * ENCODED_SHARE),
-                clock: options.clock,
+                encodings: Encodings::new(hot_bytes_max * ENCODED_SHARE),
+                clock,
                 counters: Counters::default(),
                 scrapes: Semaphore::new(SCRAPES_MAX),
                 waits: Semaphore::new(WAITS_MAX),
                 caps,
                 budget: Budget::default(),
-                endpoint: Endpoint::named(&service_name).into_option(),
-                resource: (!tags.is_empty())
-                    .then(|| Arc::new(Resource { tags, ..Resource::default() })),
-                sample_rate: options.sample_rate,
+                own: Own {
+                    endpoint: Endpoint::named(&service_name).into_option(),
+                    resource: (!tags.is_empty())
+                        .then(|| Arc::new(Resource { tags, ..Resource::default() })),
+                },
+                sampled_below: threshold(options.sample_rate),
             }),
         }
     }
@@ -125,8 +132,14 @@ impl Recorder {
     /// Starts a span: a child of `parent`, in its trace and by its decision to sample; else the root
     /// of a new trace. A span that is not sampled costs next to nothing and still has a context to
     /// pass on.
-    pub fn start(&self, name: &str, kind: Option<Kind>, parent: Option<&Context>) -> ActiveSpan {
-        let context = match parent {
+    #[inline]
+    pub fn start<'a>(
+        &self,
+        name: impl Into<Text<'a>>,
+        kind: Option<Kind>,
+        parent: Option<&Context>,
+    ) -> ActiveSpan {
+        let mut context = match parent {
             Some(parent) => parent.child(),
             None => Context::root(),
         };
@@ -134,34 +147,26 @@ impl Recorder {
         let sampled = decision.unwrap_or_else(|| {
             self.samples(context.trace_id) && self.is_within_budget(context.trace_id)
         });
-        let context = Context { sampled: Some(sampled), ..context };
-        if !sampled {
+        context.sampled = Some(sampled);
+        if !sampled || context.span_id.is_none() {
             count(&self.shared.counters.unsampled, 1);
             return ActiveSpan::unsampled(context);
         }
-        let Some(id) = context.span_id else { return ActiveSpan::unsampled(context) };
-        let mut span = Span::new(context.trace_id, id);
-        span.parent_id = context.parent_id;
-        span.kind = kind;
-        span.name = name.to_lowercase();
-        span.debug = context.debug;
-        span.local_endpoint = self.shared.endpoint.clone();
-        span.trace_state.clone_from(&context.trace_state);
-        span.resource.clone_from(&self.shared.resource);
-        ActiveSpan::sampled(self.clone(), context, span)
+        ActiveSpan::sampled(self, context, kind, name.into())
     }
 
     /// Takes a finished span as it is, cut to the caps.
-    pub fn record(&self, mut span: Span) {
+    pub fn record(&self, span: &Span) {
         let shared = &*self.shared;
-        let fit = shared.caps.fit(&mut span);
-        count(&shared.counters.values_cut, fit.values_cut);
-        count(&shared.counters.tags_dropped, fit.tags_dropped);
-        if fit.oversize {
-            shared.ring.refuse();
-        } else {
-            shared.ring.push(span, fit.bytes);
-        }
+        let mut draft = Draft::default();
+        let header = whole::write(span, &mut draft, shared.caps);
+        shared.push(&mut draft, header, Origin::of(span), span.is_error());
+    }
+
+    /// Whether both are the same recorder.
+    #[inline]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Reads the trace context of an incoming request (see [`propagation`]); what cannot be read is
@@ -228,11 +233,41 @@ impl Recorder {
     }
 
     /// By the trace's id alone, so that all who decide at the same rate agree.
-    #[expect(clippy::cast_possible_truncation, reason = "a float saturates, as wanted")]
+    #[inline]
     fn samples(&self, trace_id: TraceId) -> bool {
-        let rate = self.shared.sample_rate;
-        rate >= 1.0 || trace_id.low() < (rate * 2f64.powi(64)) as u64
+        let below = self.shared.sampled_below;
+        below == u64::MAX || trace_id.low() < below
     }
+}
+
+impl Shared {
+    /// Puts a finished span into the log, if it fits its cap, and counts what was cut.
+    #[inline]
+    pub(crate) fn push(
+        &self,
+        draft: &mut Draft,
+        header: Header,
+        origin: Option<Origin>,
+        urgent: bool,
+    ) {
+        match draft.finish(header, self.caps) {
+            Ok(span) => self.ring.push(span, origin, urgent),
+            Err(Oversize) => self.ring.refuse(),
+        }
+        if draft.values_cut != 0 || draft.dropped_tags != 0 {
+            count(&self.counters.values_cut, draft.values_cut.into());
+            count(&self.counters.tags_dropped, draft.dropped_tags.into());
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float saturates, as wanted"
+)]
+fn threshold(sample_rate: f64) -> u64 {
+    if sample_rate >= 1.0 { u64::MAX } else { (sample_rate * 2f64.powi(64)) as u64 }
 }
 
 fn random_epoch() -> u64 {

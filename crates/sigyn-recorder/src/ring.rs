@@ -1,4 +1,4 @@
-//! The bounded log of finished spans: an active buffer, sealed segments, and books that add up.
+//! The bounded log of finished spans: sealed segments, what waits to be sealed, and books that add up.
 //!
 //! Two laws hold at any moment (`docs/formats/pull-protocol.md`, "The two laws"): each finished span is
 //! delivered, buffered or dropped for a counted reason; and whoever follows the log by cursor can
@@ -7,16 +7,17 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use sigyn_model::Span;
 use sigyn_model::pull::{Cursor, Dropped};
 use tokio::sync::Notify;
 
-use crate::caps;
+use crate::clock::Clock;
 use crate::pace::Pace;
 use crate::scrapers::{Mark, Scrapers};
+use crate::shards::{Chunk, Shards};
+use crate::whole::Origin;
 
 /// A segment's bound, as its spans weigh in memory.
 pub(crate) const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -33,7 +34,10 @@ const LEDGER_MAX: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) seq: u64,
-    pub(crate) spans: Box<[Span]>,
+    pub(crate) chunks: Box<[Chunk]>,
+    pub(crate) spans: u64,
+    /// From the recorder's clock to Unix time, when it was sealed.
+    pub(crate) wall_offset: i64,
     bytes: usize,
     /// Spans of all segments before this one, and what these weighed.
     spans_before: u64,
@@ -105,7 +109,8 @@ pub(crate) struct Figures {
 pub(crate) struct Ring {
     pub(crate) epoch: u64,
     pub(crate) hot_bytes_max: usize,
-    segment_bytes_max: usize,
+    clock: Clock,
+    shards: Shards,
     log: Mutex<Log>,
     /// New spans enough to end a long poll, a new segment, or the end.
     fresh: Notify,
@@ -114,7 +119,13 @@ pub(crate) struct Ring {
 
 #[derive(Debug)]
 struct Log {
-    active: Active,
+    /// What segments may take: the rest of the log's memory is the shards'.
+    held_bytes_max: usize,
+    segment_bytes_max: usize,
+    /// Taken out of the shards, and not sealed yet.
+    pending: Vec<Chunk>,
+    pending_bytes: usize,
+    pending_spans: u64,
     held: VecDeque<Arc<Segment>>,
     held_bytes: usize,
     /// The last segment sealed; 0 before the first.
@@ -128,34 +139,32 @@ struct Log {
     /// Segments below this were acknowledged by at least one scraper.
     acked_below: u64,
     delivered: u64,
-    counts: Counts,
-    at_seal: Counts,
-    /// What all finished spans weighed.
-    bytes_ever: u64,
+    dropped: Dropped,
+    /// `dropped` when the newest segment was sealed, or later while nothing waited.
+    dropped_at_seal: Dropped,
     pace: Pace,
     is_final: bool,
     drain_ended: bool,
 }
 
-#[derive(Debug, Default)]
-struct Active {
-    spans: Vec<Span>,
-    bytes: usize,
-    /// Holds a span that should not wait: an error.
-    urgent: bool,
-}
-
 type Evicted = Vec<Arc<Segment>>;
 
 impl Ring {
-    pub(crate) fn new(epoch: u64, hot_bytes_max: usize) -> Self {
+    pub(crate) fn new(epoch: u64, hot_bytes_max: usize, span_bytes_max: usize, clock: Clock) -> Self {
+        // So that the segment sealed last always has a place, however small the log.
+        let segment_bytes_max = SEGMENT_BYTES_MAX.min(hot_bytes_max / 4);
+        let span_bytes_max = span_bytes_max.min(segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD));
+        let shards = Shards::new(hot_bytes_max, WAKE_BYTES);
         Self {
             epoch,
             hot_bytes_max,
-            // So that the segment sealed last always has a place, however small the log.
-            segment_bytes_max: SEGMENT_BYTES_MAX.min(hot_bytes_max / 4),
+            clock,
             log: Mutex::new(Log {
-                active: Active::default(),
+                held_bytes_max: hot_bytes_max.saturating_sub(shards.bytes_max(span_bytes_max)),
+                segment_bytes_max,
+                pending: Vec::new(),
+                pending_bytes: 0,
+                pending_spans: 0,
                 held: VecDeque::new(),
                 held_bytes: 0,
                 newest: 0,
@@ -165,68 +174,62 @@ impl Ring {
                 scrapers: Scrapers::default(),
                 acked_below: 1,
                 delivered: 0,
-                counts: Counts::default(),
-                at_seal: Counts::default(),
-                bytes_ever: 0,
+                dropped: Dropped::default(),
+                dropped_at_seal: Dropped::default(),
                 pace: Pace::default(),
                 is_final: false,
                 drain_ended: false,
             }),
+            shards,
             fresh: Notify::new(),
             acknowledged: Notify::new(),
         }
     }
 
     /// The largest span that a segment can hold.
-    pub(crate) fn span_bytes_max(&self) -> usize {
-        self.segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD)
+    pub(crate) fn span_bytes_max(hot_bytes_max: usize) -> usize {
+        SEGMENT_BYTES_MAX.min(hot_bytes_max / 4).saturating_sub(SEGMENT_OVERHEAD)
     }
 
-    /// Takes a finished span that weighs `alone` without what it may share with others. If the log is
-    /// full, the oldest segments go.
-    pub(crate) fn push(&self, span: Span, alone: usize) {
-        let urgent = span.is_error();
-        // The first span of a segment carries what its followers share.
-        let leading = alone + caps::shared_bytes(&span, None);
-        if leading > self.span_bytes_max() {
-            return self.refuse();
+    /// Takes a finished span. If the log is full, the oldest segments go.
+    #[inline]
+    pub(crate) fn push(&self, span: &[u8], origin: Option<Origin>, urgent: bool) {
+        let pushed = self.shards.push(span, origin, urgent, || self.take_full(self.lock()));
+        if pushed.full {
+            self.offer_full();
         }
-        let mut log = self.lock();
-        if log.is_final {
-            log.counts.finished += 1;
-            log.counts.dropped.shutdown += 1;
-            return;
-        }
-        let mut bytes = alone + caps::shared_bytes(&span, log.active.spans.last());
-        let mut evicted = Evicted::new();
-        let mut wake = false;
-        if log.active.bytes + bytes > self.span_bytes_max() {
-            log.seal(self.hot_bytes_max, &mut evicted);
-            wake = true;
-            bytes = leading;
-        }
-        log.counts.finished += 1;
-        let before = log.active.bytes;
-        log.active.bytes += bytes;
-        log.bytes_ever += bytes as u64;
-        wake |= urgent && !log.active.urgent;
-        wake |= before < WAKE_BYTES && log.active.bytes >= WAKE_BYTES;
-        log.active.urgent |= urgent;
-        log.active.spans.push(span);
-        log.evict(self.hot_bytes_max, &mut evicted);
-        drop(log);
-        if wake {
+        if pushed.wake {
             self.fresh.notify_waiters();
         }
-        // Freed here, after the lock: a thousand spans are a thousand frees.
+    }
+
+    /// Takes full chunks into the log, unless somebody is busy with it: then they wait for the next one.
+    #[cold]
+    fn offer_full(&self) {
+        match self.log.try_lock() {
+            Ok(log) => self.take_full(log),
+            Err(TryLockError::Poisoned(poisoned)) => self.take_full(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    #[cold]
+    fn take_full(&self, mut log: MutexGuard<'_, Log>) {
+        let mut evicted = Evicted::new();
+        let newest = log.newest;
+        log.take(self, false, false, &mut evicted);
+        let sealed = log.newest > newest;
+        drop(log);
+        if sealed {
+            self.fresh.notify_waiters();
+        }
+        // Freed here, after the lock.
         drop(evicted);
     }
 
     /// Counts a finished span that breaks the cap.
     pub(crate) fn refuse(&self) {
-        let mut log = self.lock();
-        log.counts.finished += 1;
-        log.counts.dropped.oversize += 1;
+        self.shards.refuse();
     }
 
     /// Notes who asks and what it acknowledges, and finds where it begins to read.
@@ -265,11 +268,19 @@ impl Ring {
             let mut fresh = pin!(self.fresh.notified());
             // From here on nothing is missed, and only then is it looked at.
             fresh.as_mut().enable();
-            if self.lock().is_ready(start) {
+            if self.is_ready(start) {
                 return;
             }
             fresh.await;
         }
+    }
+
+    fn is_ready(&self, start: u64) -> bool {
+        let log = self.lock();
+        log.newest >= start
+            || log.is_final
+            || self.shards.are_urgent()
+            || log.pending_bytes + self.shards.unsealed() >= WAKE_BYTES
     }
 
     /// What there is to read from `start`. `patient` requests leave the active buffer alone while
@@ -285,7 +296,9 @@ impl Ring {
         let mut log = self.lock();
         let sealed = !(patient && log.newest >= start && !log.is_final);
         if sealed {
-            log.seal(self.hot_bytes_max, &mut evicted);
+            log.take(self, true, false, &mut evicted);
+            log.seal(&self.clock, &mut evicted);
+            log.dropped_at_seal = log.dropped;
         }
         let oldest = log.oldest();
         let lost = if start < oldest {
@@ -295,7 +308,8 @@ impl Ring {
             0
         };
         let budget = log.scrapers.budget(now);
-        let (finished, bytes) = (log.counts.finished, log.bytes_ever);
+        let finished = log.sealed + log.pending_spans + log.dropped.oversize + log.dropped.shutdown;
+        let bytes = log.sealed_bytes + log.pending_bytes as u64;
         log.pace.read(now, finished, bytes, budget);
         let leases = log.scrapers.leased(now).map(|scraper| scraper.lease_until);
         let share_until = leases.max().unwrap_or(now);
@@ -306,9 +320,9 @@ impl Ring {
             newest: log.newest,
             oldest,
             lost,
-            counts: log.at_seal,
+            counts: log.counts_at_seal(),
             is_final: log.is_final,
-            unread_bytes: log.bytes_from(start),
+            unread_bytes: log.bytes_from(start) + self.shards.unsealed(),
             lasts: log.pace.lasts(self.hot_bytes_max),
             share: log.pace.share(),
             share_until,
@@ -334,7 +348,9 @@ impl Ring {
     pub(crate) fn shut_down(&self) {
         let mut evicted = Evicted::new();
         let mut log = self.lock();
-        log.seal(self.hot_bytes_max, &mut evicted);
+        log.take(self, true, true, &mut evicted);
+        log.seal(&self.clock, &mut evicted);
+        log.dropped_at_seal = log.dropped;
         log.is_final = true;
         drop(log);
         self.fresh.notify_waiters();
@@ -358,14 +374,20 @@ impl Ring {
     /// and an acknowledgement still takes it out of the loss. Returns the loss so far.
     pub(crate) fn end_drain(&self) -> u64 {
         let mut log = self.lock();
+        log.take(self, false, false, &mut Evicted::new());
         log.drain_ended = true;
-        log.counts.dropped.shutdown + log.buffered()
+        log.dropped.shutdown + log.buffered()
     }
 
     pub(crate) fn figures(&self, now: Duration) -> Figures {
         let log = self.lock();
-        let mut counts = log.counts;
-        let mut buffered = log.buffered();
+        let (waiting, waiting_bytes, refused) = self.shards.figures();
+        let mut counts = Counts { finished: 0, dropped: log.dropped };
+        counts.dropped.oversize += refused.oversize;
+        counts.dropped.shutdown += refused.late;
+        counts.finished = log.sealed + log.pending_spans + waiting
+            + counts.dropped.oversize + counts.dropped.shutdown;
+        let mut buffered = log.buffered() + waiting;
         if log.drain_ended {
             counts.dropped.shutdown += mem::take(&mut buffered);
         }
@@ -375,7 +397,7 @@ impl Ring {
             buffered,
             newest: log.newest,
             segments: log.held.len(),
-            bytes: log.held_bytes + log.active.bytes,
+            bytes: log.held_bytes + log.pending_bytes + waiting_bytes,
             scrapers: log
                 .scrapers
                 .leased(now)
@@ -395,33 +417,53 @@ impl Log {
         self.held.front().map_or(self.newest + 1, |segment| segment.seq)
     }
 
-    fn seal(&mut self, hot_bytes_max: usize, evicted: &mut Evicted) {
-        let Active { spans, bytes, .. } = mem::take(&mut self.active);
-        if !spans.is_empty() {
-            self.newest += 1;
-            let bytes = bytes + SEGMENT_OVERHEAD;
-            let segment = Segment {
-                seq: self.newest,
-                spans: spans.into_boxed_slice(),
-                bytes,
-                spans_before: self.sealed,
-                bytes_before: self.sealed_bytes,
-            };
-            self.sealed += segment.spans.len() as u64;
-            self.sealed_bytes += bytes as u64;
-            self.held_bytes += bytes;
-            self.held.push_back(Arc::new(segment));
-            self.evict(hot_bytes_max, evicted);
-        }
-        self.at_seal = self.counts;
+    /// Takes what waits in the shards; what fills a segment is sealed.
+    fn take(&mut self, ring: &Ring, everything: bool, shut: bool, evicted: &mut Evicted) {
+        let refused = ring.shards.take(everything, shut, |chunk| {
+            let chunk = fitted(chunk);
+            let weight = chunk.weight();
+            if self.pending_bytes + weight + SEGMENT_OVERHEAD > self.segment_bytes_max {
+                self.seal(&ring.clock, evicted);
+            }
+            self.pending_bytes += weight;
+            self.pending_spans += chunk.spans;
+            self.pending.push(chunk);
+        });
+        self.dropped.oversize += refused.oversize;
+        self.dropped.shutdown += refused.late;
+        self.evict(evicted);
     }
 
-    fn evict(&mut self, hot_bytes_max: usize, evicted: &mut Evicted) {
-        while self.held_bytes + self.active.bytes > hot_bytes_max {
+    /// Makes a segment of what was taken. What was refused so far is told along with it.
+    fn seal(&mut self, clock: &Clock, evicted: &mut Evicted) {
+        if self.pending.is_empty() {
+            return;
+        }
+        self.newest += 1;
+        let bytes = mem::take(&mut self.pending_bytes) + SEGMENT_OVERHEAD;
+        let segment = Segment {
+            seq: self.newest,
+            chunks: mem::take(&mut self.pending).into_boxed_slice(),
+            spans: mem::take(&mut self.pending_spans),
+            wall_offset: clock.wall_offset(),
+            bytes,
+            spans_before: self.sealed,
+            bytes_before: self.sealed_bytes,
+        };
+        self.sealed += segment.spans;
+        self.sealed_bytes += bytes as u64;
+        self.held_bytes += bytes;
+        self.held.push_back(Arc::new(segment));
+        self.evict(evicted);
+        self.dropped_at_seal = self.dropped;
+    }
+
+    fn evict(&mut self, evicted: &mut Evicted) {
+        while self.held_bytes + self.pending_bytes > self.held_bytes_max {
             let Some(segment) = self.held.pop_front() else { return };
             self.held_bytes -= segment.bytes;
             if segment.seq >= self.acked_below {
-                self.counts.dropped.evicted += segment.spans.len() as u64;
+                self.dropped.evicted += segment.spans;
             }
             if self.ledger.len() >= LEDGER_MAX {
                 self.ledger.pop_front();
@@ -429,6 +471,12 @@ impl Log {
             self.ledger.push_back(segment.spans_before);
             evicted.push(segment);
         }
+    }
+
+    /// All that finished until the newest segment was sealed, and what became of the rest of it.
+    fn counts_at_seal(&self) -> Counts {
+        let dropped = self.dropped_at_seal;
+        Counts { finished: self.sealed + dropped.oversize + dropped.shutdown, dropped }
     }
 
     /// Spans in all segments below `seq`. Exact for what is held, for the segments evicted last and
@@ -463,7 +511,7 @@ impl Log {
         let from = usize::try_from(self.acked_below.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let to = usize::try_from(below.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let newly = self.held.iter().take(to).skip(from);
-        self.delivered += newly.map(|segment| segment.spans.len() as u64).sum::<u64>();
+        self.delivered += newly.map(|segment| segment.spans).sum::<u64>();
         self.acked_below = below;
     }
 
@@ -472,25 +520,26 @@ impl Log {
         let read = usize::try_from(start.saturating_sub(self.oldest())).unwrap_or(usize::MAX);
         let first = self.held.get(read).map_or(self.sealed_bytes, |segment| segment.bytes_before);
         let sealed = usize::try_from(self.sealed_bytes - first).unwrap_or(usize::MAX);
-        sealed + self.active.bytes
+        sealed + self.pending_bytes
     }
 
     /// Spans that nobody acknowledged yet.
     fn buffered(&self) -> u64 {
         let unacked = self.held.iter().rev().take_while(|segment| segment.seq >= self.acked_below);
-        let sealed: u64 = unacked.map(|segment| segment.spans.len() as u64).sum();
-        sealed + self.active.spans.len() as u64
-    }
-
-    fn is_ready(&self, start: u64) -> bool {
-        self.newest >= start
-            || self.is_final
-            || self.active.urgent
-            || self.active.bytes >= WAKE_BYTES
+        let sealed: u64 = unacked.map(|segment| segment.spans).sum();
+        sealed + self.pending_spans
     }
 
     fn is_drained(&self, now: Duration) -> bool {
         let all = self.newest + 1;
         self.buffered() == 0 && self.scrapers.leased(now).all(|scraper| scraper.acked_below == all)
     }
+}
+
+/// A half-full chunk keeps no more memory than it needs.
+fn fitted(mut chunk: Chunk) -> Chunk {
+    if chunk.bytes.len() < chunk.bytes.capacity() / 8 * 7 {
+        chunk.bytes = chunk.bytes.as_slice().to_vec();
+    }
+    chunk
 }

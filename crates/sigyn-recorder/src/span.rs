@@ -1,11 +1,21 @@
 //! A span that has not finished yet.
 
-use std::time::Duration;
+use std::cell::RefCell;
 
-use sigyn_model::{Annotation, Endpoint, Span, StatusCode, Timestamp, Value};
+use sigyn_model::{Endpoint, Kind, SpanId, StatusCode, Tags};
 
+use crate::draft::Draft;
+use crate::intern::Id;
+use crate::layout::{Header, INLINE, flag, item};
 use crate::propagation::Context;
 use crate::record::Recorder;
+use crate::text::{Said, TagValue, Text};
+use crate::whole::{kind_bits, status_bits};
+
+/// Unfinished spans' memory that a thread keeps for the next ones.
+const KEPT_MAX: usize = 16;
+/// What grew beyond this is not kept.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// A running operation. It finishes when it is dropped, and is recorded then.
 #[derive(Debug)]
@@ -18,9 +28,22 @@ pub struct ActiveSpan {
 
 #[derive(Debug)]
 struct Open {
+    /// It stays here between spans: counting its owners would cost as much as a tag.
     recorder: Recorder,
-    span: Span,
-    started: Duration,
+    draft: Draft,
+    started: u64,
+    kind: Option<Kind>,
+    name: Option<Id>,
+    /// A name that is no literal.
+    own_name: String,
+    status: StatusCode,
+    status_message: String,
+    remote_endpoint: Option<Endpoint>,
+}
+
+thread_local! {
+    /// Boxes, since what is kept is what moves between a span and here.
+    static KEPT: RefCell<Vec<Box<Open>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl ActiveSpan {
@@ -28,11 +51,18 @@ impl ActiveSpan {
         Self { context, open: None }
     }
 
-    pub(crate) fn sampled(recorder: Recorder, context: Context, mut span: Span) -> Self {
-        let clock = &recorder.shared.clock;
-        span.timestamp = Some(Timestamp::from_nanos(clock.wall_nanos()));
-        let started = clock.monotonic();
-        Self { context, open: Some(Box::new(Open { recorder, span, started })) }
+    #[inline]
+    pub(crate) fn sampled(
+        recorder: &Recorder,
+        context: Context,
+        kind: Option<Kind>,
+        name: Text<'_>,
+    ) -> Self {
+        let mut open = Open::of(recorder);
+        open.kind = kind;
+        open.set_name(name);
+        open.started = recorder.shared.clock.ticks();
+        Self { context, open: Some(open) }
     }
 
     /// What a child of this span needs to know, here or in another process.
@@ -46,41 +76,53 @@ impl ActiveSpan {
     }
 
     /// Gives a more telling name, known only after the start.
-    pub fn set_name(&mut self, name: &str) -> &mut Self {
-        self.with(|open| open.span.name = name.to_lowercase())
+    pub fn set_name<'a>(&mut self, name: impl Into<Text<'a>>) -> &mut Self {
+        self.with(|open| open.set_name(name.into()))
     }
 
     /// Puts a tag, in place of an earlier value of the same key.
-    pub fn tag(&mut self, key: &str, value: impl Into<Value>) -> &mut Self {
-        self.with(|open| open.span.set_tag(key, value))
+    #[inline]
+    pub fn tag<'a, 'b>(
+        &mut self,
+        key: impl Into<Text<'a>>,
+        value: impl Into<TagValue<'b>>,
+    ) -> &mut Self {
+        self.with(|open| {
+            let caps = open.recorder.shared.caps;
+            open.draft.tag(key.into(), value.into(), caps);
+        })
     }
 
     /// Notes that something happened now.
-    pub fn annotate(&mut self, text: &str) -> &mut Self {
+    pub fn annotate<'a>(&mut self, text: impl Into<Text<'a>>) -> &mut Self {
+        self.annotate_with(text, &Tags::new())
+    }
+
+    /// Notes that something happened now, and more about it.
+    pub fn annotate_with<'a>(&mut self, text: impl Into<Text<'a>>, tags: &Tags) -> &mut Self {
         self.with(|open| {
-            let timestamp = Timestamp::from_nanos(open.recorder.shared.clock.wall_nanos());
-            let value = text.to_owned();
-            let annotation = Annotation { timestamp, value, tags: Vec::new(), dropped_tags: 0 };
-            open.span.annotations.push(annotation);
+            let shared = &*open.recorder.shared;
+            open.draft.annotation(shared.clock.ticks(), text.into(), tags, 0, shared.caps);
         })
     }
 
     /// Notes that the operation failed, and why. A waiting scraper is told at once.
     pub fn error(&mut self, text: &str) -> &mut Self {
         self.with(|open| {
-            open.span.status.code = StatusCode::Error;
-            text.clone_into(&mut open.span.status.message);
+            open.status = StatusCode::Error;
+            text.clone_into(&mut open.status_message);
         })
     }
 
     /// Notes who is at the other end.
     pub fn remote_endpoint(&mut self, endpoint: Endpoint) -> &mut Self {
-        self.with(|open| open.span.remote_endpoint = endpoint.into_option())
+        self.with(|open| open.remote_endpoint = endpoint.into_option())
     }
 
     /// Ends the operation. Dropping does the same.
     pub fn finish(self) {}
 
+    #[inline]
     fn with(&mut self, change: impl FnOnce(&mut Open)) -> &mut Self {
         if let Some(open) = &mut self.open {
             change(open);
@@ -90,13 +132,128 @@ impl ActiveSpan {
 }
 
 impl Drop for ActiveSpan {
+    #[inline]
     fn drop(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let Open { recorder, mut span, started } = *open;
-        let took = recorder.shared.clock.monotonic().saturating_sub(started);
-        // A duration is never zero: zero means that none is known.
-        span.duration = Some(took.max(Duration::from_nanos(1)));
-        span.sort_annotations();
-        recorder.record(span);
+        if let Some(mut open) = self.open.take() {
+            open.finish(&self.context);
+            open.keep();
+        }
+    }
+}
+
+impl Open {
+    #[inline]
+    fn of(recorder: &Recorder) -> Box<Self> {
+        // A thread that is ending keeps nothing any more.
+        let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten();
+        match kept {
+            Some(mut open) => {
+                if !open.recorder.is(recorder) {
+                    open.recorder = recorder.clone();
+                }
+                open.draft.clear();
+                open.status = StatusCode::Unset;
+                open
+            }
+            None => Self::new(recorder),
+        }
+    }
+
+    #[cold]
+    fn new(recorder: &Recorder) -> Box<Self> {
+        let mut draft = Draft::default();
+        draft.clear();
+        Box::new(Self {
+            recorder: recorder.clone(),
+            draft,
+            started: 0,
+            kind: None,
+            name: None,
+            own_name: String::new(),
+            status: StatusCode::Unset,
+            status_message: String::new(),
+            remote_endpoint: None,
+        })
+    }
+
+    /// Keeps its memory for the next span of this thread.
+    #[inline]
+    fn keep(self: Box<Self>) {
+        let bytes = self.draft.capacity() + self.own_name.capacity() + self.status_message.capacity();
+        if bytes <= KEPT_BYTES_MAX {
+            let _ = KEPT.try_with(|kept| {
+                let mut kept = kept.borrow_mut();
+                if kept.len() < KEPT_MAX {
+                    kept.push(self);
+                }
+            });
+        }
+    }
+
+    #[inline]
+    fn set_name(&mut self, name: Text<'_>) {
+        self.name = match name.0 {
+            Said::Literal(text) => Id::of(text),
+            _ => None,
+        };
+        if self.name.is_none() {
+            self.set_own_name(name);
+        }
+    }
+
+    #[cold]
+    fn set_own_name(&mut self, name: Text<'_>) {
+        self.own_name.clear();
+        match name.0 {
+            Said::Literal(text) | Said::Borrowed(text) => self.own_name.push_str(text),
+            Said::Format(arguments) => {
+                // A `Display` that fails says no more; what it said is kept.
+                let _ = std::fmt::Write::write_fmt(&mut self.own_name, arguments);
+            }
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, context: &Context) {
+        let took = self.recorder.shared.clock.ticks().saturating_sub(self.started);
+        let Some(id) = context.span_id else { return };
+        let failed = self.status == StatusCode::Error;
+        if failed || self.remote_endpoint.is_some() || !context.trace_state.is_empty() {
+            self.append_rest(context);
+        }
+        if self.name.is_none() {
+            let max = self.recorder.shared.caps.value_bytes_max;
+            self.draft.text(item::NAME, &self.own_name, max);
+        }
+        let header = Header {
+            len: 0,
+            trace_id: context.trace_id.as_u128(),
+            id: id.as_u64(),
+            parent_id: context.parent_id.map_or(0, SpanId::as_u64),
+            start: self.started,
+            // Never zero: zero means that none is known.
+            duration: took.max(1),
+            name: self.name.map_or(INLINE, Id::raw),
+            origin: 0,
+            flags: kind_bits(self.kind)
+                | status_bits(self.status)
+                | flag::OWN
+                | flag::TIMESTAMP
+                | flag::DURATION
+                | if context.debug { flag::DEBUG } else { 0 },
+        };
+        let urgent = failed || self.draft.error;
+        self.recorder.shared.push(&mut self.draft, header, None, urgent);
+    }
+
+    #[cold]
+    fn append_rest(&mut self, context: &Context) {
+        let max = self.recorder.shared.caps.value_bytes_max;
+        self.draft.text(item::STATUS_MESSAGE, &self.status_message, max);
+        if let Some(endpoint) = self.remote_endpoint.take() {
+            self.draft.endpoint(item::REMOTE_ENDPOINT, &endpoint, max);
+        }
+        self.draft.trace_state(&context.trace_state);
+        self.status_message.clear();
     }
 }

@@ -234,13 +234,19 @@ pub fn put_message_field(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut
     out.push(0);
     write(out);
     let length = (out.len() - at - 1) as u64;
-    let mut prefix = Vec::with_capacity(10);
     if length < 0x80 {
         out[at] = length.to_le_bytes()[0];
-    } else {
-        put_varint(&mut prefix, length);
-        out.splice(at..=at, prefix);
+        return;
     }
+    let end = out.len();
+    put_varint(out, length);
+    let mut prefix = [0; 10];
+    let longer = out.len() - end;
+    prefix[..longer].copy_from_slice(&out[end..]);
+    // One byte was free already.
+    out.truncate(end + longer - 1);
+    out.copy_within(at + 1..end, at + longer);
+    out[at..at + longer].copy_from_slice(&prefix[..longer]);
 }
 
 fn put_key(out: &mut Vec<u8>, number: u32, wire_type: u64) {

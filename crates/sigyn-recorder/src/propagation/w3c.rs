@@ -4,7 +4,7 @@ use http::HeaderMap;
 use sigyn_model::{SpanId, TraceId};
 
 use super::{Context, Ids, Invalid, Said, header, put};
-use crate::caps::TRACE_STATE_BYTES_MAX;
+use crate::draft::TRACE_STATE_BYTES_MAX;
 
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";

@@ -103,7 +103,7 @@ impl World {
                     // Some are cut to fit, some do not fit at all.
                     span.name = "x".repeat(usize::from(bytes));
                     self.next_id += 1;
-                    self.target.recorder.record(span);
+                    self.target.recorder.record(&span);
                 }
             }
             Step::Scrape { scraper, bytes_max, wait, cut } => {

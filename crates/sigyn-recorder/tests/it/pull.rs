@@ -130,7 +130,7 @@ async fn two_scrapers_both_get_everything_and_a_span_is_delivered_once() {
 #[tokio::test]
 async fn an_unknown_epoch_a_cursor_too_far_and_none_read_from_the_start() {
     let target = Target::sized(SMALL);
-    target.record(1..=100);
+    target.record(1..=500);
     let from_start = target.get("/traces", &[]).await;
     let evicted = target.recorder.stats().dropped.evicted;
     assert!(evicted > 0);
@@ -184,7 +184,7 @@ async fn a_repeated_answer_tells_the_same_loss_again() {
     let target = Target::sized(SMALL);
     target.record([1]);
     let next = target.scrape("a", None).await.next();
-    target.record(2..=100);
+    target.record(2..=500);
     let cut = target.scrape("a", Some(next)).await;
     let again = target.scrape("a", Some(next)).await;
     assert!(cut.lost() > 0);
@@ -211,7 +211,7 @@ async fn acknowledging_what_is_gone_changes_no_counter() {
     let target = Target::sized(SMALL);
     target.record([1]);
     let next = target.scrape("a", None).await.next();
-    target.record(2..=100);
+    target.record(2..=500);
     let evicted = target.recorder.stats().dropped.evicted;
     target.scrape("a", Some(next)).await;
     let stats = target.recorder.stats();
@@ -254,9 +254,9 @@ async fn a_segment_holds_no_more_than_a_mebibyte() {
     let target = Target::new();
     let mut big = span(1);
     big.name = "x".repeat(900);
-    (0..5_000).for_each(|_| target.recorder.record(big.clone()));
+    (0..5_000).for_each(|_| target.recorder.record(&big));
     let stats = target.recorder.stats();
-    assert!(stats.newest >= 5, "{stats:?}");
+    assert!(stats.newest >= 4, "{stats:?}");
     assert!(stats.bytes / (stats.segments + 1) <= 1024 * 1024, "{stats:?}");
     let answer = target.get("/traces?max_bytes=0", &[]).await;
     assert!(answer.body.len() <= 1024 * 1024 + 2);
@@ -326,7 +326,7 @@ async fn no_common_format_is_told_and_acknowledges_all_the_same() {
 
 #[tokio::test]
 async fn an_oversize_span_is_finished_and_dropped() {
-    let target = Target::with(Options { span_bytes_max: 100, ..Options::default() });
+    let target = Target::with(Options { span_bytes_max: 60, ..Options::default() });
     target.record(1..=3);
     let answer = target.scrape("a", None).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);

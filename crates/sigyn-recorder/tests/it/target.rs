@@ -48,7 +48,7 @@ impl Target {
     }
 
     pub(crate) fn record(&self, ids: impl IntoIterator<Item = u64>) {
-        ids.into_iter().for_each(|id| self.recorder.record(span(id)));
+        ids.into_iter().for_each(|id| self.recorder.record(&span(id)));
     }
 
     /// `GET` with these headers, each as `name: value`.

@@ -84,7 +84,7 @@ async fn sixty_four_kibibytes_end_the_wait_at_once() {
     big.name = "x".repeat(1_000);
     let mut recorded = 0;
     while target.recorder.stats().bytes < 64 * 1024 {
-        target.recorder.record(big.clone());
+        target.recorder.record(&big);
         recorded += 1;
     }
     assert_eq!(answer.answer().await.spans().len(), recorded);

@@ -1,0 +1,299 @@
+//! Where spans land when they finish: a few buffers, so that threads seldom meet at one.
+//!
+//! There are a fixed number of them and not one a thread: a pool of blocking threads may have hundreds,
+//! and what a thread that ended held would be stranded. A thread goes to the same shard each time, and to
+//! its neighbour if somebody is there.
+
+use std::cell::Cell;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crossbeam_utils::CachePadded;
+
+use crate::layout::ORIGIN;
+use crate::whole::Origin;
+
+/// A chunk's bound, unless a single span is larger.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+const CHUNK_BYTES_MIN: usize = 1024;
+/// A log is worth a second shard for each so many bytes of it.
+const LOG_BYTES_PER_SHARD: usize = 256 * 1024;
+/// What a chunk costs beside its spans.
+const CHUNK_OVERHEAD: usize = 64;
+/// Different origins of one chunk; the next one begins a new chunk.
+const ORIGINS_MAX: usize = u16::MAX as usize - 1;
+
+/// Finished spans of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) spans: u64,
+    pub(crate) origins: Vec<Origin>,
+    origins_bytes: usize,
+}
+
+impl Chunk {
+    /// Memory that it takes.
+    pub(crate) fn weight(&self) -> usize {
+        if self.bytes.is_empty() {
+            return 0;
+        }
+        self.bytes.len() + self.origins_bytes + CHUNK_OVERHEAD
+    }
+
+    fn push(&mut self, span: &[u8], origin: Option<Origin>) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(span);
+        self.spans += 1;
+        let Some(origin) = origin else { return };
+        if !self.origins.last().is_some_and(|last| last.is(&origin)) {
+            self.origins_bytes += origin.bytes();
+            self.origins.push(origin);
+        }
+        // Bounded when it was decided that the span goes here.
+        let number = u16::try_from(self.origins.len()).unwrap_or(0);
+        self.bytes[at..][ORIGIN].copy_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// What a shard counted since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) oversize: u64,
+    /// Finished after the last seal.
+    pub(crate) late: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    active: Chunk,
+    /// Waits to be taken into the log.
+    full: Option<Chunk>,
+    refused: Refused,
+    /// Bytes that [`Shards::unsealed`] knows of, and those that it does not.
+    told: usize,
+    untold: usize,
+    is_final: bool,
+}
+
+/// Where a span was put, and what is to be done about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// A chunk is full and wants to be taken into the log.
+    pub(crate) full: bool,
+    /// Who waits for spans should look.
+    pub(crate) wake: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shards {
+    list: Box<[CachePadded<Mutex<Shard>>]>,
+    chunk_bytes_max: usize,
+    /// So many bytes wake who waits for spans.
+    wake_bytes: usize,
+    /// A shard tells of so many bytes at once.
+    step: usize,
+    /// Bytes that wait in shards, but for less than a step in each.
+    unsealed: AtomicUsize,
+    /// An urgent span waits in some shard.
+    urgent: AtomicBool,
+}
+
+thread_local! {
+    static SEAT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+impl Shards {
+    pub(crate) fn new(log_bytes_max: usize, wake_bytes: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = (log_bytes_max / LOG_BYTES_PER_SHARD).clamp(1, (2 * cores).next_power_of_two());
+        let chunk_bytes_max =
+            (log_bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        Self {
+            list: (0..shards).map(|_| CachePadded::default()).collect(),
+            chunk_bytes_max,
+            wake_bytes,
+            step: (wake_bytes / (8 * shards)).max(512),
+            unsealed: AtomicUsize::new(0),
+            urgent: AtomicBool::new(false),
+        }
+    }
+
+    /// What all shards take at most while the largest span takes so much.
+    pub(crate) fn bytes_max(&self, span_bytes_max: usize) -> usize {
+        self.list.len() * 2 * (self.chunk_bytes_max.max(span_bytes_max) + CHUNK_OVERHEAD)
+    }
+
+    /// Puts a finished span where it waits to be sealed. `take` is called, without any lock held, when
+    /// the shard has a full chunk still and another one: it must take full chunks away.
+    #[inline]
+    pub(crate) fn push(
+        &self,
+        span: &[u8],
+        mut origin: Option<Origin>,
+        urgent: bool,
+        take: impl Fn(),
+    ) -> Pushed {
+        let mut pushed = Pushed::default();
+        let mut shard = self.enter();
+        if shard.is_final {
+            shard.refused.late += 1;
+            return pushed;
+        }
+        while !shard.has_room(span.len(), origin.as_ref(), self.chunk_bytes_max) {
+            if shard.full.is_none() {
+                pushed.full = true;
+                shard.full = Some(mem::take(&mut shard.active));
+                break;
+            }
+            drop(shard);
+            take();
+            shard = self.enter();
+        }
+        if shard.active.spans == 0 {
+            shard.active.bytes.reserve_exact(self.chunk_bytes_max.max(span.len()));
+        }
+        shard.active.push(span, origin.take());
+        shard.untold += span.len();
+        if shard.untold >= self.step {
+            let untold = mem::take(&mut shard.untold);
+            shard.told += untold;
+            let before = self.unsealed.fetch_add(untold, Ordering::Relaxed);
+            // Each further measure wakes again, so that none who came between sleeps on.
+            pushed.wake = before / self.wake_bytes != (before + untold) / self.wake_bytes;
+        }
+        drop(shard);
+        if urgent && !self.urgent.swap(true, Ordering::Relaxed) {
+            pushed.wake = true;
+        }
+        pushed
+    }
+
+    /// Counts a finished span that breaks the cap.
+    pub(crate) fn refuse(&self) {
+        let mut shard = self.enter();
+        let is_final = shard.is_final;
+        let refused = &mut shard.refused;
+        *(if is_final { &mut refused.late } else { &mut refused.oversize }) += 1;
+    }
+
+    /// Takes full chunks out of all shards, and half-full ones too if everything is asked for.
+    /// `shut`: from now on spans are late.
+    pub(crate) fn take(&self, everything: bool, shut: bool, mut each: impl FnMut(Chunk)) -> Refused {
+        if everything {
+            // Before the shards are looked at: what is urgent from here on says so again.
+            self.urgent.store(false, Ordering::Relaxed);
+        }
+        let mut all = Refused::default();
+        for shard in &self.list {
+            let mut shard = lock(shard);
+            let full = shard.full.take();
+            let active = if everything && shard.active.spans > 0 {
+                Some(mem::take(&mut shard.active))
+            } else {
+                None
+            };
+            let gone = full.iter().chain(&active).map(|chunk| chunk.bytes.len()).sum::<usize>();
+            let told = shard.told.min(gone);
+            shard.told -= told;
+            shard.untold = shard.untold.saturating_sub(gone - told);
+            let refused = mem::take(&mut shard.refused);
+            shard.is_final |= shut;
+            drop(shard);
+            self.unsealed.fetch_sub(told, Ordering::Relaxed);
+            all.oversize += refused.oversize;
+            all.late += refused.late;
+            full.into_iter().chain(active).for_each(&mut each);
+        }
+        all
+    }
+
+    /// Whether what waits is worth waking somebody for.
+    pub(crate) fn are_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait, but for a little.
+    pub(crate) fn unsealed(&self) -> usize {
+        self.unsealed.load(Ordering::Relaxed)
+    }
+
+    /// What waits and what was counted, without taking it: spans, their weight, refusals.
+    pub(crate) fn figures(&self) -> (u64, usize, Refused) {
+        let (mut spans, mut bytes, mut refused) = (0, 0, Refused::default());
+        for shard in &self.list {
+            let shard = lock(shard);
+            for chunk in shard.full.iter().chain([&shard.active]) {
+                spans += chunk.spans;
+                bytes += chunk.weight();
+            }
+            refused.oversize += shard.refused.oversize;
+            refused.late += shard.refused.late;
+        }
+        (spans, bytes, refused)
+    }
+
+    /// This thread's shard, or its neighbour if somebody is there already.
+    #[inline]
+    fn enter(&self) -> MutexGuard<'_, Shard> {
+        let seat = self.seat();
+        match self.list[seat].try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => self.enter_beside(seat),
+        }
+    }
+
+    #[cold]
+    fn enter_beside(&self, seat: usize) -> MutexGuard<'_, Shard> {
+        let beside = (seat + 1) % self.list.len();
+        match self.list[beside].try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => lock(&self.list[seat]),
+        }
+    }
+
+    #[inline]
+    fn seat(&self) -> usize {
+        let seat = SEAT.get();
+        // The number of shards is a power of two or one that a small log allows.
+        if seat < self.list.len() { seat } else { self.take_seat(seat) }
+    }
+
+    #[cold]
+    fn take_seat(&self, seat: usize) -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let seat = if seat == usize::MAX {
+            let seat = NEXT.fetch_add(1, Ordering::Relaxed) % (usize::MAX / 2);
+            SEAT.set(seat);
+            seat
+        } else {
+            seat
+        };
+        seat % self.list.len()
+    }
+}
+
+impl Shard {
+    fn has_room(&self, len: usize, origin: Option<&Origin>, chunk_bytes_max: usize) -> bool {
+        let active = &self.active;
+        if active.spans == 0 {
+            return true;
+        }
+        // What a new origin weighs counts as well; that there are too many is all but impossible.
+        let origin = match (origin, active.origins.last()) {
+            (None, _) => 0,
+            (Some(origin), Some(last)) if last.is(origin) => 0,
+            (Some(_), _) if active.origins.len() >= ORIGINS_MAX => return false,
+            (Some(origin), _) => origin.bytes(),
+        };
+        active.bytes.len() + active.origins_bytes + len + origin <= chunk_bytes_max
+    }
+}
+
+/// A panic elsewhere must not become one here: what a shard counts is written before it is read.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
