@@ -1,6 +1,8 @@
 //! Spans for tests: arbitrary ones for properties, with a liking for what is reserved or means
 //! something, and sketched ones for tables.
 
+#![expect(clippy::unwrap_used, reason = "only tests call this")]
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;

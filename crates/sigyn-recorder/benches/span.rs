@@ -1,8 +1,10 @@
-//! What a span costs: `cargo bench -p sigyn-recorder --bench span`.
+//! What a span costs: `cargo bench -p sigyn-recorder --bench span [-- <part of a case's name>]`.
 //!
 //! One run measures the recorder beside others at the same work: a span with four tags, begun and ended.
 //! What is printed is the least of many short measurements, since on a shared machine whatever comes on
 //! top is somebody else's; allocations are counted by the program's allocator.
+
+#![expect(clippy::print_stdout, reason = "it prints what it measures")]
 
 use std::alloc::System;
 use std::borrow::Cow;
@@ -10,7 +12,9 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::{
+    Span as _, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
+};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
@@ -44,8 +48,16 @@ impl fastrace::collector::Reporter for ToNowhere {
     }
 }
 
+/// A part of the name of the cases to measure; `None`: all.
+fn asked_for() -> Option<String> {
+    std::env::args().skip(1).find(|argument| !argument.starts_with('-'))
+}
+
 /// Measures and prints one case; returns nanoseconds per span.
 fn case(name: &str, mut span: impl FnMut()) -> f64 {
+    if asked_for().is_some_and(|part| !name.contains(&part)) {
+        return f64::NAN;
+    }
     (0..SPANS * 4).for_each(|_| span());
     let region = Region::new(ALLOCATOR);
     (0..SPANS).for_each(|_| span());
@@ -177,8 +189,15 @@ fn main() {
         })
     });
 
-    println!("\ntimes the recorder's: fastrace {:.1}, opentelemetry_sdk {:.1}, tracing-opentelemetry {:.1}",
-        fastrace_ns / ours_ns, otel_ns / ours_ns, tracing_ns / ours_ns);
+    println!(
+        "\ntimes the recorder's: fastrace {:.1}, opentelemetry_sdk {:.1}, tracing-opentelemetry {:.1}",
+        fastrace_ns / ours_ns,
+        otel_ns / ours_ns,
+        tracing_ns / ours_ns
+    );
+    if asked_for().is_some() {
+        return;
+    }
     println!("\nthreads at one recorder, ns of a core per span:");
     for count in [1, 2, 16] {
         println!("{count:>4} {:>8.1}", threads(count));

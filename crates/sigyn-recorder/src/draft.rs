@@ -39,7 +39,7 @@ impl Draft {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.resize(HEADER, 0);
+        self.bytes.extend_from_slice(&[0; HEADER]);
         self.dropped_tags = 0;
         self.dropped_annotations = 0;
         self.dropped_links = 0;
@@ -53,8 +53,54 @@ impl Draft {
     }
 
     /// Appends a tag. A later one of the same key takes the place of this one when the span is read.
-    #[inline]
+    ///
+    /// Inlined, so that the caller's types decide the way: nearly all tags take one of the short ones.
+    #[inline(always)]
     pub(crate) fn tag(&mut self, key: Text<'_>, value: TagValue<'_>, caps: Caps) {
+        match (key.0, value) {
+            (Said::Literal(key), TagValue::Str(value)) => {
+                self.literal_str(key, value, caps);
+            }
+            (Said::Literal(key), TagValue::Int(value)) => self.literal_int(key, value, caps),
+            (key, value) => self.any_tag(Text(key), value, caps),
+        }
+    }
+
+    /// So short that it fits wherever there are some hundreds of bytes left.
+    const SHORT_MAX: usize = u8::MAX as usize;
+
+    fn has_much_room(&self, caps: Caps) -> bool {
+        self.bytes.len() + 2 * Self::SHORT_MAX <= caps.span_bytes_max
+    }
+
+    fn literal_str(&mut self, key: &'static str, value: &str, caps: Caps) {
+        if let (Some(id), Ok(len)) = (Id::of(key), u8::try_from(value.len()))
+            && value.len() <= caps.value_bytes_max
+            && self.has_much_room(caps)
+        {
+            let [low, high] = id.raw().to_le_bytes();
+            self.bytes.extend_from_slice(&[item::SHORT_STR, low, high, len]);
+            self.bytes.extend_from_slice(value.as_bytes());
+            self.error |= id == intern::ERROR;
+        } else {
+            self.any_tag(key.into(), value.into(), caps);
+        }
+    }
+
+    fn literal_int(&mut self, key: &'static str, value: i64, caps: Caps) {
+        if let (Some(id), Ok(short)) = (Id::of(key), i16::try_from(value))
+            && self.has_much_room(caps)
+        {
+            let ([low, high], [a, b]) = (id.raw().to_le_bytes(), short.to_le_bytes());
+            self.bytes.extend_from_slice(&[item::INT16, low, high, a, b]);
+            self.error |= id == intern::ERROR;
+        } else {
+            self.any_tag(key.into(), value.into(), caps);
+        }
+    }
+
+    #[cold]
+    fn any_tag(&mut self, key: Text<'_>, value: TagValue<'_>, caps: Caps) {
         let start = self.bytes.len();
         self.bytes.push(0);
         self.error |= self.key(key, caps.value_bytes_max) == Key::Error;
@@ -277,7 +323,7 @@ impl Draft {
     #[inline]
     fn value(&mut self, value: TagValue<'_>, max: usize) -> Option<u8> {
         Some(match value {
-            TagValue::Str(text) => self.str(&text, max),
+            TagValue::Str(text) => self.str(text, max),
             TagValue::Int(value) => match i16::try_from(value) {
                 Ok(short) => {
                     self.bytes.extend_from_slice(&short.to_le_bytes());
@@ -307,7 +353,7 @@ impl Draft {
                 self.set_len(at);
                 item::STR
             }
-            TagValue::Value(value) => return self.composed(&value, max),
+            TagValue::Value(value) => return self.composed(value, max),
         })
     }
 

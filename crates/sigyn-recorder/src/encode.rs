@@ -391,8 +391,8 @@ mod tests {
                 for step in steps {
                     match step {
                         Step::Name(name) => span.set_name(&name),
-                        Step::Tag(key, value) => span.tag(KEYS[key], value),
-                        Step::OwnTag(key, value) => span.tag(&key, value),
+                        Step::Tag(key, value) => span.tag(KEYS[key], &value),
+                        Step::OwnTag(key, value) => span.tag(&key, &value),
                         Step::Annotate(text) => span.annotate(&text),
                         Step::Error(text) => span.error(&text),
                         Step::Remote(name, ip) => span.remote_endpoint(sigyn_model::Endpoint {

@@ -57,9 +57,16 @@
 //!
 //! # What it costs
 //!
-//! Finished spans take [`Options::hot_bytes_max`] at most (16 MiB by default), as they weigh in memory;
+//! A span with a handful of tags takes some 100 bytes once it is finished, and nothing is allocated for
+//! it: names and keys that are literals are numbers, and what a span takes while it runs is used again.
+//! `cargo bench -p sigyn-recorder --bench span` measures it beside other tracers.
+//!
+//! Finished spans take [`Options::hot_bytes_max`] at most (16 MiB by default), all buffers counted;
 //! segments encoded for scrapers take as much again at most, and only while they are asked for. A
 //! segment is encoded and compressed once per format, whoever reads it and how often.
+//!
+//! Time is the processor's counter where the kernel itself trusts it, and else the system's clock, which
+//! takes some 30 ns more for a span. It becomes wall time when spans are sealed.
 //!
 //! # What is not here yet
 //!

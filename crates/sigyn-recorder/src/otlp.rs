@@ -5,8 +5,8 @@
 
 use sigyn_model::codec::otlp;
 use sigyn_model::codec::proto::{
-    put_bytes_field, put_fixed32_field, put_fixed64_field, put_message_field, put_text_field, put_varint_field,
-    put_varint_field_always,
+    put_bytes_field, put_fixed32_field, put_fixed64_field, put_message_field, put_text_field,
+    put_varint_field, put_varint_field_always,
 };
 use sigyn_model::{Endpoint, Span, Value};
 

@@ -150,7 +150,12 @@ struct Log {
 type Evicted = Vec<Arc<Segment>>;
 
 impl Ring {
-    pub(crate) fn new(epoch: u64, hot_bytes_max: usize, span_bytes_max: usize, clock: Clock) -> Self {
+    pub(crate) fn new(
+        epoch: u64,
+        hot_bytes_max: usize,
+        span_bytes_max: usize,
+        clock: Clock,
+    ) -> Self {
         // So that the segment sealed last always has a place, however small the log.
         let segment_bytes_max = SEGMENT_BYTES_MAX.min(hot_bytes_max / 4);
         let span_bytes_max = span_bytes_max.min(segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD));
@@ -223,8 +228,13 @@ impl Ring {
         if sealed {
             self.fresh.notify_waiters();
         }
-        // Freed here, after the lock.
-        drop(evicted);
+        self.free(evicted);
+    }
+
+    /// Frees segments, after the lock, unless somebody still reads them.
+    fn free(&self, evicted: Evicted) {
+        let unread = evicted.into_iter().filter_map(Arc::into_inner);
+        unread.flat_map(|segment| segment.chunks).for_each(|chunk| self.shards.reuse(chunk));
     }
 
     /// Counts a finished span that breaks the cap.
@@ -331,7 +341,7 @@ impl Ring {
         if sealed {
             self.fresh.notify_waiters();
         }
-        drop(evicted);
+        self.free(evicted);
         page
     }
 
@@ -355,7 +365,7 @@ impl Ring {
         drop(log);
         self.fresh.notify_waiters();
         self.acknowledged.notify_waiters();
-        drop(evicted);
+        self.free(evicted);
     }
 
     /// Waits until every scraper with a lease has acknowledged everything. The caller bounds it.
@@ -385,8 +395,11 @@ impl Ring {
         let mut counts = Counts { finished: 0, dropped: log.dropped };
         counts.dropped.oversize += refused.oversize;
         counts.dropped.shutdown += refused.late;
-        counts.finished = log.sealed + log.pending_spans + waiting
-            + counts.dropped.oversize + counts.dropped.shutdown;
+        counts.finished = log.sealed
+            + log.pending_spans
+            + waiting
+            + counts.dropped.oversize
+            + counts.dropped.shutdown;
         let mut buffered = log.buffered() + waiting;
         if log.drain_ended {
             counts.dropped.shutdown += mem::take(&mut buffered);

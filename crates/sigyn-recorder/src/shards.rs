@@ -98,6 +98,8 @@ pub(crate) struct Shards {
     unsealed: AtomicUsize,
     /// An urgent span waits in some shard.
     urgent: AtomicBool,
+    /// Memory of chunks that are gone, one for each shard at most: fresh memory costs more than spans.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 thread_local! {
@@ -107,7 +109,8 @@ thread_local! {
 impl Shards {
     pub(crate) fn new(log_bytes_max: usize, wake_bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = (log_bytes_max / LOG_BYTES_PER_SHARD).clamp(1, (2 * cores).next_power_of_two());
+        let shards =
+            (log_bytes_max / LOG_BYTES_PER_SHARD).clamp(1, (2 * cores).next_power_of_two());
         let chunk_bytes_max =
             (log_bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
         Self {
@@ -117,12 +120,13 @@ impl Shards {
             step: (wake_bytes / (8 * shards)).max(512),
             unsealed: AtomicUsize::new(0),
             urgent: AtomicBool::new(false),
+            spare: Mutex::default(),
         }
     }
 
     /// What all shards take at most while the largest span takes so much.
     pub(crate) fn bytes_max(&self, span_bytes_max: usize) -> usize {
-        self.list.len() * 2 * (self.chunk_bytes_max.max(span_bytes_max) + CHUNK_OVERHEAD)
+        self.list.len() * 3 * (self.chunk_bytes_max.max(span_bytes_max) + CHUNK_OVERHEAD)
     }
 
     /// Puts a finished span where it waits to be sealed. `take` is called, without any lock held, when
@@ -152,7 +156,7 @@ impl Shards {
             shard = self.enter();
         }
         if shard.active.spans == 0 {
-            shard.active.bytes.reserve_exact(self.chunk_bytes_max.max(span.len()));
+            self.make_room(&mut shard.active.bytes, span.len());
         }
         shard.active.push(span, origin.take());
         shard.untold += span.len();
@@ -170,6 +174,28 @@ impl Shards {
         pushed
     }
 
+    #[cold]
+    fn make_room(&self, bytes: &mut Vec<u8>, len: usize) {
+        if bytes.capacity() == 0
+            && let Some(spare) = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        {
+            *bytes = spare;
+        }
+        bytes.reserve_exact(self.chunk_bytes_max.max(len));
+    }
+
+    /// Takes back the memory of a chunk that nobody reads any more.
+    pub(crate) fn reuse(&self, chunk: Chunk) {
+        let mut bytes = chunk.bytes;
+        if bytes.capacity() == self.chunk_bytes_max {
+            bytes.clear();
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < self.list.len() {
+                spare.push(bytes);
+            }
+        }
+    }
+
     /// Counts a finished span that breaks the cap.
     pub(crate) fn refuse(&self) {
         let mut shard = self.enter();
@@ -180,7 +206,12 @@ impl Shards {
 
     /// Takes full chunks out of all shards, and half-full ones too if everything is asked for.
     /// `shut`: from now on spans are late.
-    pub(crate) fn take(&self, everything: bool, shut: bool, mut each: impl FnMut(Chunk)) -> Refused {
+    pub(crate) fn take(
+        &self,
+        everything: bool,
+        shut: bool,
+        mut each: impl FnMut(Chunk),
+    ) -> Refused {
         if everything {
             // Before the shards are looked at: what is urgent from here on says so again.
             self.urgent.store(false, Ordering::Relaxed);
@@ -257,23 +288,20 @@ impl Shards {
 
     #[inline]
     fn seat(&self) -> usize {
-        let seat = SEAT.get();
-        // The number of shards is a power of two or one that a small log allows.
-        if seat < self.list.len() { seat } else { self.take_seat(seat) }
-    }
-
-    #[cold]
-    fn take_seat(&self, seat: usize) -> usize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let seat = if seat == usize::MAX {
-            let seat = NEXT.fetch_add(1, Ordering::Relaxed) % (usize::MAX / 2);
-            SEAT.set(seat);
-            seat
-        } else {
-            seat
+        let seat = match SEAT.get() {
+            usize::MAX => take_seat(),
+            seat => seat,
         };
-        seat % self.list.len()
+        seat & (self.list.len() - 1)
     }
+}
+
+#[cold]
+fn take_seat() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let seat = NEXT.fetch_add(1, Ordering::Relaxed) % usize::MAX;
+    SEAT.set(seat);
+    seat
 }
 
 impl Shard {

@@ -42,7 +42,7 @@ struct Open {
 }
 
 thread_local! {
-    /// Boxes, since what is kept is what moves between a span and here.
+    #[expect(clippy::vec_box, reason = "the box itself is what goes to a span and comes back")]
     static KEPT: RefCell<Vec<Box<Open>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -81,7 +81,7 @@ impl ActiveSpan {
     }
 
     /// Puts a tag, in place of an earlier value of the same key.
-    #[inline]
+    #[inline(always)]
     pub fn tag<'a, 'b>(
         &mut self,
         key: impl Into<Text<'a>>,
@@ -122,7 +122,7 @@ impl ActiveSpan {
     /// Ends the operation. Dropping does the same.
     pub fn finish(self) {}
 
-    #[inline]
+    #[inline(always)]
     fn with(&mut self, change: impl FnOnce(&mut Open)) -> &mut Self {
         if let Some(open) = &mut self.open {
             change(open);
@@ -179,7 +179,8 @@ impl Open {
     /// Keeps its memory for the next span of this thread.
     #[inline]
     fn keep(self: Box<Self>) {
-        let bytes = self.draft.capacity() + self.own_name.capacity() + self.status_message.capacity();
+        let bytes =
+            self.draft.capacity() + self.own_name.capacity() + self.status_message.capacity();
         if bytes <= KEPT_BYTES_MAX {
             let _ = KEPT.try_with(|kept| {
                 let mut kept = kept.borrow_mut();

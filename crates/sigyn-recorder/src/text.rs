@@ -62,40 +62,35 @@ impl<'a> From<fmt::Arguments<'a>> for Text<'a> {
     }
 }
 
-/// A tag's value, read where it lies and copied into the span.
-#[derive(Clone, Debug)]
+/// A tag's value, read where it lies and copied into the span. It owns nothing, so that it costs nothing
+/// to hand over: what was made for the span alone is given by reference, or with `format_args!`.
+#[derive(Clone, Copy, Debug)]
 pub enum TagValue<'a> {
-    Str(Cow<'a, str>),
+    Str(&'a str),
     Format(fmt::Arguments<'a>),
     Bool(bool),
     Int(i64),
     Double(f64),
     Bytes(&'a [u8]),
     /// A list or a map, or whatever else a [`Value`] can be.
-    Value(Cow<'a, Value>),
+    Value(&'a Value),
 }
 
 impl<'a> From<&'a str> for TagValue<'a> {
     #[inline]
     fn from(text: &'a str) -> Self {
-        Self::Str(Cow::Borrowed(text))
+        Self::Str(text)
     }
 }
 
 impl<'a> From<&'a String> for TagValue<'a> {
     fn from(text: &'a String) -> Self {
-        Self::Str(Cow::Borrowed(text))
+        Self::Str(text)
     }
 }
 
-impl From<String> for TagValue<'_> {
-    fn from(text: String) -> Self {
-        Self::Str(Cow::Owned(text))
-    }
-}
-
-impl<'a> From<Cow<'a, str>> for TagValue<'a> {
-    fn from(text: Cow<'a, str>) -> Self {
+impl<'a> From<&'a Cow<'_, str>> for TagValue<'a> {
+    fn from(text: &'a Cow<'_, str>) -> Self {
         Self::Str(text)
     }
 }
@@ -115,21 +110,12 @@ impl<'a> From<&'a [u8]> for TagValue<'a> {
 impl<'a> From<&'a Value> for TagValue<'a> {
     fn from(value: &'a Value) -> Self {
         match value {
-            Value::Str(text) => Self::Str(Cow::Borrowed(text)),
+            Value::Str(text) => Self::Str(text),
             Value::Bool(value) => Self::Bool(*value),
             Value::Int(value) => Self::Int(*value),
             Value::Double(value) => Self::Double(*value),
             Value::Bytes(bytes) => Self::Bytes(bytes),
-            Value::List(_) | Value::Map(_) | Value::Empty => Self::Value(Cow::Borrowed(value)),
-        }
-    }
-}
-
-impl From<Value> for TagValue<'_> {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Str(text) => Self::Str(Cow::Owned(text)),
-            other => Self::Value(Cow::Owned(other)),
+            Value::List(_) | Value::Map(_) | Value::Empty => Self::Value(value),
         }
     }
 }

@@ -198,11 +198,9 @@ impl<'a> Item<'a> {
             item::TRACE_STATE => Self::TraceState(bytes.long_text()?),
             item::LOCAL_ENDPOINT => Self::LocalEndpoint(endpoint(bytes.long()?)?),
             item::REMOTE_ENDPOINT => Self::RemoteEndpoint(endpoint(bytes.long()?)?),
-            item::DROPPED => Self::Dropped {
-                tags: bytes.u32()?,
-                annotations: bytes.u32()?,
-                links: bytes.u32()?,
-            },
+            item::DROPPED => {
+                Self::Dropped { tags: bytes.u32()?, annotations: bytes.u32()?, links: bytes.u32()? }
+            }
             item::FLAGS => Self::Flags(bytes.u32()?),
             _ => return None,
         })

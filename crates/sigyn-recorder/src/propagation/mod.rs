@@ -133,6 +133,7 @@ pub fn inject_as(context: &Context, formats: &[Format], headers: &mut HeaderMap)
 
 impl Context {
     /// A new trace with a span at its root, undecided.
+    #[inline]
     pub(crate) fn root() -> Self {
         Self {
             trace_id: new_trace_id(),
@@ -145,12 +146,23 @@ impl Context {
     }
 
     /// A span below this one.
+    #[inline]
     pub(crate) fn child(&self) -> Self {
         let mut span_id = new_span_id();
         while Some(span_id) == self.span_id {
             span_id = new_span_id();
         }
-        Self { span_id: Some(span_id), parent_id: self.span_id, ..self.clone() }
+        let Self { trace_id, sampled, debug, .. } = *self;
+        let state = &self.trace_state;
+        let trace_state = if state.is_empty() { String::new() } else { state.clone() };
+        Self {
+            trace_id,
+            span_id: Some(span_id),
+            parent_id: self.span_id,
+            sampled,
+            debug,
+            trace_state,
+        }
     }
 }
 

@@ -123,8 +123,8 @@ async fn about_the_wanted_share_of_traces_is_sampled() {
 async fn whatever_is_cut_is_counted() {
     let target = Target::with(Options { value_bytes_max: 10, ..Options::default() });
     let mut span = target.recorder.start("work", None, None);
-    span.tag("k", "x".repeat(100));
-    span.tag("list", Value::List(vec![Value::Int(1); 100]));
+    span.tag("k", &"x".repeat(100));
+    span.tag("list", &Value::List(vec![Value::Int(1); 100]));
     drop(span);
     let activity = target.recorder.stats().activity;
     assert_eq!((activity.values_cut, activity.tags_dropped), (1, 1));

@@ -11,7 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use sigyn_model::{Endpoint, Kind};
-use sigyn_recorder::{ActiveSpan, Context, Exposition, Recorder, propagation};
+use sigyn_recorder::{ActiveSpan, Context, Exposition, Recorder, Text, propagation};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -106,7 +106,7 @@ impl Call {
     }
 
     /// Puts a tag on the request's span.
-    pub(super) fn tag(&mut self, key: &str, value: &str) {
+    pub(super) fn tag(&mut self, key: &'static str, value: &str) {
         if let Some(span) = &mut self.span {
             span.tag(key, value);
         }
@@ -114,7 +114,7 @@ impl Call {
 
     pub(super) fn annotate(&mut self, text: &str) {
         if let Some(span) = &mut self.span {
-            span.annotate(text);
+            span.annotate(Text::new(text));
         }
     }
 
@@ -152,7 +152,7 @@ impl Call {
         &self,
         name: &str,
         peer: &str,
-        tag: (&str, &str),
+        tag: (&'static str, &str),
         time: Duration,
     ) -> Outcome {
         let mut span = self.child(name, Some(Kind::Client));
@@ -224,7 +224,7 @@ impl Call {
 
     fn child(&self, name: &str, kind: Option<Kind>) -> Option<ActiveSpan> {
         let recorder = self.service.recorder.as_ref()?;
-        Some(recorder.start(name, kind, self.context.as_ref()))
+        Some(recorder.start(Text::new(name), kind, self.context.as_ref()))
     }
 }
 

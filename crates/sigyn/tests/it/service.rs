@@ -54,7 +54,7 @@ impl Service {
     /// Records `count` spans named after their number, each its own trace, the first being `from`.
     pub(crate) fn record(&self, from: u64, count: u64) {
         for n in from..from + count {
-            self.recorder.record(numbered(n));
+            self.recorder.record(&numbered(n));
         }
     }
 
