@@ -18,7 +18,7 @@ use crate::whole::Origin;
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 const CHUNK_BYTES_MIN: usize = 1024;
 /// A log is worth a second shard for each so many bytes of it.
-const LOG_BYTES_PER_SHARD: usize = 256 * 1024;
+const LOG_BYTES_PER_SHARD: usize = 1024 * 1024;
 /// What a chunk costs beside its spans.
 const CHUNK_OVERHEAD: usize = 64;
 /// Different origins of one chunk; the next one begins a new chunk.

@@ -221,6 +221,7 @@ fn of_job(written: &Node, job: &Job) -> Node {
         shown.extend(found);
     }
     hide(&mut shown, "");
+    sort(&mut shown, "");
     shown
 }
 
@@ -253,13 +254,9 @@ fn of_rule(rule: &Rule) -> Node {
     };
     let node = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => Node::Text(text.clone()),
-        serde_json::Value::Array(items) => Node::List(
-            items
-                .iter()
-                .filter_map(|item| item.as_str())
-                .map(|item| Node::Text(item.to_owned()))
-                .collect(),
-        ),
+        serde_json::Value::Array(items) => {
+            Node::Flow(items.iter().filter_map(|item| item.as_str()).map(str::to_owned).collect())
+        }
         other => Node::Plain(other.to_string()),
     };
     let order =
@@ -314,7 +311,21 @@ fn hide(node: &mut Node, key: &str) {
                 *text = redacted;
             }
         }
-        Node::Null | Node::Plain(_) => {}
+        Node::Null | Node::Plain(_) | Node::Flow(_) => {}
+    }
+}
+
+/// Puts the names that are the user's own in order, where Prometheus keeps them in a map.
+fn sort(node: &mut Node, key: &str) {
+    match node {
+        Node::Map(entries) => {
+            if ["labels", "params", "endpoint_params", "node_meta", "http_headers"].contains(&key) {
+                entries.sort_by(|one, other| one.0.cmp(&other.0));
+            }
+            entries.iter_mut().for_each(|(name, value)| sort(value, name));
+        }
+        Node::List(items) => items.iter_mut().for_each(|item| sort(item, key)),
+        Node::Null | Node::Text(_) | Node::Plain(_) | Node::Flow(_) => {}
     }
 }
 

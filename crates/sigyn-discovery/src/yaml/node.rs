@@ -3,9 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 
+<<<<<<< HEAD
 use super::YamlError;
 use super::scalar::{Meaning, Tag, meaning};
 use super::tree::{Index, Kind, Tree, twice};
+=======
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use super::scalar::{float, integer, tag};
+use super::{Text, YamlError, from_yaml};
+>>>>>>> b50b3e2 (status: a configuration is shown with Prometheus' quotes, lists and order; recorder: a shard for each mebibyte)
 use crate::labels::quoted;
 
 /// A value of any shape.
@@ -19,6 +27,8 @@ pub enum Node {
     Plain(String),
     /// A list.
     List(Vec<Node>),
+    /// A list of texts on one line, as Prometheus shows some.
+    Flow(Vec<String>),
     /// A mapping, in its order, with merge keys resolved.
     Map(Vec<(String, Node)>),
 }
@@ -45,6 +55,7 @@ impl Node {
             Self::Text(text) => text.is_empty(),
             Self::Plain(_) => false,
             Self::List(items) => items.is_empty(),
+            Self::Flow(items) => items.is_empty(),
             Self::Map(entries) => entries.is_empty(),
         }
     }
@@ -87,7 +98,7 @@ fn map(
     for (key, value) in entries {
         let indent = if begun { 0 } else { level };
         begun = false;
-        write!(f, "{:indent$}{}:", "", text(key))?;
+        write!(f, "{:indent$}{}:", "", text(key, false))?;
         match value {
             Node::Map(entries) if !entries.is_empty() => {
                 writeln!(f)?;
@@ -107,13 +118,18 @@ fn map(
 fn inline(node: &Node) -> String {
     match node {
         Node::Null => "null".to_owned(),
-        Node::Text(content) => text(content),
+        Node::Text(content) => text(content, false),
+        Node::Flow(items) => {
+            let items: Vec<String> = items.iter().map(|item| text(item, true)).collect();
+            format!("[{}]", items.join(", "))
+        }
         Node::Plain(raw) => raw.clone(),
         Node::List(_) => "[]".to_owned(),
         Node::Map(_) => "{}".to_owned(),
     }
 }
 
+<<<<<<< HEAD
 /// A text, in quotes where it needs them.
 fn text(text: &str) -> String {
     let special = |c: char| "!&*?{}[],#|>@`\"'%:-".contains(c);
@@ -134,16 +150,72 @@ fn text(text: &str) -> String {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || ".:-/".contains(c))
         && !text.ends_with(':');
     if is_plain || (is_address && !text.starts_with(special)) {
+=======
+/// A text as Prometheus' writer has it: in double quotes if it would be something else without, in single
+/// ones if it would not be one text, and else as it is. `flow`: among the items of a list on one line.
+fn text(text: &str, flow: bool) -> String {
+    if is_something_else(text) || text.contains(|c: char| c.is_control() || c == '\u{feff}') {
+        quoted(text)
+    } else if is_one_plain_text(text, flow) {
+>>>>>>> b50b3e2 (status: a configuration is shown with Prometheus' quotes, lists and order; recorder: a shard for each mebibyte)
         text.to_owned()
     } else {
-        quoted(text)
+        format!("'{}'", text.replace('\'', "''"))
     }
 }
 
-/// Whether some reader might take it for a number or a date.
-fn looks_like_a_number(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_hexdigit() || "xXoO_.:+-TZ ".contains(c))
+/// Whether a reader of YAML 1.1 takes it for anything but a text.
+fn is_something_else(text: &str) -> bool {
+    let is_word = matches!(text, "" | "~" | "null" | "Null" | "NULL" | "<<" | "=");
+    is_word
+        || tag(text) != "!!str"
+        || integer(text).is_some()
+        || float(text).is_some()
+        || is_sexagesimal(text)
+        || is_date(text)
+}
+
+/// `1:30`, which was a number once.
+fn is_sexagesimal(text: &str) -> bool {
+    let mut parts = text.trim_start_matches(['+', '-']).split(':');
+    let first = parts.next().unwrap_or_default();
+    let is_digits = |part: &str, other: char| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == other)
+    };
+    text.contains(':')
+        && first.starts_with(|c: char| c.is_ascii_digit())
+        && is_digits(first, '_')
+        && parts.all(|part| {
+            is_digits(part, '.')
+                && part
+                    .split('.')
+                    .next()
+                    .is_some_and(|p| p.len() <= 2 && p.parse::<u8>().is_ok_and(|n| n < 60))
+        })
+}
+
+/// `2001-12-14`, and what may follow.
+fn is_date(text: &str) -> bool {
+    let date = text.split(['T', 't', ' ']).next().unwrap_or_default();
+    let parts: Vec<&str> = date.split('-').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.len() == 3 && parts[0].len() == 4 && parts.iter().all(|p| is_number(p) && p.len() <= 4)
+}
+
+fn is_one_plain_text(text: &str, flow: bool) -> bool {
+    let first = text.chars().next().unwrap_or(' ');
+    let second_is_space = text.chars().nth(1).is_none_or(|c| c == ' ');
+    let begins_well = match first {
+        '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
+        | '@' | '`' => false,
+        '-' => !second_is_space,
+        '?' | ':' => !second_is_space && !flow,
+        _ => true,
+    };
+    let within = !text.ends_with(':') && !text.contains(": ") && !text.contains(" #");
+    let fits_a_flow = !flow || !text.contains([',', '?', '[', ']', '{', '}', ':']);
+    let is_marker = text.starts_with("---") || text.starts_with("...");
+    begins_well && within && fits_a_flow && !is_marker && text.trim_matches(' ') == text
 }
 
 fn node(tree: &Tree<'_>, at: Index) -> Result<Node, YamlError> {
@@ -196,3 +268,125 @@ fn put_onto(before: &mut Node, after: Node) {
         }
     }
 }
+<<<<<<< HEAD
+=======
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Shape>::deserialize(deserializer)?;
+        let span = spanned.defined.span();
+        Ok(Self {
+            from: span.byte_offset().unwrap_or(0),
+            bytes: span.byte_len().unwrap_or(0),
+            shape: spanned.value,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Shape, E> {
+                Ok(Shape::Null)
+            }
+
+            fn visit_none<E>(self) -> Result<Shape, E> {
+                Ok(Shape::Null)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+                Ok(Shape::Plain)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
+                Ok(Shape::Plain)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
+                Ok(Shape::Plain)
+            }
+
+            fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
+                Ok(Shape::Plain)
+            }
+
+            fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
+                Ok(Shape::Plain)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
+                Ok(Shape::Plain)
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
+                Ok(Shape::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Shape::List(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key::<Text>()? {
+                    entries.push((key.0, map.next_value()?));
+                }
+                Ok(Shape::Map(entries))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_prometheus_writes_them() {
+        let check = |content: &str, expected: &str| {
+            assert_eq!(Node::Text(content.to_owned()).to_string(), format!("{expected}\n"));
+        };
+        check("a", "a");
+        check("127.0.0.1:9090", "127.0.0.1:9090");
+        check("127.0.0.1:80", "127.0.0.1:80");
+        check("a:80", "a:80");
+        check("80:80", "80:80");
+        check("80:20", "\"80:20\"");
+        check("[::1]:1", "'[::1]:1'");
+        check("::1", "::1");
+        check("it's: so", "'it''s: so'");
+        check("it's", "it's");
+        check("a #b", "'a #b'");
+        check("@a", "'@a'");
+        check("-", "'-'");
+        check("-a", "-a");
+        check("+a", "+a");
+        check(" a", "' a'");
+        check("1a", "1a");
+        for other in ["1", "0x1f", "1.5", "yes", "~", "", "null", "2001-12-14", "1_000", ".inf"] {
+            check(other, &format!("\"{other}\""));
+        }
+        check("a\tb", "\"a\\tb\"");
+    }
+
+    #[test]
+    fn a_list_on_one_line_quotes_what_would_end_an_item() {
+        let items = ["a", "b,c", "d:e", "y", "[f]"].map(str::to_owned).to_vec();
+        assert_eq!(Node::Flow(items).to_string(), "[a, 'b,c', 'd:e', \"y\", '[f]']\n");
+    }
+}
+>>>>>>> b50b3e2 (status: a configuration is shown with Prometheus' quotes, lists and order; recorder: a shard for each mebibyte)

@@ -212,7 +212,9 @@ async fn acknowledging_what_is_gone_changes_no_counter() {
     target.record([1]);
     let next = target.scrape("a", None).await.next();
     target.record(2..=500);
+    target.get("/traces", &[]).await;
     let evicted = target.recorder.stats().dropped.evicted;
+    assert!(evicted > 0);
     target.scrape("a", Some(next)).await;
     let stats = target.recorder.stats();
     assert_eq!((stats.delivered, stats.dropped.evicted), (0, evicted));

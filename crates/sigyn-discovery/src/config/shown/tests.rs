@@ -70,15 +70,12 @@ scrape_configs:
       files:
       - f
   relabel_configs:
-  - source_labels:
-    - x
-    - "y"
+  - source_labels: [x, "y"]
     separator: ;
     target_label: z
     replacement: $1
     action: replace
-  - source_labels:
-    - a
+  - source_labels: [a]
     separator: ;
     regex: a|b
     modulus: 8
@@ -113,7 +110,7 @@ fn a_file_is_shown_in_order_with_defaults_and_without_secrets() {
     );
     let job = config.shown.job("a").unwrap();
     assert!(job.starts_with("job_name: a\nhonor_timestamps: true\n"), "{job}");
-    assert!(job.contains("\nrelabel_configs:\n- source_labels:\n  - x\n"), "{job}");
+    assert!(job.contains("\nrelabel_configs:\n- source_labels: [x, \"y\"]\n"), "{job}");
     assert_eq!(config.shown.job("c"), None);
 }
 
