@@ -3,17 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-<<<<<<< HEAD
 use super::YamlError;
 use super::scalar::{Meaning, Tag, meaning};
 use super::tree::{Index, Kind, Tree, twice};
-=======
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
-
-use super::scalar::{float, integer, tag};
-use super::{Text, YamlError, from_yaml};
->>>>>>> b50b3e2 (status: a configuration is shown with Prometheus' quotes, lists and order; recorder: a shard for each mebibyte)
 use crate::labels::quoted;
 
 /// A value of any shape.
@@ -129,35 +121,12 @@ fn inline(node: &Node) -> String {
     }
 }
 
-<<<<<<< HEAD
-/// A text, in quotes where it needs them.
-fn text(text: &str) -> String {
-    let special = |c: char| "!&*?{}[],#|>@`\"'%:-".contains(c);
-    let is_plain = meaning(Tag::Plain, text) == Ok(Meaning::Text)
-        && !text.is_empty()
-        && text.trim() == text
-        && !text.starts_with(special)
-        && !text.ends_with(':')
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.contains(char::is_control)
-        && !text.starts_with(['.', '+', '~', '='])
-        && !looks_like_a_number(text)
-        && !matches!(text, "null" | "Null" | "NULL");
-    // An address begins with a digit and is nothing but a text.
-    let is_address = text.contains(|c: char| c.is_ascii_alphabetic() || c == '.')
-        && text.matches('.').count() > 1
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".:-/".contains(c))
-        && !text.ends_with(':');
-    if is_plain || (is_address && !text.starts_with(special)) {
-=======
 /// A text as Prometheus' writer has it: in double quotes if it would be something else without, in single
 /// ones if it would not be one text, and else as it is. `flow`: among the items of a list on one line.
 fn text(text: &str, flow: bool) -> String {
     if is_something_else(text) || text.contains(|c: char| c.is_control() || c == '\u{feff}') {
         quoted(text)
     } else if is_one_plain_text(text, flow) {
->>>>>>> b50b3e2 (status: a configuration is shown with Prometheus' quotes, lists and order; recorder: a shard for each mebibyte)
         text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', "''"))
@@ -166,11 +135,8 @@ fn text(text: &str, flow: bool) -> String {
 
 /// Whether a reader of YAML 1.1 takes it for anything but a text.
 fn is_something_else(text: &str) -> bool {
-    let is_word = matches!(text, "" | "~" | "null" | "Null" | "NULL" | "<<" | "=");
-    is_word
-        || tag(text) != "!!str"
-        || integer(text).is_some()
-        || float(text).is_some()
+    matches!(text, "" | "<<" | "=")
+        || meaning(Tag::Plain, text) != Ok(Meaning::Text)
         || is_sexagesimal(text)
         || is_date(text)
 }
@@ -268,88 +234,6 @@ fn put_onto(before: &mut Node, after: Node) {
         }
     }
 }
-<<<<<<< HEAD
-=======
-
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Shape>::deserialize(deserializer)?;
-        let span = spanned.defined.span();
-        Ok(Self {
-            from: span.byte_offset().unwrap_or(0),
-            bytes: span.byte_len().unwrap_or(0),
-            shape: spanned.value,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Shape {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Shape;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Shape, E> {
-                Ok(Shape::Null)
-            }
-
-            fn visit_none<E>(self) -> Result<Shape, E> {
-                Ok(Shape::Null)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
-                Ok(Shape::Plain)
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
-                Ok(Shape::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Shape::List(items))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(key) = map.next_key::<Text>()? {
-                    entries.push((key.0, map.next_value()?));
-                }
-                Ok(Shape::Map(entries))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -389,4 +273,3 @@ mod tests {
         assert_eq!(Node::Flow(items).to_string(), "[a, 'b,c', 'd:e', \"y\", '[f]']\n");
     }
 }
->>>>>>> b50b3e2 (status: a configuration is shown with Prometheus' quotes, lists and order; recorder: a shard for each mebibyte)

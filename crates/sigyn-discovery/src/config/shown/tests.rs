@@ -94,8 +94,8 @@ scrape_configs:
     - 8080
     labels:
       env: prod
-      token: shown
       "on": "yes"
+      token: shown
 "#;
 
 #[test]
