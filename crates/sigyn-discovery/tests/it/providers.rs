@@ -113,6 +113,7 @@ fn databases(asked: &Asked, last: u8) -> Reply {
 
 fn linode(asked: &Asked, last: u8) -> Reply {
     let data = match path(asked) {
+        "/account/events" => r#"{"id": 1, "action": "linode_boot"}"#.to_owned(),
         "/linode/instances" => format!(r#"{{"id": 1, "ipv4": ["127.0.0.{last}"]}}"#),
         "/networking/ips" => format!(r#"{{"address": "127.0.0.{last}", "public": true}}"#),
         "/networking/ipv6/ranges" => String::new(),
@@ -352,7 +353,10 @@ async fn pages_that_do_not_end_are_an_answer_that_counts_not_at_all() {
         let next = format!(r#"{{"next": "http://127.0.0.1/?page={}"}}"#, page + 1);
         json(format!(r#"{{"droplets": [{{"id": 1}}], "links": {{"pages": {next}}}}}"#))
     };
-    let linode = |_: &Asked| json(r#"{"data": [], "pages": 1000000000}"#.to_owned());
+    let linode = |asked: &Asked| match path(asked) {
+        "/account/events" => linode(asked, 2),
+        _ => json(r#"{"data": [], "pages": 1000000000}"#.to_owned()),
+    };
     type Answers = fn(&Asked) -> Reply;
     let rows: [(Provider, Answers); 3] = [(CLOUD, cloud), (DROPLETS, droplets), (LINODE, linode)];
     for (provider, endless) in rows {
@@ -366,6 +370,69 @@ async fn pages_that_do_not_end_are_an_answer_that_counts_not_at_all() {
         until(&mut rig, 3).await;
         rig.stop().await;
     }
+}
+
+/// What was asked for since then, by its list.
+fn lists(fake: &Fake, from: usize) -> Vec<String> {
+    fake.asked()[from..].iter().map(|asked| path(asked).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn linode_is_asked_for_instances_when_something_has_happened() {
+    let mut silences = 0;
+    let quiet = move |asked: &Asked| match path(asked) {
+        "/account/events" => {
+            silences += 1;
+            json(r#"{"data": [], "pages": 0}"#.to_owned())
+        }
+        // Nothing tells of it.
+        _ => linode(asked, if silences < 9 { 3 } else { 4 }),
+    };
+    let fake = Fake::start(move |asked| linode(asked, 2)).await;
+    let mut rig = rig(&fake, LINODE, "");
+    until(&mut rig, 2).await;
+    fake.change(move |asked| linode(asked, 3));
+    until(&mut rig, 3).await;
+    let events: Vec<_> =
+        fake.asked().into_iter().filter(|asked| path(asked) == "/account/events").collect();
+    assert_eq!(events[0].target, "/account/events?page=1&page_size=25");
+    let filter = events[0].header("x-filter").unwrap();
+    let since = filter.strip_prefix(r#"{"created":{"+gte":""#).unwrap();
+    assert_eq!(
+        since.strip_suffix(r#""}}"#).unwrap().len(),
+        "2001-02-03T04:05:06".len(),
+        "{filter}"
+    );
+
+    // While it is silent nothing else is asked for, until it has been for long. (What was under way when
+    // it fell silent is.)
+    let from = fake.asked().len();
+    fake.change(quiet);
+    until(&mut rig, 4).await;
+    let asked = lists(&fake, from);
+    let whole = asked.iter().filter(|list| *list == "/linode/instances").count();
+    assert!(whole <= 2, "{asked:?}");
+
+    // That it fails to tell is no answer, and what was found stays.
+    fake.change(|asked| match path(asked) {
+        "/account/events" => Answer::new(403, "{}").into(),
+        _ => linode(asked, 5),
+    });
+    let failures = rig.metrics.snapshot().refreshes["linode"].failures_total;
+    rig.until_counted(|now| now.refreshes["linode"].failures_total > failures + 1).await;
+    assert!(at(&mut rig, 4));
+
+    // It does not tell this token: then it is asked no more.
+    fake.change(|asked| match path(asked) {
+        "/account/events" => Answer::new(401, "{}").into(),
+        _ => linode(asked, 6),
+    });
+    until(&mut rig, 6).await;
+    fake.change(|asked| linode(asked, 7));
+    let from = fake.asked().len();
+    until(&mut rig, 7).await;
+    assert!(!lists(&fake, from).contains(&"/account/events".to_owned()));
+    rig.stop().await;
 }
 
 #[tokio::test]

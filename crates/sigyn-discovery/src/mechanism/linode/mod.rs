@@ -1,6 +1,8 @@
 //! `linode_sd_configs`: instances of Linode.
 
 #[cfg(feature = "linode")]
+mod events;
+#[cfg(feature = "linode")]
 mod find;
 #[cfg(feature = "linode")]
 mod instances;
