@@ -20,6 +20,8 @@ mod connect;
 mod error;
 mod headers;
 #[cfg(feature = "client")]
+mod identity;
+#[cfg(feature = "client")]
 mod jwt;
 #[cfg(feature = "client")]
 mod oauth2;
@@ -47,6 +49,8 @@ pub use self::config::{Authorization, ClientConfig, ClientConfigError, Config};
 pub use self::error::ClientError;
 pub use self::headers::Header;
 #[cfg(feature = "client")]
+pub use self::identity::{IdentityError, certificates, identity, provider};
+#[cfg(feature = "client")]
 pub use self::jwt::SignError;
 #[cfg(feature = "gcp")]
 pub(crate) use self::jwt::signed as signed_jwt;
@@ -58,7 +62,7 @@ pub use self::proxy::ProxyError;
 pub use self::proxy_config::Proxy;
 pub use self::secret::{Secret, Source, SourceError};
 #[cfg(feature = "client")]
-pub use self::tls::{IdentityError, TlsConfigError};
+pub use self::tls::TlsConfigError;
 pub use self::tls_config::{Tls, TlsVersion};
 #[cfg(feature = "client")]
 pub use self::tls_error::TlsError;

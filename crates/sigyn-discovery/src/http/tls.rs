@@ -1,13 +1,12 @@
 //! TLS as `tls_config` says, made of certificates and keys that may change under way.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::{ClientConfig, InconsistentKeys, SupportedProtocolVersion, version};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, SupportedProtocolVersion, version};
+use rustls_pki_types::ServerName;
 
 use super::error::ClientError;
+use super::identity::{IdentityError, certificates, identity, provider};
 use super::secret::{Secret, Source, SourceError};
 use super::tls_config::{Tls, TlsVersion};
 use super::verifier::{Authorities, Verifier};
@@ -39,23 +38,6 @@ pub enum TlsConfigError {
         /// What is wrong with them.
         source: IdentityError,
     },
-}
-
-/// What is wrong with a certificate of ours and its key.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    /// Not in PEM, at least.
-    #[error("there is no certificate in PEM")]
-    NoCertificate,
-    /// Not in PEM, at least.
-    #[error("there is no private key in PEM")]
-    NoKey,
-    /// One of them may have been renewed a moment before the other.
-    #[error("the key is not the certificate's (tls: private key does not match public key)")]
-    Mismatch,
-    /// It is of a kind that nobody uses.
-    #[error("they cannot be used")]
-    Unusable(#[source] rustls::Error),
 }
 
 /// Certificates and keys as they were read, in PEM.
@@ -157,13 +139,6 @@ pub(super) fn client_config(
     Ok(config)
 }
 
-/// The ciphers.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-        LazyLock::new(|| Arc::new(ring::default_provider()));
-    Arc::clone(&PROVIDER)
-}
-
 /// The versions between the oldest and the newest that are wanted. Of what is older than TLS 1.2 as
 /// the oldest, nothing is left but that others may be spoken too.
 fn versions(tls: &Tls) -> Result<Vec<&'static SupportedProtocolVersion>, TlsConfigError> {
@@ -178,31 +153,6 @@ fn versions(tls: &Tls) -> Result<Vec<&'static SupportedProtocolVersion>, TlsConf
     let spoken = [(TlsVersion::Tls12, &version::TLS12), (TlsVersion::Tls13, &version::TLS13)];
     let wanted = spoken.into_iter().filter(|(version, _)| (min..=max).contains(version));
     Ok(wanted.map(|(_, version)| version).collect())
-}
-
-fn certificates(pem: &Secret) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem.reveal().as_bytes()).filter_map(Result::ok).collect()
-}
-
-fn identity(
-    cert: &Secret,
-    key: &Secret,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), IdentityError> {
-    let chain = certificates(cert);
-    if chain.is_empty() {
-        return Err(IdentityError::NoCertificate);
-    }
-    let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes());
-    Ok((chain, key.map_err(|_| IdentityError::NoKey)?))
-}
-
-impl From<rustls::Error> for IdentityError {
-    fn from(error: rustls::Error) -> Self {
-        match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Self::Mismatch,
-            error => Self::Unusable(error),
-        }
-    }
 }
 
 /// Where a value is, as Prometheus says it.
@@ -302,8 +252,7 @@ mod tests {
                 format!("unable to use specified client cert (inline) & key (inline): {why}");
             assert_eq!(refusal(&tls(cert, key)), expected);
         };
-        let mismatch =
-            "the key is not the certificate's (tls: private key does not match public key)";
+        let mismatch = "tls: private key does not match public key";
         refused(&cert.pem(), &other, mismatch);
         refused("garbage", &key, "there is no certificate in PEM");
         refused(&cert.pem(), "garbage", "there is no private key in PEM");

@@ -9,7 +9,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::tls::provider;
+use super::identity::provider;
 
 /// Whom to believe. Whoever it is must have the key to the certificate that they show.
 #[derive(Debug)]

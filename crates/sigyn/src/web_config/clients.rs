@@ -12,9 +12,10 @@ use rustls::{
     SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use sigyn_discovery::http::provider;
 
 use super::names;
-use super::tls::{ClientAuth, provider};
+use super::tls::ClientAuth;
 
 /// `client_auth_type`, `client_ca` and `client_allowed_sans` at work. Whoever it is must have the key
 /// to the certificate that they show.

@@ -1,15 +1,11 @@
 //! TLS as `tls_server_config` says, made of certificates and keys that may change under way.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::{
-    CipherSuite, InconsistentKeys, NamedGroup, ServerConfig, SupportedProtocolVersion, version,
-};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sigyn_discovery::http::{Secret, Source};
+use rustls::crypto::CryptoProvider;
+use rustls::{CipherSuite, NamedGroup, ServerConfig, SupportedProtocolVersion, version};
+use sigyn_discovery::http::{IdentityError, Secret, Source, certificates, identity, provider};
 
 use super::clients::Clients;
 
@@ -36,10 +32,8 @@ pub(super) struct Tls {
 pub(crate) enum TlsError {
     #[error("failed to read {key} ({})", path.display())]
     Read { key: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("failed to load X509KeyPair: {0}")]
-    KeyPair(&'static str),
     #[error("failed to load X509KeyPair")]
-    Unusable(#[source] rustls::Error),
+    KeyPair(#[from] IdentityError),
     #[error("there is no certificate in {0}")]
     Authorities(String),
     #[error("max_version is older than min_version")]
@@ -233,13 +227,6 @@ impl Tls {
     }
 }
 
-/// The ciphers.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-        LazyLock::new(|| Arc::new(ring::default_provider()));
-    Arc::clone(&PROVIDER)
-}
-
 /// How TLS is spoken, and what that was made of.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -303,12 +290,7 @@ fn read(key: &'static str, source: &Source) -> Result<Secret, TlsError> {
 }
 
 fn server_config(tls: &Tls, material: &Material, http2: bool) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(&material.cert);
-    if chain.is_empty() {
-        return Err(TlsError::KeyPair("there is no certificate in PEM"));
-    }
-    let key = PrivateKeyDer::from_pem_slice(material.key.reveal().as_bytes())
-        .map_err(|_| TlsError::KeyPair("there is no private key in PEM"))?;
+    let (chain, key) = identity(&material.cert, &material.key)?;
     let authorities = match (&material.client_ca, &tls.client_ca) {
         (Some(pem), Some(source)) => {
             let certificates = certificates(pem);
@@ -328,22 +310,13 @@ fn server_config(tls: &Tls, material: &Material, http2: bool) -> Result<ServerCo
         .with_protocol_versions(&versions)
         .map_err(|_| TlsError::Ciphers)?
         .with_client_cert_verifier(Arc::new(clients));
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            TlsError::KeyPair("tls: private key does not match public key")
-        }
-        error => TlsError::Unusable(error),
-    })?;
+    let mut config = builder.with_single_cert(chain, key).map_err(IdentityError::from)?;
     config.ignore_client_order = tls.prefers_own_order;
     config.alpn_protocols = match http2 {
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
     };
     Ok(config)
-}
-
-fn certificates(pem: &Secret) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem.reveal().as_bytes()).filter_map(Result::ok).collect()
 }
 
 fn place(file: Option<&Path>) -> String {
