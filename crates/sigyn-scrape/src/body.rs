@@ -13,7 +13,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Why a body is of no use. The cursor does not move then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("body was cut after {read} bytes")]
+    #[error("body was cut after {read} bytes (unexpected EOF)")]
     Cut { read: u64, source: hyper::Error },
     #[error("body was cut: it ended with the connection, after {read} bytes")]
     ToClose { read: u64 },

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -42,11 +43,12 @@ impl FailureLogs {
 }
 
 impl FailureLog {
-    /// Writes a line in one piece. A file on a disk that is full is given up until the next reload.
+    /// Writes a line in one piece, with the place that it comes from, as Prometheus does. A file on a disk that is full is given up until the next reload.
+    #[track_caller]
     pub(crate) fn write(&self, at: SystemTime, error: &str, job: &str, target: &str) {
+        let line = line(at, Location::caller(), error, job, target);
         let mut file = self.lock();
-        let written =
-            file.as_mut().map(|file| file.write_all(line(at, error, job, target).as_bytes()));
+        let written = file.as_mut().map(|file| file.write_all(line.as_bytes()));
         if let Some(Err(error)) = written {
             warn!(file = %self.path.display(), %error, "cannot write failed scrapes");
             *file = None;
@@ -67,10 +69,14 @@ fn open(path: &Path) -> Option<File> {
     opened.ok()
 }
 
-fn line(at: SystemTime, error: &str, job: &str, target: &str) -> String {
+fn line(at: SystemTime, from: &Location<'_>, error: &str, job: &str, target: &str) -> String {
     let at = jiff::Timestamp::try_from(at).unwrap_or_default();
+    let file = Path::new(from.file()).file_name().unwrap_or_default().to_string_lossy();
+    let source = format!("{file}:{}", from.line());
     let mut line = format!("{{\"time\":\"{at}\",\"level\":\"ERROR\"");
-    for (key, text) in [("msg", error), ("job_name", job), ("target", target)] {
+    for (key, text) in
+        [("source", source.as_str()), ("msg", error), ("job_name", job), ("target", target)]
+    {
         let _ = write!(line, ",\"{key}\":\"");
         escape(text, &mut line);
         line.push('"');
@@ -104,9 +110,11 @@ mod tests {
     #[test]
     fn a_line_is_json_whatever_the_error_says() {
         let at = AT + Duration::from_millis(1_500);
-        let written = line(at, "no \"answer\"\n\u{7}", "a\\b", "http://h:1/traces");
+        let here = Location::caller();
+        let written = line(at, here, "no \"answer\"\n\u{7}", "a\\b", "http://h:1/traces");
+        let source = format!(r#","source":"failure_log.rs:{}""#, here.line());
         let expected = r#"{"time":"1970-01-01T00:00:01.5Z","level":"ERROR","msg":"no \"answer\"\n\u0007","job_name":"a\\b","target":"http://h:1/traces"}"#;
-        assert_eq!(written, format!("{expected}\n"));
+        assert_eq!(written.replace(&source, ""), format!("{expected}\n"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header, response};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use sigyn_discovery::http::ClientError;
 use sigyn_model::columns::{Columns, Spares};
 use sigyn_model::pull::Cursor;
@@ -292,7 +293,12 @@ fn refused(head: &response::Parts) -> Option<ScrapeError> {
             });
             Some(ScrapeError::Busy { retry_after: seconds.map(Duration::from_secs) })
         }
-        status => Some(ScrapeError::Status(status)),
+        status => {
+            let own = head.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+            let own = own.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            let usual = || status.canonical_reason().unwrap_or_default().to_owned();
+            Some(ScrapeError::Status { status, reason: own.unwrap_or_else(usual) })
+        }
     }
 }
 

@@ -17,12 +17,16 @@ use crate::status::FailureCause;
 pub(crate) enum ScrapeError {
     #[error("cannot ask")]
     Request(#[from] RequestError),
-    #[error("no whole answer within {0:?}")]
+    #[error("no whole answer within {0:?} (context deadline exceeded)")]
     Timeout(Duration),
     #[error(transparent)]
     Client(ClientError),
-    #[error("server returned HTTP status {0}")]
-    Status(StatusCode),
+    #[error("server returned HTTP status {} {reason}", status.as_u16())]
+    Status {
+        status: StatusCode,
+        /// In the server's own words, where it has some.
+        reason: String,
+    },
     #[error("server returned HTTP status 429 Too Many Requests")]
     Busy { retry_after: Option<Duration> },
     #[error(transparent)]
@@ -53,7 +57,7 @@ impl ScrapeError {
             Self::Timeout(_) => FailureCause::Timeout,
             Self::Client(ClientError::NotHttp { .. }) => FailureCause::Protocol,
             Self::Request(_) | Self::Client(_) => FailureCause::Connect,
-            Self::Status(_) | Self::Busy { .. } => FailureCause::Status,
+            Self::Status { .. } | Self::Busy { .. } => FailureCause::Status,
             Self::Body(BodyError::TooLarge { .. }) | Self::TooHeavy { .. } => {
                 FailureCause::BodyLimit
             }
@@ -69,7 +73,7 @@ impl ScrapeError {
     /// The status that decided it, where there was one.
     pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Status(status) => Some(*status),
+            Self::Status { status, .. } => Some(*status),
             Self::Busy { .. } => Some(StatusCode::TOO_MANY_REQUESTS),
             _ => None,
         }

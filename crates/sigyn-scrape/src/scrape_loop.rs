@@ -480,7 +480,10 @@ impl ScrapeLoop {
             warn!(target = %key, %error, "spans wait at their target");
         }
         debug!(target = %key, spans = tick.spans, bytes = tick.bytes, took = ?tick.took, end = ?tick.end, "scraped");
-        if let (Some((_, error)), Some(log)) = (&failure, &self.failure_log) {
+        // Prometheus writes nothing of targets that it does not ask, for there are too many.
+        if let (Some((cause, error)), Some(log)) = (&failure, &self.failure_log)
+            && *cause != FailureCause::TargetLimit
+        {
             log.write(tick.at, error, &self.target.target.job, &self.target.target.url);
         }
         let before = self.target.failures_in_a_row();

@@ -38,6 +38,11 @@ const CHECKS: &[Check] = &[
     },
     Check { name: "discovery-regex", script: "discovery_regex.py", client: Client::None },
     Check { name: "discovery-targets", script: "discovery_targets.py", client: Client::None },
+    Check {
+        name: "failure-log",
+        script: "failure_log.py",
+        client: Client::Go("prometheus_scrape"),
+    },
     Check { name: "discovery-victoria", script: "discovery_victoria.py", client: Client::None },
     Check {
         name: "jaeger-query",

@@ -66,7 +66,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// What came back is something else.
-    #[error("the answer is not HTTP")]
+    #[error("the answer is not HTTP (malformed HTTP response)")]
     NotHttp {
         /// Where it stops being HTTP.
         source: io::Error,
@@ -134,7 +134,7 @@ impl ClientError {
         address: impl Into<String>,
     ) -> Self {
         let address = address.into();
-        let mut is_parse = false;
+        let (mut is_parse, mut is_closed) = (false, false);
         for cause in causes(error) {
             if let Some(error) = cause.downcast_ref().and_then(NoConnection::take) {
                 return error;
@@ -143,11 +143,16 @@ impl ClientError {
                 return Self::Tls { address, source: error.into() };
             }
             is_parse |= cause.downcast_ref().is_some_and(hyper::Error::is_parse);
+            is_closed |= cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message);
         }
         let source = innermost(error);
         match () {
             () if error.is_connect() => Self::Connect { address, source },
             () if is_parse => Self::NotHttp { source },
+            () if is_closed => {
+                let text = "the connection was closed (EOF)";
+                Self::Lost { address, source: io::Error::new(io::ErrorKind::UnexpectedEof, text) }
+            }
             () => Self::Lost { address, source },
         }
     }
@@ -170,7 +175,15 @@ fn causes<'a>(
 pub(super) fn innermost(error: &(dyn StdError + 'static)) -> io::Error {
     let last = causes(error).last().unwrap_or(error);
     match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
+        Some(code) => of_system(&io::Error::from_raw_os_error(code)),
         None => io::Error::other(last.to_string()),
     }
+}
+
+/// In the words that Go has for it, which people look for: `connection refused`.
+fn of_system(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let text = text.rsplit_once(" (os error ").map_or(text.as_str(), |(text, _)| text);
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    io::Error::new(error.kind(), first.to_lowercase() + rest)
 }

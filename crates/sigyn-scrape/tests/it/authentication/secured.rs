@@ -317,7 +317,7 @@ async fn servers_without_tls_or_without_a_word() {
     // Connections wait for somebody to accept them.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let asks = scraper(job_with("", Path::new("/")), silent.local_addr().unwrap());
-    expect(&asks, Err("no whole answer within 100ms")).await;
+    expect(&asks, Err("no whole answer within 100ms (context deadline exceeded)")).await;
     asks.stop().await;
 }
 
