@@ -1,12 +1,13 @@
 //! Flags and subcommands. Names are Prometheus', so that a hand that knows those knows these.
 
 mod check;
+mod negatable;
 mod store;
 mod texts;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::{
     CheckCommand, CheckConfigFlags, CheckFlags, RelabelFlags, ServerFlags, ServiceDiscoveryFlags,
@@ -31,6 +32,14 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) serve: ServeFlags,
+}
+
+impl Cli {
+    /// What the program was called with. Ends it if that makes no sense, or if it only asks for help.
+    pub(crate) fn read() -> Self {
+        let matches = negatable::negatable(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]

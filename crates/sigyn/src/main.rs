@@ -30,8 +30,6 @@ mod web_config;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::cli::{Cli, Command};
 
 /// Memory that is given back goes to other threads, and to the machine: questions are answered by many threads, and
@@ -41,7 +39,7 @@ use crate::cli::{Cli, Command};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let outcome = match cli.command {
         None => app::serve(cli.serve),
         Some(Command::Serve(flags)) => app::serve(*flags),
