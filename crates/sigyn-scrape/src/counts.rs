@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sigyn_discovery::config::format_duration;
+use sigyn_model::{LossReason, Losses};
+
+use crate::status::{FailureCause, Failures};
 
 /// Upper ends of the buckets of [`Counts::intervals`], as parts of the interval that was meant.
 pub const INTERVAL_PARTS: [f64; 8] = [0.5, 0.9, 0.99, 1.01, 1.1, 1.5, 2.0, 5.0];
@@ -90,9 +93,13 @@ impl Waits {
     }
 }
 
-/// How one pool followed what discovery found.
+/// How one pool followed what discovery found, and how its targets were scraped, also those that are gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PoolCounts {
+    pub scrapes: u64,
+    pub failures: Failures,
+    /// As they were found out: what turned out to be explained later stays counted.
+    pub lost: Losses,
     /// How often it was brought up to date, in [`Spread::count`], and how long that took.
     pub lengths: Spread<{ SYNC_SECONDS.len() + 1 }>,
     /// Targets that could not be built.
@@ -174,8 +181,34 @@ impl Counts {
         self.filling.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn pool_made(&self) {
+    pub(crate) fn pool_made(&self, job: &str) {
         self.pools.fetch_add(1, Ordering::Relaxed);
+        lock(&self.by_pool).entry(job.to_owned()).or_default();
+    }
+
+    /// A target of a pool was scraped; a pool that is gone has no counts any more.
+    pub(crate) fn scraped(&self, job: &str, failure: Option<FailureCause>) {
+        if let Some(pool) = lock(&self.by_pool).get_mut(job) {
+            pool.scrapes += 1;
+            failure.into_iter().for_each(|cause| pool.failures.count(cause));
+        }
+    }
+
+    /// A target of a pool lost spans.
+    pub(crate) fn lost(&self, job: &str, reason: LossReason, spans: u64) {
+        if let Some(pool) = lock(&self.by_pool).get_mut(job) {
+            let lost = &mut pool.lost;
+            let count = match reason {
+                LossReason::Evicted => &mut lost.evicted,
+                LossReason::BeforeFirstScrape => &mut lost.before_first_scrape,
+                LossReason::Oversize => &mut lost.oversize,
+                LossReason::Shutdown => &mut lost.shutdown,
+                LossReason::Rejected => &mut lost.rejected,
+                LossReason::Unexplained => &mut lost.unexplained,
+            };
+            // A target that lies may have told any number.
+            *count = count.saturating_add(spans);
+        }
     }
 
     pub(crate) fn pool_gone(&self, job: &str) {
@@ -238,13 +271,23 @@ mod tests {
     #[test]
     fn a_pool_that_is_gone_is_no_longer_counted() {
         let counts = Counts::default();
-        counts.pool_made();
+        counts.pool_made("a");
         counts.synced("a", Duration::from_millis(5), 2, false);
         counts.synced("a", Duration::from_secs(60), 0, true);
         let pool = counts.by_pool()["a"];
         assert_eq!((pool.failed, pool.lengths.counts), (2, [0, 1, 0, 0, 0, 1]));
         assert_eq!(counts.target_limits_exceeded_total(), 1);
+        for failure in [None, Some(FailureCause::Timeout), Some(FailureCause::Timeout)] {
+            counts.scraped("a", failure);
+        }
+        for spans in [2, 3] {
+            counts.lost("a", LossReason::Evicted, spans);
+        }
+        let pool = counts.by_pool()["a"];
+        assert_eq!((pool.scrapes, pool.failures.timeout, pool.failures.total()), (3, 2, 2));
+        assert_eq!((pool.lost.evicted, pool.lost.total()), (5, 5));
         counts.pool_gone("a");
+        counts.scraped("a", None);
         assert!(counts.by_pool().is_empty());
         assert_eq!(counts.pools_total(), 1);
     }

@@ -160,7 +160,7 @@ impl Manager {
             let (failed, limited) = (populated.errors.len(), populated.limit_exceeded.is_some());
             let counts = &self.shared.counts;
             let pool = self.pools.entry(name.clone()).or_insert_with(|| {
-                counts.pool_made();
+                counts.pool_made(name);
                 Pool::default()
             });
             let view = pool.sync(

@@ -453,7 +453,9 @@ impl ScrapeLoop {
                 }
             }
         }
-        self.target.committed(after, asked_at);
+        for (reason, spans) in self.target.committed(after, asked_at) {
+            self.counts.lost(&self.target.target.job, reason, spans);
+        }
         ledger.settled(settled);
         match answer {
             Some(answer) if answer.more && advanced => Next::Page,
@@ -486,6 +488,7 @@ impl ScrapeLoop {
         {
             log.write(tick.at, error, &self.target.target.job, &self.target.target.url);
         }
+        self.counts.scraped(&self.target.target.job, failure.as_ref().map(|(cause, _)| *cause));
         let before = self.target.failures_in_a_row();
         let failures = self.target.scraped(tick);
         match failure {

@@ -181,17 +181,23 @@ impl Tracked {
         self.lock().problems.remove(&problem);
     }
 
-    /// An answer is durable: the books moved, perhaps by losses.
-    pub(crate) fn committed(&self, after: &TargetProgress, asked_at: SystemTime) {
+    /// An answer is durable: the books moved, perhaps by losses, which are returned.
+    pub(crate) fn committed(
+        &self,
+        after: &TargetProgress,
+        asked_at: SystemTime,
+    ) -> Vec<(LossReason, u64)> {
         let (now, to) = (Instant::now(), SystemTime::now());
         let mut inner = self.lock();
         let from = inner.last_success.unwrap_or(asked_at).min(to);
-        for (reason, spans) in grown(&inner.progress.account, &after.account) {
+        let lost: Vec<_> = grown(&inner.progress.account, &after.account).collect();
+        for &(reason, spans) in &lost {
             let window = LossWindow { from, to, spans, reason };
             push_bounded(&mut inner.losses, (now, window), LOSS_WINDOWS_MAX);
         }
         inner.progress = after.clone();
         inner.last_success = Some(to);
+        lost
     }
 
     /// A scrape ended. Returns how many failed in a row until now.

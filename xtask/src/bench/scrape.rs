@@ -95,6 +95,8 @@ struct Took {
     farm_cores: f64,
     resident_mib: f64,
     peak_mib: f64,
+    /// Of `/metrics`.
+    metrics_mib: f64,
 }
 
 pub(super) fn run(arguments: &[String]) -> Result<()> {
@@ -141,7 +143,9 @@ fn measure(server: &Server, farm: &mut Farm) -> Result<Took> {
     let began = Instant::now();
     farm.heard("measured")?;
     let seconds = began.elapsed().as_secs_f64();
+    let metrics = load::get_text(server.web(), "/metrics")?;
     Ok(Took {
+        metrics_mib: metrics.len() as f64 / f64::from(1 << 20),
         seconds,
         cores: (process::cpu_seconds(server.pid())? - cpu) / seconds,
         farm_cores: (farm.cpu_seconds()? - farm_cpu) / seconds,
@@ -158,6 +162,7 @@ fn tell(took: &Took, came: &Came, rows: u64) -> bool {
     println!("| cores of the farm | {:.2} |", took.farm_cores);
     println!("| memory of the server then, MiB | {:.0} |", took.resident_mib);
     println!("| most memory, MiB | {:.0} |", took.peak_mib);
+    println!("| `/metrics`, MiB | {:.1} |", took.metrics_mib);
     println!("| load when it ended | {} |", process::load());
     println!("| scrapes of targets that are well | {} |", came.scrapes);
     println!("| .. of which between two instants of the schedule | {} |", came.between);

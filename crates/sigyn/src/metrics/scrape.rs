@@ -1,10 +1,11 @@
 //! Figures of every target: Prometheus' names for what Prometheus has, ours for the rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use sigyn_model::pull::Sampled;
 use sigyn_scrape::{
-    Counts, Health, INTERVAL_PARTS, PoolStatus, SYNC_SECONDS, Spread, Status, TargetStatus,
+    Counts, Health, INTERVAL_PARTS, PoolCounts, PoolStatus, SYNC_SECONDS, Spread, Status,
+    TargetStatus,
 };
 
 use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
@@ -24,6 +25,25 @@ fn of_pools(counts: &Counts) -> Vec<Family> {
             "sigyn_target_scrape_pools_total",
             "Pools that were made, one a job",
             counts.pools_total(),
+        ),
+        Family {
+            name: "sigyn_target_scrape_pool_scrapes_total",
+            help: "Scrapes of the pool's targets",
+            series: Series::Counter(
+                pools.iter().map(|(job, counts)| (pool(job), counts.scrapes)).collect(),
+            ),
+        },
+        of_pool_by_reason(
+            "sigyn_target_scrape_pool_scrapes_failed_total",
+            "Scrapes of the pool's targets that failed, by reason",
+            &pools,
+            |counts| counts.failures.by_cause().map(|(cause, n)| (cause.as_str(), n)).to_vec(),
+        ),
+        of_pool_by_reason(
+            "sigyn_target_scrape_pool_spans_lost_total",
+            "Spans that the pool's targets finished and that will never be here, by reason",
+            &pools,
+            |counts| counts.lost.by_reason().map(|(reason, n)| (reason.as_str(), n)).to_vec(),
         ),
         Family {
             name: "sigyn_target_scrape_pool_sync_total",
@@ -108,6 +128,20 @@ fn of_pools(counts: &Counts) -> Vec<Family> {
     ]
 }
 
+fn of_pool_by_reason(
+    name: &'static str,
+    help: &'static str,
+    pools: &BTreeMap<String, PoolCounts>,
+    counts: impl Fn(&PoolCounts) -> Vec<(&'static str, u64)>,
+) -> Family {
+    let series = pools.iter().flat_map(|(job, pool)| {
+        counts(pool).into_iter().map(|(reason, n)| {
+            (vec![("scrape_job", job.clone()), ("reason", reason.to_owned())], n)
+        })
+    });
+    Family { name, help, series: Series::Counter(series.collect()) }
+}
+
 fn spread<const N: usize, const M: usize>(spread: &Spread<N>, ends: [f64; M]) -> Distribution {
     let upper_ends = ends.into_iter().chain([f64::INFINITY]);
     Distribution { sum: spread.sum, buckets: upper_ends.zip(spread.counts).collect() }
@@ -148,15 +182,20 @@ fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
         gauge("scrape_body_size_bytes", "Size of its bodies, decompressed", &|t| {
             t.last_bytes as f64
         }),
-        totals("sigyn_target_scrapes_total", "Scrapes of the target", &|t| t.scrapes_total),
         totals("sigyn_target_spans_received_total", "Spans received and stored", &|t| {
             t.account.received
         }),
-        totals(
-            "sigyn_target_restarts_total",
-            "Restarts of the target: what it finished after the last scrape is unknown",
-            &|t| t.account.restarts,
-        ),
+        Family {
+            name: "sigyn_target_restarts_total",
+            help: "Restarts of the target, if there were any: what it finished after the last scrape is unknown",
+            series: Series::Counter(
+                targets
+                    .iter()
+                    .filter(|(_, target)| target.account.restarts > 0)
+                    .map(|(labels, target)| (labels.clone(), target.account.restarts))
+                    .collect(),
+            ),
+        },
         Family {
             name: "sigyn_target_traces_left_out_total",
             help: "Traces that would have begun at the target and were not recorded for its budget",
@@ -173,13 +212,13 @@ fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
         },
         by_reason(
             "sigyn_target_spans_lost_total",
-            "Spans that the target finished and that will never be here, by reason",
+            "Spans that the target finished and that will never be here, by reason, where there are any",
             &targets,
             &|t| t.account.lost.by_reason().map(|(reason, n)| (reason.as_str(), n)).to_vec(),
         ),
         by_reason(
             "sigyn_target_scrapes_failed_total",
-            "Scrapes that failed, by reason",
+            "Scrapes that failed, by reason, where any did",
             &targets,
             &|t| t.failures.by_cause().map(|(cause, n)| (cause.as_str(), n)).to_vec(),
         ),
@@ -206,6 +245,8 @@ fn left_out(
     })
 }
 
+/// Of thousands of targets nearly all counts are zero, and a zero for each reason would be most of the page: those of
+/// pools are always there.
 fn by_reason(
     name: &'static str,
     help: &'static str,
@@ -213,7 +254,7 @@ fn by_reason(
     counts: &dyn Fn(&TargetStatus) -> Vec<(&'static str, u64)>,
 ) -> Family {
     let series = targets.iter().flat_map(|(labels, target)| {
-        counts(target).into_iter().map(|(reason, n)| {
+        counts(target).into_iter().filter(|(_, n)| *n > 0).map(|(reason, n)| {
             let mut labels = labels.clone();
             labels.push(("reason", reason.to_owned()));
             (labels, n)

@@ -90,6 +90,23 @@ fn bad_targets_are_told_apart_and_good_ones_go_on() {
             })
             .any(|line| !line.ends_with(" 0"))
     };
+    let text = tracer.get("/prometheus").text();
+    let of = |name: &str| -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).collect()
+    };
+    for name in ["sigyn_target_scrapes_failed_total", "sigyn_target_spans_lost_total"] {
+        let zero = of(name).into_iter().find(|line| line.ends_with(" 0"));
+        assert_eq!(zero, None, "what did not happen to a target has no series");
+    }
+    let jobs = of("sigyn_target_scrape_pool_scrapes_total").len();
+    for (name, reasons) in [
+        ("sigyn_target_scrape_pool_scrapes_failed_total", 9),
+        ("sigyn_target_scrape_pool_spans_lost_total", 6),
+    ] {
+        assert_eq!(of(name).len(), jobs * reasons, "{name} is there for what did not happen, too");
+    }
+    let timeouts = "sigyn_target_scrape_pool_scrapes_failed_total";
+    assert!(of(timeouts).iter().any(|line| line.contains("timeout") && !line.ends_with(" 0")));
     assert!(failed("status", &broken.address.to_string()));
     assert!(failed("timeout", &silent.address.to_string()));
     assert!(failed("body_cut", &cut.address.to_string()));

@@ -137,7 +137,7 @@ pub(in crate::bench) fn get(to: SocketAddr, path: &str) -> Result<String> {
 }
 
 /// The same as text, where there are several forms.
-pub(super) fn get_text(to: SocketAddr, path: &str) -> Result<String> {
+pub(in crate::bench) fn get_text(to: SocketAddr, path: &str) -> Result<String> {
     send("GET", to, path, "text/plain")
 }
 
