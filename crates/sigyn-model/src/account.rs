@@ -59,6 +59,19 @@ impl Losses {
         ]
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            evicted: self.evicted.saturating_add(other.evicted),
+            before_first_scrape: self.before_first_scrape.saturating_add(other.before_first_scrape),
+            oversize: self.oversize.saturating_add(other.oversize),
+            shutdown: self.shutdown.saturating_add(other.shutdown),
+            rejected: self.rejected.saturating_add(other.rejected),
+            unexplained: self.unexplained.saturating_add(other.unexplained),
+        }
+    }
+
     pub fn total(&self) -> u64 {
         // A target that lies may have told any number.
         self.by_reason().iter().fold(0, |total: u64, (_, n)| total.saturating_add(*n))

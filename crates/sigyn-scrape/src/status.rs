@@ -33,7 +33,7 @@ pub struct PoolStatus {
 }
 
 /// One target: what it is, how the last scrapes went, and its books.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TargetStatus {
     pub discovered_labels: Labels,
     /// Without those that begin with `__`.
@@ -285,6 +285,22 @@ impl Failures {
             (FailureCause::Commit, self.commit),
             (FailureCause::TargetLimit, self.target_limit),
         ]
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            timeout: self.timeout + other.timeout,
+            connect: self.connect + other.connect,
+            status: self.status + other.status,
+            body_cut: self.body_cut + other.body_cut,
+            body_limit: self.body_limit + other.body_limit,
+            decode: self.decode + other.decode,
+            protocol: self.protocol + other.protocol,
+            commit: self.commit + other.commit,
+            target_limit: self.target_limit + other.target_limit,
+        }
     }
 
     pub fn total(&self) -> u64 {

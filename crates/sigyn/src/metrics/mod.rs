@@ -6,6 +6,7 @@ pub(crate) mod discovery;
 pub(crate) mod requests;
 pub(crate) mod scrape;
 pub(crate) mod store;
+pub(crate) mod together;
 pub(crate) mod web;
 pub(crate) mod zipkin;
 

@@ -1,6 +1,6 @@
 //! Figures of every target: Prometheus' names for what Prometheus has, ours for the rest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use sigyn_model::pull::Sampled;
 use sigyn_scrape::{
@@ -8,6 +8,7 @@ use sigyn_scrape::{
     TargetStatus,
 };
 
+use super::together::together;
 use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 
 pub(crate) fn families(status: &Status) -> Vec<Family> {
@@ -148,13 +149,11 @@ fn spread<const N: usize, const M: usize>(spread: &Spread<N>, ends: [f64; M]) ->
 }
 
 fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
-    // Two targets of a pool may carry the same job and instance; a series stands once.
-    let mut seen = HashSet::new();
-    let targets: Vec<(LabelPairs, &TargetStatus)> = pools
-        .iter()
-        .flat_map(|pool| pool.active.iter().map(|target| (labels(pool, target), target)))
-        .filter(|(labels, _)| seen.insert(labels.clone()))
-        .collect();
+    // Several targets of a pool may carry the same job and instance.
+    let all = pools.iter().flat_map(|pool| pool.active.iter().map(move |t| (labels(pool, t), t)));
+    let series = together(all);
+    let targets: Vec<(LabelPairs, &TargetStatus)> =
+        series.iter().map(|(labels, target)| (labels.clone(), &**target)).collect();
     let gauge = |name, help, value: &dyn Fn(&TargetStatus) -> f64| Family {
         name,
         help,
@@ -170,9 +169,11 @@ fn of_targets(pools: &[PoolStatus]) -> Vec<Family> {
         ),
     };
     vec![
-        gauge("up", "1 if the target's last scrape succeeded", &|t| {
-            f64::from(u8::from(t.health == Health::Up))
-        }),
+        gauge(
+            "up",
+            "1 if the last scrape of the target, or of each with these labels, succeeded",
+            &|t| f64::from(u8::from(t.health == Health::Up)),
+        ),
         gauge("scrape_duration_seconds", "How long the last scrape took", &|t| {
             t.last_duration.as_secs_f64()
         }),

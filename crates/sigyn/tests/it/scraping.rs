@@ -181,3 +181,29 @@ fn targets_that_leave_the_file_are_let_go() {
     until("the first is gone", || tracer.target(&one.address.to_string()).is_none().then_some(()));
     assert!(tracer.target(&two.address.to_string()).is_some());
 }
+
+#[test]
+fn targets_that_carry_the_same_labels_are_counted_together() {
+    let (one, two, gone) = (Service::start("a"), Service::start("b"), Service::start("c"));
+    one.record(1, 5);
+    two.record(6, 10);
+    let addresses = [one.address, two.address, gone.address].map(|at| format!("'{at}'")).join(",");
+    gone.kill();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 300ms, scrape_timeout: 300ms}}\nscrape_configs:\n- job_name: all\n  static_configs:\n  - targets: [{addresses}]\n    labels: {{instance: same}}\n"
+    );
+    fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+    let tracer = Tracer::start(folder.path());
+    let metric = |name: &str, part: &str| tracer.metric(name, part);
+    let same = "instance=\"same\"";
+    until("all spans are counted", || {
+        (metric("sigyn_target_spans_received_total", same) == Some(15.0)).then_some(())
+    });
+    until("a failure is counted", || {
+        metric("sigyn_target_scrapes_failed_total", "reason=\"connect\"").filter(|n| *n > 0.0)
+    });
+    assert_eq!(metric("up", same), Some(0.0));
+    let text = tracer.get("/prometheus").text();
+    assert_eq!(text.lines().filter(|line| line.starts_with("up{")).count(), 1, "{text}");
+}
