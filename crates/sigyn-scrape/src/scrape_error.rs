@@ -55,7 +55,9 @@ impl ScrapeError {
     pub(crate) fn cause(&self) -> FailureCause {
         match self {
             Self::Timeout(_) => FailureCause::Timeout,
-            Self::Client(ClientError::NotHttp { .. }) => FailureCause::Protocol,
+            Self::Client(ClientError::NotHttp { .. } | ClientError::HeadTooLarge) => {
+                FailureCause::Protocol
+            }
             Self::Request(_) | Self::Client(_) => FailureCause::Connect,
             Self::Status { .. } | Self::Busy { .. } => FailureCause::Status,
             Self::Body(BodyError::TooLarge { .. }) | Self::TooHeavy { .. } => {

@@ -336,7 +336,8 @@ impl ScrapeLoop {
         if let Err(error) = self.commit(batch).await {
             return not_stored(&error);
         }
-        warn!(target = %self.target.key, cursor = ?ledger.progress.cursor, %error, "segment stepped over, its spans are rejected");
+        let cursor = ledger.progress.cursor.map(tracing::field::display);
+        warn!(target = %self.target.key, cursor, %error, "segment stepped over, its spans are rejected");
         self.target.note(Problem::SteppedOver, format!("a segment was stepped over: {error}"));
         self.settle(settled, Some(answer), ledger, asked_at)
     }
@@ -441,7 +442,8 @@ impl ScrapeLoop {
         let advanced = after.cursor != before.cursor;
         if after.account.restarts > before.account.restarts {
             // What the old process finished after our last scrape went with it.
-            info!(target = %self.target.key, cursor = ?after.cursor, "target restarted, the end of its old log is unknown");
+            let cursor = after.cursor.map(tracing::field::display);
+            info!(target = %self.target.key, cursor, "target restarted, the end of its old log is unknown");
         }
         match settled.surplus {
             None => {}

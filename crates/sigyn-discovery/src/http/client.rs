@@ -32,6 +32,10 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 /// When a connection of HTTP/2 is silent for so long, the other end is asked whether it is there.
 const PING_AFTER: Duration = Duration::from_secs(60);
 
+/// What the head of an answer may take: as much as in Go.
+const HEAD_BYTES_MAX: u32 = 1 << 20;
+pub(super) const HEADERS_MAX: usize = 1000;
+
 /// Asks servers as a [`Config`] says. Clones share connections.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
@@ -275,6 +279,9 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(options.idle_max)
             .pool_max_idle_per_host(options.idle_per_host_max)
+            .http1_max_headers(HEADERS_MAX)
+            .http1_max_buf_size(HEAD_BYTES_MAX as usize)
+            .http2_max_header_list_size(HEAD_BYTES_MAX)
             .http2_keep_alive_interval(PING_AFTER)
             .http2_keep_alive_while_idle(true)
             .build(dial);

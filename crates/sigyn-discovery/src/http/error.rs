@@ -71,6 +71,9 @@ pub enum ClientError {
         /// Where it stops being HTTP.
         source: io::Error,
     },
+    /// The headers that came back are more than anybody needs.
+    #[error("the answer's headers are more than {}, or than 1 MiB", super::client::HEADERS_MAX)]
+    HeadTooLarge,
     /// The time for it is over.
     #[error("no whole answer in time")]
     Timeout,
@@ -134,7 +137,7 @@ impl ClientError {
         address: impl Into<String>,
     ) -> Self {
         let address = address.into();
-        let (mut is_parse, mut is_closed) = (false, false);
+        let (mut is_parse, mut is_too_large, mut is_closed) = (false, false, false);
         for cause in causes(error) {
             if let Some(error) = cause.downcast_ref().and_then(NoConnection::take) {
                 return error;
@@ -144,10 +147,12 @@ impl ClientError {
             }
             is_parse |= cause.downcast_ref().is_some_and(hyper::Error::is_parse);
             is_closed |= cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message);
+            is_too_large |= cause.downcast_ref().is_some_and(hyper::Error::is_parse_too_large);
         }
         let source = innermost(error);
         match () {
             () if error.is_connect() => Self::Connect { address, source },
+            () if is_too_large => Self::HeadTooLarge,
             () if is_parse => Self::NotHttp { source },
             () if is_closed => {
                 let text = "the connection was closed (EOF)";

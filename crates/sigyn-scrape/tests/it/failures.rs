@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sigyn_model::codec::json_v2;
 use sigyn_scrape::{FailureCause, Health, State, TargetStatus};
@@ -164,6 +165,32 @@ async fn headers_that_break_the_protocol_are_a_failure() {
         "the answer is not HTTP (malformed HTTP response): invalid HTTP version parsed",
     )
     .await;
+}
+
+#[tokio::test]
+async fn heads_may_be_long_and_not_endless() {
+    let padded = |count: usize, bytes: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("X-{n}")).collect();
+        let value = "a".repeat(bytes);
+        let pads = names.iter().map(|name| (name.as_str(), value.as_str()));
+        let headers: Vec<_> = pads.chain([JSON]).collect();
+        Reply::Keep(response("200 OK", &headers, b"[]"))
+    };
+    let error = "the answer's headers are more than 1000, or than 1 MiB";
+    for (count, bytes, expected) in
+        [(500, 60, None), (9, 100_000, None), (1001, 1, Some(error)), (1, 2 << 20, Some(error))]
+    {
+        let target = Target::scripted(vec![padded(count, bytes)]).await;
+        let mut job = job("api");
+        (job.job.scrape_interval, job.job.scrape_timeout) =
+            (Duration::from_secs(2), Duration::from_secs(2));
+        let groups = [("api".to_owned(), group(&[target.address]))].into();
+        let scraper = Scraper::start(vec![job], groups);
+        let status = scraper.target("a scrape", |target| target.scrapes_total > 0).await;
+        assert_eq!(status.last_error.as_deref(), expected, "{count} of {bytes}");
+        assert_eq!(status.failures.protocol, u64::from(expected.is_some()));
+        scraper.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ async fn quit(State(admin): State<Admin>) -> Response {
     if !admin.lifecycle {
         return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
     }
+    tracing::info!(request = "/-/quit", "stopping");
     admin.shutdown.cancel();
     text(StatusCode::OK, "Requesting termination... Goodbye!")
 }
