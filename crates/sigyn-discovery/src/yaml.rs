@@ -15,6 +15,7 @@ mod time;
 mod tree;
 mod value;
 
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -24,7 +25,7 @@ pub use self::node::Node;
 use self::reader::Reader;
 pub use self::section::{Entry, Fields, Section, deserialize_section, section};
 use self::tree::Tree;
-pub use self::value::{Item, LabelMap, Text};
+pub use self::value::{Item, LabelMap, Text, Texts};
 
 /// Where something stands in a file; both count from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,14 +44,19 @@ impl fmt::Display for Place {
 
 impl Place {
     fn error(self, message: impl Into<String>) -> YamlError {
-        YamlError { line: self.line, column: self.column, message: message.into() }
+        YamlError {
+            line: self.line,
+            column: self.column,
+            message: message.into(),
+            further: Vec::new(),
+        }
     }
 }
 
 /// What is wrong with a text, and where. It prints as Prometheus' tools do, with the column after
 /// it: `line 3: field bogus not found in type config.ScrapeConfig (column 5)`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message} (column {column})")]
+#[error("line {line}: {message} (column {column}){}", lines(.further))]
 pub struct YamlError {
     /// Line, from 1.
     pub line: u64,
@@ -58,6 +64,15 @@ pub struct YamlError {
     pub column: u64,
     /// What is wrong, without the place.
     pub message: String,
+    /// What else is wrong of which the reader can tell at once: keys that nobody knows.
+    pub further: Vec<(Place, String)>,
+}
+
+fn lines(further: &[(Place, String)]) -> String {
+    let line = |(place, message): &(Place, String)| {
+        format!("\n  line {}: {message} (column {})", place.line, place.column)
+    };
+    further.iter().map(line).collect()
 }
 
 impl YamlError {
@@ -103,7 +118,34 @@ impl serde::de::Error for YamlError {
 /// ```
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     let tree = Tree::read(text)?;
-    T::deserialize(Reader::new(&tree, tree.root()))
+    let before = UNKNOWN.replace(Some(Vec::new()));
+    let read = T::deserialize(Reader::new(&tree, tree.root()));
+    let unknown = UNKNOWN.replace(before).unwrap_or_default();
+    if unknown.is_empty() {
+        return read;
+    }
+    // All that nobody knows is told at once, and beside it what ended the reading.
+    let error = read.err().map(|error| (error.place(), error.message));
+    let mut further: Vec<_> = unknown.into_iter().chain(error).collect();
+    further.sort();
+    let (place, message) = further.remove(0);
+    Err(YamlError { further, ..place.error(message) })
+}
+
+thread_local! {
+    /// Keys that nobody knows, in the text that is being read: Prometheus reads on, and tells of all.
+    static UNKNOWN: RefCell<Option<Vec<(Place, String)>>> = const { RefCell::new(None) };
+}
+
+/// Keeps a mistake for when the text is read to its end, or gives it back if no text is being read.
+fn keep(place: Place, message: String) -> Result<(), String> {
+    UNKNOWN.with_borrow_mut(|unknown| match unknown {
+        Some(unknown) => {
+            unknown.push((place, message));
+            Ok(())
+        }
+        None => Err(mark(place, message)),
+    })
 }
 
 /// serde has no way to give an error a place. So a message of ours carries its own in front, to be

@@ -401,7 +401,12 @@ impl Config {
         if let Some((name, settings)) = sigyn.jobs.iter().find(|(name, _)| !known(name)) {
             let message =
                 format!("sigyn.jobs names {name:?}, which is no job_name of scrape_configs");
-            return Err(Mistake { file: None, place: Some(settings.place), message });
+            return Err(Mistake {
+                file: None,
+                place: Some(settings.place),
+                message,
+                further: Vec::new(),
+            });
         }
         let mut warnings = validated.warnings;
         let (memory, there_is) = (sigyn.storage.memory, memory::there_is());
@@ -456,7 +461,7 @@ struct WholeFile {
 }
 
 impl Section for WholeFile {
-    const NAME: &'static str = "config.Config";
+    const NAME: &'static str = "config.plain";
 
     fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
         match entry.key() {

@@ -127,11 +127,13 @@ pub struct ConfigError {
     pub place: Option<Place>,
     /// What is wrong.
     pub message: String,
+    /// What else is wrong of which the reader can tell at once: keys that nobody knows.
+    pub further: Vec<(Place, String)>,
 }
 
 impl ConfigError {
     pub(crate) fn at(place: Option<Place>, message: impl fmt::Display) -> Self {
-        Self { file: None, place, message: message.to_string() }
+        Self { file: None, place, message: message.to_string(), further: Vec::new() }
     }
 
     /// Names the file, unless one is named already.
@@ -151,7 +153,11 @@ impl fmt::Display for ConfigError {
                 write!(f, "line {}: {} (column {})", place.line, self.message, place.column)
             }
             (None, None) => f.write_str(&self.message),
-        }
+        }?;
+        self.further.iter().try_for_each(|(place, message)| match &self.file {
+            Some(file) => write!(f, "\n  {}:{place}: {message}", file.display()),
+            None => write!(f, "\n  line {}: {message} (column {})", place.line, place.column),
+        })
     }
 }
 
@@ -159,7 +165,8 @@ impl std::error::Error for ConfigError {}
 
 impl From<YamlError> for ConfigError {
     fn from(error: YamlError) -> Self {
-        Self { file: None, place: Some(error.place()), message: error.message }
+        let place = Some(error.place());
+        Self { file: None, place, message: error.message, further: error.further }
     }
 }
 
@@ -198,7 +205,7 @@ pub fn files_of(text: &str, dir: &Path) -> Vec<(&'static str, PathBuf)> {
     struct Patterns(Vec<Text>, Vec<Text>);
 
     impl Section for Patterns {
-        const NAME: &'static str = "config.Config";
+        const NAME: &'static str = "config.plain";
 
         fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
             match entry.key() {

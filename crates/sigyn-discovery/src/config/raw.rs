@@ -11,7 +11,7 @@ use crate::http::ClientConfig;
 use crate::labels::Labels;
 use crate::mechanism;
 use crate::relabel::RuleConfig;
-use crate::yaml::{self, Entry, Item, LabelMap, Place, Section, Text};
+use crate::yaml::{self, Entry, Item, LabelMap, Place, Section, Text, Texts};
 
 /// Top-level keys of prometheus.yml that are about what Sigyn does not do. They are accepted with
 /// any content.
@@ -271,8 +271,8 @@ impl Section for ScrapeConfig {
     }
 }
 
-fn values(written: Option<Vec<Text>>) -> Vec<String> {
-    written.into_iter().flatten().map(|value| value.0).collect()
+fn values(written: Option<Texts>) -> Vec<String> {
+    written.unwrap_or_default().0
 }
 
 macro_rules! deserialize_as_section {

@@ -278,7 +278,7 @@ fn refused_files_say_where_and_why() {
         ("enable_compression: 2", "3:23: cannot unmarshal !!int `2` into bool"),
         ("target_limit: many", "3:17: cannot unmarshal !!str `many` into uint"),
         ("body_size_limit: 5XB", "3:20: units: unknown unit XB in 5XB"),
-        ("params: {a: b}", "3:15: expected a list"),
+        ("params: {a: b}", "3:15: cannot unmarshal !!str `b` into []string"),
         ("params: [a]", "3:11: expected a mapping"),
         ("params: {a: [{b: c}]}", "3:16: cannot unmarshal !!map into string"),
         ("params: {a: [b], a: [c]}", "3:20: key \"a\" already set in map"),
@@ -286,7 +286,7 @@ fn refused_files_say_where_and_why() {
         ("static_configs:\n-", "4:4: empty or null section in static_configs"),
         ("static_configs: {}", "3:19: expected a list"),
         ("static_configs: [{bogus: 1}]", "3:21: field bogus not found in type struct"),
-        ("static_configs: [{targets: a}]", "3:30: expected a list"),
+        ("static_configs: [{targets: a}]", "3:30: cannot unmarshal !!str `a` into []string"),
         ("static_configs: [{targets: [[a]]}]", "3:31: cannot unmarshal !!seq into string"),
         ("static_configs: [{labels: {a: {b: c}}}]", "3:33: cannot unmarshal !!map into string"),
         ("static_configs: [{labels: {a: b, a: c}}]", "3:36: key \"a\" already set in map"),
@@ -466,7 +466,10 @@ fn durations() {
     for (text, unit) in [("1.5s", "."), ("1s ", "s "), ("1S", "S"), ("1h5µs", "µs"), ("1 s", " s")]
     {
         let error = parse_duration(text).unwrap_err().to_string();
-        assert_eq!(error, format!("unknown unit \"{unit}\" in duration \"{text}\""));
+        let expected = format!(
+            "not a valid duration string: \"{text}\": unknown unit \"{unit}\" in duration \"{text}\""
+        );
+        assert_eq!(error, expected);
     }
     assert_eq!(parse_duration(""), Err(UnitError::EmptyDuration));
     for text in ["293y", "18446744073709551615s", "292y52w"] {

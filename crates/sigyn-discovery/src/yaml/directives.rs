@@ -1,6 +1,6 @@
 //! The lines before a document: those that begin with a percent sign, and an end that stands before all.
 
-use super::YamlError;
+use super::{Place, YamlError};
 
 /// Prometheus reads YAML 1.1, and refuses a text that says it is anything else, or that ends before it
 /// begins.
@@ -15,7 +15,7 @@ pub(super) fn check(text: &str) -> Result<(), YamlError> {
                 _ if is_empty => continue,
                 line if line.trim_end() == "..." => {
                     let message = "did not find expected node content".to_owned();
-                    return Err(YamlError { line: place, column: 1, message });
+                    return Err(Place { line: place, column: 1 }.error(message));
                 }
                 _ => break,
             }
@@ -31,7 +31,7 @@ pub(super) fn check(text: &str) -> Result<(), YamlError> {
             (Some("YAML"), _) => "found incompatible YAML document",
             _ => "found unknown directive name",
         };
-        return Err(YamlError { line: place, column: 1, message: message.to_owned() });
+        return Err(Place { line: place, column: 1 }.error(message));
     }
     Ok(())
 }

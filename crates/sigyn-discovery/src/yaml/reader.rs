@@ -19,6 +19,9 @@ pub(super) const PLACED: &str = "\u{1}placed";
 /// scalar.
 pub(super) const SCALAR: &str = "\u{1}scalar";
 
+/// Whoever asks for a tuple of this name gets a list, and wants texts in it.
+pub(super) const TEXTS: &str = "\u{1}texts";
+
 /// Whoever asks for a struct with these fields gets all entries of a mapping in the order in which they
 /// count. The struct's name is the section's.
 pub(super) const SECTION: &[&str] = &["\u{1}section"];
@@ -246,6 +249,19 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
             SCALAR => self.scalar("a text", |scalar| {
                 let parts = [Part::Number(scalar.tag as u64), Part::Text(scalar.text.to_string())];
                 visitor.visit_seq(Parts(place.into_iter().chain(parts)))
+            }),
+            TEXTS => self.tree.visit(self.at, |value| match &value.kind {
+                Kind::List(items) => self.list(items, visitor),
+                Kind::Scalar(scalar) => {
+                    let name = scalar.meaning().map_err(YamlError::custom)?.name();
+                    let message =
+                        format!("cannot unmarshal {name} `{}` into []string", scalar.text);
+                    Err(YamlError::custom(message))
+                }
+                kind => {
+                    let message = format!("cannot unmarshal {} into []string", shape(kind));
+                    Err(YamlError::custom(message))
+                }
             }),
             _ => self.deserialize_seq(visitor),
         }

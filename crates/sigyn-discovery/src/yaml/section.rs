@@ -13,7 +13,7 @@ use super::reader::{SCALAR, SECTION};
 use super::scalar::{Meaning, Tag, meaning};
 use super::tree::twice;
 use super::value::{LabelMap, Placed};
-use super::{Item, Place, Text, YamlError, from_yaml, mark};
+use super::{Item, Place, Text, Texts, YamlError, from_yaml, keep, mark};
 use crate::labels::Labels;
 
 /// A mapping with a fixed set of keys.
@@ -150,7 +150,7 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
 
     /// Reads a list of strings.
     pub fn texts(self) -> Result<Vec<String>, A::Error> {
-        Ok(self.read::<Vec<Text>>()?.into_iter().map(|text| text.0).collect())
+        Ok(self.read::<Texts>()?.0)
     }
 
     /// Reads a list of nested sections, each with its place; null entries are `None`.
@@ -274,12 +274,12 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         self.map.next_value::<IgnoredAny>().map(|_| ())
     }
 
-    /// The error for a key that the section does not have.
+    /// The error for a key that the section does not have. A text is read on all the same, to tell of
+    /// all such keys at once.
     pub fn unknown(self) -> Result<(), A::Error> {
-        Err(A::Error::custom(mark(
-            self.place,
-            format_args!("field {} not found in type {}", self.key, self.section),
-        )))
+        let message = format!("field {} not found in type {}", self.key, self.section);
+        keep(self.place, message).map_err(A::Error::custom)?;
+        self.skip()
     }
 
     /// The error for a key that is known but refused, unless nothing stands behind it.

@@ -169,7 +169,13 @@ fn every_mistake_has_a_place() {
         ("on: ''\n", "line 1: cannot unmarshal !!str `` into bool (column 5)"),
         ("# a\n%YAML 1.2\n---\non: yes\n", "line 2: found incompatible YAML document (column 1)"),
         ("name: [a]\n", "line 1: cannot unmarshal !!seq into string (column 7)"),
-        ("list: a\n", "line 1: expected a list (column 7)"),
+        ("list: a\n", "line 1: cannot unmarshal !!str `a` into []string (column 7)"),
+        (
+            "bogus: {a: [1]}\nname: a\nnix: 1\nnumber: many\n",
+            "line 1: field bogus not found in type config.Probe (column 1)\n  \
+             line 3: field nix not found in type config.Probe (column 1)\n  \
+             line 4: cannot unmarshal !!str `many` into uint (column 9)",
+        ),
         ("name: 'a\n", "line 1: unclosed quote (column 7)"),
         ("- a\n", "line 1: expected a mapping (column 1)"),
         ("name: !!int a\n", "line 1: cannot decode !!str `a` as a !!int (column 13)"),

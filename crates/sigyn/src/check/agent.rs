@@ -28,7 +28,7 @@ struct Written {
 }
 
 impl Section for Written {
-    const NAME: &'static str = "config.Config";
+    const NAME: &'static str = "config.plain";
 
     fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
         match entry.key() {

@@ -18,6 +18,8 @@ pub(super) fn run(file: &Path) -> bool {
     let name = file.display();
     say(format_args!("Testing {name}"));
     let failures = match read(file) {
+        // A file that was cut off is not to pass for good.
+        Ok(cases) if cases.is_empty() => vec![format!("{name}: no tests in it")],
         Ok(cases) => {
             let dir = file.parent().unwrap_or(Path::new(""));
             let count = cases.len();
@@ -46,7 +48,8 @@ fn read(file: &Path) -> Result<Vec<Case>, String> {
         let place = item.place;
         let case = item.value.map(|fields| fields.0).unwrap_or_default();
         case.check().map_err(|message| {
-            let error = ConfigError { file: None, place: Some(place), message };
+            let error =
+                ConfigError { file: None, place: Some(place), message, further: Vec::new() };
             error.in_file(file).to_string()
         })
     };

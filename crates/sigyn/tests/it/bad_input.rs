@@ -142,7 +142,7 @@ fn a_broken_configuration_is_refused_with_its_place() {
             assert!(told.contains(expected) && told.contains("column "), "{text}: {told}");
         }
     };
-    check("bogus: 1\n", 1, "field bogus not found in type config.Config");
+    check("bogus: 1\n", 1, "field bogus not found in type config.plain");
     check("global:\n  scrape_interval: 5\n", 2, "5");
     check("global:\n  scrape_interval: 1s\n  scrape_timeout: 2s\n", 3, "timeout");
     check("scrape_configs:\n  - static_configs: []\n", 2, "job_name");
