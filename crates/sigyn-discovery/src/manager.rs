@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Job;
 use crate::error_chain::chain;
 use crate::group::{Groups, TargetGroup};
+#[cfg(feature = "client")]
+use crate::http::Room;
 use crate::mechanism::{self, Context, StartError, Update, Whose, file};
 use crate::metrics::Metrics;
 
@@ -138,8 +140,27 @@ struct Held {
 
 impl Manager {
     /// A manager for `jobs`, as they are and as they become. It does nothing until it is run.
+    /// Answers that are read at once share 256 MiB.
     pub fn new(jobs: watch::Receiver<Arc<Vec<Job>>>, groups: watch::Sender<Arc<Groups>>) -> Self {
-        let metrics = Arc::new(Metrics::default());
+        Self::counting(jobs, groups, Metrics::default())
+    }
+
+    /// The same with another room for the answers that are read at once.
+    #[cfg(feature = "client")]
+    pub fn with_room(
+        jobs: watch::Receiver<Arc<Vec<Job>>>,
+        groups: watch::Sender<Arc<Groups>>,
+        room: Room,
+    ) -> Self {
+        Self::counting(jobs, groups, Metrics::in_room(room))
+    }
+
+    fn counting(
+        jobs: watch::Receiver<Arc<Vec<Job>>>,
+        groups: watch::Sender<Arc<Groups>>,
+        metrics: Metrics,
+    ) -> Self {
+        let metrics = Arc::new(metrics);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
         Self {
             jobs,

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "client")]
+use crate::http::Room;
+
 /// A number that only goes up, or is set.
 #[derive(Debug, Default)]
 pub(crate) struct Number(AtomicU64);
@@ -30,6 +33,9 @@ impl Number {
 /// Counters of discovery, shared by the manager and its providers.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// What all answers share that are read at once.
+    #[cfg(feature = "client")]
+    pub(crate) room: Room,
     pub(crate) providers: Number,
     pub(crate) providers_failed: Number,
     pub(crate) failed_configs: Number,
@@ -93,6 +99,9 @@ pub struct Snapshot {
     pub dns_lookups_total: u64,
     /// `sigyn_sd_dns_lookup_failures_total`: those of them without an answer of use.
     pub dns_lookup_failures_total: u64,
+    /// `sigyn_sd_answers_without_room_total`: answers that were not read, as others took the memory
+    /// or they alone would have taken too much.
+    pub answers_without_room_total: u64,
     /// `sigyn_sd_file_reads_total`: target files read.
     pub file_reads_total: u64,
     /// `sigyn_sd_file_read_errors_total`: target files that could not be read or understood.
@@ -130,6 +139,11 @@ impl Snapshot {
 }
 
 impl Metrics {
+    #[cfg(feature = "client")]
+    pub(crate) fn in_room(room: Room) -> Self {
+        Self { room, ..Self::default() }
+    }
+
     /// Where a mechanism counts its refreshes.
     pub(crate) fn refreshes(&self, mechanism: &'static str) -> Arc<Refreshes> {
         named(&self.refreshes, mechanism)
@@ -195,6 +209,10 @@ impl Metrics {
             kubernetes_failures_total: self.kubernetes_failures.get(),
             dns_lookups_total: self.dns_lookups.get(),
             dns_lookup_failures_total: self.dns_lookup_failures.get(),
+            #[cfg(feature = "client")]
+            answers_without_room_total: self.room.refused(),
+            #[cfg(not(feature = "client"))]
+            answers_without_room_total: 0,
             file_reads_total: self.file_reads.get(),
             file_read_errors_total: self.file_read_errors.get(),
             file_watcher_errors_total: self.watcher_errors.get(),

@@ -42,6 +42,8 @@ use crate::{Failure, api, collect, grpc, logging, metrics, reply, server};
 const COMMITS_WAITING_MAX: usize = 64;
 /// Commits that the store works on at once; it groups them into one write.
 const COMMITS_AT_ONCE: usize = 256;
+/// Answers of discovery that are read at once share the memory for spans divided by this, beside it.
+const ANSWERS_SHARE: u64 = 8;
 /// Reloads that wait their turn; a further one waits to be queued.
 const RELOADS_WAITING_MAX: usize = 4;
 
@@ -180,7 +182,8 @@ impl App {
         let (commits_tx, commits) = mpsc::channel(COMMITS_WAITING_MAX);
         let (reload_tx, reload_rx) = mpsc::channel::<ReloadRequest>(RELOADS_WAITING_MAX);
 
-        let discovery = sigyn_discovery::Manager::new(jobs, groups_tx);
+        let room = sigyn_discovery::http::Room::new(memory.bytes / ANSWERS_SHARE);
+        let discovery = sigyn_discovery::Manager::with_room(jobs, groups_tx, room);
         let sd_metrics = discovery.metrics();
         let scraping = config.scrape_options(store.instance_id(), &memory);
         let options = sigyn_scrape::Options {

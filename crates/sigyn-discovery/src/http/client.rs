@@ -24,6 +24,7 @@ use super::error::ClientError;
 use super::oauth2::Tokens;
 use super::proxy::Proxies;
 use super::redirect::Chain;
+use super::room::Room;
 use super::tls::{self, Material};
 use crate::go_url::shown;
 
@@ -69,6 +70,8 @@ pub struct Options {
     pub idle_max: Duration,
     /// How many idle connections to one server are kept.
     pub idle_per_host_max: usize,
+    /// What whole answers share that are read at once.
+    pub room: Room,
 }
 
 impl Default for Options {
@@ -77,6 +80,7 @@ impl Default for Options {
             user_agent: HeaderValue::from_static(concat!("Sigyn/", env!("CARGO_PKG_VERSION"))),
             idle_max: IDLE_MAX,
             idle_per_host_max: 4,
+            room: Room::default(),
         }
     }
 }
@@ -117,6 +121,12 @@ impl Client {
         })))
     }
 
+    /// Reads certificates and keys as the next request will, and says why it cannot. It blocks as
+    /// long as small files take.
+    pub fn check_files(&self) -> Result<(), ClientError> {
+        self.0.connections().map(drop)
+    }
+
     /// Sends a request, and sends it on where it is sent on. The answer's body is still to be read,
     /// and no longer has a deadline.
     pub async fn send(
@@ -154,7 +164,7 @@ impl Client {
     ) -> Result<(response::Parts, Bytes), ClientError> {
         let whole = async {
             let (head, body) = self.follow(request, deadline).await?.into_parts();
-            Ok((head, read(body, limit).await?))
+            Ok((head, self.0.options.room.read(body, limit, deadline).await?))
         };
         timeout_at(deadline, whole).await.map_err(|_| ClientError::Timeout)?
     }

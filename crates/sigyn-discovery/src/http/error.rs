@@ -83,6 +83,15 @@ pub enum ClientError {
         /// So many bytes would have been read.
         limit: usize,
     },
+    /// The body is larger than there is room for.
+    #[error("answer larger than the {limit} bytes that there is room for")]
+    NoRoom {
+        /// So many bytes would have been read.
+        limit: usize,
+    },
+    /// Other answers took all the room until the time was over.
+    #[error("no room for the answer: others take it all")]
+    Crowded,
     /// The body broke off.
     #[error("the answer broke off")]
     Cut {

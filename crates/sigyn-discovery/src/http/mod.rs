@@ -31,6 +31,8 @@ mod proxy;
 mod proxy_config;
 #[cfg(feature = "client")]
 mod redirect;
+#[cfg(feature = "client")]
+mod room;
 mod secret;
 #[cfg(feature = "client")]
 mod tls;
@@ -60,6 +62,8 @@ pub use self::oauth2_config::{Grant, OAuth2, SignatureAlgorithm};
 #[cfg(feature = "client")]
 pub use self::proxy::ProxyError;
 pub use self::proxy_config::Proxy;
+#[cfg(feature = "client")]
+pub use self::room::Room;
 pub use self::secret::{Secret, Source, SourceError};
 #[cfg(feature = "client")]
 pub use self::tls::TlsConfigError;

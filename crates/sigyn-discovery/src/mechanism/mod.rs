@@ -381,6 +381,12 @@ pub(crate) struct Update {
 }
 
 impl Context {
+    /// What clients are made with, so that all answers share the room that there is.
+    #[cfg(feature = "client")]
+    fn options(&self) -> http::Options {
+        http::Options { room: self.metrics.room.clone(), ..http::Options::default() }
+    }
+
     /// Hands groups to the manager, and waits while it is busy. `false` if it is time to stop.
     pub(crate) async fn send(&self, groups: Vec<TargetGroup>) -> bool {
         let update = Update { provider: self.provider, groups };

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sigyn_discovery::http::Room;
 use tokio::task::JoinSet;
 
 use crate::fake::{Answer, Fake, Reply, Trouble};
@@ -145,6 +146,49 @@ async fn in_trouble_all_stays_as_it_is_until_it_is_over() {
     while let Some(ended) = troubles.join_next().await {
         ended.unwrap();
     }
+}
+
+/// An answer that is as large as it is said to be, with this target in it.
+fn padded(address: &str, bytes: usize) -> Reply {
+    let pad = " ".repeat(bytes);
+    Answer::json(&format!(r#"[{{"targets": ["{address}"]}}{pad}]"#)).into()
+}
+
+#[tokio::test]
+async fn an_answer_without_room_changes_nothing_and_is_counted() {
+    let fake = Fake::scripted([targets(r#""127.0.0.1:81""#)]).await;
+    let text = format!("scrape_configs: [{{job_name: a, {}}}]", section(&fake, "/", ""));
+    let mut rig = Rig::in_room(&text, Path::new("/"), |_| (), Room::new(1 << 20));
+    let before = found(&fake, "/", "127.0.0.1:81");
+    rig.until(&[&before]).await;
+    fake.change(|_| padded("127.0.0.2:81", 1 << 20));
+    rig.until_counted(|now| now.answers_without_room_total > 0).await;
+    assert!(rig.metrics.snapshot().refreshes["http"].failures_total > 0);
+    assert_eq!(rig.targets("a"), [before]);
+    fake.change(|_| padded("127.0.0.2:81", 600 << 10));
+    rig.until(&[&found(&fake, "/", "127.0.0.2:81")]).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn large_answers_take_turns_and_small_ones_do_not_wait() {
+    let fake = Fake::start(|asked| match asked.target.as_str() {
+        "/small" => targets(r#""127.0.0.9:81""#),
+        _ => padded("127.0.0.1:81", 400 << 10),
+    })
+    .await;
+    let jobs: Vec<String> = (0..20)
+        .map(|number| {
+            format!("{{job_name: large{number}, {}}}", section(&fake, &format!("/{number}"), ""))
+        })
+        .chain([format!("{{job_name: a, {}}}", section(&fake, "/small", ""))])
+        .collect();
+    let text = format!("scrape_configs: [{}]", jobs.join(", ")).replace("300ms", "20s");
+    let mut rig = Rig::in_room(&text, Path::new("/"), |_| (), Room::new(1 << 20));
+    rig.until(&[&found(&fake, "/small", "127.0.0.9:81")]).await;
+    rig.until_counted(|now| now.discovered_targets() == 21).await;
+    assert_eq!(rig.metrics.snapshot().answers_without_room_total, 0);
+    rig.stop().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `sigyn check relabel`: what rules make of labels, step by step.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sigyn_discovery::Labels;
@@ -95,12 +96,16 @@ fn labels(text: &str) -> Result<Labels, String> {
     let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let mut rest = inner.unwrap_or(text).trim();
     let mut labels = Labels::new();
+    let mut names = BTreeSet::new();
     while !rest.is_empty() {
         let (name, after) = word(rest, &['=', ','])?;
         let after = after.strip_prefix('=').ok_or_else(|| format!("{name:?} has no value"))?;
         let (value, after) = word(after, &[','])?;
         if name.is_empty() {
             return Err(format!("there is no name before the value {value:?}"));
+        }
+        if !names.insert(name.clone()) {
+            return Err(format!("{name:?} stands there twice"));
         }
         labels.set(name, value);
         let after = after.trim_start();
@@ -152,6 +157,7 @@ mod tests {
         check("a=", Ok(&[]));
         check("a", Err(r#""a" has no value"#));
         check("a,b=1", Err(r#""a" has no value"#));
+        check("a=b, a=c", Err(r#""a" stands there twice"#));
         check("=1", Err(r#"there is no name before the value "1""#));
         check(r#"a="1" b="2""#, Err(r#"expected a comma before "b=\"2\"""#));
         check(r#"a="1"#, Err(r#"a quote is not closed, or holds a wrong escape: "1"#));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 use sigyn_discovery::config::{Job, parse_duration};
+use sigyn_discovery::http::{Client, ClientError, Options};
 use sigyn_discovery::target::{self, Outcome};
 use sigyn_discovery::{Groups, Labels, Manager, TargetGroup, mechanism};
 use tokio::sync::watch;
@@ -45,9 +46,17 @@ fn found(flags: &ServiceDiscoveryFlags) -> Result<String, String> {
     let read = Config::read(&flags.file);
     let (config, _) = read.map_err(|error| format!("Cannot load config {}", chain(error)))?;
     let job = super::job(&config, &flags.job)?;
+    for http in job.mechanisms.iter().filter_map(mechanism::Config::http) {
+        let client = Client::new(http, Options::default());
+        client.and_then(|client| client.check_files()).map_err(no_discoverer)?;
+    }
     let groups = groups(&job, timeout).map_err(|error| format!("{error:#}"))?;
     let results: Vec<Found> = groups.iter().flat_map(|group| results(&job, group)).collect();
     serde_json::to_string_pretty(&results).map(go_json::escaped).map_err(chain)
+}
+
+fn no_discoverer(error: ClientError) -> String {
+    format!("Could not create new discoverer: {}", chain(error))
 }
 
 /// What is found until the time is over. What stands in the configuration itself needs no time.
@@ -62,16 +71,21 @@ fn groups(job: &Job, timeout: Duration) -> anyhow::Result<Vec<Arc<TargetGroup>>>
         let (groups_tx, groups) = watch::channel(Arc::new(Groups::new()));
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(Manager::new(jobs, groups_tx).run(shutdown.clone()));
+        let manager = Manager::new(jobs, groups_tx);
+        let metrics = manager.metrics();
+        tasks.spawn(manager.run(shutdown.clone()));
         sleep(timeout).await;
         let found = groups.borrow().get(&job.name).cloned().unwrap_or_default();
+        // Why is in the log.
+        let cannot_start = metrics.snapshot().failed_configs > 0;
         shutdown.cancel();
         tasks.join_all().await;
         drop(jobs_tx);
-        found
+        anyhow::ensure!(!cannot_start, "Could not create new discoverer");
+        Ok(found)
     });
     runtime.shutdown_background();
-    Ok(groups)
+    groups
 }
 
 /// What became of one discovered label set. `labels` is empty if a rule dropped it.

@@ -37,6 +37,11 @@ pub(crate) fn families(metrics: &Metrics) -> Vec<Family> {
             help: "Sections whose discovery cannot be started now, and is tried again",
             series: Series::Gauge(vec![(scrape([]), now.failed_configs as f64)]),
         },
+        counter(
+            "sigyn_sd_answers_without_room_total",
+            "Answers that were not read, as others took the memory or they alone would have taken too much",
+            now.answers_without_room_total,
+        ),
         Family {
             name: "sigyn_sd_refresh_failures_total",
             help: "Times that a mechanism asked and got no answer of use; what it had found stays",

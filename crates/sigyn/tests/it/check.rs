@@ -245,6 +245,28 @@ fn discovery_says_which_jobs_there_are() {
 }
 
 #[test]
+fn discovery_that_cannot_begin_is_an_error() {
+    let text = "
+scrape_configs:
+- job_name: tls
+  http_sd_configs: [{url: 'https://127.0.0.1:1/', tls_config: {ca_file: nope.pem}}]
+- job_name: docker
+  docker_sd_configs: [{host: 'foo://me:hidden@127.0.0.1'}]
+";
+    let folder = folder(&[("sigyn.yml", text)]);
+    let found = |job| {
+        let args = ["service-discovery", "--timeout=500ms", "sigyn.yml", job];
+        let (status, out, err) = check(folder.path(), &args);
+        assert_eq!((status, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("Could not create new discoverer"), "{err}");
+        err
+    };
+    assert!(found("tls").contains("nope.pem"));
+    let docker = found("docker");
+    assert!(docker.contains("config=docker") && !docker.contains("hidden"), "{docker}");
+}
+
+#[test]
 fn relabelling_is_shown_step_by_step() {
     let folder = folder(&[
         ("sigyn.yml", DISCOVERY),
@@ -308,6 +330,7 @@ fn relabelling_is_tested_by_files() {
 ",
         ),
         ("t/unread.yml", "- {name: one, rules: [], expects: {}}"),
+        ("t/empty.yml", ""),
     ]);
     let check = |args: &[&str], expected: (i32, &str, &str)| {
         let (status, out, err) = check(folder.path(), &[&["relabel"][..], args].concat());
@@ -319,6 +342,8 @@ fn relabelling_is_tested_by_files() {
     let both = format!("Testing t/bad.yml\n\n{good}");
     check(&["--test=t/bad.yml", "--test=t/good.yml"], (1, &both, failed));
     let unread = "  FAILED: t/unread.yml:1:26: field expects not found in type relabel.test\n";
+    let empty = "  FAILED: t/empty.yml: no tests in it\n";
+    check(&["--test=t/empty.yml"], (1, "Testing t/empty.yml\n\n", empty));
     check(&["--test=t/unread.yml"], (1, "Testing t/unread.yml\n\n", unread));
 }
 

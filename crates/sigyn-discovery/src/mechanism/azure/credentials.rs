@@ -58,13 +58,17 @@ struct Client {
 
 impl Credentials {
     /// Nothing is looked for yet.
-    pub(super) fn new(config: &Config, timeout: Duration) -> Result<Self, StartError> {
+    pub(super) fn new(
+        config: &Config,
+        options: Options,
+        timeout: Duration,
+    ) -> Result<Self, StartError> {
         // What is asked with secrets is not to be sent on.
         let near = client::Config { follow_redirects: false, ..client::Config::default() };
         let from_environment = Proxy { from_environment: true, ..Proxy::default() };
         let far = client::Config { proxy: from_environment, ..near.clone() };
         let asker = |config: &client::Config, timeout| {
-            Asker::new(config, Options::default(), HeaderMap::new(), timeout)
+            Asker::new(config, options.clone(), HeaderMap::new(), timeout)
         };
         Ok(Self {
             config: config.clone(),

@@ -14,7 +14,6 @@ use super::credentials::{Credentials, CredentialsError};
 use super::interfaces::{InterfacesError, Known};
 use super::machines::{IdError, Machine, Page, Place, ScaleSet, resource_group, settle};
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::labels::Labels;
 use crate::mechanism::ask::Asker;
 use crate::mechanism::bearer::{BearerError, Token};
@@ -27,8 +26,8 @@ const VERSION: &str = "2024-03-01";
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
-        let credentials = Credentials::new(&self, every)?;
+        let asker = Asker::new(&self.client, context.options(), HeaderMap::new(), every)?;
+        let credentials = Credentials::new(&self, context.options(), every)?;
         let known = Known::new(every, &context.whose);
         let asking = Asking { asker: Arc::new(asker), credentials, known, config: self };
         refresh::run(asking, every, context).await;

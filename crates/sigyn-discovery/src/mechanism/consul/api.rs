@@ -131,6 +131,7 @@ impl Api {
         let options = Options {
             idle_max: IDLE_MAX,
             idle_per_host_max: IDLE_PER_HOST_MAX,
+            room: metrics.room.clone(),
             ..Options::default()
         };
         let mut asker = Asker::new(&config.client, options, headers, TIMEOUT)?;

@@ -11,7 +11,6 @@ use super::databases::{self, Cluster};
 use super::droplets::{self, Droplet};
 use super::{Config, Role};
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::mechanism::ask::{Asker, parsed};
 use crate::mechanism::pages::{Pages, PagesError};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
@@ -23,7 +22,7 @@ const PER_PAGE: usize = 100;
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
+        let asker = Asker::new(&self.client, context.options(), HeaderMap::new(), every)?;
         let base = parsed(&self.api)?;
         refresh::run(Asking { asker, base, config: self }, every, context).await;
         Ok(())

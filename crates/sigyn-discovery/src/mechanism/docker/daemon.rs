@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::Filters;
@@ -27,7 +27,7 @@ use crate::mechanism::ask::{ANSWER_BYTES_MAX, AskError, Asker, boxed, parsed};
 #[derive(Debug)]
 pub(in crate::mechanism) enum Daemon {
     Tcp { asker: Asker, base: Url },
-    Unix { socket: PathBuf, user_agent: HeaderValue, timeout: Duration },
+    Unix { socket: PathBuf, options: Options, timeout: Duration },
 }
 
 /// Why there is no answer of use.
@@ -57,24 +57,21 @@ impl Daemon {
     pub(in crate::mechanism) fn new(
         host: &str,
         client: &Config,
+        options: Options,
         timeout: Duration,
     ) -> Result<Self, StartError> {
         let refused = || boxed(HostError(shown(host)));
         let (scheme, rest) = host.split_once("://").ok_or_else(refused)?;
         let (client, base) = match scheme.to_ascii_lowercase().as_str() {
             "unix" => {
-                return Ok(Self::Unix {
-                    socket: PathBuf::from(rest),
-                    user_agent: Options::default().user_agent,
-                    timeout,
-                });
+                return Ok(Self::Unix { socket: PathBuf::from(rest), options, timeout });
             }
             "http" | "https" => (client.clone(), host.to_owned()),
             // The client's keys are about HTTP, for Prometheus too.
             "tcp" => (Config::default(), format!("http://{rest}")),
             _ => return Err(refused()),
         };
-        let mut asker = Asker::new(&client, Options::default(), HeaderMap::new(), timeout)?;
+        let mut asker = Asker::new(&client, options, HeaderMap::new(), timeout)?;
         let mut base = parsed(&base)?;
         asker.log_in(&mut base)?;
         Ok(Self::Tcp { asker, base })
@@ -107,12 +104,13 @@ impl Daemon {
     ) -> Result<(HeaderMap, Bytes), DaemonError> {
         match self {
             Self::Tcp { asker, base } => Ok(asker.get(&question(base, path, filters)).await?),
-            Self::Unix { socket, user_agent, timeout: limit } => {
+            Self::Unix { socket, options, timeout } => {
                 // The host has to be one, and does not matter.
                 let base = Url::parse("http://docker").map_err(body_error)?;
                 let url = question(&base, path, filters);
-                let answer = ask_socket(socket, &url, user_agent.clone());
-                timeout(*limit, answer).await.map_err(|_| DaemonError::Timeout)?
+                let deadline = Instant::now() + *timeout;
+                let answer = ask_socket(socket, &url, options, deadline);
+                timeout_at(deadline, answer).await.map_err(|_| DaemonError::Timeout)?
             }
         }
     }
@@ -148,7 +146,8 @@ fn question(base: &Url, path: &[&str], filters: Option<&str>) -> Url {
 async fn ask_socket(
     socket: &Path,
     url: &Url,
-    user_agent: HeaderValue,
+    options: &Options,
+    deadline: Instant,
 ) -> Result<(HeaderMap, Bytes), DaemonError> {
     let stream = UnixStream::connect(socket).await;
     let stream =
@@ -158,16 +157,15 @@ async fn ask_socket(
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = url[url::Position::BeforePath..].parse().map_err(body_error)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
-    request.headers_mut().insert(USER_AGENT, user_agent);
+    request.headers_mut().insert(USER_AGENT, options.user_agent.clone());
     let answer = async {
         let answer = sender.send_request(request).await.map_err(DaemonError::Broken)?;
         let (head, body) = answer.into_parts();
         if head.status != StatusCode::OK {
             return Err(AskError::Status(head.status).into());
         }
-        let body =
-            Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(DaemonError::Body)?;
-        Ok((head.headers, body.to_bytes()))
+        let body = options.room.read(body, ANSWER_BYTES_MAX, deadline).await;
+        Ok((head.headers, body.map_err(body_error)?))
     };
     tokio::pin!(answer, connection);
     tokio::select! {

@@ -24,7 +24,7 @@ pub(super) type ById = BTreeMap<String, Labels>;
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let daemon = Daemon::new(&self.host, &self.client, every)?;
+        let daemon = Daemon::new(&self.host, &self.client, context.options(), every)?;
         refresh::run(Asking { daemon, config: self }, every, context).await;
         Ok(())
     }

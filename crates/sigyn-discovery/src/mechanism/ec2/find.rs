@@ -11,7 +11,6 @@ use super::credentials::{Credentials, CredentialsError, Keys};
 use super::instances::{self, Around, Zones};
 use crate::error_chain::chain;
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::labels::Labels;
 use crate::mechanism::ask::Asker;
 use crate::mechanism::pages::Pages;
@@ -23,8 +22,8 @@ const VERSION: &str = "2016-11-15";
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
-        let credentials = Credentials::new(&self, every)?;
+        let asker = Asker::new(&self.client, context.options(), HeaderMap::new(), every)?;
+        let credentials = Credentials::new(&self, context.options(), every)?;
         let whose = Arc::clone(&context.whose);
         let asking = Asking { asker, credentials, config: self, whose, region: None, zones: None };
         refresh::run(asking, every, context).await;

@@ -6,7 +6,6 @@ use url::Url;
 use super::Config;
 use super::applications::targets;
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::mechanism::ask::{Asker, parsed};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
 use crate::mechanism::{Context, Find, StartError};
@@ -14,7 +13,7 @@ use crate::mechanism::{Context, Find, StartError};
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let mut asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
+        let mut asker = Asker::new(&self.client, context.options(), HeaderMap::new(), every)?;
         let mut url = parsed(&format!("{}/apps", self.server.trim_end_matches('/')))?;
         asker.log_in(&mut url)?;
         refresh::run(Asking { asker, url }, every, context).await;

@@ -90,6 +90,7 @@ impl Credentials {
     /// Errors if there is a file, and nothing in it can be used.
     pub(super) async fn new(
         environment: &Environment,
+        options: Options,
         timeout: Duration,
     ) -> Result<Self, StartError> {
         // What is asked with secrets is not to be sent on.
@@ -97,7 +98,7 @@ impl Credentials {
         let from_environment = Proxy { from_environment: true, ..Proxy::default() };
         let far = client::Config { proxy: from_environment, ..near.clone() };
         let asker = |config: &client::Config, timeout| {
-            Asker::new(config, Options::default(), HeaderMap::new(), timeout)
+            Asker::new(config, options.clone(), HeaderMap::new(), timeout)
         };
         let credentials = Self {
             environment: environment.clone(),

@@ -9,7 +9,7 @@ use super::Config;
 use super::credentials::{Credentials, CredentialsError};
 use super::instances::{Instance, target};
 use crate::group::TargetGroup;
-use crate::http::{self as client, Options, Proxy};
+use crate::http::{self as client, Proxy};
 use crate::mechanism::ask::{Asker, nullable, parsed};
 use crate::mechanism::bearer::{BearerError, Token};
 use crate::mechanism::pages::Pages;
@@ -21,9 +21,10 @@ impl Find for Config {
         let every = refresh::interval_of(self.refresh_interval);
         let proxy = Proxy { from_environment: true, ..Proxy::default() };
         let client = client::Config { proxy, ..client::Config::default() };
-        let asker = Asker::new(&client, Options::default(), HeaderMap::new(), every)?;
+        let asker = Asker::new(&client, context.options(), HeaderMap::new(), every)?;
         let base = parsed(&self.api)?;
-        let credentials = Credentials::new(&self.environment, every).await.map_err(set_up)?;
+        let credentials =
+            Credentials::new(&self.environment, context.options(), every).await.map_err(set_up)?;
         refresh::run(Asking { asker, base, credentials, config: self }, every, context).await;
         Ok(())
     }

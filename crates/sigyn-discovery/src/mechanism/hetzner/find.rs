@@ -7,7 +7,6 @@ use url::Url;
 
 use super::{Config, Role, cloud, robot};
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::mechanism::ask::{AskError, Asker, from_json, parsed};
 use crate::mechanism::pages::{Pages, PagesError};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
@@ -20,7 +19,7 @@ const CLOUD: &str = "Hetzner Cloud";
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
+        let asker = Asker::new(&self.client, context.options(), HeaderMap::new(), every)?;
         let base = parsed(&self.api)?;
         refresh::run(Asking { asker, base, config: self }, every, context).await;
         Ok(())

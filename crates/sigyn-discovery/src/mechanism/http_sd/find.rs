@@ -18,7 +18,7 @@ const REFRESH_INTERVAL_HEADER: &str = "x-prometheus-refresh-interval-seconds";
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let asking = Asking::new(&self)?;
+        let asking = Asking::new(&self, context.options())?;
         refresh::run(asking, every, context).await;
         Ok(())
     }
@@ -44,13 +44,13 @@ pub(super) enum AnswerError {
 }
 
 impl Asking {
-    fn new(config: &Config) -> Result<Self, StartError> {
+    fn new(config: &Config, options: Options) -> Result<Self, StartError> {
         let every = refresh::interval_of(config.refresh_interval);
         let seconds = HeaderValue::try_from(every.as_secs_f64().to_string()).map_err(boxed)?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(REFRESH_INTERVAL_HEADER, seconds);
-        let mut asker = Asker::new(&config.client, Options::default(), headers, every)?;
+        let mut asker = Asker::new(&config.client, options, headers, every)?;
         let mut url = parsed(&config.url)?;
         asker.log_in(&mut url)?;
         Ok(Self { asker, url, source: config.url.clone() })

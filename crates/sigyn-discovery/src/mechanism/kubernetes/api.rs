@@ -106,7 +106,7 @@ impl ApiError {
     /// Whether the answer is larger than it may be.
     pub(super) fn is_too_large(&self) -> bool {
         let Self::Request { source, .. } = self else { return false };
-        matches!(**source, ClientError::TooLarge { .. })
+        matches!(**source, ClientError::TooLarge { .. } | ClientError::NoRoom { .. })
     }
 
     /// Whether the API has not understood: asking the same again brings the same.

@@ -34,9 +34,9 @@ pub(super) enum ClusterError {
 }
 
 /// The API of a server. Files are looked at that say where it is.
-pub(super) async fn connect(server: &Server) -> Result<Api, StartError> {
+pub(super) async fn connect(server: &Server, options: Options) -> Result<Api, StartError> {
     let server = server.clone();
-    task::spawn_blocking(move || resolve(server)).await.map_err(boxed)?
+    task::spawn_blocking(move || resolve(server, options)).await.map_err(boxed)?
 }
 
 /// The namespace that we run in.
@@ -45,27 +45,28 @@ pub(super) async fn own_namespace() -> Result<String, StartError> {
     read.map_err(boxed)?.map_err(boxed)
 }
 
-fn resolve(server: Server) -> Result<Api, StartError> {
+fn resolve(server: Server, options: Options) -> Result<Api, StartError> {
     match server {
-        Server::Url { url, client } => api(parsed(&url)?, *client),
+        Server::Url { url, client } => api(parsed(&url)?, *client, options),
         Server::InCluster => {
             let variable = |name: &str| std::env::var(name).ok();
             let (url, client) = in_cluster(variable, Path::new(SERVICE_ACCOUNT)).map_err(boxed)?;
-            api(parsed(&url)?, client)
+            api(parsed(&url)?, client, options)
         }
         Server::Kubeconfig(path) => {
             let kubeconfig = Kubeconfig::read(&path).map_err(boxed)?;
             let base = parsed(&kubeconfig.server)?;
-            let Some(exec) = kubeconfig.exec else { return api(base, kubeconfig.client) };
-            let login = Login::new(exec, one_at_a_time(kubeconfig.client)).map_err(boxed)?;
+            let Some(exec) = kubeconfig.exec else { return api(base, kubeconfig.client, options) };
+            let login =
+                Login::new(exec, one_at_a_time(kubeconfig.client), options).map_err(boxed)?;
             Ok(Api { base, access: Access::Exec(Box::new(login)) })
         }
     }
 }
 
-fn api(mut base: Url, mut client: Config) -> Result<Api, StartError> {
+fn api(mut base: Url, mut client: Config, options: Options) -> Result<Api, StartError> {
     log_in(&mut base, &mut client);
-    let client = Client::new(&one_at_a_time(client), Options::default()).map_err(boxed)?;
+    let client = Client::new(&one_at_a_time(client), options).map_err(boxed)?;
     Ok(Api { base, access: Access::Client(client) })
 }
 

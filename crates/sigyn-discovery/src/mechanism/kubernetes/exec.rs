@@ -49,6 +49,7 @@ pub(super) struct Exec {
 pub(super) struct Login {
     exec: Exec,
     config: Config,
+    options: Options,
     client: Client,
     held: Mutex<Held>,
 }
@@ -105,9 +106,9 @@ struct Credentials {
 
 impl Login {
     /// `config` is all but who we are.
-    pub(super) fn new(exec: Exec, config: Config) -> Result<Self, ClientError> {
-        let client = Client::new(&config, Options::default())?;
-        Ok(Self { exec, config, client, held: Mutex::default() })
+    pub(super) fn new(exec: Exec, config: Config, options: Options) -> Result<Self, ClientError> {
+        let client = Client::new(&config, options.clone())?;
+        Ok(Self { exec, config, options, client, held: Mutex::default() })
     }
 
     /// A way in. The program is run if what it said has expired.
@@ -161,7 +162,7 @@ impl Login {
         let mut config = self.config.clone();
         config.tls.cert = Some(Source::Inline(cert.into()));
         config.tls.key = Some(Source::Inline(key.into()));
-        Client::new(&config, Options::default()).map_err(|source| ExecError::Client {
+        Client::new(&config, self.options.clone()).map_err(|source| ExecError::Client {
             command: self.exec.command.clone(),
             source: Box::new(source),
         })

@@ -26,7 +26,7 @@ const FIRST_MAX: Duration = Duration::from_secs(5);
 
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
-        let api = context.kubernetes.api(&self.server).await?;
+        let api = context.kubernetes.api(&self.server, context.options()).await?;
         let mut namespaces = self.namespaces.clone();
         if self.own_namespace {
             namespaces.insert(connection::own_namespace().await?);

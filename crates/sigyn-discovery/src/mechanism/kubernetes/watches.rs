@@ -14,6 +14,7 @@ use super::resource::Resource;
 use super::store::Store;
 use super::watch::{Times, Watching};
 use super::{Selector, Server, connection};
+use crate::http::Options;
 use crate::mechanism::{Context, Sharers, StartError};
 
 /// The watches that go on, and whom they ask. They end when nobody needs them any more.
@@ -45,11 +46,15 @@ pub(super) struct Watched<T> {
 
 impl Watches {
     /// The API of a server.
-    pub(super) async fn api(&self, server: &Server) -> Result<Arc<Api>, StartError> {
+    pub(super) async fn api(
+        &self,
+        server: &Server,
+        options: Options,
+    ) -> Result<Arc<Api>, StartError> {
         if let Some(api) = known(&self.apis, server) {
             return Ok(api);
         }
-        let api = Arc::new(connection::connect(server).await?);
+        let api = Arc::new(connection::connect(server, options).await?);
         // Another section may have been as fast; two of them do no harm.
         insert(&self.apis, server.clone(), Arc::downgrade(&api));
         Ok(api)

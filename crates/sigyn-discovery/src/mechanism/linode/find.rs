@@ -12,7 +12,6 @@ use super::Config;
 use super::events::{EVENTS_PER_PAGE, Events};
 use super::instances::{Address, Addresses, Instance, Range, target};
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::mechanism::ask::{Asker, boxed, parsed};
 use crate::mechanism::pages::{Pages, PagesError};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
@@ -30,8 +29,8 @@ impl Find for Config {
             headers.insert("x-filter", HeaderValue::try_from(filter).map_err(boxed)?);
         }
         let events =
-            Events::new(Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?);
-        let asker = Asker::new(&self.client, Options::default(), headers, every)?;
+            Events::new(Asker::new(&self.client, context.options(), HeaderMap::new(), every)?);
+        let asker = Asker::new(&self.client, context.options(), headers, every)?;
         let base = parsed(&self.api)?;
         refresh::run(Asking { asker, base, config: self, events }, every, context).await;
         Ok(())

@@ -9,7 +9,6 @@ use url::Url;
 
 use super::Config;
 use crate::group::TargetGroup;
-use crate::http::Options;
 use crate::labels::{Labels, host_port, listed};
 use crate::mechanism::ask::{AskError, Asker, nullable, parsed};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
@@ -20,7 +19,7 @@ const PREFIX: &str = "__meta_nomad_";
 impl Find for Config {
     async fn run(self, context: Context) -> Result<(), StartError> {
         let every = refresh::interval_of(self.refresh_interval);
-        let mut asker = Asker::new(&self.client, Options::default(), HeaderMap::new(), every)?;
+        let mut asker = Asker::new(&self.client, context.options(), HeaderMap::new(), every)?;
         let mut base = parsed(&self.server)?;
         asker.log_in(&mut base)?;
         refresh::run(Asking { asker, base, config: self }, every, context).await;

@@ -150,13 +150,17 @@ impl Keys {
 
 impl Credentials {
     /// Nothing is looked for yet.
-    pub(super) fn new(config: &Config, timeout: Duration) -> Result<Self, StartError> {
+    pub(super) fn new(
+        config: &Config,
+        options: Options,
+        timeout: Duration,
+    ) -> Result<Self, StartError> {
         // What is asked with keys, or for them, is not to be sent on.
         let near = ClientConfig { follow_redirects: false, ..ClientConfig::default() };
         let from_environment = Proxy { from_environment: true, ..Proxy::default() };
         let far = ClientConfig { proxy: from_environment, ..near.clone() };
         let asker = |config: &ClientConfig, timeout| {
-            Asker::new(config, Options::default(), HeaderMap::new(), timeout)
+            Asker::new(config, options.clone(), HeaderMap::new(), timeout)
         };
         Ok(Self {
             config: config.clone(),

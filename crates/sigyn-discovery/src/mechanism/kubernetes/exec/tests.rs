@@ -24,7 +24,7 @@ fn saying(status: &str) -> Exec {
 }
 
 fn login(exec: Exec) -> Login {
-    Login::new(exec, Config::default()).unwrap()
+    Login::new(exec, Config::default(), Options::default()).unwrap()
 }
 
 fn shown(session: &Session) -> &str {
