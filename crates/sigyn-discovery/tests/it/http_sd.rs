@@ -158,7 +158,7 @@ fn padded(address: &str, bytes: usize) -> Reply {
 async fn an_answer_without_room_changes_nothing_and_is_counted() {
     let fake = Fake::scripted([targets(r#""127.0.0.1:81""#)]).await;
     let text = format!("scrape_configs: [{{job_name: a, {}}}]", section(&fake, "/", ""));
-    let mut rig = Rig::in_room(&text, Path::new("/"), |_| (), Room::new(1 << 20));
+    let mut rig = Rig::in_room(&text, Path::new("/"), Room::new(1 << 20));
     let before = found(&fake, "/", "127.0.0.1:81");
     rig.until(&[&before]).await;
     fake.change(|_| padded("127.0.0.2:81", 1 << 20));
@@ -184,7 +184,7 @@ async fn large_answers_take_turns_and_small_ones_do_not_wait() {
         .chain([format!("{{job_name: a, {}}}", section(&fake, "/small", ""))])
         .collect();
     let text = format!("scrape_configs: [{}]", jobs.join(", ")).replace("300ms", "20s");
-    let mut rig = Rig::in_room(&text, Path::new("/"), |_| (), Room::new(1 << 20));
+    let mut rig = Rig::in_room(&text, Path::new("/"), Room::new(1 << 20));
     rig.until(&[&found(&fake, "/small", "127.0.0.9:81")]).await;
     rig.until_counted(|now| now.discovered_targets() == 21).await;
     assert_eq!(rig.metrics.snapshot().answers_without_room_total, 0);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_discovery::{Groups, Manager, Metrics, config, http, mechanism};
+use sigyn_discovery::{Groups, Manager, Metrics, config, mechanism};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -31,21 +31,29 @@ impl Rig {
 
     /// The same, where the text cannot say all: where a provider's API is, for one.
     pub(crate) fn edited(text: &str, dir: &Path, edit: impl FnMut(&mut mechanism::Config)) -> Self {
-        Self::in_room(text, dir, edit, http::Room::default())
+        Self::managed(text, dir, edit, Manager::new)
     }
 
     /// The same with another room for answers.
-    pub(crate) fn in_room(
+    #[cfg(feature = "client")]
+    pub(crate) fn in_room(text: &str, dir: &Path, room: sigyn_discovery::http::Room) -> Self {
+        Self::managed(text, dir, |_| (), |jobs, groups| Manager::with_room(jobs, groups, room))
+    }
+
+    fn managed(
         text: &str,
         dir: &Path,
         edit: impl FnMut(&mut mechanism::Config),
-        room: http::Room,
+        manager: impl FnOnce(
+            watch::Receiver<Arc<Vec<config::Job>>>,
+            watch::Sender<Arc<Groups>>,
+        ) -> Manager,
     ) -> Self {
         let mut jobs = config::parse(text, dir).unwrap().jobs;
         jobs.iter_mut().flat_map(|job| &mut job.mechanisms).for_each(edit);
         let (jobs, jobs_rx) = watch::channel(Arc::new(jobs));
         let (groups_tx, groups) = watch::channel(Arc::new(Groups::new()));
-        let manager = Manager::with_room(jobs_rx, groups_tx, room);
+        let manager = manager(jobs_rx, groups_tx);
         let (metrics, shutdown) = (manager.metrics(), CancellationToken::new());
         let mut running = JoinSet::new();
         running.spawn(manager.run(shutdown.clone()));

@@ -11,8 +11,9 @@ use ::regex::{Captures, RegexBuilder};
 
 use self::translate::translate;
 
-/// The memory a compiled pattern may take.
-const SIZE_MAX: usize = 10 << 20;
+/// The memory a compiled pattern may take: Go repeats nothing more than 1000 times, and a thousand of
+/// Unicode's letters take 60 MB.
+const SIZE_MAX: usize = 64 << 20;
 
 /// How deep groups may be nested; Go's limit.
 const NEST_MAX: u32 = 1000;
