@@ -33,8 +33,9 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 /// When a connection of HTTP/2 is silent for so long, the other end is asked whether it is there.
 const PING_AFTER: Duration = Duration::from_secs(60);
 
-/// What the head of an answer may take: as much as in Go.
-const HEAD_BYTES_MAX: u32 = 1 << 20;
+/// What the head of an answer may take. A connection may keep as much for what it reads next, so it is
+/// not the mebibyte that Go allows.
+const HEAD_BYTES_MAX: u32 = 256 << 10;
 pub(super) const HEADERS_MAX: usize = 1000;
 
 /// Asks servers as a [`Config`] says. Clones share connections.

@@ -72,7 +72,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The headers that came back are more than anybody needs.
-    #[error("the answer's headers are more than {}, or than 1 MiB", super::client::HEADERS_MAX)]
+    #[error("the answer's headers are more than {}, or than 256 KiB", super::client::HEADERS_MAX)]
     HeadTooLarge,
     /// The time for it is over.
     #[error("no whole answer in time")]

@@ -176,9 +176,9 @@ async fn heads_may_be_long_and_not_endless() {
         let headers: Vec<_> = pads.chain([JSON]).collect();
         Reply::Keep(response("200 OK", &headers, b"[]"))
     };
-    let error = "the answer's headers are more than 1000, or than 1 MiB";
+    let error = "the answer's headers are more than 1000, or than 256 KiB";
     for (count, bytes, expected) in
-        [(500, 60, None), (9, 100_000, None), (1001, 1, Some(error)), (1, 2 << 20, Some(error))]
+        [(500, 60, None), (9, 25_000, None), (1001, 1, Some(error)), (1, 2 << 20, Some(error))]
     {
         let target = Target::scripted(vec![padded(count, bytes)]).await;
         let mut job = job("api");
