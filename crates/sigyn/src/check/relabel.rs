@@ -1,8 +1,10 @@
 //! `sigyn check relabel`: what rules make of labels, step by step.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use sigyn_discovery::Labels;
 use sigyn_discovery::config::{self as prometheus, ConfigError};
 use sigyn_discovery::relabel::{self, NameScheme, Rule, RuleConfig};
@@ -85,9 +87,40 @@ fn rules_of_file(file: &Path) -> Result<Vec<Rule>, String> {
 }
 
 fn json_labels(json: &str) -> Result<Labels, String> {
-    let labels: std::collections::BTreeMap<String, String> = serde_json::from_str(json)
+    let Named(labels) = serde_json::from_str(json)
         .map_err(|error| format!("--labels is no JSON object of texts: {error}"))?;
+    let mut names = BTreeSet::new();
+    if let Some((twice, _)) = labels.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(format!("--labels has {twice:?} twice"));
+    }
     Ok(labels.into_iter().collect())
+}
+
+/// An object's texts, as often as they stand there.
+struct Named(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Named;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named, A::Error> {
+                let mut labels = Vec::new();
+                while let Some(label) = map.next_entry()? {
+                    labels.push(label);
+                }
+                Ok(Named(labels))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// `a=1,b=2`, or what this program prints: `{a="1", b="2"}`.
@@ -161,5 +194,14 @@ mod tests {
         check("=1", Err(r#"there is no name before the value "1""#));
         check(r#"a="1" b="2""#, Err(r#"expected a comma before "b=\"2\"""#));
         check(r#"a="1"#, Err(r#"a quote is not closed, or holds a wrong escape: "1"#));
+    }
+
+    #[test]
+    fn a_label_stands_once_in_json() {
+        let read = |json: &str| json_labels(json).map(|labels| labels.to_string());
+        assert_eq!(read(r#"{"b": "2", "a": "1"}"#).unwrap(), r#"{a="1", b="2"}"#);
+        assert_eq!(read(r#"{"a": "1", "a": "1"}"#).unwrap_err(), r#"--labels has "a" twice"#);
+        let error = read(r#"{"a": 1}"#).unwrap_err();
+        assert!(error.starts_with("--labels is no JSON object of texts: "), "{error}");
     }
 }
