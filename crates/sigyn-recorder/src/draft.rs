@@ -66,11 +66,9 @@ impl Draft {
         }
     }
 
-    /// So short that it fits wherever there are some hundreds of bytes left.
-    const SHORT_MAX: usize = u8::MAX as usize;
-
+    /// A short tag fits in any case.
     fn has_much_room(&self, caps: Caps) -> bool {
-        self.bytes.len() + 2 * Self::SHORT_MAX <= caps.span_bytes_max
+        self.bytes.len() + 512 <= caps.span_bytes_max
     }
 
     fn literal_str(&mut self, key: &'static str, value: &str, caps: Caps) {
@@ -99,7 +97,6 @@ impl Draft {
         }
     }
 
-    #[cold]
     fn any_tag(&mut self, key: Text<'_>, value: TagValue<'_>, caps: Caps) {
         let start = self.bytes.len();
         self.bytes.push(0);
