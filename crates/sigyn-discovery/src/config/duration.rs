@@ -13,8 +13,8 @@ pub enum UnitError {
     /// Not `[0-9]+unit`, repeated, with falling units.
     #[error("not a valid duration string: {}", quoted(.0))]
     Duration(String),
-    /// A number with a unit that there is not, in the words of old and of new versions.
-    #[error("not a valid duration string: {1}: unknown unit {0} in duration {1}", quoted(.unit), quoted(.text))]
+    /// A number with a unit that there is not.
+    #[error("unknown unit {} in duration {}", quoted(.unit), quoted(.text))]
     DurationUnit {
         /// What stands where the unit is due.
         unit: String,

@@ -118,3 +118,41 @@ fn targets() {
         assert_eq!(told, expected, "{name}");
     });
 }
+
+#[test]
+fn refused() {
+    each("refused.yml", |name, case| {
+        let read = match (text(case, "text"), case.get("job"), case.get("files")) {
+            (Some(text), None, None) => config::parse(text, Path::new("/")),
+            (None, Some(Node::Map(keys)), None) => {
+                let name = ("job_name".to_owned(), Node::Plain("till".to_owned()));
+                let job = Node::Map(std::iter::once(name).chain(keys.iter().cloned()).collect());
+                let file = Node::Map(vec![("scrape_configs".to_owned(), Node::List(vec![job]))]);
+                config::parse(&file.to_string(), Path::new("/"))
+            }
+            (None, None, Some(Node::Map(files))) => {
+                let dir = tempfile::tempdir().unwrap();
+                for (name, content) in files {
+                    let (Node::Text(content) | Node::Plain(content)) = content else {
+                        panic!("{name} is no text");
+                    };
+                    std::fs::write(dir.path().join(name), content).unwrap();
+                }
+                config::load(&dir.path().join(&files[0].0))
+            }
+            _ => panic!("{name}: one of a text, a job and files"),
+        };
+        match (read, text(case, "says"), text(case, "ignored")) {
+            (Err(error), Some(expected), None) => {
+                let told = error.to_string();
+                assert!(told.contains(expected), "{name}: {told}");
+            }
+            (Ok(config), None, Some(section)) => {
+                let expected = format!("{section} is ignored by Sigyn");
+                let told = config.warnings.iter().any(|warning| warning.contains(&expected));
+                assert!(told, "{name}: {:?}", config.warnings);
+            }
+            (read, says, _) => panic!("{name}: {says:?} is not {:?}", read.map(|_| "accepted")),
+        }
+    });
+}
