@@ -24,7 +24,7 @@ def free_port():
 class OwnServer:
     """Started, and ready. `storage` are lines of its configuration."""
 
-    def __init__(self, folder, data, storage):
+    def __init__(self, folder, data, storage, more=()):
         os.makedirs(folder, exist_ok=True)
         config = os.path.join(folder, "sigyn.yml")
         with open(config, "w", encoding="utf-8") as file:
@@ -32,7 +32,7 @@ class OwnServer:
         self.address = ("127.0.0.1", free_port())
         flags = [f"--config.file={config}", f"--storage.path={data}", "--web.enable-admin-api"]
         flags += [f"--web.listen-address=127.0.0.1:{self.address[1]}"]
-        flags += ["--otlp.grpc.listen-address=", "--otlp.http.listen-address="]
+        flags += ["--otlp.grpc.listen-address=", "--otlp.http.listen-address=", *more]
         self.log = os.path.join(folder, "log")
         with open(self.log, "a", encoding="utf-8") as log:
             self.child = subprocess.Popen([BINARY, "serve", *flags], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -14,6 +14,7 @@ mod tests;
 mod time;
 mod tree;
 mod value;
+mod write;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -43,6 +43,11 @@ const CHECKS: &[Check] = &[
         script: "failure_log.py",
         client: Client::Go("prometheus_scrape"),
     },
+    Check {
+        name: "discovery-shown",
+        script: "discovery_shown.py",
+        client: Client::Go("prometheus_config"),
+    },
     Check { name: "discovery-victoria", script: "discovery_victoria.py", client: Client::None },
     Check {
         name: "jaeger-query",

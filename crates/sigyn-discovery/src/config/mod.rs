@@ -23,6 +23,7 @@ pub use self::duration::{UnitError, format_duration, format_size, parse_duration
 use self::metrics_only::{MetricsOnly, Names};
 pub use self::raw::{File, GlobalConfig, Limits, OPAQUE_KEYS, Places, ScrapeConfig};
 pub use self::shown::Shown;
+pub(crate) use self::shown::{CLIENT, Key, Kind as Form};
 use crate::group::TargetGroup;
 use crate::http;
 use crate::labels::{Labels, quoted};
@@ -188,7 +189,7 @@ pub fn resolve(text: &str, file: &File, dir: &Path) -> Result<Config, ConfigErro
     let defaults = Defaults::new(&file.global)?;
     let rhythm = (defaults.interval, defaults.timeout);
     // That something cannot be shown is no reason not to do it.
-    config.shown = Shown::of(text, rhythm, &config).unwrap_or_default();
+    config.shown = Shown::of(text, rhythm, &config, dir).unwrap_or_default();
     for pattern in file.scrape_config_files.iter().filter_map(|item| item.value.as_ref()) {
         for path in file::matches(&joined(dir, &pattern.0)) {
             include(&path, &file.global, &mut config).map_err(|error| error.in_file(&path))?;
@@ -254,7 +255,7 @@ fn include(path: &Path, global: &GlobalConfig, config: &mut Config) -> Result<()
         .warnings
         .extend(warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())));
     let mut shown = std::mem::take(&mut config.shown);
-    let _ = shown.add(&text, config);
+    let _ = shown.add(&text, config, dir);
     config.shown = shown;
     Ok(())
 }

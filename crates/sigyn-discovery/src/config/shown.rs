@@ -1,14 +1,20 @@
 //! A configuration as it is told to whoever asks: in Prometheus' order, with its defaults, without
 //! secrets.
 
+mod client;
+mod key;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Config, Job, OPAQUE_KEYS, format_duration, format_size};
-use crate::relabel::Rule;
+pub(crate) use self::client::CLIENT;
+use self::key::told;
+pub(crate) use self::key::{Key, Kind};
+use super::{Config, Job, OPAQUE_KEYS, format_duration};
+use crate::mechanism;
 use crate::yaml::{Node, YamlError};
 
 /// What there is to tell.
@@ -18,150 +24,167 @@ pub struct Shown {
     main: Vec<(String, Node)>,
     /// Which jobs stand in the file itself.
     own: Vec<String>,
+    /// `global`, for the jobs.
+    global: Node,
     /// All jobs.
     jobs: BTreeMap<String, Node>,
 }
 
-/// Instead of a secret.
-const HIDDEN: &str = "<secret>";
-
-/// Keys of `global` in Prometheus' order, with the defaults that it fills in.
-const GLOBAL: &[(&str, Option<&str>)] = &[
-    ("scrape_interval", None),
-    ("scrape_timeout", None),
-    ("scrape_protocols", None),
-    ("evaluation_interval", Some("1m")),
-    ("rule_query_offset", None),
-    ("query_log_file", None),
-    ("scrape_failure_log_file", None),
-    ("external_labels", None),
-    ("body_size_limit", None),
-    ("sample_limit", None),
-    ("target_limit", None),
-    ("label_limit", None),
-    ("label_name_length_limit", None),
-    ("label_value_length_limit", None),
-    ("keep_dropped_targets", None),
-    ("metric_name_validation_scheme", Some("utf8")),
-    ("metric_name_escaping_scheme", None),
-    ("scrape_native_histograms", Some("false")),
-    ("convert_classic_histograms_to_nhcb", None),
-    ("always_scrape_classic_histograms", None),
-    ("extra_scrape_metrics", Some("false")),
+/// Keys of `global`, with the defaults that are filled in where some is written.
+const GLOBAL: &[Key] = &[
+    Key::new("scrape_interval", Kind::Duration),
+    Key::new("scrape_timeout", Kind::Duration),
+    Key::new("scrape_protocols", Kind::Texts).unless_empty(),
+    Key::new("evaluation_interval", Kind::Duration).or("1m"),
+    Key::new("rule_query_offset", Kind::Duration).unless_empty(),
+    Key::new("query_log_file", Kind::Path).unless_empty(),
+    Key::new("scrape_failure_log_file", Kind::Path).unless_empty(),
+    Key::new("external_labels", Kind::Words).unless_empty(),
+    Key::new("body_size_limit", Kind::Size).unless_empty(),
+    Key::new("sample_limit", Kind::Number).unless_empty(),
+    Key::new("target_limit", Kind::Number).unless_empty(),
+    Key::new("label_limit", Kind::Number).unless_empty(),
+    Key::new("label_name_length_limit", Kind::Number).unless_empty(),
+    Key::new("label_value_length_limit", Kind::Number).unless_empty(),
+    Key::new("keep_dropped_targets", Kind::Number).unless_empty(),
+    Key::new("metric_name_validation_scheme", Kind::Text).or("utf8"),
+    Key::new("metric_name_escaping_scheme", Kind::Text).unless_empty(),
+    Key::new("scrape_native_histograms", Kind::Switch).or("false"),
+    Key::new("convert_classic_histograms_to_nhcb", Kind::Switch).unless_empty(),
+    Key::new("always_scrape_classic_histograms", Kind::Switch).unless_empty(),
+    Key::new("extra_scrape_metrics", Kind::Switch).or("false"),
 ];
 
-/// Keys of a job in Prometheus' order, with the defaults that it fills in. What finds targets follows
-/// by name.
-const JOB: &[(&str, Option<&str>)] = &[
-    ("job_name", None),
-    ("honor_labels", None),
-    ("honor_timestamps", Some("true")),
-    ("track_timestamps_staleness", Some("false")),
-    ("params", None),
-    ("scrape_interval", None),
-    ("scrape_timeout", None),
-    ("scrape_protocols", None),
-    ("fallback_scrape_protocol", None),
-    ("scrape_native_histograms", None),
-    ("always_scrape_classic_histograms", None),
-    ("convert_classic_histograms_to_nhcb", None),
-    ("scrape_failure_log_file", None),
-    ("metrics_path", None),
-    ("scheme", None),
-    ("enable_compression", Some("true")),
-    ("body_size_limit", None),
-    ("sample_limit", None),
-    ("target_limit", None),
-    ("label_limit", None),
-    ("label_name_length_limit", None),
-    ("label_value_length_limit", None),
-    ("native_histogram_bucket_limit", None),
-    ("native_histogram_min_bucket_factor", None),
-    ("keep_dropped_targets", None),
-    ("metric_name_validation_scheme", None),
-    ("metric_name_escaping_scheme", None),
-    ("extra_scrape_metrics", None),
-    ("basic_auth", None),
-    ("authorization", None),
-    ("oauth2", None),
-    ("tls_config", None),
-    ("follow_redirects", Some("true")),
-    ("enable_http2", Some("true")),
-    ("proxy_url", None),
-    ("no_proxy", None),
-    ("proxy_from_environment", None),
-    ("proxy_connect_header", None),
-    ("http_headers", None),
-    ("relabel_configs", None),
-    ("metric_relabel_configs", None),
+/// Keys of a job. What finds targets follows by name.
+const JOB: &[Key] = &[
+    Key::new("job_name", Kind::Text),
+    Key::new("honor_labels", Kind::Switch).unless_empty(),
+    Key::new("honor_timestamps", Kind::Switch).or("true"),
+    Key::new("track_timestamps_staleness", Kind::Switch),
+    Key::new("params", Kind::Lists).unless_empty(),
+    Key::new("scrape_interval", Kind::Duration),
+    Key::new("scrape_timeout", Kind::Duration),
+    Key::new("scrape_protocols", Kind::Texts),
+    Key::new("fallback_scrape_protocol", Kind::Text).unless_empty(),
+    Key::new("scrape_native_histograms", Kind::Switch),
+    Key::new("always_scrape_classic_histograms", Kind::Switch),
+    Key::new("convert_classic_histograms_to_nhcb", Kind::Switch),
+    Key::new("scrape_failure_log_file", Kind::Path).unless_empty(),
+    Key::new("metrics_path", Kind::Text).or("/metrics").unless_empty(),
+    Key::new("scheme", Kind::Text).or("http").unless_empty(),
+    Key::new("enable_compression", Kind::Switch).or("true"),
+    Key::new("body_size_limit", Kind::Size).unless_empty(),
+    Key::new("sample_limit", Kind::Number).unless_empty(),
+    Key::new("target_limit", Kind::Number).unless_empty(),
+    Key::new("label_limit", Kind::Number).unless_empty(),
+    Key::new("label_name_length_limit", Kind::Number).unless_empty(),
+    Key::new("label_value_length_limit", Kind::Number).unless_empty(),
+    Key::new("native_histogram_bucket_limit", Kind::Number).unless_empty(),
+    Key::new("native_histogram_min_bucket_factor", Kind::Float).unless_empty(),
+    Key::new("keep_dropped_targets", Kind::Number).unless_empty(),
+    Key::new("metric_name_validation_scheme", Kind::Text),
+    Key::new("metric_name_escaping_scheme", Kind::Text),
+    Key::new("extra_scrape_metrics", Kind::Switch),
+    CLIENT,
+    Key::new("relabel_configs", Kind::Sections(RULE)).unless_empty(),
+    Key::new("metric_relabel_configs", Kind::Sections(RULE)).unless_empty(),
 ];
 
-/// Keys whose values nobody may see.
-const SECRETS: [&str; 7] = [
-    "bearer_token",
-    "client_certificate_key",
-    "client_secret",
-    "credentials",
-    "password",
-    "secret_key",
-    "token",
+const RULE: &[Key] = &[
+    Key::new("source_labels", Kind::Line).unless_empty(),
+    Key::new("separator", Kind::Text).or(";"),
+    Key::new("regex", Kind::Text).if_given(),
+    Key::new("modulus", Kind::Number).unless_empty(),
+    Key::new("target_label", Kind::Text).unless_empty(),
+    Key::new("replacement", Kind::Text).or("$1"),
+    Key::new("action", Kind::Lower).or("replace").unless_empty(),
+];
+
+/// Keys of Sigyn's own whose values nobody may see.
+const SECRETS: [&str; 5] = ["bearer_token", "credentials", "password", "secret_key", "token"];
+
+/// What a job has from `global` where it does not say.
+const INHERITED: &[&str] = &[
+    "always_scrape_classic_histograms",
+    "body_size_limit",
+    "convert_classic_histograms_to_nhcb",
+    "extra_scrape_metrics",
+    "keep_dropped_targets",
+    "label_limit",
+    "label_name_length_limit",
+    "label_value_length_limit",
+    "metric_name_validation_scheme",
+    "sample_limit",
+    "scrape_failure_log_file",
+    "scrape_native_histograms",
+    "target_limit",
+];
+
+const PROTOCOLS: [&str; 5] = [
+    "PrometheusProto",
+    "OpenMetricsText1.0.0",
+    "OpenMetricsText0.0.1",
+    "PrometheusText1.0.0",
+    "PrometheusText0.0.4",
 ];
 
 impl Shown {
-    /// Tells of a file and of its jobs, which have been checked. Files that it names follow by
+    /// Tells of a file in `dir` and of its jobs, which have been checked. Files that it names follow by
     /// [`Shown::add`].
     pub(super) fn of(
         text: &str,
         (interval, timeout): (Duration, Duration),
         config: &Config,
+        dir: &Path,
     ) -> Result<Self, YamlError> {
-        let mut shown = Self::default();
         let file = Node::read(text)?;
-        shown.own = config.jobs.iter().map(|job| job.name.clone()).collect();
-        shown.add_jobs(&file, config);
-        let entries = match file {
-            Node::Map(entries) => entries,
-            _ => Vec::new(),
+        let written = file.get("global").unwrap_or(&Node::Null);
+        let mut entries = written.entries().to_vec();
+        if *written == Node::Null {
+            put(&mut entries, "metric_name_escaping_scheme", plain("allow-utf-8"));
+        }
+        put(&mut entries, "scrape_interval", plain(&format_duration(interval)));
+        put(&mut entries, "scrape_timeout", plain(&format_duration(timeout)));
+        // Those without a value are shown, too.
+        let labels = written.get("external_labels").map_or(&[][..], Node::entries).iter();
+        let labels = labels.map(|(name, _)| {
+            let value = config.external_labels.get(name).unwrap_or_default();
+            (name.clone(), Node::Text(value.to_owned()))
+        });
+        put(&mut entries, "external_labels", Node::Map(labels.collect()));
+        let global = Node::Map(entries);
+        let mut shown = Self {
+            main: vec![("global".to_owned(), Node::Map(told(GLOBAL, &global, dir)))],
+            own: config.jobs.iter().map(|job| job.name.clone()).collect(),
+            global,
+            jobs: BTreeMap::new(),
         };
-        let of_file = |key: &str| entries.iter().find(|(name, _)| name == key);
-        let global = of_file("global").map_or(&Node::Null, |(_, global)| global);
-        let labels = config.external_labels.iter();
-        let labels = labels.map(|(name, value)| (name.to_owned(), Node::Text(value.to_owned())));
-        let known = [
-            ("scrape_interval", Node::Plain(format_duration(interval))),
-            ("scrape_timeout", Node::Plain(format_duration(timeout))),
-            ("external_labels", Node::Map(labels.collect())),
-        ];
-        shown.main.push(("global".to_owned(), with_defaults(global, GLOBAL, &known)));
-        for (key, value) in &entries {
-            let is_shown = !["global", "scrape_configs"].contains(&key.as_str())
+        shown.add_jobs(&file, config, dir);
+        let files = Key::new("scrape_config_files", Kind::Paths).unless_empty();
+        shown.main.extend(told(&[files], &file, dir));
+        let further = file.entries().iter().filter(|(key, value)| {
+            !["global", "scrape_configs", "scrape_config_files"].contains(&key.as_str())
                 && !OPAQUE_KEYS.contains(&key.as_str())
-                && !value.is_empty();
-            if is_shown {
-                shown.main.push((key.clone(), value.clone()));
-            }
-        }
-        for (key, value) in &mut shown.main {
-            hide(value, key);
-        }
+                && !value.is_empty()
+        });
+        shown.main.extend(further.cloned().map(|(key, mut value)| {
+            hide(&mut value);
+            (key, value)
+        }));
         Ok(shown)
     }
 
-    /// Adds the jobs of a further file.
-    pub(super) fn add(&mut self, text: &str, config: &Config) -> Result<(), YamlError> {
-        self.add_jobs(&Node::read(text)?, config);
+    /// Adds the jobs of a further file, which is in `dir`.
+    pub(super) fn add(&mut self, text: &str, config: &Config, dir: &Path) -> Result<(), YamlError> {
+        self.add_jobs(&Node::read(text)?, config, dir);
         Ok(())
     }
 
-    fn add_jobs(&mut self, file: &Node, config: &Config) {
-        let Some(Node::List(written)) = file.get("scrape_configs") else { return };
-        for node in written {
-            let name = match node.get("job_name") {
-                Some(Node::Text(name) | Node::Plain(name)) => name,
-                _ => continue,
-            };
-            if let Some(job) = config.jobs.iter().find(|job| job.name == *name) {
-                self.jobs.insert(name.clone(), of_job(node, job));
+    fn add_jobs(&mut self, file: &Node, config: &Config, dir: &Path) {
+        for node in file.get("scrape_configs").map_or(&[][..], Node::items) {
+            let name = node.get("job_name").map_or("", Node::text);
+            if let Some(job) = config.jobs.iter().find(|job| job.name == name) {
+                self.jobs.insert(name.to_owned(), of_job(node, job, &self.global, dir));
             }
         }
     }
@@ -185,165 +208,92 @@ impl Shown {
     }
 }
 
+fn plain(text: &str) -> Node {
+    Node::Plain(text.to_owned())
+}
+
+/// Puts a value in place of whatever stands behind the key.
+fn put(entries: &mut Vec<(String, Node)>, key: &str, value: Node) {
+    entries.retain(|(name, _)| name != key);
+    entries.push((key.to_owned(), value));
+}
+
 /// A job with what it has from elsewhere, and from nobody.
-fn of_job(written: &Node, job: &Job) -> Node {
-    let plain = |text: &str| Node::Plain(text.to_owned());
-    let number = |number: u64| match number {
-        0 => Node::Null,
-        number => Node::Plain(number.to_string()),
-    };
-    let size = match job.body_size_limit {
-        0 => Node::Null,
-        bytes => Node::Plain(format_size(bytes)),
-    };
-    let rules = job.relabel_configs.iter().map(of_rule).collect();
-    let known = [
-        ("job_name", Node::Text(job.name.clone())),
-        ("scrape_interval", plain(&format_duration(job.scrape_interval))),
-        ("scrape_timeout", plain(&format_duration(job.scrape_timeout))),
-        ("metrics_path", Node::Text(job.metrics_path.clone())),
-        ("scheme", Node::Text(job.scheme.clone())),
-        ("body_size_limit", size),
-        ("target_limit", number(job.target_limit)),
-        ("keep_dropped_targets", number(job.keep_dropped_targets)),
-        ("authorization", authorization(written)),
-        ("relabel_configs", Node::List(rules)),
-    ];
-    let mut shown = with_defaults(written, JOB, &known);
-    if let (Node::Map(shown), Node::Map(written)) = (&mut shown, written) {
-        let mut found: Vec<_> = written
-            .iter()
-            .filter(|(key, value)| key.ends_with("_configs") && !value.is_empty())
-            .filter(|(key, _)| !JOB.iter().any(|(known, _)| known == key))
-            .cloned()
-            .collect();
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        shown.extend(found);
+fn of_job(written: &Node, job: &Job, global: &Node, dir: &Path) -> Node {
+    let mut entries = written.entries().to_vec();
+    put(&mut entries, "scrape_interval", plain(&format_duration(job.scrape_interval)));
+    put(&mut entries, "scrape_timeout", plain(&format_duration(job.scrape_timeout)));
+    if written.get("metric_name_escaping_scheme").is_none_or(Node::is_empty) {
+        put(&mut entries, "metric_name_escaping_scheme", plain(escaping(written, global)));
     }
-    hide(&mut shown, "");
-    sort(&mut shown, "");
-    shown
-}
-
-/// `authorization`, which `bearer_token` is a short form of.
-fn authorization(written: &Node) -> Node {
-    let kind = |node: Option<&Node>| match node {
-        Some(kind) if !kind.is_empty() => kind.clone(),
-        _ => Node::Text("Bearer".to_owned()),
-    };
-    if let Some(Node::Map(entries)) = written.get("authorization") {
-        let rest = entries.iter().filter(|(key, _)| key != "type").cloned();
-        let first =
-            ("type".to_owned(), kind(written.get("authorization").and_then(|a| a.get("type"))));
-        return Node::Map(std::iter::once(first).chain(rest).collect());
-    }
-    for (key, name) in [("bearer_token", "credentials"), ("bearer_token_file", "credentials_file")]
-    {
-        if let Some(value) = written.get(key).filter(|value| !value.is_empty()) {
-            let first = ("type".to_owned(), kind(None));
-            return Node::Map(vec![first, (name.to_owned(), value.clone())]);
+    for key in JOB.iter().filter(|key| INHERITED.contains(&key.name())) {
+        if let Some(value) = global.get(key.name()).filter(|_| !key.is_said_in(written, dir)) {
+            put(&mut entries, key.name(), value.clone());
         }
     }
-    Node::Null
+    let mut effective = Node::Map(entries);
+    if effective.get("metric_name_validation_scheme").is_none_or(Node::is_empty) {
+        set(&mut effective, "metric_name_validation_scheme", plain("utf8"));
+    }
+    if written.get("scrape_protocols").is_none_or(|own| *own == Node::Null) {
+        let with_histograms = effective.get("scrape_native_histograms");
+        let skipped = usize::from(with_histograms.and_then(Node::boolean) != Some(true));
+        let all = || Node::List(PROTOCOLS[skipped..].iter().map(|name| plain(name)).collect());
+        let given = global.get("scrape_protocols").filter(|given| **given != Node::Null);
+        set(&mut effective, "scrape_protocols", given.cloned().unwrap_or_else(all));
+    }
+    let mut shown = told(JOB, &effective, dir);
+    let mut found: Vec<_> = written
+        .entries()
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .filter_map(|(key, value)| {
+            let keys = mechanism::shown(key)?;
+            Some((key.clone(), Kind::Sections(keys).of(value, dir)))
+        })
+        .collect();
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    shown.extend(found);
+    Node::Map(shown)
 }
 
-/// A rule in Prometheus' order, with its defaults but for the regex.
-fn of_rule(rule: &Rule) -> Node {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(rule) else {
-        return Node::Null;
-    };
-    let node = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => Node::Text(text.clone()),
-        serde_json::Value::Array(items) => {
-            Node::Flow(items.iter().filter_map(|item| item.as_str()).map(str::to_owned).collect())
-        }
-        other => Node::Plain(other.to_string()),
-    };
-    let order =
-        ["source_labels", "separator", "regex", "modulus", "target_label", "replacement", "action"];
-    let field = |key: &&str| Some(((*key).to_owned(), node(fields.get(*key)?)));
-    Node::Map(
-        order
-            .iter()
-            .filter_map(field)
-            .filter(|(key, value)| key != "regex" || *value != Node::Text("(.*)".to_owned()))
-            .collect(),
-    )
+fn set(section: &mut Node, key: &str, value: Node) {
+    if let Node::Map(entries) = section {
+        put(entries, key, value);
+    }
 }
 
-/// The keys of a section in order: what is `known`, else what is `written`, else the default.
-fn with_defaults(written: &Node, order: &[(&str, Option<&str>)], known: &[(&str, Node)]) -> Node {
-    let value = |key: &str, default: Option<&str>| {
-        let known = known.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
-        // An empty login is one, too.
-        let is_told = |value: &&Node| {
-            !value.is_empty() || (key == "basic_auth" && matches!(value, Node::Map(_)))
-        };
-        let value = known.or_else(|| written.get(key)).filter(is_told);
-        value.cloned().or_else(|| default.map(|text| Node::Plain(text.to_owned())))
+/// How names are escaped where a job does not say.
+fn escaping<'a>(job: &Node, global: &'a Node) -> &'a str {
+    let scheme =
+        |section: &Node| section.get("metric_name_validation_scheme").map(|s| s.text() == "legacy");
+    let given = |section: &'a Node| {
+        section.get("metric_name_escaping_scheme").map(Node::text).filter(|text| !text.is_empty())
     };
-    let entries =
-        order.iter().filter_map(|(key, default)| Some(((*key).to_owned(), value(key, *default)?)));
-    Node::Map(entries.collect())
+    let own = job.get("metric_name_validation_scheme").filter(|own| !own.is_empty());
+    let of_scheme = |is_legacy: Option<bool>| {
+        if is_legacy == Some(true) { "underscores" } else { "allow-utf-8" }
+    };
+    match own {
+        Some(_) => of_scheme(scheme(job)),
+        None => given(global).unwrap_or_else(|| of_scheme(scheme(global))),
+    }
 }
 
-/// Takes secrets out of what stands behind `key`.
-fn hide(node: &mut Node, key: &str) {
+/// Takes secrets out of what only Sigyn knows.
+fn hide(node: &mut Node) {
     match node {
-        // Names in these are the user's own.
-        _ if ["external_labels", "labels", "params"].contains(&key) => {}
         Node::Map(entries) => {
             for (name, value) in entries {
-                let is_secret = SECRETS.contains(&name.as_str())
-                    || (key == "tls_config" && name == "key")
-                    || name == "secrets"
-                    || key == "proxy_connect_header";
-                if is_secret {
-                    cover(value);
+                if SECRETS.contains(&name.as_str()) && !value.is_empty() {
+                    *value = Node::Text("<secret>".to_owned());
                 } else {
-                    hide(value, name);
+                    hide(value);
                 }
             }
         }
-        Node::List(items) => items.iter_mut().for_each(|item| hide(item, key)),
-        Node::Text(text) => {
-            if let Some(redacted) = redacted(text) {
-                *text = redacted;
-            }
-        }
+        Node::List(items) => items.iter_mut().for_each(hide),
+        Node::Text(text) => *text = key::without_password(text),
         Node::Null | Node::Plain(_) | Node::Flow(_) => {}
     }
-}
-
-/// Puts the names that are the user's own in order, where Prometheus keeps them in a map.
-fn sort(node: &mut Node, key: &str) {
-    match node {
-        Node::Map(entries) => {
-            if ["labels", "params", "endpoint_params", "node_meta", "http_headers"].contains(&key) {
-                entries.sort_by(|one, other| one.0.cmp(&other.0));
-            }
-            entries.iter_mut().for_each(|(name, value)| sort(value, name));
-        }
-        Node::List(items) => items.iter_mut().for_each(|item| sort(item, key)),
-        Node::Null | Node::Text(_) | Node::Plain(_) | Node::Flow(_) => {}
-    }
-}
-
-/// Puts a lid on each value.
-fn cover(node: &mut Node) {
-    match node {
-        Node::List(items) => items.iter_mut().for_each(cover),
-        Node::Map(entries) => entries.iter_mut().for_each(|(_, value)| cover(value)),
-        scalar if !scalar.is_empty() => *scalar = Node::Text(HIDDEN.to_owned()),
-        _ => {}
-    }
-}
-
-/// A URL without its password, if it has one.
-fn redacted(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (user, host) = rest[..end].rsplit_once('@')?;
-    let (user, _) = user.split_once(':')?;
-    Some(format!("{scheme}://{user}:xxxxx@{host}{}", &rest[end..]))
 }

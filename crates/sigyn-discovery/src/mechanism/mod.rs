@@ -54,7 +54,7 @@ pub use self::environment::Environment;
 use self::whose::Sharers;
 pub(crate) use self::whose::Whose;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Key};
 use crate::group::TargetGroup;
 use crate::http;
 use crate::labels::quoted;
@@ -73,6 +73,8 @@ trait Mechanism: Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'static {
     const KIND: &'static str;
     /// An entry as written. Its default holds what is not written.
     type Written: Section + Clone + fmt::Debug + PartialEq + Eq;
+    /// What of an entry is shown to whoever asks for the configuration.
+    const SHOWN: &'static [Key];
 
     /// Checks an entry without looking at anything but it. Relative paths in it are joined to `dir`.
     fn check(written: &Self::Written, dir: &Path) -> Result<Self, String>;
@@ -116,6 +118,15 @@ macro_rules! mechanisms {
                 <$module::Config as Mechanism>::KIND,
             )*
         ];
+
+        /// What is shown of the entries behind a job's key, if it is one that finds targets.
+        pub(crate) fn shown(key: &str) -> Option<&'static [Key]> {
+            match key {
+                "static_configs" => Some(static_sd::SHOWN),
+                $(<$module::Config as Mechanism>::KEY => Some(<$module::Config as Mechanism>::SHOWN),)*
+                _ => None,
+            }
+        }
 
         /// The entries of a job's sections, as written.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess};
 
+use crate::config::{Form, Key};
 use crate::group::TargetGroup;
 use crate::labels::Labels;
 use crate::yaml::{Entry, Section};
@@ -34,6 +35,10 @@ impl Section for StaticConfig {
         Ok(())
     }
 }
+
+/// A group, as it is shown.
+pub(super) const SHOWN: &[Key] =
+    &[Key::new("targets", Form::Texts), Key::new("labels", Form::Words).unless_empty()];
 
 impl StaticConfig {
     /// The group it stands for.

@@ -50,11 +50,22 @@ scrape_configs:
     - a b
   scrape_interval: 20s
   scrape_timeout: 10s
+  scrape_protocols:
+  - OpenMetricsText1.0.0
+  - OpenMetricsText0.0.1
+  - PrometheusText1.0.0
+  - PrometheusText0.0.4
+  scrape_native_histograms: false
+  always_scrape_classic_histograms: false
+  convert_classic_histograms_to_nhcb: false
   metrics_path: /metrics
   scheme: http
   enable_compression: true
   body_size_limit: 5MiB
-  sample_limit: 0x10
+  sample_limit: 16
+  metric_name_validation_scheme: utf8
+  metric_name_escaping_scheme: allow-utf-8
+  extra_scrape_metrics: false
   authorization:
     type: Bearer
     credentials: <secret>
@@ -83,15 +94,18 @@ scrape_configs:
     replacement: $1
     action: hashmod
   metric_relabel_configs:
-  - regex: a
+  - separator: ;
+    regex: a
+    replacement: $1
     action: labeldrop
   file_sd_configs:
   - files:
     - sd/*.yml
+    refresh_interval: 5m
   static_configs:
   - targets:
     - 127.0.0.1:1
-    - 8080
+    - "8080"
     labels:
       env: prod
       "on": "yes"
@@ -106,7 +120,8 @@ fn a_file_is_shown_in_order_with_defaults_and_without_secrets() {
     assert_eq!(first, SHOWN);
     assert!(!yaml.contains("HUSH") && !yaml.contains("alerting"), "{yaml}");
     assert!(
-        second.contains("  follow_redirects: no\n") && second.contains("  scrape_interval: 5s\n")
+        second.contains("  follow_redirects: false\n")
+            && second.contains("  scrape_interval: 5s\n")
     );
     let job = config.shown.job("a").unwrap();
     assert!(job.starts_with("job_name: a\nhonor_timestamps: true\n"), "{job}");
@@ -153,16 +168,18 @@ fn each_secret_has_a_lid() {
     check("basic_auth: &x {password: HUSH}");
 }
 
+/// What of a server may be shown stays: the name, and nothing else of the login.
 #[test]
-fn passwords_in_urls_are_crossed_out() {
-    let check = |url: &str, expected: Option<&str>| {
-        assert_eq!(super::redacted(url).as_deref(), expected, "{url}");
+fn logins_of_servers_have_no_password() {
+    let check = |section: &str| {
+        let text = format!("scrape_configs: [{{job_name: a, {section}}}]");
+        let yaml = parse(&text, Path::new(".")).unwrap().shown.yaml();
+        assert!(!yaml.contains("HUSH") && yaml.contains("me:xxxxx@127.0.0.1"), "{section}: {yaml}");
     };
-    check("http://u:HUSH@a:80/b?c=d@e", Some("http://u:xxxxx@a:80/b?c=d@e"));
-    check("http://u:@a", Some("http://u:xxxxx@a"));
-    check("http://u@a", None);
-    check("http://a/b@c:d@e", None);
-    check("a:b@c", None);
+    check("docker_sd_configs: [{host: 'tcp://me:HUSH@127.0.0.1:1'}]");
+    check("consul_sd_configs: [{server: 'me:HUSH@127.0.0.1:8500'}]");
+    check("http_sd_configs: [{url: 'http://me:HUSH@127.0.0.1/'}]");
+    check("proxy_url: 'http://me:HUSH@127.0.0.1:1'");
 }
 
 #[test]
@@ -176,3 +193,86 @@ fn an_empty_login_is_shown() {
         parse(text, Path::new("/")).unwrap().jobs
     );
 }
+
+/// Who would be asked somewhere else; the rest is compared with Prometheus itself.
+#[test]
+fn providers_are_shown_with_their_defaults() {
+    let text = r#"scrape_configs:
+- job_name: clouds
+  azure_sd_configs: [{subscription_id: s, tenant_id: t, client_id: c, client_secret: HUSH}]
+  digitalocean_sd_configs: [{bearer_token: HUSH}]
+  dns_sd_configs: [{names: [a]}, {names: [b], type: aaaa, port: 0x50}]
+  ec2_sd_configs: [{region: r, secret_key: HUSH, access_key: a, filters: [{name: n, values: [v]}]}]
+  gce_sd_configs: [{project: p, zone: z}]
+  hetzner_sd_configs: [{role: hcloud, label_selector: a=b}]
+  linode_sd_configs: [{refresh_interval: 90s, tag_separator: ''}]
+"#;
+    let yaml = parse(text, Path::new(".")).unwrap().shown.yaml();
+    let (_, sections) = yaml.split_once("  enable_http2: true\n").unwrap();
+    assert_eq!(sections, PROVIDERS);
+}
+
+const PROVIDERS: &str = r#"  azure_sd_configs:
+  - environment: AzurePublicCloud
+    port: 80
+    subscription_id: s
+    tenant_id: t
+    client_id: c
+    client_secret: <secret>
+    refresh_interval: 5m
+    authentication_method: OAuth
+    follow_redirects: true
+    enable_http2: true
+  digitalocean_sd_configs:
+  - authorization:
+      type: Bearer
+      credentials: <secret>
+    follow_redirects: true
+    enable_http2: true
+    refresh_interval: 1m
+    port: 80
+    role: droplets
+    httpclient: null
+  dns_sd_configs:
+  - names:
+    - a
+    refresh_interval: 30s
+    type: SRV
+    port: 0
+  - names:
+    - b
+    refresh_interval: 30s
+    type: aaaa
+    port: 80
+  ec2_sd_configs:
+  - endpoint: ""
+    region: r
+    access_key: a
+    secret_key: <secret>
+    refresh_interval: 1m
+    port: 80
+    filters:
+    - name: "n"
+      values:
+      - v
+    follow_redirects: true
+    enable_http2: true
+  gce_sd_configs:
+  - project: p
+    zone: z
+    refresh_interval: 1m
+    port: 80
+    tag_separator: ','
+  hetzner_sd_configs:
+  - follow_redirects: true
+    enable_http2: true
+    refresh_interval: 1m
+    port: 80
+    role: hcloud
+    label_selector: a=b
+  linode_sd_configs:
+  - follow_redirects: true
+    enable_http2: true
+    refresh_interval: 1m30s
+    port: 80
+"#;

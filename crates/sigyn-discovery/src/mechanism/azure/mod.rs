@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Environment, Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig, Secret};
 use crate::labels::quoted;
 use crate::yaml::{Entry, Section};
@@ -114,6 +114,18 @@ impl Mechanism for Config {
     const KEY: &'static str = "azure_sd_configs";
     const KIND: &'static str = "azure";
     type Written = AzureConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("environment", Form::Text).or("AzurePublicCloud").unless_empty(),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("subscription_id", Form::Text),
+        Key::new("tenant_id", Form::Text).unless_empty(),
+        Key::new("client_id", Form::Text).unless_empty(),
+        Key::new("client_secret", Form::Secret).unless_empty(),
+        Key::new("refresh_interval", Form::Duration).or("5m").unless_empty(),
+        Key::new("authentication_method", Form::Text).or("OAuth").unless_empty(),
+        Key::new("resource_group", Form::Text).unless_empty(),
+        CLIENT,
+    ];
 
     fn check(written: &AzureConfig, dir: &Path) -> Result<Self, String> {
         let required = |value: &str, name: &str| match value {

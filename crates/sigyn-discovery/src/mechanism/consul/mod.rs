@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, Authorization, ClientConfig, Secret, Source};
 use crate::labels::quoted;
 use crate::yaml::{Entry, Section, Text};
@@ -114,6 +114,26 @@ impl Mechanism for Config {
     const KEY: &'static str = "consul_sd_configs";
     const KIND: &'static str = "consul";
     type Written = ConsulConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("server", Form::Server).or("localhost:8500").unless_empty(),
+        Key::new("path_prefix", Form::Text).unless_empty(),
+        Key::new("token", Form::Secret).unless_empty(),
+        Key::new("datacenter", Form::Text).unless_empty(),
+        Key::new("namespace", Form::Text).unless_empty(),
+        Key::new("partition", Form::Text).unless_empty(),
+        Key::new("tag_separator", Form::Text).or(",").unless_empty(),
+        Key::new("scheme", Form::Text).or("http").unless_empty(),
+        Key::new("username", Form::Text).unless_empty(),
+        Key::new("password", Form::Secret).unless_empty(),
+        Key::new("allow_stale", Form::Switch).or("true"),
+        Key::new("refresh_interval", Form::Duration).or("30s").unless_empty(),
+        Key::new("services", Form::Texts).unless_empty(),
+        Key::new("tags", Form::Texts).unless_empty(),
+        Key::new("node_meta", Form::Words).unless_empty(),
+        Key::new("filter", Form::Text).unless_empty(),
+        Key::new("health_filter", Form::Text).unless_empty(),
+        CLIENT,
+    ];
 
     fn check(written: &ConsulConfig, dir: &Path) -> Result<Self, String> {
         let address = written.server.as_deref().unwrap_or("localhost:8500");

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::labels::quoted;
 use crate::yaml::{Entry, Section, Text};
@@ -76,6 +76,14 @@ impl Mechanism for Config {
     const KEY: &'static str = "digitalocean_sd_configs";
     const KIND: &'static str = "digitalocean";
     type Written = DigitalOceanConfig;
+    const SHOWN: &'static [Key] = &[
+        CLIENT,
+        Key::new("refresh_interval", Form::Duration).or("60s"),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("role", Form::Text).or("droplets"),
+        // Prometheus shows a part of its own here.
+        Key::new("httpclient", Form::Any),
+    ];
 
     fn check(written: &DigitalOceanConfig, dir: &Path) -> Result<Self, String> {
         let role = match written.role.as_ref().map(|role| role.0.as_str()) {

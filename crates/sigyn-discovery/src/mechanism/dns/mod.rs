@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::Mechanism;
-use crate::config::parse_duration;
+use crate::config::{Form, Key, parse_duration};
 use crate::yaml::{Entry, Section};
 
 const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
@@ -77,6 +77,12 @@ impl Mechanism for Config {
     const KEY: &'static str = "dns_sd_configs";
     const KIND: &'static str = "dns";
     type Written = DnsConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("names", Form::Texts),
+        Key::new("refresh_interval", Form::Duration).or("30s").unless_empty(),
+        Key::new("type", Form::Text).or("SRV"),
+        Key::new("port", Form::Number),
+    ];
 
     fn check(written: &DnsConfig, _dir: &Path) -> Result<Self, String> {
         if written.names.is_empty() {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Item, Section};
 
@@ -111,10 +111,22 @@ pub struct Config {
     pub client: http::Config,
 }
 
+/// Of a filter, as it is shown.
+pub(super) const FILTER: &[Key] = &[Key::new("name", Form::Text), Key::new("values", Form::Texts)];
+
 impl Mechanism for Config {
     const KEY: &'static str = "docker_sd_configs";
     const KIND: &'static str = "docker";
     type Written = DockerConfig;
+    const SHOWN: &'static [Key] = &[
+        CLIENT,
+        Key::new("host", Form::Server),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("filters", Form::Sections(FILTER)),
+        Key::new("host_networking_host", Form::Text).or("localhost"),
+        Key::new("refresh_interval", Form::Duration).or("60s"),
+        Key::new("match_first_network", Form::Switch).or("true"),
+    ];
 
     fn check(written: &DockerConfig, dir: &Path) -> Result<Self, String> {
         if written.host.is_empty() {

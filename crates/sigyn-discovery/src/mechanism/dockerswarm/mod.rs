@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use serde::de::MapAccess;
 
-use super::docker::{self, Filter};
+use super::docker::{self, FILTER, Filter};
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Item, Section};
 
@@ -88,6 +88,14 @@ impl Mechanism for Config {
     const KEY: &'static str = "dockerswarm_sd_configs";
     const KIND: &'static str = "dockerswarm";
     type Written = DockerSwarmConfig;
+    const SHOWN: &'static [Key] = &[
+        CLIENT,
+        Key::new("host", Form::Server),
+        Key::new("role", Form::Text),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("filters", Form::Sections(FILTER)),
+        Key::new("refresh_interval", Form::Duration).or("60s"),
+    ];
 
     fn check(written: &DockerSwarmConfig, dir: &Path) -> Result<Self, String> {
         if written.host.is_empty() {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Environment, Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig, Secret};
 use crate::yaml::{Entry, Item, Section};
 
@@ -124,10 +124,25 @@ pub struct Config {
     pub client: http::Config,
 }
 
+const FILTER: &[Key] = &[Key::new("name", Form::Text), Key::new("values", Form::Texts)];
+
 impl Mechanism for Config {
     const KEY: &'static str = "ec2_sd_configs";
     const KIND: &'static str = "ec2";
     type Written = Ec2Config;
+    const SHOWN: &'static [Key] = &[
+        Key::new("endpoint", Form::Server),
+        Key::new("region", Form::Text),
+        Key::new("access_key", Form::Text).unless_empty(),
+        Key::new("secret_key", Form::Secret).unless_empty(),
+        Key::new("profile", Form::Text).unless_empty(),
+        Key::new("role_arn", Form::Text).unless_empty(),
+        Key::new("external_id", Form::Text).unless_empty(),
+        Key::new("refresh_interval", Form::Duration).or("60s").unless_empty(),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("filters", Form::Sections(FILTER)),
+        CLIENT,
+    ];
 
     fn check(written: &Ec2Config, dir: &Path) -> Result<Self, String> {
         let mut filters = Vec::new();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Section};
 
@@ -57,6 +57,11 @@ impl Mechanism for Config {
     const KEY: &'static str = "eureka_sd_configs";
     const KIND: &'static str = "eureka";
     type Written = EurekaConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("server", Form::Server).unless_empty(),
+        CLIENT,
+        Key::new("refresh_interval", Form::Duration).or("30s").unless_empty(),
+    ];
 
     fn check(written: &EurekaConfig, dir: &Path) -> Result<Self, String> {
         if written.server.is_empty() {

@@ -18,7 +18,7 @@ use self::read::Reader;
 pub use self::read::{ReadError, read_file};
 pub(crate) use self::watcher::Watcher;
 use super::{Context, Find, Mechanism, StartError};
-use crate::config::{joined, parse_duration};
+use crate::config::{Form, Key, joined, parse_duration};
 use crate::labels::quoted;
 use crate::yaml::{Entry, Section};
 
@@ -100,6 +100,10 @@ impl Mechanism for Config {
     const KEY: &'static str = "file_sd_configs";
     const KIND: &'static str = "file";
     type Written = FileConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("files", Form::Paths),
+        Key::new("refresh_interval", Form::Duration).or("5m").unless_empty(),
+    ];
 
     fn check(written: &FileConfig, dir: &Path) -> Result<Self, String> {
         written.validate(dir).map_err(|error| error.to_string())

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Environment, Mechanism};
-use crate::config::parse_duration;
+use crate::config::{Form, Key, parse_duration};
 use crate::yaml::{Entry, Section};
 
 const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
@@ -75,6 +75,14 @@ impl Mechanism for Config {
     const KEY: &'static str = "gce_sd_configs";
     const KIND: &'static str = "gce";
     type Written = GceConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("project", Form::Text),
+        Key::new("zone", Form::Text),
+        Key::new("filter", Form::Text).unless_empty(),
+        Key::new("refresh_interval", Form::Duration).or("60s").unless_empty(),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("tag_separator", Form::Text).or(",").unless_empty(),
+    ];
 
     fn check(written: &GceConfig, _dir: &Path) -> Result<Self, String> {
         if written.project.is_empty() {

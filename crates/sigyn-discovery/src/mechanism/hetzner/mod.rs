@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::labels::quoted;
 use crate::yaml::{Entry, Section, Text};
@@ -80,6 +80,13 @@ impl Mechanism for Config {
     const KEY: &'static str = "hetzner_sd_configs";
     const KIND: &'static str = "hetzner";
     type Written = HetznerConfig;
+    const SHOWN: &'static [Key] = &[
+        CLIENT,
+        Key::new("refresh_interval", Form::Duration).or("60s"),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("role", Form::Text),
+        Key::new("label_selector", Form::Text).unless_empty(),
+    ];
 
     fn check(written: &HetznerConfig, dir: &Path) -> Result<Self, String> {
         let (role, api) = match written.role.as_ref().map(|role| role.0.as_str()) {

@@ -13,7 +13,7 @@ use serde::de::MapAccess;
 
 use super::Mechanism;
 use super::server::{self, HttpUrlError};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Section};
 
@@ -59,6 +59,11 @@ impl Mechanism for Config {
     const KEY: &'static str = "http_sd_configs";
     const KIND: &'static str = "http";
     type Written = HttpConfig;
+    const SHOWN: &'static [Key] = &[
+        CLIENT,
+        Key::new("refresh_interval", Form::Duration).or("60s").unless_empty(),
+        Key::new("url", Form::Server),
+    ];
 
     fn check(written: &HttpConfig, dir: &Path) -> Result<Self, String> {
         if written.url.is_empty() {

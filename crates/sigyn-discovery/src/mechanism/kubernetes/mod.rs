@@ -50,7 +50,7 @@ pub use self::selector::Selector;
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::watches::Watches;
 use super::{Mechanism, server};
-use crate::config::joined;
+use crate::config::{CLIENT, Form, Key, joined};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Item, Section};
 
@@ -213,10 +213,36 @@ pub struct Config {
     pub attach: Attach,
 }
 
+const NAMESPACES: &[Key] =
+    &[Key::new("own_namespace", Form::Switch), Key::new("names", Form::Texts)];
+
+const SELECTOR: &[Key] = &[
+    Key::new("role", Form::Text).unless_empty(),
+    Key::new("label", Form::Text).unless_empty(),
+    Key::new("field", Form::Text).unless_empty(),
+];
+
+const ATTACH: &[Key] = &[
+    Key::new("node", Form::Switch),
+    Key::new("namespace", Form::Switch),
+    Key::new("deployment", Form::Switch),
+    Key::new("job", Form::Switch),
+    Key::new("cronjob", Form::Switch),
+];
+
 impl Mechanism for Config {
     const KEY: &'static str = "kubernetes_sd_configs";
     const KIND: &'static str = "kubernetes";
     type Written = KubernetesConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("api_server", Form::Server).unless_empty(),
+        Key::new("role", Form::Text),
+        Key::new("kubeconfig_file", Form::Path),
+        CLIENT,
+        Key::new("namespaces", Form::Section(NAMESPACES)).unless_empty(),
+        Key::new("selectors", Form::Sections(SELECTOR)).unless_empty(),
+        Key::new("attach_metadata", Form::Section(ATTACH)).unless_empty(),
+    ];
 
     fn check(written: &KubernetesConfig, dir: &Path) -> Result<Self, String> {
         let role = written.role.ok_or(

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Section};
 
@@ -70,6 +70,13 @@ impl Mechanism for Config {
     const KEY: &'static str = "linode_sd_configs";
     const KIND: &'static str = "linode";
     type Written = LinodeConfig;
+    const SHOWN: &'static [Key] = &[
+        CLIENT,
+        Key::new("refresh_interval", Form::Duration).or("60s"),
+        Key::new("port", Form::Number).or("80"),
+        Key::new("tag_separator", Form::Text).or(",").unless_empty(),
+        Key::new("region", Form::Text).unless_empty(),
+    ];
 
     fn check(written: &LinodeConfig, dir: &Path) -> Result<Self, String> {
         Ok(Self {

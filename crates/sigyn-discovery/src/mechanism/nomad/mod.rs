@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 
 use super::{Mechanism, server};
-use crate::config::parse_duration;
+use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::yaml::{Entry, Section};
 
@@ -71,6 +71,15 @@ impl Mechanism for Config {
     const KEY: &'static str = "nomad_sd_configs";
     const KIND: &'static str = "nomad";
     type Written = NomadConfig;
+    const SHOWN: &'static [Key] = &[
+        Key::new("allow_stale", Form::Switch).or("true"),
+        CLIENT,
+        Key::new("namespace", Form::Text).or("default"),
+        Key::new("refresh_interval", Form::Duration).or("60s"),
+        Key::new("region", Form::Text).or("global"),
+        Key::new("server", Form::Server).or("http://localhost:4646"),
+        Key::new("tag_separator", Form::Text).or(",").unless_empty(),
+    ];
 
     fn check(written: &NomadConfig, dir: &Path) -> Result<Self, String> {
         let server = written.server.as_deref().unwrap_or("http://localhost:4646");
