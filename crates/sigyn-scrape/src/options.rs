@@ -16,6 +16,8 @@ pub struct Options {
     /// The bound on what is scraped and not stored yet, bodies and spans of all targets together.
     /// A scrape that finds no room waits until its next turn, and is then given up.
     pub memory_bytes_max: u64,
+    /// What people raise to have more memory for that, in errors.
+    pub memory_setting: &'static str,
     /// Moves all targets' instants, so that two servers do not ask at the same time.
     pub seed: u64,
     /// Intervals without a span after which a target counts as silent. Losses, and whether context
@@ -39,6 +41,7 @@ impl Default for Options {
             user_agent: concat!("Sigyn/", env!("CARGO_PKG_VERSION")).to_owned(),
             body_bytes_max: 64 << 20,
             memory_bytes_max: 512 << 20,
+            memory_setting: "memory_bytes_max",
             seed: 0,
             silent_after: 10,
             sync_pause: Duration::from_millis(100),

@@ -201,7 +201,9 @@ fn start(
         limit => limit,
     };
     // One that could never have its place is too large, whatever the job allows.
-    let body_limit = body_limit.min(Memory::body_bytes_max(options.memory_bytes_max));
+    let fits = Memory::body_bytes_max(options.memory_bytes_max);
+    let memory_setting = (fits < body_limit).then_some(options.memory_setting);
+    let body_limit = body_limit.min(fits);
     let told = |error: &dyn std::error::Error| (FailureCause::Connect, chain(error));
     let client = shared.clients.of(&job.job.http).map_err(|error| told(&error));
     let ask = client.and_then(|client| {
@@ -232,6 +234,7 @@ fn start(
         ask,
         origin,
         body_limit,
+        memory_setting,
         seed: options.seed,
         failure_log: job.job.failure_log_file.as_deref().map(|path| shared.failure_logs.of(path)),
         trouble: Trouble::default(),

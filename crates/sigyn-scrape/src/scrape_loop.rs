@@ -50,6 +50,8 @@ pub(crate) struct ScrapeLoop {
     pub(crate) ask: Result<Ask, (FailureCause, String)>,
     pub(crate) origin: Origin,
     pub(crate) body_limit: u64,
+    /// What would have to be raised for larger bodies, where that is not the job's own limit.
+    pub(crate) memory_setting: Option<&'static str>,
     pub(crate) seed: u64,
     /// Where it is written that a scrape failed.
     pub(crate) failure_log: Option<Arc<FailureLog>>,
@@ -265,8 +267,19 @@ impl ScrapeLoop {
                     // A foreign target may have let go of these spans. The next body shall fit.
                     ask.shrink();
                 }
-                Next::Stop(End::Failed(error.cause(), chain(&error)))
+                Next::Stop(End::Failed(error.cause(), self.words(&error)))
             }
+        }
+    }
+
+    /// The error with its causes, and where a limit comes from that stands in no configuration.
+    fn words(&self, error: &ScrapeError) -> String {
+        let text = chain(error);
+        match self.memory_setting {
+            Some(setting) if error.cause() == FailureCause::BodyLimit => {
+                format!("{text}, which is all that one body may take of {setting}: raise that")
+            }
+            _ => text,
         }
     }
 
@@ -302,12 +315,12 @@ impl ScrapeLoop {
             return Next::Page;
         }
         if !self.trouble.strike(answer.next) {
-            return Next::Stop(End::Failed(cause, chain(error)));
+            return Next::Stop(End::Failed(cause, self.words(error)));
         }
         let segments = answer.range.map_or(1, |range| range.last - range.first + 1);
         // Each holds one span at least. The others are found once the law closes.
         let arrived = Arrived { kept: 0, rejected: segments, uncounted: true };
-        self.step_over(answer, arrived, chain(error), ledger, asked_at).await
+        self.step_over(answer, arrived, self.words(error), ledger, asked_at).await
     }
 
     /// Asks for less at a time. False if the answer holds as little as can be asked for.
@@ -491,14 +504,15 @@ impl ScrapeLoop {
             log.write(tick.at, error, &self.target.target.job, &self.target.target.url);
         }
         self.counts.scraped(&self.target.target.job, failure.as_ref().map(|(cause, _)| *cause));
-        let before = self.target.failures_in_a_row();
+        let (before, was_told) = (self.target.failures_in_a_row(), self.target.is_told());
         let failures = self.target.scraped(tick);
         match failure {
-            // One missed scrape is a restart; two in a row deserve an operator's eye.
-            Some((cause, error)) if failures == 2 && !is_ours => {
+            // One missed scrape is a restart; two in a row deserve an operator's eye. One that wants
+            // to be asked later may say so more often.
+            Some((cause, error)) if failures >= 2 && !is_ours && self.target.tell() => {
                 warn!(target = %key, cause = cause.as_str(), %error, "target keeps failing");
             }
-            _ if before >= 2 && failures == 0 => {
+            _ if was_told && failures == 0 => {
                 info!(target = %key, failures = before, "target is back");
             }
             _ => {}

@@ -93,6 +93,8 @@ struct Inner {
     problems: BTreeMap<Problem, String>,
     failures: Failures,
     failures_in_a_row: u32,
+    /// Whether people were told that it is down.
+    is_told: bool,
     /// Intervals in a row in which it wanted to be asked later.
     busy_intervals: u32,
     failing_since: Option<SystemTime>,
@@ -235,6 +237,7 @@ impl Tracked {
                 inner.not_traced = matches!(end, End::NotTraced(_));
                 inner.health = Health::Up;
                 inner.failures_in_a_row = 0;
+                inner.is_told = false;
                 inner.busy_intervals = 0;
                 inner.failing_since = None;
             }
@@ -274,7 +277,17 @@ impl Tracked {
         if inner.busy_intervals > 0 {
             inner.busy();
         }
-        before != inner.health && inner.failures_in_a_row < 2
+        before != inner.health && inner.tell()
+    }
+
+    /// Whether people were told that it is down.
+    pub(crate) fn is_told(&self) -> bool {
+        self.lock().is_told
+    }
+
+    /// True if it is down and nobody was told: from now on somebody was.
+    pub(crate) fn tell(&self) -> bool {
+        self.lock().tell()
     }
 
     /// What the target says of its log, and of what it leaves out.
@@ -415,6 +428,10 @@ impl Inner {
     fn failed(&mut self, at: SystemTime) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.failing_since.get_or_insert(at);
+    }
+
+    fn tell(&mut self) -> bool {
+        self.health == Health::Down && !std::mem::replace(&mut self.is_told, true)
     }
 
     fn busy(&mut self) {

@@ -448,6 +448,7 @@ impl Config {
             scraper_name: name,
             seed: instance,
             memory_bytes_max: memory.scraped,
+            memory_setting: "--storage.memory",
             ..sigyn_scrape::Options::default()
         }
     }

@@ -302,7 +302,10 @@ async fn a_target_may_be_busy_for_some_intervals_and_not_for_more() {
     assert!(!target.left_alone(), "told once");
     assert_eq!((target.scraped(tick(1, End::Done)), health()), (0, Health::Up));
     assert_eq!(([busy(), busy()], health()), ([1, 2], Health::Up));
+    assert!(!target.tell(), "it is not down yet");
     assert_eq!((busy(), health()), (3, Health::Down));
+    assert_eq!((target.tell(), target.tell(), target.is_told()), (true, false, true));
     assert_eq!(target.scraped(tick(1, End::Busy("later".to_owned()))), 0, "a page came before it");
+    assert!(!target.is_told());
     assert_eq!((busy(), health()), (1, Health::Up));
 }

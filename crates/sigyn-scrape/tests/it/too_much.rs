@@ -89,7 +89,8 @@ async fn a_body_that_alone_has_no_room_is_over_the_limit_and_its_target_down() {
         let groups = BTreeMap::from([("api".to_owned(), group(&[target.address]))]);
         let scraper = Scraper::with(options, vec![job], groups, Vec::new(), Store::default());
         let status = scraper.target("a failure", |target| target.scrapes_total > 0).await;
-        let error = "body size limit exceeded: it has 204800 bytes or more";
+        let error = "body size limit exceeded: it has 204800 bytes or more, \
+            which is all that one body may take of memory_bytes_max: raise that";
         assert_eq!(status.last_error.as_deref(), Some(error));
         assert_eq!(
             (status.health, status.failures.body_limit),
