@@ -23,7 +23,7 @@ const LOGGING: &str = "Logging";
 #[derive(Debug, Parser)]
 #[command(
     name = "sigyn",
-    version,
+    version = version(),
     args_conflicts_with_subcommands = true,
     after_help = "Without a subcommand, sigyn serves. `sigyn demo` shows a small traced system in ten seconds."
 )]
@@ -37,8 +37,17 @@ pub(crate) struct Cli {
 impl Cli {
     /// What the program was called with. Ends it if that makes no sense, or if it only asks for help.
     pub(crate) fn read() -> Self {
-        let matches = negatable::negatable(Self::command()).get_matches();
+        let matches = negatable::negatable(Self::command()).try_get_matches();
+        let matches = matches.unwrap_or_else(|error| negatable::exit(&error));
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// With the commit, where it is known.
+fn version() -> &'static str {
+    match env!("SIGYN_REVISION") {
+        "" => env!("CARGO_PKG_VERSION"),
+        _ => concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SIGYN_REVISION"), ")"),
     }
 }
 

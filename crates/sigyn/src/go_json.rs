@@ -1,5 +1,11 @@
 //! JSON as Go's `encoding/json` writes it, which is what readers of Prometheus' answers compare with.
 
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
 /// Escapes in a whole JSON text what Go escapes in it: all of it can stand in strings only.
 pub(crate) fn escaped(json: String) -> String {
     const ESCAPES: [(char, &str); 5] = [
@@ -22,9 +28,53 @@ pub(crate) fn escaped(json: String) -> String {
     out
 }
 
+/// The same of anything that becomes JSON, with numbers as Go writes them.
+pub(crate) fn to_string(data: &impl Serialize) -> serde_json::Result<String> {
+    let mut json = Vec::new();
+    data.serialize(&mut Serializer::with_formatter(&mut json, Numbers))?;
+    String::from_utf8(json).map(escaped).map_err(serde::ser::Error::custom)
+}
+
+/// Compact, but for floating-point numbers.
+struct Numbers;
+
+impl Formatter for Numbers {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let size = value.abs();
+        if size != 0.0 && size < 1e-6 {
+            write!(writer, "{value:e}")
+        } else if size >= 1e21 {
+            // All that are so large have an exponent above zero, and Go says so.
+            writer.write_all(format!("{value:e}").replace('e', "e+").as_bytes())
+        } else {
+            write!(writer, "{value}")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_by_go() {
+        // What `json.Marshal` makes of each.
+        let check = |value: f64, expected: &str| assert_eq!(to_string(&value).unwrap(), expected);
+        check(0.0, "0");
+        check(-0.0, "-0");
+        check(1.0, "1");
+        check(0.1, "0.1");
+        check(2.3e-6, "0.0000023");
+        check(1e-6, "0.000001");
+        check(9.99e-7, "9.99e-7");
+        check(-1e-7, "-1e-7");
+        check(1.5e-300, "1.5e-300");
+        check(123_456_789.125, "123456789.125");
+        check(1e20, "100000000000000000000");
+        check(1e21, "1e+21");
+        check(-1.25e22, "-1.25e+22");
+        check(f64::MAX, "1.7976931348623157e+308");
+    }
 
     #[test]
     fn what_html_and_javascript_trip_over_is_escaped() {

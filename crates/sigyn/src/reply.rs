@@ -113,11 +113,8 @@ pub(crate) fn success_but(data: &impl serde::Serialize, warnings: &[String]) -> 
 
 /// The same for what Prometheus answers, too: with Go's escapes, so that even bytes can be compared.
 pub(crate) fn prometheus(data: &impl serde::Serialize) -> Response {
-    match serde_json::to_string(data) {
-        Ok(data) => {
-            let data = crate::go_json::escaped(data);
-            json(format!("{{\"status\":\"success\",\"data\":{data}}}"))
-        }
+    match crate::go_json::to_string(data) {
+        Ok(data) => json(format!("{{\"status\":\"success\",\"data\":{data}}}")),
         Err(error) => ApiError::failed(error).into_response(),
     }
 }

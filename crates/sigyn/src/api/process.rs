@@ -61,9 +61,12 @@ struct BuildInfo {
     rust_version: &'static str,
 }
 
+/// The commit that this is built from; empty if nobody knows.
+const REVISION: &str = env!("SIGYN_REVISION");
+
 const BUILD: BuildInfo = BuildInfo {
     version: env!("CARGO_PKG_VERSION"),
-    revision: "",
+    revision: REVISION,
     branch: "",
     build_user: "",
     build_date: "",

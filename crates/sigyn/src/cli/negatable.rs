@@ -1,5 +1,7 @@
 //! `--no-x` beside every flag `--x` that is on or off, as Prometheus has it.
 
+use std::io::{IsTerminal as _, Write as _};
+
 use clap::{Arg, ArgAction, Command};
 
 /// The command and all below it, with a flag for each switch that leaves it off. Help shows both as one: `--[no-]x`.
@@ -24,6 +26,22 @@ pub(super) fn negatable(command: Command) -> Command {
         command.arg(arg)
     });
     command.mut_subcommands(negatable)
+}
+
+/// Ends the program, as clap would. In errors a flag is called what it is: only help shows both in one.
+pub(super) fn exit(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render();
+    let is_terminal = std::io::stderr().is_terminal();
+    let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
+    let _ = write!(std::io::stderr(), "{}", told(&text));
+    std::process::exit(error.exit_code());
+}
+
+fn told(text: &str) -> String {
+    text.replace("--[no-]", "--")
 }
 
 /// For as long as the program runs: a few dozen of them are made, once.
@@ -81,6 +99,20 @@ mod tests {
             }
         }
         assert!(count >= 12, "{count}");
+    }
+
+    #[test]
+    fn errors_name_flags_as_they_are_given() {
+        for (arguments, expected) in [
+            (["--web.enable-lifecycle=x", "--web.enable-admin-api"], "'--web.enable-lifecycle'"),
+            (["--web.enable-lifecycle", "--no-web.enable-lifecycle"], "'--web.enable-lifecycle'"),
+            (["--web.enable-lifecycle", "--web.enable-lifecycle"], "'--web.enable-lifecycle'"),
+            (["--web.enable-lifecycl", "--web.enable-admin-api"], "'--web.enable-lifecycle'"),
+        ] {
+            let error = read(&["sigyn", arguments[0], arguments[1]]).unwrap_err();
+            let text = told(&error.to_string());
+            assert!(text.contains(expected) && !text.contains("[no-]"), "{arguments:?}: {text}");
+        }
     }
 
     #[test]
