@@ -83,4 +83,5 @@ pub mod yaml;
 pub use group::{Groups, TargetGroup};
 pub use labels::{Labels, is_legacy_name};
 pub use manager::Manager;
+pub use mechanism::{Trouble, Troubles};
 pub use metrics::{JobSnapshot, Metrics, REFRESH_SECONDS, RefreshSnapshot, Snapshot};

@@ -18,7 +18,7 @@ use crate::error_chain::chain;
 use crate::group::{Groups, TargetGroup};
 #[cfg(feature = "client")]
 use crate::http::Room;
-use crate::mechanism::{self, Context, StartError, Update, Whose, file};
+use crate::mechanism::{self, Context, Part, StartError, Troubles, Update, Whose, file};
 use crate::metrics::Metrics;
 
 /// Updates that wait for the manager. A provider that finds the queue full waits.
@@ -76,6 +76,7 @@ pub struct Manager {
     jobs: watch::Receiver<Arc<Vec<Job>>>,
     groups: watch::Sender<Arc<Groups>>,
     metrics: Arc<Metrics>,
+    troubles: Troubles,
     watcher: Arc<file::Watcher>,
     #[cfg(feature = "kubernetes")]
     kubernetes: Arc<mechanism::kubernetes::Watches>,
@@ -169,6 +170,7 @@ impl Manager {
             #[cfg(feature = "kubernetes")]
             kubernetes: Arc::default(),
             metrics,
+            troubles: Troubles::default(),
             updates_tx,
             updates,
             tasks: JoinSet::new(),
@@ -184,6 +186,11 @@ impl Manager {
     /// The counters, to keep while the manager runs.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// What fails now, to look at while the manager runs.
+    pub fn troubles(&self) -> Troubles {
+        self.troubles.clone()
     }
 
     /// Works until `shutdown`, then stops all providers.
@@ -236,6 +243,8 @@ impl Manager {
         for provider in self.providers.values() {
             provider.whose.set_jobs(&provider.jobs);
         }
+        let all = self.providers.values();
+        self.troubles.follow(all.map(|provider| Arc::clone(&provider.whose)).collect());
         let polling = self.providers.values();
         let polling = polling.map(|provider| (provider.config.kind(), provider.job.as_str()));
         self.metrics.keep_refresh_failures(&polling.collect());
@@ -305,6 +314,8 @@ impl Manager {
             if let State::Failed { restart, failures, .. } = provider.state
                 && restart <= now
             {
+                // What the one before it had failed at is the new one's to find out.
+                provider.whose.keep_failing(|part| *part == Part::Start);
                 provider.state = self.start(*id, provider, failures);
             }
         }
@@ -392,6 +403,9 @@ impl Manager {
                 changed = true;
             }
         }
+        let found = provider.groups.values().map(|group| group.targets.len());
+        provider.whose.set_kept(found.sum());
+        provider.whose.works(&Part::Start);
         for held in &mut self.held {
             held.successors.remove(&update.provider);
         }
@@ -431,9 +445,11 @@ impl Manager {
         let (config, discovery, server) = (&*whose, whose.kind, &whose.server);
         if let Some(error) = start_error {
             let error = chain(&error);
-            tracing::warn!(%config, discovery, server, error, retry_in = ?wait, "discovery cannot start, what it had found stays");
+            whose.failed(Part::Start, error.as_str());
+            tracing::warn!(%config, discovery, server, error, retry_in = ?wait, kept_targets = whose.kept(), "discovery cannot start");
         } else {
             self.metrics.providers_failed.increment();
+            whose.failed(Part::Start, error.as_deref().unwrap_or("it ended by itself"));
             tracing::error!(%config, discovery, server, error, retry_in = ?wait, "a discovery provider has failed, its targets stay as they are");
         }
         self.count();

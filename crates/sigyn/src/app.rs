@@ -182,9 +182,10 @@ impl App {
         let (commits_tx, commits) = mpsc::channel(COMMITS_WAITING_MAX);
         let (reload_tx, reload_rx) = mpsc::channel::<ReloadRequest>(RELOADS_WAITING_MAX);
 
-        let room = sigyn_discovery::http::Room::new(memory.bytes / ANSWERS_SHARE);
+        let room =
+            sigyn_discovery::http::Room::set_by("--storage.memory", memory.bytes / ANSWERS_SHARE);
         let discovery = sigyn_discovery::Manager::with_room(jobs, groups_tx, room);
-        let sd_metrics = discovery.metrics();
+        let (sd_metrics, troubles) = (discovery.metrics(), discovery.troubles());
         let scraping = config.scrape_options(store.instance_id(), &memory);
         let options = sigyn_scrape::Options {
             spares: store.spares().clone(),
@@ -294,7 +295,7 @@ impl App {
             .merge(api::notifications::router(Arc::clone(&reload_state)))
             .merge(api::process::router(process))
             .merge(api::relabel_steps::router(jobs_now))
-            .merge(api::targets::router(status, external))
+            .merge(api::targets::router(status, troubles, external))
             .merge(api::admin::router(admin))
             .merge(metrics::router(sources.collect(), zipkins))
             .method_not_allowed_fallback(reply::other_method)

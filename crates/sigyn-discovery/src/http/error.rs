@@ -84,14 +84,19 @@ pub enum ClientError {
         limit: usize,
     },
     /// The body is larger than there is room for.
-    #[error("answer larger than the {limit} bytes that there is room for")]
+    #[error("answer larger than the {limit} bytes that there is room for: {} gives more", .setting)]
     NoRoom {
         /// So many bytes would have been read.
         limit: usize,
+        /// What says how much room there is.
+        setting: &'static str,
     },
     /// Other answers took all the room until the time was over.
-    #[error("no room for the answer: others take it all")]
-    Crowded,
+    #[error("no room for the answer: others take it all, and {} gives more", .setting)]
+    Crowded {
+        /// What says how much room there is.
+        setting: &'static str,
+    },
     /// The body broke off.
     #[error("the answer broke off")]
     Cut {

@@ -32,6 +32,7 @@ struct Inner {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
     large_bytes: usize,
+    setting: &'static str,
     refused: AtomicU64,
 }
 
@@ -57,6 +58,11 @@ impl Room {
     /// Room for so many bytes: a quarter for small answers, the rest for large ones. There are always
     /// a small and a large place.
     pub fn new(bytes: u64) -> Self {
+        Self::set_by("a larger room", bytes)
+    }
+
+    /// The same, and what people raise to have more: errors name it.
+    pub fn set_by(setting: &'static str, bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let small = (bytes / 4 / SMALL_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         let left = (bytes - bytes / 4).max(SMALL_BYTES);
@@ -65,6 +71,7 @@ impl Room {
             small: Arc::new(Semaphore::new(small)),
             large: Arc::new(Semaphore::new(large)),
             large_bytes: left / large,
+            setting,
             refused: AtomicU64::new(0),
         }))
     }
@@ -96,7 +103,8 @@ impl Room {
             }
             if bytes > self.0.large_bytes {
                 self.refuse();
-                return Err(ClientError::NoRoom { limit: self.0.large_bytes });
+                let (limit, setting) = (self.0.large_bytes, self.0.setting);
+                return Err(ClientError::NoRoom { limit, setting });
             }
             if bytes > SMALL_BYTES && !is_large {
                 is_large = true;
@@ -116,7 +124,7 @@ impl Room {
         // The semaphore is never closed.
         waiting.ok().and_then(Result::ok).ok_or_else(|| {
             self.refuse();
-            ClientError::Crowded
+            ClientError::Crowded { setting: self.0.setting }
         })
     }
 

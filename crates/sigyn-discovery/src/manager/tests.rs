@@ -16,6 +16,7 @@ struct Rig {
     jobs: watch::Sender<Arc<Vec<Job>>>,
     groups: watch::Receiver<Arc<Groups>>,
     metrics: Arc<Metrics>,
+    troubles: Troubles,
     shutdown: CancellationToken,
     running: JoinSet<()>,
 }
@@ -37,11 +38,11 @@ impl Rig {
         let mut manager = Manager::new(jobs_rx, groups_tx);
         manager.pacer = Pacer::new(|| 1.0);
         change(&mut manager);
-        let metrics = manager.metrics();
+        let (metrics, troubles) = (manager.metrics(), manager.troubles());
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(manager.run(shutdown.clone()));
-        Self { dir, jobs, groups, metrics, shutdown, running }
+        Self { dir, jobs, groups, metrics, troubles, shutdown, running }
     }
 
     fn apply(&self, scrape_configs: &str) {
@@ -239,7 +240,7 @@ async fn a_provider_that_cannot_start_says_whose_it_is_and_no_password() {
     let mut rig =
         Rig::start(&format!("[{{job_name: a, {docker}}}, {{job_name: b, {docker}}}]"), |_| {});
     rig.until("a= b=").await;
-    let line = "discovery cannot start, what it had found stays";
+    let line = "discovery cannot start";
     timeout(Duration::from_secs(20), async {
         while log.lines(line).is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -252,9 +253,17 @@ async fn a_provider_that_cannot_start_says_whose_it_is_and_no_password() {
         told,
         format!(
             "{line} config=a, b discovery=docker server=foo://daemon/ \
-             error=unable to parse docker host \"foo://daemon/\" retry_in=1s"
+             error=unable to parse docker host \"foo://daemon/\" retry_in=1s kept_targets=0"
         )
     );
+    let troubles = rig.troubles.now();
+    let [trouble] = troubles.as_slice() else { panic!("{troubles:?}") };
+    assert_eq!(
+        (trouble.mechanism, trouble.server.as_str(), trouble.kept_targets, trouble.parts),
+        ("docker", "foo://daemon/", 0, 1)
+    );
+    assert_eq!(trouble.error, "unable to parse docker host \"foo://daemon/\"");
+    assert!(trouble.jobs.iter().eq(["a", "b"]) && trouble.failures > 0, "{trouble:?}");
     rig.stop().await;
 }
 

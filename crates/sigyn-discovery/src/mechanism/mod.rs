@@ -34,6 +34,7 @@ mod server;
 pub mod static_sd;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod whose;
 #[cfg(any(feature = "aws", feature = "eureka"))]
 mod xml;
@@ -50,6 +51,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::environment::Environment;
+pub(crate) use self::trouble::Part;
+pub use self::trouble::{Trouble, Troubles};
 #[cfg(feature = "kubernetes")]
 use self::whose::Sharers;
 pub(crate) use self::whose::Whose;

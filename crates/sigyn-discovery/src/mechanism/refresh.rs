@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::Context;
+use super::{Context, Part};
 use crate::error_chain::chain;
 use crate::group::TargetGroup;
 
@@ -56,10 +56,14 @@ pub(crate) async fn run<R: Refresh>(mut mechanism: R, every: Duration, context: 
         };
         refreshes.count(begun.elapsed(), answer.is_err());
         let mut groups = match answer {
-            Ok(groups) => groups,
+            Ok(groups) => {
+                whose.works(&Part::Whole);
+                groups
+            }
             Err(error) => {
                 context.metrics.refresh_failed(whose.kind, &context.job);
                 let error = chain(&*error);
+                whose.failed(Part::Whole, error.as_str());
                 tracing::warn!(
                     config = %whose,
                     discovery = whose.kind,

@@ -9,7 +9,7 @@ use axum::extract;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
-use sigyn_discovery::Labels;
+use sigyn_discovery::{Labels, Trouble, Troubles};
 use sigyn_scrape::{Health, PoolStatus, ScrapeRecord, State, Status, TargetStatus};
 
 use super::global_url::External;
@@ -20,15 +20,16 @@ use crate::reply::{ApiError, failure, prometheus};
 #[derive(Clone, Debug)]
 struct Asked {
     status: Status,
+    troubles: Troubles,
     external: Arc<External>,
 }
 
-pub(crate) fn router(status: Status, external: External) -> Router {
+pub(crate) fn router(status: Status, troubles: Troubles, external: External) -> Router {
     Router::new()
         .route("/api/v1/targets", get(targets))
         .route("/api/v1/targets/metadata", get(metadata))
         .route("/api/v1/scrape_pools", get(scrape_pools))
-        .with_state(Asked { status, external: Arc::new(external) })
+        .with_state(Asked { status, troubles, external: Arc::new(external) })
 }
 
 #[derive(Serialize)]
@@ -161,6 +162,26 @@ struct Pool {
     active: usize,
     dropped: u64,
     errors: Vec<String>,
+    /// Its mechanisms that fail now.
+    failing: Vec<Failing>,
+}
+
+/// A mechanism that fails. What it had found before stays.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failing {
+    mechanism: &'static str,
+    /// Whom it asks, or where it looks.
+    server: String,
+    /// The newest failure.
+    error: String,
+    last_at: String,
+    /// When the first of those failures was that go on, and how many there were since then.
+    since: String,
+    failures: u64,
+    /// How many of its files, names, services or kinds of objects fail.
+    parts: usize,
+    kept_targets: usize,
 }
 
 /// What is asked for.
@@ -221,7 +242,7 @@ async fn targets(extract::State(asked): extract::State<Asked>, params: Params) -
     let show = Show::of(&params);
     // Thousands of targets take a while to copy and to write.
     let answer = tokio::task::spawn_blocking(move || {
-        prometheus(&answer(asked.status.pools(), &show, &asked.external))
+        prometheus(&answer(asked.status.pools(), &asked.troubles.now(), &show, &asked.external))
     });
     answer.await.unwrap_or_else(|error| failure(&ApiError::failed(error)))
 }
@@ -231,7 +252,12 @@ async fn metadata() -> Response {
     prometheus(&[(); 0])
 }
 
-fn answer(mut pools: Vec<PoolStatus>, show: &Show, external: &External) -> Targets {
+fn answer(
+    mut pools: Vec<PoolStatus>,
+    troubles: &[Trouble],
+    show: &Show,
+    external: &External,
+) -> Targets {
     pools.sort_by(|one, other| one.job.cmp(&other.job));
     let counts = pools.iter().map(|pool| (pool.job.clone(), pool.dropped_count)).collect();
     pools.retain(|pool| show.pool.as_ref().is_none_or(|name| pool.job == *name));
@@ -263,9 +289,27 @@ fn answer(mut pools: Vec<PoolStatus>, show: &Show, external: &External) -> Targe
                     active: pool.active.len(),
                     dropped: pool.dropped_count,
                     errors: pool.errors.clone(),
+                    failing: troubles
+                        .iter()
+                        .filter(|trouble| trouble.jobs.contains(&pool.job))
+                        .map(failing)
+                        .collect(),
                 })
                 .collect(),
         },
+    }
+}
+
+fn failing(trouble: &Trouble) -> Failing {
+    Failing {
+        mechanism: trouble.mechanism,
+        server: trouble.server.clone(),
+        error: trouble.error.clone(),
+        last_at: rfc3339(trouble.last_at),
+        since: rfc3339(trouble.since),
+        failures: trouble.failures,
+        parts: trouble.parts,
+        kept_targets: trouble.kept_targets,
     }
 }
 

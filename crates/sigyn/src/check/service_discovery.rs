@@ -14,13 +14,16 @@ use sigyn_discovery::target::{self, Outcome};
 use sigyn_discovery::{Groups, Labels, Manager, TargetGroup, mechanism};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{chain, complain};
 use crate::cli::{LogFormat, LogLevel, ServiceDiscoveryFlags};
 use crate::config::Config;
 use crate::{go_json, logging};
+
+/// How often to look whether something cannot start.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether the job is there and could be asked.
 pub(super) fn run(flags: &ServiceDiscoveryFlags) -> bool {
@@ -72,16 +75,22 @@ fn groups(job: &Job, timeout: Duration) -> anyhow::Result<Vec<Arc<TargetGroup>>>
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let manager = Manager::new(jobs, groups_tx);
-        let metrics = manager.metrics();
+        let (metrics, troubles) = (manager.metrics(), manager.troubles());
         tasks.spawn(manager.run(shutdown.clone()));
-        sleep(timeout).await;
+        let until = Instant::now() + timeout;
+        let cannot_start = || metrics.snapshot().failed_configs > 0;
+        // What cannot start now is not waited for.
+        while Instant::now() < until && !cannot_start() {
+            sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
+        }
         let found = groups.borrow().get(&job.name).cloned().unwrap_or_default();
-        // Why is in the log.
-        let cannot_start = metrics.snapshot().failed_configs > 0;
+        let cannot_start = cannot_start();
+        let troubles = troubles.now();
         shutdown.cancel();
         tasks.join_all().await;
         drop(jobs_tx);
-        anyhow::ensure!(!cannot_start, "Could not create new discoverer");
+        let why = || troubles.into_iter().next().map(|trouble| trouble.error).unwrap_or_default();
+        anyhow::ensure!(!cannot_start, "Could not create new discoverer: {}", why());
         Ok(found)
     });
     runtime.shutdown_background();

@@ -255,7 +255,8 @@ scrape_configs:
 ";
     let folder = folder(&[("sigyn.yml", text)]);
     let found = |job| {
-        let args = ["service-discovery", "--timeout=500ms", "sigyn.yml", job];
+        // Nobody waits so long.
+        let args = ["service-discovery", "--timeout=1h", "sigyn.yml", job];
         let (status, out, err) = check(folder.path(), &args);
         assert_eq!((status, out.as_str()), (1, ""), "{err}");
         assert!(err.contains("Could not create new discoverer"), "{err}");
@@ -264,6 +265,8 @@ scrape_configs:
     assert!(found("tls").contains("nope.pem"));
     let docker = found("docker");
     assert!(docker.contains("config=docker") && !docker.contains("hidden"), "{docker}");
+    let error = "Could not create new discoverer: unable to parse docker host \"foo://127.0.0.1\"";
+    assert!(docker.contains(error), "{docker}");
 }
 
 #[test]

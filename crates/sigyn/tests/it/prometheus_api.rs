@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::http;
-use crate::program::{Tracer, until};
+use crate::program::{Tracer, command, until};
 
 const CONFIG: &str = "
 scrape_configs:
@@ -106,6 +106,42 @@ fn targets_are_listed_as_prometheus_lists_them() {
     assert_eq!(global, format!("http://{}:1/traces?x=1&x=2", host.trim()));
     let metadata = tracer.get("/api/v1/targets/metadata").text();
     assert_eq!(metadata, r#"{"status":"success","data":[]}"#);
+}
+
+#[test]
+fn discovery_that_fails_is_told_with_its_pool() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "
+scrape_configs:
+- job_name: a
+  file_sd_configs: [{files: ['*.json']}]
+- job_name: b
+  static_configs: [{targets: ['127.0.0.4:1']}]
+";
+    fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+    let targets = folder.path().join("targets.json");
+    fs::write(&targets, r#"[{"targets": ["127.0.0.1:1"]}]"#).unwrap();
+    let tracer = Tracer::start(folder.path());
+    let pool = |ready: fn(&Value) -> bool| {
+        until("a pool is told as expected", || {
+            let answer = tracer.json("/api/v1/targets");
+            let pools = &answer["data"]["sigyn"]["pools"];
+            assert_eq!(pools[1]["failing"].as_array().map_or(0, Vec::len), 0, "{pools}");
+            ready(&pools[0]).then(|| pools[0].clone())
+        })
+    };
+    let works = |pool: &Value| pool["active"] == 1 && pool["failing"] == json!([]);
+    pool(works);
+    fs::write(&targets, r#"[{"targets": "127.0.0.1:1"}]"#).unwrap();
+    let failing = pool(|pool| pool["failing"][0]["failures"].as_u64() > Some(0));
+    assert_eq!(failing["active"], 1, "what was found stays");
+    let failing = &failing["failing"][0];
+    assert_eq!((&failing["mechanism"], &failing["keptTargets"]), (&json!("file"), &json!(1)));
+    assert!(failing["since"].as_str().is_some() && failing["lastAt"].as_str().is_some());
+    let error = failing["error"].as_str().unwrap();
+    assert!(error.contains("targets.json: not valid JSON: "), "{error}");
+    fs::write(&targets, r#"[{"targets": ["127.0.0.1:1"]}]"#).unwrap();
+    pool(works);
 }
 
 #[test]
@@ -216,6 +252,11 @@ fn the_program_tells_of_itself() {
     let build = data("/api/v1/status/buildinfo");
     assert_eq!(build["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(build["goVersion"], "");
+    let revision = build["revision"].as_str().unwrap();
+    assert!(revision.is_empty() || revision.chars().all(|c| c.is_ascii_alphanumeric()), "{build}");
+    let told = command().arg("--version").output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains(revision) && !told.contains("()"), "{told}");
     let features = data("/api/v1/features");
     assert_eq!(features["service_discovery_providers"]["static"], true);
     assert_eq!(features["service_discovery_providers"]["file"], true);

@@ -15,7 +15,7 @@ use super::api::{Api, ApiError};
 use super::group::group;
 use crate::error_chain::chain;
 use crate::group::TargetGroup;
-use crate::mechanism::{Context, Find, StartError, Whose, refresh};
+use crate::mechanism::{Context, Find, Part, StartError, Whose, refresh};
 
 /// News that wait to be passed on. Who finds the queue full waits.
 const NEWS_CAPACITY: usize = 16;
@@ -102,8 +102,11 @@ async fn follow(config: Config, api: Arc<Api>, context: Context) {
 async fn datacenter(api: &Api, whose: &Whose, refresh_interval: Duration) -> String {
     loop {
         match api.datacenter().await {
-            Ok(datacenter) => return datacenter,
-            Err(error) => failed(whose, "agent/self", "", &error, refresh_interval).await,
+            Ok(datacenter) => {
+                whose.works(&part("agent/self", None));
+                return datacenter;
+            }
+            Err(error) => failed(whose, "agent/self", None, &error, refresh_interval).await,
         }
     }
 }
@@ -197,6 +200,7 @@ impl Following {
         for (name, follower) in self.services.extract_if(.., |name, _| !catalog.contains_key(name))
         {
             follower.task.abort();
+            self.context.whose.works(&part("health/service", Some(&name)));
             gone.push(name);
         }
         let known = std::mem::take(&mut self.known);
@@ -238,14 +242,18 @@ async fn follow_catalog(
     let mut questions = Questions::new(every);
     loop {
         let index = questions.next().await;
-        match api.services(index).await {
+        let answer = api.services(index).await;
+        if answer.is_ok() {
+            whose.works(&part("catalog/services", None));
+        }
+        match answer {
             Ok(answer) if questions.is_new(answer.index) => {
                 if news.send(News::Catalog(answer.value)).await.is_err() {
                     return;
                 }
             }
             Ok(_) => {}
-            Err(error) => failed(&whose, "catalog/services", "", &error, every).await,
+            Err(error) => failed(&whose, "catalog/services", None, &error, every).await,
         }
     }
 }
@@ -262,7 +270,11 @@ async fn follow_service(
     let mut questions = Questions::new(config.refresh_interval);
     loop {
         let index = questions.next().await;
-        match api.instances(&name, index).await {
+        let answer = api.instances(&name, index).await;
+        if answer.is_ok() {
+            whose.works(&part("health/service", Some(&name)));
+        }
+        match answer {
             Ok(answer) if questions.is_new(answer.index) => {
                 let group = group(&name, &datacenter, &config.tag_separator, &answer.value);
                 if news.send(News::Service { follower, group }).await.is_err() {
@@ -271,7 +283,8 @@ async fn follow_service(
             }
             Ok(_) => {}
             Err(error) => {
-                failed(&whose, "health/service", &name, &error, config.refresh_interval).await;
+                let name = Some(name.as_str());
+                failed(&whose, "health/service", name, &error, config.refresh_interval).await;
             }
         }
     }
@@ -281,21 +294,28 @@ async fn follow_service(
 async fn failed(
     whose: &Whose,
     call: &'static str,
-    service: &str,
+    service: Option<&str>,
     error: &ApiError,
     refresh_interval: Duration,
 ) {
     let error = chain(error);
+    whose.failed(part(call, service), error.as_str());
     tracing::warn!(
         config = %whose,
         discovery = whose.kind,
         server = whose.server,
         call,
         service,
+        kept_targets = whose.kept(),
         error,
-        "cannot learn from Consul what has changed, what was found stays"
+        "cannot learn from Consul what there is"
     );
     sleep(RETRY_MAX.min(refresh::interval_of(refresh_interval))).await;
+}
+
+/// What fails, as people are told.
+fn part(call: &str, service: Option<&str>) -> Part {
+    Part::Named(service.map_or_else(|| call.to_owned(), |service| format!("{call}/{service}")))
 }
 
 /// When to ask, and from which index on.

@@ -15,7 +15,7 @@ use crate::error_chain::chain;
 use crate::group::TargetGroup;
 use crate::labels::{Labels, host_port};
 use crate::mechanism::refresh::{self, Refresh, RefreshError};
-use crate::mechanism::{Context, Find, StartError, Whose};
+use crate::mechanism::{Context, Find, Part, StartError, Whose};
 use crate::metrics::Metrics;
 
 const PREFIX: &str = "__meta_dns_";
@@ -82,11 +82,15 @@ impl Refresh for Asking {
             let (records, name) = ended?;
             self.metrics.dns_lookups.increment();
             match records {
-                Ok(records) => groups.push(group(&name, self.config.port, &records)),
+                Ok(records) => {
+                    groups.push(group(&name, self.config.port, &records));
+                    self.resolver.whose.works(&Part::Named(name));
+                }
                 Err(error) => {
                     self.metrics.dns_lookup_failures.increment();
                     let error = chain(&error);
-                    tracing::warn!(config = %self.resolver.whose, discovery = "dns", name, error, "cannot look up a name, its targets stay");
+                    tracing::warn!(config = %self.resolver.whose, discovery = "dns", name, error, "cannot look up a name");
+                    self.resolver.whose.failed(Part::Named(name), error);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! `file_sd_configs`: target groups from YAML and JSON files, read again whenever they change.
 
+mod names;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use serde::de::MapAccess;
 use tokio::sync::Notify;
 use tokio::task;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::read::Reader;
 pub use self::read::{ReadError, read_file};
@@ -24,6 +25,9 @@ use crate::yaml::{Entry, Section};
 
 /// How long a change is left to settle: writing a file is several events.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// How long after a look the next one begins at the earliest, however often something changes.
+const PAUSE: Duration = Duration::from_millis(500);
 
 const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -147,17 +151,22 @@ async fn follow(config: Config, context: Context) {
     let mut ticks = interval(config.refresh_interval.max(SETTLE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reader = Reader::new(config.patterns, &context);
+    let mut pause_until = Instant::now();
     loop {
+        let settled = async {
+            changed.notified().await;
+            sleep_until(pause_until.max(Instant::now() + SETTLE)).await;
+        };
         tokio::select! {
             () = context.shutdown.cancelled() => return,
             _ = ticks.tick() => {}
-            () = changed.notified() => sleep(SETTLE).await,
+            () = settled => {}
         }
         let (watcher, notify) = (Arc::clone(&context.watcher), Arc::clone(&changed));
         let read = task::spawn_blocking(move || {
             // Watched first, so that no change falls between the look and the watch.
-            for dir in reader.directories() {
-                watcher.subscribe(&dir, &notify);
+            for (dir, names) in reader.directories() {
+                watcher.subscribe(&dir, names, &notify);
             }
             let groups = reader.read();
             (reader, groups)
@@ -167,6 +176,7 @@ async fn follow(config: Config, context: Context) {
             return;
         };
         reader = back;
+        pause_until = Instant::now() + PAUSE;
         if let Some(groups) = groups
             && !context.send(groups).await
         {

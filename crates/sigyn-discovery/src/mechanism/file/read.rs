@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::matches;
+use super::names::Names;
+use crate::error_chain::chain;
 use crate::group::TargetGroup;
 use crate::mechanism::static_sd::{self, StaticConfig};
-use crate::mechanism::{Context, Whose};
+use crate::mechanism::{Context, Part, Whose};
 use crate::metrics::Metrics;
 use crate::yaml::{self, Fields, YamlError};
 
@@ -56,13 +58,21 @@ impl Reader {
         Self { patterns, known, whose, metrics }
     }
 
-    /// The directories in which a change may matter.
-    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        let directory = |pattern: &PathBuf| match pattern.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        self.patterns.iter().map(directory).collect()
+    /// The directories in which a change may matter, and whose changes do.
+    pub(super) fn directories(&self) -> BTreeMap<PathBuf, Names> {
+        let mut directories = BTreeMap::<PathBuf, Names>::new();
+        for pattern in &self.patterns {
+            let dir = match pattern.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            let names = directories.entry(dir.to_owned()).or_default();
+            names.add(pattern);
+            for file in matches(pattern) {
+                names.add_links(dir, &file);
+            }
+        }
+        directories
     }
 
     /// The groups of all files, and an empty group for each that is gone. A file that cannot be
@@ -79,19 +89,25 @@ impl Reader {
             let name = path.display().to_string();
             match read_written(&path) {
                 Ok(read) => {
+                    self.whose.works(&Part::Named(name.clone()));
                     found.insert(name, read.len());
                     groups.extend(read);
                 }
                 Err(error) => {
                     self.metrics.file_read_errors.increment();
+                    let kept_groups = self.known.get(&name).copied().unwrap_or_default();
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(config = %self.whose, discovery = "file", path = %path.display(), %error, cause, "cannot use target file, its former targets stay");
+                    tracing::warn!(config = %self.whose, discovery = "file", path = %path.display(), %error, cause, kept_groups, "cannot use target file");
                     failures += 1;
-                    let known = self.known.get(&name).copied().unwrap_or_default();
-                    found.insert(name, known);
+                    self.whose.failed(Part::Named(name.clone()), chain(&error));
+                    found.insert(name, kept_groups);
                 }
             }
         }
+        self.whose.keep_failing(|part| match part {
+            Part::Named(path) => found.contains_key(path),
+            Part::Start | Part::Whole => true,
+        });
         for (path, known) in &self.known {
             let remaining = found.get(path).copied().unwrap_or_default();
             let gone = (remaining..*known)
@@ -121,7 +137,12 @@ fn read_written(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
 
 fn groups(path: &Path, text: &str) -> Result<Vec<TargetGroup>, ReadError> {
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let sections = if is_json { static_sd::from_json(text.as_bytes())? } else { parse_yaml(text)? };
+    let sections = match (is_json, text.trim()) {
+        // A list without groups to Prometheus, in YAML as well.
+        (true, "null") => Vec::new(),
+        (true, _) => static_sd::from_json(text.as_bytes())?,
+        (false, _) => parse_yaml(text)?,
+    };
     let name = path.display().to_string();
     let mut groups = Vec::with_capacity(sections.len());
     for (index, section) in sections.into_iter().enumerate() {

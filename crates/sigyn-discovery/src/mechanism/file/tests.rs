@@ -24,6 +24,7 @@ struct Rig {
     updates: mpsc::Receiver<Update>,
     groups: BTreeMap<String, String>,
     metrics: Arc<Metrics>,
+    whose: Arc<Whose>,
     shutdown: CancellationToken,
     running: JoinSet<()>,
 }
@@ -35,9 +36,10 @@ impl Rig {
         let (updates_tx, updates) = mpsc::channel(64);
         let metrics = Arc::new(Metrics::default());
         let shutdown = CancellationToken::new();
+        let whose = Whose::of("a", Config::KIND, "");
         let context = Context {
             provider: 7,
-            whose: Whose::of("a", Config::KIND, ""),
+            whose: Arc::clone(&whose),
             job: "a".to_owned(),
             known: BTreeSet::new(),
             updates: updates_tx,
@@ -50,7 +52,7 @@ impl Rig {
         let patterns = patterns.iter().map(|pattern| dir.path().join(pattern)).collect();
         let mut running = JoinSet::new();
         running.spawn(follow(Config { patterns, refresh_interval }, context));
-        Self { dir, updates, groups: BTreeMap::new(), metrics, shutdown, running }
+        Self { dir, updates, groups: BTreeMap::new(), metrics, whose, shutdown, running }
     }
 
     /// Watches only: what does not come by a file system event comes too late.
@@ -202,15 +204,74 @@ async fn a_file_that_somebody_has_begun_to_write_keeps_its_targets() {
     let mut rig =
         Rig::watching(&["*"], |dir| fs::write(dir.join("a.yml"), "- targets: [a]").unwrap());
     rig.until(&[("a.yml:0", "a")]).await;
-    for (name, text) in [("a.yml", ""), ("a.json", "null")] {
-        let errors = rig.metrics.snapshot().file_read_errors_total;
-        rig.write(name, text);
-        rig.until_metric(|now| now.file_read_errors_total > errors).await;
-        assert!(rig.updates.try_recv().is_err(), "{name}");
-    }
-    fs::remove_file(rig.dir.path().join("a.json")).unwrap();
+    rig.write("a.yml", "");
+    rig.until_metric(|now| now.file_read_errors_total > 0).await;
+    assert!(rig.updates.try_recv().is_err());
     rig.write("a.yml", "# nothing");
     rig.until(&[]).await;
+    rig.stop().await;
+}
+
+/// As Prometheus reads it.
+#[tokio::test]
+async fn a_file_of_null_has_no_targets() {
+    for name in ["a.json", "a.yml"] {
+        let mut rig = Rig::watching(&["*"], |dir| {
+            fs::write(dir.join(name), r#"[{"targets": ["a"]}]"#).unwrap();
+        });
+        rig.until(&[(&format!("{name}:0"), "a")]).await;
+        rig.write(name, "null");
+        rig.until(&[]).await;
+        assert_eq!(rig.metrics.snapshot().file_read_errors_total, 0);
+        rig.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_fails_until_it_is_mended_or_gone() {
+    let mut rig = Rig::watching(&["*.yml"], |dir| {
+        fs::write(dir.join("a.yml"), "- targets: [a]").unwrap();
+    });
+    rig.until(&[("a.yml:0", "a")]).await;
+    assert_eq!(rig.whose.trouble(), None);
+    rig.write("a.yml", "{}");
+    rig.write("b.yml", "- [");
+    let deadline = Instant::now() + PATIENCE;
+    let trouble = loop {
+        match rig.whose.trouble() {
+            Some(trouble) if trouble.parts == 2 => break trouble,
+            other => assert!(Instant::now() < deadline, "{other:?}"),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((trouble.mechanism, trouble.jobs), ("file", BTreeSet::from(["a".to_owned()])));
+    assert!(trouble.error.contains(".yml: not valid YAML: "), "{}", trouble.error);
+    rig.write("a.yml", "- targets: [b]");
+    fs::remove_file(rig.dir.path().join("b.yml")).unwrap();
+    rig.until(&[("a.yml:0", "b")]).await;
+    let deadline = Instant::now() + PATIENCE;
+    while let Some(trouble) = rig.whose.trouble() {
+        assert!(Instant::now() < deadline, "{trouble:?}");
+        tokio::task::yield_now().await;
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_others_write_beside_the_files_is_not_looked_at() {
+    let mut rig = Rig::watching(&["*.yml"], |dir| {
+        fs::write(dir.join("a.yml"), "- [").unwrap();
+    });
+    rig.until_metric(|now| now.file_reads_total > 0).await;
+    for line in 0..100 {
+        rig.write("b.log", &format!("line {line}"));
+        tokio::task::yield_now().await;
+    }
+    // Whoever comes to this has passed all that was written before it.
+    rig.write("b.yml", "- targets: [b]");
+    rig.until(&[("b.yml:0", "b")]).await;
+    let reads = rig.metrics.snapshot().file_reads_total;
+    assert!(reads <= 5, "{reads}: once, and both files after each event of b.yml");
     rig.stop().await;
 }
 
@@ -267,19 +328,24 @@ async fn one_watcher_serves_all_and_forgets_who_is_gone() {
     let other = tempfile::tempdir().unwrap();
     let watcher = Watcher::new(Arc::default());
     let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let names = || {
+        let mut names = super::names::Names::default();
+        names.add(Path::new("a"));
+        names
+    };
     for _ in 0..3 {
-        watcher.subscribe(dir.path(), &first);
-        watcher.subscribe(dir.path(), &second);
+        watcher.subscribe(dir.path(), names(), &first);
+        watcher.subscribe(dir.path(), names(), &second);
     }
     fs::write(dir.path().join("a"), "a").unwrap();
     timeout(PATIENCE, async { tokio::join!(first.notified(), second.notified()) }).await.unwrap();
     drop(first);
-    watcher.subscribe(other.path(), &second);
+    watcher.subscribe(other.path(), names(), &second);
     fs::write(dir.path().join("a"), "b").unwrap();
     timeout(PATIENCE, second.notified()).await.unwrap();
     drop(second);
     let third = Arc::new(Notify::new());
-    watcher.subscribe(other.path(), &third);
+    watcher.subscribe(other.path(), names(), &third);
     assert_eq!(format!("{watcher:?}").matches("Weak").count(), 1, "{watcher:?}");
 }
 

@@ -10,10 +10,17 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode};
 use tokio::sync::Notify;
 
+use super::names::Names;
 use crate::metrics::Metrics;
 
 /// Who wants to know of changes in a directory.
-type Subscribers = HashMap<PathBuf, Vec<Weak<Notify>>>;
+type Subscribers = HashMap<PathBuf, Vec<Subscriber>>;
+
+#[derive(Debug)]
+struct Subscriber {
+    notify: Weak<Notify>,
+    names: Names,
+}
 
 /// Watches directories on behalf of providers. It opens the system's watcher with the first.
 pub(crate) struct Watcher {
@@ -33,13 +40,14 @@ impl Watcher {
         Self { subscribers: Arc::default(), system: Mutex::new(None), metrics }
     }
 
-    /// Wakes `notify` at changes in `dir` from now on, until it is dropped. Subscribing again is
-    /// cheap, and renews the watch on a directory that was replaced. What cannot be watched is
-    /// counted; the provider's refresh interval remains.
-    pub(crate) fn subscribe(&self, dir: &Path, notify: &Arc<Notify>) {
+    /// Wakes `notify` at changes of `names` in `dir`, and of `dir` itself, from now on and until it is
+    /// dropped. Others write their logs there. Subscribing again is cheap, and renews the watch on a
+    /// directory that was replaced. What cannot be watched is counted; the provider's refresh
+    /// interval remains.
+    pub(crate) fn subscribe(&self, dir: &Path, names: Names, notify: &Arc<Notify>) {
         // The real path: one directory under two names would be one watch for the system.
         let watched = dir.canonicalize().map_err(notify::Error::io).and_then(|dir| {
-            let unused = self.enter(&dir, notify);
+            let unused = self.enter(&dir, names, notify);
             self.watch(&dir, &unused)
         });
         if let Err(error) = watched {
@@ -49,15 +57,16 @@ impl Watcher {
     }
 
     /// Enters a subscriber, and returns the directories that nobody asks for any more.
-    fn enter(&self, dir: &Path, notify: &Arc<Notify>) -> Vec<PathBuf> {
+    fn enter(&self, dir: &Path, names: Names, notify: &Arc<Notify>) -> Vec<PathBuf> {
         let mut subscribers = lock(&self.subscribers);
         for listeners in subscribers.values_mut() {
-            listeners.retain(|listener| listener.strong_count() > 0);
+            listeners.retain(|listener| listener.notify.strong_count() > 0);
         }
         let listeners = subscribers.entry(dir.to_owned()).or_default();
-        let known = Arc::downgrade(notify);
-        if !listeners.iter().any(|listener| listener.ptr_eq(&known)) {
-            listeners.push(known);
+        let notify = Arc::downgrade(notify);
+        match listeners.iter_mut().find(|listener| listener.notify.ptr_eq(&notify)) {
+            Some(known) => known.names = names,
+            None => listeners.push(Subscriber { notify, names }),
         }
         subscribers.extract_if(|_, listeners| listeners.is_empty()).map(|(dir, _)| dir).collect()
     }
@@ -105,18 +114,24 @@ fn is_change(kind: EventKind) -> bool {
 fn wake(subscribers: &Mutex<Subscribers>, paths: &[PathBuf]) {
     let subscribers = lock(subscribers);
     for path in paths {
-        let directories = [Some(path.as_path()), path.parent()].into_iter().flatten();
-        for listener in directories.filter_map(|dir| subscribers.get(dir)).flatten() {
-            if let Some(listener) = listener.upgrade() {
-                listener.notify_one();
-            }
+        let of_dir = subscribers.get(path).into_iter().flatten();
+        let name = path.file_name().unwrap_or_default();
+        let of_name = path.parent().and_then(|dir| subscribers.get(dir)).into_iter().flatten();
+        for subscriber in of_dir.chain(of_name.filter(|known| known.names.contain(name))) {
+            subscriber.wake();
         }
     }
 }
 
 fn wake_all(subscribers: &Mutex<Subscribers>) {
-    for listener in lock(subscribers).values().flatten().filter_map(Weak::upgrade) {
-        listener.notify_one();
+    lock(subscribers).values().flatten().for_each(Subscriber::wake);
+}
+
+impl Subscriber {
+    fn wake(&self) {
+        if let Some(notify) = self.notify.upgrade() {
+            notify.notify_one();
+        }
     }
 }
 

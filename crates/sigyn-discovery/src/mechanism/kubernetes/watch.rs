@@ -20,7 +20,7 @@ use super::question::Question;
 use super::store::Store;
 use crate::error_chain::chain;
 use crate::go_url::shown;
-use crate::mechanism::Sharers;
+use crate::mechanism::{Part, Sharers};
 use crate::metrics::Metrics;
 
 /// An object has a megabyte and a half at most, where the API stores it.
@@ -132,6 +132,7 @@ impl<T: Object> Watching<T> {
             match listed {
                 Ok(listed) => {
                     self.paging.want_newest();
+                    self.sharers.works(&self.part());
                     self.store.replace(listed.objects);
                     self.follow(listed.version, &mut pauses).await;
                 }
@@ -177,6 +178,7 @@ impl<T: Object> Watching<T> {
         let url = self.question.watch(&self.api.base, version, seconds);
         let opened = self.api.open(&url, Instant::now() + self.times.open).await;
         let mut body = opened.map_err(WatchError::from)?;
+        self.sharers.works(&self.part());
         // One that does not end when it should is ended here.
         let end = Instant::now() + Duration::from_secs(seconds) + self.times.open;
         let mut lines = Lines::default();
@@ -217,16 +219,28 @@ impl<T: Object> Watching<T> {
         Ok(())
     }
 
+    /// As the API names it.
+    fn part(&self) -> Part {
+        let resource = self.question.resource;
+        Part::Named(match self.question.namespace.as_str() {
+            "" => format!("{resource:?}"),
+            namespace => format!("{resource:?} in {namespace}"),
+        })
+    }
+
     fn failed(&self, error: &dyn std::error::Error) {
         self.metrics.kubernetes_failures.increment();
+        let error = chain(error);
+        self.sharers.failed(&self.part(), &error);
         tracing::warn!(
             config = %self.sharers,
             discovery = "kubernetes",
             server = shown(self.api.base.as_str()),
             resource = ?self.question.resource,
             namespace = self.question.namespace,
-            error = chain(error),
-            "cannot learn from Kubernetes what has changed, what was found stays"
+            kept_targets = self.sharers.kept(),
+            error,
+            "cannot learn from Kubernetes what there is"
         );
     }
 }

@@ -126,9 +126,9 @@ async fn answers_that_never_come_are_given_up() {
     rig.until(|rig| rig.failures() == 1 && rig.store.is_synced()).await;
     rig.until(|rig| rig.failures() == 2 && rig.watches() >= 2).await;
     assert_eq!(rig.store.list().len(), 1);
-    let line = "cannot learn from Kubernetes what has changed, what was found stays";
+    let line = "cannot learn from Kubernetes what there is";
     let begin = format!(
-        "{line} config=a discovery=kubernetes server=http://{}/ resource=Pods namespace= error=",
+        "{line} config=a discovery=kubernetes server=http://{}/ resource=Pods namespace= kept_targets=0 error=",
         rig.address
     );
     let told = log.lines(line);
