@@ -26,7 +26,8 @@ import prometheus
 import server
 
 FOLDER = os.path.join(server.FOLDER, "discovery")
-SEED = int(os.environ.get("SIGYN_CONFIGS_SEED", "20242"))
+USUAL_SEED = 20242
+SEED = int(os.environ.get("SIGYN_CONFIGS_SEED", str(USUAL_SEED)))
 MADE = 250
 BENT = 350
 YAML = 1000
@@ -268,7 +269,9 @@ def main():
         if unexplained:
             said = "\n".join(f"   {who}: {case.refusals[who] or 'accepted'}" for who in verdicts)
             failures.append(f"{case.name} ({case.verdict or 'made'}; not explained: {', '.join(unexplained)})\n{said}\n   of {case.text!r}")
-    failures += [f"explains nothing (any more): {e.who} {e.does}: {e.why}" for e in explanations if not e.used]
+    if SEED == USUAL_SEED:
+        # Other files may happen to need fewer.
+        failures += [f"explains nothing (any more): {e.who} {e.does}: {e.why}" for e in explanations if not e.used]
     explained = sum(e.used for e in explanations)
     print(f"{known} configurations written and {len(cases) - known} made of them; {explained} differences, all known: {len(explanations)} kinds")
     if failures:
