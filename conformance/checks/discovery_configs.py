@@ -210,6 +210,7 @@ class Explanation:
         self.says = re.compile(fields.pop("says", ""))
         self.text = re.compile(fields.pop("text", ""))
         self.cases = fields.pop("cases", None)
+        self.rare = fields.pop("rare", False)
         self.used = 0
         if fields or self.who not in ("sigyn", "promtool") or self.does not in ("accepts", "refuses"):
             server.fail(f"not an explanation: {self.who} {self.does} {fields}")
@@ -271,7 +272,7 @@ def main():
             failures.append(f"{case.name} ({case.verdict or 'made'}; not explained: {', '.join(unexplained)})\n{said}\n   of {case.text!r}")
     if SEED == USUAL_SEED:
         # Other files may happen to need fewer.
-        failures += [f"explains nothing (any more): {e.who} {e.does}: {e.why}" for e in explanations if not e.used]
+        failures += [f"explains nothing (any more): {e.who} {e.does}: {e.why}" for e in explanations if not e.used and not e.rare]
     explained = sum(e.used for e in explanations)
     print(f"{known} configurations written and {len(cases) - known} made of them; {explained} differences, all known: {len(explanations)} kinds")
     if failures:
