@@ -20,7 +20,23 @@ const RAW: RawTargets = {
     pools: [
       { job: 'shop', active: 1, dropped: 5, errors: ['one cannot be used'] },
       { job: 'bank', active: 0, dropped: 1, errors: [] },
-      { job: 'idle', active: 0, dropped: 0, errors: [] },
+      {
+        job: 'idle',
+        active: 0,
+        dropped: 0,
+        errors: [],
+        failing: [
+          {
+            mechanism: 'consul',
+            server: 'http://127.0.0.1:8500/',
+            error: 'refused',
+            since: '2026-11-27T10:00:00Z',
+            failures: 2,
+            parts: 1,
+            keptTargets: 0,
+          },
+        ],
+      },
     ],
   },
 };
@@ -34,6 +50,8 @@ function told(row: Row): string {
       return `${row.name} ${row.active}/${row.total}`;
     case 'note':
       return row.text;
+    case 'failing':
+      return `${row.failing.mechanism}: ${row.failing.error}`;
     case 'found':
       return `${row.found.labels ? 'target' : 'dropped'} ${row.found.discovered.__address__}`;
     case 'labels':
@@ -48,11 +66,12 @@ it('lists what was found by pool, and tells of what it cannot list', () => {
   const hidden = '4 more dropped: keep_dropped_targets lets the server keep the labels of no more';
   const shop = ['shop 1/6', 'one cannot be used', 'target 127.0.0.1:1', 'dropped 127.0.0.1:2', hidden];
   const bank = ['bank 0/1', 'dropped 127.0.0.1:3'];
-  check({}, [...shop, ...bank, 'idle 0/0']);
+  const idle = ['idle 0/0', 'consul: refused'];
+  check({}, [...shop, ...bank, ...idle]);
   check({ shown: 'active' }, shop.slice(0, 3));
   check({ shown: 'dropped' }, [...shop.slice(0, 2), ...shop.slice(3), ...bank]);
-  check({ match: ({ pool }) => pool === 'bank' }, [...bank, 'idle 0/0']);
-  check({ closedPools: new Set(['shop']) }, ['shop 1/6', ...bank, 'idle 0/0']);
+  check({ match: ({ pool }) => pool === 'bank' }, [...bank, ...idle]);
+  check({ closedPools: new Set(['shop']) }, ['shop 1/6', ...bank, ...idle]);
   const key = DATA.targets[0]!.key;
   check({ opened: new Set([key]), shown: 'active' }, [...shop.slice(0, 3), 'labels']);
 });

@@ -1,6 +1,7 @@
 /** What discovery found, and what rules make of it, as rows and steps. Pure. */
 
-import type { Labels, Target, Targets } from '../targets/model';
+import type { Failing, Labels, Target, Targets } from '../targets/model';
+import type { Told } from '../targets/rows';
 
 /** One label set that discovery found. */
 export interface Found {
@@ -12,7 +13,7 @@ export interface Found {
   /** Empty if it is dropped. */
   url: string;
   /** How it is as a target; null if it is dropped. */
-  target: Pick<Target, 'state' | 'lastError'> | null;
+  target: (Told & Pick<Target, 'lastError'>) | null;
 }
 
 export const SHOWN = ['all', 'active', 'dropped'] as const;
@@ -20,6 +21,7 @@ export type Shown = (typeof SHOWN)[number];
 
 export type Row =
   | { kind: 'pool'; name: string; active: number; total: number; open: boolean }
+  | { kind: 'failing'; pool: string; failing: Failing }
   | { kind: 'note'; pool: string; text: string; isError: boolean }
   | { kind: 'found'; found: Found; open: boolean }
   | { kind: 'labels'; found: Found };
@@ -65,6 +67,7 @@ export function layRows(data: Targets, view: View): Row[] {
     const open = !view.closedPools.has(name);
     rows.push({ kind: 'pool', name, active, total: active + dropped, open });
     if (!open) continue;
+    for (const failing of pool?.failing ?? []) rows.push({ kind: 'failing', pool: name, failing });
     for (const text of pool?.errors ?? []) rows.push({ kind: 'note', pool: name, text, isError: true });
     for (const found of shown) {
       const opened = view.opened.has(found.key);

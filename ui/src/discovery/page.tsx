@@ -9,9 +9,10 @@ import { Empty, Failure, Skeleton, Stale } from '../kit/states';
 import { href, param, setParams } from '../kit/url';
 import { VirtualRows } from '../kit/virtual';
 import { targets as resource } from '../shell/status';
+import { FailingRow, failingHeight } from '../targets/failing';
 import { parseFilter } from '../targets/filter';
 import type { Labels, Targets } from '../targets/model';
-import { STATE_WORDS, stateClass } from '../targets/rows';
+import { stateClass, stateWords } from '../targets/rows';
 import { type Found, layRows, type Row, SHOWN, type Shown, summary } from './model';
 import { StepsSheet } from './steps';
 import './discovery.css';
@@ -121,6 +122,7 @@ function FoundTable({ data }: { data: Targets }) {
               key={rowKey(rows[at] as Row)}
               row={rows[at] as Row}
               height={heights[at] as number}
+              skewMs={data.clockSkewMs}
               togglePool={(name) => {
                 closedPools.value = toggled(closedPools.value, name);
               }}
@@ -160,6 +162,8 @@ function rowHeight(row: Row, isNarrow: boolean): number {
       return POOL_PX;
     case 'note':
       return NOTE_PX;
+    case 'failing':
+      return failingHeight(isNarrow);
     case 'found':
       return isNarrow ? NARROW_FOUND_PX : FOUND_PX;
     case 'labels': {
@@ -178,6 +182,8 @@ function rowKey(row: Row): string {
       return `pool ${row.name}`;
     case 'note':
       return `note ${row.pool} ${row.text}`;
+    case 'failing':
+      return `failing ${row.pool} ${row.failing.mechanism} ${row.failing.server}`;
     case 'found':
       return row.found.key;
     case 'labels':
@@ -188,12 +194,13 @@ function rowKey(row: Row): string {
 interface AnyRowProps {
   row: Row;
   height: number;
+  skewMs: number;
   togglePool: (name: string) => void;
   toggle: (found: Found) => void;
   relabel: (found: Found) => void;
 }
 
-function AnyRow({ row, height, togglePool, toggle, relabel }: AnyRowProps) {
+function AnyRow({ row, height, skewMs, togglePool, toggle, relabel }: AnyRowProps) {
   switch (row.kind) {
     case 'pool':
       return <PoolRow row={row} toggle={() => togglePool(row.name)} />;
@@ -203,6 +210,8 @@ function AnyRow({ row, height, togglePool, toggle, relabel }: AnyRowProps) {
           <span role="cell">{row.text}</span>
         </div>
       );
+    case 'failing':
+      return <FailingRow failing={row.failing} skewMs={skewMs} />;
     case 'found':
       return (
         <FoundRow
@@ -272,7 +281,7 @@ function FoundRow({ found, open, toggle, relabel }: FoundRowProps) {
 
 /** How the target is, for whoever asks why nothing comes of what was found. */
 function State({ target }: { target: NonNullable<Found['target']> }) {
-  const words = STATE_WORDS[target.state];
+  const words = stateWords(target);
   const title = target.lastError ? `${words}: ${target.lastError}` : words;
   return (
     <>

@@ -92,6 +92,20 @@ export interface Pool {
   active: number;
   dropped: number;
   errors: string[];
+  failing: Failing[];
+}
+
+/** A mechanism that fails to find targets. */
+export interface Failing {
+  mechanism: string;
+  /** Whom it asks, or where it looks. */
+  server: string;
+  error: string;
+  since: string;
+  failures: number;
+  /** How many of its files, names or services fail. */
+  parts: number;
+  keptTargets: number;
 }
 
 export interface DroppedTarget {
@@ -152,7 +166,7 @@ export interface RawTargets {
   activeTargets?: RawTarget[];
   droppedTargets?: { discoveredLabels?: Labels; scrapePool?: string }[];
   droppedTargetCounts?: Record<string, number>;
-  sigyn?: { pools?: Pool[]; now?: string };
+  sigyn?: { pools?: (Omit<Pool, 'failing'> & Partial<Pool>)[]; now?: string };
 }
 
 export function readTargets(data: RawTargets, nowMs: number): Targets {
@@ -166,7 +180,7 @@ export function readTargets(data: RawTargets, nowMs: number): Targets {
       discoveredLabels: raw.discoveredLabels ?? {},
     })),
     droppedCount: counts.length ? counts.reduce((sum, n) => sum + n, 0) : dropped.length,
-    pools: data.sigyn?.pools ?? [],
+    pools: (data.sigyn?.pools ?? []).map((pool) => ({ ...pool, failing: pool.failing ?? [] })),
     clockSkewMs: serverNow === null ? 0 : serverNow - nowMs,
   };
 }

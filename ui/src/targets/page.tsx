@@ -12,10 +12,12 @@ import { VirtualRows } from '../kit/virtual';
 import { targets as resource, showScrapes } from '../shell/status';
 import { TargetDetail } from './detail';
 import { Dropped } from './dropped';
+import { FailingRow } from './failing';
 import { parseFilter } from './filter';
 import { STATES, type State, type Target, type Targets } from './model';
 import { GroupRow, NoteRow, rowHeight, TargetRow } from './row';
 import {
+  answeredWords,
   answers,
   countStates,
   groupLabels,
@@ -35,7 +37,7 @@ const TILES: readonly { state: State; words: string; always: boolean }[] = [
   { state: 'context lost', words: 'context lost', always: true },
   { state: 'lossy', words: 'lost spans', always: true },
   { state: 'not traced', words: 'not traced', always: false },
-  { state: 'unknown', words: 'not scraped yet', always: false },
+  { state: 'unknown', words: 'not known yet', always: false },
 ];
 
 export function TargetsPage() {
@@ -69,11 +71,14 @@ function Answered({ data }: { data: Targets }) {
   if (answering.length === 0) return null;
   const oldest = Math.min(...answering.map((target) => target.lastScrapeMs as number));
   const all = answering.length === data.targets.length;
+  const clock = formatClock(new Date(oldest - data.clockSkewMs), 1);
   return (
-    <span class={`chip push ${all ? 'ok' : 'warn'}`}>
+    <span
+      class={`chip push ${all ? 'ok' : 'warn'}`}
+      title={`What those that answer had finished before ${clock} is here: nobody was asked longer ago`}
+    >
       <i class={`mark ${all ? 'up' : 'silent'}`} />
-      {formatCount(answering.length)} of {formatCount(data.targets.length)} answered since{' '}
-      {formatClock(new Date(oldest - data.clockSkewMs), 1)}
+      {answeredWords(data.targets)}
     </span>
   );
 }
@@ -102,6 +107,7 @@ function TargetTable({ data }: { data: Targets }) {
     () =>
       layRows(data.targets, data.pools, {
         match: filter.match,
+        filtered: text !== '',
         states,
         group,
         sort,
@@ -109,7 +115,7 @@ function TargetTable({ data }: { data: Targets }) {
         openTargets: openTargets.value,
       }),
     // `states` is read from the URL anew; its text is what changes.
-    [data, filter, states.join(), group, sort, closedGroups.value, openTargets.value],
+    [data, filter, text, states.join(), group, sort, closedGroups.value, openTargets.value],
   );
   const heights = useMemo(() => rows.map((row) => rowHeight(row, narrow.value)), [rows, narrow.value]);
   const place = rows.findIndex((row) => row.kind === 'target' && row.target.key === current.value);
@@ -216,6 +222,14 @@ function TargetTable({ data }: { data: Targets }) {
                 );
               case 'note':
                 return <NoteRow key={`note ${row.group} ${row.text}`} text={row.text} />;
+              case 'failing':
+                return (
+                  <FailingRow
+                    key={`failing ${row.group} ${row.failing.mechanism} ${row.failing.server}`}
+                    failing={row.failing}
+                    skewMs={data.clockSkewMs}
+                  />
+                );
               case 'target':
                 return (
                   <TargetRow

@@ -5,6 +5,7 @@ import { formatAge, formatClock, formatCount, formatDuration, formatOffset } fro
 import { Chevron } from '../kit/icons';
 import { narrow, now } from '../kit/screen';
 import { asideOf, isClockFar } from './asking';
+import { failingHeight } from './failing';
 import type { State, Target } from './model';
 import { answers, type Row, stateClass, stateWords } from './rows';
 import { Sparkline } from './sparkline';
@@ -21,6 +22,7 @@ const NARROW_DETAIL_PX = 1080;
 export function rowHeight(row: Row, isNarrow: boolean): number {
   if (row.kind === 'group') return GROUP_PX;
   if (row.kind === 'note') return ERROR_PX + 6;
+  if (row.kind === 'failing') return failingHeight(isNarrow);
   if (row.kind === 'detail') return isNarrow ? NARROW_DETAIL_PX : DETAIL_PX;
   return (isNarrow ? NARROW_TARGET_PX : TARGET_PX) + (row.target.lastError ? ERROR_PX : 0);
 }

@@ -1,6 +1,6 @@
 /** From targets to the rows of the table: filtered, grouped, sorted, opened. Pure. */
 
-import type { Pool, State, Target } from './model';
+import type { Failing, Pool, State, Target } from './model';
 
 export type Row =
   | {
@@ -13,11 +13,14 @@ export type Row =
       open: boolean;
     }
   | { kind: 'note'; group: string; text: string }
+  | { kind: 'failing'; group: string; failing: Failing }
   | { kind: 'target'; target: Target; open: boolean }
   | { kind: 'detail'; target: Target };
 
 export interface View {
   match: (target: Target) => boolean;
+  /** Whether `match` leaves anybody out: then pools without targets are not what is looked for. */
+  filtered: boolean;
   /** Empty: every state. */
   states: readonly State[];
   /** The label to group by, or `POOL`. */
@@ -40,13 +43,35 @@ export const STATE_WORDS: Record<State, string> = {
   unknown: 'not scraped yet',
 };
 
-export function stateWords(target: Target): string {
+/** What its state is told by. */
+export type Told = Pick<Target, 'state' | 'received' | 'lastScrapeMs' | 'lastFailure'>;
+
+export function stateWords(target: Told): string {
+  if (target.state === 'unknown' && target.lastScrapeMs !== null) {
+    // Nothing is known of it yet although it was asked.
+    return target.lastFailure?.reason === 'commit' ? 'not read: no memory here' : 'wants to be asked later';
+  }
   if (target.state === 'silent' && target.received > 0) return 'up, silent';
   return STATE_WORDS[target.state];
 }
 
 export function stateClass(state: State): string {
   return state.replace(' ', '-');
+}
+
+/** How many answer, for somebody who has one glance for it. */
+export function answeredWords(targets: readonly Target[]): string {
+  const silent = targets.filter(({ state }) => !answers(state));
+  const down = silent.filter(({ state }) => state === 'down').length;
+  const fresh = silent.filter((target) => target.state === 'unknown' && target.lastScrapeMs === null).length;
+  const parts = [
+    [down, 'down'],
+    [fresh, 'not scraped yet'],
+    [silent.length - down - fresh, 'asked without success'],
+  ].flatMap(([count, words]) => (count ? [`${count} ${words}`] : []));
+  const all = targets.length;
+  if (parts.length === 0) return all === 1 ? 'The one target answers' : `All ${all} targets answer`;
+  return `${all - silent.length} of ${all} targets answer: ${parts.join(', ')}`;
 }
 
 /** Whether its last scrape was answered. */
@@ -120,8 +145,10 @@ export function layRows(targets: readonly Target[], pools: readonly Pool[], view
       (target) => (view.states.length === 0 || view.states.includes(target.state)) && view.match(target),
     );
     const filtered = shown.length < members.length;
-    const noted = pool && pool.errors.length > 0 && !filtered;
-    if (shown.length === 0 && (members.length > 0 || !noted)) continue;
+    const noted = pool && pool.errors.length + pool.failing.length > 0 && !filtered;
+    // That a pool has nobody to ask is worth a line, unless others are looked for.
+    const empty = pool && view.states.length === 0 && !view.filtered;
+    if (shown.length === 0 && (members.length > 0 || !(noted || empty))) continue;
     if (compare) shown.sort(compare);
     const open = !view.closedGroups.has(name);
     rows.push({
@@ -134,6 +161,7 @@ export function layRows(targets: readonly Target[], pools: readonly Pool[], view
       open,
     });
     if (!open) continue;
+    for (const failing of pool?.failing ?? []) rows.push({ kind: 'failing', group: name, failing });
     for (const text of pool?.errors ?? []) rows.push({ kind: 'note', group: name, text });
     for (const target of shown) {
       const opened = view.openTargets.has(target.key);

@@ -1,10 +1,11 @@
 import { expect, it } from 'vitest';
 import { offsets, rowAt } from '../kit/virtual';
+import { failingWords } from './failing';
 import { parseFilter } from './filter';
 import { arrivalMs, intervalMs } from './freshness';
 import { joinLosses, reasonWords } from './loss';
 import { type RawTargets, readTargets, type Target } from './model';
-import { layRows, mechanism, POOL, type View } from './rows';
+import { answeredWords, layRows, mechanism, POOL, stateWords, type View } from './rows';
 
 const RAW: RawTargets = {
   activeTargets: [
@@ -32,6 +33,7 @@ const RAW: RawTargets = {
     pools: [
       { job: 'shop', active: 2, dropped: 7, errors: [] },
       { job: 'broken', active: 0, dropped: 0, errors: ['cannot read the file'] },
+      { job: 'nobody', active: 0, dropped: 3, errors: [] },
     ],
   },
 };
@@ -39,6 +41,7 @@ const RAW: RawTargets = {
 const { targets, pools, droppedCount } = readTargets(RAW, 0);
 const VIEW: View = {
   match: () => true,
+  filtered: false,
   states: [],
   group: POOL,
   sort: '',
@@ -74,8 +77,16 @@ it('filters as PromQL does, and by words', () => {
 it('lays rows by group, with the errors of pools that found nobody', () => {
   const kinds = (view: Partial<View>) =>
     layRows(targets, pools, { ...VIEW, ...view }).map((row) => (row.kind === 'group' ? row.name : row.kind));
-  expect(kinds({})).toEqual(['shop', 'target', 'target', 'broken', 'note', 'idle', 'target']);
-  expect(kinds({ closedGroups: new Set(['shop']) })).toEqual(['shop', 'broken', 'note', 'idle', 'target']);
+  expect(kinds({})).toEqual(['shop', 'target', 'target', 'broken', 'note', 'nobody', 'idle', 'target']);
+  expect(kinds({ closedGroups: new Set(['shop']) })).toEqual([
+    'shop',
+    'broken',
+    'note',
+    'nobody',
+    'idle',
+    'target',
+  ]);
+  expect(kinds({ filtered: true })).not.toContain('nobody');
   expect(kinds({ states: ['up'] })).toEqual(['shop', 'target', 'broken', 'note']);
   expect(kinds({ group: 'zone' })).toEqual(['eu-1a', 'target', 'eu-1b', 'target', '', 'target']);
   expect(kinds({ openTargets: new Set([targets[0]!.key]) }).slice(0, 3)).toEqual([
@@ -85,6 +96,36 @@ it('lays rows by group, with the errors of pools that found nobody', () => {
   ]);
   const sorted = layRows(targets, pools, { ...VIEW, sort: '-rate' });
   expect(sorted[1]).toMatchObject({ target: { spansPerSecond: 5 } });
+});
+
+it('says of targets that were asked in vain what became of it', () => {
+  const asked = { ...targets[2]!, lastScrapeMs: 1 };
+  const failed = (reason: string) => ({ ...asked, lastFailure: { atMs: 1, reason, error: '' } });
+  expect(stateWords(targets[2]!)).toBe('not scraped yet');
+  expect(stateWords(failed('status'))).toBe('wants to be asked later');
+  expect(stateWords(failed('commit'))).toBe('not read: no memory here');
+  expect(answeredWords(targets)).toBe('2 of 3 targets answer: 1 not scraped yet');
+  expect(answeredWords([failed('status'), { ...asked, state: 'down' }])).toBe(
+    '0 of 2 targets answer: 1 down, 1 asked without success',
+  );
+  expect(answeredWords(targets.slice(0, 2))).toBe('All 2 targets answer');
+});
+
+it('says since when discovery fails, and what becomes of its targets', () => {
+  const failing = {
+    mechanism: 'file',
+    server: '*.yml',
+    error: 'not valid YAML',
+    since: '2026-11-27T10:00:00Z',
+    failures: 1,
+    parts: 1,
+    keptTargets: 1,
+  };
+  const words = (change: object) => failingWords({ ...failing, ...change }, () => '10:00').join('; ');
+  expect(words({})).toBe('fails since 10:00: 1 failed update; 1 target found before is kept');
+  expect(words({ failures: 1200, parts: 3, keptTargets: 0 })).toBe(
+    `fails since 10:00, 3 parts of it: ${(1200).toLocaleString('en')} failed updates; nothing was found before`,
+  );
 });
 
 it('joins loss windows that touch', () => {

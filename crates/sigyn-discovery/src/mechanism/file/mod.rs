@@ -7,6 +7,7 @@ mod tests;
 mod watcher;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,6 +157,8 @@ async fn follow(config: Config, context: Context) {
         let settled = async {
             changed.notified().await;
             sleep_until(pause_until.max(Instant::now() + SETTLE)).await;
+            // What follows from the same write is looked at with it.
+            pin!(changed.notified()).enable();
         };
         tokio::select! {
             () = context.shutdown.cancelled() => return,

@@ -1,1 +1,0 @@
-import{I as e,M as t}from"./index-DcIw6Xfe.js";var n=[{name:`Status`,path:`/status`},{name:`Configuration`,path:`/config`},{name:`Flags`,path:`/flags`}];function r({path:r}){return t(`nav`,{class:`status-tabs push`,"aria-label":`Status`,children:n.map(({name:n,path:i})=>t(`a`,{class:`btn`,href:e(i),"aria-current":i===r?`page`:void 0,children:n},i))})}export{r as t};
