@@ -118,6 +118,12 @@ async fn groups_that_are_no_longer_named_are_gone() {
     let [one, two, three] =
         ["127.0.0.1:81", "127.0.0.2:81", "127.0.0.3:81"].map(|address| found(&fake, "/", address));
     rig.until(&[&one, &two]).await;
+    let first = format!("[{}]", group("127.0.0.1:81"));
+    fake.change(move |_| Answer::json(&first).into());
+    rig.until(&[&one]).await;
+    let others = format!("[{}, {}]", group("127.0.0.2:81"), group("127.0.0.3:81"));
+    fake.change(move |_| Answer::json(&others).into());
+    rig.until(&[&two, &three]).await;
     fake.change(|_| targets(r#""127.0.0.3:81""#));
     rig.until(&[&three]).await;
     fake.change(|_| Answer::json("[]").into());

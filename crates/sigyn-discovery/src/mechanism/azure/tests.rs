@@ -67,6 +67,8 @@ fn groups_of_resources() {
     let check = |id: &str, expected: Option<&str>| assert_eq!(resource_group(id).ok(), expected);
     check("/subscriptions/s/resourceGroups/g/providers/x", Some("g"));
     check("/SUBSCRIPTIONS/s/resourcegroups/G", Some("G"));
+    check("/subscriptions/s/resourceGroups/g/providers/x/y/name", Some("g"));
+    check("/subscriptions/s/resourceGroups/g/providers/x/y/name/y/h", Some("g"));
     for id in [
         "",
         "/",

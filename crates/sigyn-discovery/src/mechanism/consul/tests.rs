@@ -83,6 +83,16 @@ fn which_services_are_followed() {
     check("{tags: [http, v1]}", &["http, v1"], false);
     check("{services: [cart], tags: [http]}", &["http"], true);
     check("{services: [shop], tags: [http]}", &["http"], false);
+    check("{services: [shop], tags: [http]}", &[""], false);
+    check("{services: [cart], tags: [http]}", &[""], false);
+    let both = "{services: [cart], tags: [http, v1]}";
+    check(both, &[""], false);
+    check(both, &["http", "v1"], true);
+    check(both, &["http", "v1", "eu"], true);
+    check(both, &["http", "v1", "v1"], true);
+    check("{services: [cart], tags: [http, v1, eu]}", &["http", "v1", "eu"], true);
+    check("{services: [shop], tags: [http, v1]}", &[""], false);
+    check("{services: [shop], tags: [http, v1]}", &["http, v1"], false);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! API servers in trouble: no target goes that the API has not deleted, and all is well when it is.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::api::{Api, Cut, Trouble};
+use super::api::{Api, Cut, Question, Trouble};
 use super::{addresses, is_pods_watch, pod, rig, until, until_asked};
 use crate::rig::Rig;
 
@@ -54,6 +55,30 @@ async fn a_watch_that_breaks_off_loses_nothing() {
         is_well(&api, &mut rig).await;
         assert_eq!(api.lists("pods"), 1, "{cut:?}");
         assert_eq!(rig.metrics.snapshot().kubernetes_failures_total, 1, "{cut:?}");
+        rig.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_is_refused_is_counted_for_each_resource_of_a_role() {
+    for (role, resources) in [
+        ("node", 1),
+        ("pod", 1),
+        ("service", 1),
+        ("endpoints", 3),
+        ("endpointslice", 3),
+        ("ingress", 1),
+    ] {
+        let api = Api::start().await;
+        api.trouble(|asked| asked.is_watch().then_some(Trouble::Status(401)));
+        let rig = rig(&api, &format!("role: {role}"));
+        until_asked(&api, |api| {
+            let watched = api.asked().into_iter().filter(Question::is_watch);
+            watched.map(|asked| asked.resource).collect::<BTreeSet<_>>().len() == resources
+        })
+        .await;
+        let failures = u64::try_from(resources).unwrap();
+        rig.until_counted(|now| now.kubernetes_failures_total >= failures).await;
         rig.stop().await;
     }
 }
