@@ -258,6 +258,47 @@ async fn the_region_is_where_the_machine_is_if_nobody_says() {
 }
 
 #[tokio::test]
+async fn the_region_is_the_first_that_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    std::fs::write(&config, "[default]\nregion = of-all\n[profile shop]\nregion = of-shop\n")
+        .unwrap();
+    let config = ("AWS_CONFIG_FILE", config.to_str().unwrap());
+    let nothing = [("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "")];
+    for (section, variables, expected) in [
+        ("", vec![("AWS_REGION", "of-variable"), config], "of-variable"),
+        ("", vec![config, nothing[0], nothing[1], ("AWS_PROFILE", "")], "of-all"),
+        ("", vec![config, nothing[0], nothing[1], ("AWS_PROFILE", "shop")], "of-shop"),
+        (", region: own", vec![("AWS_REGION", "of-variable"), config], "own"),
+    ] {
+        let fake = Fake::start(|asked| aws(asked, 2)).await;
+        let section = format!("{section}, access_key: A, secret_key: hidden");
+        let mut rig = rig(&fake, &section, &variables);
+        until(&mut rig, 2).await;
+        let targets = rig.targets("a");
+        let told = format!("__meta_ec2_region=\"{expected}\"");
+        assert!(targets[0].contains(&told), "{expected}: {targets:?}");
+        rig.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_names_no_region_is_asked_again() {
+    let fake = Fake::start(|asked| match asked.target.as_str() {
+        "/latest/dynamic/instance-identity/document" => Answer::json(r#"{"region": ""}"#).into(),
+        _ => aws(asked, 2),
+    })
+    .await;
+    let mut rig = rig(&fake, ", access_key: A, secret_key: hidden", &[]);
+    until_failed(&rig).await;
+    assert_eq!(rig.targets("a"), [""; 0]);
+    fake.change(|asked| aws(asked, 2));
+    until(&mut rig, 2).await;
+    assert!(rig.targets("a")[0].contains(r#"__meta_ec2_region="eu-west-1""#));
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn keys_that_are_replaced_are_used_from_then_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("credentials");

@@ -49,6 +49,9 @@ pub(super) async fn region(
     let metadata = Metadata::open(asker, environment).await?;
     let document = serde_json::from_slice(&metadata.get(DOCUMENT).await?);
     let document: Document = document.map_err(|_| CredentialsError::Answer("the machine"))?;
+    if document.region.is_empty() {
+        return Err(CredentialsError::Answer("the machine"));
+    }
     Ok(document.region)
 }
 
