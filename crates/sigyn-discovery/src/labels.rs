@@ -153,8 +153,18 @@ pub fn is_legacy_name(name: &str) -> bool {
 /// What is left of `name` as part of a label name of the classic kind: every other character becomes
 /// `_`.
 #[cfg_attr(
-    not(any(test, feature = "client")),
-    expect(dead_code, reason = "mechanisms use it that ask over the network")
+    not(any(
+        test,
+        feature = "aws",
+        feature = "azure",
+        feature = "consul",
+        feature = "docker",
+        feature = "eureka",
+        feature = "gcp",
+        feature = "hetzner",
+        feature = "kubernetes"
+    )),
+    expect(dead_code, reason = "only these mechanisms need it")
 )]
 pub(crate) fn sanitized(name: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
@@ -163,8 +173,21 @@ pub(crate) fn sanitized(name: &str) -> String {
 
 /// `host:port`, with brackets around an IPv6 address.
 #[cfg_attr(
-    not(any(test, feature = "client", feature = "dns")),
-    expect(dead_code, reason = "mechanisms use it that ask over the network")
+    not(any(
+        test,
+        feature = "aws",
+        feature = "azure",
+        feature = "consul",
+        feature = "digitalocean",
+        feature = "dns",
+        feature = "docker",
+        feature = "eureka",
+        feature = "hetzner",
+        feature = "kubernetes",
+        feature = "linode",
+        feature = "nomad"
+    )),
+    expect(dead_code, reason = "only these mechanisms need it")
 )]
 pub(crate) fn host_port(host: &str, port: impl fmt::Display) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -173,8 +196,15 @@ pub(crate) fn host_port(host: &str, port: impl fmt::Display) -> String {
 /// `,a,b,`: texts with a separator between them and at both ends, so that rules need not care where
 /// in the list one stands. No texts are an empty one.
 #[cfg_attr(
-    not(any(test, feature = "client")),
-    expect(dead_code, reason = "mechanisms use it that ask over the network")
+    not(any(
+        test,
+        feature = "aws",
+        feature = "digitalocean",
+        feature = "gcp",
+        feature = "linode",
+        feature = "nomad"
+    )),
+    expect(dead_code, reason = "only these mechanisms need it")
 )]
 pub(crate) fn listed<S: AsRef<str>>(texts: &[S], separator: &str) -> String {
     if texts.is_empty() {
