@@ -222,3 +222,14 @@ fn only_a_marker_ends_the_first_document() {
         assert_eq!(section::<Probe>(text).map(|probe| probe.name), Ok(name.to_owned()), "{text:?}");
     }
 }
+
+#[test]
+fn a_line_with_a_percent_sign_ends_a_document_only_if_it_may_begin_another() {
+    let read = |line: &str| Node::read(&format!("a: [b]\n{line}\nc: d\n"));
+    assert_eq!(read("%YAML 1.1").unwrap().to_string(), "a:\n- b\n");
+    assert!(read("%TAG ! tag:a,").is_ok());
+    let error = read("%- e: f").unwrap_err();
+    assert_eq!((error.line, error.message.as_str()), (2, "found unknown directive name"));
+    assert!(read("%e: f").is_err());
+    assert!(read("%YAML").is_err());
+}

@@ -311,7 +311,9 @@ impl<'t> Building<'_, 't> {
         for event in events {
             let (event, span) = match event {
                 // What stands further left, or begins with a percent sign, is not of the document.
-                Err(error) if self.is_done() && is_end(error.kind()) => return Ok(()),
+                Err(error) if self.is_done() && is_end(error.kind()) => {
+                    return directives::check_end(self.text, place(*error.marker()).line);
+                }
                 event => event.map_err(|error| self.refusal(&error))?,
             };
             match event {
