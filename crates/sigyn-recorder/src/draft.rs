@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use sigyn_model::{Endpoint, Tags, Value};
+use sigyn_model::{Endpoint, Value};
 
 use crate::intern::{self, Id};
 use crate::layout::{HEADER, Header, INLINE, item};
-use crate::text::{Said, TagValue, Text};
+use crate::text::{self, Said, TagValue, Text};
 
 /// Bounds on one span.
 #[derive(Clone, Copy, Debug)]
@@ -116,11 +116,11 @@ impl Draft {
         self.dropped_tags = self.dropped_tags.saturating_add(1);
     }
 
-    pub(crate) fn annotation(
+    pub(crate) fn annotation<'a>(
         &mut self,
         time: u64,
         name: Text<'_>,
-        tags: &Tags,
+        tags: impl IntoIterator<Item = (Text<'a>, TagValue<'a>)>,
         dropped: u32,
         caps: Caps,
     ) {
@@ -140,7 +140,7 @@ impl Draft {
         self.bytes.extend_from_slice(&link.flags.to_le_bytes());
         let state = self.whole_trace_state(&link.trace_state);
         self.long(state.as_bytes());
-        self.nested_tags(&link.tags, link.dropped_tags, caps.value_bytes_max);
+        self.nested_tags(text::borrowed(&link.tags), link.dropped_tags, caps.value_bytes_max);
         if !self.close(start, caps.span_bytes_max) {
             self.dropped_links = self.dropped_links.saturating_add(1);
         }
@@ -256,14 +256,19 @@ impl Draft {
     }
 
     /// Tags until the end of an item. A list or a map that is too large goes as a whole.
-    fn nested_tags(&mut self, tags: &Tags, mut dropped: u32, value_bytes_max: usize) {
+    fn nested_tags<'a>(
+        &mut self,
+        tags: impl IntoIterator<Item = (Text<'a>, TagValue<'a>)>,
+        mut dropped: u32,
+        value_bytes_max: usize,
+    ) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
         for (key, value) in tags {
             let start = self.bytes.len();
             self.bytes.push(0);
-            self.key(Text::new(key), value_bytes_max);
-            match self.value(value.into(), value_bytes_max) {
+            self.key(key, value_bytes_max);
+            match self.value(value, value_bytes_max) {
                 Some(kind) => self.bytes[start] = kind,
                 None => {
                     self.bytes.truncate(start);

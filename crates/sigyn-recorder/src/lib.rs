@@ -84,6 +84,7 @@ mod layout;
 mod negotiate;
 mod otlp;
 mod pace;
+mod process;
 pub mod propagation;
 mod record;
 mod ring;

@@ -143,16 +143,32 @@ impl Recorder {
             Some(parent) => parent.child(),
             None => Context::root(),
         };
+        if self.decide(&mut context) {
+            ActiveSpan::open(self, context, kind, name.into())
+        } else {
+            ActiveSpan::unsampled(context)
+        }
+    }
+
+    /// Starts the root of a new trace that may yet turn out to continue another one
+    /// ([`ActiveSpan::set_parent`]). It takes what it is told; whether it is recorded is decided by
+    /// [`ActiveSpan::decide`], or else when it finishes.
+    #[inline]
+    pub fn start_undecided<'a>(&self, name: impl Into<Text<'a>>, kind: Option<Kind>) -> ActiveSpan {
+        ActiveSpan::open(self, Context::root(), kind, name.into())
+    }
+
+    /// Makes sure that the context says whether it is sampled. Those that are not are counted.
+    #[inline]
+    pub(crate) fn decide(&self, context: &mut Context) -> bool {
         let decision = if context.debug { Some(true) } else { context.sampled };
         let sampled = decision.unwrap_or_else(|| {
             self.samples(context.trace_id) && self.is_within_budget(context.trace_id)
         });
         context.sampled = Some(sampled);
-        if !sampled || context.span_id.is_none() {
-            count(&self.shared.counters.unsampled, 1);
-            return ActiveSpan::unsampled(context);
-        }
-        ActiveSpan::sampled(self, context, kind, name.into())
+        let recorded = sampled && context.span_id.is_some();
+        count(&self.shared.counters.unsampled, u64::from(!recorded));
+        recorded
     }
 
     /// Takes a finished span as it is, cut to the caps.
@@ -175,6 +191,11 @@ impl Recorder {
         let extracted = propagation::read(headers);
         count(&self.shared.counters.invalid_contexts, u64::from(extracted.invalid));
         extracted.context
+    }
+
+    /// [`Options::value_bytes_max`]: nobody need write out more than that.
+    pub fn value_bytes_max(&self) -> usize {
+        self.shared.caps.value_bytes_max
     }
 
     /// The random number of this recorder's lifetime; never zero.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use sigyn_model::{Endpoint, Kind, SpanId, StatusCode, Tags};
+use sigyn_model::{Endpoint, Kind, Link, SpanId, StatusCode, Tags};
 
 use crate::draft::Draft;
 use crate::intern::Id;
@@ -22,7 +22,7 @@ const KEPT_BYTES_MAX: usize = 4 * 1024;
 #[must_use = "a span finishes when it is dropped"]
 pub struct ActiveSpan {
     context: Context,
-    /// `None` if it is not sampled.
+    /// `None` if it is not sampled. It is there while that is undecided.
     open: Option<Box<Open>>,
 }
 
@@ -52,7 +52,7 @@ impl ActiveSpan {
     }
 
     #[inline]
-    pub(crate) fn sampled(
+    pub(crate) fn open(
         recorder: &Recorder,
         context: Context,
         kind: Option<Kind>,
@@ -65,19 +65,56 @@ impl ActiveSpan {
         Self { context, open: Some(open) }
     }
 
-    /// What a child of this span needs to know, here or in another process.
+    /// What a child of this span needs to know, here or in another process. Of a span that was started
+    /// undecided, [`Self::decide`] tells it.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Whether it will be recorded: worth asking before a costly tag.
+    /// Whether it will be recorded, or that is undecided: worth asking before a costly tag.
     pub fn is_sampled(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Decides whether it is recorded, where that was left open ([`Recorder::start_undecided`]).
+    #[inline]
+    pub fn decide(&mut self) -> &Context {
+        if self.context.sampled.is_none() {
+            self.settle();
+        }
+        &self.context
+    }
+
+    fn settle(&mut self) {
+        let Some(open) = &self.open else { return };
+        if !open.recorder.decide(&mut self.context)
+            && let Some(open) = self.open.take()
+        {
+            open.discard();
+        }
+    }
+
+    /// Makes it a child of `parent` instead: of that trace, and recorded as was decided there. For those
+    /// only whose context nobody has been told yet. One that is not sampled stays so.
+    pub fn set_parent(&mut self, parent: &Context) -> &mut Self {
+        self.context = parent.child();
+        if self.open.is_none() {
+            self.context.sampled = Some(false);
+            self.context.debug = false;
+        } else if parent.debug || parent.sampled.is_some() {
+            self.settle();
+        }
+        self
     }
 
     /// Gives a more telling name, known only after the start.
     pub fn set_name<'a>(&mut self, name: impl Into<Text<'a>>) -> &mut Self {
         self.with(|open| open.set_name(name.into()))
+    }
+
+    /// Says which role it plays in a call, where that is known only after the start.
+    pub fn set_kind(&mut self, kind: Option<Kind>) -> &mut Self {
+        self.with(|open| open.kind = kind)
     }
 
     /// Puts a tag, in place of an earlier value of the same key.
@@ -95,14 +132,34 @@ impl ActiveSpan {
 
     /// Notes that something happened now.
     pub fn annotate<'a>(&mut self, text: impl Into<Text<'a>>) -> &mut Self {
-        self.annotate_with(text, &Tags::new())
+        self.annotate_with(text, [])
     }
 
     /// Notes that something happened now, and more about it.
-    pub fn annotate_with<'a>(&mut self, text: impl Into<Text<'a>>, tags: &Tags) -> &mut Self {
+    pub fn annotate_with<'a, 'b>(
+        &mut self,
+        text: impl Into<Text<'a>>,
+        tags: impl IntoIterator<Item = (Text<'b>, TagValue<'b>)>,
+    ) -> &mut Self {
         self.with(|open| {
             let shared = &*open.recorder.shared;
             open.draft.annotation(shared.clock.ticks(), text.into(), tags, 0, shared.caps);
+        })
+    }
+
+    /// Notes that another span, of this trace or of another one, has to do with this one.
+    pub fn link(&mut self, to: &Context) -> &mut Self {
+        let Some(span_id) = to.span_id else { return self };
+        self.with(|open| {
+            let link = Link {
+                trace_id: to.trace_id,
+                span_id,
+                trace_state: to.trace_state.clone(),
+                tags: Tags::new(),
+                dropped_tags: 0,
+                flags: u32::from(to.debug || to.sampled == Some(true)),
+            };
+            open.draft.link(&link, open.recorder.shared.caps);
         })
     }
 
@@ -111,6 +168,16 @@ impl ActiveSpan {
         self.with(|open| {
             open.status = StatusCode::Error;
             text.clone_into(&mut open.status_message);
+        })
+    }
+
+    /// Notes how the operation ended. What was said of a failure is forgotten unless it is one.
+    pub fn set_status(&mut self, code: StatusCode) -> &mut Self {
+        self.with(|open| {
+            open.status = code;
+            if code != StatusCode::Error {
+                open.status_message.clear();
+            }
         })
     }
 
@@ -134,6 +201,9 @@ impl ActiveSpan {
 impl Drop for ActiveSpan {
     #[inline]
     fn drop(&mut self) {
+        if self.context.sampled.is_none() {
+            self.settle();
+        }
         if let Some(mut open) = self.open.take() {
             open.finish(&self.context);
             open.keep();
@@ -174,6 +244,14 @@ impl Open {
             status_message: String::new(),
             remote_endpoint: None,
         })
+    }
+
+    /// Not recorded after all.
+    #[cold]
+    fn discard(mut self: Box<Self>) {
+        self.status_message.clear();
+        self.remote_endpoint = None;
+        self.keep();
     }
 
     /// Keeps its memory for the next span of this thread.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use sigyn_model::Value;
+use sigyn_model::{Tags, Value};
 
 /// A name or a key. A literal costs least: it is numbered once and never copied again. Anything else is
 /// copied into the span.
@@ -118,6 +118,11 @@ impl<'a> From<&'a Value> for TagValue<'a> {
             Value::List(_) | Value::Map(_) | Value::Empty => Self::Value(value),
         }
     }
+}
+
+/// Tags of the model, where they lie.
+pub(crate) fn borrowed(tags: &Tags) -> impl Iterator<Item = (Text<'_>, TagValue<'_>)> {
+    tags.iter().map(|(key, value)| (Text::new(key), value.into()))
 }
 
 impl From<bool> for TagValue<'_> {

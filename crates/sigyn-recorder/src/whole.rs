@@ -11,7 +11,7 @@ use sigyn_model::{
 use crate::draft::{Caps, Draft};
 use crate::intern::Glossary;
 use crate::layout::{Header, INLINE, flag, item};
-use crate::text::Text;
+use crate::text::{self, Text};
 use crate::view::{Item, LinkView, TagViews, View};
 
 /// What several spans share: who made them, and with what.
@@ -89,7 +89,7 @@ pub(crate) fn write(span: &Span, draft: &mut Draft, caps: Caps) -> Header {
         draft.annotation(
             annotation.timestamp.nanos(),
             Text::new(&annotation.value),
-            &annotation.tags,
+            text::borrowed(&annotation.tags),
             annotation.dropped_tags,
             caps,
         );

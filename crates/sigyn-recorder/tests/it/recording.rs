@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use sigyn_model::{Endpoint, Kind, Value};
+use sigyn_model::{Endpoint, Kind, StatusCode, Value};
 use sigyn_recorder::{Context, Options, propagation};
 
-use crate::target::Target;
+use crate::target::{OTLP, Target};
 
 fn target() -> Target {
     Target::with(Options {
@@ -159,4 +159,86 @@ fn memory_stays_within_its_bound() {
         assert!(stats.bytes <= 64 * 1024);
         assert_eq!(stats.finished, stats.buffered + stats.dropped.evicted);
     }
+}
+
+#[tokio::test]
+async fn a_root_may_turn_out_to_continue_a_trace() {
+    let check = |b3: Option<&str>, rate: f64, recorded: bool| {
+        let target = Target::with(Options { sample_rate: rate, ..Options::default() });
+        let mut span = target.recorder.start_undecided("work", None);
+        span.tag("k", 1).error("no reason");
+        assert!(span.is_sampled());
+        if let Some(b3) = b3 {
+            let mut incoming = HeaderMap::new();
+            incoming.insert("b3", b3.parse().unwrap());
+            let caller = target.recorder.extract(&incoming).unwrap();
+            span.set_parent(&caller);
+            assert_eq!(span.context().trace_id, caller.trace_id);
+            assert_eq!(span.context().parent_id, caller.span_id);
+        }
+        let context = span.decide().clone();
+        assert_eq!((context.sampled, span.is_sampled()), (Some(recorded), recorded), "{b3:?}");
+        drop(span);
+        let stats = target.recorder.stats();
+        assert_eq!(
+            (stats.finished, stats.activity.unsampled),
+            (u64::from(recorded), u64::from(!recorded)),
+            "{b3:?}"
+        );
+        // Nothing is left of it for the next span.
+        drop(target.recorder.start(
+            "next",
+            None,
+            Some(&Context { sampled: Some(true), ..context }),
+        ));
+        target
+    };
+    check(None, 0.0, false);
+    check(Some("0000000000000001-0000000000000002"), 0.0, false);
+    check(Some("0000000000000001-0000000000000002-0"), 1.0, false);
+    for b3 in
+        [Some("0000000000000001-0000000000000002-d"), Some("0000000000000001-0000000000000002-1")]
+    {
+        let spans = check(b3, 0.0, true).get("/traces", &[]).await.spans();
+        let span = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+        assert!(span("work").is_error() && !span("next").is_error());
+        assert!(span("next").tags.is_empty(), "{:?}", span("next"));
+    }
+    let target = check(None, 0.0, false);
+    let spans = target.get("/traces", &[]).await.spans();
+    assert!(spans.len() == 1 && !spans[0].is_error() && spans[0].status.message.is_empty());
+}
+
+#[tokio::test]
+async fn a_root_that_nobody_decides_about_is_decided_when_it_finishes() {
+    for (rate, finished) in [(1.0, 1), (0.0, 0)] {
+        let target = Target::with(Options { sample_rate: rate, ..Options::default() });
+        drop(target.recorder.start_undecided("work", None));
+        let stats = target.recorder.stats();
+        assert_eq!((stats.finished, stats.activity.unsampled), (finished, 1 - finished));
+    }
+}
+
+#[tokio::test]
+async fn a_span_says_later_what_it_learns_later() {
+    let target = target();
+    let other = target.recorder.start("other", None, None);
+    let mut span = target.recorder.start("work", None, None);
+    span.set_kind(Some(Kind::Consumer)).link(other.context());
+    span.error("not yet").set_status(StatusCode::Ok);
+    span.annotate_with("said", [("n".into(), 7.into()), ("text".into(), "x".into())]);
+    let context = other.context().clone();
+    drop(span);
+    let accept = format!("accept: {OTLP}");
+    let spans = target.get("/traces", &[&accept]).await.spans();
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    assert_eq!((span.kind, span.status.code), (Some(Kind::Consumer), StatusCode::Ok));
+    assert_eq!(span.status.message, "");
+    let [link] = span.links.as_slice() else { panic!("{span:?}") };
+    assert_eq!(
+        (link.trace_id, Some(link.span_id), link.flags),
+        (context.trace_id, context.span_id, 1)
+    );
+    let said = [("n".to_owned(), Value::Int(7)), ("text".to_owned(), Value::from("x"))];
+    assert_eq!(span.annotations[0].tags, said);
 }
