@@ -16,6 +16,10 @@ struct Rig {
     jobs: watch::Sender<Arc<Vec<Job>>>,
     groups: watch::Receiver<Arc<Groups>>,
     metrics: Arc<Metrics>,
+    #[cfg_attr(
+        not(feature = "docker"),
+        expect(dead_code, reason = "asked about what needs the feature")
+    )]
     troubles: Troubles,
     shutdown: CancellationToken,
     running: JoinSet<()>,

@@ -53,6 +53,10 @@ impl<T: Ord> Pages<T> {
     }
 
     /// Reads a page in JSON, which only `of` answers like this.
+    #[cfg_attr(
+        not(any(feature = "digitalocean", feature = "hetzner", feature = "linode")),
+        expect(dead_code, reason = "the others answer with other things")
+    )]
     pub(super) async fn json<A: DeserializeOwned>(
         &mut self,
         asker: &Asker,
