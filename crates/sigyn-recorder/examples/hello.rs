@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use sigyn_model::Kind;
-use sigyn_recorder::{Exposition, Options, Recorder};
+use sigyn_recorder::{Body, Exposition, Options, Peer, Recorder};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -30,11 +29,13 @@ struct App {
 impl App {
     async fn handle(
         &self,
+        peer: Peer,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let (request, _body) = request.into_parts();
+    ) -> Result<Response<Body>, Infallible> {
+        let (mut request, _body) = request.into_parts();
         // Scrapes are not traced, or they would have something to read for ever.
         if request.uri.path() == "/traces" {
+            request.extensions.insert(peer);
             return Ok(self.exposition.respond(&request).await);
         }
         let caller = self.recorder.extract(&request.headers);
@@ -45,7 +46,7 @@ impl App {
         child.annotate("thought");
         child.finish();
 
-        Ok(Response::new(Full::from("hello\n")))
+        Ok(Response::new(Body::from(Bytes::from_static(b"hello\n"))))
     }
 }
 
@@ -69,11 +70,11 @@ async fn main() -> std::io::Result<()> {
             drain = &mut draining => break drain,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
-                let (stream, _) = accepted?;
+                let (stream, from) = accepted?;
                 let app = app.clone();
                 let service = service_fn(move |request| {
                     let app = app.clone();
-                    async move { app.handle(request).await }
+                    async move { app.handle(Peer(from.ip()), request).await }
                 });
                 let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 connections.spawn(graceful.watch(connection));

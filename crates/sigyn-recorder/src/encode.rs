@@ -1,26 +1,14 @@
-//! Segments as bytes: each encoded and compressed once, whoever asks and how often.
+//! Segments as bytes: each encoded and compressed once, whoever asks and how often; and bodies made of them.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use sigyn_model::Span;
-use sigyn_model::codec::json_v2;
-use sigyn_model::pull::media;
 
-use crate::intern::Glossary;
-use crate::otlp;
+use crate::format::{Format, Run};
 use crate::ring::Segment;
-use crate::view::{View, views};
-use crate::whole::{Own, Reading};
-
-/// What a body is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Format {
-    Otlp,
-    ZipkinJson,
-}
+use crate::whole::Own;
 
 /// How a body is compressed: each piece its own gzip member or zstd frame, so that pieces concatenate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,54 +16,6 @@ pub(crate) enum Coding {
     Zstd,
     Gzip,
     Identity,
-}
-
-impl Format {
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Otlp => media::OTLP,
-            Self::ZipkinJson => media::ZIPKIN_JSON,
-        }
-    }
-
-    /// One segment, in a form that concatenates: a protobuf list as it is, JSON without its brackets.
-    fn encode(self, segment: &Segment, own: &Own) -> Vec<u8> {
-        match self {
-            Self::Otlp => {
-                let bytes = segment.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
-                let mut writer = otlp::Writer::new(own, bytes);
-                read(segment, own, |view, reading| writer.push(view, reading));
-                writer.finish()
-            }
-            Self::ZipkinJson => {
-                let mut list = json_v2::encode_list(&spans(segment, own));
-                list.pop();
-                let mut list = list.into_bytes();
-                list.drain(..1.min(list.len()));
-                list
-            }
-        }
-    }
-}
-
-/// Hands out all spans of a segment, and what it takes to understand them.
-fn read(segment: &Segment, own: &Own, mut each: impl FnMut(&View<'_>, &Reading<'_>)) {
-    let glossary = Glossary::now();
-    for chunk in &segment.chunks {
-        let reading = Reading {
-            glossary: &glossary,
-            own,
-            origins: &chunk.origins,
-            wall_offset: segment.wall_offset,
-        };
-        views(&chunk.bytes).for_each(|view| each(&view, &reading));
-    }
-}
-
-fn spans(segment: &Segment, own: &Own) -> Vec<Span> {
-    let mut spans = Vec::new();
-    read(segment, own, |view, reading| spans.extend(reading.span(view)));
-    spans
 }
 
 impl Coding {
@@ -105,70 +45,98 @@ impl Coding {
     }
 }
 
-/// The bytes between segments: nothing for protobuf, a JSON list's brackets and commas.
-#[derive(Clone, Debug, Default)]
-struct Framing {
-    open: Bytes,
-    between: Bytes,
-    close: Bytes,
+/// A segment as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    /// How many of its spans the format has words for.
+    pub(crate) spans: usize,
 }
 
-impl Framing {
-    fn of(format: Format, coding: Coding) -> Option<Self> {
-        let piece = |text: &'static str| coding.compress(text.into());
-        match format {
-            Format::Otlp => Some(Self::default()),
-            Format::ZipkinJson => {
-                Some(Self { open: piece("[")?, between: piece(",")?, close: piece("]")? })
-            }
-        }
+impl Encoded {
+    pub(crate) fn new(run: Run, coding: Coding) -> Option<Self> {
+        Some(Self { bytes: coding.compress(run.bytes)?, spans: run.spans })
     }
 }
 
 /// An answer in the making: whole segments until it is full.
 #[derive(Debug)]
-pub(crate) struct Body {
-    framing: Framing,
+pub(crate) struct Pieces {
+    format: Format,
+    coding: Coding,
+    between: Bytes,
+    close: Bytes,
     bytes_max: usize,
     pieces: Vec<Bytes>,
+    spans: usize,
     len: usize,
 }
 
-impl Body {
+impl Pieces {
     pub(crate) fn new(format: Format, coding: Coding, bytes_max: Option<usize>) -> Option<Self> {
-        let framing = Framing::of(format, coding)?;
-        let len = framing.open.len() + framing.close.len();
-        Some(Self { framing, bytes_max: bytes_max.unwrap_or(usize::MAX), pieces: Vec::new(), len })
+        // Nothing in place of nothing: a frame without content is one too.
+        let piece = |text: &str| match text {
+            "" => Some(Bytes::new()),
+            text => coding.compress(text.into()),
+        };
+        let mut pieces = Self {
+            format,
+            coding,
+            between: piece(format.between())?,
+            close: piece(format.close())?,
+            bytes_max: bytes_max.unwrap_or(usize::MAX),
+            pieces: Vec::new(),
+            spans: 0,
+            len: 0,
+        };
+        // How many spans it will be is not known yet; room for as many as there may be is enough.
+        pieces.len = pieces.open(usize::MAX)?.len() + pieces.close.len();
+        Some(pieces)
+    }
+
+    fn open(&self, spans: usize) -> Option<Bytes> {
+        let open = self.format.open(spans);
+        if open.is_empty() { Some(Bytes::new()) } else { self.coding.compress(open) }
     }
 
     /// Adds a segment if there is room for it. The first always gets in: the body would otherwise
     /// never get past it.
-    pub(crate) fn push(&mut self, segment: Bytes) -> bool {
-        let separator = if self.pieces.is_empty() { 0 } else { self.framing.between.len() };
-        let len = self.len + separator + segment.len();
+    pub(crate) fn push(&mut self, segment: Encoded) -> bool {
+        // Nothing would stand between two commas.
+        if segment.spans == 0 {
+            return true;
+        }
+        let separator = if self.pieces.is_empty() { 0 } else { self.between.len() };
+        let len = self.len + separator + segment.bytes.len();
         if !self.pieces.is_empty() && len > self.bytes_max {
             return false;
         }
         self.len = len;
-        self.pieces.push(segment);
+        self.spans += segment.spans;
+        self.pieces.push(segment.bytes);
         true
     }
 
-    pub(crate) fn finish(self) -> Bytes {
-        let unframed = self.framing.open.is_empty() && self.framing.close.is_empty();
-        if let ([only], true) = (self.pieces.as_slice(), unframed) {
-            return only.clone();
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// `None` if there is no memory to compress the last pieces in.
+    pub(crate) fn finish(self) -> Option<Bytes> {
+        let open = self.open(self.spans)?;
+        if let ([only], true) = (self.pieces.as_slice(), open.is_empty() && self.close.is_empty()) {
+            return Some(only.clone());
         }
         let mut body = Vec::with_capacity(self.len);
-        body.extend_from_slice(&self.framing.open);
+        body.extend_from_slice(&open);
         for (i, piece) in self.pieces.iter().enumerate() {
             if i > 0 {
-                body.extend_from_slice(&self.framing.between);
+                body.extend_from_slice(&self.between);
             }
             body.extend_from_slice(piece);
         }
-        body.extend_from_slice(&self.framing.close);
-        body.into()
+        body.extend_from_slice(&self.close);
+        Some(body.into())
     }
 }
 
@@ -184,7 +152,7 @@ pub(crate) struct Encodings {
 #[derive(Debug, Default)]
 struct Cached {
     /// In order of segments, so that the oldest is the first to go.
-    entries: BTreeMap<Key, Arc<OnceLock<Option<Bytes>>>>,
+    entries: BTreeMap<Key, Arc<OnceLock<Option<Encoded>>>>,
     bytes: usize,
 }
 
@@ -200,15 +168,15 @@ impl Encodings {
         own: &Own,
         format: Format,
         coding: Coding,
-    ) -> Option<Bytes> {
+    ) -> Option<Encoded> {
         let key = (segment.seq, format, coding);
-        self.get_or_encode(key, || coding.compress(format.encode(segment, own)))
+        self.get_or_encode(key, || Encoded::new(format.encode(segment, own), coding))
     }
 
-    fn get_or_encode(&self, key: Key, encode: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+    fn get_or_encode(&self, key: Key, encode: impl FnOnce() -> Option<Encoded>) -> Option<Encoded> {
         let cell = self.with(|cached| Arc::clone(cached.entries.entry(key).or_default()));
         let mut fresh = false;
-        let bytes = cell.get_or_init(|| {
+        let encoded = cell.get_or_init(|| {
             fresh = true;
             encode()
         });
@@ -216,8 +184,8 @@ impl Encodings {
             self.with(|cached| {
                 // An entry that was dropped meanwhile is not in the books.
                 if cached.entries.get(&key).is_some_and(|entry| Arc::ptr_eq(entry, &cell)) {
-                    match bytes {
-                        Some(bytes) => cached.bytes += bytes.len(),
+                    match encoded {
+                        Some(encoded) => cached.bytes += encoded.bytes.len(),
                         // Whoever asks again may find memory to encode in.
                         None => drop(cached.entries.remove(&key)),
                     }
@@ -225,7 +193,7 @@ impl Encodings {
                 while cached.bytes > self.bytes_max && cached.drop_first() {}
             });
         }
-        bytes.clone()
+        encoded.clone()
     }
 
     /// Drops whatever belongs to segments that the log no longer holds.
@@ -245,7 +213,7 @@ impl Encodings {
 impl Cached {
     fn drop_first(&mut self) -> bool {
         let Some((_, cell)) = self.entries.pop_first() else { return false };
-        let bytes = cell.get().and_then(Option::as_ref).map_or(0, Bytes::len);
+        let bytes = cell.get().and_then(Option::as_ref).map_or(0, |encoded| encoded.bytes.len());
         self.bytes = self.bytes.saturating_sub(bytes);
         true
     }
@@ -260,8 +228,7 @@ mod tests {
     use crate::draft::{Caps, Draft};
     use crate::ring::Ring;
     use crate::whole;
-    use proptest::prelude::*;
-    use sigyn_model::{SpanId, TraceId};
+    use sigyn_model::{Span, SpanId, TraceId};
 
     /// Ten segments of a span each.
     fn segments() -> Vec<Arc<Segment>> {
@@ -278,28 +245,28 @@ mod tests {
     }
 
     fn get(encodings: &Encodings, segment: &Segment, format: Format, coding: Coding) -> Bytes {
-        encodings.get(segment, &Own::default(), format, coding).unwrap()
+        encodings.get(segment, &Own::default(), format, coding).unwrap().bytes
     }
 
     #[test]
     fn a_segment_is_encoded_once_for_each_format_and_coding() {
         let encodings = Encodings::new(1024 * 1024);
         let segments = segments();
-        for format in [Format::Otlp, Format::ZipkinJson] {
+        for format in Format::OFFERED {
             for coding in [Coding::Zstd, Coding::Gzip, Coding::Identity] {
                 let first = get(&encodings, &segments[0], format, coding);
                 let second = get(&encodings, &segments[0], format, coding);
                 assert_eq!(first.as_ptr(), second.as_ptr(), "{format:?} {coding:?}");
             }
         }
-        assert_eq!(encodings.with(|cached| cached.entries.len()), 6);
+        assert_eq!(encodings.with(|cached| cached.entries.len()), 15);
     }
 
     #[test]
     fn encodings_stay_within_their_bound_and_go_with_their_segments() {
         let segments = segments();
         let size = |encodings: &Encodings| encodings.with(|cached| cached.bytes);
-        let one = Format::ZipkinJson.encode(&segments[0], &Own::default()).len();
+        let one = Format::ZipkinJson.encode(&segments[0], &Own::default()).bytes.len();
         let encodings = Encodings::new(3 * one);
         for segment in &segments {
             get(&encodings, segment, Format::ZipkinJson, Coding::Identity);
@@ -319,9 +286,9 @@ mod tests {
         let encodings = Encodings::new(1024);
         let key = (1, Format::Otlp, Coding::Zstd);
         assert_eq!(encodings.get_or_encode(key, || None), None);
-        let bytes = Some(Bytes::from_static(b"abc"));
-        assert_eq!(encodings.get_or_encode(key, || bytes.clone()), bytes);
-        assert_eq!(encodings.get_or_encode(key, || None), bytes);
+        let encoded = Some(Encoded { bytes: Bytes::from_static(b"abc"), spans: 1 });
+        assert_eq!(encodings.get_or_encode(key, || encoded.clone()), encoded);
+        assert_eq!(encodings.get_or_encode(key, || None), encoded);
         assert_eq!(encodings.with(|cached| (cached.entries.len(), cached.bytes)), (1, 3));
     }
 
@@ -331,91 +298,5 @@ mod tests {
         let segment = &segments()[0];
         assert!(!get(&encodings, segment, Format::Otlp, Coding::Zstd).is_empty());
         assert_eq!(encodings.with(|cached| (cached.entries.len(), cached.bytes)), (0, 0));
-    }
-
-    /// Spans of the recorder's own, as a program makes them.
-    #[derive(Clone, Debug)]
-    enum Step {
-        Name(String),
-        Tag(usize, sigyn_model::Value),
-        OwnTag(String, sigyn_model::Value),
-        Annotate(String),
-        Error(String),
-        Remote(String, Option<[u8; 4]>),
-    }
-
-    const KEYS: [&str; 6] = ["a", "error", "http.method", "zipkin.debug", "zipkin.tag.x", ""];
-
-    fn value() -> impl Strategy<Value = sigyn_model::Value> {
-        use sigyn_model::Value;
-        prop_oneof![
-            ".{0,300}".prop_map(Value::Str),
-            any::<i64>().prop_map(Value::Int),
-            (-200..40_000_i64).prop_map(Value::Int),
-            any::<bool>().prop_map(Value::Bool),
-            (-1e9..1e9_f64).prop_map(Value::Double),
-            prop::collection::vec(any::<u8>(), 0..5).prop_map(Value::Bytes),
-            Just(Value::List(vec![Value::Int(7), Value::Str("x".into()), Value::Empty])),
-            Just(Value::Map(vec![("k".into(), Value::List(vec![Value::Bool(true)]))])),
-            Just(Value::Empty),
-        ]
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            1 => "[A-Za-zÄß /]{0,12}".prop_map(Step::Name),
-            4 => (0..KEYS.len(), value()).prop_map(|(key, value)| Step::Tag(key, value)),
-            2 => ("[a-e]{0,2}|error|zipkin.shared", value()).prop_map(|(k, v)| Step::OwnTag(k, v)),
-            1 => "[a-z]{0,9}".prop_map(Step::Annotate),
-            1 => "[a-z]{0,9}".prop_map(Step::Error),
-            1 => ("[a-zA-Z]{0,5}", proptest::option::of(any::<[u8; 4]>()))
-                .prop_map(|(name, ip)| Step::Remote(name, ip)),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        /// The straight way into OTLP says the same as the way through the model.
-        #[test]
-        fn otlp_says_what_the_spans_say(
-            spans in prop::collection::vec(prop::collection::vec(step(), 0..9), 1..5),
-        ) {
-            let recorder = crate::Recorder::new(crate::Options {
-                service_name: "Shop".to_owned(),
-                resource: vec![("host.name".to_owned(), sigyn_model::Value::from("h1"))],
-                ..crate::Options::default()
-            });
-            for steps in spans {
-                let mut span = recorder.start("GET /", Some(sigyn_model::Kind::Client), None);
-                for step in steps {
-                    match step {
-                        Step::Name(name) => span.set_name(&name),
-                        Step::Tag(key, value) => span.tag(KEYS[key], &value),
-                        Step::OwnTag(key, value) => span.tag(&key, &value),
-                        Step::Annotate(text) => span.annotate(&text),
-                        Step::Error(text) => span.error(&text),
-                        Step::Remote(name, ip) => span.remote_endpoint(sigyn_model::Endpoint {
-                            ipv4: ip.map(Into::into),
-                            ..sigyn_model::Endpoint::named(&name)
-                        }),
-                    };
-                }
-            }
-            let shared = &recorder.shared;
-            let page = shared.ring.read(1, false, None, Duration::ZERO);
-            let segment = &page.segments[0];
-            let mut expected = super::spans(segment, &shared.own);
-            let encoded = Format::Otlp.encode(segment, &shared.own);
-            let mut said = sigyn_model::codec::otlp::decode(&encoded).unwrap().spans;
-            for spans in [&mut expected, &mut said] {
-                // Fields of a message come in any order, and so may tags and spans.
-                for span in spans.iter_mut() {
-                    span.tags.sort_by(|a, b| a.0.cmp(&b.0));
-                }
-                spans.sort_by_key(|span| span.id);
-            }
-            prop_assert_eq!(said, expected);
-        }
     }
 }

@@ -16,12 +16,16 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
+use sigyn_model::TraceId;
 use sigyn_model::pull::{self, Cursor, Log, Range, Sampled};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use crate::encode::{Body, Coding, Format};
+use crate::ask::Ask;
+use crate::body::{Body, Receipt};
+use crate::encode::{Coding, Pieces};
+use crate::format::Format;
+use crate::lookup::{self, Found};
 use crate::negotiate;
 use crate::record::Recorder;
 use crate::ring::{Caller, Page};
@@ -29,27 +33,12 @@ use crate::stats::count;
 
 /// A long poll without a scrape timeout waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// A scrape timeout beyond this is taken for this: an hour is no timeout any more.
-const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// Serves a recorder's spans at one path.
 #[derive(Clone, Debug)]
 pub struct Exposition {
     recorder: Recorder,
     path: String,
-}
-
-/// A request, read once. What cannot be read is as if it had not been sent.
-#[derive(Debug, Default, PartialEq)]
-struct Ask {
-    scraper: Option<String>,
-    interval: Option<Duration>,
-    cursor: Option<Cursor>,
-    cursor_unreadable: bool,
-    bytes_max: Option<usize>,
-    wait: Option<Duration>,
-    timeout: Option<Duration>,
-    budget: Option<f64>,
 }
 
 impl Exposition {
@@ -64,10 +53,20 @@ impl Exposition {
     }
 
     /// Answers one request, whose body does not matter. Only `Prefer: wait` needs a runtime, tokio's.
-    pub async fn respond(&self, request: &Parts) -> Response<Full<Bytes>> {
+    /// With a [`Peer`](crate::Peer) among its extensions, a 2017 Loki server gets each span once.
+    pub async fn respond(&self, request: &Parts) -> Response<Body> {
         if let Some(refusal) = self.refusal(request) {
             return refusal;
         }
+        match lookup::asked(request.uri.query().unwrap_or("")) {
+            None => self.scrape(request).await,
+            // Who asks for one trace must not get all of them for an answer.
+            Some(Err(bad)) => text(StatusCode::BAD_REQUEST, format!("{bad}\n")),
+            Some(Ok(id)) => self.look_up(id, &request.headers).await,
+        }
+    }
+
+    async fn scrape(&self, request: &Parts) -> Response<Body> {
         let arrived = Instant::now();
         let shared = &*self.recorder.shared;
         let (ring, counters) = (&shared.ring, &shared.counters);
@@ -77,13 +76,19 @@ impl Exposition {
         let named = ask.scraper.as_deref();
         let now = shared.clock.monotonic();
         let caller = |name| Caller { name, interval: ask.interval, budget: ask.budget };
-        let arrival = ring.arrive(named.map(caller), ask.cursor, now);
+        let arrival = match ask.peer {
+            None => ring.arrive(named.map(caller), ask.cursor, now),
+            Some(peer) => ring.arrive_from(peer),
+        };
         count(&counters.cursors_refused, u64::from(arrival.beyond || ask.cursor_unreadable));
         count(&counters.leases_refused, u64::from(named.is_some() && !arrival.leased));
         let leased = named.filter(|_| arrival.leased);
 
-        let chosen = negotiate::format(&request.headers).zip(negotiate::coding(&request.headers));
-        let Some((format, coding)) = chosen else {
+        let format = match ask.legacy {
+            true => Some(Format::ThriftWithoutHosts),
+            false => negotiate::format(&request.headers),
+        };
+        let Some((format, coding)) = format.zip(negotiate::coding(&request.headers)) else {
             count(&counters.not_acceptable, 1);
             return not_acceptable();
         };
@@ -107,21 +112,79 @@ impl Exposition {
             count(&counters.busy, 1);
             return too_many();
         };
-        let now = shared.clock.monotonic();
-        let page = ring.read(arrival.start, ask.wait.is_some(), leased, now);
-        shared.budget.set(page.share, page.share_until);
-        shared.encodings.forget_below(page.oldest);
+        let page = self.page(arrival.start, ask.wait.is_some(), leased);
         let deadline = share.map(|share| arrived + share);
         let Ok(filled) = self.fill(&page, format, coding, ask.bytes_max, deadline).await else {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "no memory to compress spans in\n");
+            return out_of_memory();
         };
 
-        let next = filled.as_ref().map_or(page.newest, |filled| filled.last) + 1;
+        let segments = filled.as_ref().and_then(|filled| filled.segments);
+        let next = segments.map_or(page.newest, |(_, last)| last) + 1;
         if let Some(name) = leased {
             ring.told(name, next);
         }
         count(if leased.is_some() { &counters.scrapes } else { &counters.peeks }, 1);
-        self.answer(&page, next, filled, format, coding)
+        let mut response = Response::new(Body::default());
+        self.tell(response.headers_mut(), &page, next);
+        let Some(Filled { body, .. }) = filled else {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        };
+        if let Some((first, last)) = segments {
+            let range = Range { epoch: ring.epoch, first, last, newest: page.newest };
+            set(response.headers_mut(), pull::RANGE, &range);
+        }
+        let peer = ask.peer.filter(|_| segments.is_some());
+        let receipt = peer.map(|peer| Receipt { recorder: self.recorder.clone(), peer, next });
+        put(&mut response, body, receipt, format, coding);
+        response
+    }
+
+    /// What the log holds of one trace. That is a look: nobody's cursor moves.
+    async fn look_up(&self, id: TraceId, headers: &HeaderMap) -> Response<Body> {
+        let shared = &*self.recorder.shared;
+        let chosen = negotiate::format(headers).zip(negotiate::coding(headers));
+        let Some((format, coding)) = chosen else {
+            count(&shared.counters.not_acceptable, 1);
+            return not_acceptable();
+        };
+        let Ok(_place) = shared.scrapes.try_acquire() else {
+            count(&shared.counters.busy, 1);
+            return too_many();
+        };
+        let Some(body) = self.find(id, format, coding).await else { return out_of_memory() };
+        count(&shared.counters.lookups, 1);
+        let mut response = Response::new(Body::default());
+        response.headers_mut().insert(VARY, VARIES);
+        if body.is_empty() {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
+        put(&mut response, body, None, format, coding);
+        response
+    }
+
+    /// All that finished before it is called. `None` if there is no memory to compress it in.
+    async fn find(&self, id: TraceId, format: Format, coding: Coding) -> Option<Bytes> {
+        let mut found = Found::new(id, format, coding)?;
+        let mut page = self.page(1, false, None);
+        let newest = page.newest;
+        while let Some(last) = page.segments.last().map(|segment| segment.seq) {
+            found.add(&page, &self.recorder.shared).await?;
+            if last >= newest {
+                break;
+            }
+            page = self.page(last + 1, true, None);
+        }
+        found.finish()
+    }
+
+    fn page(&self, start: u64, patient: bool, leased: Option<&str>) -> Page {
+        let shared = &*self.recorder.shared;
+        let page = shared.ring.read(start, patient, leased, shared.clock.monotonic());
+        shared.budget.set(page.share, page.share_until);
+        shared.encodings.forget_below(page.oldest);
+        page
     }
 
     /// Waits until there are spans at or beyond `start`, or time is up: an answer follows either way.
@@ -138,8 +201,7 @@ impl Exposition {
     }
 
     /// The answer to a request that is not for us.
-    fn refusal(&self, request: &Parts) -> Option<Response<Full<Bytes>>> {
-        let mut query = request.uri.query().unwrap_or("").split('&');
+    fn refusal(&self, request: &Parts) -> Option<Response<Body>> {
         if request.uri.path() != self.path {
             return Some(text(StatusCode::NOT_FOUND, "spans are elsewhere\n"));
         }
@@ -148,13 +210,11 @@ impl Exposition {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
             return Some(response);
         }
-        // Who asks for one trace must not get all of them for an answer.
-        query
-            .any(|pair| pair.starts_with("trace_id="))
-            .then(|| text(StatusCode::NOT_FOUND, "no lookup by trace id here\n"))
+        None
     }
 
     /// As many whole segments as the request has room and time for; at least one if there is any.
+    /// Without any there is no body, but for a 2017 Loki server, to whom any status but 200 is a failure.
     async fn fill(
         &self,
         page: &Page,
@@ -163,8 +223,11 @@ impl Exposition {
         bytes_max: Option<usize>,
         deadline: Option<Instant>,
     ) -> Result<Option<Filled>, OutOfMemory> {
-        let Some(first) = page.segments.first() else { return Ok(None) };
-        let mut body = Body::new(format, coding, bytes_max).ok_or(OutOfMemory)?;
+        let first = page.segments.first().map(|segment| segment.seq);
+        if first.is_none() && format != Format::ThriftWithoutHosts {
+            return Ok(None);
+        }
+        let mut body = Pieces::new(format, coding, bytes_max).ok_or(OutOfMemory)?;
         let mut last = None;
         for segment in &page.segments {
             let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -180,23 +243,15 @@ impl Exposition {
             // A segment may take milliseconds to encode; others want the thread too.
             yield_now().await;
         }
-        Ok(last.map(|last| Filled { first: first.seq, last, body: body.finish() }))
+        let body = body.finish().ok_or(OutOfMemory)?;
+        Ok(Some(Filled { segments: first.zip(last), body }))
     }
 
-    fn answer(
-        &self,
-        page: &Page,
-        next: u64,
-        filled: Option<Filled>,
-        format: Format,
-        coding: Coding,
-    ) -> Response<Full<Bytes>> {
+    /// What every answer to a scrape says.
+    fn tell(&self, headers: &mut HeaderMap, page: &Page, next: u64) {
         let shared = &*self.recorder.shared;
-        let epoch = shared.ring.epoch;
-        let mut response = Response::new(Full::default());
-        let headers = response.headers_mut();
         headers.insert(VARY, VARIES);
-        set(headers, pull::NEXT, &Cursor { epoch, seq: next });
+        set(headers, pull::NEXT, &Cursor { epoch: shared.ring.epoch, seq: next });
         set(headers, pull::MORE, &u8::from(next <= page.newest));
         set(headers, pull::LOST, &format_args!("spans={}", page.lost));
         set(headers, pull::FINISHED, &page.counts.finished);
@@ -211,26 +266,13 @@ impl Exposition {
         );
         let traces = shared.counters.over_budget.load(Ordering::Relaxed);
         set(headers, pull::SAMPLED, &Sampled { traces, share: page.share });
-        let Some(Filled { first, last, body }) = filled else {
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            return response;
-        };
-        set(headers, pull::RANGE, &Range { epoch, first, last, newest: page.newest });
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        if let Some(name) = coding.name() {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-        }
-        *response.body_mut() = Full::new(body);
-        response
     }
 }
 
-/// Segments as they go out.
+/// Segments as they go out, the first and the last of them.
 #[derive(Debug)]
 struct Filled {
-    first: u64,
-    last: u64,
+    segments: Option<(u64, u64)>,
     body: Bytes,
 }
 
@@ -240,7 +282,7 @@ struct OutOfMemory;
 const VARIES: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
 
 impl<B> tower::Service<http::Request<B>> for Exposition {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -255,49 +297,6 @@ impl<B> tower::Service<http::Request<B>> for Exposition {
     }
 }
 
-impl Ask {
-    fn read(request: &Parts) -> Self {
-        let header = |name: &str| {
-            request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
-        };
-        let cursor = header(pull::CURSOR).map(str::parse);
-        let query = request.uri.query().unwrap_or("");
-        let bytes_max = query.split('&').find_map(|pair| pair.strip_prefix("max_bytes="));
-        Self {
-            scraper: header(pull::SCRAPER).filter(|name| !name.is_empty()).map(str::to_owned),
-            interval: header(pull::INTERVAL).and_then(seconds),
-            cursor_unreadable: matches!(cursor, Some(Err(_))),
-            cursor: cursor.and_then(Result::ok),
-            bytes_max: bytes_max.and_then(|text| text.parse().ok()),
-            wait: wait(&request.headers),
-            budget: header(pull::BUDGET).and_then(budget),
-            timeout: header(pull::SCRAPE_TIMEOUT).and_then(seconds).map(|t| t.min(TIMEOUT_MAX)),
-        }
-    }
-}
-
-/// `wait=10` among the preferences of RFC 7240.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let preferences = values.flat_map(|value| value.split([',', ';']));
-    let mut waits = preferences.filter_map(|preference| {
-        let (name, value) = preference.split_once('=')?;
-        let value = value.trim().trim_matches('"');
-        name.trim().eq_ignore_ascii_case("wait").then(|| seconds(value)).flatten()
-    });
-    waits.next()
-}
-
-/// Seconds, whole or with a fraction; `None` for what is no span of time.
-fn seconds(text: &str) -> Option<Duration> {
-    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-}
-
-/// Spans in a second.
-fn budget(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|budget: &f64| budget.is_finite() && *budget > 0.0)
-}
-
 fn set(headers: &mut HeaderMap, name: &'static str, value: &dyn Display) {
     // Digits, hexadecimal and a few signs: always a value.
     if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
@@ -305,25 +304,50 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &dyn Display) {
     }
 }
 
-fn too_many() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+/// A body and what it is. One whose end matters is sent in chunks: with a length nobody would ask for it.
+fn put(
+    response: &mut Response<Body>,
+    body: Bytes,
+    receipt: Option<Receipt>,
+    format: Format,
+    coding: Coding,
+) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    if let Some(name) = coding.name() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
+    if receipt.is_none() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    *response.body_mut() = Body::new(body, receipt);
+}
+
+fn out_of_memory() -> Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "no memory to compress spans in\n")
+}
+
+fn too_many() -> Response<Body> {
+    let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-fn not_acceptable() -> Response<Full<Bytes>> {
-    let formats = [Format::Otlp, Format::ZipkinJson].map(Format::content_type).join("\n");
-    let mut response =
-        text(StatusCode::NOT_ACCEPTABLE, format!("spans are offered as\n{formats}\n"));
+fn not_acceptable() -> Response<Body> {
+    let formats = Format::OFFERED.map(Format::content_type).join("\n");
+    let mut response = text(
+        StatusCode::NOT_ACCEPTABLE,
+        format!("spans are offered as\n{formats}\nplain, or compressed with gzip or zstd\n"),
+    );
     response.headers_mut().insert(VARY, VARIES);
     response
 }
 
-fn text(status: StatusCode, message: impl Into<String>) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, message: impl Into<String>) -> Response<Body> {
     let body = Bytes::from(message.into());
     let length = HeaderValue::from(body.len());
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -332,7 +356,7 @@ fn text(status: StatusCode, message: impl Into<String>) -> Response<Full<Bytes>>
 }
 
 /// Lets the executor run something else, whichever it is.
-async fn yield_now() {
+pub(crate) async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|task| {
         if std::mem::replace(&mut yielded, true) {

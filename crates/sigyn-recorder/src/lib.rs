@@ -70,20 +70,23 @@
 //!
 //! # What is not here yet
 //!
-//! Bodies in Zipkin's proto3, OTLP JSON and Thrift; with them the 2017 Loki scraper, which sends no
-//! `Accept` and is for now answered as any peek, in Zipkin v2 JSON. Looking up one trace
-//! (`?trace_id=`). A cold ring of unsampled spans, and a log that outlives the process.
+//! A cold ring of unsampled spans, and a log that outlives the process.
 
+mod ask;
+mod body;
 mod budget;
 mod clock;
 mod draft;
 mod encode;
 mod exposition;
+mod format;
 mod intern;
 mod layout;
+mod lookup;
 mod negotiate;
 mod otlp;
 mod pace;
+mod peers;
 mod process;
 pub mod propagation;
 mod record;
@@ -96,8 +99,10 @@ mod text;
 mod view;
 mod whole;
 
+pub use body::Body;
 pub use clock::Clock;
 pub use exposition::Exposition;
+pub use peers::Peer;
 pub use propagation::Context;
 pub use record::{Drain, Options, Recorder};
 pub use span::ActiveSpan;

@@ -1,30 +1,40 @@
 //! Which format and which compression a request gets (RFC 9110, section 12, for what we offer).
 
+use std::cmp::Reverse;
+
 use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 use sigyn_model::pull::media;
 
-use crate::encode::{Coding, Format};
+use crate::encode::Coding;
+use crate::format::Format;
+
+/// Whether this is how a 2017 Loki server asks: it says nothing of formats, and nothing of ours.
+pub(crate) fn is_legacy(headers: &HeaderMap) -> bool {
+    let ours = |name: &HeaderName| name.as_str().starts_with("sigyn-");
+    !headers.contains_key(ACCEPT) && !headers.keys().any(ours)
+}
 
 /// The format that a request likes best. `None` if we have nothing it accepts.
 ///
 /// Of equally liked formats, one that is named beats one that a wildcard covers; among the named,
-/// OTLP comes first, since it loses nothing; under a wildcard, JSON, since people read it. No
-/// `Accept` at all is read as a wildcard.
+/// the one that we offer first; under a wildcard, Zipkin's JSON, since people read it. No `Accept` at
+/// all is read as a wildcard.
 pub(crate) fn format(headers: &HeaderMap) -> Option<Format> {
     let ranges = elements(headers, ACCEPT.as_str());
     if !headers.contains_key(ACCEPT) || ranges.iter().all(|range| range.name.is_empty()) {
         return Some(Format::ZipkinJson);
     }
-    let offers = [Format::Otlp, Format::ZipkinJson];
-    let liking = |format: Format| {
+    let liking = |(place, format): (usize, Format)| {
         let best = ranges.iter().filter_map(|range| Some((range.precision(format)?, range.q)));
         // Equally precise ranges: the one that likes it more.
         let (precision, q) = best.max()?;
-        let first = (format == Format::Otlp) == (precision > Precision::Subtype);
-        (q > 0).then_some((q, precision, first))
+        let named = precision > Precision::Subtype;
+        let for_people = !named && format == Format::ZipkinJson;
+        (q > 0).then_some((q, named, for_people, Reverse(place), format))
     };
-    offers.into_iter().filter_map(|format| Some((liking(format)?, format))).max().map(|(_, f)| f)
+    let offers = Format::OFFERED.into_iter().enumerate();
+    offers.filter_map(liking).max().map(|(.., format)| format)
 }
 
 /// The compression that a request likes best. `None` if it refuses even none.
@@ -70,20 +80,28 @@ impl Element {
     fn precision(&self, format: Format) -> Option<Precision> {
         let parameter =
             |name: &str| self.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        match (self.name.as_str(), format) {
-            ("*/*", _) => Some(Precision::Any),
-            ("application/*", _) => Some(Precision::Subtype),
-            (media::PROTOBUF, Format::Otlp) => match parameter("messagetype") {
-                None => Some(Precision::Type),
-                Some(message) if message.eq_ignore_ascii_case(media::OTLP_MESSAGE) => {
-                    Some(Precision::Parameter)
-                }
-                Some(_) => None,
-            },
-            (media::ZIPKIN_JSON, Format::ZipkinJson) => match parameter("profile") {
-                None => Some(Precision::Type),
-                Some(_) => None,
-            },
+        // A type with a parameter is another format than the type alone.
+        let (media_type, said, wanted) = match format {
+            Format::Otlp => (media::PROTOBUF, parameter("messagetype"), Some(media::OTLP_MESSAGE)),
+            Format::ZipkinProto3 => {
+                (media::PROTOBUF, parameter("messagetype"), Some(media::ZIPKIN_PROTO3_MESSAGE))
+            }
+            Format::ZipkinJson => (media::ZIPKIN_JSON, parameter("profile"), None),
+            Format::OtlpJson => {
+                (media::ZIPKIN_JSON, parameter("profile"), Some(media::OTLP_PROFILE))
+            }
+            Format::Thrift | Format::ThriftWithoutHosts => (media::THRIFT, None, None),
+        };
+        match (self.name.as_str(), said, wanted) {
+            ("*/*", ..) => Some(Precision::Any),
+            ("application/*", ..) => Some(Precision::Subtype),
+            (name, ..) if name != media_type => None,
+            (_, Some(said), Some(wanted)) => {
+                said.eq_ignore_ascii_case(wanted).then_some(Precision::Parameter)
+            }
+            (_, None, None) => Some(Precision::Type),
+            // Alone, the type of both protobufs means OTLP.
+            (_, None, Some(_)) if format == Format::Otlp => Some(Precision::Type),
             _ => None,
         }
     }
@@ -175,18 +193,48 @@ mod tests {
         check(&["application/x-protobuf;q=0.5, */*;q=0.5"], Some(Format::Otlp));
         check(&["application/json, */*"], Some(Format::ZipkinJson));
         check(&["application/json;q=0, */*"], Some(Format::Otlp));
+        check(&["*/*, application/*;q=0.5"], Some(Format::ZipkinJson));
         check(&["application/x-protobuf;q=0, */*;q=0.1"], Some(Format::ZipkinJson));
-        check(&[&format!("{proto3}, application/json;q=0.5")], Some(Format::ZipkinJson));
+        check(&[&format!("{proto3}, application/json;q=0.5")], Some(Format::ZipkinProto3));
+        check(&[proto3], Some(Format::ZipkinProto3));
         check(
-            &["application/json; profile=\"otlp\", application/x-protobuf;q=0.1"],
-            Some(Format::Otlp),
+            &["application/x-protobuf;messagetype=ZIPKIN.proto3.ListOfSpans"],
+            Some(Format::ZipkinProto3),
         );
-        check(&[proto3], None);
-        check(&["application/json; profile=\"otlp\""], None);
-        check(&["application/vnd.apache.thrift.compact"], None);
+        check(&[&format!("{proto3}, {otlp}")], Some(Format::Otlp));
+        check(&[&format!("{proto3}, application/x-protobuf")], Some(Format::Otlp));
+        check(&[&format!("{otlp};q=0, {proto3};q=0.1, */*;q=0.1")], Some(Format::ZipkinProto3));
+        check(&[&format!("{otlp};q=0, application/json;q=0, */*")], Some(Format::ZipkinProto3));
+        check(&["application/x-protobuf; messageType=\"other\""], None);
+        let otlp_json = "application/json; profile=\"otlp\"";
+        check(&[otlp_json], Some(Format::OtlpJson));
+        check(&["application/json;profile=otlp"], Some(Format::OtlpJson));
+        check(&[&format!("{otlp_json}, application/x-protobuf;q=0.1")], Some(Format::OtlpJson));
+        check(&[&format!("{otlp_json}, application/json")], Some(Format::ZipkinJson));
+        check(&["application/json; profile=\"other\""], None);
+        let thrift = "application/vnd.apache.thrift.compact";
+        check(&[thrift], Some(Format::Thrift));
+        check(&[thrift, "*/*"], Some(Format::Thrift));
+        check(&[thrift, proto3], Some(Format::ZipkinProto3));
+        check(&["application/x-thrift"], None);
         check(&["text/html"], None);
         check(&["*/*;q=0"], None);
         check(&["text/plain; charset=\"a,application/json\""], None);
+    }
+
+    #[test]
+    fn a_legacy_scraper_says_nothing_of_formats_and_nothing_of_ours() {
+        let check = |names: &[&'static str], expected: bool| {
+            let named =
+                names.iter().map(|name| (HeaderName::from_static(name), "1".parse().unwrap()));
+            assert_eq!(is_legacy(&named.collect()), expected, "{names:?}");
+        };
+        check(&[], true);
+        check(&["host", "user-agent", "accept-encoding"], true);
+        check(&["x-prometheus-scrape-timeout-seconds"], true);
+        check(&["accept"], false);
+        check(&["sigyn-scraper"], false);
+        check(&["sigyn-something-new"], false);
     }
 
     #[test]

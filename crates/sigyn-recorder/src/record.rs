@@ -1,5 +1,6 @@
 //! The recorder: where a process puts its finished spans.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -262,6 +263,13 @@ impl Recorder {
 }
 
 impl Shared {
+    /// Notes that everything below a segment was written to somebody without a cursor of its own.
+    pub(crate) fn written(&self, peer: IpAddr, next: u64) {
+        let forgot = self.ring.written(peer, next, self.clock.monotonic());
+        count(&self.counters.legacy_scrapes, 1);
+        count(&self.counters.peers_forgotten, u64::from(forgot));
+    }
+
     /// Puts a finished span into the log, if it fits its cap, and counts what was cut.
     #[inline]
     pub(crate) fn push(

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::pace::Pace;
+use crate::peers::Peers;
 use crate::scrapers::{Mark, Scrapers};
 use crate::shards::{Chunk, Shards};
 use crate::whole::Origin;
@@ -136,7 +138,8 @@ struct Log {
     /// `spans_before` of the segments evicted last, newest last.
     ledger: VecDeque<u64>,
     scrapers: Scrapers,
-    /// Segments below this were acknowledged by at least one scraper.
+    peers: Peers,
+    /// Segments below this were acknowledged by at least one scraper, or written whole to a peer.
     acked_below: u64,
     delivered: u64,
     dropped: Dropped,
@@ -177,6 +180,7 @@ impl Ring {
                 sealed_bytes: 0,
                 ledger: VecDeque::new(),
                 scrapers: Scrapers::default(),
+                peers: Peers::default(),
                 acked_below: 1,
                 delivered: 0,
                 dropped: Dropped::default(),
@@ -270,6 +274,22 @@ impl Ring {
             self.acknowledged.notify_waiters();
         }
         Arrival { start: valid.unwrap_or(1), leased, beyond }
+    }
+
+    /// Where somebody begins to read who sends no cursor and acknowledges nothing.
+    pub(crate) fn arrive_from(&self, peer: IpAddr) -> Arrival {
+        Arrival { start: self.lock().peers.next(peer), leased: false, beyond: false }
+    }
+
+    /// Notes that all below `next` was written to a peer, which is as good as an acknowledgement. Says
+    /// whether another peer was forgotten for it.
+    pub(crate) fn written(&self, peer: IpAddr, next: u64, now: Duration) -> bool {
+        let mut log = self.lock();
+        let forgot = log.peers.advance(peer, next, now);
+        log.acknowledge(next);
+        drop(log);
+        self.acknowledged.notify_waiters();
+        forgot
     }
 
     /// Waits until there is something worth an answer at or beyond `start`. The caller bounds it.

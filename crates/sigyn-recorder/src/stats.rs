@@ -12,7 +12,8 @@ pub struct Stats {
     pub epoch: u64,
     /// Spans given to the log, those that it refused included.
     pub finished: u64,
-    /// Spans that at least one named scraper acknowledged.
+    /// Spans that at least one named scraper acknowledged, or that were written whole to a 2017 Loki
+    /// server.
     pub delivered: u64,
     /// Spans that nobody acknowledged yet.
     pub buffered: u64,
@@ -69,6 +70,12 @@ counters! {
     scrapes,
     /// Answers 200 or 204 to anyone else.
     peeks,
+    /// Bodies with spans that were written whole to 2017 Loki servers.
+    legacy_scrapes,
+    /// 2017 Loki servers whose cursor was forgotten, as too many others came: each gets again what it had.
+    peers_forgotten,
+    /// Answers 200 or 204 to those who asked for one trace.
+    lookups,
     /// Named requests that were served as a peek because no lease was free.
     leases_refused,
     /// Cursors that are none, or that nobody was ever told.

@@ -34,7 +34,8 @@ async fn values_may_use_tracing_while_they_are_written() {
         inner.record("late", debug(Talkative));
         info!(value = ?Talkative, "said {:?}", Talkative);
     }
-    let (request, ()) = Request::get("/traces").body(()).unwrap().into_parts();
+    let (request, ()) =
+        Request::get("/traces").header("accept", "*/*").body(()).unwrap().into_parts();
     let body = Exposition::new(recorder).respond(&request).await.into_body();
     let spans = json_v2::decode_list(&body.collect().await.unwrap().to_bytes()).unwrap();
     let of = |name: &'static str| spans.iter().filter(move |span| span.name == name);

@@ -9,6 +9,7 @@ mod to_v2;
 #[cfg(test)]
 mod tests;
 
+pub use from_v2::Hosts;
 pub(super) use from_v2::from_v2;
 pub(super) use to_v2::Converter;
 

@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use super::draft::EndpointDraft;
 use super::sink::{SpanSink, Text};
 use super::thrift::{Protocol, Reader, ThriftError, Type, Value, Writer};
+pub use super::v1::Hosts;
 use super::v1::{BadSpan, Converter, V1Span, from_v2};
 use super::{DecodeError, Format};
 use crate::Span;
@@ -171,12 +172,28 @@ pub fn encode_list_compact(spans: &[Span]) -> Vec<u8> {
 
 fn encode(protocol: Protocol, spans: &[Span]) -> Vec<u8> {
     let mut writer = Writer::new(protocol);
-    writer.list(Type::Struct, spans.len(), |writer| {
-        for span in spans {
-            writer.structure(|writer| write_span(writer, &from_v2(span)));
-        }
-    });
+    writer.list(Type::Struct, spans.len(), |writer| write_spans(writer, spans, Hosts::Told));
     writer.into_bytes()
+}
+
+/// What a list of so many spans begins with, in the compact protocol.
+pub fn compact_list_header(spans: usize) -> Vec<u8> {
+    let mut writer = Writer::new(Protocol::Compact);
+    writer.list(Type::Struct, spans, |_| {});
+    writer.into_bytes()
+}
+
+/// A run of spans within a list in the compact protocol: runs concatenate, behind one header.
+pub fn encode_run_compact(spans: &[Span], hosts: Hosts) -> Vec<u8> {
+    let mut writer = Writer::new(Protocol::Compact);
+    write_spans(&mut writer, spans, hosts);
+    writer.into_bytes()
+}
+
+fn write_spans(writer: &mut Writer, spans: &[Span], hosts: Hosts) {
+    for span in spans {
+        writer.structure(|writer| write_span(writer, &from_v2(span, hosts)));
+    }
 }
 
 fn write_span(writer: &mut Writer, span: &V1Span<'_>) {

@@ -1,14 +1,15 @@
 //! The two laws under random histories: record, scrape, cut, evict, forget, shut down, in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use http::StatusCode;
 use proptest::prelude::*;
 use sigyn_model::pull::{self, Cursor};
-use sigyn_recorder::Options;
+use sigyn_recorder::{Options, Peer};
 
-use crate::target::{Answer, OTLP, Target, span};
+use crate::target::{Answer, OTLP, Target, read_pieces, span};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -22,6 +23,11 @@ enum Step {
         bytes_max: Option<u16>,
         wait: bool,
         cut: bool,
+    },
+    /// A 2017 Loki server asks from an address, and reads so many pieces of the answer.
+    Legacy {
+        peer: u8,
+        pieces: usize,
     },
     Peek {
         seq: u64,
@@ -43,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1..20_u8, 0..3_000_u16).prop_map(|(spans, bytes)| Step::Record { spans, bytes }),
         8 => (0..10_usize, proptest::option::of(0..6_000_u16), any::<bool>(), prop::bool::weighted(0.2))
             .prop_map(|(scraper, bytes_max, wait, cut)| Step::Scrape { scraper, bytes_max, wait, cut }),
+        3 => (0..3_u8, 0..8_usize).prop_map(|(peer, pieces)| Step::Legacy { peer, pieces }),
         1 => (0..50_u64).prop_map(|seq| Step::Peek { seq }),
         1 => (0..10_usize, proptest::option::of(0..20_u8))
             .prop_map(|(scraper, back)| Step::Forget { scraper, back }),
@@ -78,6 +85,7 @@ struct Scraper {
 struct World {
     target: Target,
     scrapers: Vec<Scraper>,
+    legacy: Vec<Scraper>,
     next_id: u64,
     /// What each segment held, whoever read it.
     segments: BTreeMap<(u64, u64), Vec<u64>>,
@@ -92,7 +100,13 @@ impl World {
             ..Options::default()
         };
         let scrapers = (0..10).map(|_| Scraper { follows: true, ..Scraper::default() }).collect();
-        Self { target: Target::with(options), scrapers, next_id: 1, segments: BTreeMap::new() }
+        Self {
+            target: Target::with(options),
+            scrapers,
+            legacy: (0..3).map(|_| Scraper::default()).collect(),
+            next_id: 1,
+            segments: BTreeMap::new(),
+        }
     }
 
     async fn apply(&mut self, step: Step) {
@@ -113,6 +127,7 @@ impl World {
                     self.commit(scraper, before, &answer);
                 }
             }
+            Step::Legacy { peer, pieces } => self.ask_as(peer, pieces).await,
             Step::Peek { seq } => {
                 let cursor = format!("{}: {}", pull::CURSOR, self.target.cursor(seq));
                 let answer = self.target.get("/traces", &[&cursor]).await;
@@ -152,6 +167,22 @@ impl World {
         let answer = self.target.get(&format!("/traces{query}"), &headers).await;
         self.note_segments(&answer);
         answer
+    }
+
+    /// It keeps what it read whole; that it gets nothing twice and misses nothing is the target's doing.
+    async fn ask_as(&mut self, peer: u8, pieces: usize) {
+        let address = Ipv4Addr::new(10, 0, 0, peer).into();
+        let (parts, mut body) = self.target.ask_as(Peer(address)).await.into_parts();
+        let Some(body) = read_pieces(&mut body, pieces).await else { return };
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        let server = &mut self.legacy[usize::from(peer)];
+        for id in answer.ids() {
+            assert!(server.received.insert(id), "span {id} came twice");
+        }
+        server.lost += answer.lost();
+        let (received, dropped) = (server.received.len() as u64, answer.dropped());
+        let known = received + server.lost + dropped.oversize + dropped.shutdown;
+        assert_eq!(answer.finished(), known, "received {received}, lost {}", server.lost);
     }
 
     fn commit(&mut self, scraper: usize, before: Option<Cursor>, answer: &Answer) {

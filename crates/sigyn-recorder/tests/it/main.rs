@@ -6,6 +6,8 @@ mod budget;
 mod formats;
 mod http1;
 mod laws;
+mod legacy;
+mod lookup;
 mod pull;
 mod recording;
 mod target;

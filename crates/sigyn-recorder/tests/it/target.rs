@@ -3,17 +3,20 @@
 use std::io::Read as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use sigyn_model::codec::{json_v2, otlp};
+use sigyn_model::codec::{self, Format, Limits};
 use sigyn_model::pull::{self, Cursor, Dropped, Range};
 use sigyn_model::{Span, SpanId, TraceId};
-use sigyn_recorder::{Clock, Exposition, Options, Recorder};
+use sigyn_recorder::{Body, Clock, Exposition, Options, Peer, Recorder};
 
 /// Spelt out, so that the constant cannot change unseen.
 pub(crate) const OTLP: &str = "application/x-protobuf; \
      messageType=\"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest\"";
+
+/// What anyone sends who takes what comes.
+pub(crate) const ANY: &str = "Accept: */*";
 
 /// A recorder with a clock that stands still.
 #[derive(Clone, Debug)]
@@ -66,6 +69,14 @@ impl Target {
         let (parts, body) = self.exposition.respond(&parts).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// What a 2017 Loki server at this address gets, its body not read yet.
+    pub(crate) async fn ask_as(&self, peer: Peer) -> Response<Body> {
+        let mut request = Request::get("/traces").body(()).unwrap();
+        request.extensions_mut().insert(peer);
+        let (parts, ()) = request.into_parts();
+        self.exposition.respond(&parts).await
     }
 
     pub(crate) async fn scrape(&self, name: &str, cursor: Option<Cursor>) -> Answer {
@@ -128,11 +139,17 @@ impl Answer {
             return Vec::new();
         }
         let plain = self.plain();
-        match self.header("content-type").unwrap() {
-            "application/json" => json_v2::decode_list(&plain).unwrap(),
-            OTLP => otlp::decode(&plain).unwrap().spans,
+        let format = match self.header("content-type").unwrap() {
+            OTLP => Format::OtlpProto,
+            "application/x-protobuf; messageType=\"zipkin.proto3.ListOfSpans\"" => {
+                Format::ZipkinProto3
+            }
+            "application/json" => Format::ZipkinJsonV2,
+            "application/json; profile=\"otlp\"" => Format::OtlpJson,
+            "application/vnd.apache.thrift.compact" => Format::ZipkinThriftCompact,
             other => panic!("unexpected {other}"),
-        }
+        };
+        codec::decode(format, &plain, Limits::default()).unwrap().spans
     }
 
     pub(crate) fn plain(&self) -> Vec<u8> {
@@ -156,6 +173,18 @@ impl Answer {
             other => panic!("{name}: {other}"),
         }
     }
+}
+
+/// Reads so many pieces, and no further: what they hold, if that was all.
+pub(crate) async fn read_pieces(body: &mut Body, pieces: usize) -> Option<Bytes> {
+    let mut whole = BytesMut::new();
+    for _ in 0..pieces {
+        match body.frame().await {
+            None => return Some(whole.freeze()),
+            Some(frame) => whole.extend_from_slice(&frame.unwrap().into_data().unwrap()),
+        }
+    }
+    None
 }
 
 pub(crate) fn span(id: u64) -> Span {

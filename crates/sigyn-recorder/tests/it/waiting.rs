@@ -8,7 +8,7 @@ use sigyn_recorder::Drain;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::target::{Answer, Target, span};
+use crate::target::{ANY, Answer, Target, span};
 
 const WAIT: &str = "Prefer: wait=10";
 
@@ -42,22 +42,22 @@ async fn an_empty_wait_ends_in_time() {
         assert!((took - expected).abs() < 0.01, "{headers:?}: {took}");
     };
     let timeout = "X-Prometheus-Scrape-Timeout-Seconds: 10.000000";
-    check(&[], 0.0).await;
-    check(&["Prefer: wait=0"], 0.0).await;
-    check(&[WAIT], 10.0).await;
-    check(&["Prefer: respond-async, Wait=3"], 3.0).await;
-    check(&["Prefer: respond-async; wait=\"3\""], 3.0).await;
-    check(&["Prefer: wait=x"], 0.0).await;
-    check(&["Prefer: wait=3600"], 60.0).await;
-    check(&[WAIT, timeout], 8.0).await;
-    check(&["Prefer: wait=5", timeout], 5.0).await;
+    check(&[ANY], 0.0).await;
+    check(&[ANY, "Prefer: wait=0"], 0.0).await;
+    check(&[ANY, WAIT], 10.0).await;
+    check(&[ANY, "Prefer: respond-async, Wait=3"], 3.0).await;
+    check(&[ANY, "Prefer: respond-async; wait=\"3\""], 3.0).await;
+    check(&[ANY, "Prefer: wait=x"], 0.0).await;
+    check(&[ANY, "Prefer: wait=3600"], 60.0).await;
+    check(&[ANY, WAIT, timeout], 8.0).await;
+    check(&[ANY, "Prefer: wait=5", timeout], 5.0).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_ordinary_span_waits_for_the_end_and_is_sealed_then() {
     let target = Target::new();
     let start = Instant::now();
-    let answer = Waiting::start(&target, &[WAIT]).await;
+    let answer = Waiting::start(&target, &[ANY, WAIT]).await;
     target.record([1]);
     let answer = answer.answer().await;
     assert_eq!(answer.ids(), [1]);
@@ -68,7 +68,7 @@ async fn an_ordinary_span_waits_for_the_end_and_is_sealed_then() {
 async fn an_error_ends_the_wait_at_once() {
     let target = Target::new();
     let start = Instant::now();
-    let answer = Waiting::start(&target, &[WAIT]).await;
+    let answer = Waiting::start(&target, &[ANY, WAIT]).await;
     target.record([1]);
     target.recorder.start("failing", None, None).error("broken");
     assert_eq!(answer.answer().await.spans().len(), 2);
@@ -79,7 +79,7 @@ async fn an_error_ends_the_wait_at_once() {
 async fn sixty_four_kibibytes_end_the_wait_at_once() {
     let target = Target::new();
     let start = Instant::now();
-    let answer = Waiting::start(&target, &[WAIT]).await;
+    let answer = Waiting::start(&target, &[ANY, WAIT]).await;
     let mut big = span(1);
     big.name = "x".repeat(1_000);
     let mut recorded = 0;
@@ -95,10 +95,10 @@ async fn sixty_four_kibibytes_end_the_wait_at_once() {
 async fn sealed_segments_are_answered_at_once_and_nothing_else_is_sealed() {
     let target = Target::new();
     target.record([1]);
-    target.get("/traces", &[]).await;
+    target.get("/traces", &[ANY]).await;
     target.record([2]);
     let start = Instant::now();
-    let answer = target.get("/traces", &[WAIT]).await;
+    let answer = target.get("/traces", &[ANY, WAIT]).await;
     assert_eq!((answer.ids(), answer.finished()), (vec![1], 1), "counted at the seal of newest");
     assert_eq!(target.recorder.stats().newest, 1);
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -107,9 +107,9 @@ async fn sealed_segments_are_answered_at_once_and_nothing_else_is_sealed() {
 #[tokio::test(start_paused = true)]
 async fn what_one_request_seals_answers_the_other_that_waits() {
     let target = Target::new();
-    let answer = Waiting::start(&target, &[WAIT]).await;
+    let answer = Waiting::start(&target, &[ANY, WAIT]).await;
     target.record([1]);
-    assert_eq!(target.get("/traces", &[]).await.ids(), [1]);
+    assert_eq!(target.get("/traces", &[ANY]).await.ids(), [1]);
     let start = Instant::now();
     assert_eq!(answer.answer().await.ids(), [1]);
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -120,7 +120,7 @@ async fn four_requests_at_once_and_no_more() {
     let target = Target::new();
     target.record([1]);
     // Whoever is at work lets others have their turn after each segment.
-    let mut working: Vec<_> = (0..4).map(|_| Box::pin(target.get("/traces", &[]))).collect();
+    let mut working: Vec<_> = (0..4).map(|_| Box::pin(target.get("/traces", &[ANY]))).collect();
     for request in &mut working {
         let polled = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
@@ -133,7 +133,7 @@ async fn four_requests_at_once_and_no_more() {
     for answer in working {
         assert_eq!(answer.await.ids(), [1]);
     }
-    assert_eq!(target.get("/traces", &[]).await.status, StatusCode::OK);
+    assert_eq!(target.get("/traces", &[ANY]).await.status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,12 +141,12 @@ async fn those_that_wait_keep_nobody_from_scraping() {
     let target = Target::new();
     let mut waits = Vec::new();
     for _ in 0..64 {
-        waits.push(Waiting::start(&target, &[WAIT]).await);
+        waits.push(Waiting::start(&target, &[ANY, WAIT]).await);
     }
     let start = Instant::now();
     assert_eq!(target.scrape("a", None).await.status, StatusCode::NO_CONTENT);
     // One more cannot wait, but is answered.
-    assert_eq!(target.get("/traces", &[WAIT]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(target.get("/traces", &[ANY, WAIT]).await.status, StatusCode::NO_CONTENT);
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(target.recorder.stats().activity.waits_refused, 1);
     // All wake at once, and none is sent away for that.
@@ -155,7 +155,7 @@ async fn those_that_wait_keep_nobody_from_scraping() {
         assert_eq!(wait.answer().await.status, StatusCode::OK);
     }
     assert_eq!(target.recorder.stats().activity.busy, 0);
-    Waiting::start(&target, &["Prefer: wait=10", "Sigyn-Cursor: 1:1"]).await.answer().await;
+    Waiting::start(&target, &[ANY, "Prefer: wait=10", "Sigyn-Cursor: 1:1"]).await.answer().await;
     assert_eq!(target.recorder.stats().activity.waits_refused, 1, "places are given back");
 }
 
@@ -163,10 +163,10 @@ async fn those_that_wait_keep_nobody_from_scraping() {
 async fn a_cancelled_request_gives_its_place_back() {
     let target = Target::new();
     for _ in 0..10 {
-        let request = target.get("/traces", &["Prefer: wait=50"]);
+        let request = target.get("/traces", &[ANY, "Prefer: wait=50"]);
         assert!(timeout(Duration::from_millis(1), request).await.is_err());
     }
-    assert_eq!(target.get("/traces", &[]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(target.get("/traces", &[ANY]).await.status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn shutting_down_ends_every_wait() {
     let answer = answer.answer().await;
     assert!(answer.is_final());
     assert_eq!(answer.ids(), [1]);
-    assert!(target.get("/traces", &[WAIT]).await.is_final());
+    assert!(target.get("/traces", &[ANY, WAIT]).await.is_final());
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 

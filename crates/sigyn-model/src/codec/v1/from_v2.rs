@@ -6,9 +6,19 @@ use crate::codec::sink::Text;
 use crate::codec::zipkin;
 use crate::{Endpoint, Kind, Span};
 
+/// Whether a v1 span says where each thing was logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    Told,
+    /// Its reader knows whom it asked, and puts that in every place. The other end of a call would
+    /// become this end, so it is not told at all.
+    LeftOut,
+}
+
 /// The span as v1 says it, in so far as it can: without a time and a host there are no annotations
 /// that say of which kind it is.
-pub(in crate::codec) fn from_v2(span: &Span) -> V1Span<'_> {
+pub(in crate::codec) fn from_v2(span: &Span, hosts: Hosts) -> V1Span<'_> {
+    let told = hosts == Hosts::Told;
     let mut out = V1Span {
         trace_id: span.trace_id.as_u128(),
         id: span.id.as_u64(),
@@ -24,7 +34,9 @@ pub(in crate::codec) fn from_v2(span: &Span) -> V1Span<'_> {
     if !span.shared {
         (out.timestamp, out.duration) = (begin, duration);
     }
-    let host = || endpoint(span.local_endpoint.as_ref());
+    let local = span.local_endpoint.as_ref();
+    let host = || endpoint(local.filter(|_| told));
+    let has_host = local.is_some() || !told;
     let (first, last, address) = match span.kind {
         Some(Kind::Client) => ("cs", "cr", "sa"),
         Some(Kind::Server) => ("sr", "ss", "ca"),
@@ -34,7 +46,7 @@ pub(in crate::codec) fn from_v2(span: &Span) -> V1Span<'_> {
         None => ("", "", "sa"),
     };
     // Without a host they would be words like others.
-    let of_a_kind = begin > 0 && !first.is_empty() && span.local_endpoint.is_some();
+    let of_a_kind = begin > 0 && !first.is_empty() && has_host;
     if of_a_kind {
         out.annotation(begin, first.into(), host());
         if duration > 0 {
@@ -47,12 +59,12 @@ pub(in crate::codec) fn from_v2(span: &Span) -> V1Span<'_> {
     for (key, value) in span.zipkin_tags() {
         out.tag(Text::Str(key), Text::Owned(value.into_owned()), host());
     }
-    if out.annotations.is_empty() && out.tags.is_empty() && span.local_endpoint.is_some() {
+    if out.annotations.is_empty() && out.tags.is_empty() && has_host {
         out.tag("lc".into(), Text::default(), host());
     }
     // Where nothing else says of which kind it is, `ca` still does of a server.
     let address = if of_a_kind || address == "ca" { address } else { "sa" };
-    out.address(&address.into(), endpoint(span.remote_endpoint.as_ref()));
+    out.address(&address.into(), endpoint(span.remote_endpoint.as_ref().filter(|_| told)));
     out
 }
 

@@ -63,6 +63,23 @@ fn a_compact_list_has_a_short_header_or_a_long_one() {
     assert_eq!(json_v2::encode_list(&spans), expected);
 }
 
+/// Loki's server puts the host that it asked into every place: of a span without hosts it knows the kind,
+/// and takes nobody for the one who was called.
+#[test]
+fn without_hosts_a_span_still_says_its_kind() {
+    let span = read(Format::ZipkinThrift, &bytes(J)).unwrap().remove(0);
+    let check = |span: &Span, expected: &str| {
+        let run = encode_run_compact(std::slice::from_ref(span), Hosts::LeftOut);
+        let list = [compact_list_header(1), run].concat();
+        let spans = read(Format::ZipkinThriftCompact, &list).unwrap();
+        assert_eq!(json_v2::encode_list(&spans), expected);
+    };
+    let expected = r#"[{"traceId":"0000000000000001","id":"0000000000000002","timestamp":100,"duration":10,"annotations":[{"timestamp":100,"value":"cs"},{"timestamp":110,"value":"cr"}],"tags":{"x":"y"}}]"#;
+    check(&span, expected);
+    let nobody = Span { local_endpoint: None, remote_endpoint: None, ..span };
+    check(&nobody, expected);
+}
+
 #[test]
 fn what_is_no_list_is_refused() {
     let check = |body: &[u8], cause: &str| {
@@ -157,6 +174,17 @@ fn binary_annotations_of_other_types_are_dropped() {
 proptest! {
     // Each of them is cut at every byte.
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn runs_behind_one_header_are_a_list(
+        spans in vec(arbitrary::span(), 0..40),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (first, second) = spans.split_at(cut.index(spans.len() + 1));
+        let runs = [first, second].map(|run| encode_run_compact(run, Hosts::Told)).concat();
+        let list = [compact_list_header(spans.len()), runs].concat();
+        prop_assert_eq!(list, encode_list_compact(&spans));
+    }
 
     #[test]
     fn damaged_bodies_are_read_or_refused(

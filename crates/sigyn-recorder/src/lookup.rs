@@ -1,0 +1,56 @@
+//! `GET /traces?trace_id=…`: what the log holds of one trace. Nobody's cursor moves.
+
+use bytes::Bytes;
+use sigyn_model::{IdError, TraceId};
+
+use crate::encode::{Coding, Encoded, Pieces};
+use crate::exposition::yield_now;
+use crate::format::{Format, spans};
+use crate::layout::Header;
+use crate::record::Shared;
+use crate::ring::Page;
+
+/// The trace that is asked for, if one is.
+pub(crate) fn asked(query: &str) -> Option<Result<TraceId, IdError>> {
+    let id = query.split('&').find_map(|pair| pair.strip_prefix("trace_id="))?;
+    Some(TraceId::parse(&id.to_ascii_lowercase()))
+}
+
+/// A trace's spans in the making: segment by segment, so that no more than one is looked at at a time.
+#[derive(Debug)]
+pub(crate) struct Found {
+    id: TraceId,
+    format: Format,
+    coding: Coding,
+    pieces: Pieces,
+}
+
+impl Found {
+    /// Like all that follows, `None` if there is no memory to compress in.
+    pub(crate) fn new(id: TraceId, format: Format, coding: Coding) -> Option<Self> {
+        Some(Self { id, format, coding, pieces: Pieces::new(format, coding, None)? })
+    }
+
+    /// Adds what these segments have of it.
+    pub(crate) async fn add(&mut self, page: &Page, shared: &Shared) -> Option<()> {
+        for segment in &page.segments {
+            let spans = spans(segment, &shared.own, |header| self.is_asked(header));
+            if !spans.is_empty() {
+                self.pieces.push(Encoded::new(self.format.run(spans), self.coding)?);
+            }
+            yield_now().await;
+        }
+        Some(())
+    }
+
+    /// A short id is the right half of long ones, too: that is how systems with ids of 64 bits say them.
+    fn is_asked(&self, header: &Header) -> bool {
+        let Some(id) = TraceId::new(header.trace_id) else { return false };
+        id == self.id || (self.id.high() == 0 && id.low() == self.id.low())
+    }
+
+    /// The body; an empty one if there was nothing.
+    pub(crate) fn finish(self) -> Option<Bytes> {
+        if self.pieces.is_empty() { Some(Bytes::new()) } else { self.pieces.finish() }
+    }
+}
