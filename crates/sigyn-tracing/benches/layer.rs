@@ -98,7 +98,11 @@ fn recorder(sample_rate: f64) -> Recorder {
 
 fn main() {
     println!("{:<46} {:>8} {:>8} {:>8}", "a span with 4 fields", "ns least", "median", "allocs");
-    with(tracing_subscriber::registry(), || case("tracing, a registry without layers", root));
+    with(tracing_subscriber::registry(), || {
+        case("tracing, a registry without layers, root", root);
+        let _above = tracing::info_span!("above").entered();
+        case("tracing, a registry without layers, child", child)
+    });
 
     let layer = sigyn_tracing::layer(recorder(1.0));
     let ours_ns = with(tracing_subscriber::registry().with(layer), || {

@@ -84,8 +84,10 @@
 //! trace is, until it is known whether a caller has decided for it: when it has a child, when its
 //! context is asked for, or when it closes.
 //!
-//! Nothing here waits, panics, or grows: [`Options`](sigyn_recorder::Options) bound spans, values and
-//! the log, whatever is cut or dropped is counted there, and no span is locked while values are written.
+//! Nothing here panics, or grows without bound: [`Options`](sigyn_recorder::Options) bound spans, values
+//! and the log, and whatever is cut or dropped is counted. No span is locked while values are written,
+//! which is the program's own code and may do anything, such as log. A span that never closes is never
+//! recorded, and takes its memory as long as it is open.
 //!
 //! A subscriber has one such layer. A second one above it does nothing.
 
