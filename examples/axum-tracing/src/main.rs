@@ -101,7 +101,7 @@ mod tests {
     async fn scrape(address: SocketAddr, spans: usize) -> Vec<Span> {
         let start = Instant::now();
         loop {
-            let (head, body) = ask(address, "/traces", "").await;
+            let (head, body) = ask(address, "/traces", "Accept: */*\r\n").await;
             let found = json_v2::decode_list(body.as_bytes()).unwrap_or_default();
             if found.len() >= spans {
                 assert!(head.contains("application/json"), "{head}");
