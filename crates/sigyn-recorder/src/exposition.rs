@@ -61,8 +61,8 @@ impl Exposition {
         match lookup::asked(request.uri.query().unwrap_or("")) {
             None => self.scrape(request).await,
             // Who asks for one trace must not get all of them for an answer.
-            Some(Err(bad)) => text(StatusCode::BAD_REQUEST, format!("{bad}\n")),
-            Some(Ok(id)) => self.look_up(id, &request.headers).await,
+            Some(None) => text(StatusCode::BAD_REQUEST, "trace_id is 1 to 32 hexadecimal digits\n"),
+            Some(Some(id)) => self.look_up(id, &request.headers).await,
         }
     }
 

@@ -55,6 +55,19 @@
 //! `examples/hello.rs` is the same with many connections, trace context from callers, and a shutdown
 //! on Ctrl-C. [`Exposition`] is also a `tower` service, so that it can be routed to as it is.
 //!
+//! # Who reads it
+//!
+//! Sigyn, and anybody with `curl`: OTLP and Zipkin's formats, in protobuf and JSON, plain or compressed.
+//! `/traces?trace_id=…` shows one trace. A Loki server of 2017 gets the thrift that it knows, and each
+//! span once if the server around the exposition says who asks:
+//!
+//! ```
+//! # use sigyn_recorder::Peer;
+//! # let (mut request, ()) = http::Request::new(()).into_parts();
+//! # let from: std::net::SocketAddr = ([127, 0, 0, 1], 9).into();
+//! request.extensions.insert(Peer(from.ip()));
+//! ```
+//!
 //! # What it costs
 //!
 //! A span with a handful of tags takes some 100 bytes once it is finished, and nothing is allocated for

@@ -1,7 +1,7 @@
 //! `GET /traces?trace_id=…`: what the log holds of one trace. Nobody's cursor moves.
 
 use bytes::Bytes;
-use sigyn_model::{IdError, TraceId};
+use sigyn_model::TraceId;
 
 use crate::encode::{Coding, Encoded, Pieces};
 use crate::exposition::yield_now;
@@ -10,10 +10,10 @@ use crate::layout::Header;
 use crate::record::Shared;
 use crate::ring::Page;
 
-/// The trace that is asked for, if one is.
-pub(crate) fn asked(query: &str) -> Option<Result<TraceId, IdError>> {
+/// The trace that is asked for, if one is; `Some(None)` for what is no id.
+pub(crate) fn asked(query: &str) -> Option<Option<TraceId>> {
     let id = query.split('&').find_map(|pair| pair.strip_prefix("trace_id="))?;
-    Some(TraceId::parse(&id.to_ascii_lowercase()))
+    Some(TraceId::parse(&id.to_ascii_lowercase()).ok())
 }
 
 /// A trace's spans in the making: segment by segment, so that no more than one is looked at at a time.

@@ -1,6 +1,9 @@
 //! 2017 Loki servers: no `Accept`, no cursor, and no second chance for what was not written.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::{io, mem};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -8,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use sigyn_model::Kind;
 use sigyn_recorder::{Exposition, Options, Peer, Stats};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::target::{ANY, Answer, Target, read_pieces, span};
@@ -189,12 +192,20 @@ async fn the_drain_ends_when_such_a_server_has_everything() {
 /// A server as services have one, which tells who asks.
 async fn serve(listener: &TcpListener, exposition: &Exposition) {
     let (stream, from) = listener.accept().await.unwrap();
+    serve_on(stream, Peer(from.ip()), exposition).await;
+}
+
+async fn serve_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    exposition: &Exposition,
+) {
     let exposition = exposition.clone();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let exposition = exposition.clone();
         async move {
             let (mut request, _) = request.into_parts();
-            request.extensions.insert(Peer(from.ip()));
+            request.extensions.insert(peer);
             Ok::<_, std::convert::Infallible>(exposition.respond(&request).await)
         }
     });
@@ -244,4 +255,64 @@ async fn over_a_connection_a_cut_body_moves_nothing_and_a_whole_one_does() {
     assert!(whole.len() > 12_000_000, "{}", whole.len());
     let stats = target.recorder.stats();
     assert_eq!((stats.delivered, stats.buffered), (24_000, 0));
+}
+
+/// It timed out while it waited for its turn.
+#[tokio::test]
+async fn whoever_is_gone_when_it_is_answered_got_nothing() {
+    let target = Target::new();
+    target.record(1..=3);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /traces HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
+    drop(stream);
+    serve(&listener, &target.exposition).await;
+    let stats = target.recorder.stats();
+    assert_eq!((stats.delivered, stats.buffered), (0, 3));
+}
+
+/// A connection that a request came over, and that takes no answer.
+struct Broken(&'static [u8]);
+
+impl AsyncRead for Broken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match mem::take(&mut self.0) {
+            [] => Poll::Pending,
+            request => {
+                buffer.put_slice(request);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Broken {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// However small it is: a server has it in its hands long before it finds that it cannot write it.
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_moves_nothing() {
+    let target = Target::new();
+    target.record(1..=3);
+    let request = Broken(b"GET /traces HTTP/1.1\r\nHost: t\r\n\r\n");
+    serve_on(request, peer(1), &target.exposition).await;
+    let stats = target.recorder.stats();
+    assert_eq!((stats.delivered, stats.buffered), (0, 3));
+    assert_eq!(read(&target, peer(1)).await.ids(), [1, 2, 3]);
 }
