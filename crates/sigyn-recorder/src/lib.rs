@@ -55,6 +55,9 @@
 //! `examples/hello.rs` is the same with many connections, trace context from callers, and a shutdown
 //! on Ctrl-C. [`Exposition`] is also a `tower` service, so that it can be routed to as it is.
 //!
+//! A service that says what it does through the crate `tracing` needs none of this: `sigyn-tracing` records
+//! its spans here.
+//!
 //! # Who reads it
 //!
 //! Sigyn, and anybody with `curl`: OTLP and Zipkin's formats, in protobuf and JSON, plain or compressed.

@@ -98,6 +98,14 @@ fn recorder(sample_rate: f64) -> Recorder {
 
 fn main() {
     println!("{:<46} {:>8} {:>8} {:>8}", "a span with 4 fields", "ns least", "median", "allocs");
+    let alone = recorder(1.0);
+    case("sigyn-recorder, root, without tracing", || {
+        let mut span = alone.start("get /orders/{id}", None, None);
+        span.tag("http.method", "GET")
+            .tag("http.route", "/orders/{id}")
+            .tag("http.status_code", 200)
+            .tag("net.peer.name", black_box("frontend-7"));
+    });
     with(tracing_subscriber::registry(), || {
         case("tracing, a registry without layers, root", root);
         let _above = tracing::info_span!("above").entered();

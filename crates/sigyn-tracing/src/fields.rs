@@ -196,12 +196,7 @@ struct Bounded<'a> {
 impl fmt::Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = self.end.saturating_sub(self.text.len());
-        let kept = &text[..text.floor_char_boundary(room)];
-        if kept.len() < text.len() {
-            // What follows might fit again.
-            self.end = 0;
-        }
-        self.text.push_str(kept);
+        self.text.push_str(&text[..text.floor_char_boundary(room)]);
         Ok(())
     }
 }

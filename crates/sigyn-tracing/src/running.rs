@@ -11,7 +11,7 @@ use crate::layer::Wanted;
 /// What is said in a field `otel.…` is written out up to here, if it is no text yet.
 const WORD_BYTES_MAX: usize = 16 * 1024;
 
-/// A span that is recorded when it closes, or the root of a trace that is not sampled.
+/// A span that is recorded when this is dropped, or the root of a trace that is not sampled.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) span: ActiveSpan,
@@ -27,6 +27,7 @@ pub(crate) struct LeftOut;
 
 /// Calls with the context that a child of this span continues: its own, or that of the nearest span
 /// above which has one. No lock is held on two spans at once.
+#[inline]
 pub(crate) fn with_context<'a, S, T>(
     span: Option<SpanRef<'a, S>>,
     with: impl FnOnce(&Context) -> T,

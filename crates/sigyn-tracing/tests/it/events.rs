@@ -96,6 +96,11 @@ fn the_first_error_is_the_one_and_the_program_knows_better() {
         error!("second");
     };
     check(fine, StatusCode::Ok, "");
+    let fine_already = || {
+        Span::current().record("otel.status_code", "OK");
+        error!("first");
+    };
+    check(fine_already, StatusCode::Ok, "");
 }
 
 #[test]

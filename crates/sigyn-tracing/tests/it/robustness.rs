@@ -50,6 +50,35 @@ fn spans_that_unwinding_closes_are_recorded() {
 }
 
 #[test]
+fn threads_may_share_a_span() {
+    const THREADS: usize = 4;
+    const EACH: usize = 200;
+    let options = Options { span_bytes_max: 256 * 1024, ..Options::default() };
+    let traced = Traced::with(options, |layer| layer);
+    let span = traced.run(|| info_span!("shared", late = Empty));
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (traced, span) = (&traced, span.clone());
+            scope.spawn(move || {
+                traced.run(|| {
+                    let _span = span.entered();
+                    for n in 0..EACH {
+                        info!("{thread} {n}");
+                        drop(info_span!("inner"));
+                    }
+                });
+            });
+        }
+    });
+    traced.run(|| drop(span));
+    let spans = traced.spans();
+    let shared = traced.named("shared");
+    assert_eq!(shared.annotations.len(), THREADS * EACH);
+    let inner = spans.iter().filter(|span| span.parent_id == Some(shared.id));
+    assert_eq!((inner.count(), spans.len()), (THREADS * EACH, THREADS * EACH + 1));
+}
+
+#[test]
 fn a_second_layer_does_nothing() {
     let first = Traced::new();
     let second = Recorder::new(Options::default());
