@@ -65,6 +65,7 @@ impl http_body::Body for Body {
         }
         if self.receipt.is_some() && !mem::replace(&mut self.flushed, true) {
             // A server writes while its body has nothing for it, and gives the body up if that fails.
+            // No longer than that: the reader goes away when it has the last span, and not at the end.
             task.waker().wake_by_ref();
             return Poll::Pending;
         }
