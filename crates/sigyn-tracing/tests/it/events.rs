@@ -51,6 +51,14 @@ fn an_event_without_a_message_has_a_name_all_the_same() {
 }
 
 #[test]
+fn what_the_crate_log_brings_along_is_no_tag() {
+    let tags = only(|| info!(target: "log", { "log.line" = 3, n = 1 }, "said")).tags;
+    assert_eq!(tags.len(), 2, "{tags:?}");
+    let tags = only(|| info!({ "log.line" = 3 }, "said")).tags;
+    assert_eq!(tag(&tags, "log.line"), Some(Value::Int(3)));
+}
+
+#[test]
 fn an_event_belongs_to_the_span_it_names() {
     let traced = Traced::new();
     traced.run(|| {
