@@ -194,7 +194,21 @@ class Made:
         jobs = [self.job(number) for number in range(self.chance.randint(0, 3))]
         if jobs:
             made["scrape_configs"] = jobs
+        if self.chance.random() < 0.3:
+            self.put_nulls(made)
         return json.dumps(made, ensure_ascii=False)
+
+    def put_nulls(self, section):
+        """A null now and then. One for a `refresh_interval` would have Prometheus ask without a pause, and Sigyn does not."""
+        for key, value in section.items():
+            if isinstance(value, dict):
+                self.put_nulls(value)
+            elif isinstance(value, list):
+                for item in value:
+                    if isinstance(item, dict):
+                        self.put_nulls(item)
+            elif key != "refresh_interval" and self.chance.random() < 0.15:
+                section[key] = None
 
 
 def without_what_is_not_ours(yaml):

@@ -17,7 +17,7 @@ fn main() {
 /// The commit that is checked out, if the workspace is a repository of its own: sources that were
 /// unpacked within another one are not of its commits.
 fn of_repository() -> Option<String> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().ok()?;
+    let workspace = Path::new("../..").canonicalize().ok()?;
     let top =
         Path::new(&git(&workspace, &["rev-parse", "--show-toplevel"])?).canonicalize().ok()?;
     if top != workspace {

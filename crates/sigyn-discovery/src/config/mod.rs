@@ -275,6 +275,11 @@ pub fn validate(
     let failure_log_file = path_of(dir, &global.failure_log_file);
     let mut config = Config { failure_log_file, ..Config::default() };
     let defaults = Defaults::new(global)?;
+    let mut labels = global.external_labels.iter();
+    if let Some((name, _)) = labels.find(|(name, _)| !defaults.names.is_valid(name)) {
+        let message = format!("{} is not a valid label name", quoted(name));
+        return Err(ConfigError::at(global.places.get("external_labels"), message));
+    }
     config.external_labels = external_labels(global, &mut config.warnings);
     config.warnings.extend(global.places.ignored().map(|(key, place)| ignored(key, place)));
     let warnings = config.add_jobs(&defaults, scrape_configs, dir)?;
@@ -408,7 +413,7 @@ impl<'a> Defaults<'a> {
                 self.limits.keep_dropped_targets,
             ),
             relabel_configs: rules(&raw.relabel_configs, names)?,
-            mechanisms: raw.sections.validate(names, raw.relabel_configs.is_empty(), dir)?,
+            mechanisms: raw.sections.validate(raw.relabel_configs.is_empty(), dir)?,
             ..Job::new(raw.job_name.as_str())
         })
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) use self::client::CLIENT;
 use self::key::told;
 pub(crate) use self::key::{Key, Kind};
-use super::{Config, Job, OPAQUE_KEYS, format_duration};
+use super::{Config, Job, OPAQUE_KEYS, format_duration, parse_duration};
 use crate::mechanism;
 use crate::yaml::{Node, YamlError};
 
@@ -145,6 +145,12 @@ impl Shown {
         }
         put(&mut entries, "scrape_interval", plain(&format_duration(interval)));
         put(&mut entries, "scrape_timeout", plain(&format_duration(timeout)));
+        // Nothing and no time are as good as not written.
+        entries.retain(|(key, value)| match key.as_str() {
+            "evaluation_interval" => !parse_duration(value.text()).is_ok_and(|d| d.is_zero()),
+            "metric_name_validation_scheme" => !value.is_empty(),
+            _ => true,
+        });
         // Those without a value are shown, too.
         let labels = written.get("external_labels").map_or(&[][..], Node::entries).iter();
         let labels = labels.map(|(name, _)| {

@@ -244,6 +244,10 @@ fn refused_files_say_where_and_why() {
         ("global: {external_labels: {'': c}}", "1:28: \"\" is not a valid label name"),
         ("global: {external_labels: [a]}", "1:27: expected a mapping"),
         (
+            "global: {external_labels: {a-b: c}, metric_name_validation_scheme: legacy}",
+            "1:10: \"a-b\" is not a valid label name",
+        ),
+        (
             "global: {metric_name_validation_scheme: ascii}",
             "1:10: unrecognized ValidationScheme: \"ascii\"",
         ),
@@ -301,10 +305,6 @@ fn refused_files_say_where_and_why() {
         (
             "static_configs:\n- targets: [127.0.0.1]\n- targets: ['http://127.0.0.1/']",
             "5:5: \"http://127.0.0.1/\" is not a valid hostname",
-        ),
-        (
-            "metric_name_validation_scheme: legacy\nstatic_configs: [{labels: {a-b: c}}]",
-            "4:20: \"a-b\" is not a valid label name",
         ),
         ("file_sd_configs: [~]", "3:21: empty or null section in file_sd_configs"),
         (
@@ -605,4 +605,24 @@ fn deep_nesting_is_refused_before_it_hurts() {
     let aliases: String =
         (1..30).map(|n| format!("- &a{n} [{}]\n", format!("*a{}, ", n - 1).repeat(9))).collect();
     assert!(parse(&format!("rule_files:\n- &a0 [x]\n{aliases}"), dir()).is_err(), "an alias bomb");
+}
+
+/// As in Prometheus: a null is the nothing of its kind, and not the default.
+#[test]
+fn a_null_is_nothing() {
+    let config = accepted(
+        "scrape_configs: [{job_name: a, follow_redirects: , enable_compression: ~, scheme: ~, metrics_path: ,
+          relabel_configs: [{source_labels: [x], target_label: y, replacement: }],
+          docker_sd_configs: [{host: 'unix:///x', port: , match_first_network: }]}]",
+    );
+    let job = &config.jobs[0];
+    assert!(!job.http.follow_redirects && !job.enable_compression);
+    assert_eq!((job.scheme.as_str(), job.metrics_path.as_str()), ("", ""));
+    let shown = config.shown.job("a").unwrap();
+    for line in
+        ["follow_redirects: false", "enable_compression: false", "  replacement: \"\"", "  port: 0"]
+    {
+        assert!(shown.contains(&format!("\n{line}\n")), "{line}: {shown}");
+    }
+    assert!(!shown.contains("scheme:\n") && !shown.contains("metrics_path"), "{shown}");
 }

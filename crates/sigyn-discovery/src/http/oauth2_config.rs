@@ -131,6 +131,7 @@ impl OAuth2Config {
     /// Checks the rest. Relative paths are joined to `dir`.
     pub(super) fn validate(&self, tls: Tls, dir: &Path) -> Result<OAuth2, ClientConfigError> {
         self.proxy.check_url()?;
+        self.proxy.check()?;
         for (key, value) in [("client_id", &self.client_id), ("token_url", &self.token_url)] {
             if value.is_empty() {
                 return Err(ClientConfigError(format!("oauth2 {key} must be configured")));

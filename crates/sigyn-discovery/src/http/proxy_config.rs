@@ -62,7 +62,7 @@ impl ProxyConfig {
         url_parts(self.url.reveal()).map(|_| ()).map_err(ClientConfigError)
     }
 
-    /// Checks what goes together. Prometheus does not where it is about a token's server.
+    /// Checks what goes together.
     pub(super) fn check(&self) -> Result<(), ClientConfigError> {
         let has_url = !self.url.is_empty();
         let refusal = if !self.connect_header.is_empty() && !self.from_environment && !has_url {

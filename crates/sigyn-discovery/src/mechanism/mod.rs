@@ -322,7 +322,6 @@ impl Sections {
     /// Checks all sections. `addresses_final` says that no rule will change an address.
     pub(crate) fn validate(
         &self,
-        names: NameScheme,
         addresses_final: bool,
         dir: &Path,
     ) -> Result<Vec<Config>, ConfigError> {
@@ -336,7 +335,8 @@ impl Sections {
                 let checked = section.targets.iter().try_for_each(|address| check_address(address));
                 checked.map_err(|error| ConfigError::at(Some(place), error))?;
             }
-            if let Some((name, _)) = section.labels.iter().find(|(name, _)| !names.is_valid(name)) {
+            let mut labels = section.labels.iter();
+            if let Some((name, _)) = labels.find(|(name, _)| !NameScheme::Utf8.is_valid(name)) {
                 return Err(ConfigError::at(
                     Some(place),
                     format!("{} is not a valid label name", quoted(name)),

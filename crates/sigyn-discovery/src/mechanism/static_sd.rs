@@ -1,10 +1,11 @@
 //! `static_configs`: targets that stand in the configuration itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{Error as _, MapAccess};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::config::{Form, Key};
 use crate::group::TargetGroup;
@@ -49,16 +50,44 @@ impl StaticConfig {
     }
 }
 
+/// A group in JSON, as Go reads it: keys count in any case, and of those that are there twice the last.
+#[derive(Default)]
+struct Group {
+    targets: Option<Vec<Option<String>>>,
+    labels: Option<BTreeMap<String, Option<String>>>,
+}
+
+impl<'de> Deserialize<'de> for Group {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Group;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a group with `targets` and `labels`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Group, A::Error> {
+                let mut group = Group::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.to_ascii_lowercase().as_str() {
+                        "targets" => group.targets = map.next_value()?,
+                        "labels" => group.labels = map.next_value()?,
+                        _ => return Err(A::Error::unknown_field(&key, &["targets", "labels"])),
+                    }
+                }
+                Ok(group)
+            }
+        }
+
+        deserializer.deserialize_map(Keys)
+    }
+}
+
 /// Reads a list of groups in JSON, as files and servers have them. What is `null` in it is for the
 /// caller to complain of.
 pub(super) fn from_json(text: &[u8]) -> Result<Vec<Option<StaticConfig>>, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Group {
-        targets: Option<Vec<Option<String>>>,
-        labels: Option<BTreeMap<String, Option<String>>>,
-    }
-
     let groups: Vec<Option<Group>> = serde_json::from_slice(text)?;
     let section = |group: Group| {
         let mut section = StaticConfig::default();
@@ -72,4 +101,25 @@ pub(super) fn from_json(text: &[u8]) -> Result<Vec<Option<StaticConfig>>, serde_
         Ok(section)
     };
     groups.into_iter().map(|group| group.map(section).transpose()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_json_are_read_as_go_reads_them() {
+        let read = |text: &str| {
+            let groups = from_json(text.as_bytes())?;
+            Ok::<_, serde_json::Error>(groups.into_iter().flatten().next().unwrap_or_default())
+        };
+        let group = read(r#"[{"Targets": ["a", null], "LABELS": {"b": "c", "d": null}}]"#).unwrap();
+        assert_eq!(group.targets, ["a", ""]);
+        assert_eq!(group.labels, Labels::from_iter([("b", "c")]));
+        let twice = read(r#"[{"targets": ["a"], "targets": ["b"]}]"#).unwrap();
+        assert_eq!(twice.targets, ["b"]);
+        let error = read(r#"[{"targats": []}]"#).unwrap_err().to_string();
+        assert!(error.starts_with("unknown field `targats`"), "{error}");
+        assert!(read("[null]").is_ok() && read("{}").is_err());
+    }
 }

@@ -351,8 +351,9 @@ fn check(
     let action_name = || action.to_string();
     let invalid_target = || RuleError::Target { name: target.to_owned(), action: action_name() };
 
-    if let Some(label) = config.source_labels.iter().flatten().find(|label| !names.is_valid(label))
-    {
+    // Labels of these names may be there in either scheme.
+    let mut sources = config.source_labels.iter().flatten();
+    if let Some(label) = sources.find(|label| !NameScheme::Utf8.is_valid(label)) {
         return Err(RuleError::SourceLabel(label.clone()));
     }
     if action == HashMod && config.modulus == 0 {

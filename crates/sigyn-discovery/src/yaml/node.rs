@@ -62,6 +62,14 @@ impl Node {
         self.meaning()?.integer()
     }
 
+    /// A number without a fraction.
+    pub(crate) fn whole(&self) -> Option<i128> {
+        match self.meaning()? {
+            Meaning::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// A number.
     pub(crate) fn float(&self) -> Option<f64> {
         self.meaning()?.float()

@@ -215,9 +215,10 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         Ok(self.plain(kind, take)?.unwrap_or_default())
     }
 
-    /// Reads a truth value, in any spelling YAML 1.1 has. Null is `None`.
+    /// Reads a truth value, in any spelling YAML 1.1 has. Null is false, whatever the default is: so it is
+    /// in Prometheus.
     pub fn boolean(self) -> Result<Option<bool>, A::Error> {
-        self.plain("bool", Meaning::boolean)
+        Ok(Some(self.plain("bool", Meaning::boolean)?.unwrap_or_default()))
     }
 
     /// Reads a number. Null is `None`.

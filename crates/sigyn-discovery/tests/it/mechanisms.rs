@@ -214,7 +214,7 @@ fn difference(name: &str, found: &Found, expected: &Found) -> String {
 }
 
 async fn table(kind: &'static str) {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/mechanisms");
+    let data = Path::new("tests/data/mechanisms");
     let text = std::fs::read_to_string(data.join(format!("{kind}.yml"))).unwrap();
     let cases: Vec<Case> = yaml::from_yaml(&text).unwrap();
     assert!(!cases.is_empty());

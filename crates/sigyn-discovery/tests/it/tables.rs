@@ -10,7 +10,7 @@ use sigyn_discovery::{Labels, TargetGroup, relabel};
 
 /// The cases of a table, each of which is looked at on its own.
 fn each(table: &str, check: fn(&str, &Node)) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(table);
+    let path = Path::new("tests/data").join(table);
     let Node::List(cases) = Node::read(&std::fs::read_to_string(path).unwrap()).unwrap() else {
         panic!("{table} is no list");
     };

@@ -20,7 +20,7 @@ const TRACES: [&str; 10] = [
 ];
 
 fn body(name: &str) -> Vec<u8> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/zipkin-traces");
+    let folder = "../../conformance/zipkin-traces";
     let path = PathBuf::from(folder).join(format!("{name}.json"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -22,10 +22,10 @@ fn stored() -> (TempDir, PathBuf) {
             }
         }
     }
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v4/store");
+    let fixture = Path::new("tests/fixtures/v4/store");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
-    copy(&fixture, &path);
+    copy(fixture, &path);
     (dir, path)
 }
 

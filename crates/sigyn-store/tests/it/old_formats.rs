@@ -63,7 +63,7 @@ fn check_answers(store: &Store, expected: &Value, context: &str) {
 }
 
 fn check(fixture: &str) {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
+    let fixture = Path::new("tests/fixtures").join(fixture);
     let expected = std::fs::read_to_string(fixture.join("answers.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
     let dir = tempfile::tempdir().unwrap();

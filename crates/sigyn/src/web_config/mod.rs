@@ -220,7 +220,7 @@ pub(crate) fn check(path: &Path) -> Result<Vec<String>, WebConfigError> {
 }
 
 fn read(path: &Path) -> Result<String, WebConfigError> {
-    std::fs::read_to_string(path)
+    sigyn_discovery::yaml::read_file(path)
         .map_err(|source| WebConfigError::Read { path: path.to_owned(), source })
 }
 

@@ -64,8 +64,8 @@ fn rules_for_metrics_are_rules() {
     check("", "metric_relabel_configs: [{action: labeldrop, regex: '('}]", Err(regex));
     check(
         "metric_name_validation_scheme: legacy",
-        "metric_relabel_configs: [{source_labels: [a.b], target_label: c}]",
-        Err("\"a.b\" is not a valid label name"),
+        "metric_relabel_configs: [{source_labels: [a.b], target_label: c.d}]",
+        Err("\"c.d\" is invalid 'target_label' for replace action"),
     );
 }
 

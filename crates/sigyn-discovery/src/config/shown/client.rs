@@ -73,7 +73,7 @@ const TLS: &[Key] = &[
 const PROXY: Key = Key::new("", Kind::Inline(PROXY_KEYS, Node::clone));
 
 const PROXY_KEYS: &[Key] = &[
-    Key::new("proxy_url", Kind::Server).unless_empty(),
+    Key::new("proxy_url", Kind::Url).if_given(),
     Key::new("no_proxy", Kind::Text).unless_empty(),
     Key::new("proxy_from_environment", Kind::Switch).unless_empty(),
     Key::new("proxy_connect_header", Kind::SecretLists).unless_empty(),

@@ -35,8 +35,10 @@ pub(crate) enum Kind {
     Path,
     /// Nobody may see it.
     Secret,
-    /// A URL or an address, whose password nobody may see.
+    /// An address, whose password nobody may see.
     Server,
+    /// A URL, whose password nobody may see, and which is told if it is written.
+    Url,
     Number,
     Float,
     Switch,
@@ -114,12 +116,19 @@ impl Key {
 
     /// What is told of it, if anything is.
     pub(super) fn told(&self, section: &Node, dir: &Path) -> Option<Node> {
-        let written = section.get(self.name).filter(|node| **node != Node::Null);
         let default = || self.default.map_or(Node::Null, |text| Node::Plain(text.to_owned()));
-        let told = match written {
-            Some(written) => self.kind.of(written, dir),
-            None if self.when == When::Given => return None,
-            None => self.kind.of(&default(), dir),
+        let told = match (section.get(self.name), self.kind) {
+            (None, Kind::Url) if self.default.is_none() => return None,
+            (None, _) if self.when == When::Given => return None,
+            (Some(Node::Null), Kind::Url | Kind::Section(_) | Kind::Named(_))
+                if self.when == When::Given =>
+            {
+                return None;
+            }
+            // Nobody can ask again after no time.
+            (None, _) | (Some(Node::Null), Kind::Duration) => self.kind.of(&default(), dir),
+            // A null stands for nothing at all, whatever the default is.
+            (Some(written), _) => self.kind.of(written, dir),
         };
         let is_told = self.when != When::NotEmpty || !self.is_empty(&told);
         is_told.then_some(told)
@@ -148,7 +157,7 @@ impl Kind {
             Self::Lower => Node::Text(written.text().to_lowercase()),
             Self::Path => Node::Text(path(written.text(), dir)),
             Self::Secret => secret(written),
-            Self::Server => Node::Text(without_password(written.text())),
+            Self::Server | Self::Url => Node::Text(without_password(written.text())),
             Self::Number => Node::Plain(written.integer().unwrap_or_default().to_string()),
             Self::Float => Node::Plain(float(written.float().unwrap_or_default())),
             Self::Switch => Node::Plain(written.boolean().unwrap_or_default().to_string()),
@@ -162,10 +171,10 @@ impl Kind {
                 Node::Flow(written.items().iter().map(|item| item.text().to_owned()).collect())
             }
             Self::Paths => list(written, |item| Node::Text(path(item.text(), dir))),
-            Self::Secrets => list(written, secret),
+            Self::Secrets => list(written, secret_item),
             Self::Words => named(written, text),
             Self::Lists => named(written, |items| list(items, text)),
-            Self::SecretLists => named(written, |items| list(items, secret)),
+            Self::SecretLists => named(written, |items| list(items, secret_item)),
             Self::Section(keys) => Node::Map(told(keys, written, dir)),
             Self::Sections(keys) => list(written, |item| Node::Map(told(keys, item, dir))),
             Self::Named(keys) => named(written, |section| Node::Map(told(keys, section, dir))),
@@ -192,15 +201,18 @@ fn any(written: &Node) -> Node {
     match written {
         Node::Map(_) => named(written, any),
         Node::List(_) => list(written, any),
-        Node::Plain(raw) => match (written.boolean(), written.float()) {
-            (Some(value), _) => Node::Plain(value.to_string()),
-            (_, Some(number)) => {
-                Node::Plain(written.integer().map_or_else(|| float(number), |n| n.to_string()))
-            }
+        Node::Plain(raw) => match (written.boolean(), written.whole(), written.float()) {
+            (Some(value), _, _) => Node::Plain(value.to_string()),
+            (_, Some(number), _) => Node::Plain(number.to_string()),
+            (_, _, Some(number)) => Node::Plain(float(number)),
             _ => Node::Text(raw.clone()),
         },
         other => other.clone(),
     }
+}
+
+fn secret_item(written: &Node) -> Node {
+    if written.text().is_empty() { Node::Null } else { secret(written) }
 }
 
 /// Instead of a secret.
@@ -214,12 +226,17 @@ fn path(text: &str, dir: &Path) -> String {
 
 /// A number in its shortest form.
 fn float(number: f64) -> String {
-    let exponent = if number == 0.0 { 0.0 } else { number.abs().log10().floor() };
-    if (-4.0..21.0).contains(&exponent) || !number.is_finite() {
-        return number.to_string();
+    if number.is_nan() {
+        return ".nan".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { ".inf" } else { "-.inf" }.to_owned();
     }
     let text = format!("{number:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    if exponent.parse().is_ok_and(|exponent: i32| (-4..6).contains(&exponent)) {
+        return number.to_string();
+    }
     let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
     format!("{mantissa}e{sign}{digits:0>2}")
 }
@@ -294,8 +311,12 @@ mod tests {
         check(1.1, "1.1");
         check(0.0001, "0.0001");
         check(0.000_012, "1.2e-05");
-        check(1e20, "100000000000000000000");
+        check(123_456.7, "123456.7");
+        check(1e6, "1e+06");
+        check(123_456_789.125, "1.23456789125e+08");
         check(1e21, "1e+21");
+        check(f64::INFINITY, ".inf");
+        check(f64::NAN, ".nan");
         check(-2.5e-100, "-2.5e-100");
     }
 }

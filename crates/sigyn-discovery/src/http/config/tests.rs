@@ -104,7 +104,6 @@ oauth2:
   scopes: [a, 8]
   endpoint_params: {x: 1, y: ~}
   tls_config: {ca_file: ca.pem}
-  no_proxy: unchecked
 ",
     );
     let Some(Authorization::OAuth2(oauth2)) = config.authorization else { panic!("{config:?}") };
@@ -229,6 +228,10 @@ fn what_is_refused_and_how() {
             "exactly one of cert or cert_file must be configured when a client key is configured",
         ),
         (
+            &format!("oauth2: {{{oauth2}, client_secret: a, no_proxy: b}}"),
+            "if no_proxy is configured, proxy_url must also be configured",
+        ),
+        (
             "{bearer_token: a, bearer_token_file: b}",
             "at most one of bearer_token & bearer_token_file must be configured",
         ),
@@ -321,7 +324,6 @@ fn what_is_refused_and_how() {
         "http_headers: {X-Prometheus-A: {values: [b]}, Accept: {values: [b]}}",
         &format!("oauth2: {{{oauth2}, {jwt}, client_secret: a, client_secret_file: b}}"),
         &format!("oauth2: {{{oauth2}, grant_type: other, signature_algorithm: HS256}}"),
-        &format!("oauth2: {{{oauth2}, proxy_from_environment: true, proxy_url: a}}"),
         "{proxy_url: a, no_proxy: b, proxy_connect_header: {c: [d]}}",
         "{basic_auth: ~, bearer_token: a}",
     ] {

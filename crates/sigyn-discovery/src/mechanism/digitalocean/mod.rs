@@ -19,7 +19,7 @@ use super::{Mechanism, server};
 use crate::config::{CLIENT, Form, Key, parse_duration};
 use crate::http::{self, ClientConfig};
 use crate::labels::quoted;
-use crate::yaml::{Entry, Section, Text};
+use crate::yaml::{Entry, Section};
 
 const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_PORT: u64 = 80;
@@ -27,7 +27,7 @@ const DEFAULT_PORT: u64 = 80;
 /// An entry of `digitalocean_sd_configs`, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DigitalOceanConfig {
-    role: Option<Text>,
+    role: Option<String>,
     port: Option<u64>,
     refresh_interval: Option<Duration>,
     client: ClientConfig,
@@ -39,7 +39,7 @@ impl Section for DigitalOceanConfig {
     fn field<'de, A: MapAccess<'de>>(&mut self, entry: Entry<'_, A>) -> Result<(), A::Error> {
         let Some(entry) = self.client.field(entry)? else { return Ok(()) };
         match entry.key() {
-            "role" => self.role = entry.read_option()?,
+            "role" => self.role = Some(entry.text()?),
             "port" => self.port = Some(entry.integer_of("int")?),
             "refresh_interval" => self.refresh_interval = entry.parsed(parse_duration)?,
             _ => return entry.unknown(),
@@ -86,7 +86,7 @@ impl Mechanism for Config {
     ];
 
     fn check(written: &DigitalOceanConfig, dir: &Path) -> Result<Self, String> {
-        let role = match written.role.as_ref().map(|role| role.0.as_str()) {
+        let role = match written.role.as_deref() {
             Some("droplets") | None => Role::Droplets,
             Some("databases") => Role::Databases,
             Some("") => return Err("role missing (one of: droplets, databases)".to_owned()),

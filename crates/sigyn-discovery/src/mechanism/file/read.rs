@@ -126,12 +126,12 @@ fn source(path: &str, index: usize) -> String {
 
 /// The groups of one target file.
 pub fn read_file(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
-    groups(path, &std::fs::read_to_string(path)?)
+    groups(path, &yaml::read_file(path)?)
 }
 
 /// The same of one that somebody may be writing right now.
 fn read_written(path: &Path) -> Result<Vec<TargetGroup>, ReadError> {
-    let text = std::fs::read_to_string(path)?;
+    let text = yaml::read_file(path)?;
     if text.is_empty() { Err(ReadError::Empty) } else { groups(path, &text) }
 }
 

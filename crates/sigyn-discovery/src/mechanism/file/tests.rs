@@ -369,3 +369,13 @@ fn patterns() {
         assert_eq!(config.validate(Path::new("/")).is_ok(), valid, "{path}");
     }
 }
+
+#[test]
+fn a_target_file_may_be_in_utf_16() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.yml");
+    let text = "- targets: ['127.0.0.1:1']\n";
+    let bytes = text.encode_utf16().flat_map(u16::to_le_bytes);
+    fs::write(&path, [0xff, 0xfe].into_iter().chain(bytes).collect::<Vec<u8>>()).unwrap();
+    assert_eq!(read_file(&path).unwrap().len(), 1);
+}

@@ -235,7 +235,7 @@ impl Mechanism for Config {
     const KIND: &'static str = "kubernetes";
     type Written = KubernetesConfig;
     const SHOWN: &'static [Key] = &[
-        Key::new("api_server", Form::Server).unless_empty(),
+        Key::new("api_server", Form::Url).if_given(),
         Key::new("role", Form::Text),
         Key::new("kubeconfig_file", Form::Path),
         CLIENT,

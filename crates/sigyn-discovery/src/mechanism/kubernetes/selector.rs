@@ -180,7 +180,8 @@ fn check_values(tokens: &mut Tokens<'_>) -> Result<(), String> {
         return Err(format!("found '{}' expected: '('", text(tokens.peek())));
     }
     if tokens.next_if_eq(&Token::Sign(")")).is_some() {
-        return Err("for 'in', 'notin' operators, values set can't be empty".to_owned());
+        // The one value that is "".
+        return Ok(());
     }
     loop {
         if let Some(Token::Word(value)) = tokens.peek() {

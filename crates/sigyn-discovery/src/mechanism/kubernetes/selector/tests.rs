@@ -64,7 +64,6 @@ fn labels() {
         ("a=(b)", "unable to parse requirement: found '(', expected: identifier"),
         ("a===b", "unable to parse requirement: found '=', expected: identifier"),
         ("a in b", "unable to parse requirement: found 'b' expected: '('"),
-        ("a in ()", "unable to parse requirement: for 'in', 'notin' operators"),
         ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
         ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
         ("a>b", "unable to parse requirement: for 'Gt', 'Lt' operators"),
