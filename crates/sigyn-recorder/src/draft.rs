@@ -4,12 +4,13 @@ use std::fmt::{self, Write as _};
 
 use sigyn_model::{Endpoint, Value};
 
+use crate::buffer::{Buffer, SHORT_PIECE};
 use crate::intern::{self, Id};
 use crate::layout::{HEADER, Header, INLINE, item};
 use crate::text::{self, Said, TagValue, Text};
 
 /// Bounds on one span.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Caps {
     pub(crate) value_bytes_max: usize,
     pub(crate) span_bytes_max: usize,
@@ -21,13 +22,42 @@ pub(crate) const TRACE_STATE_BYTES_MAX: usize = 512;
 /// A span's bytes, and what did not get into them.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
-    bytes: Vec<u8>,
+    /// Its items; the header is made when it is finished.
+    items: Buffer,
+    caps: Caps,
+    /// While the items are shorter than this, a short tag fits.
+    short_before: usize,
     pub(crate) dropped_tags: u32,
     pub(crate) dropped_annotations: u32,
     pub(crate) dropped_links: u32,
     pub(crate) values_cut: u32,
     /// Holds a tag `error`.
     pub(crate) error: bool,
+}
+
+/// A span that can be put away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished<'a> {
+    pub(crate) header: Header,
+    items: &'a [u8],
+}
+
+impl Finished<'_> {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        HEADER + self.items.len()
+    }
+
+    /// The header is written where it stays: bytes that have just been written are read slowly.
+    #[inline]
+    pub(crate) fn write(&self, to: &mut Vec<u8>) {
+        let at = to.len();
+        to.extend_from_slice(&[0; HEADER]);
+        if let Some(place) = to[at..].first_chunk_mut() {
+            self.header.write(place);
+        }
+        to.extend_from_slice(self.items);
+    }
 }
 
 /// A span that is too large even with everything dropped that may be dropped.
@@ -37,9 +67,10 @@ pub(crate) struct Oversize;
 impl Draft {
     /// Ready for a new span; keeps its memory.
     #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&[0; HEADER]);
+    pub(crate) fn clear(&mut self, caps: Caps) {
+        self.items.clear();
+        self.short_before = caps.span_bytes_max.saturating_sub(HEADER + SHORT_PIECE);
+        self.caps = caps;
         self.dropped_tags = 0;
         self.dropped_annotations = 0;
         self.dropped_links = 0;
@@ -49,70 +80,68 @@ impl Draft {
 
     /// Memory that it keeps.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.items.capacity()
     }
 
     /// Appends a tag. A later one of the same key takes the place of this one when the span is read.
     ///
-    /// Inlined, so that the caller's types decide the way: nearly all tags take one of the short ones.
+    /// Inlined, so that the caller's types decide the way: nearly all tags are short, and then it is a few
+    /// dozen instructions where it is called.
     #[inline(always)]
-    pub(crate) fn tag(&mut self, key: Text<'_>, value: TagValue<'_>, caps: Caps) {
-        match (key.0, value) {
-            (Said::Literal(key), TagValue::Str(value)) => {
-                self.literal_str(key, value, caps);
+    pub(crate) fn tag(&mut self, key: Text<'_>, value: TagValue<'_>) {
+        if !self.short_tag(key, value) {
+            self.any_tag(key, value);
+        }
+    }
+
+    /// A tag that fits in any case, and whose key the thread knows. False: it is none.
+    #[inline(always)]
+    fn short_tag(&mut self, key: Text<'_>, value: TagValue<'_>) -> bool {
+        let Said::Literal(key) = key.0 else { return false };
+        if self.items.len() >= self.short_before {
+            return false;
+        }
+        let Some(id) = Id::known(key) else { return false };
+        let [low, high] = id.raw().to_le_bytes();
+        let is_put = match value {
+            TagValue::Str(value) => {
+                let Ok(len) = u8::try_from(value.len()) else { return false };
+                value.len() <= self.caps.value_bytes_max
+                    && self.items.put_short([item::SHORT_STR, low, high, len], value.as_bytes())
             }
-            (Said::Literal(key), TagValue::Int(value)) => self.literal_int(key, value, caps),
-            (key, value) => self.any_tag(Text(key), value, caps),
-        }
+            TagValue::Int(value) => {
+                let Ok(short) = i16::try_from(value) else { return false };
+                self.items.put_short([item::INT16, low, high], &short.to_le_bytes())
+            }
+            TagValue::Bool(value) => {
+                let kind = if value { item::TRUE } else { item::FALSE };
+                self.items.put_short([kind, low, high], &[])
+            }
+            _ => false,
+        };
+        self.error |= is_put && id == intern::ERROR;
+        is_put
     }
 
-    /// A short tag fits in any case.
-    fn has_much_room(&self, caps: Caps) -> bool {
-        self.bytes.len() + 512 <= caps.span_bytes_max
-    }
-
-    fn literal_str(&mut self, key: &'static str, value: &str, caps: Caps) {
-        if let (Some(id), Ok(len)) = (Id::of(key), u8::try_from(value.len()))
-            && value.len() <= caps.value_bytes_max
-            && self.has_much_room(caps)
-        {
-            let [low, high] = id.raw().to_le_bytes();
-            self.bytes.extend_from_slice(&[item::SHORT_STR, low, high, len]);
-            self.bytes.extend_from_slice(value.as_bytes());
-            self.error |= id == intern::ERROR;
-        } else {
-            self.any_tag(key.into(), value.into(), caps);
-        }
-    }
-
-    fn literal_int(&mut self, key: &'static str, value: i64, caps: Caps) {
-        if let (Some(id), Ok(short)) = (Id::of(key), i16::try_from(value))
-            && self.has_much_room(caps)
-        {
-            let ([low, high], [a, b]) = (id.raw().to_le_bytes(), short.to_le_bytes());
-            self.bytes.extend_from_slice(&[item::INT16, low, high, a, b]);
-            self.error |= id == intern::ERROR;
-        } else {
-            self.any_tag(key.into(), value.into(), caps);
-        }
-    }
-
-    fn any_tag(&mut self, key: Text<'_>, value: TagValue<'_>, caps: Caps) {
-        let start = self.bytes.len();
-        self.bytes.push(0);
+    #[cold]
+    #[inline(never)]
+    fn any_tag(&mut self, key: Text<'_>, value: TagValue<'_>) {
+        let caps = self.caps;
+        let start = self.items.len();
+        self.items.put(&[0]);
         self.error |= self.key(key, caps.value_bytes_max) == Key::Error;
         let Some(kind) = self.value(value, caps.value_bytes_max) else {
             return self.drop_tag(start);
         };
-        self.bytes[start] = kind;
-        if self.bytes.len() > caps.span_bytes_max {
+        self.items[start] = kind;
+        if self.len() > caps.span_bytes_max {
             self.drop_tag(start);
         }
     }
 
     #[cold]
     fn drop_tag(&mut self, start: usize) {
-        self.bytes.truncate(start);
+        self.items.truncate(start);
         self.dropped_tags = self.dropped_tags.saturating_add(1);
     }
 
@@ -125,7 +154,7 @@ impl Draft {
         caps: Caps,
     ) {
         let start = self.open(item::ANNOTATION);
-        self.bytes.extend_from_slice(&time.to_le_bytes());
+        self.items.put(&time.to_le_bytes());
         self.key(name, caps.value_bytes_max);
         self.nested_tags(tags, dropped, caps.value_bytes_max);
         if !self.close(start, caps.span_bytes_max) {
@@ -135,9 +164,9 @@ impl Draft {
 
     pub(crate) fn link(&mut self, link: &sigyn_model::Link, caps: Caps) {
         let start = self.open(item::LINK);
-        self.bytes.extend_from_slice(&link.trace_id.as_u128().to_le_bytes());
-        self.bytes.extend_from_slice(&link.span_id.as_u64().to_le_bytes());
-        self.bytes.extend_from_slice(&link.flags.to_le_bytes());
+        self.items.put(&link.trace_id.as_u128().to_le_bytes());
+        self.items.put(&link.span_id.as_u64().to_le_bytes());
+        self.items.put(&link.flags.to_le_bytes());
         let state = self.whole_trace_state(&link.trace_state);
         self.long(state.as_bytes());
         self.nested_tags(text::borrowed(&link.tags), link.dropped_tags, caps.value_bytes_max);
@@ -149,7 +178,7 @@ impl Draft {
     /// What cannot be left out: it may break the cap, and [`Self::finish`] sees to it.
     pub(crate) fn text(&mut self, tag: u8, text: &str, value_bytes_max: usize) {
         if !text.is_empty() {
-            self.bytes.push(tag);
+            self.items.put(&[tag]);
             let text = self.cut(text, value_bytes_max);
             self.long(text.as_bytes());
         }
@@ -162,54 +191,62 @@ impl Draft {
     }
 
     pub(crate) fn endpoint(&mut self, tag: u8, endpoint: &Endpoint, value_bytes_max: usize) {
-        self.bytes.push(tag);
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.push(u8::from(endpoint.ipv4.is_some()) | u8::from(endpoint.ipv6.is_some()) << 1);
-        self.bytes.extend(endpoint.ipv4.iter().flat_map(|ip| ip.octets()));
-        self.bytes.extend(endpoint.ipv6.iter().flat_map(|ip| ip.octets()));
-        self.bytes.extend_from_slice(&endpoint.port.to_le_bytes());
+        self.items.put(&[tag]);
+        let at = self.items.len();
+        self.items.put(&[0; 4]);
+        self.items
+            .put(&[u8::from(endpoint.ipv4.is_some()) | u8::from(endpoint.ipv6.is_some()) << 1]);
+        if let Some(ip) = endpoint.ipv4 {
+            self.items.put(&ip.octets());
+        }
+        if let Some(ip) = endpoint.ipv6 {
+            self.items.put(&ip.octets());
+        }
+        self.items.put(&endpoint.port.to_le_bytes());
         let name = self.cut(&endpoint.service_name, value_bytes_max);
-        self.bytes.extend_from_slice(name.as_bytes());
+        self.items.put(name.as_bytes());
         self.set_len(at);
     }
 
     pub(crate) fn flags(&mut self, flags: u32) {
         if flags != 0 {
-            self.bytes.push(item::FLAGS);
-            self.bytes.extend_from_slice(&flags.to_le_bytes());
+            self.items.put(&[item::FLAGS]);
+            self.items.put(&flags.to_le_bytes());
         }
     }
 
     /// The finished span's bytes, within the cap: tags go first, then annotations, then links, each from
     /// the end.
     #[inline]
-    pub(crate) fn finish(&mut self, header: Header, caps: Caps) -> Result<&[u8], Oversize> {
-        if self.bytes.len() > caps.span_bytes_max {
+    pub(crate) fn finish(&mut self, header: Header, caps: Caps) -> Result<Finished<'_>, Oversize> {
+        if self.len() > caps.span_bytes_max {
             self.shrink(caps.span_bytes_max)?;
         }
         if (self.dropped_tags | self.dropped_annotations | self.dropped_links) != 0 {
-            self.bytes.push(item::DROPPED);
+            self.items.put(&[item::DROPPED]);
             for dropped in [self.dropped_tags, self.dropped_annotations, self.dropped_links] {
-                self.bytes.extend_from_slice(&dropped.to_le_bytes());
+                self.items.put(&dropped.to_le_bytes());
             }
         }
-        let len = u32::try_from(self.bytes.len()).map_err(|_| Oversize)?;
-        if let Some(place) = self.bytes.first_chunk_mut() {
-            Header { len, ..header }.write(place);
-        }
-        Ok(&self.bytes)
+        let len = u32::try_from(self.len()).map_err(|_| Oversize)?;
+        Ok(Finished { header: Header { len, ..header }, items: &self.items })
+    }
+
+    /// With the header that it will have.
+    #[inline]
+    fn len(&self) -> usize {
+        HEADER + self.items.len()
     }
 
     #[cold]
     fn shrink(&mut self, span_bytes_max: usize) -> Result<(), Oversize> {
         let mut items: Vec<(u8, std::ops::Range<usize>)> = Vec::new();
-        let mut at = HEADER;
-        for (tag, len) in crate::view::lengths(&self.bytes[HEADER..]) {
+        let mut at = 0;
+        for (tag, len) in crate::view::lengths(&self.items) {
             items.push((tag, at..at + len));
             at += len;
         }
-        let mut over = self.bytes.len() - span_bytes_max;
+        let mut over = self.len() - span_bytes_max;
         let mut drop_from_end = |which: fn(u8) -> bool, dropped: &mut u32| {
             let mut left = items.len();
             while let Some(last) =
@@ -227,23 +264,23 @@ impl Draft {
             return Err(Oversize);
         }
         let kept: Vec<u8> =
-            items.into_iter().flat_map(|(_, range)| self.bytes[range].to_vec()).collect();
-        self.bytes.truncate(HEADER);
-        self.bytes.extend_from_slice(&kept);
+            items.into_iter().flat_map(|(_, range)| self.items[range].to_vec()).collect();
+        self.items.clear();
+        self.items.put(&kept);
         Ok(())
     }
 
     /// An item whose length goes before it.
     fn open(&mut self, tag: u8) -> usize {
-        let start = self.bytes.len();
-        self.bytes.push(tag);
-        self.bytes.extend_from_slice(&[0; 4]);
+        let start = self.items.len();
+        self.items.put(&[tag]);
+        self.items.put(&[0; 4]);
         start
     }
 
     fn close(&mut self, start: usize, span_bytes_max: usize) -> bool {
-        if self.bytes.len() > span_bytes_max {
-            self.bytes.truncate(start);
+        if self.len() > span_bytes_max {
+            self.items.truncate(start);
             return false;
         }
         self.set_len(start + 1);
@@ -251,8 +288,8 @@ impl Draft {
     }
 
     fn set_len(&mut self, at: usize) {
-        let len = u32::try_from(self.bytes.len() - at - 4).unwrap_or(u32::MAX);
-        self.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
+        let len = u32::try_from(self.items.len() - at - 4).unwrap_or(u32::MAX);
+        self.items[at..at + 4].copy_from_slice(&len.to_le_bytes());
     }
 
     /// Tags until the end of an item. A list or a map that is too large goes as a whole.
@@ -262,21 +299,21 @@ impl Draft {
         mut dropped: u32,
         value_bytes_max: usize,
     ) {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
+        let at = self.items.len();
+        self.items.put(&[0; 4]);
         for (key, value) in tags {
-            let start = self.bytes.len();
-            self.bytes.push(0);
+            let start = self.items.len();
+            self.items.put(&[0]);
             self.key(key, value_bytes_max);
             match self.value(value, value_bytes_max) {
-                Some(kind) => self.bytes[start] = kind,
+                Some(kind) => self.items[start] = kind,
                 None => {
-                    self.bytes.truncate(start);
+                    self.items.truncate(start);
                     dropped = dropped.saturating_add(1);
                 }
             }
         }
-        self.bytes[at..at + 4].copy_from_slice(&dropped.to_le_bytes());
+        self.items[at..at + 4].copy_from_slice(&dropped.to_le_bytes());
     }
 
     /// A number, or the text itself.
@@ -285,21 +322,21 @@ impl Draft {
         if let Said::Literal(text) = key.0
             && let Some(id) = Id::of(text)
         {
-            self.bytes.extend_from_slice(&id.raw().to_le_bytes());
+            self.items.put(&id.raw().to_le_bytes());
             return if id == intern::ERROR { Key::Error } else { Key::Other };
         }
         self.inline_key(key, value_bytes_max)
     }
 
     fn inline_key(&mut self, key: Text<'_>, value_bytes_max: usize) -> Key {
-        self.bytes.extend_from_slice(&INLINE.to_le_bytes());
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 2]);
+        self.items.put(&INLINE.to_le_bytes());
+        let at = self.items.len();
+        self.items.put(&[0; 2]);
         self.said(key, value_bytes_max.min(usize::from(u16::MAX)));
-        let text = &self.bytes[at + 2..];
+        let text = &self.items[at + 2..];
         let is_error = text == b"error";
         let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
-        self.bytes[at..at + 2].copy_from_slice(&len.to_le_bytes());
+        self.items[at..at + 2].copy_from_slice(&len.to_le_bytes());
         if is_error { Key::Error } else { Key::Other }
     }
 
@@ -308,14 +345,14 @@ impl Draft {
         match text.0 {
             Said::Literal(text) | Said::Borrowed(text) => {
                 let text = self.cut(text, max);
-                self.bytes.extend_from_slice(text.as_bytes());
+                self.items.put(text.as_bytes());
             }
             Said::Format(arguments) => self.format(arguments, max),
         }
     }
 
     fn format(&mut self, arguments: fmt::Arguments<'_>, max: usize) {
-        let mut to = Bounded { bytes: &mut self.bytes, left: max, cut: false };
+        let mut to = Bounded { bytes: &mut self.items, left: max, cut: false };
         // A `Display` that fails says no more; what it said is kept.
         let _ = to.write_fmt(arguments);
         self.values_cut += u32::from(to.cut);
@@ -328,18 +365,18 @@ impl Draft {
             TagValue::Str(text) => self.str(text, max),
             TagValue::Int(value) => match i16::try_from(value) {
                 Ok(short) => {
-                    self.bytes.extend_from_slice(&short.to_le_bytes());
+                    self.items.put(&short.to_le_bytes());
                     item::INT16
                 }
                 Err(_) => {
-                    self.bytes.extend_from_slice(&value.to_le_bytes());
+                    self.items.put(&value.to_le_bytes());
                     item::INT64
                 }
             },
             TagValue::Bool(false) => item::FALSE,
             TagValue::Bool(true) => item::TRUE,
             TagValue::Double(value) => {
-                self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+                self.items.put(&value.to_bits().to_le_bytes());
                 item::DOUBLE
             }
             TagValue::Bytes(bytes) => {
@@ -349,8 +386,8 @@ impl Draft {
                 item::BYTES
             }
             TagValue::Format(arguments) => {
-                let at = self.bytes.len();
-                self.bytes.extend_from_slice(&[0; 4]);
+                let at = self.items.len();
+                self.items.put(&[0; 4]);
                 self.format(arguments, max);
                 self.set_len(at);
                 item::STR
@@ -364,8 +401,8 @@ impl Draft {
         let text = self.cut(text, max);
         match u8::try_from(text.len()) {
             Ok(len) => {
-                self.bytes.push(len);
-                self.bytes.extend_from_slice(text.as_bytes());
+                self.items.put(&[len]);
+                self.items.put(text.as_bytes());
                 item::SHORT_STR
             }
             Err(_) => {
@@ -378,24 +415,24 @@ impl Draft {
     fn composed(&mut self, value: &Value, max: usize) -> Option<u8> {
         match value {
             Value::List(values) => {
-                let at = self.bytes.len();
-                self.bytes.extend_from_slice(&[0; 4]);
+                let at = self.items.len();
+                self.items.put(&[0; 4]);
                 for value in values {
                     self.element(value, max)?;
                 }
                 self.set_len(at);
-                (self.bytes.len() - at <= max).then_some(item::LIST)
+                (self.items.len() - at <= max).then_some(item::LIST)
             }
             Value::Map(entries) => {
-                let at = self.bytes.len();
-                self.bytes.extend_from_slice(&[0; 4]);
+                let at = self.items.len();
+                self.items.put(&[0; 4]);
                 for (key, value) in entries {
                     let key = self.cut(key, max);
                     self.long(key.as_bytes());
                     self.element(value, max)?;
                 }
                 self.set_len(at);
-                (self.bytes.len() - at <= max).then_some(item::MAP)
+                (self.items.len() - at <= max).then_some(item::MAP)
             }
             Value::Empty => Some(item::EMPTY),
             other => self.value(other.into(), max),
@@ -403,17 +440,17 @@ impl Draft {
     }
 
     fn element(&mut self, value: &Value, max: usize) -> Option<()> {
-        let at = self.bytes.len();
-        self.bytes.push(0);
+        let at = self.items.len();
+        self.items.put(&[0]);
         let kind = self.composed(value, max)?;
-        self.bytes[at] = kind;
+        self.items[at] = kind;
         Some(())
     }
 
     fn long(&mut self, bytes: &[u8]) {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.bytes.extend_from_slice(&len.to_le_bytes());
-        self.bytes.extend_from_slice(bytes);
+        self.items.put(&len.to_le_bytes());
+        self.items.put(bytes);
     }
 
     /// Cuts at a character's boundary.
@@ -443,7 +480,7 @@ enum Key {
 
 /// Takes text until there is no more room, and cuts it between characters.
 struct Bounded<'a> {
-    bytes: &'a mut Vec<u8>,
+    bytes: &'a mut Buffer,
     left: usize,
     cut: bool,
 }
@@ -456,7 +493,7 @@ impl fmt::Write for Bounded<'_> {
         let kept = &text[..text.floor_char_boundary(self.left)];
         self.cut = kept.len() < text.len();
         self.left -= kept.len();
-        self.bytes.extend_from_slice(kept.as_bytes());
+        self.bytes.put(kept.as_bytes());
         Ok(())
     }
 }

@@ -17,8 +17,9 @@ pub(crate) struct Id(u16);
 const TEXT_BYTES_MAX: usize = 256;
 /// Numbers end here; a program has hundreds.
 const TEXTS_MAX: usize = u16::MAX as usize;
-/// Literals that a thread remembers, a power of two.
-const REMEMBERED: usize = 256;
+/// Literals that a thread remembers, in sets of a few: two that lie unluckily do not push each other out.
+const SETS: usize = 64;
+const SET: usize = 4;
 
 /// `Id` of the tag that marks a failed operation.
 pub(crate) const ERROR: Id = Id(1);
@@ -32,10 +33,12 @@ static TEXTS: LazyLock<RwLock<Texts>> = LazyLock::new(|| {
     RwLock::new(texts)
 });
 
+/// Address and length of a literal, and its number.
+type Met = Cell<(usize, usize, u16)>;
+
 thread_local! {
-    /// Address, length and number.
-    static LATELY: [Cell<(usize, usize, u16)>; REMEMBERED] =
-        const { [const { Cell::new((0, 0, 0)) }; REMEMBERED] };
+    static LATELY: [[Met; SET]; SETS] =
+        const { [const { [const { Cell::new((0, 0, 0)) }; SET] }; SETS] };
 }
 
 #[derive(Debug)]
@@ -48,16 +51,26 @@ impl Id {
     /// A literal's number; `None` if it gets none.
     #[inline]
     pub(crate) fn of(text: &'static str) -> Option<Self> {
-        let (address, len) = (text.as_ptr() as usize, text.len());
-        // Literals lie one behind the other, so the low bits differ.
-        let place = (address ^ (address >> 8) ^ len) % REMEMBERED;
-        let (known_address, known_len, id) = LATELY.with(|lately| lately[place].get());
-        if (known_address, known_len) == (address, len) {
-            return Some(Self(id));
-        }
-        let id = look_up(text)?;
-        LATELY.with(|lately| lately[place].set((address, len, id)));
-        Some(Self(id))
+        Self::known(text).or_else(|| {
+            let id = look_up(text)?;
+            LATELY.with(|lately| {
+                let set = &lately[set_of(text)];
+                for way in (1..SET).rev() {
+                    set[way].set(set[way - 1].get());
+                }
+                set[0].set((text.as_ptr() as usize, text.len(), id));
+            });
+            Some(Self(id))
+        })
+    }
+
+    /// The number of one that this thread has met lately.
+    #[inline(always)]
+    pub(crate) fn known(text: &'static str) -> Option<Self> {
+        LATELY.with(|lately| {
+            let set = &lately[set_of(text)];
+            set[0].is(text).or_else(|| among(&set[1..], text))
+        })
     }
 
     pub(crate) fn from_raw(raw: u16) -> Self {
@@ -67,6 +80,31 @@ impl Id {
     pub(crate) fn raw(self) -> u16 {
         self.0
     }
+}
+
+trait IsMet {
+    fn is(&self, text: &'static str) -> Option<Id>;
+}
+
+impl IsMet for Met {
+    #[inline(always)]
+    fn is(&self, text: &'static str) -> Option<Id> {
+        let (address, len, id) = self.get();
+        (address == text.as_ptr() as usize && len == text.len()).then_some(Id(id))
+    }
+}
+
+#[inline(never)]
+fn among(others: &[Met], text: &'static str) -> Option<Id> {
+    others.iter().find_map(|met| met.is(text))
+}
+
+/// Where a thread remembers it.
+#[inline(always)]
+fn set_of(text: &'static str) -> usize {
+    let address = text.as_ptr() as usize;
+    // Literals lie one behind the other.
+    (address ^ (address >> 6) ^ text.len()) % SETS
 }
 
 #[cold]
@@ -126,6 +164,20 @@ mod tests {
             let ids = [long, short].map(|text| Id::of(text).unwrap());
             let texts = ids.map(|id| Glossary::now().text(id));
             assert_eq!(texts, ["http.route", "http"]);
+        }
+    }
+
+    #[test]
+    fn many_texts_are_told_apart_whoever_pushes_whom_out() {
+        let texts: Vec<&'static str> = (0..2000)
+            .map(|number| &*Box::leak(format!("text {number}").into_boxed_str()))
+            .collect();
+        for _ in 0..2 {
+            let ids: Vec<Id> = texts.iter().map(|text| Id::of(text).unwrap()).collect();
+            let glossary = Glossary::now();
+            for (text, id) in texts.iter().zip(ids) {
+                assert_eq!(glossary.text(id), *text);
+            }
         }
     }
 

@@ -3,8 +3,6 @@
 //! It is this process's own affair, little-endian, and no format that anybody else reads. A span with
 //! four tags takes some 100 bytes of it.
 
-use std::ops::Range;
-
 /// A number that says: the text follows.
 pub(crate) const INLINE: u16 = u16::MAX;
 
@@ -68,8 +66,6 @@ pub(crate) struct Header {
 }
 
 pub(crate) const HEADER: usize = 58;
-/// Where [`Header::origin`] lies, which is written last.
-pub(crate) const ORIGIN: Range<usize> = 54..56;
 
 impl Header {
     #[inline]
@@ -81,7 +77,7 @@ impl Header {
         to[36..44].copy_from_slice(&self.start.to_le_bytes());
         to[44..52].copy_from_slice(&self.duration.to_le_bytes());
         to[52..54].copy_from_slice(&self.name.to_le_bytes());
-        to[ORIGIN].copy_from_slice(&self.origin.to_le_bytes());
+        to[54..56].copy_from_slice(&self.origin.to_le_bytes());
         to[56..58].copy_from_slice(&self.flags.to_le_bytes());
     }
 

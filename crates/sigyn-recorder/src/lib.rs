@@ -91,6 +91,7 @@
 mod ask;
 mod body;
 mod budget;
+mod buffer;
 mod clock;
 mod draft;
 mod encode;

@@ -168,7 +168,9 @@ impl Recorder {
         });
         context.sampled = Some(sampled);
         let recorded = sampled && context.span_id.is_some();
-        count(&self.shared.counters.unsampled, u64::from(!recorded));
+        if !recorded {
+            count(&self.shared.counters.unsampled, 1);
+        }
         recorded
     }
 

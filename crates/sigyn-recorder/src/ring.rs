@@ -15,6 +15,7 @@ use sigyn_model::pull::{Cursor, Dropped};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::draft::Finished;
 use crate::pace::Pace;
 use crate::peers::Peers;
 use crate::scrapers::{Mark, Scrapers};
@@ -202,7 +203,7 @@ impl Ring {
 
     /// Takes a finished span. If the log is full, the oldest segments go.
     #[inline]
-    pub(crate) fn push(&self, span: &[u8], origin: Option<Origin>, urgent: bool) {
+    pub(crate) fn push(&self, span: Finished<'_>, origin: Option<Origin>, urgent: bool) {
         let pushed = self.shards.push(span, origin, urgent, || self.take_full(self.lock()));
         if pushed.full {
             self.offer_full();

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::layout::ORIGIN;
+use crate::draft::Finished;
 use crate::whole::Origin;
 
 /// A chunk's bound, unless a single span is larger.
@@ -42,18 +42,22 @@ impl Chunk {
         self.bytes.len() + self.origins_bytes + CHUNK_OVERHEAD
     }
 
-    fn push(&mut self, span: &[u8], origin: Option<Origin>) {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(span);
+    #[inline]
+    fn push(&mut self, mut span: Finished<'_>, origin: Option<Origin>) {
+        if let Some(origin) = origin {
+            span.header.origin = self.number_of(origin);
+        }
+        span.write(&mut self.bytes);
         self.spans += 1;
-        let Some(origin) = origin else { return };
+    }
+
+    fn number_of(&mut self, origin: Origin) -> u16 {
         if !self.origins.last().is_some_and(|last| last.is(&origin)) {
             self.origins_bytes += origin.bytes();
             self.origins.push(origin);
         }
         // Bounded when it was decided that the span goes here.
-        let number = u16::try_from(self.origins.len()).unwrap_or(0);
-        self.bytes[at..][ORIGIN].copy_from_slice(&number.to_le_bytes());
+        u16::try_from(self.origins.len()).unwrap_or(0)
     }
 }
 
@@ -134,7 +138,7 @@ impl Shards {
     #[inline]
     pub(crate) fn push(
         &self,
-        span: &[u8],
+        span: Finished<'_>,
         mut origin: Option<Origin>,
         urgent: bool,
         take: impl Fn(),

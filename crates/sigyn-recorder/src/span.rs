@@ -125,8 +125,7 @@ impl ActiveSpan {
         value: impl Into<TagValue<'b>>,
     ) -> &mut Self {
         self.with(|open| {
-            let caps = open.recorder.shared.caps;
-            open.draft.tag(key.into(), value.into(), caps);
+            open.draft.tag(key.into(), value.into());
         })
     }
 
@@ -221,7 +220,7 @@ impl Open {
                 if !open.recorder.is(recorder) {
                     open.recorder = recorder.clone();
                 }
-                open.draft.clear();
+                open.draft.clear(recorder.shared.caps);
                 open.status = StatusCode::Unset;
                 open
             }
@@ -232,7 +231,7 @@ impl Open {
     #[cold]
     fn new(recorder: &Recorder) -> Box<Self> {
         let mut draft = Draft::default();
-        draft.clear();
+        draft.clear(recorder.shared.caps);
         Box::new(Self {
             recorder: recorder.clone(),
             draft,

@@ -68,7 +68,7 @@ fn tags_heap(tags: &Tags) -> usize {
 
 /// Writes all that a span says but for its origin. The header goes to [`Draft::finish`].
 pub(crate) fn write(span: &Span, draft: &mut Draft, caps: Caps) -> Header {
-    draft.clear();
+    draft.clear(caps);
     let max = caps.value_bytes_max;
     draft.text(item::NAME, &span.name, max);
     draft.text(item::STATUS_MESSAGE, &span.status.message, max);
@@ -83,7 +83,7 @@ pub(crate) fn write(span: &Span, draft: &mut Draft, caps: Caps) -> Header {
     }
     draft.flags(span.flags);
     for (key, value) in &span.tags {
-        draft.tag(Text::new(key), value.into(), caps);
+        draft.tag(Text::new(key), value.into());
     }
     for annotation in &span.annotations {
         draft.annotation(
@@ -277,7 +277,8 @@ mod tests {
     fn there_and_back(span: &Span, caps: Caps) -> Option<Span> {
         let mut draft = Draft::default();
         let header = write(span, &mut draft, caps);
-        let bytes = draft.finish(header, caps).ok()?;
+        let mut bytes = Vec::new();
+        draft.finish(header, caps).ok()?.write(&mut bytes);
         let origins: Vec<Origin> = Origin::of(span).into_iter().collect();
         let reading = Reading {
             glossary: &Glossary::now(),
@@ -285,7 +286,7 @@ mod tests {
             origins: &origins,
             wall_offset: 7,
         };
-        let mut views = views(bytes);
+        let mut views = views(&bytes);
         let mut view = views.next().unwrap();
         assert!(views.next().is_none());
         view.header.origin = u16::from(!origins.is_empty());
@@ -314,8 +315,8 @@ mod tests {
             let mut draft = Draft::default();
             let header = write(&span, &mut draft, caps);
             // The counts of what was dropped come on top.
-            if let Ok(bytes) = draft.finish(header, caps) {
-                prop_assert!(bytes.len() <= max + 13);
+            if let Ok(span) = draft.finish(header, caps) {
+                prop_assert!(span.len() <= max + 13);
             }
             if let Some(cut) = there_and_back(&span, caps) {
                 let all = |span: &Span| [
