@@ -370,6 +370,16 @@ impl Manager {
             }
             self.held.push(held);
         }
+        self.tell_kept();
+    }
+
+    /// What is held for those that have not answered is what they keep as yet.
+    fn tell_kept(&self) {
+        for (id, provider) in self.providers.iter().filter(|(_, provider)| !provider.answered) {
+            let held = self.held.iter().filter(|held| held.successors.contains(id));
+            let groups = held.flat_map(|held| &held.groups);
+            provider.whose.set_kept(groups.map(|group| group.targets.len()).sum());
+        }
     }
 
     /// Lets go of what was held for long enough.
@@ -383,6 +393,7 @@ impl Manager {
                 "an edited section has not answered in time, the targets of the old one are given up"
             );
         }
+        self.tell_kept();
         self.pacer.change();
     }
 

@@ -16,10 +16,6 @@ struct Rig {
     jobs: watch::Sender<Arc<Vec<Job>>>,
     groups: watch::Receiver<Arc<Groups>>,
     metrics: Arc<Metrics>,
-    #[cfg_attr(
-        not(feature = "docker"),
-        expect(dead_code, reason = "asked about what needs the feature")
-    )]
     troubles: Troubles,
     shutdown: CancellationToken,
     running: JoinSet<()>,
@@ -205,6 +201,15 @@ async fn an_edited_section_keeps_its_targets_until_the_new_one_answers() {
     // The new file cannot be read, nor can the one after it: nothing is lost.
     rig.apply("[{job_name: a, file_sd_configs: [{files: [new.yml]}]}, {job_name: b}]");
     rig.until("a=x b=").await;
+    // Whoever asks what fails is told that something is kept.
+    let tells = || rig.troubles.now().iter().any(|trouble| trouble.kept_targets == 1);
+    timeout(Duration::from_secs(20), async {
+        while !tells() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
     rig.apply("[{job_name: a, file_sd_configs: [{files: [newer.yml]}]}, {job_name: c}]");
     rig.until("a=x c=").await;
     assert_eq!(rig.metrics.snapshot().providers, 1);
