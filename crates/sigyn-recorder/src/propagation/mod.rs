@@ -11,13 +11,10 @@
 //! forwarded request never carries two opinions.
 
 mod b3;
-mod random;
 mod w3c;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sigyn_model::{SpanId, TraceId};
-
-use self::random::random;
 
 /// Where in which trace we are, and whether the trace is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,13 +169,13 @@ impl Context {
 /// Never zero in either half, so that it is an id also for those who keep 64 bits of it.
 #[inline]
 fn new_trace_id() -> TraceId {
-    let (high, low) = (random(), random());
+    let (high, low) = (fastrand::u64(1..), fastrand::u64(1..));
     TraceId::new(u128::from(high) << 64 | u128::from(low)).unwrap_or_else(new_trace_id)
 }
 
 #[inline]
 fn new_span_id() -> SpanId {
-    SpanId::from_raw(random())
+    SpanId::from_raw(fastrand::u64(1..))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Invalid> {
