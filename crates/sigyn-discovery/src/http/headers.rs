@@ -83,7 +83,11 @@ pub(super) fn validate(
                 quoted(&name)
             )));
         }
+        // A header without values is never sent: however that is written, it means the same.
         let Some(Fields(header)) = header else { continue };
+        if *header == HeaderConfig::default() {
+            continue;
+        }
         let inline = header.values.iter().map(|value| Source::Inline(value.as_str().into()));
         let secrets = header.secrets.iter().cloned().map(Source::Inline);
         let files = header.files.iter().map(|file| Source::File(joined(dir, file)));

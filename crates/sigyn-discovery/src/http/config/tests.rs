@@ -177,6 +177,8 @@ proxy_connect_header: {x-a: [1, b], X-Empty: ~}
 http_headers:
   x-tenant: {files: [f], secrets: [s1, s2], values: [v]}
   X-None: ~
+  X-Nothing: {}
+  X-Empty: {values: []}
   cookie: {values: [a=b]}
 ",
     );
