@@ -104,6 +104,7 @@ mod negotiate;
 mod otlp;
 mod pace;
 mod peers;
+mod percent;
 mod process;
 pub mod propagation;
 mod record;
@@ -120,8 +121,11 @@ pub use body::Body;
 pub use clock::Clock;
 pub use exposition::Exposition;
 pub use peers::Peer;
-pub use propagation::Context;
+pub use propagation::{Baggage, Context};
 pub use record::{Drain, Options, Recorder};
 pub use span::ActiveSpan;
 pub use stats::{Activity, ScraperStats, Stats};
 pub use text::{TagValue, Text};
+
+/// The model's words that are said here, for whoever needs no more of it.
+pub use sigyn_model::{Endpoint, Kind, Span, SpanId, StatusCode, Tags, TraceId, Value};

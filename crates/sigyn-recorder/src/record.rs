@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::draft::{Caps, Draft, Oversize};
 use crate::encode::Encodings;
 use crate::layout::Header;
-use crate::propagation::{self, Context};
+use crate::propagation::{self, Baggage, Context};
 use crate::ring::Ring;
 use crate::span::ActiveSpan;
 use crate::stats::{Counters, ScraperStats, Stats, count};
@@ -194,6 +194,13 @@ impl Recorder {
         let extracted = propagation::read(headers);
         count(&self.shared.counters.invalid_contexts, u64::from(extracted.invalid));
         extracted.context
+    }
+
+    /// Reads the baggage of an incoming request; what is left out of it is counted.
+    pub fn baggage(&self, headers: &http::HeaderMap) -> Baggage {
+        let (baggage, invalid) = Baggage::read(headers);
+        count(&self.shared.counters.invalid_baggage, u64::from(invalid));
+        baggage
     }
 
     /// [`Options::value_bytes_max`]: nobody need write out more than that.

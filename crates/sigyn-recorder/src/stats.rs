@@ -66,6 +66,8 @@ counters! {
     tags_dropped,
     /// Trace contexts that arrived and could not be read.
     invalid_contexts,
+    /// Members of baggage that arrived and could not be read, or were too many.
+    invalid_baggage,
     /// Answers 200 or 204 to scrapers with a lease.
     scrapes,
     /// Answers 200 or 204 to anyone else.

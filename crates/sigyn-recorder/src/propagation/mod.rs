@@ -1,4 +1,5 @@
-//! The context of a trace as it travels between processes: B3 (single and multi) and W3C Trace Context.
+//! The context of a trace as it travels between processes: B3 (single and multi) and W3C Trace Context,
+//! and [`Baggage`] beside it.
 //!
 //! **In**, all three forms are read, in this order: `b3`, `X-B3-*`, `traceparent`. The first that is
 //! valid and has ids gives the context. A form that is invalid is as if it were absent, and is counted.
@@ -11,10 +12,13 @@
 //! forwarded request never carries two opinions.
 
 mod b3;
+mod baggage;
 mod w3c;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sigyn_model::{SpanId, TraceId};
+
+pub use baggage::Baggage;
 
 /// Where in which trace we are, and whether the trace is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
