@@ -1,0 +1,11 @@
+//! Servers and clients on the loopback, and the spans that whoever scrapes them reads.
+
+#![cfg(test)]
+
+mod axum_service;
+mod clients;
+mod endings;
+mod grpc;
+mod plain;
+mod scrapes;
+mod world;
