@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 pub(crate) use check::{
     CheckCommand, CheckConfigFlags, CheckFlags, RelabelFlags, ServerFlags, ServiceDiscoveryFlags,
-    WebConfigFlags,
+    TargetFlags, WebConfigFlags,
 };
 pub(crate) use store::{ExportFlags, ExportFormat, StoreCommand, StoreFlags};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, Request, StatusCode, Uri, Version};
 use http_body_util::BodyExt as _;
 use serde::de::MapAccess;
 use sigyn_discovery::http::{Client, ClientConfig, ClientError, Config, Options};
@@ -29,6 +29,7 @@ pub(crate) struct HttpClient {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -114,7 +115,8 @@ impl HttpClient {
                 }
                 body.extend_from_slice(&data);
             }
-            Ok(Answer { status: parts.status, headers: parts.headers, body: body.freeze() })
+            let http::response::Parts { status, version, headers, .. } = parts;
+            Ok(Answer { status, version, headers, body: body.freeze() })
         };
         let answer = tokio::time::timeout(timeout, exchange).await;
         answer.unwrap_or_else(|_| Err(HttpError::Timeout { url: url.to_owned(), timeout }))

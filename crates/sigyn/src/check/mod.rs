@@ -7,6 +7,7 @@ mod relabel;
 mod relabel_test;
 mod server;
 mod service_discovery;
+mod target;
 mod web_config;
 
 use std::fmt;
@@ -27,6 +28,7 @@ const LINTED: u8 = 3;
 pub(crate) fn run(flags: &CheckFlags) -> ExitCode {
     let is_valid = match &flags.what {
         CheckCommand::Config(flags) => return ExitCode::from(config::run(flags)),
+        CheckCommand::Target(flags) => return ExitCode::from(target::run(flags)),
         CheckCommand::WebConfig(flags) => web_config::run(flags),
         CheckCommand::ServiceDiscovery(flags) => service_discovery::run(flags),
         CheckCommand::Relabel(flags) => relabel::run(flags),

@@ -20,6 +20,8 @@ pub(crate) enum CheckCommand {
     ServiceDiscovery(ServiceDiscoveryFlags),
     /// Show what relabelling rules make of labels, or test that they do what they should
     Relabel(RelabelFlags),
+    /// Ask a target for its spans in every way there is, and tell what it does other than the protocol says
+    Target(TargetFlags),
     /// Ask a running server whether it lives
     Healthy(ServerFlags),
     /// Ask a running server whether it can store spans
@@ -61,6 +63,31 @@ pub(crate) struct ServerFlags {
     /// How to ask it: a file with what a job has for its client, such as basic_auth and tls_config
     #[arg(long = "http.config.file", value_name = "FILE")]
     pub(crate) http_config_file: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Status: 0 if the target keeps the protocol, 1 if it does not or cannot be asked, 2 if the flags make no sense; with --lint-fatal 3 if it does only what it should not."
+)]
+pub(crate) struct TargetFlags {
+    /// How long to follow the target first, such as 1m: much can only be seen while spans come
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
+    pub(crate) time: String,
+    /// How to ask it: a file with what a job has for its client, such as basic_auth and tls_config
+    #[arg(long = "http.config.file", value_name = "FILE")]
+    pub(crate) http_config_file: Option<PathBuf>,
+    /// Ask many times at once, too, until one is sent away: others may be for that moment
+    #[arg(long)]
+    pub(crate) burst: bool,
+    /// Print what is found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End with status 3 if there are warnings
+    #[arg(long)]
+    pub(crate) lint_fatal: bool,
+    /// Where its spans are; without a path at /traces
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
 }
 
 #[derive(Args, Clone, Debug)]

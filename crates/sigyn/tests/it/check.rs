@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::program::{Tracer, command};
+use crate::service::{Parrot, Service};
 
 /// Status, standard output and standard error of `sigyn check` in this folder.
 fn check(folder: &Path, args: &[&str]) -> (i32, String, String) {
@@ -417,5 +418,50 @@ fn a_running_server_is_asked_how_it_is() {
     assert_eq!(
         (code, err.as_str()),
         (1, "cannot ask ftp://127.0.0.1:1/-/ready: only http:// and https:// are supported\n")
+    );
+}
+
+#[test]
+fn a_target_is_asked_whether_it_keeps_the_protocol() {
+    let folder = folder(&[]);
+    let ask = |url: &str, flags: &[&str]| {
+        check(folder.path(), &[&["target", "--for=0s", url], flags].concat())
+    };
+    let service = Service::start("shop");
+    service.record(1, 3);
+    let url = format!("http://{}", service.address);
+    let (status, out, err) = ask(&url, &[]);
+    assert_eq!((status, err.as_str()), (0, ""), "{out}");
+    assert!(out.starts_with(&format!("Asking {url}/traces as sigyn-check-")), "{out}");
+    assert!(out.contains("\npassed    §8  law "), "{out}");
+    assert!(out.contains(" passed, 0 violated, 0 warnings, "), "{out}");
+
+    let (status, out, err) = ask(&url, &["--json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, err.as_str(), &report["target"]), (0, "", &json!(url + "/traces")));
+    let law =
+        report["rules"].as_array().unwrap().iter().find(|rule| rule["rule"] == "law").unwrap();
+    let says = "finished = received + lost + oversize + shutdown";
+    let expected =
+        json!({"rule": "law", "section": 8, "level": "must", "says": says, "outcome": "passed"});
+    assert_eq!(law, &expected);
+
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
+    let parrot = Parrot::start(Some(answer.into()));
+    let url = format!("http://{}/traces", parrot.address);
+    let (status, out, _) = ask(&url, &[]);
+    assert_eq!(status, 1, "{out}");
+    let found =
+        "VIOLATED  §3  headers           every answer has the headers of the table, once each
+          expected: sigyn-range
+          came:     200 without sigyn-range
+          again:    curl -sSi -o- -H 'sigyn-scraper: sigyn-check-";
+    assert!(out.contains(found), "{out}");
+
+    let (status, out, err) = ask("http://127.0.0.1:1/traces", &["--json"]);
+    assert_eq!((status, out.as_str()), (1, ""));
+    assert!(
+        err.starts_with("cannot scrape the target: cannot ask http://127.0.0.1:1/traces"),
+        "{err}"
     );
 }

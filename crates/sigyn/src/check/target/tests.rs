@@ -1,0 +1,135 @@
+//! A recorder of ours passes; and whatever breaks one rule is found to break that one.
+
+mod faults;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigyn_model::{Kind, Span, SpanId, Timestamp, TraceId};
+use sigyn_recorder::{Options, Recorder};
+use tokio::task::JoinSet;
+
+use self::faults::faults;
+use self::server::{Fault, serve};
+use super::checker::Checker;
+use super::examine;
+use super::findings::Outcome;
+use super::rule::Rule;
+use crate::http_client::HttpClient;
+
+/// How long it is watched, with spans coming all the time.
+const WATCHED: Duration = Duration::from_millis(2_500);
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// Spans as a service makes them.
+async fn work(recorder: Recorder) {
+    for number in 1..=WATCHED.as_millis() / PAUSE.as_millis() {
+        let mut span = recorder.start("get /shop", Some(Kind::Server), None);
+        span.tag("url.path", "/shop");
+        let child = recorder.start("SELECT", Some(Kind::Client), Some(span.context()));
+        child.finish();
+        if number.is_multiple_of(5) {
+            span.error("sold out");
+        }
+        span.finish();
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What is found, by outcome.
+struct Found {
+    violated: BTreeMap<&'static str, String>,
+    unseen: BTreeMap<&'static str, String>,
+}
+
+async fn found(options: Options, fault: Fault) -> Found {
+    let recorder = Recorder::new(options);
+    for id in 1..=3 {
+        recorder.record(&Span {
+            timestamp: Timestamp::from_micros(1),
+            duration: Some(Duration::from_micros(id)),
+            ..Span::new(TraceId::new(7).unwrap(), SpanId::new(id).unwrap())
+        });
+    }
+    let (address, _server) = serve(recorder.clone(), fault).await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work(recorder));
+    let client = HttpClient::new(Duration::from_secs(20));
+    let mut checker = Checker::new(client, format!("http://{address}/traces"));
+    examine(&mut checker, WATCHED, true).await.unwrap();
+    let mut found = Found { violated: BTreeMap::new(), unseen: BTreeMap::new() };
+    for (rule, outcome) in checker.findings.all() {
+        let name = rule.about().0;
+        match outcome {
+            Outcome::Passed => {}
+            Outcome::Violated(violation) => {
+                drop(found.violated.insert(name, format!("{violation:?}")));
+            }
+            Outcome::NotSeen { why } => drop(found.unseen.insert(name, why)),
+        }
+    }
+    found
+}
+
+fn shop() -> Options {
+    Options { service_name: "shop".to_owned(), ..Options::default() }
+}
+
+#[tokio::test]
+async fn a_recorder_keeps_every_rule() {
+    let found = found(shop(), Fault::None).await;
+    assert_eq!(found.violated, BTreeMap::new());
+    let unseen: Vec<_> = found.unseen.keys().copied().collect();
+    // It is not shut down, and answers faster than it can be asked.
+    assert!(unseen.iter().all(|rule| ["final", "busy"].contains(rule)), "{:?}", found.unseen);
+}
+
+#[tokio::test]
+async fn a_target_without_spans_breaks_no_rule() {
+    let recorder = Recorder::new(shop());
+    let (address, _server) = serve(recorder, Fault::None).await;
+    let client = HttpClient::new(Duration::from_secs(20));
+    let mut checker = Checker::new(client, format!("http://{address}/traces"));
+    examine(&mut checker, Duration::ZERO, false).await.unwrap();
+    let lines = checker.findings.lines();
+    assert!(lines.contains(" 0 violated, 0 warnings, "), "{lines}");
+    assert!(lines.contains("the target holds no spans; see --for"), "{lines}");
+}
+
+#[tokio::test]
+async fn a_target_that_evicts_all_the_time_breaks_no_rule() {
+    let found = found(Options { hot_bytes_max: 8 << 10, ..shop() }, Fault::None).await;
+    assert_eq!(found.violated, BTreeMap::new());
+}
+
+/// One fault a rule; what else it breaks follows from it.
+#[tokio::test]
+async fn every_fault_is_found() {
+    let mut checks = JoinSet::new();
+    // So many that none waits for the others for longer than a poll may take.
+    let places = Arc::new(tokio::sync::Semaphore::new(16));
+    let mut covered = BTreeSet::new();
+    for (rule, also, fault) in faults() {
+        covered.insert(rule);
+        let places = Arc::clone(&places);
+        checks.spawn(async move {
+            let _place = places.acquire().await;
+            (rule, also, found(shop(), fault).await)
+        });
+    }
+    let mut wrong = Vec::new();
+    for (rule, also, found) in checks.join_all().await {
+        let names: BTreeSet<_> = found.violated.keys().copied().collect();
+        let name = rule.about().0;
+        let allowed: BTreeSet<_> = also.iter().map(|rule| rule.about().0).chain([name]).collect();
+        if !names.contains(name) || !names.is_subset(&allowed) {
+            wrong.push((name, found.violated, found.unseen));
+        }
+    }
+    assert!(wrong.is_empty(), "not found, or others are found: {wrong:#?}");
+    // Nobody can tell a poll that was not woken from one that there was nothing for.
+    let uncovered: Vec<_> = Rule::ALL.iter().filter(|rule| !covered.contains(rule)).collect();
+    assert_eq!(uncovered, [&Rule::Wakes]);
+}
