@@ -6,6 +6,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod collect;
+mod sampling;
+
+pub use collect::{
+    COLLECT_IDS_MAX, TRACE_IDS_MAX, collect_body, parse_collect, parse_trace_ids, trace_ids,
+};
+pub use sampling::Sampling;
+
 pub const SCRAPER: &str = "sigyn-scraper";
 pub const CURSOR: &str = "sigyn-cursor";
 pub const INTERVAL: &str = "sigyn-interval";
@@ -18,6 +26,9 @@ pub const DROPPED: &str = "sigyn-dropped";
 pub const LOG: &str = "sigyn-log";
 pub const SAMPLED: &str = "sigyn-sampled";
 pub const BUDGET: &str = "sigyn-budget";
+pub const SAMPLING: &str = "sigyn-sampling";
+pub const KEPT: &str = "sigyn-kept";
+pub const COLLECT: &str = "sigyn-collect";
 pub const CLOCK: &str = "sigyn-clock";
 pub const FINAL: &str = "sigyn-final";
 pub const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
@@ -80,13 +91,17 @@ pub struct Log {
     pub lasts: Option<Duration>,
 }
 
-/// What a target leaves out, because all who read it have a budget.
+/// What a target leaves out, because all who read it have a budget or its log is filling; and what it applies of
+/// [`Sampling`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampled {
     /// Traces of this epoch that would have begun there, and were not recorded.
     pub traces: u64,
     /// The share of those that begin there which is recorded from now on.
     pub share: f64,
+    /// The share of which that is a share, and how many operations have another one; `None` if the target does not say.
+    pub rate: Option<f64>,
+    pub operations: Option<u64>,
 }
 
 /// A header that does not follow the protocol.
@@ -144,10 +159,18 @@ impl FromStr for Sampled {
 
     fn from_str(text: &str) -> Result<Self, PullError> {
         let read = || {
-            let [traces, share] = named(text, ["traces", "share"]);
-            let share: f64 = share?.parse().ok()?;
-            (0.0..=1.0).contains(&share).then_some(())?;
-            Some(Self { traces: parse_count(traces?)?, share })
+            let [traces, share, rate, operations] =
+                named(text, ["traces", "share", "rate", "operations"]);
+            let share_of = |text: &str| {
+                let share: f64 = text.parse().ok()?;
+                (0.0..=1.0).contains(&share).then_some(share)
+            };
+            Some(Self {
+                traces: parse_count(traces?)?,
+                share: share_of(share?)?,
+                rate: rate.and_then(share_of),
+                operations: operations.and_then(parse_count),
+            })
         };
         read().ok_or_else(|| PullError::new("what is sampled (traces=n,share=s)", text))
     }
@@ -155,7 +178,14 @@ impl FromStr for Sampled {
 
 impl fmt::Display for Sampled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "traces={},share={}", self.traces, self.share)
+        write!(f, "traces={},share={}", self.traces, self.share)?;
+        if let Some(rate) = self.rate {
+            write!(f, ",rate={rate}")?;
+        }
+        if let Some(operations) = self.operations {
+            write!(f, ",operations={operations}")?;
+        }
+        Ok(())
     }
 }
 
@@ -291,10 +321,13 @@ mod tests {
         for log in [log, Log { lasts: None, ..log }] {
             assert_eq!(log.to_string().parse(), Ok(log));
         }
-        let sampled = Sampled { traces: 3, share: 0.25 };
+        let sampled = Sampled { traces: 3, share: 0.25, rate: None, operations: None };
         assert_eq!(sampled.to_string(), "traces=3,share=0.25");
         assert_eq!(sampled.to_string().parse(), Ok(sampled));
         assert_eq!("new=1, share=0.25 ,traces=3".parse(), Ok(sampled));
+        let sampled = Sampled { rate: Some(0.5), operations: Some(2), ..sampled };
+        assert_eq!(sampled.to_string(), "traces=3,share=0.25,rate=0.5,operations=2");
+        assert_eq!(sampled.to_string().parse(), Ok(sampled));
     }
 
     #[test]

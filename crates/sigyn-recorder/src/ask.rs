@@ -1,11 +1,13 @@
 //! What a request asks for, read once. What cannot be read is as if it had not been sent.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::request::Parts;
-use sigyn_model::pull::{self, Cursor};
+use sigyn_model::TraceId;
+use sigyn_model::pull::{self, Cursor, Sampling};
 
 use crate::negotiate;
 use crate::peers::Peer;
@@ -27,6 +29,9 @@ pub(crate) struct Ask {
     pub(crate) wait: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) budget: Option<f64>,
+    pub(crate) sampling: Option<Arc<Sampling>>,
+    /// Traces that nobody sampled, and that are wanted all the same.
+    pub(crate) collect: Vec<TraceId>,
 }
 
 impl Ask {
@@ -49,6 +54,11 @@ impl Ask {
             bytes_max: bytes_max.and_then(|text| text.parse().ok()),
             wait: wait(&request.headers),
             budget: header(pull::BUDGET).and_then(budget),
+            sampling: header(pull::SAMPLING)
+                .and_then(|text| text.parse().ok())
+                .filter(|sampling: &Sampling| !sampling.is_empty())
+                .map(Arc::new),
+            collect: header(pull::COLLECT).map(pull::parse_trace_ids).unwrap_or_default(),
             timeout: header(pull::SCRAPE_TIMEOUT).and_then(seconds).map(|t| t.min(TIMEOUT_MAX)),
         }
     }

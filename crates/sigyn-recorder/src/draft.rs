@@ -1,12 +1,14 @@
 //! A span while it is written: bytes in the form of [`layout`](crate::layout), within bounds.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use sigyn_model::{Endpoint, Value};
 
 use crate::buffer::{Buffer, SHORT_PIECE};
 use crate::intern::{self, Id};
 use crate::layout::{HEADER, Header, INLINE, item};
+use crate::rules::{Fate, Rules};
 use crate::text::{self, Said, TagValue, Text};
 
 /// Bounds on one span.
@@ -19,12 +21,18 @@ pub(crate) struct Caps {
 /// W3C asks that at least this much of `tracestate` travels; more than this is not kept.
 pub(crate) const TRACE_STATE_BYTES_MAX: usize = 512;
 
+/// What stands in place of a value that nobody may read.
+const REDACTED: &str = "REDACTED";
+
 /// A span's bytes, and what did not get into them.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     /// Its items; the header is made when it is finished.
     items: Buffer,
     caps: Caps,
+    /// `None` if all tags are recorded as they are.
+    rules: Option<Arc<Rules>>,
+    pub(crate) denied_tags: u32,
     /// While the items are shorter than this, a short tag fits.
     short_before: usize,
     pub(crate) dropped_tags: u32,
@@ -42,7 +50,11 @@ pub(crate) struct Finished<'a> {
     items: &'a [u8],
 }
 
-impl Finished<'_> {
+impl<'a> Finished<'a> {
+    pub(crate) fn of(header: Header, items: &'a [u8]) -> Self {
+        Self { header, items }
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         HEADER + self.items.len()
@@ -65,16 +77,25 @@ impl Finished<'_> {
 pub(crate) struct Oversize;
 
 impl Draft {
+    pub(crate) fn of(rules: Option<&Arc<Rules>>) -> Self {
+        Self { rules: rules.cloned(), ..Self::default() }
+    }
+
     /// Ready for a new span; keeps its memory.
     #[inline]
     pub(crate) fn clear(&mut self, caps: Caps) {
         self.items.clear();
-        self.short_before = caps.span_bytes_max.saturating_sub(HEADER + SHORT_PIECE);
+        // Whoever has rules looks at each tag.
+        self.short_before = match self.rules {
+            None => caps.span_bytes_max.saturating_sub(HEADER + SHORT_PIECE),
+            Some(_) => 0,
+        };
         self.caps = caps;
         self.dropped_tags = 0;
         self.dropped_annotations = 0;
         self.dropped_links = 0;
         self.values_cut = 0;
+        self.denied_tags = 0;
         self.error = false;
     }
 
@@ -127,6 +148,7 @@ impl Draft {
     #[inline(never)]
     fn any_tag(&mut self, key: Text<'_>, value: TagValue<'_>) {
         let caps = self.caps;
+        let Some(value) = self.allowed(key, value) else { return };
         let start = self.items.len();
         self.items.put(&[0]);
         self.error |= self.key(key, caps.value_bytes_max) == Key::Error;
@@ -136,6 +158,23 @@ impl Draft {
         self.items[start] = kind;
         if self.len() > caps.span_bytes_max {
             self.drop_tag(start);
+        }
+    }
+
+    /// What may be recorded of a tag.
+    fn allowed<'a>(&mut self, key: Text<'_>, value: TagValue<'a>) -> Option<TagValue<'a>> {
+        let Some(rules) = &self.rules else { return Some(value) };
+        let fate = match key.0 {
+            Said::Literal(key) | Said::Borrowed(key) => rules.fate(key),
+            Said::Format(key) => rules.fate(&key.to_string()),
+        };
+        match fate {
+            Fate::Recorded => Some(value),
+            Fate::Redacted => Some(TagValue::Str(REDACTED)),
+            Fate::Denied => {
+                self.denied_tags = self.denied_tags.saturating_add(1);
+                None
+            }
         }
     }
 
@@ -302,6 +341,7 @@ impl Draft {
         let at = self.items.len();
         self.items.put(&[0; 4]);
         for (key, value) in tags {
+            let Some(value) = self.allowed(key, value) else { continue };
             let start = self.items.len();
             self.items.put(&[0]);
             self.key(key, value_bytes_max);

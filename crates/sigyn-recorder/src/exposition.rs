@@ -12,52 +12,96 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, VARY,
+    WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sigyn_model::TraceId;
+use sigyn_model::codec::write_json_str;
 use sigyn_model::pull::{self, Cursor, Log, Range, Sampled};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use crate::ask::Ask;
 use crate::body::{Body, Receipt};
+use crate::cold::Cold;
 use crate::encode::{Coding, Pieces};
 use crate::format::Format;
 use crate::lookup::{self, Found};
 use crate::negotiate;
 use crate::record::Recorder;
+use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_many};
+use crate::request::{Token, read};
 use crate::ring::{Caller, Page};
 use crate::stats::count;
+use crate::tracez::{self, Report};
 
 /// A long poll without a scrape timeout waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Serves a recorder's spans at one path.
+/// Serves what a recorder has:
+///
+/// | path | |
+/// |---|---|
+/// | `/traces` | its spans, for scrapers |
+/// | `/traces?trace_id=…` | those of one trace |
+/// | `/traces/collect` | `POST`: asks for traces that nobody sampled |
+/// | `/tracez` | what runs now, and how long what finished took: for people |
+/// | `/.well-known/sigyn` | what this process offers |
+///
+/// A service routes those to it that it wants to offer; the first is enough to be scraped.
 #[derive(Clone, Debug)]
 pub struct Exposition {
     recorder: Recorder,
     path: String,
+    token: Option<Token>,
 }
 
 impl Exposition {
     /// Answers at `/traces`.
     pub fn new(recorder: Recorder) -> Self {
-        Self { recorder, path: "/traces".to_owned() }
+        Self { recorder, path: "/traces".to_owned(), token: None }
     }
 
-    /// Answers at another path.
+    /// Answers at another path than `/traces`, and beneath that.
     pub fn at(self, path: impl Into<String>) -> Self {
         Self { path: path.into(), ..self }
     }
 
-    /// Answers one request, whose body does not matter. Only `Prefer: wait` needs a runtime, tokio's.
+    /// Answers only those who send `Authorization: Bearer` and this; others get 401.
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(Token(token.into())), ..self }
+    }
+
+    /// Whether it answers at a path.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.route(path).is_some()
+    }
+
+    /// Answers one request that has no body. Only `Prefer: wait` needs a runtime, tokio's.
     /// With a [`Peer`](crate::Peer) among its extensions, a 2017 Loki server gets each span once.
     pub async fn respond(&self, request: &Parts) -> Response<Body> {
-        if let Some(refusal) = self.refusal(request) {
+        self.respond_to(request, "").await
+    }
+
+    /// Answers one request with its body, which only `/traces/collect` has.
+    pub async fn respond_to(&self, request: &Parts, body: &str) -> Response<Body> {
+        let Some(route) = self.route(request.uri.path()) else {
+            return text(StatusCode::NOT_FOUND, "spans are elsewhere\n");
+        };
+        if let Some(refusal) = self.refusal(route, request) {
             return refusal;
         }
+        match route {
+            Route::Traces => self.traces(request).await,
+            Route::Collect => self.collect(body).await,
+            Route::Tracez => self.tracez(request).await,
+            Route::WellKnown => self.well_known(),
+        }
+    }
+
+    async fn traces(&self, request: &Parts) -> Response<Body> {
         match lookup::asked(request.uri.query().unwrap_or("")) {
             None => self.scrape(request).await,
             // Who asks for one trace must not get all of them for an answer.
@@ -75,7 +119,12 @@ impl Exposition {
         let ask = Ask::read(request);
         let named = ask.scraper.as_deref();
         let now = shared.clock.monotonic();
-        let caller = |name| Caller { name, interval: ask.interval, budget: ask.budget };
+        let caller = |name| Caller {
+            name,
+            sampling: ask.sampling.as_ref(),
+            interval: ask.interval,
+            budget: ask.budget,
+        };
         let arrival = match ask.peer {
             None => ring.arrive(named.map(caller), ask.cursor, now),
             Some(peer) => ring.arrive_from(peer),
@@ -83,6 +132,9 @@ impl Exposition {
         count(&counters.cursors_refused, u64::from(arrival.beyond || ask.cursor_unreadable));
         count(&counters.leases_refused, u64::from(named.is_some() && !arrival.leased));
         let leased = named.filter(|_| arrival.leased);
+        if arrival.leased {
+            shared.collect(&ask.collect);
+        }
 
         let format = match ask.legacy {
             true => Some(Format::ThriftWithoutHosts),
@@ -112,6 +164,7 @@ impl Exposition {
             count(&counters.busy, 1);
             return too_many();
         };
+        self.promote().await;
         let page = self.page(arrival.start, ask.wait.is_some(), leased);
         let deadline = share.map(|share| arrived + share);
         let Ok(filled) = self.fill(&page, format, coding, ask.bytes_max, deadline).await else {
@@ -133,6 +186,11 @@ impl Exposition {
         if let Some((first, last)) = segments {
             let range = Range { epoch: ring.epoch, first, last, newest: page.newest };
             set(response.headers_mut(), pull::RANGE, &range);
+            let told = page.segments.iter().take_while(|segment| segment.seq <= last);
+            let kept: Vec<_> = told.flat_map(|segment| segment.kept.iter().copied()).collect();
+            if !kept.is_empty() {
+                set(response.headers_mut(), pull::KEPT, &pull::trace_ids(&kept));
+            }
         }
         let peer = ask.peer.filter(|_| segments.is_some());
         let receipt = peer.map(|peer| Receipt { recorder: self.recorder.clone(), peer, next });
@@ -176,13 +234,28 @@ impl Exposition {
             }
             page = self.page(last + 1, true, None);
         }
+        found.add_cold(&self.recorder.shared).await?;
         found.finish()
+    }
+
+    /// Brings to the log what was put aside and has been asked for, and says how many spans that are.
+    async fn promote(&self) -> u64 {
+        let shared = &*self.recorder.shared;
+        let Some(cold) = shared.cold.as_ref().filter(|cold| cold.is_asked()) else { return 0 };
+        let mut search = cold.search();
+        let mut spans = 0;
+        while let Some(chunk) = search() {
+            spans += chunk.spans;
+            shared.promote(chunk);
+            yield_now().await;
+        }
+        spans
     }
 
     fn page(&self, start: u64, patient: bool, leased: Option<&str>) -> Page {
         let shared = &*self.recorder.shared;
         let page = shared.ring.read(start, patient, leased, shared.clock.monotonic());
-        shared.budget.set(page.share, page.share_until);
+        shared.sampler.follow(&page.wishes, page.share, page.share_until);
         shared.encodings.forget_below(page.oldest);
         page
     }
@@ -200,17 +273,105 @@ impl Exposition {
         Some(place)
     }
 
-    /// The answer to a request that is not for us.
-    fn refusal(&self, request: &Parts) -> Option<Response<Body>> {
-        if request.uri.path() != self.path {
-            return Some(text(StatusCode::NOT_FOUND, "spans are elsewhere\n"));
+    fn route(&self, path: &str) -> Option<Route> {
+        match path {
+            TRACEZ => Some(Route::Tracez),
+            WELL_KNOWN => Some(Route::WellKnown),
+            _ => match path.strip_prefix(&*self.path)? {
+                "" => Some(Route::Traces),
+                COLLECT => Some(Route::Collect),
+                _ => None,
+            },
         }
-        if request.method != Method::GET {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+
+    /// The answer to a request that may not be made, or not so.
+    fn refusal(&self, route: Route, request: &Parts) -> Option<Response<Body>> {
+        if self.token.as_ref().is_some_and(|token| !token.is_sent(&request.headers)) {
+            let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Some(response);
+        }
+        let allowed = if route == Route::Collect { Method::POST } else { Method::GET };
+        if request.method != allowed {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed}\n"));
+            set(response.headers_mut(), ALLOW.as_str(), &allowed);
             return Some(response);
         }
         None
+    }
+
+    /// Brings traces to the log that nobody sampled: what is held of them now, and what finishes of them soon.
+    async fn collect(&self, body: &str) -> Response<Body> {
+        let ids = match pull::parse_collect(body) {
+            Ok(ids) => ids,
+            Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        };
+        let shared = &*self.recorder.shared;
+        let Ok(_place) = shared.scrapes.try_acquire() else {
+            count(&shared.counters.busy, 1);
+            return too_many();
+        };
+        let is_kept = shared.collect(&ids);
+        let spans = self.promote().await;
+        json(format!("{{\"spans\":{spans},\"cold\":{is_kept}}}\n"))
+    }
+
+    async fn tracez(&self, request: &Parts) -> Response<Body> {
+        let shared = &*self.recorder.shared;
+        let Ok(_place) = shared.scrapes.try_acquire() else {
+            count(&shared.counters.busy, 1);
+            return too_many();
+        };
+        let asked = tracez::Asked::read(request.uri.query().unwrap_or(""));
+        let mut next = Some(1);
+        let report = Report::gather(&self.recorder, asked, || {
+            let page = self.page(next?, next != Some(1), None);
+            let last = page.segments.last().map(|segment| segment.seq);
+            next = last.filter(|last| *last < page.newest).map(|last| last + 1);
+            last.map(|_| page)
+        })
+        .await;
+        let accept = request.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let accept = accept.unwrap_or("").to_ascii_lowercase();
+        let mut response = if accept.contains("text/html") {
+            page(tracez::html(&report))
+        } else if accept.contains("json") {
+            json(tracez::json(&report))
+        } else {
+            text(StatusCode::OK, tracez::text(&report))
+        };
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    fn well_known(&self) -> Response<Body> {
+        let shared = &*self.recorder.shared;
+        let mut out = format!("{{\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
+        out.push_str(",\"service\":");
+        let service = shared.own.endpoint.as_ref().map_or("", |own| &own.service_name);
+        write_json_str(&mut out, service);
+        out.push_str(&format!(
+            ",\"epoch\":\"{:016x}\",\"pids\":[{}]",
+            shared.ring.epoch,
+            std::process::id()
+        ));
+        out.push_str(",\"paths\":{\"traces\":");
+        write_json_str(&mut out, &self.path);
+        out.push_str(",\"collect\":");
+        write_json_str(&mut out, &format!("{}{COLLECT}", self.path));
+        out.push_str(&format!(",\"tracez\":\"{TRACEZ}\"}},\"formats\":["));
+        for (at, format) in Format::OFFERED.into_iter().enumerate() {
+            out.push_str(if at > 0 { "," } else { "" });
+            write_json_str(&mut out, format.content_type());
+        }
+        let cold = shared.cold.as_ref().map_or(0, Cold::bytes_max);
+        out.push_str(&format!(
+            "],\"encodings\":[\"zstd\",\"gzip\"],\"hotBytesMax\":{},\"coldBytesMax\":{cold},\"valueBytesMax\":{},\"spanBytesMax\":{}}}\n",
+            shared.ring.hot_bytes_max, shared.caps.value_bytes_max, shared.caps.span_bytes_max,
+        ));
+        json(out)
     }
 
     /// As many whole segments as the request has room and time for; at least one if there is any.
@@ -265,7 +426,10 @@ impl Exposition {
             &Log { bytes: page.unread_bytes as u64, max_bytes, lasts: page.lasts },
         );
         let traces = shared.counters.over_budget.load(Ordering::Relaxed);
-        set(headers, pull::SAMPLED, &Sampled { traces, share: page.share });
+        let (rate, operations) = shared.sampler.applied();
+        let sampled =
+            Sampled { traces, share: page.share, rate: Some(rate), operations: Some(operations) };
+        set(headers, pull::SAMPLED, &sampled);
     }
 }
 
@@ -279,9 +443,24 @@ struct Filled {
 #[derive(Debug)]
 struct OutOfMemory;
 
-const VARIES: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
+/// Where an exposition answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Traces,
+    Collect,
+    Tracez,
+    WellKnown,
+}
 
-impl<B> tower::Service<http::Request<B>> for Exposition {
+/// Beneath the path of the spans.
+const COLLECT: &str = "/collect";
+const TRACEZ: &str = "/tracez";
+const WELL_KNOWN: &str = "/.well-known/sigyn";
+impl<B> tower::Service<http::Request<B>> for Exposition
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -291,9 +470,17 @@ impl<B> tower::Service<http::Request<B>> for Exposition {
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let exposition = self.clone();
-        Box::pin(async move { Ok(exposition.respond(&parts).await) })
+        Box::pin(async move {
+            if parts.method != Method::POST {
+                return Ok(exposition.respond(&parts).await);
+            }
+            match read(body).await {
+                Some(body) => Ok(exposition.respond_to(&parts, &body).await),
+                None => Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "a body of 64 KiB at most\n")),
+            }
+        })
     }
 }
 
@@ -321,38 +508,6 @@ fn put(
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     *response.body_mut() = Body::new(body, receipt);
-}
-
-fn out_of_memory() -> Response<Body> {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "no memory to compress spans in\n")
-}
-
-fn too_many() -> Response<Body> {
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-fn not_acceptable() -> Response<Body> {
-    let formats = Format::OFFERED.map(Format::content_type).join("\n");
-    let mut response = text(
-        StatusCode::NOT_ACCEPTABLE,
-        format!("spans are offered as\n{formats}\nplain, or compressed with gzip or zstd\n"),
-    );
-    response.headers_mut().insert(VARY, VARIES);
-    response
-}
-
-fn text(status: StatusCode, message: impl Into<String>) -> Response<Body> {
-    let body = Bytes::from(message.into());
-    let length = HeaderValue::from(body.len());
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CONTENT_LENGTH, length);
-    response
 }
 
 /// Lets the executor run something else, whichever it is.

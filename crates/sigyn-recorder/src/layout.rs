@@ -19,6 +19,10 @@ pub(crate) mod flag {
     pub(crate) const WALL: u16 = 1 << 8;
     pub(crate) const TIMESTAMP: u16 = 1 << 9;
     pub(crate) const DURATION: u16 = 1 << 10;
+    /// It ended in an error, by its status or a tag.
+    pub(crate) const FAILED: u16 = 1 << 11;
+    /// It was copied from the cold ring to the log.
+    pub(crate) const TAKEN: u16 = 1 << 12;
 }
 
 /// Tags of items. Up to 31 they are tags of the span, and say of which type the value is.
@@ -79,6 +83,13 @@ impl Header {
         to[52..54].copy_from_slice(&self.name.to_le_bytes());
         to[54..56].copy_from_slice(&self.origin.to_le_bytes());
         to[56..58].copy_from_slice(&self.flags.to_le_bytes());
+    }
+
+    /// Adds a flag to one that is written.
+    pub(crate) fn set_flag(span: &mut [u8], flag: u16) {
+        if let Some(flags) = span.get_mut(HEADER - 2..).and_then(<[u8]>::first_chunk_mut) {
+            *flags = (u16::from_le_bytes(*flags) | flag).to_le_bytes();
+        }
     }
 
     pub(crate) fn read(from: &[u8]) -> Option<Self> {

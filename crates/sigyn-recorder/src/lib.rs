@@ -84,15 +84,27 @@
 //! Time is the processor's counter where the kernel itself trusts it, and else the system's clock, which
 //! takes some 30 ns more for a span. It becomes wall time when spans are sealed.
 //!
+//! # Not all traces
+//!
+//! [`Options::sample_rate`] records a share of the traces that begin here, and one of each operation in a minute at
+//! least; callers that decided are obeyed. With [`Options::cold_bytes_max`] the spans of the others stay for a while: a
+//! trace that fails here, is slow, or that a span [keeps](ActiveSpan::keep), is kept all the same, and a tracer can ask
+//! for others by their ids. `docs/guide/sampling.md` is about all of that.
+//!
+//! # What runs now
+//!
+//! `/tracez` shows spans that have not finished, and how long what finished took, in a terminal or a browser. It costs
+//! recording threads some stores a span, and counts nothing: it reads what is held when it is asked.
+//!
 //! # What is not here yet
 //!
-//! A cold ring of unsampled spans, and a log that outlives the process.
+//! A log that outlives the process.
 
 mod ask;
 mod body;
-mod budget;
 mod buffer;
 mod clock;
+mod cold;
 mod draft;
 mod encode;
 mod exposition;
@@ -101,6 +113,7 @@ mod intern;
 mod layout;
 mod lookup;
 mod negotiate;
+mod operations;
 mod otlp;
 mod pace;
 mod peers;
@@ -108,12 +121,19 @@ mod percent;
 mod process;
 pub mod propagation;
 mod record;
+mod reply;
+mod request;
 mod ring;
+mod rules;
+mod running;
+mod sampler;
 mod scrapers;
 mod shards;
+mod share;
 mod span;
 mod stats;
 mod text;
+mod tracez;
 mod view;
 mod whole;
 
@@ -123,6 +143,7 @@ pub use exposition::Exposition;
 pub use peers::Peer;
 pub use propagation::{Baggage, Context};
 pub use record::{Drain, Options, Recorder};
+pub use rules::TagRules;
 pub use span::ActiveSpan;
 pub use stats::{Activity, ScraperStats, Stats};
 pub use text::{TagValue, Text};

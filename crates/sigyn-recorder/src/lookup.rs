@@ -6,9 +6,11 @@ use sigyn_model::TraceId;
 use crate::encode::{Coding, Encoded, Pieces};
 use crate::exposition::yield_now;
 use crate::format::{Format, spans};
+use crate::intern::Glossary;
 use crate::layout::Header;
 use crate::record::Shared;
 use crate::ring::Page;
+use crate::whole::Reading;
 
 /// The trace that is asked for, if one is; `Some(None)` for what is no id.
 pub(crate) fn asked(query: &str) -> Option<Option<TraceId>> {
@@ -41,6 +43,31 @@ impl Found {
             yield_now().await;
         }
         Some(())
+    }
+
+    /// Adds what there is of it beside the log.
+    pub(crate) async fn add_cold(&mut self, shared: &Shared) -> Option<()> {
+        let Some(cold) = &shared.cold else { return Some(()) };
+        let mut part = cold.look();
+        loop {
+            let glossary = Glossary::now();
+            let wall_offset = shared.clock.wall_offset();
+            let reading =
+                Reading { glossary: &glossary, own: &shared.own, origins: &[], wall_offset };
+            let mut spans = Vec::new();
+            let more = part(&mut |view| {
+                if self.is_asked(&view.header) {
+                    spans.extend(reading.span(&view));
+                }
+            });
+            if !spans.is_empty() {
+                self.pieces.push(Encoded::new(self.format.run(spans), self.coding)?);
+            }
+            if !more {
+                return Some(());
+            }
+            yield_now().await;
+        }
     }
 
     /// A short id is the right half of long ones, too: that is how systems with ids of 64 bits say them.

@@ -7,13 +7,18 @@ use std::time::Duration;
 use sigyn_model::{Endpoint, Kind, Resource, Span, Tags, TraceId, Value};
 use tokio::sync::Semaphore;
 
-use crate::budget::Budget;
 use crate::clock::Clock;
+use crate::cold::Cold;
 use crate::draft::{Caps, Draft, Oversize};
 use crate::encode::Encodings;
-use crate::layout::Header;
+use crate::layout::{Header, flag};
 use crate::propagation::{self, Baggage, Context};
 use crate::ring::Ring;
+use crate::rules::{Rules, TagRules};
+use crate::running::Places;
+use crate::sampler::{self, Named, Sampler, Verdict};
+use crate::shards::Chunk;
+use crate::share::Threshold;
 use crate::span::ActiveSpan;
 use crate::stats::{Counters, ScraperStats, Stats, count};
 use crate::text::Text;
@@ -35,14 +40,27 @@ pub struct Options {
     pub resource: Tags,
     /// Memory for finished spans. When it is full, the oldest go and are counted.
     pub hot_bytes_max: usize,
+    /// Memory for spans of traces that nobody sampled, the newest of which stay for a while in case they are wanted yet
+    /// (see `docs/guide/sampling.md`). With 0, which is the default, and up to 16 KiB there is none of them.
+    pub cold_bytes_max: usize,
     /// Longer names, keys and values are cut.
     pub value_bytes_max: usize,
     /// A span that weighs more loses tags, then annotations, then links; if that does not help, it is
     /// refused and counted.
     pub span_bytes_max: usize,
+    /// Which tags are recorded; all of them unless something else is said.
+    pub tag_rules: TagRules,
     /// The share of traces to record of those that start here, from 0 to 1. Whoever calls us with a
     /// decision of its own is obeyed.
     pub sample_rate: f64,
+    /// One trace of each operation is recorded at least so often, if it begins here and some share of it is wanted at
+    /// all. An operation is the name of the span that a trace begins with; 2,000 of them are told apart.
+    pub guaranteed_every: Option<Duration>,
+    /// A trace that nobody sampled is kept all the same, as far as the cold memory has it, if it fails here: if the span
+    /// with which it begins or enters this process ends in an error.
+    pub keep_failed: bool,
+    /// The same if that span takes longer than all but one in a hundred of its name.
+    pub keep_slow: bool,
     pub clock: Clock,
 }
 
@@ -54,7 +72,12 @@ impl Default for Options {
             hot_bytes_max: 16 * 1024 * 1024,
             value_bytes_max: 1024,
             span_bytes_max: 16 * 1024,
+            cold_bytes_max: 0,
+            tag_rules: TagRules::default(),
             sample_rate: 1.0,
+            guaranteed_every: Some(Duration::from_secs(60)),
+            keep_failed: true,
+            keep_slow: true,
             clock: Clock::system(),
         }
     }
@@ -70,17 +93,19 @@ pub struct Recorder {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) ring: Ring,
+    /// `None` keeps nothing of traces that nobody sampled.
+    pub(crate) cold: Option<Cold>,
+    pub(crate) running: Places,
+    pub(crate) sampler: Sampler,
     pub(crate) encodings: Encodings,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) scrapes: Semaphore,
     pub(crate) waits: Semaphore,
     pub(crate) caps: Caps,
+    pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) own: Own,
-    /// What budgets leave of the traces that begin here.
-    pub(crate) budget: Budget,
-    /// Traces up to this are recorded of those that begin here.
-    sampled_below: u64,
+    keep_failed: bool,
 }
 
 /// How a drain ended.
@@ -113,19 +138,26 @@ impl Recorder {
         Self {
             shared: Arc::new(Shared {
                 ring,
+                cold: Cold::new(options.cold_bytes_max),
+                running: Places::default(),
+                sampler: Sampler::new(sampler::Set {
+                    rate: options.sample_rate,
+                    guaranteed_every: options.guaranteed_every,
+                    keep_slow: options.keep_slow,
+                }),
                 encodings: Encodings::new(hot_bytes_max * ENCODED_SHARE),
                 clock,
                 counters: Counters::default(),
                 scrapes: Semaphore::new(SCRAPES_MAX),
                 waits: Semaphore::new(WAITS_MAX),
                 caps,
-                budget: Budget::default(),
+                rules: options.tag_rules.compile().map(Arc::new),
                 own: Own {
                     endpoint: Endpoint::named(&service_name).into_option(),
                     resource: (!tags.is_empty())
                         .then(|| Arc::new(Resource { tags, ..Resource::default() })),
                 },
-                sampled_below: threshold(options.sample_rate),
+                keep_failed: options.keep_failed,
             }),
         }
     }
@@ -140,12 +172,13 @@ impl Recorder {
         kind: Option<Kind>,
         parent: Option<&Context>,
     ) -> ActiveSpan {
+        let name = name.into();
         let mut context = match parent {
             Some(parent) => parent.child(),
             None => Context::root(),
         };
-        if self.decide(&mut context) {
-            ActiveSpan::open(self, context, kind, name.into())
+        if self.decide(&mut context, &name) {
+            ActiveSpan::open(self, context, kind, name)
         } else {
             ActiveSpan::unsampled(context)
         }
@@ -159,25 +192,52 @@ impl Recorder {
         ActiveSpan::open(self, Context::root(), kind, name.into())
     }
 
-    /// Makes sure that the context says whether it is sampled. Those that are not are counted.
+    /// Makes sure that the context says whether it is sampled. Those that are not are counted. Returns whether the span
+    /// is put anywhere when it finishes: into the log, or where it stays for a while in case somebody wants it.
     #[inline]
-    pub(crate) fn decide(&self, context: &mut Context) -> bool {
+    pub(crate) fn decide(&self, context: &mut Context, name: &impl Named) -> bool {
         let decision = if context.debug { Some(true) } else { context.sampled };
-        let sampled = decision.unwrap_or_else(|| {
-            self.samples(context.trace_id) && self.is_within_budget(context.trace_id)
-        });
+        let sampled = decision.unwrap_or_else(|| self.sample(context, name));
         context.sampled = Some(sampled);
-        let recorded = sampled && context.span_id.is_some();
-        if !recorded {
+        let has_id = context.span_id.is_some();
+        if !(sampled && has_id) {
             count(&self.shared.counters.unsampled, 1);
         }
-        recorded
+        has_id && (sampled || self.shared.cold.is_some())
+    }
+
+    /// Decides about a trace that begins here.
+    #[inline]
+    fn sample(&self, context: &mut Context, name: &impl Named) -> bool {
+        let Shared { sampler, ring, clock, .. } = &*self.shared;
+        match sampler.decide(context.trace_id, name, ring.pressure(), || clock.ticks()) {
+            Verdict::Recorded(Threshold::EVERYTHING) => true,
+            verdict => self.heed(verdict, context),
+        }
+    }
+
+    #[cold]
+    fn heed(&self, verdict: Verdict, context: &mut Context) -> bool {
+        let counters = &self.shared.counters;
+        match verdict {
+            Verdict::Recorded(threshold) => {
+                threshold.tell(&mut context.trace_state);
+                return true;
+            }
+            Verdict::Guaranteed => {
+                count(&counters.guaranteed, 1);
+                return true;
+            }
+            Verdict::OverBudget => count(&counters.over_budget, 1),
+            Verdict::LeftOut => {}
+        }
+        false
     }
 
     /// Takes a finished span as it is, cut to the caps.
     pub fn record(&self, span: &Span) {
         let shared = &*self.shared;
-        let mut draft = Draft::default();
+        let mut draft = Draft::of(shared.rules.as_ref());
         let header = whole::write(span, &mut draft, shared.caps);
         shared.push(&mut draft, header, Origin::of(span), span.is_error());
     }
@@ -216,6 +276,7 @@ impl Recorder {
     pub fn stats(&self) -> Stats {
         let figures = self.shared.ring.figures(self.shared.clock.monotonic());
         let scrapers = figures.scrapers.into_iter();
+        let cold = self.shared.cold.as_ref().map(Cold::held).unwrap_or_default();
         Stats {
             epoch: self.epoch(),
             finished: figures.counts.finished,
@@ -225,6 +286,10 @@ impl Recorder {
             newest: figures.newest,
             segments: figures.segments,
             bytes: figures.bytes,
+            cold_spans: cold.spans,
+            cold_bytes: cold.bytes,
+            asks_forgotten: self.shared.cold.as_ref().map_or(0, Cold::forgotten),
+            operations: self.shared.sampler.operations_known(),
             scrapers: scrapers
                 .map(|(name, acknowledged_below, lease_left)| ScraperStats {
                     name,
@@ -239,7 +304,14 @@ impl Recorder {
     /// Seals for the last time. Waiting scrapers are answered, every answer says that it is final,
     /// and a span that finishes later is lost and counted. Then wait for [`Recorder::drained`].
     pub fn shut_down(&self) {
-        self.shared.ring.shut_down();
+        let shared = &*self.shared;
+        if let Some(cold) = shared.cold.as_ref().filter(|cold| cold.is_asked()) {
+            let mut search = cold.search();
+            while let Some(chunk) = search() {
+                shared.promote(chunk);
+            }
+        }
+        shared.ring.shut_down();
     }
 
     /// Waits until every scraper with a lease has acknowledged every span, but not longer than
@@ -252,23 +324,6 @@ impl Recorder {
         let _ = tokio::time::timeout(timeout, drained).await;
         Drain { lost: self.shared.ring.end_drain() }
     }
-
-    /// Whether budgets leave a trace that begins here. Those that they do not are counted.
-    fn is_within_budget(&self, trace_id: TraceId) -> bool {
-        let Shared { budget, clock, counters, .. } = &*self.shared;
-        if budget.leaves(trace_id, || clock.monotonic()) {
-            return true;
-        }
-        count(&counters.over_budget, 1);
-        false
-    }
-
-    /// By the trace's id alone, so that all who decide at the same rate agree.
-    #[inline]
-    fn samples(&self, trace_id: TraceId) -> bool {
-        let below = self.shared.sampled_below;
-        below == u64::MAX || trace_id.low() < below
-    }
 }
 
 impl Shared {
@@ -277,6 +332,56 @@ impl Shared {
         let forgot = self.ring.written(peer, next, self.clock.monotonic());
         count(&self.counters.legacy_scrapes, 1);
         count(&self.counters.peers_forgotten, u64::from(forgot));
+    }
+
+    /// Puts a finished span of a trace that nobody sampled where it may still be found, or into the log if there is a
+    /// reason to keep the trace. `is_entry`: with it the trace begins here, or enters this process.
+    #[cold]
+    pub(crate) fn put_aside(
+        &self,
+        draft: &mut Draft,
+        header: Header,
+        is_entry: bool,
+        keep: bool,
+        name: &impl Named,
+    ) {
+        let (Some(cold), Some(trace_id)) = (&self.cold, TraceId::new(header.trace_id)) else {
+            return;
+        };
+        let is_slow = is_entry && self.sampler.is_slow(name, header.duration);
+        let has_failed = is_entry && self.keep_failed && header.flags & flag::FAILED != 0;
+        if keep || is_slow || has_failed {
+            count(&self.counters.kept, 1);
+            cold.ask(&[trace_id]);
+            self.push(draft, header, None, true);
+            self.ring.kept(trace_id);
+        } else if cold.remembers(trace_id) {
+            self.push(draft, header, None, false);
+        } else if let Ok(span) = draft.finish(header, self.caps) {
+            count(&self.counters.put_aside, 1);
+            cold.push(span, |chunk| self.promote(chunk));
+        }
+    }
+
+    /// Asks for what is held of traces that nobody sampled, and for what finishes of them from now on. Whoever reads
+    /// next looks for it. Returns whether there is anything to look in.
+    pub(crate) fn collect(&self, ids: &[TraceId]) -> bool {
+        let Some(cold) = &self.cold else { return false };
+        if !ids.is_empty() {
+            count(&self.counters.asked_for, ids.len() as u64);
+            cold.ask(ids);
+            self.ring.hurry();
+        }
+        true
+    }
+
+    /// Spans that were asked for go to the log.
+    pub(crate) fn promote(&self, chunk: Chunk) {
+        if chunk.spans == 0 {
+            return;
+        }
+        count(&self.counters.promoted, chunk.spans);
+        self.ring.adopt(chunk);
     }
 
     /// Puts a finished span into the log, if it fits its cap, and counts what was cut.
@@ -292,20 +397,12 @@ impl Shared {
             Ok(span) => self.ring.push(span, origin, urgent),
             Err(Oversize) => self.ring.refuse(),
         }
-        if draft.values_cut != 0 || draft.dropped_tags != 0 {
+        if draft.values_cut != 0 || draft.dropped_tags != 0 || draft.denied_tags != 0 {
+            count(&self.counters.tags_denied, draft.denied_tags.into());
             count(&self.counters.values_cut, draft.values_cut.into());
             count(&self.counters.tags_dropped, draft.dropped_tags.into());
         }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a float saturates, as wanted"
-)]
-fn threshold(sample_rate: f64) -> u64 {
-    if sample_rate >= 1.0 { u64::MAX } else { (sample_rate * 2f64.powi(64)) as u64 }
 }
 
 fn random_epoch() -> u64 {

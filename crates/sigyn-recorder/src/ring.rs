@@ -8,18 +8,22 @@ use std::collections::VecDeque;
 use std::mem;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use sigyn_model::pull::{Cursor, Dropped};
+use sigyn_model::TraceId;
+use sigyn_model::pull::{Cursor, Dropped, Sampling, TRACE_IDS_MAX};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::draft::Finished;
 use crate::pace::Pace;
 use crate::peers::Peers;
+use crate::sampler::Wishes;
 use crate::scrapers::{Mark, Scrapers};
 use crate::shards::{Chunk, Shards};
+use crate::share::Threshold;
 use crate::whole::Origin;
 
 /// A segment's bound, as its spans weigh in memory.
@@ -32,6 +36,11 @@ const PAGE_SEGMENTS_MAX: usize = 4096;
 const SEGMENT_OVERHEAD: usize = 128;
 /// Evicted segments whose position is still known exactly, for whatever cursor: 256 KiB at most.
 const LEDGER_MAX: usize = 32 * 1024;
+/// Kept traces that one segment tells; of more the first are told.
+const KEPT_MAX: usize = TRACE_IDS_MAX;
+/// From here on fewer traces begin, the fewer the fuller the log is of what nobody has acknowledged.
+const PRESSURE_FROM: f64 = 0.75;
+const PRESSURE_SHARE_MIN: f64 = 1.0 / 64.0;
 
 /// An immutable run of finished spans; never empty.
 #[derive(Debug)]
@@ -41,6 +50,8 @@ pub(crate) struct Segment {
     pub(crate) spans: u64,
     /// From the recorder's clock to Unix time, when it was sealed.
     pub(crate) wall_offset: i64,
+    /// Traces that were kept here although nobody had sampled them.
+    pub(crate) kept: Box<[TraceId]>,
     bytes: usize,
     /// Spans of all segments before this one, and what these weighed.
     spans_before: u64,
@@ -74,12 +85,16 @@ pub(crate) struct Page {
     /// The share of traces begun here that is recorded from now on, and until when if nobody asks again.
     pub(crate) share: f64,
     pub(crate) share_until: Duration,
+    /// What those who are expected back want of traces that begin here.
+    pub(crate) wishes: Wishes,
 }
 
 /// Who asks, and what it says of itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
     pub(crate) name: &'a str,
+    /// What it wants of traces that begin here.
+    pub(crate) sampling: Option<&'a Arc<Sampling>>,
     pub(crate) interval: Option<Duration>,
     /// Spans that it wants in a second, at most.
     pub(crate) budget: Option<f64>,
@@ -118,6 +133,10 @@ pub(crate) struct Ring {
     /// New spans enough to end a long poll, a new segment, or the end.
     fresh: Notify,
     acknowledged: Notify,
+    /// Traces kept here that nobody sampled, for the next segment to tell.
+    kept: Mutex<Vec<TraceId>>,
+    /// What is left of traces that begin here while the log fills faster than it is read.
+    pressure: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -193,6 +212,8 @@ impl Ring {
             shards,
             fresh: Notify::new(),
             acknowledged: Notify::new(),
+            kept: Mutex::default(),
+            pressure: AtomicU64::new(0),
         }
     }
 
@@ -228,12 +249,51 @@ impl Ring {
         let mut evicted = Evicted::new();
         let newest = log.newest;
         log.take(self, false, false, &mut evicted);
+        self.press(&log, self.clock.monotonic());
         let sealed = log.newest > newest;
         drop(log);
         if sealed {
             self.fresh.notify_waiters();
         }
         self.free(evicted);
+    }
+
+    /// Takes finished spans that waited elsewhere until somebody wanted them.
+    pub(crate) fn adopt(&self, chunk: Chunk) {
+        let mut evicted = Evicted::new();
+        let mut log = self.lock();
+        // After the last seal they stay what they were: not kept.
+        if !log.is_final {
+            log.add(self, chunk, &mut evicted);
+            log.evict(&mut evicted);
+        }
+        drop(log);
+        self.free(evicted);
+    }
+
+    /// Notes that a trace was kept here although nobody had sampled it: others may have the rest of it.
+    pub(crate) fn kept(&self, trace_id: TraceId) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_MAX {
+            kept.push(trace_id);
+        }
+    }
+
+    /// Whoever waits for spans is to look at once.
+    pub(crate) fn hurry(&self) {
+        self.shards.hurry();
+        self.fresh.notify_waiters();
+    }
+
+    /// What is left of traces that begin here while the log fills faster than it is read.
+    #[inline]
+    pub(crate) fn pressure(&self) -> Threshold {
+        Threshold::from_raw(self.pressure.load(Ordering::Relaxed))
+    }
+
+    fn press(&self, log: &Log, now: Duration) {
+        let share = log.share_of_room(now);
+        self.pressure.store(Threshold::of_share(share).raw(), Ordering::Relaxed);
     }
 
     /// Frees segments, after the lock, unless somebody still reads them.
@@ -264,6 +324,7 @@ impl Ring {
         let entry = caller.and_then(|caller| {
             let scraper = log.scrapers.admit(caller.name, caller.interval, now)?;
             scraper.budget = caller.budget;
+            scraper.sampling = caller.sampling.cloned();
             Some(scraper)
         });
         let leased = entry.is_some();
@@ -328,9 +389,10 @@ impl Ring {
         let sealed = !(patient && log.newest >= start && !log.is_final);
         if sealed {
             log.take(self, true, false, &mut evicted);
-            log.seal(&self.clock, &mut evicted);
+            log.seal(self, &mut evicted);
             log.dropped_at_seal = log.dropped;
         }
+        self.press(&log, now);
         let oldest = log.oldest();
         let lost = if start < oldest {
             let gone = log.spans_before(oldest, None);
@@ -357,6 +419,7 @@ impl Ring {
             lasts: log.pace.lasts(self.hot_bytes_max),
             share: log.pace.share(),
             share_until,
+            wishes: log.scrapers.leased(now).map(|scraper| scraper.sampling.clone()).collect(),
         };
         drop(log);
         if sealed {
@@ -380,7 +443,7 @@ impl Ring {
         let mut evicted = Evicted::new();
         let mut log = self.lock();
         log.take(self, true, true, &mut evicted);
-        log.seal(&self.clock, &mut evicted);
+        log.seal(self, &mut evicted);
         log.dropped_at_seal = log.dropped;
         log.is_final = true;
         drop(log);
@@ -453,37 +516,42 @@ impl Log {
 
     /// Takes what waits in the shards; what fills a segment is sealed.
     fn take(&mut self, ring: &Ring, everything: bool, shut: bool, evicted: &mut Evicted) {
-        let refused = ring.shards.take(everything, shut, |chunk| {
-            let chunk = fitted(chunk);
-            let weight = chunk.weight();
-            if self.pending_bytes + weight + SEGMENT_OVERHEAD > self.segment_bytes_max {
-                self.seal(&ring.clock, evicted);
-            }
-            self.pending_bytes += weight;
-            self.pending_spans += chunk.spans;
-            self.pending.push(chunk);
-        });
+        let refused = ring.shards.take(everything, shut, |chunk| self.add(ring, chunk, evicted));
         self.dropped.oversize += refused.oversize;
         self.dropped.shutdown += refused.late;
         self.evict(evicted);
     }
 
+    fn add(&mut self, ring: &Ring, chunk: Chunk, evicted: &mut Evicted) {
+        let chunk = fitted(chunk);
+        let weight = chunk.weight();
+        if self.pending_bytes + weight + SEGMENT_OVERHEAD > self.segment_bytes_max {
+            self.seal(ring, evicted);
+        }
+        self.pending_bytes += weight;
+        self.pending_spans += chunk.spans;
+        self.pending.push(chunk);
+    }
+
     /// Makes a segment of what was taken. What was refused so far is told along with it.
-    fn seal(&mut self, clock: &Clock, evicted: &mut Evicted) {
+    fn seal(&mut self, ring: &Ring, evicted: &mut Evicted) {
         if self.pending.is_empty() {
             return;
         }
         self.newest += 1;
+        let mut kept = ring.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = mem::take(&mut self.pending_bytes) + SEGMENT_OVERHEAD;
         let segment = Segment {
             seq: self.newest,
             chunks: mem::take(&mut self.pending).into_boxed_slice(),
             spans: mem::take(&mut self.pending_spans),
-            wall_offset: clock.wall_offset(),
+            wall_offset: ring.clock.wall_offset(),
+            kept: mem::take(&mut *kept).into_boxed_slice(),
             bytes,
             spans_before: self.sealed,
             bytes_before: self.sealed_bytes,
         };
+        drop(kept);
         self.sealed += segment.spans;
         self.sealed_bytes += bytes as u64;
         self.held_bytes += bytes;
@@ -555,6 +623,17 @@ impl Log {
         let first = self.held.get(read).map_or(self.sealed_bytes, |segment| segment.bytes_before);
         let sealed = usize::try_from(self.sealed_bytes - first).unwrap_or(usize::MAX);
         sealed + self.pending_bytes
+    }
+
+    /// Which share of traces there is room for: fewer, the fuller the log is of what nobody has acknowledged, so that
+    /// what it gives up are traces that did not begin and not spans of those that did. Only for somebody who follows:
+    /// where nobody does, nothing is gained by it.
+    fn share_of_room(&self, now: Duration) -> f64 {
+        if self.scrapers.leased(now).next().is_none() {
+            return 1.0;
+        }
+        let fill = self.bytes_from(self.acked_below) as f64 / self.held_bytes_max.max(1) as f64;
+        ((1.0 - fill) / (1.0 - PRESSURE_FROM)).clamp(PRESSURE_SHARE_MIN, 1.0)
     }
 
     /// Spans that nobody acknowledged yet.

@@ -1,6 +1,9 @@
 //! Who reads: named scrapers, their leases, and how far each has acknowledged.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use sigyn_model::pull::Sampling;
 
 /// How many scrapers may hold a lease at once; one more is served as a peek.
 pub(crate) const LEASES_MAX: usize = 8;
@@ -28,6 +31,8 @@ pub(crate) struct Scraper {
     pub(crate) lease_until: Duration,
     /// How many spans it wants in a second at most; `None` wants all.
     pub(crate) budget: Option<f64>,
+    /// What it wants of traces that begin here; `None` wants what is set.
+    pub(crate) sampling: Option<Arc<Sampling>>,
     /// The cursor it last sent and the one it was last told: one of the two is what it comes back
     /// with, and its loss must be exact then, however long it was away.
     pub(crate) sent: Mark,
@@ -68,6 +73,7 @@ impl Scrapers {
                 acked_below: 1,
                 lease_until: Duration::ZERO,
                 budget: None,
+                sampling: None,
                 sent: Mark::default(),
                 told: Mark::default(),
             });

@@ -20,7 +20,7 @@ const CHUNK_BYTES_MIN: usize = 1024;
 /// A log is worth a second shard for each so many bytes of it.
 const LOG_BYTES_PER_SHARD: usize = 1024 * 1024;
 /// What a chunk costs beside its spans.
-const CHUNK_OVERHEAD: usize = 64;
+pub(crate) const CHUNK_OVERHEAD: usize = 64;
 /// Different origins of one chunk; the next one begins a new chunk.
 const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 
@@ -43,7 +43,7 @@ impl Chunk {
     }
 
     #[inline]
-    fn push(&mut self, mut span: Finished<'_>, origin: Option<Origin>) {
+    pub(crate) fn push(&mut self, mut span: Finished<'_>, origin: Option<Origin>) {
         if let Some(origin) = origin {
             span.header.origin = self.number_of(origin);
         }
@@ -244,6 +244,11 @@ impl Shards {
         all
     }
 
+    /// From now on what waits is worth waking somebody for.
+    pub(crate) fn hurry(&self) {
+        self.urgent.store(true, Ordering::Relaxed);
+    }
+
     /// Whether what waits is worth waking somebody for.
     pub(crate) fn are_urgent(&self) -> bool {
         self.urgent.load(Ordering::Relaxed)
@@ -292,11 +297,16 @@ impl Shards {
 
     #[inline]
     fn seat(&self) -> usize {
-        let seat = match SEAT.get() {
-            usize::MAX => take_seat(),
-            seat => seat,
-        };
-        seat & (self.list.len() - 1)
+        seat() & (self.list.len() - 1)
+    }
+}
+
+/// A number of this thread's own, so that threads spread over whatever there are fewer of.
+#[inline]
+pub(crate) fn seat() -> usize {
+    match SEAT.get() {
+        usize::MAX => take_seat(),
+        seat => seat,
     }
 }
 

@@ -1,14 +1,19 @@
 //! A span that has not finished yet.
 
 use std::cell::RefCell;
+use std::mem;
+use std::sync::Arc;
 
 use sigyn_model::{Endpoint, Kind, Link, SpanId, StatusCode, Tags};
 
 use crate::draft::Draft;
-use crate::intern::Id;
+use crate::intern::{Glossary, Id};
 use crate::layout::{Header, INLINE, flag, item};
+use crate::operations::Key;
 use crate::propagation::Context;
 use crate::record::Recorder;
+use crate::running::Place;
+use crate::sampler::Named;
 use crate::text::{Said, TagValue, Text};
 use crate::whole::{kind_bits, status_bits};
 
@@ -22,7 +27,7 @@ const KEPT_BYTES_MAX: usize = 4 * 1024;
 #[must_use = "a span finishes when it is dropped"]
 pub struct ActiveSpan {
     context: Context,
-    /// `None` if it is not sampled. It is there while that is undecided.
+    /// `None` if it is put nowhere when it finishes. It is there while that is undecided.
     open: Option<Box<Open>>,
 }
 
@@ -39,6 +44,10 @@ struct Open {
     status: StatusCode,
     status_message: String,
     remote_endpoint: Option<Endpoint>,
+    /// Whoever sampled what: it is kept.
+    keep: bool,
+    /// Where others see it while it runs.
+    place: Arc<Place>,
 }
 
 thread_local! {
@@ -62,6 +71,7 @@ impl ActiveSpan {
         open.kind = kind;
         open.set_name(name);
         open.started = recorder.shared.clock.ticks();
+        open.place.start(&context, open.started, Place::rest(open.name, kind));
         Self { context, open: Some(open) }
     }
 
@@ -71,7 +81,8 @@ impl ActiveSpan {
         &self.context
     }
 
-    /// Whether it will be recorded, or that is undecided: worth asking before a costly tag.
+    /// Whether anything is done with what it is told: it will be recorded, or put aside in case somebody wants it, or that
+    /// is undecided. Worth asking before a costly tag.
     pub fn is_sampled(&self) -> bool {
         self.open.is_some()
     }
@@ -87,9 +98,9 @@ impl ActiveSpan {
 
     fn settle(&mut self) {
         let Some(open) = &self.open else { return };
-        if !open.recorder.decide(&mut self.context)
-            && let Some(open) = self.open.take()
-        {
+        if open.recorder.decide(&mut self.context, &**open) {
+            open.place.set_context(&self.context);
+        } else if let Some(open) = self.open.take() {
             open.discard();
         }
     }
@@ -103,18 +114,33 @@ impl ActiveSpan {
             self.context.debug = false;
         } else if parent.debug || parent.sampled.is_some() {
             self.settle();
+        } else if let Some(open) = &self.open {
+            open.place.set_context(&self.context);
         }
         self
     }
 
     /// Gives a more telling name, known only after the start.
     pub fn set_name<'a>(&mut self, name: impl Into<Text<'a>>) -> &mut Self {
-        self.with(|open| open.set_name(name.into()))
+        self.with(|open| {
+            open.set_name(name.into());
+            open.place.set_rest(Place::rest(open.name, open.kind));
+        })
     }
 
     /// Says which role it plays in a call, where that is known only after the start.
     pub fn set_kind(&mut self, kind: Option<Kind>) -> &mut Self {
-        self.with(|open| open.kind = kind)
+        self.with(|open| {
+            open.kind = kind;
+            open.place.set_rest(Place::rest(open.name, kind));
+        })
+    }
+
+    /// Sees to it that the trace is kept, as far as this process still has it, even if nobody sampled it: something about
+    /// it is worth a look. Without memory for such traces ([`Options::cold_bytes_max`](crate::Options)) it changes
+    /// nothing.
+    pub fn keep(&mut self) -> &mut Self {
+        self.with(|open| open.keep = true)
     }
 
     /// Puts a tag, in place of an earlier value of the same key.
@@ -197,6 +223,48 @@ impl ActiveSpan {
     }
 }
 
+impl Named for Open {
+    fn key(&self) -> Key {
+        Key::of(self.name, &self.own_name)
+    }
+
+    fn text(&self) -> String {
+        match self.name {
+            Some(id) => Glossary::now().text(id).to_owned(),
+            None => self.own_name.clone(),
+        }
+    }
+}
+
+impl Named for (Option<Id>, String) {
+    fn key(&self) -> Key {
+        Key::of(self.0, &self.1)
+    }
+
+    fn text(&self) -> String {
+        match self.0 {
+            Some(id) => Glossary::now().text(id).to_owned(),
+            None => self.1.clone(),
+        }
+    }
+}
+
+impl Named for Text<'_> {
+    fn key(&self) -> Key {
+        match self.0 {
+            Said::Literal(text) => Key::of(Id::of(text), text),
+            _ => Key::of(None, &self.text()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self.0 {
+            Said::Literal(text) | Said::Borrowed(text) => text.to_owned(),
+            Said::Format(arguments) => arguments.to_string(),
+        }
+    }
+}
+
 impl Drop for ActiveSpan {
     #[inline]
     fn drop(&mut self) {
@@ -205,7 +273,7 @@ impl Drop for ActiveSpan {
         }
         if let Some(mut open) = self.open.take() {
             open.finish(&self.context);
-            open.keep();
+            open.keep_memory();
         }
     }
 }
@@ -219,9 +287,12 @@ impl Open {
             Some(mut open) => {
                 if !open.recorder.is(recorder) {
                     open.recorder = recorder.clone();
+                    open.place = recorder.shared.running.take();
+                    open.draft = Draft::of(recorder.shared.rules.as_ref());
                 }
                 open.draft.clear(recorder.shared.caps);
                 open.status = StatusCode::Unset;
+                open.keep = false;
                 open
             }
             None => Self::new(recorder),
@@ -230,7 +301,7 @@ impl Open {
 
     #[cold]
     fn new(recorder: &Recorder) -> Box<Self> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::of(recorder.shared.rules.as_ref());
         draft.clear(recorder.shared.caps);
         Box::new(Self {
             recorder: recorder.clone(),
@@ -242,20 +313,23 @@ impl Open {
             status: StatusCode::Unset,
             status_message: String::new(),
             remote_endpoint: None,
+            keep: false,
+            place: recorder.shared.running.take(),
         })
     }
 
     /// Not recorded after all.
     #[cold]
     fn discard(mut self: Box<Self>) {
+        self.place.finish();
         self.status_message.clear();
         self.remote_endpoint = None;
-        self.keep();
+        self.keep_memory();
     }
 
-    /// Keeps its memory for the next span of this thread.
+    /// For the next span of this thread.
     #[inline]
-    fn keep(self: Box<Self>) {
+    fn keep_memory(self: Box<Self>) {
         let bytes =
             self.draft.capacity() + self.own_name.capacity() + self.status_message.capacity();
         if bytes <= KEPT_BYTES_MAX {
@@ -289,11 +363,13 @@ impl Open {
                 let _ = std::fmt::Write::write_fmt(&mut self.own_name, arguments);
             }
         }
+        self.place.set_own_name(&self.own_name);
     }
 
     #[inline]
     fn finish(&mut self, context: &Context) {
         let took = self.recorder.shared.clock.ticks().saturating_sub(self.started);
+        self.place.finish();
         let Some(id) = context.span_id else { return };
         let failed = self.status == StatusCode::Error;
         if failed || self.remote_endpoint.is_some() || !context.trace_state.is_empty() {
@@ -303,6 +379,7 @@ impl Open {
             let max = self.recorder.shared.caps.value_bytes_max;
             self.draft.text(item::NAME, &self.own_name, max);
         }
+        let urgent = failed || self.draft.error;
         let header = Header {
             len: 0,
             trace_id: context.trace_id.as_u128(),
@@ -318,10 +395,24 @@ impl Open {
                 | flag::OWN
                 | flag::TIMESTAMP
                 | flag::DURATION
-                | if context.debug { flag::DEBUG } else { 0 },
+                | if context.debug { flag::DEBUG } else { 0 }
+                | if urgent { flag::FAILED } else { 0 },
         };
-        let urgent = failed || self.draft.error;
-        self.recorder.shared.push(&mut self.draft, header, None, urgent);
+        if context.debug || context.sampled == Some(true) {
+            self.recorder.shared.push(&mut self.draft, header, None, urgent);
+        } else {
+            self.put_aside(context, header);
+        }
+    }
+
+    #[cold]
+    fn put_aside(&mut self, context: &Context, header: Header) {
+        let is_entry =
+            context.parent_id.is_none() || matches!(self.kind, Some(Kind::Server | Kind::Consumer));
+        let name = (self.name, mem::take(&mut self.own_name));
+        let shared = &*self.recorder.shared;
+        shared.put_aside(&mut self.draft, header, is_entry, self.keep, &name);
+        self.own_name = name.1;
     }
 
     #[cold]

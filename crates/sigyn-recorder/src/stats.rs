@@ -23,6 +23,14 @@ pub struct Stats {
     /// Segments held, acknowledged ones included, and what all held spans weigh.
     pub segments: usize,
     pub bytes: usize,
+    /// Spans of traces that nobody sampled, held in case somebody wants them, and what these weigh. They are in no other
+    /// of these figures.
+    pub cold_spans: u64,
+    pub cold_bytes: usize,
+    /// Traces that were asked for and forgotten before anybody looked for them, as too many were.
+    pub asks_forgotten: u64,
+    /// Operations that are told apart where not all traces are sampled.
+    pub operations: u64,
     /// Scrapers that hold a lease.
     pub scrapers: Vec<ScraperStats>,
     pub activity: Activity,
@@ -56,14 +64,27 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Spans started that were not sampled, and so never recorded.
+    /// Spans started that were not sampled.
     unsampled,
-    /// Traces that would begin here and were not recorded, because all who read have a budget.
+    /// Traces that would begin here and were not recorded, because all who read have a budget or the log fills faster
+    /// than it is read.
     over_budget,
+    /// Traces that were recorded because none had been of their operation for a while.
+    guaranteed,
+    /// Spans that nobody sampled and that were put where they stay for a while.
+    put_aside,
+    /// Traces that nobody sampled and that were kept all the same: they failed here, were slow, or somebody said so.
+    kept,
+    /// Traces that scrapers asked for.
+    asked_for,
+    /// Spans that were put aside and went to the log, as their traces were kept or asked for.
+    promoted,
     /// Names, keys and values cut to the value cap.
     values_cut,
     /// Tags dropped, as too large or to bring their span under the span cap.
     tags_dropped,
+    /// Tags that were not recorded, as rules say.
+    tags_denied,
     /// Trace contexts that arrived and could not be read.
     invalid_contexts,
     /// Members of baggage that arrived and could not be read, or were too many.

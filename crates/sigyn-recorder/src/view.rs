@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use sigyn_model::{Endpoint, Value};
 
+use crate::draft::Finished;
 use crate::intern::{Glossary, Id};
 use crate::layout::{Bytes, HEADER, Header, INLINE, item};
 
@@ -16,11 +17,17 @@ pub(crate) struct View<'a> {
 
 /// All spans of a chunk.
 pub(crate) fn views(bytes: &[u8]) -> impl Iterator<Item = View<'_>> {
+    views_at(bytes).map(|(_, view)| view)
+}
+
+/// All spans of a chunk, and where they begin.
+pub(crate) fn views_at(bytes: &[u8]) -> impl Iterator<Item = (usize, View<'_>)> {
     let mut rest = Bytes(bytes);
     std::iter::from_fn(move || {
+        let at = bytes.len() - rest.0.len();
         let header = Header::read(rest.0)?;
         let span = rest.take(usize::try_from(header.len).ok()?)?;
-        Some(View { header, items: Bytes(span.get(HEADER..)?) })
+        Some((at, View { header, items: Bytes(span.get(HEADER..)?) }))
     })
 }
 
@@ -218,6 +225,11 @@ fn endpoint(bytes: &[u8]) -> Option<Endpoint> {
 }
 
 impl<'a> View<'a> {
+    /// As it was before it was put away.
+    pub(crate) fn finished(&self) -> Finished<'a> {
+        Finished::of(self.header, self.items.0)
+    }
+
     pub(crate) fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let mut rest = self.items;
         std::iter::from_fn(move || Item::read(&mut rest))

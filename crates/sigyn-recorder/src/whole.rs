@@ -150,7 +150,7 @@ impl Reading<'_> {
             view.header;
         let mut span = Span::new(TraceId::new(trace_id)?, SpanId::from_raw(id));
         span.parent_id = SpanId::new(parent_id);
-        span.kind = kind(flags);
+        span.kind = kind_of(flags);
         span.status.code = status(flags);
         span.debug = flags & flag::DEBUG != 0;
         span.shared = flags & flag::SHARED != 0;
@@ -238,7 +238,7 @@ pub(crate) fn kind_bits(kind: Option<Kind>) -> u16 {
     }
 }
 
-fn kind(flags: u16) -> Option<Kind> {
+pub(crate) fn kind_of(flags: u16) -> Option<Kind> {
     match flags & flag::KIND {
         1 => Some(Kind::Client),
         2 => Some(Kind::Server),

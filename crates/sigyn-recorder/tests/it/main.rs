@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod budget;
+mod cold;
 mod formats;
 mod http1;
 mod laws;
@@ -10,5 +11,7 @@ mod legacy;
 mod lookup;
 mod pull;
 mod recording;
+mod sampling;
 mod target;
+mod tracez;
 mod waiting;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use sigyn_model::{Endpoint, Kind, StatusCode, Value};
-use sigyn_recorder::{Context, Options, propagation};
+use sigyn_model::{Endpoint, Kind, Span, SpanId, StatusCode, TraceId, Value};
+use sigyn_recorder::{Context, Options, TagRules, propagation};
 
 use crate::target::{ANY, OTLP, Target};
 
@@ -130,6 +130,37 @@ async fn whatever_is_cut_is_counted() {
     assert_eq!((activity.values_cut, activity.tags_dropped), (1, 1));
     let spans = target.get("/traces", &[ANY]).await.spans();
     assert_eq!(spans[0].zipkin_tags()["k"], "x".repeat(10));
+}
+
+#[tokio::test]
+async fn rules_keep_tags_out_and_values_unread() {
+    let rules = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
+    let tag_rules =
+        TagRules { deny: rules(&["user.*"]), redact: rules(&["card", "n"]), ..TagRules::default() };
+    let target = Target::with(Options { tag_rules, ..Options::default() });
+    let key = String::from("user.name");
+    let mut span = target.recorder.start("pay", None, None);
+    span.tag("Card", "1234 HUSH").tag("n", 7).tag("user.id", "HUSH").tag(&key, "HUSH").tag("ok", 1);
+    let inner =
+        [("card".into(), "HUSH".into()), ("user.id".into(), "HUSH".into()), ("a".into(), 1.into())];
+    span.annotate_with("charged", inner);
+    span.finish();
+    let mut whole = Span::new(TraceId::new(1).unwrap(), SpanId::new(1).unwrap());
+    whole.tags = vec![("card".into(), "HUSH".into()), ("user.id".into(), "HUSH".into())];
+    target.recorder.record(&whole);
+    let answer = target.get("/traces", &[ANY]).await;
+    let body = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(!body.contains("HUSH") && !body.contains("user."), "{body}");
+    let answer = target.get("/traces", &[&format!("Accept: {OTLP}")]).await;
+    let spans = answer.spans();
+    let tags = |tags: &sigyn_model::Tags| {
+        tags.iter().map(|(key, value)| format!("{key}={}", value.text())).collect::<Vec<_>>()
+    };
+    assert_eq!(tags(&spans[0].tags), ["Card=REDACTED", "n=REDACTED", "ok=1"]);
+    assert_eq!(tags(&spans[0].annotations[0].tags), ["card=REDACTED", "a=1"]);
+    assert_eq!(tags(&spans[1].tags), ["card=REDACTED"]);
+    assert_eq!(target.recorder.stats().activity.tags_denied, 4);
+    assert_eq!((spans[0].dropped_tags, target.recorder.stats().activity.tags_dropped), (0, 0));
 }
 
 #[test]

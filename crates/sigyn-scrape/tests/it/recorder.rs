@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use sigyn_model::{Kind, Losses};
-use sigyn_recorder::{Exposition, Options, Recorder};
+use sigyn_recorder::{Context, Exposition, Options, Recorder};
 use sigyn_scrape::{ScrapeJob, State};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -55,8 +56,12 @@ impl Service {
     }
 
     fn record(&self, count: u64) {
+        self.record_below(None, count);
+    }
+
+    fn record_below(&self, caller: Option<&Context>, count: u64) {
         for _ in 0..count {
-            let mut span = self.recorder.start("get /", Some(Kind::Server), None);
+            let mut span = self.recorder.start("get /", Some(Kind::Server), caller);
             span.tag("http.method", "GET");
             span.finish();
         }
@@ -74,6 +79,8 @@ fn scraper(of: &Service) -> Scraper {
 async fn received(scraper: &Scraper, spans: u64) -> sigyn_scrape::TargetStatus {
     scraper.target("all spans", |target| target.account.received == spans).await
 }
+
+const B3: HeaderName = HeaderName::from_static("b3");
 
 #[tokio::test]
 async fn two_servers_both_get_every_span() {
@@ -118,7 +125,10 @@ async fn a_restart_between_two_scrapes_loses_nothing() {
 async fn what_a_full_log_drops_is_counted() {
     let small = Options { hot_bytes_max: 256 << 10, ..options() };
     let service = Service::start(small).await;
-    service.record(20_000);
+    // Somebody has sampled them who called: else fewer begin while the log fills.
+    let b3 = HeaderValue::from_static("4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1");
+    let caller = service.recorder.extract(&HeaderMap::from_iter([(B3, b3)]));
+    service.record_below(caller.as_ref(), 20_000);
     let scraper = scraper(&service);
     let read = |target: &sigyn_scrape::TargetStatus| target.scrapes_total > 0;
     let status = scraper.target("a first scrape", read).await;
@@ -126,7 +136,7 @@ async fn what_a_full_log_drops_is_counted() {
     assert!(first.lost.before_first_scrape > 0);
     assert_eq!(first.received + first.lost.total(), 20_000);
 
-    service.record(20_000);
+    service.record_below(caller.as_ref(), 20_000);
     let all = |target: &sigyn_scrape::TargetStatus| target.account.epoch.finished == 40_000;
     let status = scraper.target("a second scrape", all).await;
     let account = status.account;

@@ -43,6 +43,9 @@ fn add(sum: &mut TargetStatus, target: &TargetStatus) {
         (Some(one), Some(other)) => Some(Sampled {
             traces: one.traces.saturating_add(other.traces),
             share: one.share.min(other.share),
+            // What single targets apply is told of each; there is no sum of it.
+            rate: None,
+            operations: None,
         }),
         (one, other) => one.or(other),
     };
@@ -57,6 +60,10 @@ mod tests {
 
     use super::*;
 
+    fn sampled(traces: u64, share: f64) -> Sampled {
+        Sampled { traces, share, rate: None, operations: None }
+    }
+
     fn target(health: Health, n: u64, share: Option<f64>) -> TargetStatus {
         let lost = Losses { evicted: n, rejected: u64::MAX, ..Losses::default() };
         TargetStatus {
@@ -67,7 +74,7 @@ mod tests {
             scrapes_total: n,
             failures: Failures { timeout: n, target_limit: 1, ..Failures::default() },
             account: Account { received: n, restarts: n, lost, ..Account::default() },
-            sampled: share.map(|share| Sampled { traces: n, share }),
+            sampled: share.map(|share| sampled(n, share)),
             ..TargetStatus::default()
         }
     }
@@ -93,7 +100,7 @@ mod tests {
         assert_eq!((sum.failures.timeout, sum.failures.target_limit), (10, 3));
         let lost = Losses { evicted: 10, rejected: u64::MAX, ..Losses::default() };
         assert_eq!((sum.account.received, sum.account.restarts, sum.account.lost), (10, 10, lost));
-        assert_eq!(sum.sampled, Some(Sampled { traces: 3, share: 0.25 }));
+        assert_eq!(sum.sampled, Some(sampled(3, 0.25)));
         let alone = &series[1].1;
         assert_eq!((alone.health, alone.account.received), (Health::Up, 9));
         let down = target(Health::Down, 0, None);

@@ -1,0 +1,298 @@
+//! Which traces that begin here are recorded, and which spans of the others are kept all the same.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sigyn_model::TraceId;
+use sigyn_model::pull::Sampling;
+
+use crate::operations::{Key, Operation, Operations};
+use crate::share::Threshold;
+
+/// What is set when the recorder is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Set {
+    pub(crate) rate: f64,
+    pub(crate) guaranteed_every: Option<Duration>,
+    pub(crate) keep_slow: bool,
+}
+
+/// What scrapers with a lease want, one each; `None` wants what the recorder is set to.
+pub(crate) type Wishes = Vec<Option<Arc<Sampling>>>;
+
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    set: Set,
+    own: Threshold,
+    guaranteed_every: Option<u64>,
+    wishes: Mutex<Wishes>,
+    /// What scrapers want of operations that they do not name.
+    rate: AtomicU64,
+    /// Whether what they want concerns single operations.
+    has_operations: AtomicBool,
+    /// What their budgets leave.
+    budget: AtomicU64,
+    /// Both hold no longer than scrapers are expected back, in the clock's nanoseconds.
+    until: AtomicU64,
+    operations: OnceLock<Operations>,
+}
+
+/// What becomes of a trace that begins here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Recorded, as all others that this leaves.
+    Recorded(Threshold),
+    /// Recorded, as none had been of its operation for a while.
+    Guaranteed,
+    LeftOut,
+    /// Left out, because of budgets or of a log that fills.
+    OverBudget,
+}
+
+/// The name of a span where a trace begins, if anybody asks for it.
+pub(crate) trait Named {
+    fn key(&self) -> Key;
+    fn text(&self) -> String;
+}
+
+impl Sampler {
+    pub(crate) fn new(set: Set) -> Self {
+        let own = Threshold::of_share(set.rate);
+        Self {
+            set,
+            own,
+            guaranteed_every: set
+                .guaranteed_every
+                .map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
+            wishes: Mutex::default(),
+            rate: AtomicU64::new(own.raw()),
+            has_operations: AtomicBool::new(false),
+            budget: AtomicU64::new(0),
+            until: AtomicU64::new(0),
+            operations: OnceLock::new(),
+        }
+    }
+
+    /// `pressure`: what a log leaves that fills faster than it is read.
+    #[inline]
+    pub(crate) fn decide(
+        &self,
+        trace_id: TraceId,
+        name: &impl Named,
+        pressure: Threshold,
+        now: impl FnOnce() -> u64,
+    ) -> Verdict {
+        let everything = self.rate.load(Ordering::Relaxed)
+            | self.budget.load(Ordering::Relaxed)
+            | pressure.raw()
+            | u64::from(self.has_operations.load(Ordering::Relaxed));
+        if everything == 0 {
+            return Verdict::Recorded(Threshold::EVERYTHING);
+        }
+        self.weigh(trace_id, name, pressure, now)
+    }
+
+    #[cold]
+    fn weigh(
+        &self,
+        trace_id: TraceId,
+        name: &impl Named,
+        pressure: Threshold,
+        now: impl FnOnce() -> u64,
+    ) -> Verdict {
+        let load = |word: &AtomicU64| Threshold::from_raw(word.load(Ordering::Relaxed));
+        let mut wanted = match self.has_operations.load(Ordering::Relaxed) {
+            true => self.operation(name).wanted(|| self.look_up(&name.text())),
+            false => load(&self.rate),
+        };
+        let mut budget = load(&self.budget);
+        let bound = |wanted: Threshold, budget: Threshold| wanted.max(budget).max(pressure);
+        if bound(wanted, budget).leaves(trace_id) {
+            return Verdict::Recorded(bound(wanted, budget));
+        }
+        let now = now();
+        if now >= self.until.load(Ordering::Relaxed) {
+            // Nobody is expected back who wanted it otherwise.
+            (wanted, budget) = (self.own, Threshold::EVERYTHING);
+            if bound(wanted, budget).leaves(trace_id) {
+                return Verdict::Recorded(bound(wanted, budget));
+            }
+        }
+        let is_guaranteed = wanted != Threshold::NOTHING
+            && self.guaranteed_every.is_some_and(|every| self.operation(name).is_due(now, every));
+        if is_guaranteed {
+            Verdict::Guaranteed
+        } else if wanted.leaves(trace_id) {
+            Verdict::OverBudget
+        } else {
+            Verdict::LeftOut
+        }
+    }
+
+    /// Whether an operation that nobody sampled took unusually long.
+    pub(crate) fn is_slow(&self, name: &impl Named, nanos: u64) -> bool {
+        self.set.keep_slow && self.operation(name).is_slow(nanos)
+    }
+
+    /// Takes over what scrapers want, and their budget.
+    pub(crate) fn follow(&self, wishes: &Wishes, share: f64, until: Duration) {
+        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+        self.until.store(until, Ordering::Relaxed);
+        self.budget.store(Threshold::of_share(share).raw(), Ordering::Relaxed);
+        let mut known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == *wishes {
+            return;
+        }
+        known.clone_from(wishes);
+        let has_operations = wishes.iter().flatten().any(|wish| !wish.operations.is_empty());
+        self.rate.store(self.most(wishes, |wish| wish.rate).raw(), Ordering::Relaxed);
+        if let Some(operations) = self.operations.get() {
+            operations.forget_wanted();
+        }
+        self.has_operations.store(has_operations, Ordering::Relaxed);
+    }
+
+    /// What is wanted of operations that nobody names, and how many are named.
+    pub(crate) fn applied(&self) -> (f64, u64) {
+        let known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = known
+            .iter()
+            .flatten()
+            .flat_map(|wish| wish.operations.iter().map(|(name, _)| name.as_str()))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let rates = known
+            .iter()
+            .map(|wish| wish.as_ref().and_then(|wish| wish.rate).unwrap_or(self.set.rate));
+        let rate = rates.reduce(f64::max).unwrap_or(self.set.rate);
+        (rate.clamp(0.0, 1.0), names.len() as u64)
+    }
+
+    pub(crate) fn operations_known(&self) -> u64 {
+        self.operations.get().map_or(0, Operations::known)
+    }
+
+    fn look_up(&self, operation: &str) -> Threshold {
+        let known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.most(&known, |wish| wish.rate_of(operation))
+    }
+
+    /// The largest share that anybody wants: whoever wants less takes no harm.
+    fn most(&self, wishes: &Wishes, of: impl Fn(&Sampling) -> Option<f64>) -> Threshold {
+        let wanted = wishes.iter().map(|wish| {
+            let rate = wish.as_ref().and_then(|wish| of(wish));
+            rate.map_or(self.own, Threshold::of_share)
+        });
+        wanted.min().unwrap_or(self.own)
+    }
+
+    fn operation(&self, name: &impl Named) -> &Operation {
+        self.operations.get_or_init(Operations::default).of(name.key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Name(&'static str);
+
+    impl Named for Name {
+        fn key(&self) -> Key {
+            Key::of(None, self.0)
+        }
+
+        fn text(&self) -> String {
+            self.0.to_owned()
+        }
+    }
+
+    const GUARANTEED: Set =
+        Set { rate: 0.25, guaranteed_every: Some(Duration::from_secs(60)), keep_slow: true };
+    const PLAIN: Set = Set { guaranteed_every: None, ..GUARANTEED };
+    const MINUTE: u64 = 60_000_000_000;
+
+    /// Its randomness is this share of all there is.
+    fn trace(share: f64) -> TraceId {
+        let left_out = Threshold::of_share(1.0 - share);
+        TraceId::new((1 << 64) | u128::from(left_out.raw())).unwrap()
+    }
+
+    fn wish(text: &str) -> Option<Arc<Sampling>> {
+        Some(Arc::new(text.parse().unwrap()))
+    }
+
+    fn decide(sampler: &Sampler, at: f64, name: &'static str, now: u64) -> Verdict {
+        sampler.decide(trace(at), &Name(name), Threshold::EVERYTHING, || now)
+    }
+
+    fn share(sampler: &Sampler, name: &'static str, now: u64) -> f64 {
+        let recorded = (0..1_000).filter(|at| {
+            let verdict = decide(sampler, (f64::from(*at) + 0.5) / 1_000.0, name, now);
+            matches!(verdict, Verdict::Recorded(_))
+        });
+        recorded.count() as f64 / 1_000.0
+    }
+
+    #[test]
+    fn a_trace_is_guaranteed_for_each_operation_and_while() {
+        let sampler = Sampler::new(GUARANTEED);
+        let verdict = |name, now| decide(&sampler, 0.1, name, now);
+        assert_eq!(verdict("a", 0), Verdict::Guaranteed);
+        assert_eq!(verdict("a", MINUTE - 1), Verdict::LeftOut);
+        assert_eq!(verdict("b", MINUTE - 1), Verdict::Guaranteed);
+        assert_eq!(verdict("a", MINUTE), Verdict::Guaranteed);
+        let quarter = Threshold::of_share(0.25);
+        assert_eq!(decide(&sampler, 0.9, "a", 0), Verdict::Recorded(quarter));
+        // What nobody wants at all is not wanted once in a while either.
+        let never = Sampler::new(Set { rate: 0.0, ..GUARANTEED });
+        assert_eq!(decide(&never, 0.9, "a", 0), Verdict::LeftOut);
+    }
+
+    #[test]
+    fn the_most_that_any_scraper_wants_is_recorded() {
+        let sampler = Sampler::new(PLAIN);
+        let until = Duration::from_secs(60);
+        assert_eq!(share(&sampler, "a", 0), 0.25);
+        sampler.follow(&vec![wish("rate=0.1,operation:a=0.5")], 1.0, until);
+        assert_eq!((share(&sampler, "a", 0), share(&sampler, "b", 0)), (0.5, 0.1));
+        assert_eq!(sampler.applied(), (0.1, 1));
+        // One that says nothing wants what is set.
+        sampler.follow(&vec![wish("rate=0.1,operation:a=0.5"), None], 1.0, until);
+        assert_eq!((share(&sampler, "a", 0), share(&sampler, "b", 0)), (0.5, 0.25));
+        sampler.follow(&vec![wish("operation:a=0"), wish("rate=0.1")], 1.0, until);
+        assert_eq!((share(&sampler, "a", 0), share(&sampler, "b", 0)), (0.1, 0.25));
+        // None is expected back.
+        assert_eq!(share(&sampler, "a", MINUTE), 0.25);
+        sampler.follow(&Wishes::new(), 1.0, until);
+        assert_eq!((share(&sampler, "a", 0), sampler.applied()), (0.25, (0.25, 0)));
+    }
+
+    #[test]
+    fn budgets_and_a_filling_log_leave_less_of_what_is_wanted() {
+        let sampler = Sampler::new(PLAIN);
+        sampler.follow(&vec![None], 0.125, Duration::from_secs(60));
+        assert_eq!(share(&sampler, "a", 0), 0.125);
+        let over = |at| decide(&sampler, at, "a", 0);
+        assert_eq!((over(0.8), over(0.1)), (Verdict::OverBudget, Verdict::LeftOut));
+        assert_eq!(share(&sampler, "a", MINUTE), 0.25);
+        let pressed =
+            |at| sampler.decide(trace(at), &Name("a"), Threshold::of_share(0.0625), || MINUTE);
+        assert_eq!(pressed(0.93), Verdict::OverBudget);
+        assert_eq!(pressed(0.94), Verdict::Recorded(Threshold::of_share(0.0625)));
+    }
+
+    #[test]
+    fn slow_is_what_takes_longer_than_others_of_its_name() {
+        let sampler = Sampler::new(GUARANTEED);
+        for _ in 0..200 {
+            assert!(!sampler.is_slow(&Name("a"), 1_000_000));
+        }
+        assert!(sampler.is_slow(&Name("a"), 2_000_000));
+        assert!(!sampler.is_slow(&Name("b"), 2_000_000), "nothing is known of it");
+        let never = Sampler::new(Set { keep_slow: false, ..GUARANTEED });
+        assert!(!(0..200).any(|n| never.is_slow(&Name("a"), n * n)));
+    }
+}
