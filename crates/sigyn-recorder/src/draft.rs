@@ -81,6 +81,13 @@ impl Draft {
         Self { rules: rules.cloned(), ..Self::default() }
     }
 
+    /// For spans of a recorder that may be another one than before.
+    pub(crate) fn obey(&mut self, rules: Option<&Arc<Rules>>) {
+        if self.rules.is_some() || rules.is_some() {
+            self.rules = rules.cloned();
+        }
+    }
+
     /// Ready for a new span; keeps its memory.
     #[inline]
     pub(crate) fn clear(&mut self, caps: Caps) {
@@ -221,6 +228,13 @@ impl Draft {
             let text = self.cut(text, value_bytes_max);
             self.long(text.as_bytes());
         }
+    }
+
+    /// Like [`Self::text`], of what a caller says.
+    pub(crate) fn said_item(&mut self, tag: u8, text: Text<'_>, max: usize) {
+        let start = self.open(tag);
+        self.said(text, max);
+        self.set_len(start + 1);
     }
 
     /// Half a list of vendors' entries would be a lie in somebody's name: it goes as a whole or not.

@@ -107,6 +107,7 @@ mod clock;
 mod cold;
 mod draft;
 mod encode;
+mod ended;
 mod exposition;
 mod format;
 mod intern;
@@ -139,6 +140,7 @@ mod whole;
 
 pub use body::Body;
 pub use clock::Clock;
+pub use ended::{Ended, Rest};
 pub use exposition::Exposition;
 pub use peers::Peer;
 pub use propagation::{Baggage, Context};
@@ -147,6 +149,7 @@ pub use rules::TagRules;
 pub use span::ActiveSpan;
 pub use stats::{Activity, ScraperStats, Stats};
 pub use text::{TagValue, Text};
+pub use whole::Origin;
 
 /// The model's words that are said here, for whoever needs no more of it.
 pub use sigyn_model::{Endpoint, Kind, Span, SpanId, StatusCode, Tags, TraceId, Value};

@@ -239,7 +239,7 @@ impl Recorder {
         let shared = &*self.shared;
         let mut draft = Draft::of(shared.rules.as_ref());
         let header = whole::write(span, &mut draft, shared.caps);
-        shared.push(&mut draft, header, Origin::of(span), span.is_error());
+        shared.push(&mut draft, header, Origin::of(span).as_ref(), span.is_error());
     }
 
     /// Whether both are the same recorder.
@@ -390,7 +390,7 @@ impl Shared {
         &self,
         draft: &mut Draft,
         header: Header,
-        origin: Option<Origin>,
+        origin: Option<&Origin>,
         urgent: bool,
     ) {
         match draft.finish(header, self.caps) {

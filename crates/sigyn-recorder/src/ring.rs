@@ -224,7 +224,7 @@ impl Ring {
 
     /// Takes a finished span. If the log is full, the oldest segments go.
     #[inline]
-    pub(crate) fn push(&self, span: Finished<'_>, origin: Option<Origin>, urgent: bool) {
+    pub(crate) fn push(&self, span: Finished<'_>, origin: Option<&Origin>, urgent: bool) {
         let pushed = self.shards.push(span, origin, urgent, || self.take_full(self.lock()));
         if pushed.full {
             self.offer_full();

@@ -21,6 +21,8 @@ const CHUNK_BYTES_MIN: usize = 1024;
 const LOG_BYTES_PER_SHARD: usize = 1024 * 1024;
 /// What a chunk costs beside its spans.
 pub(crate) const CHUNK_OVERHEAD: usize = 64;
+/// Of the latest so many origins of a chunk, none is kept twice.
+const ORIGINS_COMPARED: usize = 8;
 /// Different origins of one chunk; the next one begins a new chunk.
 const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 
@@ -43,7 +45,7 @@ impl Chunk {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, mut span: Finished<'_>, origin: Option<Origin>) {
+    pub(crate) fn push(&mut self, mut span: Finished<'_>, origin: Option<&Origin>) {
         if let Some(origin) = origin {
             span.header.origin = self.number_of(origin);
         }
@@ -51,13 +53,21 @@ impl Chunk {
         self.spans += 1;
     }
 
-    fn number_of(&mut self, origin: Origin) -> u16 {
-        if !self.origins.last().is_some_and(|last| last.is(&origin)) {
+    fn number_of(&mut self, origin: &Origin) -> u16 {
+        let at = self.known(origin).unwrap_or_else(|| {
             self.origins_bytes += origin.bytes();
-            self.origins.push(origin);
-        }
+            self.origins.push(origin.clone());
+            self.origins.len() - 1
+        });
         // Bounded when it was decided that the span goes here.
-        u16::try_from(self.origins.len()).unwrap_or(0)
+        u16::try_from(at + 1).unwrap_or(0)
+    }
+
+    /// Where it is among the latest few, which the parts of a program take turns at.
+    fn known(&self, origin: &Origin) -> Option<usize> {
+        let first = self.origins.len().saturating_sub(ORIGINS_COMPARED);
+        let at = self.origins[first..].iter().rposition(|known| known.is(origin))?;
+        Some(first + at)
     }
 }
 
@@ -139,7 +149,7 @@ impl Shards {
     pub(crate) fn push(
         &self,
         span: Finished<'_>,
-        mut origin: Option<Origin>,
+        origin: Option<&Origin>,
         urgent: bool,
         take: impl Fn(),
     ) -> Pushed {
@@ -149,7 +159,7 @@ impl Shards {
             shard.refused.late += 1;
             return pushed;
         }
-        while !shard.has_room(span.len(), origin.as_ref(), self.chunk_bytes_max) {
+        while !shard.has_room(span.len(), origin, self.chunk_bytes_max) {
             if shard.full.is_none() {
                 pushed.full = true;
                 shard.full = Some(mem::take(&mut shard.active));
@@ -162,7 +172,7 @@ impl Shards {
         if shard.active.spans == 0 {
             self.make_room(&mut shard.active.bytes, span.len());
         }
-        shard.active.push(span, origin.take());
+        shard.active.push(span, origin);
         shard.untold += span.len();
         if shard.untold >= self.step {
             let untold = mem::take(&mut shard.untold);
@@ -325,11 +335,11 @@ impl Shard {
             return true;
         }
         // What a new origin weighs counts as well; that there are too many is all but impossible.
-        let origin = match (origin, active.origins.last()) {
-            (None, _) => 0,
-            (Some(origin), Some(last)) if last.is(origin) => 0,
-            (Some(_), _) if active.origins.len() >= ORIGINS_MAX => return false,
-            (Some(origin), _) => origin.bytes(),
+        let origin = match origin {
+            None => 0,
+            Some(origin) if active.known(origin).is_some() => 0,
+            Some(_) if active.origins.len() >= ORIGINS_MAX => return false,
+            Some(origin) => origin.bytes(),
         };
         active.bytes.len() + active.origins_bytes + len + origin <= chunk_bytes_max
     }

@@ -14,14 +14,19 @@ use crate::layout::{Header, INLINE, flag, item};
 use crate::text::{self, Text};
 use crate::view::{Item, LinkView, TagViews, View};
 
-/// What several spans share: who made them, and with what.
+/// What several spans share: who made them, and with what. It is kept once as long as it is the same `Arc`s
+/// that say so.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
+pub struct Origin {
     pub(crate) resource: Option<Arc<Resource>>,
     pub(crate) scope: Option<Arc<Scope>>,
 }
 
 impl Origin {
+    pub fn new(resource: Option<Arc<Resource>>, scope: Option<Arc<Scope>>) -> Self {
+        Self { resource, scope }
+    }
+
     pub(crate) fn of(span: &Span) -> Option<Self> {
         let origin = Self { resource: span.resource.clone(), scope: span.scope.clone() };
         (origin.resource.is_some() || origin.scope.is_some()).then_some(origin)
@@ -166,6 +171,11 @@ impl Reading<'_> {
         }
         let origin = usize::from(origin).checked_sub(1).and_then(|at| self.origins.get(at));
         if let Some(Origin { resource, scope }) = origin {
+            if let Some(resource) = resource.as_ref().filter(|_| flags & flag::OWN != 0) {
+                let name = resource.tags.iter().find(|(key, _)| key == "service.name");
+                let name = name.map(|(_, name)| Endpoint::named(&name.text()));
+                span.local_endpoint = name.and_then(Endpoint::into_option).or(span.local_endpoint);
+            }
             span.resource = resource.clone().or(span.resource);
             span.scope.clone_from(scope);
         }

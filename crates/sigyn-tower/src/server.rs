@@ -19,7 +19,7 @@ use tower_service::Service;
 use crate::body::{TracedBody, traced};
 use crate::call::{Call, Protocol, Side};
 use crate::current::CurrentSpan;
-use crate::traces::Traces;
+use crate::traces::{Answer, Traces};
 use crate::{grpc, peer, rest};
 
 /// Where spans are read, which is no part of what a service does.
@@ -50,7 +50,8 @@ impl ServerLayer {
     }
 
     /// Answers `GET /traces` itself, for servers that have no routes of their own, such as tonic's. With
-    /// axum, routes are the better place: [`traces`](crate::traces).
+    /// axum, routes are the better place: [`traces`](crate::traces), where whatever else an
+    /// [`Exposition`] offers may have one, too.
     pub fn with_traces(self) -> Self {
         let recorder = self.settings.recorder.clone();
         self.change(|settings| settings.traces = Some(Exposition::new(recorder).into()))
@@ -200,7 +201,7 @@ pin_project! {
     enum State<F> {
         Traced { #[pin] inner: F, call: Option<Call> },
         Untraced { #[pin] inner: F },
-        Scrape { answer: <Traces as Service<Request<()>>>::Future },
+        Scrape { answer: Answer },
     }
 }
 

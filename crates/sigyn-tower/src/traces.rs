@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use sigyn_recorder::{Body, Exposition, Peer};
 use tower_service::Service;
 
@@ -21,16 +21,21 @@ pub struct Traces {
     exposition: Exposition,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl Traces {
+    /// Answers a request that has no body.
     pub(crate) fn answer<B>(&self, request: Request<B>) -> Answer {
         let (mut parts, _) = request.into_parts();
-        if let Some(peer) = peer::of(&parts.extensions) {
-            parts.extensions.insert(Peer(peer.ip().to_canonical()));
-        }
+        introduce(&mut parts.extensions);
         let exposition = self.exposition.clone();
         Box::pin(async move { Ok(exposition.respond(&parts).await) })
+    }
+}
+
+fn introduce(extensions: &mut Extensions) {
+    if let Some(peer) = peer::of(extensions) {
+        extensions.insert(Peer(peer.ip().to_canonical()));
     }
 }
 
@@ -40,7 +45,11 @@ impl From<Exposition> for Traces {
     }
 }
 
-impl<B> Service<Request<B>> for Traces {
+impl<B> Service<Request<B>> for Traces
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answer;
@@ -49,7 +58,8 @@ impl<B> Service<Request<B>> for Traces {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Answer {
-        self.answer(request)
+    fn call(&mut self, mut request: Request<B>) -> Answer {
+        introduce(request.extensions_mut());
+        self.exposition.call(request)
     }
 }

@@ -4,13 +4,14 @@ use super::Finding;
 use super::code::has_word;
 
 /// Every crate, and the crates of ours it may depend on. Tests may know more: dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("sigyn-model", &[]),
     ("sigyn-discovery", &[]),
     ("sigyn-ui", &[]),
     ("sigyn-store", &["sigyn-model"]),
     ("sigyn-recorder", &["sigyn-model"]),
     ("sigyn-tracing", &["sigyn-model", "sigyn-recorder"]),
+    ("sigyn-otel", &["sigyn-model", "sigyn-recorder"]),
     ("sigyn-tower", &["sigyn-recorder"]),
     ("sigyn-scrape", &["sigyn-model", "sigyn-discovery"]),
     (
