@@ -14,4 +14,5 @@ mod recording;
 mod sampling;
 mod target;
 mod tracez;
+mod vectors;
 mod waiting;

@@ -13,3 +13,4 @@ mod protocol;
 mod recorder;
 mod rhythm;
 mod too_much;
+mod vectors;

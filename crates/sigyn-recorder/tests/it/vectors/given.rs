@@ -1,0 +1,330 @@
+//! What happens in each vector; the answers come from the recorder.
+
+use serde_json::{Value, json};
+
+use super::{Asked, EPOCH, Step, otlp};
+
+pub(super) const SERVICE: &str = "shop";
+
+type Given = (&'static str, &'static str, Vec<Step>);
+
+pub(super) fn vectors() -> Vec<Given> {
+    vec![
+        (
+            "first-scrape",
+            "A first scrape, the next one with nothing new, and one with a new span.",
+            first_scrape(),
+        ),
+        (
+            "formats",
+            "One segment, and two, in every format, as they are and compressed.",
+            formats(),
+        ),
+        (
+            "choice",
+            "Which format and which compression answers which request, and what gets 406.",
+            choice(),
+        ),
+        (
+            "cursors",
+            "Where reads start: no cursor, old, lower, higher, of another epoch, unreadable.",
+            cursors(),
+        ),
+        ("pages", "Bodies within max_bytes.", pages()),
+        (
+            "loss",
+            "Segments 1 to 3 are evicted, of which the scraper `a` had acknowledged the first.",
+            loss(),
+        ),
+        ("oldest-lost", "A scraper that comes first after spans were evicted.", oldest_lost()),
+        (
+            "long-poll",
+            "Sealed segments are answered at once and nothing is sealed; else a wait of no time seals.",
+            long_poll(),
+        ),
+        (
+            "shutdown",
+            "Sealed for the last time; a span that finishes later is counted and not sent.",
+            shutdown(),
+        ),
+        ("legacy", "A Loki server of 2017, whose cursor the target keeps by address.", legacy()),
+        ("one-trace", "A look at one trace moves nobody's cursor.", one_trace()),
+        ("elsewhere", "Other paths, and other methods.", elsewhere()),
+    ]
+}
+
+fn span(id: u64) -> Value {
+    json!({
+        "traceId": format!("{:032x}", 0x1000 + id),
+        "id": format!("{id:016x}"),
+        "name": format!("work {id}"),
+        "timestamp": 1_795_414_855_000_000_u64 + id,
+        "duration": 10 * id,
+        "localEndpoint": {"serviceName": SERVICE},
+    })
+}
+
+fn record(ids: impl IntoIterator<Item = u64>) -> Step {
+    Step::Record { spans: ids.into_iter().map(span).collect() }
+}
+
+/// A call, from both sides, with all that Zipkin's format can say.
+fn rich() -> Step {
+    let (trace, parent) = ("463ac35c9f6413ad48485a3953bb6124", "00f067aa0ba902b7");
+    Step::Record {
+        spans: json!([
+            {
+                "traceId": trace, "id": parent, "kind": "CLIENT", "name": "get /stock",
+                "timestamp": 1_795_414_855_000_100_u64, "duration": 2_500,
+                "localEndpoint": {"serviceName": SERVICE},
+                "remoteEndpoint": {"serviceName": "stock", "ipv4": "192.0.2.7", "port": 8080},
+                "annotations": [{"timestamp": 1_795_414_855_000_200_u64, "value": "connected"}],
+                "tags": {"error": "too late", "http.method": "GET", "note": "ä \"quoted\" \u{1f54a}"},
+            },
+            {
+                "traceId": trace, "parentId": parent, "id": "53995c3f42cd8ad8", "kind": "SERVER",
+                "name": "get /stock", "timestamp": 1_795_414_855_000_900_u64, "duration": 1,
+                "localEndpoint": {"serviceName": SERVICE},
+            },
+            {
+                "traceId": "000000000000000048485a3953bb6124", "id": "1", "name": "",
+                "timestamp": 1_795_414_855_001_000_u64,
+                "localEndpoint": {"serviceName": SERVICE},
+            },
+        ]),
+    }
+}
+
+/// A span that takes more than a kilobyte of the log.
+fn wide(id: u64) -> Step {
+    let mut span = span(id);
+    span["tags"] = json!({"filler": "x".repeat(1_000)});
+    Step::Record { spans: json!([span]) }
+}
+
+fn asks<const N: usize>(path: &str, headers: [(&str, &str); N]) -> Step {
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let request = Asked {
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        headers: headers.into(),
+        from: None,
+    };
+    Step::Ask { request, response: None }
+}
+
+/// A scrape under this name, in OTLP.
+fn scrape(path: &str, name: &str, cursor: Option<&str>) -> Step {
+    let mut headers = vec![otlp(), ("sigyn-scraper".to_owned(), name.to_owned())];
+    headers.extend(cursor.map(|cursor| ("sigyn-cursor".to_owned(), cursor.to_owned())));
+    let request = Asked {
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        headers: headers.into_iter().collect(),
+        from: None,
+    };
+    Step::Ask { request, response: None }
+}
+
+fn at(seq: u64) -> String {
+    format!("{EPOCH}:{seq}")
+}
+
+fn first_scrape() -> Vec<Step> {
+    vec![
+        scrape("/traces", "a", None),
+        record(1..=3),
+        scrape("/traces", "a", None),
+        Step::Advance { seconds: 15 },
+        scrape("/traces", "a", Some(&at(2))),
+        record([4]),
+        scrape("/traces", "a", Some(&at(2))),
+        scrape("/traces", "a", Some(&at(2))),
+        scrape("/traces", "a", Some(&at(3))),
+    ]
+}
+
+const MEDIA: [&str; 5] = [
+    crate::target::OTLP,
+    "application/x-protobuf; messageType=\"zipkin.proto3.ListOfSpans\"",
+    "application/json",
+    "application/json; profile=\"otlp\"",
+    "application/vnd.apache.thrift.compact",
+];
+
+fn formats() -> Vec<Step> {
+    let mut steps = vec![rich(), Step::Seal, record([4]), Step::Seal];
+    for media in MEDIA {
+        for coding in ["identity", "gzip", "zstd"] {
+            for path in ["/traces?max_bytes=1", "/traces"] {
+                steps.push(asks(path, [("accept", media), ("accept-encoding", coding)]));
+            }
+        }
+    }
+    steps
+}
+
+fn choice() -> Vec<Step> {
+    let [otlp, proto3, json, otlp_json, thrift] = MEDIA;
+    let mut steps = vec![record([1]), Step::Seal];
+    let mut accepts = |accept: &str| {
+        steps.push(asks("/traces", [("accept", accept)]));
+    };
+    accepts("*/*");
+    accepts("application/*");
+    accepts("application/x-protobuf");
+    accepts(&otlp.to_ascii_uppercase());
+    accepts(&format!("{json}, {otlp}"));
+    accepts(&format!("{otlp};q=0.1, {json};q=0.9"));
+    accepts(&format!("*/*, {thrift}"));
+    accepts(&format!("{json};q=0, */*"));
+    accepts(&format!("application/*;q=0.5, {otlp};q=0.4, {otlp_json};q=0.6"));
+    accepts(&format!("{proto3};q=0.001, text/html"));
+    accepts("text/html");
+    accepts("*/*;q=0");
+    accepts("");
+    steps.push(asks("/traces", [("sigyn-scraper", "a")]));
+    for coding in
+        ["gzip, zstd", "gzip, zstd;q=0.5", "*", "br", "gzip;q=0, zstd;q=0", "identity;q=0, br"]
+    {
+        steps.push(asks("/traces", [("accept", json), ("accept-encoding", coding)]));
+    }
+    steps
+}
+
+fn cursors() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for id in 1..=3 {
+        steps.extend([record([id]), Step::Seal]);
+    }
+    let mut from = |cursor: &str| steps.push(scrape("/traces", "a", Some(cursor)));
+    from(&at(0));
+    from(&at(1));
+    from(&at(3));
+    from(&at(2));
+    from(&at(4));
+    from(&at(5));
+    from(&at(u64::MAX));
+    from("03b1e4c95a2f7d60:2");
+    from("0000000000000000:2");
+    from("nonsense");
+    from(&format!("{}:3", EPOCH.to_ascii_uppercase()));
+    steps.push(scrape("/traces", "a", None));
+    steps.push(asks("/traces", [("accept", MEDIA[0]), ("sigyn-cursor", &at(3))]));
+    steps
+}
+
+fn pages() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for id in 1..=3 {
+        steps.extend([wide(id), Step::Seal]);
+    }
+    steps.push(scrape("/traces?max_bytes=1", "a", None));
+    steps.push(scrape("/traces?max_bytes=2500", "a", Some(&at(2))));
+    steps.push(scrape("/traces?max_bytes=2000", "a", Some(&at(1))));
+    steps.push(scrape("/traces?max_bytes=nonsense", "a", Some(&at(3))));
+    steps
+}
+
+fn loss() -> Vec<Step> {
+    let mut steps = vec![wide(1), Step::Seal, scrape("/traces", "a", Some(&at(2)))];
+    for id in 2..=LOSES_THREE {
+        steps.extend([wide(id), Step::Seal]);
+    }
+    steps.push(Step::Evict { below: 4 });
+    steps.push(scrape("/traces?max_bytes=1", "a", Some(&at(2))));
+    steps.push(scrape("/traces?max_bytes=1", "a", Some(&at(2))));
+    steps.push(scrape("/traces?max_bytes=1", "a", Some(&at(5))));
+    steps.push(scrape("/traces?max_bytes=1", "b", Some("03b1e4c95a2f7d60:2")));
+    steps
+}
+
+/// So many wide spans that the first three are evicted.
+const LOSES_THREE: u64 = 10;
+
+fn oldest_lost() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for id in 1..=LOSES_THREE {
+        steps.extend([wide(id), Step::Seal]);
+    }
+    steps.push(Step::Evict { below: 4 });
+    steps.push(scrape("/traces?max_bytes=1", "a", None));
+    steps
+}
+
+fn long_poll() -> Vec<Step> {
+    let waits = |cursor: &str| {
+        asks(
+            "/traces",
+            [
+                ("accept", MEDIA[0]),
+                ("sigyn-scraper", "a"),
+                ("sigyn-cursor", cursor),
+                ("prefer", "wait=0"),
+            ],
+        )
+    };
+    vec![record([1]), Step::Seal, record([2]), waits(&at(1)), waits(&at(2)), waits(&at(3))]
+}
+
+fn shutdown() -> Vec<Step> {
+    vec![
+        record([1, 2]),
+        scrape("/traces", "a", None),
+        record([3]),
+        Step::ShutDown,
+        record([4]),
+        scrape("/traces", "a", Some(&at(2))),
+        scrape("/traces", "a", Some(&at(3))),
+    ]
+}
+
+fn legacy() -> Vec<Step> {
+    let loki = |from: &str| {
+        let request = Asked {
+            method: "GET".to_owned(),
+            path: "/traces".to_owned(),
+            headers: [("user-agent".to_owned(), "Go-http-client/1.1".to_owned())].into(),
+            from: Some(from.to_owned()),
+        };
+        Step::Ask { request, response: None }
+    };
+    vec![
+        loki("192.0.2.1"),
+        rich(),
+        loki("192.0.2.1"),
+        loki("192.0.2.1"),
+        record([4]),
+        loki("192.0.2.1"),
+        loki("192.0.2.2"),
+    ]
+}
+
+fn one_trace() -> Vec<Step> {
+    let look = |id: &str| asks(&format!("/traces?trace_id={id}"), [("accept", "application/json")]);
+    vec![
+        rich(),
+        Step::Seal,
+        record([4]),
+        look("463ac35c9f6413ad48485a3953bb6124"),
+        look("48485A3953BB6124"),
+        look("1004"),
+        look("1005"),
+        look("no-id"),
+        look(""),
+        scrape("/traces", "a", None),
+    ]
+}
+
+fn elsewhere() -> Vec<Step> {
+    let with = |method: &str, path: &str| {
+        let request = Asked {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: [otlp()].into(),
+            from: None,
+        };
+        Step::Ask { request, response: None }
+    };
+    vec![record([1]), with("GET", "/metrics"), with("POST", "/traces"), with("HEAD", "/traces")]
+}
