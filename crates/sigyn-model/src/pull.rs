@@ -29,6 +29,10 @@ pub const BUDGET: &str = "sigyn-budget";
 pub const SAMPLING: &str = "sigyn-sampling";
 pub const KEPT: &str = "sigyn-kept";
 pub const COLLECT: &str = "sigyn-collect";
+/// In a request `1`: the scraper asks for each epoch that an answer lists under this name.
+pub const SIBLINGS: &str = "sigyn-siblings";
+/// The end of the epoch that was asked for, where the answer is about another one.
+pub const ENDED: &str = "sigyn-ended";
 pub const CLOCK: &str = "sigyn-clock";
 pub const FINAL: &str = "sigyn-final";
 pub const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
@@ -116,6 +120,11 @@ impl PullError {
     fn new(what: &'static str, text: &str) -> Self {
         Self { what, text: text.chars().take(200).collect() }
     }
+}
+
+/// Cursors, as [`SIBLINGS`] lists them. What cannot be read is left out: a scraper that is told later loses nothing.
+pub fn parse_siblings(text: &str) -> impl Iterator<Item = Cursor> + '_ {
+    text.split(',').filter_map(|cursor| cursor.trim().parse().ok())
 }
 
 /// The values of `name=value,..`, in the order of these names. Others are left out: a newer side may say more.

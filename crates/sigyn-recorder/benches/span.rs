@@ -129,6 +129,13 @@ fn main() {
         root
     };
     {
+        let dir = spool_dir();
+        let spool = Some(sigyn_recorder::SpoolOptions::at(dir.path().join("spool")));
+        let recorder = recorder(Options { spool, ..Options::default() });
+        assert!(recorder.stats().spool.is_on, "{:?}", recorder.stats().spool);
+        case("sigyn-recorder, root, spool", || ours(&recorder, None));
+    }
+    {
         let recorder = recorder(Options::default());
         let unsampled = propagation::Context { sampled: Some(false), ..root_context(&recorder) };
         case("sigyn-recorder, unsampled child", || ours(&recorder, Some(&unsampled)));
@@ -202,6 +209,13 @@ fn main() {
     for count in [1, 2, 16] {
         println!("{count:>4} {:>8.1}", threads(count));
     }
+}
+
+/// On a tmpfs where there is one.
+fn spool_dir() -> tempfile::TempDir {
+    let shm = std::path::Path::new("/dev/shm");
+    let made = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
+    made.expect("a directory for the spool")
 }
 
 fn root_context(recorder: &Recorder) -> propagation::Context {

@@ -32,6 +32,8 @@ pub(crate) struct Ask {
     pub(crate) sampling: Option<Arc<Sampling>>,
     /// Traces that nobody sampled, and that are wanted all the same.
     pub(crate) collect: Vec<TraceId>,
+    /// It asks for every epoch of a spool.
+    pub(crate) follows_siblings: bool,
 }
 
 impl Ask {
@@ -59,6 +61,7 @@ impl Ask {
                 .filter(|sampling: &Sampling| !sampling.is_empty())
                 .map(Arc::new),
             collect: header(pull::COLLECT).map(pull::parse_trace_ids).unwrap_or_default(),
+            follows_siblings: header(pull::SIBLINGS) == Some("1"),
             timeout: header(pull::SCRAPE_TIMEOUT).and_then(seconds).map(|t| t.min(TIMEOUT_MAX)),
         }
     }

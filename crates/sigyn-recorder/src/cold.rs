@@ -92,12 +92,14 @@ impl Cold {
             drop(active);
             let spare = self.put_away(full, &mut rescued);
             active = self.enter();
-            if active.bytes.capacity() == 0 {
-                active.bytes = spare;
+            let bytes = active.bytes.heap();
+            if bytes.capacity() == 0 {
+                *bytes = spare;
             }
         }
-        if active.bytes.capacity() == 0 {
-            active.bytes.reserve_exact(self.chunk_bytes_max);
+        let bytes = active.bytes.heap();
+        if bytes.capacity() == 0 {
+            bytes.reserve_exact(self.chunk_bytes_max);
         }
         active.push(span, None);
         true
@@ -121,7 +123,7 @@ impl Cold {
         // Whoever looks at it just now has it to the end.
         let free = Arc::into_inner(oldest).map(|chunk| chunk.into_inner());
         let chunk = free.map(|chunk| chunk.unwrap_or_else(PoisonError::into_inner));
-        let mut bytes = chunk.map(|chunk| chunk.bytes).unwrap_or_default();
+        let mut bytes = chunk.map(|mut chunk| mem::take(chunk.bytes.heap())).unwrap_or_default();
         bytes.clear();
         bytes
     }
@@ -257,7 +259,7 @@ fn take(chunk: &mut Chunk, asked: &HashMap<u64, TraceId>) -> Chunk {
         }
     }
     for at in from {
-        Header::set_flag(&mut chunk.bytes[at..], flag::TAKEN);
+        Header::set_flag(&mut chunk.bytes.heap()[at..], flag::TAKEN);
         chunk.spans -= 1;
     }
     taken

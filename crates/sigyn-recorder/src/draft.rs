@@ -60,6 +60,16 @@ impl<'a> Finished<'a> {
         HEADER + self.items.len()
     }
 
+    /// Writes it over as many bytes as it has.
+    #[cfg(feature = "spool")]
+    #[inline]
+    pub(crate) fn write_to(&self, to: &mut [u8]) {
+        if let Some((header, items)) = to.split_first_chunk_mut() {
+            self.header.write(header);
+            items.copy_from_slice(self.items);
+        }
+    }
+
     /// The header is written where it stays: bytes that have just been written are read slowly.
     #[inline]
     pub(crate) fn write(&self, to: &mut Vec<u8>) {

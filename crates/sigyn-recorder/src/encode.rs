@@ -227,13 +227,15 @@ mod tests {
     use crate::clock::Clock;
     use crate::draft::{Caps, Draft};
     use crate::ring::Ring;
+    use crate::room::Rooms;
     use crate::whole;
     use sigyn_model::{Span, SpanId, TraceId};
 
     /// Ten segments of a span each.
     fn segments() -> Vec<Arc<Segment>> {
         let caps = Caps { value_bytes_max: 1024, span_bytes_max: 1024 };
-        let ring = Ring::new(1, 1024 * 1024, caps.span_bytes_max, Clock::system());
+        let ring =
+            Ring::new(1, 1024 * 1024, caps.span_bytes_max, Clock::system(), Rooms::default());
         for id in 1..=10 {
             let span = Span::new(TraceId::new(1).unwrap(), SpanId::new(id).unwrap());
             let mut draft = Draft::default();

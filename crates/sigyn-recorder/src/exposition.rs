@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use crate::ask::Ask;
 use crate::body::{Body, Receipt};
 use crate::cold::Cold;
-use crate::encode::{Coding, Pieces};
+use crate::encode::{Coding, Encoded, Pieces};
 use crate::format::Format;
 use crate::lookup::{self, Found};
 use crate::negotiate;
@@ -36,6 +36,7 @@ use crate::request::{Token, read};
 use crate::ring::{Caller, Page};
 use crate::stats::count;
 use crate::tracez::{self, Report};
+use crate::whole::Own;
 
 /// A long poll without a scrape timeout waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -125,7 +126,11 @@ impl Exposition {
             interval: ask.interval,
             budget: ask.budget,
         };
-        let arrival = match ask.peer {
+        #[cfg_attr(
+            not(feature = "spool"),
+            expect(unused_mut, reason = "only spools have another start")
+        )]
+        let mut arrival = match ask.peer {
             None => ring.arrive(named.map(caller), ask.cursor, now),
             Some(peer) => ring.arrive_from(peer),
         };
@@ -135,6 +140,14 @@ impl Exposition {
         if arrival.leased {
             shared.collect(&ask.collect);
         }
+        #[cfg(feature = "spool")]
+        let (other, ended) = self.turn(&ask, leased.filter(|_| !arrival.beyond)).await;
+        #[cfg(feature = "spool")]
+        if other.is_none() {
+            arrival.start = self.resumed(&ask, arrival.start);
+        }
+        #[cfg(not(feature = "spool"))]
+        let other: Option<Subject> = None;
 
         let format = match ask.legacy {
             true => Some(Format::ThriftWithoutHosts),
@@ -148,6 +161,8 @@ impl Exposition {
         // Only part of the scrape's time is ours; the rest is for the way back.
         let share = ask.timeout.map(|timeout| timeout * 4 / 5);
         let waited = match ask.wait {
+            // What another process left, or has sealed, is there already.
+            _ if other.is_some() => None,
             None => None,
             Some(wait) => {
                 let wait = wait.min(share.unwrap_or(WAIT_MAX));
@@ -164,27 +179,39 @@ impl Exposition {
             count(&counters.busy, 1);
             return too_many();
         };
-        self.promote().await;
-        let page = self.page(arrival.start, ask.wait.is_some(), leased);
+        let subject = match other {
+            Some(other) => other,
+            None => {
+                self.promote().await;
+                Subject {
+                    page: self.page(arrival.start, ask.wait.is_some(), leased),
+                    epoch: ring.epoch,
+                    own: None,
+                }
+            }
+        };
+        let page = &subject.page;
         let deadline = share.map(|share| arrived + share);
-        let Ok(filled) = self.fill(&page, format, coding, ask.bytes_max, deadline).await else {
+        let Ok(filled) = self.fill(&subject, format, coding, ask.bytes_max, deadline).await else {
             return out_of_memory();
         };
 
         let segments = filled.as_ref().and_then(|filled| filled.segments);
         let next = segments.map_or(page.newest, |(_, last)| last) + 1;
-        if let Some(name) = leased {
+        if let Some(name) = leased.filter(|_| subject.own.is_none()) {
             ring.told(name, next);
         }
         count(if leased.is_some() { &counters.scrapes } else { &counters.peeks }, 1);
         let mut response = Response::new(Body::default());
-        self.tell(response.headers_mut(), &page, next);
+        self.tell(response.headers_mut(), &subject, next);
+        #[cfg(feature = "spool")]
+        self.tell_of_spool(response.headers_mut(), &subject, &ask, ended, next);
         let Some(Filled { body, .. }) = filled else {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return response;
         };
         if let Some((first, last)) = segments {
-            let range = Range { epoch: ring.epoch, first, last, newest: page.newest };
+            let range = Range { epoch: subject.epoch, first, last, newest: page.newest };
             set(response.headers_mut(), pull::RANGE, &range);
             let told = page.segments.iter().take_while(|segment| segment.seq <= last);
             let kept: Vec<_> = told.flat_map(|segment| segment.kept.iter().copied()).collect();
@@ -378,12 +405,13 @@ impl Exposition {
     /// Without any there is no body, but for a 2017 Loki server, to whom any status but 200 is a failure.
     async fn fill(
         &self,
-        page: &Page,
+        subject: &Subject,
         format: Format,
         coding: Coding,
         bytes_max: Option<usize>,
         deadline: Option<Instant>,
     ) -> Result<Option<Filled>, OutOfMemory> {
+        let page = &subject.page;
         let first = page.segments.first().map(|segment| segment.seq);
         if first.is_none() && format != Format::ThriftWithoutHosts {
             return Ok(None);
@@ -396,7 +424,10 @@ impl Exposition {
                 break;
             }
             let shared = &*self.recorder.shared;
-            let encoded = shared.encodings.get(segment, &shared.own, format, coding);
+            let encoded = match &subject.own {
+                None => shared.encodings.get(segment, &shared.own, format, coding),
+                Some(own) => Encoded::new(format.encode(segment, own), coding),
+            };
             if !body.push(encoded.ok_or(OutOfMemory)?) {
                 break;
             }
@@ -409,16 +440,20 @@ impl Exposition {
     }
 
     /// What every answer to a scrape says.
-    fn tell(&self, headers: &mut HeaderMap, page: &Page, next: u64) {
+    fn tell(&self, headers: &mut HeaderMap, subject: &Subject, next: u64) {
         let shared = &*self.recorder.shared;
+        let page = &subject.page;
         headers.insert(VARY, VARIES);
-        set(headers, pull::NEXT, &Cursor { epoch: shared.ring.epoch, seq: next });
+        set(headers, pull::NEXT, &Cursor { epoch: subject.epoch, seq: next });
         set(headers, pull::MORE, &u8::from(next <= page.newest));
         set(headers, pull::LOST, &format_args!("spans={}", page.lost));
         set(headers, pull::FINISHED, &page.counts.finished);
         set(headers, pull::DROPPED, &page.counts.dropped);
         set(headers, pull::FINAL, &u8::from(page.is_final));
         set(headers, pull::CLOCK, &shared.clock.wall_nanos());
+        if subject.own.is_some() {
+            return;
+        }
         let max_bytes = shared.ring.hot_bytes_max as u64;
         set(
             headers,
@@ -431,6 +466,74 @@ impl Exposition {
             Sampled { traces, share: page.share, rate: Some(rate), operations: Some(operations) };
         set(headers, pull::SAMPLED, &sampled);
     }
+}
+
+#[cfg(feature = "spool")]
+impl Exposition {
+    /// What a cursor of another epoch gets that lies in the spool; else, whether that epoch ended where the cursor is.
+    async fn turn(&self, ask: &Ask, leased: Option<&str>) -> (Option<Subject>, Option<Cursor>) {
+        use crate::spool::serve::{Told, Turned};
+        let ring = &self.recorder.shared.ring;
+        let (Some(spool), Some(cursor)) = (ring.spool(), ask.cursor) else { return (None, None) };
+        if cursor.epoch == ring.epoch {
+            if let Some(name) = leased {
+                spool.acknowledge(name, cursor.seq);
+            }
+            return (None, None);
+        }
+        match spool.turn(cursor, leased, ask.follows_siblings).await {
+            Turned::Told(told) => {
+                let Told { page, epoch, own } = *told;
+                (Some(Subject { page, epoch, own: Some(own) }), None)
+            }
+            Turned::Ended(end) => (None, Some(end)),
+            Turned::Unknown => (None, None),
+        }
+    }
+
+    /// Where a scraper that follows siblings goes on here, if it comes with the cursor of another epoch: it has state, and
+    /// may have read this one before.
+    fn resumed(&self, ask: &Ask, start: u64) -> u64 {
+        let ring = &self.recorder.shared.ring;
+        let comes = ask.cursor.is_some_and(|cursor| cursor.epoch != ring.epoch);
+        match (ring.spool(), &ask.scraper) {
+            (Some(spool), Some(scraper)) if comes && ask.follows_siblings => {
+                spool.next_for(scraper).max(start)
+            }
+            _ => start,
+        }
+    }
+
+    fn tell_of_spool(
+        &self,
+        headers: &mut HeaderMap,
+        subject: &Subject,
+        ask: &Ask,
+        ended: Option<Cursor>,
+        next: u64,
+    ) {
+        if let Some(end) = ended {
+            set(headers, pull::ENDED, &end);
+        }
+        let ring = &self.recorder.shared.ring;
+        let (Some(spool), Some(scraper)) = (ring.spool(), &ask.scraper) else { return };
+        // Who is not at the end here is told when it is.
+        if ask.follows_siblings && next > subject.page.newest {
+            let siblings = spool.siblings(scraper);
+            let others = siblings.iter().filter(|sibling| sibling.epoch != subject.epoch);
+            let texts: Vec<_> = others.map(Cursor::to_string).collect();
+            set(headers, pull::SIBLINGS, &texts.join(","));
+        }
+    }
+}
+
+/// What an answer is about.
+#[derive(Debug)]
+struct Subject {
+    page: Page,
+    epoch: u64,
+    /// Whose it is, if it is not this process'.
+    own: Option<Own>,
 }
 
 /// Segments as they go out, the first and the last of them.

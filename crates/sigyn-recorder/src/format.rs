@@ -1,5 +1,7 @@
 //! What bodies are written in: segments as runs that concatenate, and what stands around them.
 
+use std::sync::Arc;
+
 use sigyn_model::Span;
 use sigyn_model::codec::zipkin_thrift::{self, Hosts};
 use sigyn_model::codec::{self, json_v2, otlp_json, zipkin_proto3};
@@ -112,7 +114,7 @@ impl Format {
 
 /// Hands out all spans of a segment, and what it takes to understand them.
 fn read(segment: &Segment, own: &Own, mut each: impl FnMut(&View<'_>, &Reading<'_>)) {
-    let glossary = Glossary::now();
+    let glossary = own.names.clone().unwrap_or_else(|| Arc::new(Glossary::now()));
     for chunk in &segment.chunks {
         let reading = Reading {
             glossary: &glossary,

@@ -5,9 +5,15 @@
 //! by where they lie, so that it need not look at their letters. What is no literal is never numbered
 //! and stands in the span itself: numbers cannot run out because of what users send.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
+#[cfg(feature = "spool")]
+use std::sync::{Arc, Weak};
 use std::sync::{LazyLock, PoisonError, RwLock};
+
+#[cfg(feature = "spool")]
+use crate::spool::Names;
 
 /// The number of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub(crate) const ERROR: Id = Id(1);
 const FIRST: [&str; 2] = ["", "error"];
 
 static TEXTS: LazyLock<RwLock<Texts>> = LazyLock::new(|| {
-    let mut texts = Texts { all: Vec::new(), ids: HashMap::new() };
+    let mut texts = Texts::default();
     for text in FIRST {
         texts.add(text);
     }
@@ -41,10 +47,24 @@ thread_local! {
         const { [const { [const { Cell::new((0, 0, 0)) }; SET] }; SETS] };
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Texts {
     all: Vec<&'static str>,
     ids: HashMap<&'static str, u16>,
+    /// Who writes them down, each before anybody has its number.
+    #[cfg(feature = "spool")]
+    told: Vec<Weak<Names>>,
+}
+
+/// Writes down all texts, and those that come from now on.
+#[cfg(feature = "spool")]
+pub(crate) fn tell(names: &Arc<Names>) {
+    let mut texts = TEXTS.write().unwrap_or_else(PoisonError::into_inner);
+    for (id, text) in (0..).zip(&texts.all) {
+        names.add(id, text);
+    }
+    texts.told.retain(|told| told.strong_count() > 0);
+    texts.told.push(Arc::downgrade(names));
 }
 
 impl Id {
@@ -122,6 +142,10 @@ impl Texts {
             return None;
         }
         let id = u16::try_from(self.all.len()).ok()?;
+        #[cfg(feature = "spool")]
+        for names in self.told.iter().filter_map(Weak::upgrade) {
+            names.add(id, text);
+        }
         self.all.push(text);
         self.ids.insert(text, id);
         Some(id)
@@ -130,15 +154,23 @@ impl Texts {
 
 /// All texts with a number at one moment. Whoever reads spans takes it once, and keeps nobody waiting.
 #[derive(Clone, Debug)]
-pub(crate) struct Glossary(Vec<&'static str>);
+pub(crate) struct Glossary(Vec<Cow<'static, str>>);
+
+/// Those of another process.
+impl From<Vec<Cow<'static, str>>> for Glossary {
+    fn from(texts: Vec<Cow<'static, str>>) -> Self {
+        Self(texts)
+    }
+}
 
 impl Glossary {
     pub(crate) fn now() -> Self {
-        Self(TEXTS.read().unwrap_or_else(PoisonError::into_inner).all.clone())
+        let texts = TEXTS.read().unwrap_or_else(PoisonError::into_inner);
+        Self(texts.all.iter().copied().map(Cow::Borrowed).collect())
     }
 
-    pub(crate) fn text(&self, id: Id) -> &'static str {
-        self.0.get(usize::from(id.0)).copied().unwrap_or("")
+    pub(crate) fn text(&self, id: Id) -> &str {
+        self.0.get(usize::from(id.0)).map_or("", Cow::as_ref)
     }
 }
 
@@ -162,7 +194,8 @@ mod tests {
         let short: &'static str = &long[..4];
         for _ in 0..2 {
             let ids = [long, short].map(|text| Id::of(text).unwrap());
-            let texts = ids.map(|id| Glossary::now().text(id));
+            let glossary = Glossary::now();
+            let texts = ids.map(|id| glossary.text(id));
             assert_eq!(texts, ["http.route", "http"]);
         }
     }

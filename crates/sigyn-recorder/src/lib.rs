@@ -96,9 +96,11 @@
 //! `/tracez` shows spans that have not finished, and how long what finished took, in a terminal or a browser. It costs
 //! recording threads some stores a span, and counts nothing: it reads what is held when it is asked.
 //!
-//! # What is not here yet
+//! # Processes that are killed
 //!
-//! A log that outlives the process.
+//! With the feature `spool`, and `SIGYN_SPOOL=/dev/shm/sigyn` in the environment or `Options::spool`, finished spans lie in
+//! a file of a tmpfs. Whatever ends the process, the next one in that directory tells what was left; and of several
+//! workers that share it, any one tells the spans of all. Each worker makes its recorder after the fork.
 
 mod ask;
 mod body;
@@ -125,6 +127,7 @@ mod record;
 mod reply;
 mod request;
 mod ring;
+mod room;
 mod rules;
 mod running;
 mod sampler;
@@ -132,6 +135,8 @@ mod scrapers;
 mod shards;
 mod share;
 mod span;
+#[cfg(feature = "spool")]
+mod spool;
 mod stats;
 mod text;
 mod tracez;
@@ -147,7 +152,9 @@ pub use propagation::{Baggage, Context};
 pub use record::{Drain, Options, Recorder};
 pub use rules::TagRules;
 pub use span::ActiveSpan;
-pub use stats::{Activity, ScraperStats, Stats};
+#[cfg(feature = "spool")]
+pub use spool::SpoolOptions;
+pub use stats::{Activity, ScraperStats, SpoolStats, Stats};
 pub use text::{TagValue, Text};
 pub use whole::Origin;
 

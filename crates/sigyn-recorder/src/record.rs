@@ -14,13 +14,14 @@ use crate::encode::Encodings;
 use crate::layout::{Header, flag};
 use crate::propagation::{self, Baggage, Context};
 use crate::ring::Ring;
+use crate::room::Rooms;
 use crate::rules::{Rules, TagRules};
 use crate::running::Places;
 use crate::sampler::{self, Named, Sampler, Verdict};
 use crate::shards::Chunk;
 use crate::share::Threshold;
 use crate::span::ActiveSpan;
-use crate::stats::{Counters, ScraperStats, Stats, count};
+use crate::stats::{Counters, ScraperStats, SpoolStats, Stats, count};
 use crate::text::Text;
 use crate::whole::{self, Origin, Own};
 
@@ -62,6 +63,9 @@ pub struct Options {
     /// The same if that span takes longer than all but one in a hundred of its name.
     pub keep_slow: bool,
     pub clock: Clock,
+    /// Where finished spans lie so that they outlive the process; else they are in its memory.
+    #[cfg(feature = "spool")]
+    pub spool: Option<crate::spool::SpoolOptions>,
 }
 
 impl Default for Options {
@@ -79,6 +83,8 @@ impl Default for Options {
             keep_failed: true,
             keep_slow: true,
             clock: Clock::system(),
+            #[cfg(feature = "spool")]
+            spool: crate::spool::SpoolOptions::from_environment(),
         }
     }
 }
@@ -106,6 +112,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) own: Own,
     keep_failed: bool,
+    spool_error: Option<String>,
 }
 
 /// How a drain ended.
@@ -124,7 +131,6 @@ impl Recorder {
             span_bytes_max: options.span_bytes_max.min(Ring::span_bytes_max(hot_bytes_max)),
         };
         let clock = options.clock;
-        let ring = Ring::new(random_epoch(), hot_bytes_max, caps.span_bytes_max, clock.clone());
         let mut tags = options.resource;
         let given = tags.iter().find(|(key, _)| key == "service.name");
         let service_name = match given {
@@ -135,7 +141,20 @@ impl Recorder {
             tags.retain(|(key, _)| key != "service.name");
             tags.insert(0, ("service.name".to_owned(), Value::from(service_name.as_str())));
         }
-        Self {
+        let own = Own {
+            endpoint: Endpoint::named(&service_name).into_option(),
+            resource: (!tags.is_empty())
+                .then(|| Arc::new(Resource { tags, ..Resource::default() })),
+            names: None,
+        };
+        let epoch = random_epoch();
+        #[cfg(feature = "spool")]
+        let (rooms, spool_error) =
+            Rooms::spooled(options.spool.as_ref(), epoch, &own, hot_bytes_max);
+        #[cfg(not(feature = "spool"))]
+        let (rooms, spool_error) = (Rooms::default(), None);
+        let ring = Ring::new(epoch, hot_bytes_max, caps.span_bytes_max, clock.clone(), rooms);
+        let recorder = Self {
             shared: Arc::new(Shared {
                 ring,
                 cold: Cold::new(options.cold_bytes_max),
@@ -145,6 +164,7 @@ impl Recorder {
                     guaranteed_every: options.guaranteed_every,
                     keep_slow: options.keep_slow,
                 }),
+                spool_error,
                 encodings: Encodings::new(hot_bytes_max * ENCODED_SHARE),
                 clock,
                 counters: Counters::default(),
@@ -152,14 +172,12 @@ impl Recorder {
                 waits: Semaphore::new(WAITS_MAX),
                 caps,
                 rules: options.tag_rules.compile().map(Arc::new),
-                own: Own {
-                    endpoint: Endpoint::named(&service_name).into_option(),
-                    resource: (!tags.is_empty())
-                        .then(|| Arc::new(Resource { tags, ..Resource::default() })),
-                },
+                own,
                 keep_failed: options.keep_failed,
             }),
-        }
+        };
+        recorder.shared.ring.rooms.listen(&recorder.shared);
+        recorder
     }
 
     /// Starts a span: a child of `parent`, in its trace and by its decision to sample; else the root
@@ -298,6 +316,10 @@ impl Recorder {
                 })
                 .collect(),
             activity: self.shared.counters.snapshot(),
+            spool: SpoolStats {
+                error: self.shared.spool_error.clone(),
+                ..self.shared.ring.rooms.stats()
+            },
         }
     }
 

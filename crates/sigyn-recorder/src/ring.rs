@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::draft::Finished;
 use crate::pace::Pace;
 use crate::peers::Peers;
+use crate::room::{Rooms, Sealed};
 use crate::sampler::Wishes;
 use crate::scrapers::{Mark, Scrapers};
 use crate::shards::{Chunk, Shards};
@@ -53,9 +54,29 @@ pub(crate) struct Segment {
     /// Traces that were kept here although nobody had sampled them.
     pub(crate) kept: Box<[TraceId]>,
     bytes: usize,
+    /// Memory that it takes.
+    takes: usize,
     /// Spans of all segments before this one, and what these weighed.
     spans_before: u64,
     bytes_before: u64,
+}
+
+#[cfg(feature = "spool")]
+impl Segment {
+    /// What another process left.
+    pub(crate) fn found(seq: u64, chunks: Box<[Chunk]>, spans: u64, wall_offset: i64) -> Self {
+        Self {
+            seq,
+            chunks,
+            spans,
+            wall_offset,
+            kept: Box::default(),
+            bytes: 0,
+            takes: 0,
+            spans_before: 0,
+            bytes_before: 0,
+        }
+    }
 }
 
 /// Counts of one epoch.
@@ -128,6 +149,7 @@ pub(crate) struct Ring {
     pub(crate) epoch: u64,
     pub(crate) hot_bytes_max: usize,
     clock: Clock,
+    pub(crate) rooms: Rooms,
     shards: Shards,
     log: Mutex<Log>,
     /// New spans enough to end a long poll, a new segment, or the end.
@@ -147,9 +169,11 @@ struct Log {
     /// Taken out of the shards, and not sealed yet.
     pending: Vec<Chunk>,
     pending_bytes: usize,
+    pending_takes: usize,
     pending_spans: u64,
     held: VecDeque<Arc<Segment>>,
     held_bytes: usize,
+    held_takes: usize,
     /// The last segment sealed; 0 before the first.
     newest: u64,
     /// Spans in all segments ever sealed, and what these weighed.
@@ -178,23 +202,27 @@ impl Ring {
         hot_bytes_max: usize,
         span_bytes_max: usize,
         clock: Clock,
+        rooms: Rooms,
     ) -> Self {
         // So that the segment sealed last always has a place, however small the log.
         let segment_bytes_max = SEGMENT_BYTES_MAX.min(hot_bytes_max / 4);
         let span_bytes_max = span_bytes_max.min(segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD));
-        let shards = Shards::new(hot_bytes_max, WAKE_BYTES);
+        let shards = Shards::new(hot_bytes_max, WAKE_BYTES, rooms.clone(), clock.clone());
         Self {
             epoch,
             hot_bytes_max,
             clock,
+            rooms,
             log: Mutex::new(Log {
                 held_bytes_max: hot_bytes_max.saturating_sub(shards.bytes_max(span_bytes_max)),
                 segment_bytes_max,
                 pending: Vec::new(),
                 pending_bytes: 0,
+                pending_takes: 0,
                 pending_spans: 0,
                 held: VecDeque::new(),
                 held_bytes: 0,
+                held_takes: 0,
                 newest: 0,
                 sealed: 0,
                 sealed_bytes: 0,
@@ -503,9 +531,39 @@ impl Ring {
         }
     }
 
+    #[cfg(feature = "spool")]
+    pub(crate) fn spool(&self) -> Option<&Arc<crate::spool::Spool>> {
+        self.rooms.spool.as_ref()
+    }
+
+    /// Seals what waits, as a sibling is asked for it, and takes note of what it was told for this process.
+    #[cfg(feature = "spool")]
+    pub(crate) fn seal_for_sibling(&self, now: Duration) {
+        self.read(u64::MAX, false, None, now);
+        let Some(spool) = self.spool() else { return };
+        spool.answer();
+        let below = spool.acknowledged_below();
+        let mut log = self.lock();
+        if below <= log.newest + 1 {
+            log.acknowledge(below);
+        }
+        drop(log);
+        self.acknowledged.notify_waiters();
+    }
+
     /// A panic elsewhere must not become one here: the books are written before they are read.
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is in the log stays in its spool.
+#[cfg(feature = "spool")]
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if let Some(spool) = self.spool() {
+            spool.leave();
+        }
     }
 }
 
@@ -522,13 +580,14 @@ impl Log {
         self.evict(evicted);
     }
 
-    fn add(&mut self, ring: &Ring, chunk: Chunk, evicted: &mut Evicted) {
-        let chunk = fitted(chunk);
+    fn add(&mut self, ring: &Ring, mut chunk: Chunk, evicted: &mut Evicted) {
+        ring.rooms.close(&mut chunk, &ring.clock);
         let weight = chunk.weight();
         if self.pending_bytes + weight + SEGMENT_OVERHEAD > self.segment_bytes_max {
             self.seal(ring, evicted);
         }
         self.pending_bytes += weight;
+        self.pending_takes += chunk.takes();
         self.pending_spans += chunk.spans;
         self.pending.push(chunk);
     }
@@ -541,13 +600,24 @@ impl Log {
         self.newest += 1;
         let mut kept = ring.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = mem::take(&mut self.pending_bytes) + SEGMENT_OVERHEAD;
-        let segment = Segment {
+        self.pending_takes = 0;
+        let sealed = Sealed {
             seq: self.newest,
-            chunks: mem::take(&mut self.pending).into_boxed_slice(),
+            spans_before: self.sealed,
             spans: mem::take(&mut self.pending_spans),
             wall_offset: ring.clock.wall_offset(),
+            dropped: self.dropped,
+        };
+        let chunks = ring.rooms.seal(mem::take(&mut self.pending), &sealed);
+        let takes = chunks.iter().map(Chunk::takes).sum::<usize>() + SEGMENT_OVERHEAD;
+        let segment = Segment {
+            seq: sealed.seq,
+            chunks: chunks.into_boxed_slice(),
+            spans: sealed.spans,
+            wall_offset: sealed.wall_offset,
             kept: mem::take(&mut *kept).into_boxed_slice(),
             bytes,
+            takes,
             spans_before: self.sealed,
             bytes_before: self.sealed_bytes,
         };
@@ -555,15 +625,17 @@ impl Log {
         self.sealed += segment.spans;
         self.sealed_bytes += bytes as u64;
         self.held_bytes += bytes;
+        self.held_takes += takes;
         self.held.push_back(Arc::new(segment));
         self.evict(evicted);
         self.dropped_at_seal = self.dropped;
     }
 
     fn evict(&mut self, evicted: &mut Evicted) {
-        while self.held_bytes + self.pending_bytes > self.held_bytes_max {
+        while self.held_takes + self.pending_takes > self.held_bytes_max {
             let Some(segment) = self.held.pop_front() else { return };
             self.held_bytes -= segment.bytes;
+            self.held_takes -= segment.takes;
             if segment.seq >= self.acked_below {
                 self.dropped.evicted += segment.spans;
             }
@@ -647,12 +719,4 @@ impl Log {
         let all = self.newest + 1;
         self.buffered() == 0 && self.scrapers.leased(now).all(|scraper| scraper.acked_below == all)
     }
-}
-
-/// A half-full chunk keeps no more memory than it needs.
-fn fitted(mut chunk: Chunk) -> Chunk {
-    if chunk.bytes.len() < chunk.bytes.capacity() / 8 * 7 {
-        chunk.bytes = chunk.bytes.as_slice().to_vec();
-    }
-    chunk
 }

@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crossbeam_utils::CachePadded;
 
+use crate::clock::Clock;
 use crate::draft::Finished;
+use crate::room::{Room, Rooms};
 use crate::whole::Origin;
 
 /// A chunk's bound, unless a single span is larger.
@@ -29,14 +31,17 @@ const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 /// Finished spans of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Room,
     pub(crate) spans: u64,
     pub(crate) origins: Vec<Origin>,
     origins_bytes: usize,
+    /// Its bytes were those of several chunks.
+    #[cfg(feature = "spool")]
+    pub(crate) is_copy: bool,
 }
 
 impl Chunk {
-    /// Memory that it takes.
+    /// What its spans weigh.
     pub(crate) fn weight(&self) -> usize {
         if self.bytes.is_empty() {
             return 0;
@@ -44,18 +49,25 @@ impl Chunk {
         self.bytes.len() + self.origins_bytes + CHUNK_OVERHEAD
     }
 
+    /// Memory that it takes.
+    pub(crate) fn takes(&self) -> usize {
+        self.bytes.takes() + self.origins_bytes + CHUNK_OVERHEAD
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, mut span: Finished<'_>, origin: Option<&Origin>) {
         if let Some(origin) = origin {
             span.header.origin = self.number_of(origin);
         }
-        span.write(&mut self.bytes);
+        self.bytes.put(&span);
         self.spans += 1;
     }
 
     fn number_of(&mut self, origin: &Origin) -> u16 {
         let at = self.known(origin).unwrap_or_else(|| {
             self.origins_bytes += origin.bytes();
+            let number = u16::try_from(self.origins.len() + 1).unwrap_or(0);
+            self.bytes.describe(origin, number);
             self.origins.push(origin.clone());
             self.origins.len() - 1
         });
@@ -68,6 +80,25 @@ impl Chunk {
         let first = self.origins.len().saturating_sub(ORIGINS_COMPARED);
         let at = self.origins[first..].iter().rposition(|known| known.is(origin))?;
         Some(first + at)
+    }
+}
+
+#[cfg(feature = "spool")]
+impl Chunk {
+    /// What another process left.
+    pub(crate) fn found(bytes: Vec<u8>, spans: u64, origins: Vec<Origin>) -> Self {
+        let origins_bytes = origins.iter().map(Origin::bytes).sum();
+        Self { bytes: Room::Heap(bytes), spans, origins, origins_bytes, is_copy: false }
+    }
+
+    pub(crate) fn copy_into(slot: crate::spool::Slot) -> Self {
+        Self { bytes: Room::Slot(slot), is_copy: true, ..Self::default() }
+    }
+
+    /// Adds spans of another one, which has no origins, and for which there is room.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        self.bytes.put_all(&other.bytes);
+        self.spans += other.spans;
     }
 }
 
@@ -108,6 +139,8 @@ pub(crate) struct Shards {
     wake_bytes: usize,
     /// A shard tells of so many bytes at once.
     step: usize,
+    rooms: Rooms,
+    clock: Clock,
     /// Bytes that wait in shards, but for less than a step in each.
     unsealed: AtomicUsize,
     /// An urgent span waits in some shard.
@@ -121,14 +154,21 @@ thread_local! {
 }
 
 impl Shards {
-    pub(crate) fn new(log_bytes_max: usize, wake_bytes: usize) -> Self {
+    /// How many shards a log of this size has, and how large chunks are.
+    pub(crate) fn plan(log_bytes_max: usize) -> (usize, usize) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards =
             (log_bytes_max / LOG_BYTES_PER_SHARD).clamp(1, (2 * cores).next_power_of_two());
-        let chunk_bytes_max =
-            (log_bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        (shards, (log_bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX))
+    }
+
+    pub(crate) fn new(log_bytes_max: usize, wake_bytes: usize, rooms: Rooms, clock: Clock) -> Self {
+        let (shards, chunk_bytes_max) = Self::plan(log_bytes_max);
+        let chunk_bytes_max = rooms.chunk_bytes_max(chunk_bytes_max);
         Self {
             list: (0..shards).map(|_| CachePadded::default()).collect(),
+            rooms,
+            clock,
             chunk_bytes_max,
             wake_bytes,
             step: (wake_bytes / (8 * shards)).max(512),
@@ -189,7 +229,16 @@ impl Shards {
     }
 
     #[cold]
-    fn make_room(&self, bytes: &mut Vec<u8>, len: usize) {
+    fn make_room(&self, room: &mut Room, len: usize) {
+        if let Some(elsewhere) = self.rooms.room(len, &self.clock) {
+            *room = elsewhere;
+            return;
+        }
+        #[cfg_attr(
+            not(feature = "spool"),
+            expect(irrefutable_let_patterns, reason = "rooms elsewhere are optional")
+        )]
+        let Room::Heap(bytes) = room else { return };
         if bytes.capacity() == 0
             && let Some(spare) = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
         {
@@ -200,7 +249,11 @@ impl Shards {
 
     /// Takes back the memory of a chunk that nobody reads any more.
     pub(crate) fn reuse(&self, chunk: Chunk) {
-        let mut bytes = chunk.bytes;
+        #[cfg_attr(
+            not(feature = "spool"),
+            expect(irrefutable_let_patterns, reason = "rooms elsewhere are optional")
+        )]
+        let Room::Heap(mut bytes) = chunk.bytes else { return };
         if bytes.capacity() == self.chunk_bytes_max {
             bytes.clear();
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,6 +34,22 @@ pub struct Stats {
     /// Scrapers that hold a lease.
     pub scrapers: Vec<ScraperStats>,
     pub activity: Activity,
+    pub spool: SpoolStats,
+}
+
+/// How it goes with the spool, if spans are to outlive the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolStats {
+    /// Spans go to the spool.
+    pub is_on: bool,
+    /// Why there is none, although one was asked for.
+    pub error: Option<String>,
+    /// Chunks of up to 64 KiB of spans that are in memory, because the spool had no room for them: they end with the process.
+    pub chunks_in_memory: u64,
+    /// Names and keys for which there was no room.
+    pub names_unwritten: u64,
+    /// Files of processes that were gone, deleted before anybody had read all of them.
+    pub files_discarded: u64,
 }
 
 /// One scraper with a lease.

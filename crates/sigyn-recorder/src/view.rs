@@ -15,20 +15,29 @@ pub(crate) struct View<'a> {
     items: Bytes<'a>,
 }
 
-/// All spans of a chunk.
+/// All spans of a chunk. What has no trace is none.
 pub(crate) fn views(bytes: &[u8]) -> impl Iterator<Item = View<'_>> {
     views_at(bytes).map(|(_, view)| view)
 }
 
 /// All spans of a chunk, and where they begin.
 pub(crate) fn views_at(bytes: &[u8]) -> impl Iterator<Item = (usize, View<'_>)> {
-    let mut rest = Bytes(bytes);
-    std::iter::from_fn(move || {
-        let at = bytes.len() - rest.0.len();
-        let header = Header::read(rest.0)?;
-        let span = rest.take(usize::try_from(header.len).ok()?)?;
-        Some((at, View { header, items: Bytes(span.get(HEADER..)?) }))
-    })
+    let mut at = 0;
+    let records = std::iter::from_fn(move || {
+        let begins = at;
+        let (header, items) = next(bytes.get(at..)?)?;
+        at += HEADER + items.len();
+        Some((begins, View { header, items: Bytes(items) }))
+    });
+    records.filter(|(_, view)| view.header.trace_id != 0)
+}
+
+/// The first record of a chunk, if all of it is there: its header, and the bytes behind that.
+#[inline]
+pub(crate) fn next(bytes: &[u8]) -> Option<(Header, &[u8])> {
+    let header = Header::read(bytes)?;
+    let record = bytes.get(..usize::try_from(header.len).ok()?)?;
+    Some((header, record.get(HEADER..)?))
 }
 
 /// The tags and lengths of items, tags included.
@@ -60,14 +69,14 @@ impl<'a> Name<'a> {
         }
     }
 
-    pub(crate) fn bytes(self, glossary: &Glossary) -> &'a [u8] {
+    pub(crate) fn bytes(self, glossary: &'a Glossary) -> &'a [u8] {
         match self {
             Self::Id(id) => glossary.text(id).as_bytes(),
             Self::Inline(bytes) => bytes,
         }
     }
 
-    pub(crate) fn text(self, glossary: &Glossary) -> Cow<'a, str> {
+    pub(crate) fn text(self, glossary: &'a Glossary) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes(glossary))
     }
 }

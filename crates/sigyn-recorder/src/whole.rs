@@ -142,6 +142,8 @@ pub(crate) struct Reading<'a> {
 pub(crate) struct Own {
     pub(crate) endpoint: Option<Endpoint>,
     pub(crate) resource: Option<Arc<Resource>>,
+    /// Of another process: what numbers mean there.
+    pub(crate) names: Option<Arc<Glossary>>,
 }
 
 impl Reading<'_> {

@@ -38,6 +38,8 @@ pub(crate) struct Life {
     pub(crate) account: EpochAccount,
     /// Bodies were stepped over since the law last closed.
     pub(crate) uncounted: bool,
+    /// It is read from somewhere in its middle, and the law has not closed since: what was before is not ours to count.
+    pub(crate) joined: bool,
 }
 
 /// The books after one answer.
@@ -47,6 +49,8 @@ pub(crate) struct Settled {
     pub(crate) uncounted: bool,
     /// The process that was read before, if another one answered.
     pub(crate) left: Option<Life>,
+    /// That other one is read from somewhere in its middle: the target says that we had what is before.
+    pub(crate) joined: bool,
     /// More spans are accounted for than the target says it finished. `None` if the law did not close.
     pub(crate) surplus: Option<u64>,
 }
@@ -61,7 +65,7 @@ pub(crate) fn settle(
 ) -> Settled {
     let mut account = before.account.clone();
     let mut uncounted = uncounted;
-    let mut left = None;
+    let (mut left, mut joined) = (None, false);
     let start = Start::of(before, answer);
     match start {
         Start::Here => {}
@@ -70,13 +74,18 @@ pub(crate) fn settle(
             uncounted = false;
         }
         Start::Restarted(cursor) => {
-            account.restarts = account.restarts.saturating_add(1);
+            // Of one that told its end nothing is unknown.
+            let told = answer.ended == Some(cursor);
+            account.restarts = account.restarts.saturating_add(u64::from(!told));
             // Nothing will explain it any more.
             let rest = account.epoch.unexplained;
             give_up(&mut account, rest);
             let ended = std::mem::take(&mut account.epoch);
-            left = Some(Life { cursor, account: ended, uncounted });
+            left =
+                Some(Life { cursor, account: ended, uncounted, joined: false }).filter(|_| !told);
             uncounted = false;
+            let first = answer.range.map_or(answer.next.seq, |range| range.first);
+            joined = first > 1 && answer.lost == 0;
         }
         Start::Rewound => {
             account.restarts = account.restarts.saturating_add(1);
@@ -109,7 +118,7 @@ pub(crate) fn settle(
     }
     let target = before.target.clone();
     let progress = TargetProgress { target, cursor: Some(answer.next), account };
-    Settled { progress, uncounted, left, surplus }
+    Settled { progress, uncounted, left, joined, surplus }
 }
 
 /// The books after an answer of a foreign target: no cursor, and its losses are not known.
@@ -124,7 +133,7 @@ pub(crate) fn settle_foreign(
     let mut progress = before.clone();
     add(&mut progress.account.received, arrived.kept);
     add(&mut progress.account.lost.rejected, arrived.rejected);
-    Settled { progress, uncounted, left: None, surplus: None }
+    Settled { progress, uncounted, left: None, joined: false, surplus: None }
 }
 
 /// Where an answer's segments begin, as seen from the cursor that was sent.
@@ -170,6 +179,12 @@ fn close(account: &mut Account, uncounted: bool) -> u64 {
         give_up(account, stayed);
     }
     explained.saturating_sub(account.epoch.finished)
+}
+
+/// The law has closed for the first time in an epoch that was joined in its middle: its rest is what was before.
+pub(crate) fn join(account: &mut Account) {
+    let before = std::mem::take(&mut account.epoch.unexplained);
+    add(&mut account.epoch.received, before);
 }
 
 /// Counts spans of the epoch's rest that nothing explains.

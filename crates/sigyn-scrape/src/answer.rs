@@ -3,6 +3,9 @@
 use http::HeaderMap;
 use sigyn_model::pull::{self, Cursor, Dropped, Log, PullError, Range, Sampled};
 
+/// A target may have more, but not for us.
+pub(crate) const SIBLINGS_MAX: usize = 256;
+
 /// The protocol's part of a 200 or 204. A foreign target sends none of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Answer {
@@ -20,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) clock_ns: Option<i64>,
     /// The target is shutting down and has sealed for the last time.
     pub(crate) is_final: bool,
+    /// Where the epoch ended that was asked for, if it is over and this is about another one.
+    pub(crate) ended: Option<Cursor>,
     /// How full its log was, where it says so in a way that can be read.
     pub(crate) log: Option<Log>,
     /// What it leaves out for our budget, in the same way.
@@ -81,10 +86,17 @@ impl Answer {
             clock_ns: number(headers, pull::CLOCK)?.and_then(|ns| i64::try_from(ns).ok()),
             is_final: flag(headers, pull::FINAL)?.unwrap_or(false),
             // No span depends on these.
+            ended: parsed(headers, pull::ENDED).unwrap_or_default(),
             log: parsed(headers, pull::LOG).unwrap_or_default(),
             sampled: parsed(headers, pull::SAMPLED).unwrap_or_default(),
         }))
     }
+}
+
+/// Where to go on in other epochs that the target can tell; `None` from one without a spool.
+pub(crate) fn siblings(headers: &HeaderMap) -> Option<Vec<Cursor>> {
+    let text = text(headers, pull::SIBLINGS).ok().flatten()?;
+    Some(pull::parse_siblings(text).take(SIBLINGS_MAX).collect())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, AnswerError> {

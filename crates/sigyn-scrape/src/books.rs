@@ -3,10 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use sigyn_model::TargetProgress;
+use sigyn_model::pull::Cursor;
+use sigyn_model::{EpochAccount, TargetProgress};
 use tokio::sync::Mutex;
 
-use crate::account::{Life, Settled};
+use crate::account::{self, Life, Settled};
 use crate::lives::Lives;
 
 /// Progress of targets that are in no pool; the oldest beyond it are forgotten. One that comes back
@@ -23,6 +24,8 @@ pub(crate) struct Ledger {
     pub(crate) progress: TargetProgress,
     /// Of the process that is being read; see [`Life::uncounted`].
     pub(crate) uncounted: bool,
+    /// Of it, too; see [`Life::joined`].
+    pub(crate) joined: bool,
     pub(crate) lives: Lives,
 }
 
@@ -33,8 +36,15 @@ impl Ledger {
 
     /// The answer is committed.
     pub(crate) fn settled(&mut self, settled: Settled) {
+        let before = self.progress.cursor.map(|cursor| cursor.epoch);
         self.progress = settled.progress;
         self.uncounted = settled.uncounted;
+        self.joined &= before == self.progress.cursor.map(|cursor| cursor.epoch);
+        self.joined |= settled.joined;
+        if self.joined && settled.surplus.is_some() {
+            account::join(&mut self.progress.account);
+            self.joined = false;
+        }
         if let Some(life) = settled.left {
             self.lives.remember(life);
         }
@@ -42,16 +52,28 @@ impl Ledger {
 
     /// Goes on with a process that was read before. False if it is not known.
     pub(crate) fn turn_to(&mut self, epoch: u64) -> bool {
-        let Some(Life { cursor, account, uncounted }) = self.lives.take(epoch) else {
-            return false;
-        };
+        let Some(life) = self.lives.take(epoch) else { return false };
+        self.turn(life);
+        true
+    }
+
+    /// Goes on with an epoch that the target can tell: where it was left, or else where the target says.
+    pub(crate) fn visit(&mut self, told: Cursor) {
+        if !self.turn_to(told.epoch) {
+            let account = EpochAccount::default();
+            self.turn(Life { cursor: told, account, uncounted: false, joined: told.seq > 1 });
+        }
+    }
+
+    fn turn(&mut self, life: Life) {
+        let Life { cursor, account, uncounted, joined } = life;
         let before = self.progress.cursor.replace(cursor);
         let account = std::mem::replace(&mut self.progress.account.epoch, account);
         let uncounted = std::mem::replace(&mut self.uncounted, uncounted);
+        let joined = std::mem::replace(&mut self.joined, joined);
         if let Some(cursor) = before {
-            self.lives.remember(Life { cursor, account, uncounted });
+            self.lives.remember(Life { cursor, account, uncounted, joined });
         }
-        true
     }
 }
 
@@ -105,9 +127,6 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
-    use sigyn_model::EpochAccount;
-    use sigyn_model::pull::Cursor;
-
     use super::*;
 
     #[test]
@@ -117,6 +136,7 @@ mod tests {
             cursor: Cursor { epoch: id, seq: 10 * id },
             account: epoch(received),
             uncounted: id == 2,
+            joined: false,
         };
         let mut ledger = Ledger::default();
         ledger.progress.cursor = Some(life(1, 5).cursor);

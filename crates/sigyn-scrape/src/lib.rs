@@ -24,6 +24,7 @@ mod schedule;
 mod scrape;
 mod scrape_error;
 mod scrape_loop;
+mod siblings;
 mod status;
 mod target;
 mod trouble;

@@ -6,14 +6,16 @@
 //!
 //! The store keeps the cursor of the process that was read last, and no other. After a restart of
 //! this process the others are new to it: what they still hold is stored once more, and each counts
-//! as a restart. Targets should be found by the addresses of their processes.
+//! as a restart. Targets should be found by the addresses of their processes, or share a spool: then
+//! each of them answers for all, and remembers how far we are.
 
 use std::collections::VecDeque;
 
 use crate::account::Life;
+use crate::answer::SIBLINGS_MAX;
 
 /// Processes remembered of one target, beside the one that was read last.
-const LIVES_MAX: usize = 16;
+const LIVES_MAX: usize = SIBLINGS_MAX;
 
 /// The processes that a target was read from before, the one left last at the end.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ mod tests {
 
     fn life(epoch: u64, seq: u64) -> Life {
         let cursor = Cursor { epoch, seq };
-        Life { cursor, account: EpochAccount::default(), uncounted: false }
+        Life { cursor, account: EpochAccount::default(), uncounted: false, joined: false }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::schedule::Schedule;
 use crate::scrape::Fetcher;
 use crate::scrape_error::chain;
 use crate::scrape_loop::ScrapeLoop;
+use crate::siblings::Siblings;
 use crate::status::{FailureCause, PoolView};
 use crate::target::Tracked;
 use crate::trouble::Trouble;
@@ -238,6 +239,7 @@ fn start(
         seed: options.seed,
         failure_log: job.job.failure_log_file.as_deref().map(|path| shared.failure_logs.of(path)),
         trouble: Trouble::default(),
+        siblings: Siblings::default(),
         counts: Arc::clone(&shared.counts),
         target: Arc::clone(&tracked),
     };

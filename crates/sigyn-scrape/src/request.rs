@@ -81,6 +81,7 @@ impl Ask {
         {
             headers.insert(HeaderName::from_static(name), seconds(duration));
         }
+        headers.insert(HeaderName::from_static(pull::SIBLINGS), HeaderValue::from_static("1"));
         if let Some(budget) = span_budget {
             headers.insert(HeaderName::from_static(pull::BUDGET), HeaderValue::from(budget));
         }

@@ -11,7 +11,7 @@ use sigyn_model::columns::{Columns, Spares};
 use sigyn_model::pull::Cursor;
 use tokio::time::Instant as Deadline;
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::body::{self, BodyError, Encoding};
 use crate::decode::{Format, Origin};
 use crate::lives::Lives;
@@ -62,11 +62,13 @@ pub(crate) enum Outcome {
     OtherProcess {
         status: StatusCode,
         epoch: u64,
+        /// It has a spool, and so knows all of them: nothing depends on which one answers.
+        is_shared: bool,
     },
     /// Segments are there, and this is where they lie, but their body is of no use.
     Unreadable {
         status: StatusCode,
-        answer: Answer,
+        answer: Box<Answer>,
         error: Box<ScrapeError>,
     },
 }
@@ -76,6 +78,8 @@ pub(crate) struct Scraped {
     pub(crate) status: StatusCode,
     /// `None` from a foreign target.
     pub(crate) answer: Option<Answer>,
+    /// Other epochs that it can tell.
+    pub(crate) siblings: Vec<Cursor>,
     /// With what is wrong with those that could not be kept.
     pub(crate) spans: Box<Columns>,
     /// Body bytes, unpacked.
@@ -109,22 +113,26 @@ impl Fetcher {
         let received = tokio::time::timeout(timeout, self.receive(question)).await;
         match received.map_err(|_| ScrapeError::Timeout(timeout))?? {
             Received::Nothing(outcome) => Ok(outcome),
-            Received::Empty { status, answer, clock } => Ok(Outcome::Spans(Box::new(Scraped {
-                status,
-                answer,
-                spans: Box::default(),
-                bytes: 0,
-                clock,
-                share: None,
-            }))),
-            Received::Body { status, answer, clock, packed } => {
+            Received::Empty { status, answer, clock, siblings } => {
+                Ok(Outcome::Spans(Box::new(Scraped {
+                    status,
+                    answer,
+                    siblings,
+                    spans: Box::default(),
+                    bytes: 0,
+                    clock,
+                    share: None,
+                })))
+            }
+            Received::Body { status, answer, clock, packed, siblings } => {
                 let is_read = packed.format.is_read();
                 let Question { body_limit, patience, origin, .. } = question;
                 let unpacked = self.unpacker.unpack(&packed, body_limit, patience, origin).await;
                 let outcome = unpacked.map(|unpacked| match unpacked {
                     Some(Unpacked { spans, bytes, share }) => {
                         let share = Some(share);
-                        let scraped = Scraped { status, answer, spans, bytes, clock, share };
+                        let scraped =
+                            Scraped { status, answer, siblings, spans, bytes, clock, share };
                         Outcome::Spans(Box::new(scraped))
                     }
                     None => {
@@ -152,13 +160,16 @@ impl Fetcher {
         }
         let has_body = status == StatusCode::OK;
         let answer = Answer::read(&head.headers, has_body)?;
-        if let (Some(Answer { next: Cursor { epoch, .. }, .. }), Some(sent)) = (answer, cursor)
+        let siblings = answer::siblings(&head.headers);
+        if let (Some(Answer { next: Cursor { epoch, .. }, ended, .. }), Some(sent)) =
+            (answer, cursor)
             && epoch != sent.epoch
             && question.lives.knows(epoch)
         {
             // It was asked with another's cursor, and tells its log from the start.
             body::skip(&mut body, body_limit).await?;
-            return Ok(Received::Nothing(Outcome::OtherProcess { status, epoch }));
+            let is_shared = siblings.is_some() || ended.is_some();
+            return Ok(Received::Nothing(Outcome::OtherProcess { status, epoch, is_shared }));
         }
         let clock = answer
             // Where it waited, nobody knows when it read its clock.
@@ -166,7 +177,8 @@ impl Fetcher {
             .and_then(|answer| answer.clock_ns)
             .and_then(|theirs| ClockSample::new(asked, round_trip, theirs));
         if !has_body {
-            return Ok(Received::Empty { status, answer, clock });
+            let siblings = siblings.unwrap_or_default();
+            return Ok(Received::Empty { status, answer, clock, siblings });
         }
         let format = Format::of(&head.headers);
         if answer.is_none() && format == Format::NotSpans {
@@ -185,7 +197,8 @@ impl Fetcher {
             return Err(BodyError::ToClose { read: bytes.len() as u64 }.into());
         }
         let packed = Packed { format, encoding, bytes, _shares, is_foreign: answer.is_none() };
-        Ok(Received::Body { status, answer, clock, packed })
+        let siblings = siblings.unwrap_or_default();
+        Ok(Received::Body { status, answer, clock, packed, siblings })
     }
 
     async fn read(
@@ -259,12 +272,14 @@ enum Received {
         status: StatusCode,
         answer: Option<Answer>,
         clock: Option<ClockSample>,
+        siblings: Vec<Cursor>,
     },
     Body {
         status: StatusCode,
         answer: Option<Answer>,
         clock: Option<ClockSample>,
         packed: Packed,
+        siblings: Vec<Cursor>,
     },
 }
 
@@ -319,7 +334,7 @@ fn unreadable_or_failed(
         (Err(error), Some(answer))
             if matches!(error.cause(), FailureCause::BodyLimit | FailureCause::Decode) =>
         {
-            Ok(Outcome::Unreadable { status, answer, error: Box::new(error) })
+            Ok(Outcome::Unreadable { status, answer: Box::new(answer), error: Box::new(error) })
         }
         (outcome, _) => outcome,
     }

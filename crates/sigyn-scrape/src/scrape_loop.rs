@@ -23,6 +23,7 @@ use crate::request::Ask;
 use crate::schedule::Schedule;
 use crate::scrape::{Fetcher, Outcome, Question, Scraped};
 use crate::scrape_error::{ScrapeError, chain, shortened};
+use crate::siblings::Siblings;
 use crate::status::FailureCause;
 use crate::target::{End, Problem, Tick, Tracked};
 use crate::trouble::{Trouble, Turn};
@@ -56,6 +57,8 @@ pub(crate) struct ScrapeLoop {
     /// Where it is written that a scrape failed.
     pub(crate) failure_log: Option<Arc<FailureLog>>,
     pub(crate) trouble: Trouble,
+    /// Other epochs that the target can tell, by the last answer.
+    pub(crate) siblings: Siblings,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -142,7 +145,11 @@ impl ScrapeLoop {
         if self.trouble.begin() {
             self.target.clear(Problem::SeveralProcesses);
         }
-        self.pages(ledger, Call::Now, stop).await
+        let (mut tick, mut pause) = self.pages(ledger, Call::Now, stop).await;
+        if tick.read_to_end && pause.is_none() {
+            pause = self.visit_siblings(ledger, &mut tick, stop).await;
+        }
+        (tick, pause)
     }
 
     /// Asks, and follows the pages.
@@ -240,8 +247,16 @@ impl ScrapeLoop {
                 tick.status = status.to_string();
                 Next::Stop(End::NotTraced(reason))
             }
-            Ok(Outcome::OtherProcess { status, epoch }) => {
+            Ok(Outcome::OtherProcess { status, epoch, is_shared }) => {
                 tick.status = status.to_string();
+                if self.siblings.is_visit {
+                    // The sibling is over, and told to its end.
+                    return Next::Stop(End::Done);
+                }
+                if is_shared {
+                    ledger.turn_to(epoch);
+                    return Next::Page;
+                }
                 self.turn(epoch, ledger)
             }
             Ok(Outcome::Unreadable { status, answer, error }) => {
@@ -363,7 +378,8 @@ impl ScrapeLoop {
         tick: &mut Tick,
         asked_at: SystemTime,
     ) -> Next {
-        let Scraped { status, answer, spans, bytes, clock, share } = scraped;
+        let Scraped { status, answer, siblings, spans, bytes, clock, share } = scraped;
+        self.siblings.told(siblings);
         tick.status = status.to_string();
         tick.bytes += bytes;
         if let Some(sample) = clock {
@@ -473,6 +489,8 @@ impl ScrapeLoop {
         }
         ledger.settled(settled);
         match answer {
+            // Where there are several, it is told at once that we have all: the store remembers one cursor alone.
+            Some(_) if self.siblings.are_several() && advanced => Next::Page,
             Some(answer) if answer.more && advanced => Next::Page,
             // Without a step forward the next page would be this one again.
             Some(answer) if answer.more => Next::Enough,

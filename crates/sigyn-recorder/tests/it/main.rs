@@ -12,6 +12,8 @@ mod lookup;
 mod pull;
 mod recording;
 mod sampling;
+#[cfg(target_os = "linux")]
+mod spool;
 mod target;
 mod tracez;
 mod vectors;

@@ -50,6 +50,11 @@ impl Target {
         Self { exposition: Exposition::new(recorder.clone()), recorder, clock }
     }
 
+    /// Of a recorder with a clock of its own.
+    pub(crate) fn of(recorder: Recorder) -> Self {
+        Self { exposition: Exposition::new(recorder.clone()), recorder, clock: Clock::system() }
+    }
+
     pub(crate) fn record(&self, ids: impl IntoIterator<Item = u64>) {
         ids.into_iter().for_each(|id| self.recorder.record(&span(id)));
     }

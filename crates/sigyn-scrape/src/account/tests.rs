@@ -17,6 +17,7 @@ fn answer(epoch: u64, first: u64, last: u64, finished: u64) -> Answer {
         dropped: Dropped::default(),
         clock_ns: None,
         is_final: false,
+        ended: None,
         log: None,
         sampled: None,
     }
@@ -263,6 +264,7 @@ impl Target {
             dropped: Dropped { oversize: self.oversize, ..Dropped::default() },
             clock_ns: None,
             is_final: false,
+            ended: None,
             log: None,
             sampled: None,
         };

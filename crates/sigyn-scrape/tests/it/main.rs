@@ -12,5 +12,7 @@ mod processes;
 mod protocol;
 mod recorder;
 mod rhythm;
+#[cfg(target_os = "linux")]
+mod spool;
 mod too_much;
 mod vectors;

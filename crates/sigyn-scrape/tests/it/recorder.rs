@@ -30,7 +30,7 @@ impl Service {
         Self::on(listener, address, options)
     }
 
-    fn on(listener: TcpListener, address: SocketAddr, options: Options) -> Self {
+    pub(crate) fn on(listener: TcpListener, address: SocketAddr, options: Options) -> Self {
         let recorder = Recorder::new(options);
         let exposition = Exposition::new(recorder.clone());
         let mut server = JoinSet::new();
@@ -55,7 +55,7 @@ impl Service {
         Self { recorder, address, _server: server }
     }
 
-    fn record(&self, count: u64) {
+    pub(crate) fn record(&self, count: u64) {
         self.record_below(None, count);
     }
 
