@@ -1,60 +1,116 @@
-//! A traced axum service: each request is a span, and `/traces` is where Sigyn reads them.
+//! An axum service that is traced, and a scrape target, by two lines.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Extension, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Router, serve};
-use sigyn_model::Kind;
-use sigyn_recorder::{Context, Exposition, Options, Recorder};
+use sigyn_recorder::{Kind, Recorder};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let options = Options { service_name: "greeter".to_owned(), ..Options::default() };
-    let recorder = Recorder::new(options);
-
-    let app = Router::new()
-        .route("/hello", get(hello))
-        .layer(from_fn_with_state(recorder.clone(), trace))
-        .with_state(recorder.clone())
-        // Outside the layer: scrapes are not traced.
-        .route("/traces", get(move |request: Request| traces(recorder, request)));
-
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
-    serve(listener, app).await?;
+    serve(listener, app().into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }
 
-/// Continues the caller's trace, or begins one, and times the request.
-async fn trace(State(recorder): State<Recorder>, mut request: Request, next: Next) -> Response {
-    let parent = recorder.extract(request.headers());
-    let name = format!("{} {}", request.method(), request.uri().path());
-    let mut span = recorder.start(&name, Some(Kind::Server), parent.as_ref());
-    request.extensions_mut().insert(span.context().clone());
-    let response = next.run(request).await;
-    span.tag("http.status_code", i64::from(response.status().as_u16()));
-    if response.status().is_server_error() {
-        span.error(response.status().as_str());
+fn app() -> Router {
+    Router::new()
+        .route("/hello/{lang}", get(hello))
+        // The two lines: requests are recorded, and can be scraped.
+        .layer(sigyn_tower::server(Recorder::of_process()))
+        .route_service("/traces", sigyn_tower::traces(Recorder::of_process()))
+}
+
+async fn hello(axum::extract::Path(lang): axum::extract::Path<String>) -> (StatusCode, String) {
+    match greeting(&lang).await {
+        Some(greeting) => (StatusCode::OK, greeting.to_owned() + "\n"),
+        None => (StatusCode::INTERNAL_SERVER_ERROR, "at a loss for words\n".to_owned()),
     }
-    response
 }
 
-async fn hello(
-    State(recorder): State<Recorder>,
-    Extension(context): Extension<Context>,
-) -> &'static str {
-    let mut query = recorder.start("select greeting", Some(Kind::Client), Some(&context));
-    query.tag("db.statement", "select text from greeting where lang = $1");
+/// What goes beyond two lines: a child of the request, wherever that was handed through.
+async fn greeting(lang: &str) -> Option<&'static str> {
+    let request = sigyn_tower::current();
+    let mut query = request.map(|it| it.start("select greeting", Some(Kind::Client)));
+    if let Some(query) = &mut query {
+        query.tag("db.query.text", "select text from greeting where lang = $1");
+    }
     tokio::time::sleep(Duration::from_millis(3)).await;
-    query.finish();
-    "hello\n"
+    [("en", "hello"), ("de", "hallo")].into_iter().find_map(|(of, it)| (of == lang).then_some(it))
 }
 
-async fn traces(recorder: Recorder, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    Exposition::new(recorder).respond(&parts).await.map(Body::new)
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use sigyn_model::codec::json_v2;
+    use sigyn_model::{Kind, Span};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// Until the service has answered and recorded, which is after it has answered.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    async fn ask(address: SocketAddr, path: &str, header: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    async fn scrape(address: SocketAddr, spans: usize) -> Vec<Span> {
+        let start = Instant::now();
+        loop {
+            let (_, body) = ask(address, "/traces", "Accept: */*\r\n").await;
+            let found = json_v2::decode_list(body.as_bytes()).unwrap_or_default();
+            if found.len() >= spans {
+                return found;
+            }
+            assert!(start.elapsed() < DEADLINE, "{found:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_are_spans_that_can_be_scraped() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        let service = app().into_make_service_with_connect_info::<SocketAddr>();
+        tasks.spawn(async { serve(listener, service).await });
+
+        let caller = "b3: 00000000000000ab-00000000000000cd-1\r\n";
+        let (head, body) = ask(address, "/hello/en", caller).await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && body == "hello\n", "{head}");
+        let (head, _) = ask(address, "/hello/xx", "").await;
+        assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
+
+        let spans = scrape(address, 4).await;
+        assert_eq!(spans.len(), 4, "{spans:#?}");
+        for (path, parent, failed) in [("/hello/en", Some(0xcd), false), ("/hello/xx", None, true)]
+        {
+            let is_it = |span: &&Span| {
+                span.zipkin_tags().get("url.path").is_some_and(|of| of.as_ref() == path)
+            };
+            let request = spans.iter().find(is_it).unwrap();
+            assert_eq!(
+                (request.name.as_str(), request.kind),
+                ("get /hello/{lang}", Some(Kind::Server))
+            );
+            assert_eq!(request.parent_id.map(|id| id.as_u64()), parent);
+            assert_eq!(request.is_error(), failed, "{request:#?}");
+            assert!(request.remote_endpoint.is_some());
+            let query = spans.iter().find(|span| span.parent_id == Some(request.id)).unwrap();
+            assert_eq!((query.name.as_str(), query.kind), ("select greeting", Some(Kind::Client)));
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod http1;
 mod laws;
 mod legacy;
 mod lookup;
+mod propagation;
 mod pull;
 mod recording;
 mod sampling;

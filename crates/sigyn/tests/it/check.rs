@@ -132,7 +132,9 @@ fn what_mechanisms_name_and_is_not_there_is_told() {
 #[test]
 fn the_examples_are_valid() {
     let examples = Path::new("../../examples");
-    for example in ["axum-service", "kubernetes"] {
+    for example in
+        ["axum-service", "axum-tracing", "kubernetes", "opentelemetry-service", "tonic-service"]
+    {
         let told = check(&examples.join(example), &["config", "sigyn.yml"]);
         assert_eq!(told, (0, SUCCESS.to_owned(), String::new()), "{example}");
     }
