@@ -65,7 +65,8 @@ impl Exposition {
         Self { recorder, path: "/traces".to_owned(), token: None }
     }
 
-    /// Answers at another path than `/traces`, and beneath that.
+    /// Answers at another path than `/traces`, beneath that and beside it: at `/spans/traces`,
+    /// `/spans/traces/collect` and `/spans/tracez`.
     pub fn at(self, path: impl Into<String>) -> Self {
         Self { path: path.into(), ..self }
     }
@@ -301,15 +302,22 @@ impl Exposition {
     }
 
     fn route(&self, path: &str) -> Option<Route> {
-        match path {
-            TRACEZ => Some(Route::Tracez),
-            WELL_KNOWN => Some(Route::WellKnown),
-            _ => match path.strip_prefix(&*self.path)? {
-                "" => Some(Route::Traces),
-                COLLECT => Some(Route::Collect),
-                _ => None,
-            },
+        if path == WELL_KNOWN {
+            return Some(Route::WellKnown);
         }
+        if path.strip_prefix(self.folder()) == Some(TRACEZ) {
+            return Some(Route::Tracez);
+        }
+        match path.strip_prefix(&*self.path)? {
+            "" => Some(Route::Traces),
+            COLLECT => Some(Route::Collect),
+            _ => None,
+        }
+    }
+
+    /// What the path of the spans lies in.
+    fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     /// The answer to a request that may not be made, or not so.
@@ -388,7 +396,9 @@ impl Exposition {
         write_json_str(&mut out, &self.path);
         out.push_str(",\"collect\":");
         write_json_str(&mut out, &format!("{}{COLLECT}", self.path));
-        out.push_str(&format!(",\"tracez\":\"{TRACEZ}\"}},\"formats\":["));
+        out.push_str(",\"tracez\":");
+        write_json_str(&mut out, &format!("{}{TRACEZ}", self.folder()));
+        out.push_str("},\"formats\":[");
         for (at, format) in Format::OFFERED.into_iter().enumerate() {
             out.push_str(if at > 0 { "," } else { "" });
             write_json_str(&mut out, format.content_type());
@@ -557,6 +567,7 @@ enum Route {
 
 /// Beneath the path of the spans.
 const COLLECT: &str = "/collect";
+/// Beside it.
 const TRACEZ: &str = "/tracez";
 const WELL_KNOWN: &str = "/.well-known/sigyn";
 impl<B> tower::Service<http::Request<B>> for Exposition

@@ -1,13 +1,14 @@
 //! What a target says of its own log: the `Sigyn-*` headers of one response, read and checked.
 
 use http::HeaderMap;
+use sigyn_model::TraceId;
 use sigyn_model::pull::{self, Cursor, Dropped, Log, PullError, Range, Sampled};
 
 /// A target may have more, but not for us.
 pub(crate) const SIBLINGS_MAX: usize = 256;
 
 /// The protocol's part of a 200 or 204. A foreign target sends none of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
     /// The segments of the body; a 204 has none.
     pub(crate) range: Option<Range>,
@@ -29,6 +30,8 @@ pub(crate) struct Answer {
     pub(crate) log: Option<Log>,
     /// What it leaves out for our budget, in the same way.
     pub(crate) sampled: Option<Sampled>,
+    /// Traces that it kept although nobody had sampled them.
+    pub(crate) kept: Vec<TraceId>,
 }
 
 /// Headers that contradict the protocol. What such a body covers is unknown, so it is not kept.
@@ -89,6 +92,11 @@ impl Answer {
             ended: parsed(headers, pull::ENDED).unwrap_or_default(),
             log: parsed(headers, pull::LOG).unwrap_or_default(),
             sampled: parsed(headers, pull::SAMPLED).unwrap_or_default(),
+            kept: headers
+                .get(pull::KEPT)
+                .and_then(|kept| kept.to_str().ok())
+                .map(pull::parse_trace_ids)
+                .unwrap_or_default(),
         }))
     }
 }

@@ -7,11 +7,13 @@ mod account;
 mod answer;
 mod body;
 mod books;
+mod called;
 mod clients;
 mod commit;
 mod context;
 mod counts;
 mod decode;
+mod door;
 mod early;
 mod failure_log;
 mod lives;
@@ -30,13 +32,15 @@ mod target;
 mod trouble;
 mod unpack;
 mod waiting;
+mod wanted;
 
 pub use commit::{Commit, CommitError};
 pub use counts::{Counts, INTERVAL_PARTS, PoolCounts, SYNC_SECONDS, Spread, Waits};
+pub use door::AskError;
 pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;
 pub use status::{
-    FailureCause, Failures, Health, LastFailure, LossWindow, PoolStatus, ScrapeRecord, State,
-    Status, TargetStatus, Waiting,
+    Collected, FailureCause, Failures, Health, LastFailure, LossWindow, PoolStatus, ScrapeRecord,
+    State, Status, TargetAnswer, TargetStatus, Waiting,
 };

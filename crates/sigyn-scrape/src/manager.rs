@@ -65,6 +65,7 @@ impl Manager {
             failure_logs: FailureLogs::default(),
             context: Arc::new(Context::default()),
             counts: status.counts(),
+            wanted: status.wanted(),
             commits,
             stop: CancellationToken::new(),
         };

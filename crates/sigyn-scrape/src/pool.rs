@@ -7,6 +7,7 @@ use sigyn_discovery::Labels;
 use sigyn_discovery::config::Job;
 use sigyn_discovery::target::{Populated, Target};
 use sigyn_model::Labels as ModelLabels;
+use sigyn_model::pull::Sampling;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use crate::siblings::Siblings;
 use crate::status::{FailureCause, PoolView};
 use crate::target::Tracked;
 use crate::trouble::Trouble;
+use crate::wanted::Wanted;
 
 /// Dropped targets shown where a job keeps them all. The count is exact in any case.
 const DROPPED_SHOWN_MAX: usize = 10_000;
@@ -50,13 +52,22 @@ pub struct ScrapeJob {
     pub early_pulls: u32,
     /// Spans that each target is to finish in a second, at most: it samples where it has more.
     pub span_budget: Option<u32>,
+    /// What is wanted of traces that begin at its targets; where it is empty, what these are set to.
+    pub sampling: Sampling,
 }
 
 impl ScrapeJob {
     /// A job of which nothing is said but how Prometheus would scrape it.
     pub fn new(job: Job, traces_path: impl Into<String>) -> Self {
         let traces_path = traces_path.into();
-        Self { job, traces_path, long_poll: false, early_pulls: EARLY_PULLS, span_budget: None }
+        Self {
+            job,
+            traces_path,
+            long_poll: false,
+            early_pulls: EARLY_PULLS,
+            span_budget: None,
+            sampling: Sampling::default(),
+        }
     }
 }
 
@@ -68,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) fetcher: Fetcher,
     pub(crate) context: Arc<Context>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) wanted: Arc<Wanted>,
     pub(crate) failure_logs: FailureLogs,
     /// A place for each request that waits.
     pub(crate) waits: Arc<Semaphore>,
@@ -129,7 +141,8 @@ impl Pool {
                     let key = keys.remove(&hash).unwrap_or_else(|| own_key(&target));
                     let silent_after = shared.options.silent_after;
                     let context = Arc::clone(&shared.context);
-                    Arc::new(Tracked::new(target, key, context, silent_after))
+                    let end = shared.wanted.end();
+                    Arc::new(Tracked::new(target, key, context, silent_after, end))
                 }
             };
             tracked.refuse(limit_exceeded.clone());
@@ -219,6 +232,7 @@ fn start(
             compressed,
             body_limit,
             job.span_budget,
+            &job.sampling,
         )
         .map_err(|error| told(&error))
     });
@@ -241,6 +255,7 @@ fn start(
         trouble: Trouble::default(),
         siblings: Siblings::default(),
         counts: Arc::clone(&shared.counts),
+        wanted: Arc::clone(&shared.wanted),
         target: Arc::clone(&tracked),
     };
     let stop = shared.stop.child_token();

@@ -7,10 +7,12 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use sigyn_discovery::http::{Client, ClientError};
-use sigyn_model::pull::{self, Cursor};
+use sigyn_model::TraceId;
+use sigyn_model::pull::{self, Cursor, Sampling};
 use tokio::time::Instant;
 
 use crate::decode;
+use crate::door::Door;
 use crate::schedule::Schedule;
 
 /// What a body may hold on the wire unless its limit is small: more waits behind `Sigyn-More`. Small
@@ -58,6 +60,7 @@ impl Ask {
         compressed: bool,
         body_limit: u64,
         span_budget: Option<u32>,
+        sampling: &Sampling,
     ) -> Result<Self, RequestError> {
         let uri: Uri = url.parse().map_err(|source| RequestError::Url { source })?;
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -85,6 +88,10 @@ impl Ask {
         if let Some(budget) = span_budget {
             headers.insert(HeaderName::from_static(pull::BUDGET), HeaderValue::from(budget));
         }
+        if !sampling.is_empty() {
+            let sampling = value("the job's sampling", &sampling.to_string())?;
+            headers.insert(HeaderName::from_static(pull::SAMPLING), sampling);
+        }
         let page_bytes = PAGE_BYTES_MAX.min(body_limit / PACKED_RATIO).max(1);
         // A target's own parameters may say how much a body holds.
         let own = uri.query().and_then(|query| query.split('&').find_map(max_bytes));
@@ -97,6 +104,11 @@ impl Ask {
             page_bytes,
             pages_that_fit: 0,
         })
+    }
+
+    /// What the target is asked beside its spans.
+    pub(crate) fn door(&self) -> Door {
+        Door::new(self.client.clone(), self.uri.clone(), &self.headers)
     }
 
     /// Asks for less at a time, after a body that was too large. False if it is as little as can be:
@@ -130,13 +142,19 @@ impl Ask {
     pub(crate) async fn send(
         &self,
         cursor: Option<Cursor>,
+        collect: &[TraceId],
         wait: Option<Duration>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, ClientError> {
-        self.client.send(self.request(cursor, wait), deadline).await
+        self.client.send(self.request(cursor, collect, wait), deadline).await
     }
 
-    fn request(&self, cursor: Option<Cursor>, wait: Option<Duration>) -> Request<Bytes> {
+    fn request(
+        &self,
+        cursor: Option<Cursor>,
+        collect: &[TraceId],
+        wait: Option<Duration>,
+    ) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = self.uri_for_page();
         *request.headers_mut() = self.headers.clone();
@@ -144,6 +162,11 @@ impl Ask {
             && let Ok(value) = HeaderValue::from_str(&cursor.to_string())
         {
             request.headers_mut().insert(HeaderName::from_static(pull::CURSOR), value);
+        }
+        if !collect.is_empty()
+            && let Ok(value) = HeaderValue::from_str(&pull::trace_ids(collect))
+        {
+            request.headers_mut().insert(HeaderName::from_static(pull::COLLECT), value);
         }
         if let Some(wait) = wait
             && let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs_f64()))
@@ -192,25 +215,31 @@ mod tests {
     fn ask(url: &str, body_limit: u64) -> Result<Ask, RequestError> {
         let schedule = Schedule::new(Duration::from_secs(15), Duration::from_millis(2500)).unwrap();
         let client = Client::new(&Config::default(), Options::default()).unwrap();
-        Ask::new(client, url, schedule, "sigyn-a", "Sigyn/1", true, body_limit, Some(50))
+        let sampling = "rate=0.1,operation:get%20%2F=1".parse().unwrap();
+        Ask::new(client, url, schedule, "sigyn-a", "Sigyn/1", true, body_limit, Some(50), &sampling)
     }
 
     #[test]
     fn a_request_carries_the_protocols_headers() {
         let ask = ask("http://127.0.0.1:9/traces", 64 << 20).unwrap();
         let cursor = Some(Cursor { epoch: 0x9f, seq: 7 });
-        let request = ask.request(cursor, None);
+        let request = ask.request(cursor, &[], None);
         let header = |name: &str| request.headers()[name].to_str().unwrap();
         assert_eq!(header("sigyn-scraper"), "sigyn-a");
         assert_eq!(header("sigyn-cursor"), "000000000000009f:7");
         assert_eq!(header("sigyn-interval"), "15");
         assert_eq!(header("sigyn-budget"), "50");
+        assert_eq!(header("sigyn-sampling"), "rate=0.1,operation:get%20%2F=1");
+        assert!(!request.headers().contains_key("sigyn-collect"));
         assert_eq!(header("x-prometheus-scrape-timeout-seconds"), "2.5");
         assert_eq!(header("accept-encoding"), "zstd, gzip");
         assert_eq!(header("user-agent"), "Sigyn/1");
         assert!(header("accept").starts_with("application/x-protobuf; messageType=\"opentelem"));
         assert!(!request.headers().contains_key("prefer"));
-        let request = ask.request(None, Some(Duration::from_millis(7500)));
+        let ids = [1, 0xab].map(|id| TraceId::new(id).unwrap());
+        let collect = ask.request(cursor, &ids, None).headers()["sigyn-collect"].clone();
+        assert_eq!(collect, format!("{:032x},{:032x}", 1, 0xab));
+        let request = ask.request(None, &[], Some(Duration::from_millis(7500)));
         assert!(!request.headers().contains_key("sigyn-cursor"));
         assert_eq!(request.headers()["prefer"], "wait=7.5");
     }
@@ -219,7 +248,7 @@ mod tests {
     fn the_page_size_is_added_to_the_targets_own_query() {
         let check = |url: &str, limit: u64, expected: &str| {
             let ask = ask(url, limit).unwrap();
-            assert_eq!(ask.request(None, None).uri().to_string(), expected);
+            assert_eq!(ask.request(None, &[], None).uri().to_string(), expected);
         };
         check("http://h:1/traces", 1 << 30, "http://h:1/traces?max_bytes=1048576");
         check("http://h:1", 16000, "http://h:1/?max_bytes=1000");
@@ -232,7 +261,7 @@ mod tests {
     #[test]
     fn pages_shrink_to_one_segment_and_grow_again() {
         let mut ask = ask("http://h:1/t", 16 * 8).unwrap();
-        let query = |ask: &Ask| ask.request(None, None).uri().query().unwrap().to_owned();
+        let query = |ask: &Ask| ask.request(None, &[], None).uri().query().unwrap().to_owned();
         assert!(ask.shrink() && ask.shrink());
         assert_eq!(query(&ask), "max_bytes=1");
         assert!(!ask.shrink() && !ask.shrink_to_one_segment());

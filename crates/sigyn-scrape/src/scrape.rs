@@ -7,6 +7,7 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use sigyn_discovery::http::ClientError;
+use sigyn_model::TraceId;
 use sigyn_model::columns::{Columns, Spares};
 use sigyn_model::pull::Cursor;
 use tokio::time::Instant as Deadline;
@@ -37,6 +38,8 @@ pub(crate) struct Fetcher {
 pub(crate) struct Question<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) cursor: Option<Cursor>,
+    /// Traces that are wanted although nobody sampled them.
+    pub(crate) collect: &'a [TraceId],
     /// How long the target may wait until it has spans.
     pub(crate) wait: Option<Duration>,
     /// Other processes that answered at this address.
@@ -125,7 +128,8 @@ impl Fetcher {
                 })))
             }
             Received::Body { status, answer, clock, packed, siblings } => {
-                let is_read = packed.format.is_read();
+                // What a body of no use held is only told of what was read.
+                let told = answer.clone().filter(|_| packed.format.is_read());
                 let Question { body_limit, patience, origin, .. } = question;
                 let unpacked = self.unpacker.unpack(&packed, body_limit, patience, origin).await;
                 let outcome = unpacked.map(|unpacked| match unpacked {
@@ -140,15 +144,14 @@ impl Fetcher {
                         Outcome::NotTraced { status, reason }
                     }
                 });
-                unreadable_or_failed(outcome, status, answer.filter(|_| is_read))
+                unreadable_or_failed(outcome, status, told)
             }
         }
     }
 
     async fn receive(&self, question: Question<'_>) -> Result<Received, ScrapeError> {
-        let Question { ask, cursor, body_limit, .. } = question;
-        let (response, asked, round_trip) =
-            request(ask, cursor, question.wait, question.timeout).await?;
+        let Question { cursor, body_limit, .. } = question;
+        let (response, asked, round_trip) = request(question).await?;
         let (head, mut body) = response.into_parts();
         let status = head.status;
         if let Some(error) = refused(&head) {
@@ -162,16 +165,18 @@ impl Fetcher {
         let answer = Answer::read(&head.headers, has_body)?;
         let siblings = answer::siblings(&head.headers);
         if let (Some(Answer { next: Cursor { epoch, .. }, ended, .. }), Some(sent)) =
-            (answer, cursor)
-            && epoch != sent.epoch
-            && question.lives.knows(epoch)
+            (&answer, cursor)
+            && *epoch != sent.epoch
+            && question.lives.knows(*epoch)
         {
+            let epoch = *epoch;
             // It was asked with another's cursor, and tells its log from the start.
             body::skip(&mut body, body_limit).await?;
             let is_shared = siblings.is_some() || ended.is_some();
             return Ok(Received::Nothing(Outcome::OtherProcess { status, epoch, is_shared }));
         }
         let clock = answer
+            .as_ref()
             // Where it waited, nobody knows when it read its clock.
             .filter(|_| question.wait.is_none())
             .and_then(|answer| answer.clock_ns)
@@ -241,16 +246,14 @@ impl Fetcher {
 
 /// The head of the answer, when it was asked for, and how long that took.
 async fn request(
-    ask: &Ask,
-    cursor: Option<Cursor>,
-    wait: Option<Duration>,
-    timeout: Duration,
+    question: Question<'_>,
 ) -> Result<(Response<Incoming>, SystemTime, Duration), ScrapeError> {
+    let Question { ask, cursor, collect, wait, timeout, .. } = question;
     let deadline = Deadline::now() + timeout;
     let mut is_retry = false;
     loop {
         let (asked, timer) = (SystemTime::now(), Instant::now());
-        let error = match ask.send(cursor, wait, deadline).await {
+        let error = match ask.send(cursor, collect, wait, deadline).await {
             Ok(response) => return Ok((response, asked, timer.elapsed())),
             Err(error) => error,
         };

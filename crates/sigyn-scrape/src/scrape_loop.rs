@@ -27,6 +27,7 @@ use crate::siblings::Siblings;
 use crate::status::FailureCause;
 use crate::target::{End, Problem, Tick, Tracked};
 use crate::trouble::{Trouble, Turn};
+use crate::wanted::Wanted;
 
 /// Pages followed in one scrape. What waits beyond them waits for the next one.
 const PAGES_MAX: u32 = 64;
@@ -60,6 +61,8 @@ pub(crate) struct ScrapeLoop {
     /// Other epochs that the target can tell, by the last answer.
     pub(crate) siblings: Siblings,
     pub(crate) counts: Arc<Counts>,
+    /// Traces that are wanted although nobody sampled them.
+    pub(crate) wanted: Arc<Wanted>,
 }
 
 /// What to do after one page.
@@ -97,12 +100,20 @@ impl ScrapeLoop {
         let mut not_before = Instant::now();
         let mut before = None;
         self.target.begins(self.span_budget);
+        self.target.set_door(self.ask.as_ref().ok().map(Ask::door));
         self.target.scraped_next(not_before + wait);
         loop {
+            let wanted = Arc::clone(&self.wanted);
             let instant = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 instant = ticks.tick() => instant,
+                call = wanted.called(self.target.calls()), if Instant::now() >= not_before => {
+                    if let Some(pause) = self.answer_call(call, &mut ledger, &stop).await {
+                        not_before = Instant::now() + pause.min(RETRY_AFTER_MAX);
+                    }
+                    continue;
+                }
             };
             let now = Instant::now();
             if now < not_before {
@@ -179,6 +190,7 @@ impl ScrapeLoop {
                     debug!(target = %self.target.key, %error, "target ended before it answered our last request");
                     break;
                 }
+                Next::Stop(End::Done) if self.asks_for_more(ledger) => is_farewell = false,
                 Next::Stop(end) => {
                     tick.read_to_end = matches!(end, End::Done);
                     tick.end = end;
@@ -197,8 +209,16 @@ impl ScrapeLoop {
         } else {
             self.trouble.stored();
         }
+        if tick.read_to_end {
+            self.target.asked(self.target.sent());
+        }
         tick.took = started.elapsed();
         (tick, pause)
+    }
+
+    /// Whether there are traces that it was not asked for yet.
+    fn asks_for_more(&self, ledger: &Ledger) -> bool {
+        ledger.progress.cursor.is_some() && self.target.sent() < self.wanted.end()
     }
 
     async fn page(
@@ -217,8 +237,14 @@ impl ScrapeLoop {
             Err((cause, error)) => return Next::Stop(End::Failed(*cause, error.clone())),
         };
         let asked_at = SystemTime::now();
+        // One that never spoke the protocol is not asked for anything else either.
+        let (collect, sent) = match ledger.progress.cursor {
+            Some(_) => self.wanted.after(self.target.sent()),
+            None => (Vec::new(), self.target.sent()),
+        };
         let question = Question {
             ask,
+            collect: &collect,
             cursor: ledger.progress.cursor,
             wait: call.lasts(),
             lives: &ledger.lives,
@@ -235,12 +261,14 @@ impl ScrapeLoop {
                 biased;
                 () = stop.cancelled() => return Next::Stop(End::Left),
                 () = tokio::time::sleep_until(wait.until) => return Next::Stop(End::Left),
+                _ = self.wanted.called(self.target.calls()) => return Next::Stop(End::Left),
                 fetched = fetched => fetched,
             },
         };
         match fetched {
             Ok(Outcome::Spans(scraped)) => {
                 self.trouble.right_process();
+                self.target.set_sent(sent);
                 self.keep(*scraped, ledger, tick, asked_at).await
             }
             Ok(Outcome::NotTraced { status, reason }) => {
@@ -397,6 +425,7 @@ impl ScrapeLoop {
         if let Some(answer) = &answer {
             self.early.told(answer.log.and_then(|log| log.lasts));
             self.target.told(answer.log, answer.sampled);
+            self.wanted.kept(&answer.kept);
         }
         let settled = match &answer {
             Some(answer) => account::settle(&ledger.progress, ledger.uncounted, answer, arrived),

@@ -1,6 +1,7 @@
 //! One active target: who it is, its books, and how its last scrapes went.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use sigyn_model::{Account, LossReason, TargetProgress};
 use tokio::time::Instant;
 
 use crate::context::{Context, Member};
+use crate::door::Door;
 use crate::scrape::ClockSample;
 use crate::scrape_error::shortened;
 use crate::status::{
@@ -40,6 +42,12 @@ pub(crate) struct Tracked {
     member: Member,
     /// What "lately" means for its states.
     window: Duration,
+    /// How far it was asked for traces that nobody sampled; see [`Wanted`](crate::wanted::Wanted).
+    sent: AtomicU64,
+    asked: AtomicU64,
+    called: AtomicU64,
+    /// How it is asked for anything else; there is none while it cannot be asked at all.
+    door: Mutex<Option<Door>>,
     inner: Mutex<Inner>,
 }
 
@@ -125,6 +133,7 @@ impl Tracked {
         key: String,
         context: Arc<Context>,
         silent_after: u32,
+        wanted_end: u64,
     ) -> Self {
         // The label, not the pool: relabelling often makes many services of one pool.
         let member = context.join(target.labels.get("job").unwrap_or(&target.job));
@@ -137,6 +146,10 @@ impl Tracked {
             context,
             key,
             inner: Mutex::new(inner),
+            sent: AtomicU64::new(wanted_end),
+            asked: AtomicU64::new(wanted_end),
+            called: AtomicU64::new(wanted_end),
+            door: Mutex::default(),
             target,
         }
     }
@@ -288,6 +301,51 @@ impl Tracked {
     /// True if it is down and nobody was told: from now on somebody was.
     pub(crate) fn tell(&self) -> bool {
         self.lock().tell()
+    }
+
+    /// Wanted traces below this were named to it, and it answered.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_sent(&self, sent: u64) {
+        self.sent.store(sent, Ordering::Relaxed);
+    }
+
+    /// What it has of wanted traces below this is stored.
+    pub(crate) fn asked(&self, asked: u64) {
+        self.asked.store(asked, Ordering::Release);
+    }
+
+    pub(crate) fn public_labels(&self) -> &Labels {
+        &self.public_labels
+    }
+
+    pub(crate) fn set_door(&self, door: Option<Door>) {
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = door;
+    }
+
+    pub(crate) fn door(&self) -> Option<Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it can be asked for anything: it speaks the protocol, and is up.
+    pub(crate) fn can_be_asked(&self) -> bool {
+        let inner = self.lock();
+        inner.progress.cursor.is_some() && inner.health == Health::Up && !inner.not_traced
+    }
+
+    pub(crate) fn has_given(&self, call: u64) -> bool {
+        self.asked.load(Ordering::Acquire) >= call
+    }
+
+    /// Calls up to this are done with, whatever came of them.
+    pub(crate) fn calls(&self) -> u64 {
+        self.called.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn called(&self, call: u64) {
+        self.called.store(call, Ordering::Release);
     }
 
     /// What the target says of its log, and of what it leaves out.

@@ -31,6 +31,8 @@ impl ScrapeLoop {
                 biased;
                 () = stop.cancelled() => return None,
                 () = tokio::time::sleep_until(at) => {}
+                // Somebody waits for something else: that comes first.
+                _ = self.wanted.called(self.target.calls()) => return None,
             }
             self.target.pulled_next(None);
             let Step::Wait(wait) = step else {

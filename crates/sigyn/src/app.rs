@@ -295,6 +295,8 @@ impl App {
             .merge(api::notifications::router(Arc::clone(&reload_state)))
             .merge(api::process::router(process))
             .merge(api::relabel_steps::router(jobs_now))
+            .merge(api::collect::router(status.clone()))
+            .merge(api::running::router(status.clone()))
             .merge(api::targets::router(status, troubles, external))
             .merge(api::admin::router(admin))
             .merge(metrics::router(sources.collect(), zipkins))

@@ -230,6 +230,17 @@ pub(crate) struct QueryFlags {
     pub(crate) what: QueryCommand,
 }
 
+/// `sigyn query collect`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CollectFlags {
+    /// Trace ids: 1 to 32 hexadecimal digits each
+    #[arg(required = true, num_args = 1..=1000)]
+    pub(crate) ids: Vec<String>,
+    /// How long targets are waited for, 60s at most
+    #[arg(long, default_value = "10s")]
+    pub(crate) timeout: String,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     Table,
@@ -255,6 +266,8 @@ pub(crate) enum QueryCommand {
         #[arg(long)]
         tags: bool,
     },
+    /// Fetch traces that nobody sampled from every target that may still have them
+    Collect(CollectFlags),
     /// Rate, errors and durations of spans, by group
     Red(RedFlags),
     /// Durations over time as a map

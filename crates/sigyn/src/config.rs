@@ -10,9 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::de::MapAccess;
 use sigyn_discovery::config as prometheus;
-use sigyn_discovery::config::{
-    ConfigError as Mistake, File, Job, format_duration, parse_duration, parse_size,
-};
+pub(crate) use sigyn_discovery::config::parse_duration;
+use sigyn_discovery::config::{ConfigError as Mistake, File, Job, format_duration, parse_size};
 use sigyn_discovery::relabel::Regex;
 use sigyn_discovery::yaml::{self, Entry, Section};
 use sigyn_scrape::ScrapeJob;
@@ -432,6 +431,7 @@ impl Config {
                 long_poll: own.long_poll,
                 early_pulls: own.early_pulls.unwrap_or(plain.early_pulls),
                 span_budget: own.span_budget,
+                sampling: own.sampling.clone(),
                 ..plain
             }
         };

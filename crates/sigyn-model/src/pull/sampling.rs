@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use super::PullError;
 
-/// Operations that may be named; a header does not hold many more.
-const OPERATIONS_MAX: usize = 64;
 /// Marks an item that is about one operation.
 const OPERATION: &str = "operation:";
 
@@ -20,6 +18,9 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Operations that may be named; a header does not hold many more.
+    pub const OPERATIONS_MAX: usize = 64;
+
     /// What is wanted of an operation; `None` if nothing is said about it.
     pub fn rate_of(&self, operation: &str) -> Option<f64> {
         let named = self.operations.iter().find(|(name, _)| name.eq_ignore_ascii_case(operation));
@@ -50,7 +51,7 @@ impl FromStr for Sampling {
                     sampling.operations.push((decode(name)?, share()?));
                 }
             }
-            (sampling.operations.len() <= OPERATIONS_MAX).then_some(sampling)
+            (sampling.operations.len() <= Self::OPERATIONS_MAX).then_some(sampling)
         };
         read().ok_or_else(|| {
             PullError::new("what is wanted of traces (rate=0.1,operation:get%20%2F=1)", text)
@@ -139,7 +140,7 @@ mod tests {
         ] {
             assert!(text.parse::<Sampling>().is_err(), "{text}");
         }
-        let many = "operation:a=1,".repeat(OPERATIONS_MAX + 1);
+        let many = "operation:a=1,".repeat(Sampling::OPERATIONS_MAX + 1);
         assert!(many.parse::<Sampling>().is_err());
     }
 

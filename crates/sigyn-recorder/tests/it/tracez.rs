@@ -169,4 +169,6 @@ async fn who_needs_a_token_gets_nothing_without() {
     assert!(target.exposition.is_at("/traces/collect") && !target.exposition.is_at("/traces/"));
     let moved = target.exposition.at("/spans");
     assert!(moved.is_at("/spans/collect") && moved.is_at("/tracez") && !moved.is_at("/traces"));
+    let below = moved.at("/admin/traces");
+    assert!(below.is_at("/admin/tracez") && !below.is_at("/tracez"));
 }

@@ -20,6 +20,7 @@ fn answer(epoch: u64, first: u64, last: u64, finished: u64) -> Answer {
         ended: None,
         log: None,
         sampled: None,
+        kept: Vec::new(),
     }
 }
 
@@ -267,6 +268,7 @@ impl Target {
             ended: None,
             log: None,
             sampled: None,
+            kept: Vec::new(),
         };
         (answer, body.iter().map(|(_, spans)| spans).sum())
     }

@@ -20,7 +20,7 @@ fn tracked(job: &str, context: &Arc<Context>) -> Tracked {
         ..TargetGroup::default()
     };
     let target = populate(&job, "/traces", &[Arc::new(group)]).active.remove(0);
-    Tracked::new(target, "key".to_owned(), Arc::clone(context), 3)
+    Tracked::new(target, "key".to_owned(), Arc::clone(context), 3, 0)
 }
 
 fn tick(spans: u64, end: End) -> Tick {

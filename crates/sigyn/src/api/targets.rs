@@ -140,6 +140,9 @@ struct Log {
 struct Sampled {
     share: f64,
     traces_left_out: u64,
+    /// What it applies of what scrapers want: of operations without a rate of their own, and how many have one.
+    rate: Option<f64>,
+    operations: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -391,9 +394,12 @@ fn extra(target: &TargetStatus, recent: bool) -> TargetExtra {
             lasts_seconds: log.lasts.map(|lasts| lasts.as_secs_f64()),
         }),
         span_budget: target.span_budget,
-        sampled: target
-            .sampled
-            .map(|sampled| Sampled { share: sampled.share, traces_left_out: sampled.traces }),
+        sampled: target.sampled.map(|sampled| Sampled {
+            share: sampled.share,
+            traces_left_out: sampled.traces,
+            rate: sampled.rate,
+            operations: sampled.operations,
+        }),
         recent: recent.then(|| target.recent.iter().map(|record| scrape(record)).collect()),
         loss_windows: target
             .loss_windows

@@ -14,7 +14,24 @@ use super::{Distribution, Family, LabelPairs, Series, counter, gauge};
 pub(crate) fn families(status: &Status) -> Vec<Family> {
     let mut families = of_targets(&status.pools());
     families.extend(of_pools(&status.counts()));
+    families.extend(of_wanted(status));
     families
+}
+
+/// Traces that targets are asked for.
+fn of_wanted(status: &Status) -> [Family; 2] {
+    [
+        counter(
+            "sigyn_kept_traces_total",
+            "Traces that targets kept although nobody had sampled them, and for which all others are asked",
+            status.kept_traces_total(),
+        ),
+        counter(
+            "sigyn_kept_traces_missed_total",
+            "Times that such a trace was forgotten before a target could be asked for it",
+            status.asks_missed_total(),
+        ),
+    ]
 }
 
 /// What is counted beside the targets.

@@ -1,5 +1,6 @@
 //! `sigyn query`: the tracer's answers in a terminal.
 
+mod collect;
 mod differences;
 mod heatmap;
 mod links;
@@ -33,7 +34,11 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let base = base_url(&flags.server).context("--server").map_err(Failure::usage)?;
-    let client = HttpClient::configured(flags.http_config_file.as_deref(), TIMEOUT);
+    let timeout = match &flags.what {
+        QueryCommand::Collect(flags) => collect::patience(flags),
+        _ => TIMEOUT,
+    };
+    let client = HttpClient::configured(flags.http_config_file.as_deref(), timeout);
     let server = Server { base, client: client.map_err(Failure::usage)? };
     let style = Style::new(flags.color);
     let json = flags.output == OutputFormat::Json;
@@ -41,6 +46,7 @@ pub(crate) fn run(flags: &QueryFlags) -> Result<(), Failure> {
         match &flags.what {
             QueryCommand::Traces(flags) => traces::run(&server, flags, json, style).await,
             QueryCommand::Trace { id, tags } => trace::run(&server, id, *tags, json, style).await,
+            QueryCommand::Collect(flags) => collect::run(&server, flags, json, style).await,
             QueryCommand::Red(flags) => red::run(&server, flags, json, style).await,
             QueryCommand::Heatmap(flags) => heatmap::run(&server, flags, json, style).await,
             QueryCommand::Keys(flags) => words::keys(&server, flags, json, style).await,

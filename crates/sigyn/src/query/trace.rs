@@ -26,7 +26,16 @@ pub(super) async fn run(
     if json {
         return Ok(server.text(&format!("/api/v2/trace/{id}")).await? + "\n");
     }
-    let columns = server.json(&format!("/api/v1/trace/{id}/columns")).await?;
+    let running = server.json(&format!("/api/v1/trace/{id}/running")).await;
+    let running = running.map(|answer| answer["data"].clone()).unwrap_or_default();
+    let columns = match server.json(&format!("/api/v1/trace/{id}/columns")).await {
+        Ok(columns) => columns,
+        // It may have begun, and nothing of it have finished.
+        Err(_) if running["spans"].as_array().is_some_and(|spans| !spans.is_empty()) => {
+            return Ok(format!("{}\nNo span of it has finished.\n", still(&running, style)));
+        }
+        Err(error) => return Err(error),
+    };
     let rows = rows(&columns);
     let details = if tags { details(server, &id, rows.len()).await? } else { Vec::new() };
     let mut out = header(&columns, &rows, style);
@@ -54,7 +63,29 @@ pub(super) async fn run(
             );
         }
     }
+    out += &still(&running, style);
     Ok(out)
+}
+
+/// What of it has not finished; nothing if all has, or nobody tells.
+fn still(running: &Value, style: Style) -> String {
+    let spans = running["spans"].as_array().map_or(&[][..], Vec::as_slice);
+    if spans.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{}\n", style.amber(&format!("Still running: {}", spans.len())));
+    for span in spans {
+        let text = |field: &str| plain(span[field].as_str().unwrap_or(""));
+        let _ = writeln!(
+            out,
+            "{} {}  {:>9} so far  {}",
+            style.bold(&text("service")),
+            text("name"),
+            time::duration(span["duration"].as_u64().unwrap_or(0)),
+            style.faint(&format!("at {}", text("target"))),
+        );
+    }
+    out
 }
 
 /// One line of the tree.

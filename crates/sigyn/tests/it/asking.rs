@@ -37,11 +37,7 @@ impl Shop {
     }
 
     fn query(&self, args: &[&str]) -> String {
-        let server = self.tracer.address.to_string();
-        let mut command = command();
-        let output = command.args(["query", "--server", &server]).args(args).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.tracer.query(args)
     }
 }
 

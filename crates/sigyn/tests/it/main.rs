@@ -5,6 +5,7 @@
 mod asking;
 mod bad_input;
 mod check;
+mod collecting;
 mod crash;
 mod demo;
 mod doors;

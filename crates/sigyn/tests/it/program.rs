@@ -121,6 +121,18 @@ impl Tracer {
         http::post_json(self.address, "/api/v2/spans", body)
     }
 
+    pub(crate) fn post(&self, path: &str, body: &str) -> http::Answer {
+        http::post_json(self.address, path, body.as_bytes())
+    }
+
+    /// What `sigyn query` prints.
+    pub(crate) fn query(&self, args: &[&str]) -> String {
+        let server = self.address.to_string();
+        let output = command().args(["query", "--server", &server]).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Every active target, by its `instance` label.
     pub(crate) fn target(&self, instance: &str) -> Option<Value> {
         let targets = self.json("/api/v1/targets");

@@ -26,6 +26,10 @@ impl Service {
     pub(crate) fn start_at(name: &str, address: SocketAddr, hot_bytes_max: usize) -> Self {
         let options =
             Options { service_name: name.to_owned(), hot_bytes_max, ..Options::default() };
+        Self::with(address, options)
+    }
+
+    pub(crate) fn with(address: SocketAddr, options: Options) -> Self {
         let recorder = Recorder::new(options);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

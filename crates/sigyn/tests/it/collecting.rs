@@ -1,0 +1,192 @@
+//! Traces that nobody sampled, and what runs: asked of the services that still know.
+
+use std::fs;
+use std::path::Path;
+
+use sigyn_model::{Kind, TraceId};
+use sigyn_recorder::{Context, Options};
+
+use crate::program::{Tracer, command, until};
+use crate::service::Service;
+
+/// A service that samples nothing and forgets nothing at once.
+fn service(name: &str) -> Service {
+    let options = Options {
+        service_name: name.to_owned(),
+        sample_rate: 0.0,
+        cold_bytes_max: 1 << 20,
+        keep_slow: false,
+        ..Options::default()
+    };
+    Service::with("127.0.0.1:0".parse().unwrap(), options)
+}
+
+fn configure(folder: &Path, services: &[&Service], more: &str) {
+    let targets: Vec<_> = services.iter().map(|service| format!("'{}'", service.address)).collect();
+    let config = format!(
+        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: [{}]}}]\n{more}",
+        targets.join(",")
+    );
+    fs::write(folder.join("sigyn.yml"), config).unwrap();
+}
+
+/// A call from one service to the next: two spans there, and one here.
+fn call(front: &Service, back: &Service, back_fails: bool) -> TraceId {
+    let entry = front.recorder.start("get /cart", Some(Kind::Server), None);
+    let client = front.recorder.start("ask", Some(Kind::Client), Some(entry.context()));
+    let mut server = back.recorder.start("stock", Some(Kind::Server), Some(client.context()));
+    if back_fails {
+        server.error("no such thing");
+    }
+    server.finish();
+    client.finish();
+    let id = entry.context().trace_id;
+    entry.finish();
+    id
+}
+
+fn spans(tracer: &Tracer, id: TraceId) -> usize {
+    let answer = tracer.get(&format!("/api/v2/trace/{id}"));
+    if answer.status == 200 { answer.json().as_array().unwrap().len() } else { 0 }
+}
+
+fn both_are_read(tracer: &Tracer, services: [&Service; 2]) {
+    until("both are read", || {
+        let all = services.iter().all(|service| {
+            let target = tracer.target(&service.address.to_string());
+            target.is_some_and(|target| target["sigyn"]["cursor"].is_string())
+        });
+        all.then_some(())
+    });
+}
+
+#[test]
+fn a_trace_that_one_service_kept_is_fetched_from_the_others() {
+    let (front, back) = (service("front"), service("back"));
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &[&front, &back], "");
+    let tracer = Tracer::start(folder.path());
+    both_are_read(&tracer, [&front, &back]);
+    let dull: Vec<_> = (0..20).map(|_| call(&front, &back, false)).collect();
+    let failed = call(&front, &back, true);
+    until("the whole trace is here", || (spans(&tracer, failed) == 3).then_some(()));
+    assert!(dull.iter().all(|id| spans(&tracer, *id) == 0));
+    assert_eq!(tracer.metric("sigyn_kept_traces_total", ""), Some(1.0));
+    // The law holds: what was put aside was not finished.
+    for service in [&front, &back] {
+        let target = tracer.target(&service.address.to_string()).unwrap();
+        assert_eq!(target["sigyn"]["lost"], 0);
+    }
+
+    // One that nobody kept, by hand.
+    let answer = tracer.query(&["collect", &dull[7].to_string()]);
+    assert!(answer.contains("Asked 2 targets: 2 gave what they had."), "{answer}");
+    assert!(answer.contains("3 spans are stored now, 3 of them new"), "{answer}");
+    assert!(answer.contains("front") && answer.contains("stock"), "{answer}");
+    let answer = tracer.query(&["collect", &dull[7].to_string()]);
+    assert!(answer.contains("3 spans are stored, as before"), "{answer}");
+    let json = tracer.query(&["--output=json", "collect", "1"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["given"], &json["spans"]), (&2.into(), &0.into()));
+}
+
+#[test]
+fn what_is_no_list_of_traces_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &[], "");
+    let tracer = Tracer::start(folder.path());
+    for body in ["", "{}", "{\"ids\":[]}", "{\"ids\":[\"x\"]}"] {
+        let answer = tracer.post("/api/v1/traces/collect", body);
+        assert_eq!(answer.status, 400, "{body}");
+    }
+    let answer = tracer.post("/api/v1/traces/collect?timeout=1y2x", "{\"ids\":[\"1\"]}");
+    assert!(answer.status == 400 && answer.text().contains("timeout"), "{}", answer.text());
+    let answer = tracer.post("/api/v1/traces/collect", "{\"ids\":[\"1\"]}");
+    assert_eq!(answer.json()["data"]["targets"], 0);
+}
+
+#[test]
+fn what_runs_is_shown_with_its_trace() {
+    let (front, back) = (service("front"), service("back"));
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &[&front, &back], "");
+    let tracer = Tracer::start(folder.path());
+    both_are_read(&tracer, [&front, &back]);
+    let sampled = Context {
+        sampled: Some(true),
+        ..front.recorder.start("caller", None, None).context().clone()
+    };
+    let entry = front.recorder.start("get /cart", Some(Kind::Server), Some(&sampled));
+    let stuck = back.recorder.start("stock", Some(Kind::Server), Some(entry.context()));
+    let id = entry.context().trace_id;
+    let answer = tracer.json(&format!("/api/v1/trace/{id}/running?service=shop"));
+    let data = &answer["data"];
+    assert_eq!(
+        (&data["asked"], &data["failed"], &data["targets"]),
+        (&2.into(), &0.into(), &2.into())
+    );
+    let names: Vec<_> = data["spans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|span| (span["service"].as_str().unwrap(), span["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(names, [("front", "get /cart"), ("back", "stock")]);
+    assert_eq!(data["spans"][1]["parentId"], data["spans"][0]["id"]);
+    assert_eq!(data["spans"][1]["target"], back.address.to_string());
+    let text = tracer.query(&["trace", &id.to_string()]);
+    assert!(
+        text.contains("Still running: 2") && text.contains("No span of it has finished"),
+        "{text}"
+    );
+    entry.finish();
+    until("one is stored", || (spans(&tracer, id) == 1).then_some(()));
+    let text = tracer.query(&["trace", &id.to_string()]);
+    assert!(text.contains("Still running: 1") && text.contains("back stock"), "{text}");
+    stuck.finish();
+    until("the other, too", || (spans(&tracer, id) == 2).then_some(()));
+    assert!(!tracer.query(&["trace", &id.to_string()]).contains("Still running"));
+}
+
+#[test]
+fn a_job_says_which_traces_it_wants() {
+    let front = service("front");
+    let folder = tempfile::tempdir().unwrap();
+    let sampling = "sigyn:\n  jobs:\n    shop:\n      sampling:\n        rate: 0.5\n        operations: {\"get /cart\": 1, \"get /health\": 0}\n";
+    configure(folder.path(), &[&front], sampling);
+    let tracer = Tracer::start(folder.path());
+    let applied =
+        || tracer.target(&front.address.to_string())?["sigyn"]["sampled"].as_object().cloned();
+    let applied = until("it is applied", || applied().filter(|sampled| sampled["operations"] == 2));
+    assert_eq!(applied["rate"], 0.5);
+    for _ in 0..10 {
+        front.recorder.start("get /cart", Some(Kind::Server), None).finish();
+        front.recorder.start("get /health", Some(Kind::Server), None).finish();
+    }
+    let read = || tracer.target(&front.address.to_string())?["sigyn"]["received"].as_u64();
+    until("those of one are here", || (read()? == 10).then_some(()));
+    let stats = front.recorder.stats();
+    assert_eq!((stats.finished, stats.cold_spans), (10, 10));
+}
+
+#[test]
+fn a_sampling_that_is_none_is_refused() {
+    for (text, what) in [
+        ("rate: 1.5", "1.5"),
+        ("rate: often", "often"),
+        ("operations: {a: -1}", "-1"),
+        ("share: 1", "share"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "scrape_configs: [{{job_name: a}}]\nsigyn: {{jobs: {{a: {{sampling: {{{text}}}}}}}}}\n"
+        );
+        fs::write(folder.path().join("sigyn.yml"), config).unwrap();
+        let mut command = command();
+        let command = command.args(["check", "config", "sigyn.yml"]).current_dir(folder.path());
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && told.contains(what), "{text}: {told}");
+    }
+}
