@@ -1,5 +1,6 @@
 //! A small service that can be scraped: `cargo run -p sigyn-recorder --example hello`, then
 //! `curl http://127.0.0.1:9412/` a few times, and `curl http://127.0.0.1:9412/traces` to see the spans.
+//! While `curl http://127.0.0.1:9412/slow` waits, `curl http://127.0.0.1:9412/tracez` shows it, in a browser, too.
 //!
 //! Ctrl-C waits until the scrapers have everything, for five seconds at most.
 
@@ -34,13 +35,18 @@ impl App {
     ) -> Result<Response<Body>, Infallible> {
         let (mut request, _body) = request.into_parts();
         // Scrapes are not traced, or they would have something to read for ever.
-        if request.uri.path() == "/traces" {
+        if self.exposition.is_at(request.uri.path()) {
             request.extensions.insert(peer);
             return Ok(self.exposition.respond(&request).await);
         }
         let caller = self.recorder.extract(&request.headers);
-        let mut span = self.recorder.start("get /", Some(Kind::Server), caller.as_ref());
-        span.tag("http.path", request.uri.path());
+        let is_slow = request.uri.path() == "/slow";
+        let name = if is_slow { "get /slow" } else { "get /" };
+        let mut span = self.recorder.start(name, Some(Kind::Server), caller.as_ref());
+        span.tag("url.path", request.uri.path());
+        if is_slow {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
 
         let mut child = self.recorder.start("think", None, Some(span.context()));
         child.annotate("thought");

@@ -28,14 +28,26 @@ export async function get(
   params: Params = {},
   abort?: AbortSignal,
 ): Promise<Response> {
-  const url = href(path, params);
+  // `no-cache` asks again with the ETag that the browser holds: an unchanged answer costs a 304.
+  return ask(attempt, href(path, params), { cache: 'no-cache' }, abort);
+}
+
+/** Sends JSON and reads the JSON that comes back. */
+export async function post(attempt: string, path: string, body: unknown): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' };
+  return readJson(
+    attempt,
+    await ask(attempt, href(path), { method: 'POST', body: JSON.stringify(body), headers }),
+  );
+}
+
+async function ask(attempt: string, url: string, init: RequestInit, abort?: AbortSignal): Promise<Response> {
   const deadline = AbortSignal.timeout(DEADLINE_MS);
   let response: Response;
   try {
-    // `no-cache` asks again with the ETag that the browser holds: an unchanged answer costs a 304.
     response = await fetch(url, {
-      cache: 'no-cache',
-      headers: { accept: 'application/json' },
+      ...init,
+      headers: { accept: 'application/json', ...init.headers },
       signal: abort ? AbortSignal.any([abort, deadline]) : deadline,
     });
   } catch (cause) {

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { RequestFailed } from '../api/client';
+import { collect } from '../api/running';
 import { fetchColumns } from '../api/trace';
 import { plural } from '../kit/format';
 import { useResource } from '../kit/load';
@@ -9,6 +10,7 @@ import { Empty, Failure, Skeleton } from '../kit/states';
 import { href } from '../kit/url';
 import { arrival } from '../shell/status';
 import { fromColumns, type Trace } from './model';
+import { StillRunning } from './running';
 import { TraceView } from './view';
 
 const LOOK_AGAIN_MS = 5000;
@@ -30,12 +32,14 @@ export function TracePage({ id }: { id: string }) {
   if (data && data.count > 0) {
     return (
       <>
+        <StillRunning id={id} trace={data} />
         {newer && <Arrived more={newer.count - data.count} show={() => show(newer)} />}
         <TraceView key={`${id} ${data.rev}`} trace={data} />
       </>
     );
   }
-  if (data || (error instanceof RequestFailed && error.status === 404)) return <NotStored id={id} />;
+  if (data || (error instanceof RequestFailed && error.status === 404))
+    return <NotStored id={id} again={() => resource.refresh()} />;
   return (
     <div class="page scroll">
       <h1>{error ? 'Trace' : 'Loading trace'}</h1>
@@ -77,16 +81,40 @@ function Arrived({ more, show }: { more: number; show: () => void }) {
   );
 }
 
-function NotStored({ id }: { id: string }) {
+function NotStored({ id, again }: { id: string; again: () => void }) {
+  const [told, setTold] = useState('');
+  const ask = async () => {
+    setTold('Asking…');
+    try {
+      const { targets, given, failed, waiting } = await collect(id);
+      const silent = failed + waiting;
+      setTold(
+        targets === 0
+          ? 'There is no target to ask that is up and speaks the pull protocol.'
+          : `${plural(given, 'target')} gave what ${given === 1 ? 'it' : 'they'} had${silent > 0 ? `, ${silent} did not answer` : ''}.`,
+      );
+      again();
+    } catch (cause) {
+      setTold(cause instanceof Error ? cause.message : String(cause));
+    }
+  };
   return (
     <div class="page scroll">
+      <StillRunning id={id} />
       <Empty title="No span of this trace is stored">
         <p class="mono muted">{id}</p>
         <p class="muted">
           Its spans may still be waiting for the next scrape, may have been lost before one, or may be older
           than the retention. <a href={href('/targets')}>Targets</a> shows who was asked when, and who lost
-          spans.
+          spans. Nobody may have sampled it: services keep what was not sampled for a while if they are set
+          to.
         </p>
+        <p>
+          <button type="button" class="btn" onClick={ask}>
+            Ask the targets for it
+          </button>
+        </p>
+        {told && <p role="status">{told}</p>}
       </Empty>
     </div>
   );

@@ -64,7 +64,7 @@ fn told(answer: &Value, style: Style) -> String {
         n => format!("Asked {n} targets: "),
     };
     if targets > 0 {
-        let _ = write!(out, "{given} gave what they had");
+        let _ = write!(out, "{given} gave what {} had", if given == 1 { "it" } else { "they" });
         for (count, what) in [(failed, "failed"), (waiting, "did not answer in time")] {
             if count > 0 {
                 out += &style.amber(&format!(", {count} {what}"));
@@ -132,7 +132,7 @@ mod tests {
             });
             told(&answer, style)
         };
-        assert_eq!(told(1, 1, 0, 0), "Asked 1 target: 1 gave what they had.\n");
+        assert_eq!(told(1, 1, 0, 0), "Asked 1 target: 1 gave what it had.\n");
         assert_eq!(
             told(9, 6, 2, 1),
             "Asked 9 targets: 6 gave what they had, 2 failed, 1 did not answer in time.\n"

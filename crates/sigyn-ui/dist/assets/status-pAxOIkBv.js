@@ -1,1 +1,0 @@
-import{P as e,R as t}from"./index-Ch2NvhDa.js";var n=[{name:`Status`,path:`/status`},{name:`Configuration`,path:`/config`},{name:`Flags`,path:`/flags`}];function r({path:r}){return e(`nav`,{class:`status-tabs push`,"aria-label":`Status`,children:n.map(({name:n,path:i})=>e(`a`,{class:`btn`,href:t(i),"aria-current":i===r?`page`:void 0,children:n},i))})}export{r as t};
