@@ -10,6 +10,7 @@ mod fuzz;
 mod repo;
 mod server;
 mod test;
+mod threads;
 mod tidy;
 mod ui;
 
@@ -29,7 +30,11 @@ Usage: cargo xtask <chore> [arguments]
   fuzz [filter]               readers of spans against those of others (needs a C++ compiler)
        [--seconds N]          .. each so long instead of ten minutes
   crash [--runs N] [--seed N]  lives of a store on a disk that fails: 10000 of them, from seed 0
+  loom                        the recorder's threads, in every order that they may take
+  miri                        .. its threads and its mapping, where behaviour may be undefined (needs nightly with miri)
+  tsan                        .. data races (needs nightly with rust-src)
   bench decode                how fast spans are read, beside prost and serde_json (valgrind counts instructions)
+  bench count [--check]       instructions of the recorder's hot paths; with --check, no more than before (needs valgrind)
   bench store [filter]        what the store takes in, keeps and answers, beside others (Linux)
         [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME]
   bench scrape [--targets N]  a farm of 10000 targets, 100 spans each every 15 s: CPU, memory, jitter, losses (Linux)
@@ -51,6 +56,9 @@ fn main() -> ExitCode {
         "conformance" => conformance::run(&arguments),
         "crash" => crash::run(&arguments),
         "fuzz" => fuzz::run(&arguments),
+        "loom" => threads::loom(&arguments),
+        "miri" => threads::miri(&arguments),
+        "tsan" => threads::tsan(&arguments),
         "bench" => bench::run(&arguments),
         "soak" => bench::soak::run(&arguments),
         "ci" => ci::run(&arguments),

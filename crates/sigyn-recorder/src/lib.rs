@@ -112,6 +112,8 @@ mod encode;
 mod ended;
 mod exposition;
 mod format;
+#[cfg(test)]
+mod interleavings;
 mod intern;
 mod layout;
 mod lookup;
@@ -138,6 +140,7 @@ mod span;
 #[cfg(feature = "spool")]
 mod spool;
 mod stats;
+mod sync;
 mod text;
 mod tracez;
 mod view;

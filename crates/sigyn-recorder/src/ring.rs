@@ -9,7 +9,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
 use sigyn_model::TraceId;
@@ -23,8 +23,9 @@ use crate::peers::Peers;
 use crate::room::{Rooms, Sealed};
 use crate::sampler::Wishes;
 use crate::scrapers::{Mark, Scrapers};
-use crate::shards::{Chunk, Shards};
+use crate::shards::{Chunk, Plan, Shards};
 use crate::share::Threshold;
+use crate::sync::{Mutex, MutexGuard};
 use crate::whole::Origin;
 
 /// A segment's bound, as its spans weigh in memory.
@@ -204,10 +205,21 @@ impl Ring {
         clock: Clock,
         rooms: Rooms,
     ) -> Self {
+        Self::planned(epoch, hot_bytes_max, Plan::of(hot_bytes_max), span_bytes_max, clock, rooms)
+    }
+
+    pub(crate) fn planned(
+        epoch: u64,
+        hot_bytes_max: usize,
+        plan: Plan,
+        span_bytes_max: usize,
+        clock: Clock,
+        rooms: Rooms,
+    ) -> Self {
         // So that the segment sealed last always has a place, however small the log.
         let segment_bytes_max = SEGMENT_BYTES_MAX.min(hot_bytes_max / 4);
         let span_bytes_max = span_bytes_max.min(segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD));
-        let shards = Shards::new(hot_bytes_max, WAKE_BYTES, rooms.clone(), clock.clone());
+        let shards = Shards::new(plan, WAKE_BYTES, rooms.clone(), clock.clone());
         Self {
             epoch,
             hot_bytes_max,
@@ -253,23 +265,26 @@ impl Ring {
     /// Takes a finished span. If the log is full, the oldest segments go.
     #[inline]
     pub(crate) fn push(&self, span: Finished<'_>, origin: Option<&Origin>, urgent: bool) {
-        let pushed = self.shards.push(span, origin, urgent, || self.take_full(self.lock()));
+        let pushed = self.shards.push(span, origin, urgent, |waits| self.take_away(waits));
         if pushed.full {
-            self.offer_full();
+            self.take_away(false);
         }
         if pushed.wake {
             self.fresh.notify_waiters();
         }
     }
 
-    /// Takes full chunks into the log, unless somebody is busy with it: then they wait for the next one.
+    /// Takes full chunks into the log. If somebody is busy with it, waits, or leaves them for the next one and says so.
     #[cold]
-    fn offer_full(&self) {
-        match self.log.try_lock() {
-            Ok(log) => self.take_full(log),
-            Err(TryLockError::Poisoned(poisoned)) => self.take_full(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
-        }
+    fn take_away(&self, waits: bool) -> bool {
+        let log = match self.log.try_lock() {
+            Ok(log) => log,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) if waits => self.lock(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        self.take_full(log);
+        true
     }
 
     #[cold]
@@ -395,7 +410,7 @@ impl Ring {
         }
     }
 
-    fn is_ready(&self, start: u64) -> bool {
+    pub(crate) fn is_ready(&self, start: u64) -> bool {
         let log = self.lock();
         log.newest >= start
             || log.is_final

@@ -9,7 +9,7 @@ use crate::draft::Finished;
 use crate::record::Shared;
 use crate::shards::Chunk;
 #[cfg(feature = "spool")]
-use crate::shards::Shards;
+use crate::shards::Plan;
 #[cfg(feature = "spool")]
 use crate::spool::{Slot, Spool, SpoolOptions};
 use crate::stats::SpoolStats;
@@ -130,7 +130,7 @@ impl Rooms {
         log_bytes_max: usize,
     ) -> (Self, Option<String>) {
         let Some(options) = options else { return (Self::default(), None) };
-        let (_, chunk_bytes) = Shards::plan(log_bytes_max);
+        let chunk_bytes = Plan::of(log_bytes_max).chunk_bytes_max;
         match Spool::create(options, epoch, own, log_bytes_max, chunk_bytes) {
             Ok(spool) => (Self { spool: Some(Arc::new(spool)) }, None),
             Err(error) => (Self::default(), Some(error.to_string())),

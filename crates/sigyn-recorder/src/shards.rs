@@ -6,14 +6,15 @@
 
 use std::cell::Cell;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, TryLockError};
 
 use crossbeam_utils::CachePadded;
 
 use crate::clock::Clock;
 use crate::draft::Finished;
 use crate::room::{Room, Rooms};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 use crate::whole::Origin;
 
 /// A chunk's bound, unless a single span is larger.
@@ -149,21 +150,39 @@ pub(crate) struct Shards {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
+#[cfg(not(sigyn_loom))]
 thread_local! {
     static SEAT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-impl Shards {
-    /// How many shards a log of this size has, and how large chunks are.
-    pub(crate) fn plan(log_bytes_max: usize) -> (usize, usize) {
+#[cfg(sigyn_loom)]
+loom::thread_local! {
+    static SEAT: Cell<usize> = Cell::new(0);
+}
+
+/// How many shards there are, and how large chunks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// A power of two.
+    pub(crate) shards: usize,
+    pub(crate) chunk_bytes_max: usize,
+}
+
+impl Plan {
+    /// For a log of this size.
+    pub(crate) fn of(log_bytes_max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards =
             (log_bytes_max / LOG_BYTES_PER_SHARD).clamp(1, (2 * cores).next_power_of_two());
-        (shards, (log_bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX))
+        let chunk_bytes_max =
+            (log_bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        Self { shards, chunk_bytes_max }
     }
+}
 
-    pub(crate) fn new(log_bytes_max: usize, wake_bytes: usize, rooms: Rooms, clock: Clock) -> Self {
-        let (shards, chunk_bytes_max) = Self::plan(log_bytes_max);
+impl Shards {
+    pub(crate) fn new(plan: Plan, wake_bytes: usize, rooms: Rooms, clock: Clock) -> Self {
+        let Plan { shards, chunk_bytes_max } = plan;
         let chunk_bytes_max = rooms.chunk_bytes_max(chunk_bytes_max);
         Self {
             list: (0..shards).map(|_| CachePadded::default()).collect(),
@@ -184,30 +203,37 @@ impl Shards {
     }
 
     /// Puts a finished span where it waits to be sealed. `take` is called, without any lock held, when
-    /// the shard has a full chunk still and another one: it must take full chunks away.
+    /// the shard has a full chunk still and another one: it must take full chunks away. Told not to wait, it may say
+    /// that it did not.
     #[inline]
     pub(crate) fn push(
         &self,
         span: Finished<'_>,
         origin: Option<&Origin>,
         urgent: bool,
-        take: impl Fn(),
+        take: impl Fn(bool) -> bool,
     ) -> Pushed {
         let mut pushed = Pushed::default();
         let mut shard = self.enter();
-        if shard.is_final {
-            shard.refused.late += 1;
-            return pushed;
-        }
-        while !shard.has_room(span.len(), origin, self.chunk_bytes_max) {
+        let mut tried = 0;
+        while shard.is_final || !shard.has_room(span.len(), origin, self.chunk_bytes_max) {
+            if shard.is_final {
+                shard.refused.late += 1;
+                return pushed;
+            }
             if shard.full.is_none() {
                 pushed.full = true;
                 shard.full = Some(mem::take(&mut shard.active));
                 break;
             }
             drop(shard);
-            take();
-            shard = self.enter();
+            // While somebody is at the log, there is room in another shard, unless all are full.
+            tried += 1;
+            shard = if take(tried >= self.list.len()) {
+                self.enter()
+            } else {
+                self.enter_beside((self.seat() + tried - 1) & (self.list.len() - 1))
+            };
         }
         if shard.active.spans == 0 {
             self.make_room(&mut shard.active.bytes, span.len());
@@ -239,8 +265,10 @@ impl Shards {
             expect(irrefutable_let_patterns, reason = "rooms elsewhere are optional")
         )]
         let Room::Heap(bytes) = room else { return };
+        // Fresh memory costs less than to wait for whoever was stopped there.
         if bytes.capacity() == 0
-            && let Some(spare) = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
+            && let Ok(mut spares) = self.spare.try_lock()
+            && let Some(spare) = spares.pop()
         {
             *bytes = spare;
         }
@@ -256,9 +284,10 @@ impl Shards {
         let Room::Heap(mut bytes) = chunk.bytes else { return };
         if bytes.capacity() == self.chunk_bytes_max {
             bytes.clear();
-            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            if spare.len() < self.list.len() {
-                spare.push(bytes);
+            if let Ok(mut spares) = self.spare.try_lock()
+                && spares.len() < self.list.len()
+            {
+                spares.push(bytes);
             }
         }
     }
@@ -348,14 +377,18 @@ impl Shards {
         }
     }
 
+    /// Whoever holds a shard may have been stopped by the kernel: all others are tried before one is waited for.
     #[cold]
     fn enter_beside(&self, seat: usize) -> MutexGuard<'_, Shard> {
-        let beside = (seat + 1) % self.list.len();
-        match self.list[beside].try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => lock(&self.list[seat]),
+        let others = self.list[seat..].iter().chain(&self.list[..seat]).skip(1);
+        for shard in others {
+            match shard.try_lock() {
+                Ok(shard) => return shard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
         }
+        lock(&self.list[seat])
     }
 
     #[inline]
@@ -365,6 +398,7 @@ impl Shards {
 }
 
 /// A number of this thread's own, so that threads spread over whatever there are fewer of.
+#[cfg(not(sigyn_loom))]
 #[inline]
 pub(crate) fn seat() -> usize {
     match SEAT.get() {
@@ -373,6 +407,18 @@ pub(crate) fn seat() -> usize {
     }
 }
 
+/// The one that it was told, so that each run of a model is like the others.
+#[cfg(sigyn_loom)]
+pub(crate) fn seat() -> usize {
+    SEAT.with(Cell::get)
+}
+
+#[cfg(sigyn_loom)]
+pub(crate) fn sit(at: usize) {
+    SEAT.with(|seat| seat.set(at));
+}
+
+#[cfg(not(sigyn_loom))]
 #[cold]
 fn take_seat() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -1,5 +1,6 @@
 //! Measurements: what they need, and one table of what came out.
 
+mod count;
 mod decode;
 mod process;
 mod scrape;
@@ -19,10 +20,12 @@ const PROFILE: &str = "dist";
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [what] if what == "decode" => decode::run(),
+        [what] if what == "count" => count::run(false),
+        [what, flag] if what == "count" && flag == "--check" => count::run(true),
         [what, options @ ..] if what == "scrape" => scrape::run(options),
         [what, options @ ..] if what == "store" => store::run(options),
         _ => bail!(
-            "usage: cargo xtask bench decode | store [filter] [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME] \
+            "usage: cargo xtask bench decode | count [--check] | store [filter] [--spans N] [--rounds N] [--stored N] [--log MB] [--profile NAME] \
              | scrape [--targets N] [--failing PERCENT] [--spans N] [--interval SECONDS] [--rounds N] \
              [--long-polls N] [--profile NAME] [--bin PATH]"
         ),

@@ -3,11 +3,15 @@
 
 use std::fs::File;
 use std::io;
-use std::ptr::{self, NonNull};
+#[cfg(not(miri))]
+use std::ptr;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(not(miri))]
 use rustix::fs::FallocateFlags;
+#[cfg(not(miri))]
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::layout::{Kind, RUN_HEAD, run};
@@ -49,11 +53,10 @@ impl Slots {
     pub(super) fn map(file: File, at: u64, stride: usize, count: usize) -> io::Result<Self> {
         debug_assert!(stride.is_multiple_of(RUN_HEAD) && stride > RUN_HEAD);
         let len = stride * count;
-        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: a new mapping, of no memory that anybody has. The file is as long as that (`Spool::create`), nobody makes
-        // it shorter, and a slot has its memory before it is touched (`reserve`), so that no access can fail.
-        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, prot, flags, &file, at) }?;
-        let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        #[cfg(miri)]
+        let base = memory(len)?;
+        #[cfg(not(miri))]
+        let base = Self::mapping(&file, at, len)?;
         Ok(Self {
             base,
             file,
@@ -66,6 +69,15 @@ impl Slots {
             refused: AtomicU64::new(0),
             left: AtomicU64::new(0),
         })
+    }
+
+    #[cfg(not(miri))]
+    fn mapping(file: &File, at: u64, len: usize) -> io::Result<NonNull<u8>> {
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new mapping, of no memory that anybody has. The file is as long as that (`Spool::create`), nobody makes
+        // it shorter, and a slot has its memory before it is touched (`reserve`), so that no access can fail.
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, prot, flags, file, at) }?;
+        Ok(NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?)
     }
 
     pub(super) fn room_bytes_max(&self) -> usize {
@@ -95,7 +107,14 @@ impl Slots {
         Some(index)
     }
 
+    /// There is nothing to be had.
+    #[cfg(miri)]
+    fn reserve(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Gives a slot its memory for good: a full file system says so here, and not by a signal later.
+    #[cfg(not(miri))]
     fn reserve(&self, index: usize) -> io::Result<()> {
         let at = self.at + (index * self.stride) as u64;
         rustix::fs::fallocate(&self.file, FallocateFlags::empty(), at, self.stride as u64)?;
@@ -119,6 +138,7 @@ impl Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
+        #[cfg(not(miri))]
         // SAFETY: what `map` mapped, once. Every `Slot` holds an `Arc` of this, so none is left.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.stride * self.count) };
     }
@@ -227,5 +247,65 @@ impl Drop for Slot {
         }
         self.word(run::KIND).store(Kind::Free as u32, Ordering::Release);
         self.slots.give_back(self.index);
+    }
+}
+
+/// Miri knows no mappings of files: it looks at all else with memory in the place of one, which is never given back.
+#[cfg(miri)]
+fn memory(len: usize) -> io::Result<NonNull<u8>> {
+    let pages = vec![[0_u64; 512]; len.div_ceil(4096)].leak();
+    Ok(NonNull::from(pages).cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRIDE: usize = 4096;
+
+    fn slots(count: usize) -> Arc<Slots> {
+        #[cfg(miri)]
+        let file = File::open("/dev/null").unwrap();
+        #[cfg(not(miri))]
+        let file = tempfile::tempfile().unwrap();
+        #[cfg(not(miri))]
+        file.set_len((STRIDE * count) as u64).unwrap();
+        Arc::new(Slots::map(file, 0, STRIDE, count).unwrap())
+    }
+
+    #[test]
+    fn each_slot_has_one_owner_and_its_own_bytes() {
+        let slots = slots(4);
+        let fill = |byte: u8| {
+            for _ in 0..5 {
+                let mut slot = slots.take(Kind::Plain, 0).unwrap();
+                assert!(slot.bytes().is_empty());
+                while slot.append(61, |to| to.fill(byte)) {}
+                assert!(slot.bytes().iter().all(|found| *found == byte));
+                assert!(slot.bytes().len() > STRIDE - RUN_HEAD - 61);
+                slot.close();
+                slot.set_segment(Kind::Copy, 7);
+            }
+        };
+        std::thread::scope(|scope| {
+            for byte in 1..=4 {
+                let fill = &fill;
+                scope.spawn(move || fill(byte));
+            }
+        });
+        let all: Vec<_> = (0..4).map(|_| slots.take(Kind::Plain, 0).unwrap()).collect();
+        assert!(slots.take(Kind::Plain, 0).is_none());
+        assert_eq!(slots.refused.load(Ordering::Relaxed), 1);
+        drop(all);
+        assert!(slots.take(Kind::Plain, 0).is_some());
+    }
+
+    #[test]
+    fn what_has_no_room_changes_nothing() {
+        let mut slot = slots(1).take(Kind::Plain, 0).unwrap();
+        assert!(slot.append(STRIDE - RUN_HEAD, |to| to.fill(1)));
+        assert!(!slot.append(1, |_| unreachable!("there is no room")));
+        assert!(slot.append(0, |to| assert!(to.is_empty())));
+        assert_eq!(slot.bytes().len(), STRIDE - RUN_HEAD);
     }
 }
