@@ -22,13 +22,13 @@ def free_port():
 
 
 class OwnServer:
-    """Started, and ready. `storage` are lines of its configuration."""
+    """Started, and ready. `storage` are lines of its configuration, and `jobs` is what else is in there."""
 
-    def __init__(self, folder, data, storage, more=()):
+    def __init__(self, folder, data, storage, more=(), jobs=""):
         os.makedirs(folder, exist_ok=True)
         config = os.path.join(folder, "sigyn.yml")
         with open(config, "w", encoding="utf-8") as file:
-            file.write("sigyn:\n  storage:\n" + "".join(f"    {line}\n" for line in storage))
+            file.write("sigyn:\n  storage:\n" + "".join(f"    {line}\n" for line in storage) + jobs)
         self.address = ("127.0.0.1", free_port())
         flags = [f"--config.file={config}", f"--storage.path={data}", "--web.enable-admin-api"]
         flags += [f"--web.listen-address=127.0.0.1:{self.address[1]}"]

@@ -1,7 +1,7 @@
 //! The one place that reads the time, so that a test can set it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[cfg(miri)]
@@ -17,11 +17,11 @@ pub struct Clock(Source);
 enum Source {
     /// The processor's counter, where the kernel trusts it, and else the system's monotonic clock. It
     /// starts at wall time and runs at its own pace.
-    System {
-        anchor: Anchor,
-    },
+    System { anchor: Anchor },
     Manual {
         nanos: Arc<AtomicU64>,
+        /// What wall time is ahead of it.
+        wall_ahead: Arc<AtomicI64>,
     },
 }
 
@@ -35,7 +35,9 @@ impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::System { .. } => f.write_str("System"),
-            Self::Manual { nanos } => f.debug_tuple("Manual").field(nanos).finish(),
+            Self::Manual { nanos, wall_ahead } => {
+                f.debug_tuple("Manual").field(nanos).field(wall_ahead).finish()
+            }
         }
     }
 }
@@ -49,13 +51,23 @@ impl Clock {
     /// A clock for tests that stands still until [`Clock::advance`] moves it.
     pub fn manual(start: SystemTime) -> Self {
         let nanos = start.duration_since(UNIX_EPOCH).map_or(0, saturating_nanos);
-        Self(Source::Manual { nanos: Arc::new(AtomicU64::new(nanos)) })
+        Self(Source::Manual { nanos: Arc::new(AtomicU64::new(nanos)), wall_ahead: Arc::default() })
     }
 
     /// Moves a manual clock, and all its clones, forward. The machine's clocks take no orders.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual { nanos } = &self.0 {
+        if let Source::Manual { nanos, .. } = &self.0 {
             nanos.fetch_add(saturating_nanos(by), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the wall time of a manual clock, and of all its clones, forward or back, as a person may set
+    /// a machine's. Monotonic time goes on as if nothing had been.
+    pub fn set_wall(&self, to: SystemTime) {
+        if let Source::Manual { nanos, wall_ahead } = &self.0 {
+            let to = to.duration_since(UNIX_EPOCH).map_or(0, saturating_nanos);
+            let ahead = to.wrapping_sub(nanos.load(Ordering::Relaxed)).cast_signed();
+            wall_ahead.store(ahead, Ordering::Relaxed);
         }
     }
 
@@ -65,7 +77,7 @@ impl Clock {
     pub(crate) fn ticks(&self) -> u64 {
         match &self.0 {
             Source::System { anchor } => Instant::now().as_unix_nanos(anchor),
-            Source::Manual { nanos } => nanos.load(Ordering::Relaxed),
+            Source::Manual { nanos, .. } => nanos.load(Ordering::Relaxed),
         }
     }
 
@@ -75,7 +87,10 @@ impl Clock {
             Source::System { .. } => {
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, saturating_nanos)
             }
-            Source::Manual { nanos } => nanos.load(Ordering::Relaxed),
+            Source::Manual { nanos, wall_ahead } => {
+                let ahead = wall_ahead.load(Ordering::Relaxed);
+                nanos.load(Ordering::Relaxed).wrapping_add_signed(ahead)
+            }
         }
     }
 
@@ -118,4 +133,20 @@ mod standin {
 
 fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_is_set_back_while_its_monotonic_time_goes_on() {
+        let clock = Clock::manual(UNIX_EPOCH + Duration::from_secs(10_000));
+        let before = clock.monotonic();
+        clock.set_wall(UNIX_EPOCH + Duration::from_secs(6_400));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.wall_nanos(), 6_401_000_000_000);
+        assert_eq!(clock.monotonic() - before, Duration::from_secs(1));
+        assert_eq!(clock.wall_offset(), -3_600_000_000_000);
+    }
 }

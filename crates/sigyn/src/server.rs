@@ -213,6 +213,7 @@ impl Connection {
         let connection = collect::Connection::new();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(connection.clone());
+            request.extensions_mut().insert(peer);
             let (router, web) = (router.clone(), web.clone());
             async move {
                 match web {

@@ -54,6 +54,11 @@ const CHECKS: &[Check] = &[
         script: "jaeger_query.py",
         client: Client::Python("jaeger_query"),
     },
+    Check { name: "loki", script: "loki.py", client: Client::Go("pull_go") },
+    Check { name: "decoders-go", script: "decoders.py", client: Client::Go("pull_go") },
+    Check { name: "decoders-python", script: "decoders.py", client: Client::Python("pull_python") },
+    Check { name: "decoders-node", script: "decoders.py", client: Client::Npm("pull_node") },
+    Check { name: "decoders-java", script: "decoders.py", client: Client::Maven("pull_java") },
     Check { name: "lens", script: "lens.py", client: Client::Npm("lens") },
     Check { name: "java", script: "java.py", client: Client::Maven("java") },
     Check { name: "go", script: "go.py", client: Client::Go("go") },
@@ -176,6 +181,7 @@ impl Check {
                 .arg(script)
                 .envs(server.doors.environment())
                 .env("SIGYN_BIN", binary)
+                .env("SIGYN_CHECK", self.name)
                 .env("SIGYN_PID", server.pid().to_string())
                 .env("SIGYN_SCRATCH", scratch)
                 .env("SIGYN_DATA", crate::server::data(&folder))

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod chaos;
+mod cuts;
 mod failures;
 mod fake;
 mod lifecycle;

@@ -11,7 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use sigyn_model::{Endpoint, Kind};
-use sigyn_recorder::{ActiveSpan, Context, Exposition, Recorder, Text, propagation};
+use sigyn_recorder::{ActiveSpan, Context, Exposition, Peer, Recorder, Text, propagation};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -71,7 +71,11 @@ pub(super) async fn serve<F>(
     let mut router = Router::new();
     if let Some(recorder) = &service.recorder {
         let exposition = Exposition::new(recorder.clone());
-        let traces = move |request: Request| async move {
+        let traces = move |mut request: Request| async move {
+            if let Some(from) = request.extensions().get::<SocketAddr>() {
+                let peer = Peer(from.ip());
+                request.extensions_mut().insert(peer);
+            }
             let answer = exposition.oneshot(request).await;
             answer.unwrap_or_else(|never| match never {}).map(Body::new)
         };

@@ -4,19 +4,23 @@
 
 mod asking;
 mod bad_input;
+mod chaos;
 mod check;
 mod collecting;
 mod crash;
 mod demo;
 mod doors;
 mod environment;
+mod exported;
 mod grpc;
+mod ha;
 mod http;
 mod import;
 mod jaeger_api;
 mod lifecycle;
 mod program;
 mod prometheus_api;
+mod rolling;
 mod scraping;
 mod service;
 mod store_command;
