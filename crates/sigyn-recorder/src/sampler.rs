@@ -111,23 +111,23 @@ impl Sampler {
         if bound(wanted, budget).leaves(trace_id) {
             return Verdict::Recorded(bound(wanted, budget));
         }
+        // The time is asked for where it matters: that is most of what leaving a trace out costs.
+        let until = self.until.load(Ordering::Relaxed);
+        let is_followed = until > 0 && (wanted, budget) != (self.own, Threshold::EVERYTHING);
+        let may_be_due = |wanted| self.guaranteed_every.filter(|_| wanted != Threshold::NOTHING);
+        if !is_followed && may_be_due(wanted).is_none() {
+            return left_out(wanted, trace_id);
+        }
         let now = now();
-        if now >= self.until.load(Ordering::Relaxed) {
+        if is_followed && now >= until {
             // Nobody is expected back who wanted it otherwise.
             (wanted, budget) = (self.own, Threshold::EVERYTHING);
             if bound(wanted, budget).leaves(trace_id) {
                 return Verdict::Recorded(bound(wanted, budget));
             }
         }
-        let is_guaranteed = wanted != Threshold::NOTHING
-            && self.guaranteed_every.is_some_and(|every| self.operation(name).is_due(now, every));
-        if is_guaranteed {
-            Verdict::Guaranteed
-        } else if wanted.leaves(trace_id) {
-            Verdict::OverBudget
-        } else {
-            Verdict::LeftOut
-        }
+        let due = may_be_due(wanted).is_some_and(|every| self.operation(name).is_due(now, every));
+        if due { Verdict::Guaranteed } else { left_out(wanted, trace_id) }
     }
 
     /// Whether an operation that nobody sampled took unusually long.
@@ -191,6 +191,11 @@ impl Sampler {
     fn operation(&self, name: &impl Named) -> &Operation {
         self.operations.get_or_init(Operations::default).of(name.key())
     }
+}
+
+/// Why a trace is left out: nobody wants it, or there is no room for all that is wanted.
+fn left_out(wanted: Threshold, trace_id: TraceId) -> Verdict {
+    if wanted.leaves(trace_id) { Verdict::OverBudget } else { Verdict::LeftOut }
 }
 
 #[cfg(test)]
