@@ -397,6 +397,18 @@ impl Ring {
         forgot
     }
 
+    /// Held segments that nobody acknowledged, oldest first.
+    pub(crate) fn unacknowledged(&self) -> Vec<Arc<Segment>> {
+        let log = self.lock();
+        log.held.iter().filter(|segment| segment.seq >= log.acked_below).cloned().collect()
+    }
+
+    /// Notes that somebody else than a scraper has taken all below `next`.
+    pub(crate) fn delivered(&self, next: u64) {
+        self.lock().acknowledge(next);
+        self.acknowledged.notify_waiters();
+    }
+
     /// Waits until there is something worth an answer at or beyond `start`. The caller bounds it.
     pub(crate) async fn ready(&self, start: u64) {
         loop {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use sigyn_model::codec::{self, Format, Limits};
 use sigyn_model::pull::{self, Cursor};
 use sigyn_recorder::Options;
 
@@ -368,4 +369,25 @@ async fn a_scraper_is_exact_even_after_a_very_long_absence() {
     let answer = target.scrape("a", Some(next)).await;
     let received = 2 + answer.ids().len() as u64;
     assert_eq!(received + answer.lost(), answer.finished());
+}
+
+#[tokio::test]
+async fn what_nobody_came_for_can_be_sent_elsewhere() {
+    let target = Target::sized(64 * 1024 * 1024);
+    target.record(1..=50_000);
+    let drain = target.recorder.drained(Duration::ZERO).await;
+    assert_eq!(drain.lost, 50_000);
+    let (mut spans, mut bodies) = (Vec::new(), 0);
+    while let Some(rest) = target.recorder.leftover() {
+        assert!(rest.body.len() <= 4 * 1024 * 1024);
+        let read = codec::decode(Format::OtlpProto, &rest.body, Limits::default()).unwrap().spans;
+        assert_eq!(read.len() as u64, rest.spans);
+        spans.extend(read.iter().map(|span| span.id.as_u64()));
+        bodies += 1;
+        rest.delivered();
+    }
+    assert!(bodies > 1);
+    assert_eq!(spans, (1..=50_000).collect::<Vec<_>>());
+    let stats = target.recorder.stats();
+    assert_eq!((stats.delivered, stats.dropped.shutdown, stats.buffered), (50_000, 0, 0));
 }
