@@ -63,7 +63,8 @@ impl Call {
         if self.protocol == Protocol::Grpc {
             self.trailers(response.headers());
         }
-        let is_over = self.is_head || response.body().is_end_stream();
+        let is_empty = response.body().is_end_stream() || self.len(response) == Some(0);
+        let is_over = self.is_head || is_empty;
         if is_over {
             self.end();
         }

@@ -111,6 +111,12 @@ impl CurrentSpan {
         self
     }
 
+    /// Keeps the trace, though nobody sampled it, as [`ActiveSpan::keep`] does.
+    pub fn keep(&self) -> &Self {
+        self.with(ActiveSpan::keep);
+        self
+    }
+
     /// Gives a more telling name: that of a route which only the handler knows.
     pub fn set_name(&self, name: &str) -> &Self {
         self.with(|span| span.set_name(Text::new(name)));

@@ -88,6 +88,25 @@ async fn scopes_that_take_turns_are_told_apart() {
     }
 }
 
+#[tokio::test]
+async fn rules_for_tags_hold_here_too() {
+    use sigyn_recorder::{Options, Recorder, TagRules};
+    let rules = TagRules { deny: vec!["user.*".to_owned()], ..TagRules::default() };
+    let strict = Recorder::new(Options { tag_rules: rules, ..Options::default() });
+    let strict_provider = SdkTracerProvider::builder()
+        .with_span_processor(sigyn_otel::processor(strict.clone()))
+        .build();
+    let world = World::new();
+    // What a thread keeps of one recorder's spans is no other's.
+    for provider in [&world.provider, &strict_provider, &world.provider] {
+        let mut span = provider.tracer("cart").start("load");
+        span.set_attribute(KeyValue::new("user.name", "x"));
+        span.end();
+    }
+    assert_eq!(strict.stats().activity.tags_denied, 1);
+    assert!(world.spans().await.iter().all(|span| span.tags.len() == 1));
+}
+
 #[test]
 fn a_provider_may_be_made_without_a_runtime() {
     let recorder = sigyn_recorder::Recorder::of_process();

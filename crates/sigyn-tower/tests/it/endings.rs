@@ -97,6 +97,15 @@ async fn a_body_that_is_as_long_as_was_said_is_over() {
 }
 
 #[tokio::test]
+async fn a_body_of_no_bytes_is_over_before_it_is_asked_for() {
+    let world = World::new();
+    let (_sender, response) = streamed(&world, &[("content-length", "0")]).await;
+    assert!(annotations(&world.span().await).is_empty());
+    drop(response);
+    world.span().await;
+}
+
+#[tokio::test]
 async fn a_body_that_is_dropped_says_so() {
     let world = World::new();
     let (sender, response) = streamed(&world, &[]).await;
