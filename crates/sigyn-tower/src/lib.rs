@@ -127,9 +127,9 @@
 //!
 //! # What it costs
 //!
-//! Beside the span, one allocation for its handle and one for the request's extensions; for a caller's
-//! context and for headers that are sent, what writing them takes. A request that is not sampled takes
-//! the same, without name and tags.
+//! A few hundred nanoseconds a request (`cargo bench -p sigyn-tower`): beside the span, one allocation for
+//! its handle, three for the request's extensions where there were none, and one for each header that is
+//! sent. A request that is not sampled takes the same, without name and tags.
 //!
 //! # Features
 //!

@@ -7,12 +7,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::put;
 use crate::percent;
 
-const NAME: &str = "baggage";
+static NAME: HeaderName = HeaderName::from_static("baggage");
 /// What W3C asks everybody to pass on; more is not kept.
 const MEMBERS_MAX: usize = 64;
 const BYTES_MAX: usize = 8192;
@@ -41,7 +41,7 @@ impl Baggage {
     /// Like [`Self::extract`], and says how many members were left out. `Recorder::baggage` counts them.
     pub fn read(headers: &HeaderMap) -> (Self, u32) {
         let (mut baggage, mut invalid) = (Self::default(), 0);
-        for value in headers.get_all(NAME) {
+        for value in headers.get_all(&NAME) {
             let Ok(text) = value.to_str() else {
                 invalid += 1;
                 continue;
@@ -56,7 +56,7 @@ impl Baggage {
 
     /// Writes it in place of what the headers have of it.
     pub fn inject(&self, headers: &mut HeaderMap) {
-        headers.remove(NAME);
+        headers.remove(&NAME);
         let mut text = String::new();
         for member in self.members() {
             if !text.is_empty() {
@@ -65,7 +65,7 @@ impl Baggage {
             member.write(&mut text);
         }
         if !text.is_empty() {
-            put(headers, NAME, &text);
+            put(headers, &NAME, text);
         }
     }
 
@@ -188,16 +188,16 @@ mod tests {
     fn headers(lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(NAME, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            headers.append(&NAME, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         headers
     }
 
     fn written(baggage: &Baggage) -> String {
         let mut headers = HeaderMap::new();
-        headers.insert(NAME, HeaderValue::from_static("stale=1"));
+        headers.insert(&NAME, HeaderValue::from_static("stale=1"));
         baggage.inject(&mut headers);
-        headers.get(NAME).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+        headers.get(&NAME).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
     }
 
     #[test]

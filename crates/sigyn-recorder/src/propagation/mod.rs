@@ -70,6 +70,29 @@ struct Ids {
     parent_id: Option<SpanId>,
 }
 
+/// Which forms have a header at all: one look at all names is less than one for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct There {
+    single: bool,
+    multi: bool,
+    w3c: bool,
+}
+
+impl There {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut there = Self::default();
+        for name in headers.keys() {
+            match name.as_str().as_bytes() {
+                b"b3" => there.single = true,
+                [b'x', b'-', b'b', b'3', b'-', ..] => there.multi = true,
+                b"traceparent" | b"tracestate" => there.w3c = true,
+                _ => {}
+            }
+        }
+        there
+    }
+}
+
 /// A form that is there and cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Invalid;
@@ -88,8 +111,11 @@ pub fn read(headers: &HeaderMap) -> Extracted {
             None
         })
     };
-    let traceparent = valid(w3c::read(headers));
-    let forms = [valid(b3::read_single(headers)), valid(b3::read_multi(headers)), traceparent];
+    let there = There::among(headers);
+    let traceparent = if there.w3c { valid(w3c::read(headers)) } else { None };
+    let single = if there.single { valid(b3::read_single(headers)) } else { None };
+    let multi = if there.multi { valid(b3::read_multi(headers)) } else { None };
+    let forms = [single, multi, traceparent];
     let mut decision: Option<Said> = None;
     let mut context = None;
     for said in forms.into_iter().flatten() {
@@ -123,8 +149,10 @@ pub fn inject(context: &Context, headers: &mut HeaderMap) {
 
 /// Writes a context in these formats, and takes away all others.
 pub fn inject_as(context: &Context, formats: &[Format], headers: &mut HeaderMap) {
-    for name in b3::NAMES.iter().chain(&w3c::NAMES) {
-        headers.remove(*name);
+    if There::among(headers) != There::default() {
+        for name in b3::NAMES.iter().chain(&w3c::NAMES) {
+            headers.remove(name);
+        }
     }
     for format in formats {
         match format {
@@ -182,15 +210,15 @@ fn new_span_id() -> SpanId {
     SpanId::from_raw(fastrand::u64(1..))
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Invalid> {
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Invalid> {
     let value = headers.get(name).map(|value| value.to_str().map_err(|_| Invalid));
     Ok(value.transpose()?.map(str::trim))
 }
 
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+fn put(headers: &mut HeaderMap, name: &HeaderName, value: String) {
     // All but a foreign `tracestate` is hexadecimal, and that came out of a header.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name.clone(), value);
     }
 }
 

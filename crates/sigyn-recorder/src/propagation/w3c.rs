@@ -1,24 +1,29 @@
 //! W3C Trace Context: `traceparent`, and `tracestate` carried along unread.
 
-use http::HeaderMap;
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName};
 use sigyn_model::{SpanId, TraceId};
 
 use super::{Context, Ids, Invalid, Said, header, put};
 use crate::draft::TRACE_STATE_BYTES_MAX;
 
-const PARENT: &str = "traceparent";
-const STATE: &str = "tracestate";
+static PARENT: HeaderName = HeaderName::from_static("traceparent");
+static STATE: HeaderName = HeaderName::from_static("tracestate");
+/// `traceparent`, as it is written.
+const LEN: usize = 2 + 1 + 32 + 1 + 16 + 1 + 2;
 /// W3C allows no more entries.
 const ENTRIES_MAX: usize = 32;
 
-pub(super) const NAMES: [&str; 2] = [PARENT, STATE];
+pub(super) static NAMES: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`. Of a later version the same beginning is read, as W3C asks.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<Said>, Invalid> {
-    if headers.get_all(PARENT).iter().nth(1).is_some() {
+    if headers.get_all(&PARENT).iter().nth(1).is_some() {
         return Err(Invalid);
     }
-    let Some(text) = header(headers, PARENT)? else { return Ok(None) };
+    let Some(text) = header(headers, &PARENT)? else { return Ok(None) };
     let mut parts = text.split('-');
     let mut part = |len: usize| parts.next().filter(|part| part.len() == len).ok_or(Invalid);
     let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
@@ -36,7 +41,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Said>, Invalid> {
 /// All `tracestate` headers as one; nothing if they are too long or no text. Half of it would be wrong.
 pub(super) fn state(headers: &HeaderMap) -> String {
     let values: Option<Vec<&str>> =
-        headers.get_all(STATE).iter().map(|value| value.to_str().ok().map(str::trim)).collect();
+        headers.get_all(&STATE).iter().map(|value| value.to_str().ok().map(str::trim)).collect();
     let state = values.unwrap_or_default().join(",");
     let fits = state.len() <= TRACE_STATE_BYTES_MAX && state.split(',').count() <= ENTRIES_MAX;
     if fits { state } else { String::new() }
@@ -47,9 +52,12 @@ pub(super) fn write(context: &Context, headers: &mut HeaderMap) {
     let sampled = context.debug || context.sampled == Some(true);
     let (trace_id, flags) = (context.trace_id.as_u128(), u8::from(sampled));
     // A 64-bit trace id is padded on the left: this header knows one width.
-    put(headers, PARENT, &format!("00-{trace_id:032x}-{span_id}-{flags:02x}"));
+    let mut text = String::with_capacity(LEN);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "00-{trace_id:032x}-{span_id}-{flags:02x}");
+    put(headers, &PARENT, text);
     if !context.trace_state.is_empty() {
-        put(headers, STATE, &context.trace_state);
+        put(headers, &STATE, context.trace_state.clone());
     }
 }
 
