@@ -10,6 +10,7 @@ use sigyn_model::codec::proto::{
 };
 use sigyn_model::{Endpoint, Span, Value};
 
+use crate::intern::Id;
 use crate::layout::{Header, INLINE, flag};
 use crate::view::{Item, LinkView, Name, TagViews, ValueView, View};
 use crate::whole::{Own, Reading};
@@ -76,28 +77,29 @@ fn write_span(view: &View<'_>, reading: &Reading<'_>, out: &mut Vec<u8>) -> Opti
     if !plain || origin != 0 || parent_id == id {
         return None;
     }
-    put_bytes_field(out, 1, &trace_id.to_be_bytes());
-    put_bytes_field(out, 2, &id.to_be_bytes());
-    if parent_id != 0 {
-        put_bytes_field(out, 4, &parent_id.to_be_bytes());
-    }
+    // What all spans have is written at once: most of the time went into asking for room, field by field.
+    let mut ids = [0; 38];
+    (ids[0], ids[1], ids[18], ids[19], ids[28], ids[29]) = (0x0a, 16, 0x12, 8, 0x22, 8);
+    ids[2..18].copy_from_slice(&trace_id.to_be_bytes());
+    ids[20..28].copy_from_slice(&id.to_be_bytes());
+    ids[30..38].copy_from_slice(&parent_id.to_be_bytes());
+    out.extend_from_slice(if parent_id == 0 { &ids[..28] } else { &ids });
     if name != INLINE {
-        write_name(reading.glossary.text(crate::intern::Id::from_raw(name)), out);
+        write_name(reading.glossary.text(Id::from_raw(name)), out);
     }
-    put_varint_field(
-        out,
-        6,
-        match flags & flag::KIND {
-            1 => 3,
-            2 => 2,
-            3 => 4,
-            4 => 5,
-            _ => 1,
-        },
-    );
+    let kind = match flags & flag::KIND {
+        1 => 3,
+        2 => 2,
+        3 => 4,
+        4 => 5,
+        _ => 1,
+    };
     let start = reading.wall(flags, start);
-    put_fixed64_field(out, 7, start);
-    put_fixed64_field(out, 8, start.checked_add(duration)?);
+    let mut times = [0; 20];
+    (times[0], times[1], times[2], times[11]) = (0x30, kind, 0x39, 0x41);
+    times[3..11].copy_from_slice(&start.to_le_bytes());
+    times[12..20].copy_from_slice(&start.checked_add(duration)?.to_le_bytes());
+    out.extend_from_slice(&times);
     let (mut message, mut tags) = ("", Keys::default());
     for item in view.items() {
         match item {
@@ -143,30 +145,38 @@ fn write_span(view: &View<'_>, reading: &Reading<'_>, out: &mut Vec<u8>) -> Opti
 }
 
 /// The keys of one span so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Keys<'a> {
-    met: [Name<'a>; TAGS_MAX],
+    numbers: [u16; TAGS_MAX],
     len: usize,
-}
-
-impl Default for Keys<'_> {
-    fn default() -> Self {
-        Self { met: [Name::Inline(&[]); TAGS_MAX], len: 0 }
-    }
+    /// Those that have no number.
+    texts: Vec<&'a [u8]>,
 }
 
 impl<'a> Keys<'a> {
     /// False if the key was there already, or there are too many of them.
     fn add(&mut self, key: Name<'a>, reading: &Reading<'_>) -> bool {
-        let same = |other: &Name<'a>| match (other, key) {
-            (Name::Id(a), Name::Id(b)) => *a == b,
-            _ => other.bytes(reading.glossary) == key.bytes(reading.glossary),
-        };
-        if self.len == TAGS_MAX || self.met[..self.len].iter().any(same) {
-            return false;
+        let numbers = &self.numbers[..self.len];
+        match key {
+            Name::Id(id) => {
+                let is_text = |text: &&[u8]| *text == reading.glossary.text(id).as_bytes();
+                let known = numbers.contains(&id.raw()) || self.texts.iter().any(is_text);
+                if known || self.len == TAGS_MAX {
+                    return false;
+                }
+                self.numbers[self.len] = id.raw();
+                self.len += 1;
+            }
+            Name::Inline(text) => {
+                let text_of = |number: &u16| reading.glossary.text(Id::from_raw(*number));
+                let is_number = |number: &u16| text_of(number).as_bytes() == text;
+                let known = numbers.iter().any(is_number) || self.texts.contains(&text);
+                if known || self.texts.len() == TAGS_MAX {
+                    return false;
+                }
+                self.texts.push(text);
+            }
         }
-        self.met[self.len] = key;
-        self.len += 1;
         true
     }
 }
@@ -183,7 +193,9 @@ fn put_message_field_of(
 }
 
 fn write_name(name: &str, out: &mut Vec<u8>) {
-    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+    // All of it, whatever comes first: that is done many bytes at a time.
+    let is_odd = |odd, byte: u8| odd | !byte.is_ascii() | byte.is_ascii_uppercase();
+    if !name.bytes().fold(false, is_odd) {
         put_text_field(out, 5, name);
     } else {
         put_text_field(out, 5, &name.to_lowercase());
@@ -235,12 +247,50 @@ fn write_remote(remote: &Endpoint, out: &mut Vec<u8>) {
 }
 
 fn write_key_value(number: u32, key: &[u8], value: ValueView<'_>, out: &mut Vec<u8>) {
+    let is_short = match value {
+        ValueView::Str(text) => write_short(number, key, 0x0a, text, out),
+        ValueView::Bool(value) => write_short(number, key, 0x10, &[value.into()], out),
+        ValueView::Int(value @ 0..0x80) => {
+            write_short(number, key, 0x18, &[value.to_le_bytes()[0]], out)
+        }
+        ValueView::Int(value @ 0x80..0x4000) => {
+            let [low, high, ..] = (value << 1).to_le_bytes();
+            write_short(number, key, 0x18, &[low >> 1 | 0x80, high], out)
+        }
+        _ => false,
+    };
+    if is_short {
+        return;
+    }
     put_message_field(out, number, |out| {
         if !key.is_empty() {
             put_bytes_field(out, 1, key);
         }
         put_message_field(out, 2, |out| write_value(value, out));
     });
+}
+
+/// Writes a pair at once, all lengths of which take a byte. `tag` is that of the value; with its length, if it has one.
+/// False: it is longer, and nothing was written.
+fn write_short(number: u32, key: &[u8], tag: u8, value: &[u8], out: &mut Vec<u8>) -> bool {
+    const MAX: usize = 128;
+    let has_length = tag & 7 == 2;
+    let inner = 1 + usize::from(has_length) + value.len();
+    let len = 2 + key.len() + 2 + inner;
+    if key.is_empty() || len >= MAX - 2 || number >= 16 {
+        return false;
+    }
+    let mut pair = [0; MAX];
+    let [byte, ..] = (number << 3 | 2).to_le_bytes();
+    let one = |len: usize| len.to_le_bytes()[0];
+    (pair[0], pair[1], pair[2], pair[3]) = (byte, one(len), 0x0a, one(key.len()));
+    let (head, rest) = pair[4..].split_at_mut(key.len());
+    head.copy_from_slice(key);
+    (rest[0], rest[1], rest[2], rest[3]) = (0x12, one(inner), tag, one(value.len()));
+    let at = if has_length { 4 } else { 3 };
+    rest[at..at + value.len()].copy_from_slice(value);
+    out.extend_from_slice(&pair[..2 + len]);
+    true
 }
 
 fn write_value(value: ValueView<'_>, out: &mut Vec<u8>) {
