@@ -23,7 +23,7 @@ const READ_KEPT: Duration = Duration::from_secs(5 * 60);
 /// One that nobody reads.
 const UNREAD_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Directory {
     path: PathBuf,
     bytes_max: u64,
@@ -143,6 +143,24 @@ impl Directory {
             }
         }
         Ok(discarded)
+    }
+
+    /// Deletes one file of a process that is gone, read ones first. Says whether somebody had read it; `None`: there is none.
+    pub(super) fn discard_oldest(&self) -> Option<bool> {
+        let foreign = self.epochs().into_iter().filter_map(|epoch| self.foreign(epoch).ok());
+        let oldest = foreign
+            .filter(|foreign| foreign.is_orphan)
+            .min_by_key(|foreign| (!foreign.is_read(), foreign.header.started_ns))?;
+        let (epoch, is_read) = (oldest.epoch(), oldest.is_read());
+        drop(oldest);
+        self.delete(epoch);
+        (!self.file(epoch, SPOOL).exists()).then_some(is_read)
+    }
+
+    /// Removes a file that was not finished.
+    pub(super) fn abandon(&self, epoch: u64) {
+        let _ = fs::remove_file(self.file(epoch, UNFINISHED));
+        let _ = fs::remove_file(self.file(epoch, BELL));
     }
 
     /// Nobody is expected to ask for it any more.

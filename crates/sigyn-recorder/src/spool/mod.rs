@@ -96,7 +96,26 @@ impl Spool {
             u32::try_from(count).map_err(too_large)?,
         );
         let directory = Directory::open(options)?;
-        let discarded = directory.make_room((stride * count) as u64)?;
+        let mut discarded = directory.make_room((stride * count) as u64)?;
+        loop {
+            match Self::begin(directory.clone(), header, own, discarded) {
+                // A full file system is like a full directory: the oldest goes that nobody lives in.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    directory.abandon(epoch);
+                    discarded += u64::from(!directory.discard_oldest().ok_or(error)?);
+                }
+                Err(error) => {
+                    directory.abandon(epoch);
+                    return Err(error);
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    fn begin(directory: Directory, header: Header, own: &Own, discarded: u64) -> io::Result<Self> {
+        let epoch = header.epoch;
+        let (stride, count) = (header.stride as usize, header.slots as usize);
         let file = directory.create(&header)?;
         let (identity, at) = (foreign::identity(own), layout::IDENTITY_AT);
         file.write_all_at(&identity, at)?;
