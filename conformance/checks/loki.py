@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import struct
+import tempfile
 import threading
 import time
 
@@ -229,8 +230,8 @@ def foreign():
 
     client = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Client)
     threading.Thread(target=client.serve_forever, daemon=True).start()
-    folder = os.path.join(server.SCRATCH, "loki-server")
-    os.makedirs(folder, exist_ok=True)
+    # Of its own, as the scratch folder may be kept over several runs.
+    folder = tempfile.mkdtemp(prefix="loki-", dir=server.SCRATCH)
     jobs = (
         "scrape_configs:\n- job_name: shop\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n"
         f"  static_configs: [{{targets: ['127.0.0.1:{client.server_port}']}}]\n"
