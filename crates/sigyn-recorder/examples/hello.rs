@@ -19,6 +19,7 @@ use sigyn_model::Kind;
 use sigyn_recorder::{Body, Exposition, Options, Peer, Recorder};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tower::Service as _;
 
 /// What every request needs.
 #[derive(Clone)]
@@ -33,12 +34,13 @@ impl App {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let (mut request, _body) = request.into_parts();
         // Scrapes are not traced, or they would have something to read for ever.
-        if self.exposition.is_at(request.uri.path()) {
-            request.extensions.insert(peer);
-            return Ok(self.exposition.respond(&request).await);
+        if self.exposition.is_at(request.uri().path()) {
+            let mut request = request;
+            request.extensions_mut().insert(peer);
+            return self.exposition.clone().call(request).await;
         }
+        let (request, _body) = request.into_parts();
         let caller = self.recorder.extract(&request.headers);
         let is_slow = request.uri.path() == "/slow";
         let name = if is_slow { "get /slow" } else { "get /" };

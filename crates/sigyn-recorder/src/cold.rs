@@ -158,28 +158,41 @@ impl Cold {
     }
 
     /// Looks for all traces that are asked for: each call of what it returns looks at a little of the ring and gives what
-    /// it found there. `None` is the end.
-    pub(crate) fn search(&self) -> impl FnMut() -> Option<Chunk> + use<> {
+    /// it found there. `None` is the end; whoever stops before that leaves the rest to the next search.
+    pub(crate) fn search(&self) -> impl FnMut() -> Option<Chunk> + use<'_> {
         let ids = lock(&self.asked).ids.clone();
-        let active: Vec<_> = match ids.is_empty() {
-            true => Vec::new(),
-            false => self.active.iter().map(|chunk| take(&mut lock(chunk), &ids)).collect(),
-        };
-        // After the active ones, or what fills up meanwhile would be in neither. The newest first: the oldest may be
-        // overwritten soon, but what is asked for in them is rescued then.
-        let full: Vec<_> = match ids.is_empty() {
-            true => Vec::new(),
-            false => lock(&self.full).chunks.iter().rev().cloned().collect(),
-        };
+        let mut active = 0..if ids.is_empty() { 0 } else { self.active.len() };
+        let mut full = None;
+        move || {
+            if let Some(shard) = active.next() {
+                return Some(take(&mut lock(&self.active[shard]), &ids));
+            }
+            // After the active ones, or what fills up meanwhile would be in neither. The newest first: the oldest may be
+            // overwritten soon, but what is asked for in them is rescued then.
+            let full = full.get_or_insert_with(|| match ids.is_empty() {
+                true => Vec::new().into_iter(),
+                false => {
+                    let chunks: Vec<_> = lock(&self.full).chunks.iter().rev().cloned().collect();
+                    chunks.into_iter()
+                }
+            });
+            match full.next() {
+                Some(chunk) => Some(take(&mut lock(&chunk), &ids)),
+                None => {
+                    self.found(&ids);
+                    None
+                }
+            }
+        }
+    }
+
+    /// All that is held of these was found.
+    fn found(&self, ids: &HashMap<u64, TraceId>) {
         let mut asked = lock(&self.asked);
         asked.ids.retain(|low, id| ids.get(low) != Some(id));
         let Asked { ids: left, order, .. } = &mut *asked;
         order.retain(|low| left.contains_key(low));
         self.is_asked.store(!left.is_empty(), Ordering::Release);
-        drop(asked);
-        let mut active = active.into_iter();
-        let mut full = full.into_iter();
-        move || active.next().or_else(|| full.next().map(|chunk| take(&mut lock(&chunk), &ids)))
     }
 
     /// Shows all that is held, a little at a time.

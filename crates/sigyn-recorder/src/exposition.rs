@@ -32,7 +32,7 @@ use crate::lookup::{self, Found};
 use crate::negotiate;
 use crate::record::Recorder;
 use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_many};
-use crate::request::{Token, read};
+use crate::request::{Token, Unreadable, read};
 use crate::ring::{Caller, Page};
 use crate::stats::count;
 use crate::tracez::{self, Report};
@@ -40,6 +40,8 @@ use crate::whole::Own;
 
 /// A long poll without a scrape timeout waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a body of some ids may take.
+const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// Serves what a recorder has:
 ///
@@ -97,7 +99,7 @@ impl Exposition {
         }
         match route {
             Route::Traces => self.traces(request).await,
-            Route::Collect => self.collect(body).await,
+            Route::Collect => self.collect(request.uri.query().unwrap_or(""), body).await,
             Route::Tracez => self.tracez(request).await,
             Route::WellKnown => self.well_known(),
         }
@@ -176,7 +178,7 @@ impl Exposition {
             // for as long as it takes to build bodies, which waits for nobody.
             Some(_in_queue) => shared.scrapes.acquire().await.ok(),
         };
-        let Some(_place) = place else {
+        let Some(_place) = place.filter(|_| shared.sending.has_room(leased.is_some())) else {
             count(&counters.busy, 1);
             return too_many();
         };
@@ -222,7 +224,7 @@ impl Exposition {
         }
         let peer = ask.peer.filter(|_| segments.is_some());
         let receipt = peer.map(|peer| Receipt { recorder: self.recorder.clone(), peer, next });
-        put(&mut response, body, receipt, format, coding);
+        put(&mut response, shared.sending.count(body), receipt, format, coding);
         response
     }
 
@@ -234,10 +236,7 @@ impl Exposition {
             count(&shared.counters.not_acceptable, 1);
             return not_acceptable();
         };
-        let Ok(_place) = shared.scrapes.try_acquire() else {
-            count(&shared.counters.busy, 1);
-            return too_many();
-        };
+        let Some(_place) = self.place_to_look() else { return too_many() };
         let Some(body) = self.find(id, format, coding).await else { return out_of_memory() };
         count(&shared.counters.lookups, 1);
         let mut response = Response::new(Body::default());
@@ -246,8 +245,16 @@ impl Exposition {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return response;
         }
-        put(&mut response, body, None, format, coding);
+        put(&mut response, shared.sending.count(body), None, format, coding);
         response
+    }
+
+    /// Whoever looks takes no place of those who scrape.
+    fn place_to_look(&self) -> Option<SemaphorePermit<'_>> {
+        let shared = &*self.recorder.shared;
+        let place = shared.looks.try_acquire().ok().filter(|_| shared.sending.has_room(false));
+        count(&shared.counters.busy, u64::from(place.is_none()));
+        place
     }
 
     /// All that finished before it is called. `None` if there is no memory to compress it in.
@@ -337,30 +344,28 @@ impl Exposition {
     }
 
     /// Brings traces to the log that nobody sampled: what is held of them now, and what finishes of them soon.
-    async fn collect(&self, body: &str) -> Response<Body> {
-        let ids = match pull::parse_collect(body) {
+    async fn collect(&self, query: &str, body: &str) -> Response<Body> {
+        let in_query = query.split('&').find_map(|pair| pair.strip_prefix("ids="));
+        let ids = match in_query
+            .map_or_else(|| pull::parse_collect(body), |ids| Ok(pull::parse_trace_ids(ids)))
+        {
             Ok(ids) => ids,
             Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
         };
         let shared = &*self.recorder.shared;
-        let Ok(_place) = shared.scrapes.try_acquire() else {
-            count(&shared.counters.busy, 1);
-            return too_many();
-        };
+        let Some(_place) = self.place_to_look() else { return too_many() };
         let is_kept = shared.collect(&ids);
         let spans = self.promote().await;
         json(format!("{{\"spans\":{spans},\"cold\":{is_kept}}}\n"))
     }
 
     async fn tracez(&self, request: &Parts) -> Response<Body> {
-        let shared = &*self.recorder.shared;
-        let Ok(_place) = shared.scrapes.try_acquire() else {
-            count(&shared.counters.busy, 1);
-            return too_many();
+        let Some(asked) = tracez::Asked::read(request.uri.query().unwrap_or("")) else {
+            return text(StatusCode::BAD_REQUEST, "trace_id is 1 to 32 hexadecimal digits\n");
         };
-        let asked = tracez::Asked::read(request.uri.query().unwrap_or(""));
+        let Some(_place) = self.place_to_look() else { return too_many() };
         let mut next = Some(1);
-        let report = Report::gather(&self.recorder, asked, || {
+        let report = Report::gather(&self.recorder, &self.path, asked, || {
             let page = self.page(next?, next != Some(1), None);
             let last = page.segments.last().map(|segment| segment.seq);
             next = last.filter(|last| *last < page.newest).map(|last| last + 1);
@@ -587,12 +592,21 @@ where
         let (parts, body) = request.into_parts();
         let exposition = self.clone();
         Box::pin(async move {
-            if parts.method != Method::POST {
+            // A body is read of those alone who may send one.
+            let takes_body = exposition.route(parts.uri.path()) == Some(Route::Collect)
+                && exposition.refusal(Route::Collect, &parts).is_none();
+            if !takes_body {
                 return Ok(exposition.respond(&parts).await);
             }
-            match read(body).await {
-                Some(body) => Ok(exposition.respond_to(&parts, &body).await),
-                None => Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "a body of 64 KiB at most\n")),
+            match tokio::time::timeout(BODY_WAIT, read(body)).await {
+                Ok(Ok(body)) => Ok(exposition.respond_to(&parts, &body).await),
+                Ok(Err(Unreadable::TooLong)) => {
+                    Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "a body of 64 KiB at most\n"))
+                }
+                Ok(Err(Unreadable::Cut | Unreadable::NoText)) => {
+                    Ok(text(StatusCode::BAD_REQUEST, "the body ends too soon, or is no text\n"))
+                }
+                Err(_) => Ok(text(StatusCode::REQUEST_TIMEOUT, "the body takes too long\n")),
             }
         })
     }

@@ -78,7 +78,8 @@
 //! `cargo bench -p sigyn-recorder --bench span` measures it beside other tracers.
 //!
 //! Finished spans take [`Options::hot_bytes_max`] at most (16 MiB by default), all buffers counted;
-//! segments encoded for scrapers take as much again at most, and only while they are asked for. A
+//! segments encoded for scrapers take as much again at most, and only while they are asked for, and so
+//! does what is on its way to those who read slowly (twice that for scrapers with a lease). A
 //! segment is encoded and compressed once per format, whoever reads it and how often.
 //!
 //! Time is the processor's counter where the kernel itself trusts it, and else the system's clock, which
@@ -136,6 +137,7 @@ mod rules;
 mod running;
 mod sampler;
 mod scrapers;
+mod sending;
 mod shards;
 mod share;
 mod span;

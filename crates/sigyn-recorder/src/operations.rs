@@ -22,6 +22,10 @@ const QUANTILE: f32 = 0.99;
 /// Slow is more than that by at least what one quick operation lowers it: where all take the same time, none is.
 const MARGIN: f32 = 2.0 * STEP * (1.0 - QUANTILE);
 
+/// A threshold takes so many bits, and the rest says when it was looked up.
+const THRESHOLD_BITS: u32 = 57;
+const GENERATIONS: u64 = (1 << (64 - THRESHOLD_BITS)) - 1;
+/// No generation.
 const UNKNOWN: u64 = u64::MAX;
 
 /// An operation's name, as little of it as tells it apart.
@@ -67,6 +71,8 @@ pub(crate) struct Operations {
     places: Box<[Operation]>,
     others: Operation,
     known: AtomicU64,
+    /// Which of the answers to what is wanted are of now.
+    generation: AtomicU64,
 }
 
 impl Default for Operations {
@@ -75,6 +81,7 @@ impl Default for Operations {
             places: (0..PLACES).map(|_| Operation::default()).collect(),
             others: Operation::default(),
             known: AtomicU64::new(0),
+            generation: AtomicU64::new(1),
         }
     }
 }
@@ -117,25 +124,27 @@ impl Operations {
         self.known.load(Ordering::Relaxed)
     }
 
-    /// What is wanted of operations has changed: it is looked up again.
+    /// What is wanted of operations has changed: it is looked up again. Answers of before that come late do not count.
     pub(crate) fn forget_wanted(&self) {
-        for place in self.places.iter().chain([&self.others]) {
-            place.wanted.store(UNKNOWN, Ordering::Relaxed);
-        }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// To be asked for before anything is looked up.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire) % GENERATIONS
     }
 }
 
 impl Operation {
     /// Which traces are wanted of it, looked up when nobody has.
-    pub(crate) fn wanted(&self, look_up: impl FnOnce() -> Threshold) -> Threshold {
-        match self.wanted.load(Ordering::Relaxed) {
-            UNKNOWN => {
-                let wanted = look_up();
-                self.wanted.store(wanted.raw(), Ordering::Relaxed);
-                wanted
-            }
-            known => Threshold::from_raw(known),
+    pub(crate) fn wanted(&self, generation: u64, look_up: impl FnOnce() -> Threshold) -> Threshold {
+        let known = self.wanted.load(Ordering::Relaxed);
+        if known >> THRESHOLD_BITS == generation {
+            return Threshold::from_raw(known & ((1 << THRESHOLD_BITS) - 1));
         }
+        let wanted = look_up();
+        self.wanted.store(generation << THRESHOLD_BITS | wanted.raw(), Ordering::Relaxed);
+        wanted
     }
 
     /// Whether a trace is due of it at this time; if so, the next one is due so much later.
@@ -225,9 +234,18 @@ mod tests {
         let operations = Operations::default();
         let operation = operations.of(Key::of(None, "a"));
         let half = Threshold::of_share(0.5);
-        assert_eq!(operation.wanted(|| half), half);
-        assert_eq!(operation.wanted(|| unreachable!()), half);
+        let before = operations.generation();
+        assert_eq!(operation.wanted(before, || half), half);
+        assert_eq!(operation.wanted(before, || unreachable!()), half);
         operations.forget_wanted();
-        assert_eq!(operation.wanted(|| Threshold::NOTHING), Threshold::NOTHING);
+        let now = operations.generation();
+        assert_eq!(operation.wanted(now, || Threshold::NOTHING), Threshold::NOTHING);
+        // One that began to look before it changed.
+        assert_eq!(operation.wanted(before, || half), half);
+        assert_eq!(operation.wanted(now, || Threshold::NOTHING), Threshold::NOTHING);
+        for _ in 0..3 * GENERATIONS {
+            operations.forget_wanted();
+            assert_ne!(operations.generation(), UNKNOWN >> THRESHOLD_BITS);
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::room::Rooms;
 use crate::rules::{Rules, TagRules};
 use crate::running::Places;
 use crate::sampler::{self, Named, Sampler, Verdict};
+use crate::sending::Sending;
 use crate::shards::Chunk;
 use crate::share::Threshold;
 use crate::span::ActiveSpan;
@@ -27,6 +28,8 @@ use crate::whole::{self, Origin, Own};
 
 /// Requests at work at once; one more gets 429. Those that wait for spans are not at work.
 const SCRAPES_MAX: usize = 4;
+/// The same for those who look at single traces, at what runs, or ask for traces.
+const LOOKS_MAX: usize = 2;
 /// Requests that wait for spans; one more is answered at once.
 const WAITS_MAX: usize = 64;
 /// Encoded segments may take as much memory again as the spans themselves.
@@ -107,6 +110,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) scrapes: Semaphore,
+    pub(crate) looks: Semaphore,
+    pub(crate) sending: Sending,
     pub(crate) waits: Semaphore,
     pub(crate) caps: Caps,
     pub(crate) rules: Option<Arc<Rules>>,
@@ -169,6 +174,8 @@ impl Recorder {
                 clock,
                 counters: Counters::default(),
                 scrapes: Semaphore::new(SCRAPES_MAX),
+                looks: Semaphore::new(LOOKS_MAX),
+                sending: Sending::new(hot_bytes_max),
                 waits: Semaphore::new(WAITS_MAX),
                 caps,
                 rules: options.tag_rules.compile().map(Arc::new),
@@ -376,7 +383,8 @@ impl Shared {
             count(&self.counters.kept, 1);
             cold.ask(&[trace_id]);
             self.push(draft, header, None, true);
-            self.ring.kept(trace_id);
+            let is_told = self.ring.kept(trace_id);
+            count(&self.counters.kept_untold, u64::from(!is_told));
         } else if cold.remembers(trace_id) {
             self.push(draft, header, None, false);
         } else if let Ok(span) = draft.finish(header, self.caps) {

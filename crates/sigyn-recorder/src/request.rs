@@ -32,21 +32,29 @@ impl Token {
     }
 }
 
-/// The whole body as text; `None` if it is too long, cut or no text.
-pub(crate) async fn read<B: http_body::Body>(body: B) -> Option<String> {
+/// Why a body is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    TooLong,
+    Cut,
+    NoText,
+}
+
+/// The whole body as text.
+pub(crate) async fn read<B: http_body::Body>(body: B) -> Result<String, Unreadable> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
     while let Some(frame) = std::future::poll_fn(|task| body.as_mut().poll_frame(task)).await {
-        let Ok(mut data) = frame.ok()?.into_data() else { continue };
+        let Ok(mut data) = frame.map_err(|_| Unreadable::Cut)?.into_data() else { continue };
         while data.has_remaining() {
             let piece = data.chunk();
             if bytes.len() + piece.len() > BODY_BYTES_MAX {
-                return None;
+                return Err(Unreadable::TooLong);
             }
             bytes.extend_from_slice(piece);
             let len = piece.len();
             data.advance(len);
         }
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).map_err(|_| Unreadable::NoText)
 }

@@ -315,11 +315,14 @@ impl Ring {
     }
 
     /// Notes that a trace was kept here although nobody had sampled it: others may have the rest of it.
-    pub(crate) fn kept(&self, trace_id: TraceId) {
+    /// Says whether there is room to tell it.
+    pub(crate) fn kept(&self, trace_id: TraceId) -> bool {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT_MAX {
+        let has_room = kept.len() < KEPT_MAX;
+        if has_room {
             kept.push(trace_id);
         }
+        has_room
     }
 
     /// Whoever waits for spans is to look at once.

@@ -103,7 +103,11 @@ impl Sampler {
     ) -> Verdict {
         let load = |word: &AtomicU64| Threshold::from_raw(word.load(Ordering::Relaxed));
         let mut wanted = match self.has_operations.load(Ordering::Relaxed) {
-            true => self.operation(name).wanted(|| self.look_up(&name.text())),
+            true => {
+                let operations = self.operations.get_or_init(Operations::default);
+                let generation = operations.generation();
+                operations.of(name.key()).wanted(generation, || self.look_up(&name.text()))
+            }
             false => load(&self.rate),
         };
         let mut budget = load(&self.budget);

@@ -8,6 +8,7 @@ use sigyn_model::pull::Dropped;
 /// A recorder's counters at one moment. Of its epoch:
 /// `finished = delivered + buffered + dropped.evicted + dropped.oversize + dropped.shutdown`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     pub epoch: u64,
     /// Spans given to the log, those that it refused included.
@@ -54,6 +55,7 @@ pub struct SpoolStats {
 
 /// One scraper with a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScraperStats {
     pub name: String,
     /// It has acknowledged every segment below this one.
@@ -66,6 +68,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Counts of things that happened beside the books of the spans.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
         pub struct Activity { $($(#[$doc])* pub $name: u64),* }
 
         #[derive(Debug, Default)]
@@ -91,6 +94,8 @@ counters! {
     put_aside,
     /// Traces that nobody sampled and that were kept all the same: they failed here, were slow, or somebody said so.
     kept,
+    /// Those of them that scrapers are not told, as too many were kept at once: others are not asked for the rest of these.
+    kept_untold,
     /// Traces that scrapers asked for.
     asked_for,
     /// Spans that were put aside and went to the log, as their traces were kept or asked for.

@@ -49,7 +49,8 @@ impl ServerLayer {
         Self { settings: Arc::new(settings) }
     }
 
-    /// Answers `GET /traces` itself, for servers that have no routes of their own, such as tonic's. With
+    /// Answers `/traces` itself and what else an [`Exposition`] offers, for servers that have no routes of their own, such as
+    /// tonic's. Bodies it does not read: `/traces/collect` takes its ids from the query there. With
     /// axum, routes are the better place: [`traces`](crate::traces), where whatever else an
     /// [`Exposition`] offers may have one, too.
     pub fn with_traces(self) -> Self {
@@ -113,7 +114,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> ServerFuture<S::Future> {
         let path = request.uri().path();
-        if let Some(traces) = self.settings.traces.as_ref().filter(|_| path == UNTRACED[0]) {
+        if let Some(traces) = self.settings.traces.as_ref().filter(|_| UNTRACED.contains(&path)) {
             return ServerFuture { state: State::Scrape { answer: traces.answer(request) } };
         }
         if self.settings.untraced.iter().any(|untraced| untraced == path) {

@@ -224,13 +224,8 @@ impl Tracer {
         let address = loop {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "the tracer ended");
-            let found = line.split_once("http://").and_then(|(_, rest)| {
-                let address: String = rest
-                    .chars()
-                    .take_while(|c| c.is_ascii_digit() || *c == '.' || *c == ':')
-                    .collect();
-                address.parse().ok()
-            });
+            let found = line.split_once("msg=listening address=");
+            let found = found.and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
             if let Some(address) = found {
                 break address;
             }

@@ -148,9 +148,10 @@ fn spans(report: &Report, cell: &Cell, out: &mut String) -> std::fmt::Result {
     for span in &report.spans {
         write!(
             out,
-            "<tr><td class=\"n\">{}<td class=\"id\"><a href=\"/traces?trace_id={:032x}\">{:032x}</a>\
+            "<tr><td class=\"n\">{}<td class=\"id\"><a href=\"{}?trace_id={:032x}\">{:032x}</a>\
              <td class=\"id\">{:016x}<td class=\"tags\">",
             Took(span.duration.unwrap_or_default()),
+            Escaped(&report.traces_path),
             span.trace_id.as_u128(),
             span.trace_id.as_u128(),
             span.id.as_u64(),

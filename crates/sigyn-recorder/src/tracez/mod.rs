@@ -84,6 +84,7 @@ struct Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     service: String,
+    traces_path: String,
     asked: Asked,
     stats: crate::Stats,
     hot_bytes_max: usize,
@@ -97,7 +98,8 @@ pub(crate) struct Report {
 }
 
 impl Asked {
-    pub(crate) fn read(query: &str) -> Self {
+    /// `None` for a trace that is none: who asks for one must not get everything for an answer.
+    pub(crate) fn read(query: &str) -> Option<Self> {
         let value = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs
@@ -116,7 +118,11 @@ impl Asked {
                 },
             },
         });
-        Self { trace_id: trace_id.and_then(|id| TraceId::parse(&id).ok()), cell }
+        let trace_id = match trace_id {
+            None => None,
+            Some(id) => Some(TraceId::parse(&id).ok()?),
+        };
+        Some(Self { trace_id, cell })
     }
 }
 
@@ -124,6 +130,7 @@ impl Report {
     /// `pages` hands out the log, oldest first, until there is none.
     pub(crate) async fn gather(
         recorder: &Recorder,
+        traces_path: &str,
         asked: Asked,
         mut pages: impl FnMut() -> Option<Page>,
     ) -> Self {
@@ -169,7 +176,11 @@ impl Report {
                 }
             }
         }
-        let wanted = |running: &Running| asked.trace_id.is_none_or(|id| id == running.trace_id);
+        // A short id is the right half of long ones, too.
+        let is = |id: TraceId, other: TraceId| {
+            id == other || (id.high() == 0 && id.low() == other.low())
+        };
+        let wanted = |running: &Running| asked.trace_id.is_none_or(|id| is(id, running.trace_id));
         let mut running: Vec<_> = all.into_iter().filter(wanted).collect();
         let running_total = running.len();
         running.truncate(RUNNING_MAX);
@@ -182,6 +193,7 @@ impl Report {
                 .as_ref()
                 .map(|e| e.service_name.clone())
                 .unwrap_or_default(),
+            traces_path: traces_path.to_owned(),
             asked,
             stats: recorder.stats(),
             hot_bytes_max: shared.ring.hot_bytes_max,
@@ -364,13 +376,15 @@ mod tests {
         let name = "get /ä b&c=%";
         let query = format!("name={}&kind=SERVER&what=3", escaped(name));
         let cell = Cell { name: name.into(), kind: Some(Kind::Server), what: What::Bucket(3) };
-        assert_eq!(Asked::read(&query).cell, Some(cell));
-        let what = |query: &str| Asked::read(query).cell.unwrap().what;
+        assert_eq!(Asked::read(&query).unwrap().cell, Some(cell));
+        let what = |query: &str| Asked::read(query).unwrap().cell.unwrap().what;
         assert_eq!(what("name=a&what=failed"), What::Failed);
         assert_eq!(what("name=a&what=99"), What::All);
         assert_eq!(what("name=%zz"), What::All);
-        assert_eq!(Asked::read("trace_id=0A"), Asked { trace_id: TraceId::new(10), cell: None });
-        assert_eq!(Asked::read(""), Asked::default());
+        let trace = Asked { trace_id: TraceId::new(10), cell: None };
+        assert_eq!(Asked::read("trace_id=0A"), Some(trace));
+        assert_eq!(Asked::read("trace_id=zz"), None);
+        assert_eq!(Asked::read(""), Some(Asked::default()));
     }
 
     #[test]

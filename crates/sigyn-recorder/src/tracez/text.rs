@@ -87,10 +87,10 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         let trace_id = span.trace_id.as_u128();
         write!(out, "{:>9}  trace {trace_id:032x} span {:016x}", Took(took), span.id.as_u64())?;
         if span.is_error() {
-            write!(out, " FAILED {}", span.status.message)?;
+            write!(out, " FAILED {}", printable(&span.status.message))?;
         }
         for (key, value) in &span.tags {
-            write!(out, " {key}={}", value.text())?;
+            write!(out, " {}={}", printable(key), printable(&value.text()))?;
         }
         writeln!(out)?;
     }
@@ -101,11 +101,16 @@ fn dash(count: u64) -> String {
     if count == 0 { "-".to_owned() } else { count.to_string() }
 }
 
-/// What a column holds of a name. Nothing in it may move the cursor.
+/// Nothing that comes from callers may move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// What a column holds of a name.
 fn shortened(name: &str) -> String {
-    let printable = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let printable = printable(name);
     if name.chars().count() <= NAME_WIDTH_MAX {
-        return printable.collect();
+        return printable;
     }
-    printable.take(NAME_WIDTH_MAX - 1).chain(['…']).collect()
+    printable.chars().take(NAME_WIDTH_MAX - 1).chain(['…']).collect()
 }

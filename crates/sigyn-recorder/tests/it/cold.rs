@@ -167,6 +167,11 @@ async fn traces_can_be_asked_for_afterwards() {
     // Once: asked for again there is nothing more of it.
     assert_eq!(collect(&target, &[wanted.trace_id]).await, "{\"spans\":0,\"cold\":true}\n");
     assert_eq!(target.recorder.stats().finished, 2);
+    // Where there is no body, they stand in the query.
+    let third = request(&target, false, MILLI);
+    let uri = format!("/traces/collect?ids={:x}", third.trace_id.as_u128());
+    let answer = target.send(Method::POST, &uri, &[]).await;
+    assert_eq!(answer.body, "{\"spans\":2,\"cold\":true}\n");
     // A short id means the right half.
     let other = request(&target, false, MILLI);
     let short = TraceId::new(other.trace_id.low().into()).unwrap();

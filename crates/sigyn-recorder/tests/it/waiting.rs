@@ -240,3 +240,26 @@ async fn spans_that_nobody_ever_asked_for_get_their_chance() {
     assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 1 });
     assert_eq!(start.elapsed(), Duration::from_secs(30));
 }
+
+#[tokio::test]
+async fn slow_readers_do_not_make_the_process_grow_and_keep_no_scraper_out() {
+    let target = Target::sized(1 << 20);
+    target.record(1..=5_000);
+    let (parts, ()) =
+        http::Request::get("/traces").header("accept", "*/*").body(()).unwrap().into_parts();
+    let mut unread = Vec::new();
+    let refused = loop {
+        let answer = target.exposition.respond(&parts).await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            break answer;
+        }
+        unread.push(answer);
+        assert!(unread.len() < 20, "no bound");
+    };
+    assert!(refused.headers().contains_key("retry-after") && unread.len() > 1);
+    assert_eq!(target.get("/tracez", &[ANY]).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // Who has a lease is served.
+    assert_eq!(target.scrape("a", None).await.ids().len(), 5_000);
+    unread.clear();
+    assert_eq!(target.get("/traces", &[ANY]).await.status, StatusCode::OK);
+}

@@ -59,7 +59,7 @@ impl Failed {
     }
 }
 
-/// Serves until shutdown: `/traces` from the recorder, everything else from `handler`.
+/// Serves until shutdown: `/traces` and what is beside it from the recorder, everything else from `handler`.
 pub(super) async fn serve<F>(
     service: Arc<Service>,
     listener: TcpListener,
@@ -79,7 +79,9 @@ pub(super) async fn serve<F>(
             let answer = exposition.oneshot(request).await;
             answer.unwrap_or_else(|never| match never {}).map(Body::new)
         };
-        router = router.route("/traces", axum::routing::get(traces));
+        for path in ["/traces", "/traces/collect", "/tracez", "/.well-known/sigyn"] {
+            router = router.route(path, axum::routing::any(traces.clone()));
+        }
     } else {
         router = router.route("/traces", axum::routing::get(async || StatusCode::NOT_FOUND));
     }
