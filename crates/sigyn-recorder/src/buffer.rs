@@ -7,6 +7,10 @@ const FIRST: usize = 512;
 /// [`Buffer::put_short`] takes so much.
 pub(crate) const SHORT_PIECE: usize = 4 + 64;
 
+/// It grows by whole lines.
+pub(crate) const LINE: usize = 64;
+pub(crate) type Line = [u8; LINE];
+
 /// Like a `Vec<u8>`, for pieces of a few bytes each: those are written without a call, and whether there
 /// is room is asked once a piece.
 #[derive(Debug, Default)]
@@ -54,6 +58,18 @@ impl Buffer {
         self.bytes.resize(room, 0);
     }
 
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What it holds, and what lies behind up to a whole line.
+    #[inline(always)]
+    pub(crate) fn lines(&self) -> &[Line] {
+        let lines = self.bytes.as_chunks().0;
+        lines.get(..self.len.div_ceil(LINE)).unwrap_or_default()
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
@@ -90,13 +106,12 @@ impl DerefMut for Buffer {
 #[inline(always)]
 fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
-        33..=64 => ends::<32>(to, from),
-        16..=32 => ends::<16>(to, from),
-        8..=15 => ends::<8>(to, from),
-        4..=7 => ends::<4>(to, from),
+        0..=1 => ends::<1>(to, from),
         2..=3 => ends::<2>(to, from),
-        1 => ends::<1>(to, from),
-        0 => {}
+        4..=7 => ends::<4>(to, from),
+        8..=16 => ends::<8>(to, from),
+        17..=32 => ends::<16>(to, from),
+        33..=64 => ends::<32>(to, from),
         _ => to.copy_from_slice(from),
     }
 }

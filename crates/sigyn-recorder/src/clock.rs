@@ -1,13 +1,14 @@
 //! The one place that reads the time, so that a test can set it.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[cfg(miri)]
-use self::standin::{Anchor, Instant};
+use self::standin::Instant;
 #[cfg(not(miri))]
-use fastant::{Anchor, Instant};
+use fastant::Instant;
 
 /// Where a recorder gets the time from.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +18,7 @@ pub struct Clock(Source);
 enum Source {
     /// The processor's counter, where the kernel trusts it, and else the system's monotonic clock. It
     /// starts at wall time and runs at its own pace.
-    System { anchor: Anchor },
+    System(Pace),
     Manual {
         nanos: Arc<AtomicU64>,
         /// What wall time is ahead of it.
@@ -27,14 +28,76 @@ enum Source {
 
 impl Default for Source {
     fn default() -> Self {
-        Self::System { anchor: Anchor::new() }
+        Self::System(Pace::measured())
+    }
+}
+
+/// How the processor's counter goes: of a span two moments are told, and each is one multiplication.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// The counter at the beginning, and wall time then.
+    first: u64,
+    first_nanos: u64,
+    /// Nanoseconds for each count, in 2^32 parts.
+    per_count: u64,
+}
+
+impl Pace {
+    fn measured() -> Self {
+        const LONG: Duration = Duration::from_secs(1_000);
+        let now = Instant::now();
+        let first = counter(now);
+        let counts = u128::from(counter(now + LONG).saturating_sub(first)).max(1);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            first,
+            first_nanos: wall.map_or(0, saturating_nanos),
+            per_count: u64::try_from((LONG.as_nanos() << 32) / counts).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Of another processor the counter may be a little behind.
+    #[inline]
+    fn nanos(&self, counter: u64) -> u64 {
+        let counts = counter.saturating_sub(self.first);
+        let nanos = (u128::from(counts) * u128::from(self.per_count)) >> 32;
+        #[expect(clippy::cast_possible_truncation, reason = "it counts for centuries")]
+        let nanos = nanos as u64;
+        self.first_nanos.wrapping_add(nanos)
+    }
+}
+
+/// The number in an instant. Only whoever hashes one is told it.
+#[inline]
+fn counter(instant: Instant) -> u64 {
+    let mut told = Told(0);
+    instant.hash(&mut told);
+    told.0
+}
+
+struct Told(u64);
+
+impl Hasher for Told {
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(number) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*number);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::System { .. } => f.write_str("System"),
+            Self::System(_) => f.write_str("System"),
             Self::Manual { nanos, wall_ahead } => {
                 f.debug_tuple("Manual").field(nanos).field(wall_ahead).finish()
             }
@@ -76,7 +139,7 @@ impl Clock {
     #[inline]
     pub(crate) fn ticks(&self) -> u64 {
         match &self.0 {
-            Source::System { anchor } => Instant::now().as_unix_nanos(anchor),
+            Source::System(pace) => pace.nanos(counter(Instant::now())),
             Source::Manual { nanos, .. } => nanos.load(Ordering::Relaxed),
         }
     }
@@ -84,7 +147,7 @@ impl Clock {
     /// Wall time in nanoseconds since the Unix epoch.
     pub(crate) fn wall_nanos(&self) -> u64 {
         match &self.0 {
-            Source::System { .. } => {
+            Source::System(_) => {
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, saturating_nanos)
             }
             Source::Manual { nanos, wall_ahead } => {
@@ -108,25 +171,23 @@ impl Clock {
 /// Miri cannot ask the processor for its counter.
 #[cfg(miri)]
 mod standin {
-    #[derive(Clone)]
-    pub(super) struct Anchor;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-    pub(super) struct Instant;
-
-    impl Anchor {
-        pub(super) fn new() -> Self {
-            Self
-        }
-    }
+    #[derive(Clone, Copy, Hash)]
+    pub(super) struct Instant(u64);
 
     impl Instant {
         pub(super) fn now() -> Self {
-            Self
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            Self(now.map_or(0, super::saturating_nanos))
         }
+    }
 
-        pub(super) fn as_unix_nanos(&self, _: &Anchor) -> u64 {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.map_or(0, super::saturating_nanos)
+    impl std::ops::Add<Duration> for Instant {
+        type Output = Self;
+
+        fn add(self, duration: Duration) -> Self {
+            Self(self.0 + super::saturating_nanos(duration))
         }
     }
 }
@@ -138,6 +199,22 @@ fn saturating_nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is read of the counter by way of a hash is what its own crate makes of it.
+    #[test]
+    fn time_goes_as_the_crate_of_the_counter_has_it() {
+        let (clock, anchor) = (Clock::system(), fastant::Anchor::new());
+        let Source::System(pace) = &clock.0 else { panic!("{clock:?}") };
+        let instant = Instant::now();
+        for ahead in [0, 1, 1_000, 86_400, 10_000_000].map(Duration::from_secs) {
+            let ours = pace.nanos(counter(instant + ahead)) - pace.nanos(counter(instant));
+            let theirs = (instant + ahead).as_unix_nanos(&anchor) - instant.as_unix_nanos(&anchor);
+            let difference = ours.abs_diff(theirs);
+            assert!(difference <= 2 + theirs / 1_000_000_000, "{ours} {theirs}");
+        }
+        let wall = saturating_nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+        assert!(wall.abs_diff(clock.ticks()) < 1_000_000_000);
+    }
 
     #[test]
     fn a_manual_clock_is_set_back_while_its_monotonic_time_goes_on() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sigyn_model::{Endpoint, Value};
 
-use crate::buffer::{Buffer, SHORT_PIECE};
+use crate::buffer::{Buffer, Line, SHORT_PIECE};
 use crate::intern::{self, Id};
 use crate::layout::{HEADER, Header, INLINE, item};
 use crate::rules::{Fate, Rules};
@@ -35,6 +35,8 @@ pub(crate) struct Draft {
     pub(crate) denied_tags: u32,
     /// While the items are shorter than this, a short tag fits.
     short_before: usize,
+    /// Longer values are not short.
+    short_value_max: usize,
     pub(crate) dropped_tags: u32,
     pub(crate) dropped_annotations: u32,
     pub(crate) dropped_links: u32,
@@ -48,11 +50,13 @@ pub(crate) struct Draft {
 pub(crate) struct Finished<'a> {
     pub(crate) header: Header,
     items: &'a [u8],
+    /// The same and whatever lies behind, if that may be read as well.
+    lines: &'a [Line],
 }
 
 impl<'a> Finished<'a> {
     pub(crate) fn of(header: Header, items: &'a [u8]) -> Self {
-        Self { header, items }
+        Self { header, items, lines: &[] }
     }
 
     #[inline]
@@ -70,15 +74,20 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// The header is written where it stays: bytes that have just been written are read slowly.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, to: &mut Vec<u8>) {
-        let at = to.len();
-        to.extend_from_slice(&[0; HEADER]);
-        if let Some(place) = to[at..].first_chunk_mut() {
-            self.header.write(place);
+        let mut header = [0; HEADER];
+        self.header.write(&mut header);
+        to.extend_from_slice(&header);
+        let end = to.len() + self.items.len();
+        let lines = self.lines.as_flattened();
+        if lines.len() >= self.items.len() && to.capacity() - to.len() >= lines.len() {
+            // Pieces of one size each are no calls.
+            self.lines.iter().for_each(|line| to.extend_from_slice(line));
+            to.truncate(end);
+        } else {
+            to.extend_from_slice(self.items);
         }
-        to.extend_from_slice(self.items);
     }
 }
 
@@ -99,7 +108,7 @@ impl Draft {
     }
 
     /// Ready for a new span; keeps its memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn clear(&mut self, caps: Caps) {
         self.items.clear();
         // Whoever has rules looks at each tag.
@@ -107,6 +116,7 @@ impl Draft {
             None => caps.span_bytes_max.saturating_sub(HEADER + SHORT_PIECE),
             Some(_) => 0,
         };
+        self.short_value_max = caps.value_bytes_max.min(SHORT_PIECE - 4);
         self.caps = caps;
         self.dropped_tags = 0;
         self.dropped_annotations = 0;
@@ -123,42 +133,66 @@ impl Draft {
 
     /// Appends a tag. A later one of the same key takes the place of this one when the span is read.
     ///
-    /// Inlined, so that the caller's types decide the way: nearly all tags are short, and then it is a few
-    /// dozen instructions where it is called.
+    /// Inlined, so that the caller's types decide the way: nearly all tags are literals with a short value.
     #[inline(always)]
     pub(crate) fn tag(&mut self, key: Text<'_>, value: TagValue<'_>) {
-        if !self.short_tag(key, value) {
-            self.any_tag(key, value);
+        match (key.0, value) {
+            (Said::Literal(key), TagValue::Str(value)) => {
+                if !self.short_str(key, value) {
+                    self.any_str(key, value);
+                }
+            }
+            (Said::Literal(key), TagValue::Int(value)) => {
+                if !self.short_int(key, value) {
+                    self.any_int(key, value);
+                }
+            }
+            _ => self.any_tag(key, value),
         }
     }
 
-    /// A tag that fits in any case, and whose key the thread knows. False: it is none.
+    // Those that write a short tag call nothing, and so have nothing to save.
+
+    #[inline(never)]
+    fn short_str(&mut self, key: &'static str, value: &str) -> bool {
+        value.len() <= self.short_value_max
+            && self.short(key, |items, [low, high]| {
+                #[expect(clippy::cast_possible_truncation, reason = "it is short")]
+                let len = value.len() as u8;
+                items.put_short([item::SHORT_STR, low, high, len], value.as_bytes())
+            })
+    }
+
+    #[inline(never)]
+    fn short_int(&mut self, key: &'static str, value: i64) -> bool {
+        let Ok(short) = i16::try_from(value) else { return false };
+        self.short(key, |items, [low, high]| {
+            items.put_short([item::INT16, low, high], &short.to_le_bytes())
+        })
+    }
+
+    /// A tag that fits in any case, and whose key the thread finds at once. False: it is none.
     #[inline(always)]
-    fn short_tag(&mut self, key: Text<'_>, value: TagValue<'_>) -> bool {
-        let Said::Literal(key) = key.0 else { return false };
+    fn short(&mut self, key: &'static str, put: impl FnOnce(&mut Buffer, [u8; 2]) -> bool) -> bool {
         if self.items.len() >= self.short_before {
             return false;
         }
-        let Some(id) = Id::known(key) else { return false };
-        let [low, high] = id.raw().to_le_bytes();
-        let is_put = match value {
-            TagValue::Str(value) => {
-                let Ok(len) = u8::try_from(value.len()) else { return false };
-                value.len() <= self.caps.value_bytes_max
-                    && self.items.put_short([item::SHORT_STR, low, high, len], value.as_bytes())
-            }
-            TagValue::Int(value) => {
-                let Ok(short) = i16::try_from(value) else { return false };
-                self.items.put_short([item::INT16, low, high], &short.to_le_bytes())
-            }
-            TagValue::Bool(value) => {
-                let kind = if value { item::TRUE } else { item::FALSE };
-                self.items.put_short([kind, low, high], &[])
-            }
-            _ => false,
-        };
+        let Some(id) = Id::at_once(key) else { return false };
+        let is_put = put(&mut self.items, id.raw().to_le_bytes());
         self.error |= is_put && id == intern::ERROR;
         is_put
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn any_str(&mut self, key: &'static str, value: &str) {
+        self.any_tag(key.into(), TagValue::Str(value));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn any_int(&mut self, key: &'static str, value: i64) {
+        self.any_tag(key.into(), TagValue::Int(value));
     }
 
     #[cold]
@@ -280,7 +314,7 @@ impl Draft {
 
     /// The finished span's bytes, within the cap: tags go first, then annotations, then links, each from
     /// the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(&mut self, header: Header, caps: Caps) -> Result<Finished<'_>, Oversize> {
         if self.len() > caps.span_bytes_max {
             self.shrink(caps.span_bytes_max)?;
@@ -292,7 +326,11 @@ impl Draft {
             }
         }
         let len = u32::try_from(self.len()).map_err(|_| Oversize)?;
-        Ok(Finished { header: Header { len, ..header }, items: &self.items })
+        Ok(Finished {
+            header: Header { len, ..header },
+            items: &self.items,
+            lines: self.items.lines(),
+        })
     }
 
     /// With the header that it will have.

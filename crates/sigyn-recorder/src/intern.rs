@@ -1,13 +1,13 @@
 //! Names and keys that stand in the program's text, as small numbers.
 //!
 //! A span says the same few names and keys over and over, and nearly all of them are literals. Each is
-//! numbered once in the process, whoever records it; a thread remembers the numbers of those it met last
-//! by where they lie, so that it need not look at their letters. What is no literal is never numbered
-//! and stands in the span itself: numbers cannot run out because of what users send.
+//! numbered once in the process, whoever records it, and found again by where it lies, so that nobody looks at its
+//! letters. What is no literal is never numbered and stands in the span itself: numbers cannot run out because of what
+//! users send.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 #[cfg(feature = "spool")]
 use std::sync::{Arc, Weak};
 use std::sync::{LazyLock, PoisonError, RwLock};
@@ -23,8 +23,8 @@ pub(crate) struct Id(u16);
 const TEXT_BYTES_MAX: usize = 256;
 /// Numbers end here; a program has hundreds.
 const TEXTS_MAX: usize = u16::MAX as usize;
-/// Literals that a thread remembers, in sets of a few: two that lie unluckily do not push each other out.
-const SETS: usize = 64;
+/// Places of literals, in sets of a few: those that lie unluckily do not push each other out.
+const SETS: usize = 512;
 const SET: usize = 4;
 
 /// `Id` of the tag that marks a failed operation.
@@ -39,13 +39,12 @@ static TEXTS: LazyLock<RwLock<Texts>> = LazyLock::new(|| {
     RwLock::new(texts)
 });
 
-/// Address and length of a literal, and its number.
-type Met = Cell<(usize, usize, u16)>;
-
-thread_local! {
-    static LATELY: [[Met; SET]; SETS] =
-        const { [const { [const { Cell::new((0, 0, 0)) }; SET] }; SETS] };
-}
+/// Where literals lie that have been met: the address in the upper bits, the number in the lower ones. Two literals may
+/// begin at one address: their lengths tell them apart.
+static MET: [[AtomicU64; SET]; SETS] = [const { [const { AtomicU64::new(0) }; SET] }; SETS];
+/// Written before anybody finds the number.
+static LENGTHS: [AtomicU16; TEXTS_MAX + 1] = [const { AtomicU16::new(0) }; TEXTS_MAX + 1];
+const NUMBER_BITS: u32 = 16;
 
 #[derive(Debug, Default)]
 struct Texts {
@@ -71,25 +70,30 @@ impl Id {
     /// A literal's number; `None` if it gets none.
     #[inline]
     pub(crate) fn of(text: &'static str) -> Option<Self> {
-        Self::known(text).or_else(|| {
-            let id = look_up(text)?;
-            LATELY.with(|lately| {
-                let set = &lately[set_of(text)];
-                for way in (1..SET).rev() {
-                    set[way].set(set[way - 1].get());
-                }
-                set[0].set((text.as_ptr() as usize, text.len(), id));
-            });
-            Some(Self(id))
-        })
+        Self::at_once(text).or_else(|| Self::find(text))
     }
 
-    /// The number of one that this thread has met lately.
+    /// The number of one that lies luckily: nearly all of them.
     #[inline(always)]
-    pub(crate) fn known(text: &'static str) -> Option<Self> {
-        LATELY.with(|lately| {
-            let set = &lately[set_of(text)];
-            set[0].is(text).or_else(|| among(&set[1..], text))
+    pub(crate) fn at_once(text: &'static str) -> Option<Self> {
+        let [first, second, ..] = &MET[set_of(text)];
+        met(first, text).or_else(|| met(second, text))
+    }
+
+    #[inline(never)]
+    fn find(text: &'static str) -> Option<Self> {
+        let set = &MET[set_of(text)];
+        set.iter().find_map(|place| met(place, text)).or_else(|| {
+            let id = look_up(text)?;
+            let address = text.as_ptr() as u64;
+            // Addresses have no more bits anywhere; if they had, the literal would be looked up each time.
+            if address >> (64 - NUMBER_BITS) == 0 {
+                let place = set.iter().find(|place| place.load(Ordering::Relaxed) == 0);
+                let place = place.unwrap_or(&set[usize::from(id) % SET]);
+                LENGTHS[usize::from(id)].store(length(text), Ordering::Relaxed);
+                place.store(address << NUMBER_BITS | u64::from(id), Ordering::Release);
+            }
+            Some(Self(id))
         })
     }
 
@@ -102,29 +106,27 @@ impl Id {
     }
 }
 
-trait IsMet {
-    fn is(&self, text: &'static str) -> Option<Id>;
-}
-
-impl IsMet for Met {
-    #[inline(always)]
-    fn is(&self, text: &'static str) -> Option<Id> {
-        let (address, len, id) = self.get();
-        (address == text.as_ptr() as usize && len == text.len()).then_some(Id(id))
+#[inline(always)]
+fn met(place: &AtomicU64, text: &'static str) -> Option<Id> {
+    let met = place.load(Ordering::Acquire);
+    if met >> NUMBER_BITS != text.as_ptr() as u64 {
+        return None;
     }
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits are the number")]
+    let id = met as u16;
+    (usize::from(LENGTHS[usize::from(id)].load(Ordering::Relaxed)) == text.len()).then_some(Id(id))
 }
 
-#[inline(never)]
-fn among(others: &[Met], text: &'static str) -> Option<Id> {
-    others.iter().find_map(|met| met.is(text))
+/// Of a text that has a number.
+fn length(text: &str) -> u16 {
+    u16::try_from(text.len()).unwrap_or(u16::MAX)
 }
 
-/// Where a thread remembers it.
+/// Literals lie one behind the other: each bit of the address has a say in the upper ones of this product.
 #[inline(always)]
 fn set_of(text: &'static str) -> usize {
-    let address = text.as_ptr() as usize;
-    // Literals lie one behind the other.
-    (address ^ (address >> 6) ^ text.len()) % SETS
+    let product = (text.as_ptr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(product >> (64 - SETS.ilog2())).unwrap_or(0)
 }
 
 #[cold]

@@ -113,6 +113,7 @@ mod encode;
 mod ended;
 mod exposition;
 mod format;
+mod ids;
 #[cfg(test)]
 mod interleavings;
 mod intern;

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::cold::Cold;
 use crate::draft::{Caps, Draft, Oversize};
 use crate::encode::Encodings;
+use crate::ids;
 use crate::layout::{Header, flag};
 use crate::propagation::{self, Baggage, Context};
 use crate::ring::Ring;
@@ -197,11 +198,74 @@ impl Recorder {
         kind: Option<Kind>,
         parent: Option<&Context>,
     ) -> ActiveSpan {
-        let name = name.into();
-        let mut context = match parent {
+        match parent {
+            Some(parent) if parent.decision() == Some(false) && self.shared.cold.is_none() => {
+                self.start_unsampled(parent)
+            }
+            None if self.shared.sampler.takes_nothing() && self.shared.cold.is_none() => {
+                self.start_unsampled_root()
+            }
+            _ => self.start_any(name.into(), kind, parent),
+        }
+    }
+
+    #[inline(never)]
+    fn start_unsampled(&self, parent: &Context) -> ActiveSpan {
+        match ids::span_at_once() {
+            Some(id) if Some(id) != parent.span_id && parent.trace_state.is_empty() => {
+                self.shared.counters.unsampled.count();
+                ActiveSpan::unsampled(Context {
+                    span_id: Some(id),
+                    parent_id: parent.span_id,
+                    trace_state: String::new(),
+                    ..*parent
+                })
+            }
+            _ => self.start_unsampled_anyhow(parent),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start_unsampled_anyhow(&self, parent: &Context) -> ActiveSpan {
+        self.shared.counters.unsampled.count();
+        ActiveSpan::unsampled(parent.child())
+    }
+
+    #[inline(never)]
+    fn start_unsampled_root(&self) -> ActiveSpan {
+        self.shared.counters.unsampled.count();
+        ActiveSpan::unsampled(Context { sampled: Some(false), ..Context::root() })
+    }
+
+    #[inline(never)]
+    fn start_any(
+        &self,
+        name: Text<'_>,
+        kind: Option<Kind>,
+        parent: Option<&Context>,
+    ) -> ActiveSpan {
+        let context = match parent {
             Some(parent) => parent.child(),
             None => Context::root(),
         };
+        let Shared { sampler, ring, .. } = &*self.shared;
+        match context.decision() {
+            Some(true) => {}
+            None if sampler.takes_everything(ring.pressure()) => {}
+            _ => return self.start_weighed(context, kind, name),
+        }
+        ActiveSpan::open(self, Context { sampled: Some(true), ..context }, kind, name)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start_weighed(
+        &self,
+        mut context: Context,
+        kind: Option<Kind>,
+        name: Text<'_>,
+    ) -> ActiveSpan {
         if self.decide(&mut context, &name) {
             ActiveSpan::open(self, context, kind, name)
         } else {
@@ -214,19 +278,23 @@ impl Recorder {
     /// [`ActiveSpan::decide`], or else when it finishes.
     #[inline]
     pub fn start_undecided<'a>(&self, name: impl Into<Text<'a>>, kind: Option<Kind>) -> ActiveSpan {
-        ActiveSpan::open(self, Context::root(), kind, name.into())
+        self.start_open(name.into(), kind)
+    }
+
+    #[inline(never)]
+    fn start_open(&self, name: Text<'_>, kind: Option<Kind>) -> ActiveSpan {
+        ActiveSpan::open(self, Context::root(), kind, name)
     }
 
     /// Makes sure that the context says whether it is sampled. Those that are not are counted. Returns whether the span
     /// is put anywhere when it finishes: into the log, or where it stays for a while in case somebody wants it.
     #[inline]
     pub(crate) fn decide(&self, context: &mut Context, name: &impl Named) -> bool {
-        let decision = if context.debug { Some(true) } else { context.sampled };
-        let sampled = decision.unwrap_or_else(|| self.sample(context, name));
+        let sampled = context.decision().unwrap_or_else(|| self.sample(context, name));
         context.sampled = Some(sampled);
         let has_id = context.span_id.is_some();
         if !(sampled && has_id) {
-            count(&self.shared.counters.unsampled, 1);
+            self.shared.counters.unsampled.count();
         }
         has_id && (sampled || self.shared.cold.is_some())
     }
@@ -415,7 +483,7 @@ impl Shared {
     }
 
     /// Puts a finished span into the log, if it fits its cap, and counts what was cut.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(
         &self,
         draft: &mut Draft,

@@ -263,7 +263,7 @@ impl Ring {
     }
 
     /// Takes a finished span. If the log is full, the oldest segments go.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, span: Finished<'_>, origin: Option<&Origin>, urgent: bool) {
         let pushed = self.shards.push(span, origin, urgent, |waits| self.take_away(waits));
         if pushed.full {

@@ -45,7 +45,7 @@ impl Deref for Room {
 }
 
 impl Room {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, span: &Finished<'_>) {
         match self {
             Self::Heap(bytes) => span.write(bytes),

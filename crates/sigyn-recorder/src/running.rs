@@ -30,8 +30,9 @@ pub(crate) struct Running {
     pub(crate) sampled: Option<bool>,
 }
 
-/// One unfinished span after another.
+/// One unfinished span after another. On cache lines of its own, as other threads write theirs beside it.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Place {
     /// Odd while it is written.
     version: AtomicU64,

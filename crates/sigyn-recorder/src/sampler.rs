@@ -74,6 +74,24 @@ impl Sampler {
         }
     }
 
+    /// Whether all traces that begin here are recorded.
+    #[inline]
+    pub(crate) fn takes_everything(&self, pressure: Threshold) -> bool {
+        let left_out = self.rate.load(Ordering::Relaxed)
+            | self.budget.load(Ordering::Relaxed)
+            | pressure.raw()
+            | u64::from(self.has_operations.load(Ordering::Relaxed));
+        left_out == 0
+    }
+
+    /// Whether no trace that begins here is recorded, and nobody wants it otherwise.
+    #[inline]
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.own == Threshold::NOTHING
+            && self.rate.load(Ordering::Relaxed) == Threshold::NOTHING.raw()
+            && !self.has_operations.load(Ordering::Relaxed)
+    }
+
     /// `pressure`: what a log leaves that fills faster than it is read.
     #[inline]
     pub(crate) fn decide(
@@ -83,11 +101,7 @@ impl Sampler {
         pressure: Threshold,
         now: impl FnOnce() -> u64,
     ) -> Verdict {
-        let everything = self.rate.load(Ordering::Relaxed)
-            | self.budget.load(Ordering::Relaxed)
-            | pressure.raw()
-            | u64::from(self.has_operations.load(Ordering::Relaxed));
-        if everything == 0 {
+        if self.takes_everything(pressure) {
             return Verdict::Recorded(Threshold::EVERYTHING);
         }
         self.weigh(trace_id, name, pressure, now)

@@ -55,7 +55,7 @@ impl Chunk {
         self.bytes.takes() + self.origins_bytes + CHUNK_OVERHEAD
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, mut span: Finished<'_>, origin: Option<&Origin>) {
         if let Some(origin) = origin {
             span.header.origin = self.number_of(origin);
@@ -205,7 +205,7 @@ impl Shards {
     /// Puts a finished span where it waits to be sealed. `take` is called, without any lock held, when
     /// the shard has a full chunk still and another one: it must take full chunks away. Told not to wait, it may say
     /// that it did not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(
         &self,
         span: Finished<'_>,
@@ -428,6 +428,7 @@ fn take_seat() -> usize {
 }
 
 impl Shard {
+    #[inline(always)]
     fn has_room(&self, len: usize, origin: Option<&Origin>, chunk_bytes_max: usize) -> bool {
         let active = &self.active;
         if active.spans == 0 {

@@ -27,10 +27,12 @@ impl Threshold {
         Self((((1.0 - share) * ALL as f64) as u64).min(ALL))
     }
 
+    #[inline]
     pub(crate) fn from_raw(raw: u64) -> Self {
         Self(raw.min(ALL))
     }
 
+    #[inline]
     pub(crate) fn raw(self) -> u64 {
         self.0
     }

@@ -1,6 +1,6 @@
 //! A span that has not finished yet.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
 
@@ -31,7 +31,9 @@ pub struct ActiveSpan {
     open: Option<Box<Open>>,
 }
 
+/// On cache lines of its own, as other threads have theirs beside it.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Open {
     /// It stays here between spans: counting its owners would cost as much as a tag.
     recorder: Recorder,
@@ -51,8 +53,36 @@ struct Open {
 }
 
 thread_local! {
+    static KEPT: Kept = const { Kept { last: Cell::new(None), more: RefCell::new(Vec::new()) } };
+}
+
+/// Memory of spans that have finished. Most need no more than the last one's.
+struct Kept {
+    last: Cell<Option<Box<Open>>>,
     #[expect(clippy::vec_box, reason = "the box itself is what goes to a span and comes back")]
-    static KEPT: RefCell<Vec<Box<Open>>> = const { RefCell::new(Vec::new()) };
+    more: RefCell<Vec<Box<Open>>>,
+}
+
+impl Kept {
+    #[inline(always)]
+    fn take(&self) -> Option<Box<Open>> {
+        self.last.take().or_else(|| self.more.borrow_mut().pop())
+    }
+
+    #[inline(always)]
+    fn give(&self, open: Box<Open>) {
+        if let Some(before) = self.last.replace(Some(open)) {
+            self.give_another(before);
+        }
+    }
+
+    #[inline(never)]
+    fn give_another(&self, open: Box<Open>) {
+        let mut more = self.more.borrow_mut();
+        if more.len() < KEPT_MAX {
+            more.push(open);
+        }
+    }
 }
 
 impl ActiveSpan {
@@ -60,7 +90,7 @@ impl ActiveSpan {
         Self { context, open: None }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(
         recorder: &Recorder,
         context: Context,
@@ -96,6 +126,18 @@ impl ActiveSpan {
         &self.context
     }
 
+    #[inline(never)]
+    fn end(&mut self) {
+        if self.context.sampled.is_none() {
+            self.settle();
+        }
+        if let Some(mut open) = self.open.take() {
+            open.finish(&self.context);
+            open.keep_memory();
+        }
+    }
+
+    #[cold]
     fn settle(&mut self) {
         let Some(open) = &self.open else { return };
         if open.recorder.decide(&mut self.context, &**open) {
@@ -150,9 +192,10 @@ impl ActiveSpan {
         key: impl Into<Text<'a>>,
         value: impl Into<TagValue<'b>>,
     ) -> &mut Self {
-        self.with(|open| {
+        if let Some(open) = &mut self.open {
             open.draft.tag(key.into(), value.into());
-        })
+        }
+        self
     }
 
     /// Notes that something happened now.
@@ -268,21 +311,17 @@ impl Named for Text<'_> {
 impl Drop for ActiveSpan {
     #[inline]
     fn drop(&mut self) {
-        if self.context.sampled.is_none() {
-            self.settle();
-        }
-        if let Some(mut open) = self.open.take() {
-            open.finish(&self.context);
-            open.keep_memory();
+        if self.open.is_some() {
+            self.end();
         }
     }
 }
 
 impl Open {
-    #[inline]
+    #[inline(always)]
     fn of(recorder: &Recorder) -> Box<Self> {
         // A thread that is ending keeps nothing any more.
-        let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten();
+        let kept = KEPT.try_with(Kept::take).ok().flatten();
         match kept {
             Some(mut open) => {
                 if !open.recorder.is(recorder) {
@@ -328,21 +367,16 @@ impl Open {
     }
 
     /// For the next span of this thread.
-    #[inline]
+    #[inline(always)]
     fn keep_memory(self: Box<Self>) {
         let bytes =
             self.draft.capacity() + self.own_name.capacity() + self.status_message.capacity();
         if bytes <= KEPT_BYTES_MAX {
-            let _ = KEPT.try_with(|kept| {
-                let mut kept = kept.borrow_mut();
-                if kept.len() < KEPT_MAX {
-                    kept.push(self);
-                }
-            });
+            let _ = KEPT.try_with(|kept| kept.give(self));
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_name(&mut self, name: Text<'_>) {
         self.name = match name.0 {
             Said::Literal(text) => Id::of(text),
@@ -366,7 +400,7 @@ impl Open {
         self.place.set_own_name(&self.own_name);
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, context: &Context) {
         let took = self.recorder.shared.clock.ticks().saturating_sub(self.started);
         self.place.finish();
@@ -380,7 +414,17 @@ impl Open {
             self.draft.text(item::NAME, &self.own_name, max);
         }
         let urgent = failed || self.draft.error;
-        let header = Header {
+        if context.debug || context.sampled == Some(true) {
+            let header = self.header(context, id, took, urgent);
+            self.recorder.shared.push(&mut self.draft, header, None, urgent);
+        } else {
+            self.put_aside(context, id, took, urgent);
+        }
+    }
+
+    #[inline(always)]
+    fn header(&self, context: &Context, id: SpanId, took: u64, urgent: bool) -> Header {
+        Header {
             len: 0,
             trace_id: context.trace_id.as_u128(),
             id: id.as_u64(),
@@ -397,16 +441,12 @@ impl Open {
                 | flag::DURATION
                 | if context.debug { flag::DEBUG } else { 0 }
                 | if urgent { flag::FAILED } else { 0 },
-        };
-        if context.debug || context.sampled == Some(true) {
-            self.recorder.shared.push(&mut self.draft, header, None, urgent);
-        } else {
-            self.put_aside(context, header);
         }
     }
 
     #[cold]
-    fn put_aside(&mut self, context: &Context, header: Header) {
+    fn put_aside(&mut self, context: &Context, id: SpanId, took: u64, urgent: bool) {
+        let header = self.header(context, id, took, urgent);
         let is_entry =
             context.parent_id.is_none() || matches!(self.kind, Some(Kind::Server | Kind::Consumer));
         let name = (self.name, mem::take(&mut self.own_name));

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use sigyn_model::pull::Dropped;
+
+use crate::ids;
 
 /// A recorder's counters at one moment. Of its epoch:
 /// `finished = delivered + buffered + dropped.evicted + dropped.oversize + dropped.shutdown`.
@@ -69,22 +72,47 @@ macro_rules! counters {
         /// Counts of things that happened beside the books of the spans.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Activity { $($(#[$doc])* pub $name: u64),* }
+        pub struct Activity {
+            /// Spans started that were not sampled.
+            pub unsampled: u64,
+            $($(#[$doc])* pub $name: u64),*
+        }
 
         #[derive(Debug, Default)]
-        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64),* }
+        pub(crate) struct Counters {
+            pub(crate) unsampled: Tally,
+            $(pub(crate) $name: AtomicU64),*
+        }
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Activity {
-                Activity { $($name: self.$name.load(Ordering::Relaxed)),* }
+                Activity {
+                    unsampled: self.unsampled.sum(),
+                    $($name: self.$name.load(Ordering::Relaxed)),*
+                }
             }
         }
     };
 }
 
+/// A count of what many threads do all the time: they seldom meet at one of its parts.
+#[derive(Debug, Default)]
+pub(crate) struct Tally([CachePadded<AtomicU64>; TALLIES]);
+
+const TALLIES: usize = 8;
+
+impl Tally {
+    #[inline]
+    pub(crate) fn count(&self) {
+        self.0[ids::thread_of(TALLIES)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|part| part.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+    }
+}
+
 counters! {
-    /// Spans started that were not sampled.
-    unsampled,
     /// Traces that would begin here and were not recorded, because all who read have a budget or the log fills faster
     /// than it is read.
     over_budget,

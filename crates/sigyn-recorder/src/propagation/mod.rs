@@ -20,6 +20,8 @@ use sigyn_model::{SpanId, TraceId};
 
 pub use baggage::Baggage;
 
+use crate::ids;
+
 /// Where in which trace we are, and whether the trace is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
@@ -167,9 +169,10 @@ impl Context {
     /// A new trace with a span at its root, undecided.
     #[inline]
     pub(crate) fn root() -> Self {
+        let (trace_id, span_id) = ids::trace_and_span();
         Self {
-            trace_id: new_trace_id(),
-            span_id: Some(new_span_id()),
+            trace_id,
+            span_id: Some(span_id),
             parent_id: None,
             sampled: None,
             debug: false,
@@ -177,12 +180,18 @@ impl Context {
         }
     }
 
+    /// Whether it is recorded, where that is said.
+    #[inline]
+    pub(crate) fn decision(&self) -> Option<bool> {
+        if self.debug { Some(true) } else { self.sampled }
+    }
+
     /// A span below this one.
     #[inline]
     pub(crate) fn child(&self) -> Self {
-        let mut span_id = new_span_id();
+        let mut span_id = ids::span();
         while Some(span_id) == self.span_id {
-            span_id = new_span_id();
+            span_id = ids::span();
         }
         let Self { trace_id, sampled, debug, .. } = *self;
         let state = &self.trace_state;
@@ -196,18 +205,6 @@ impl Context {
             trace_state,
         }
     }
-}
-
-/// Never zero in either half, so that it is an id also for those who keep 64 bits of it.
-#[inline]
-fn new_trace_id() -> TraceId {
-    let (high, low) = (fastrand::u64(1..), fastrand::u64(1..));
-    TraceId::new(u128::from(high) << 64 | u128::from(low)).unwrap_or_else(new_trace_id)
-}
-
-#[inline]
-fn new_span_id() -> SpanId {
-    SpanId::from_raw(fastrand::u64(1..))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Invalid> {
