@@ -13,20 +13,32 @@ const CAUSES_MAX: usize = 16;
 /// What grew beyond this is not kept for the next fields.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
-/// Hands each field over as a tag.
-#[derive(Debug)]
-pub(crate) struct Visitor<F>(pub(crate) F);
+/// Takes fields one by one.
+pub(crate) trait Takes {
+    fn take(&mut self, key: &'static str, value: TagValue<'_>);
+}
 
-impl<F: FnMut(&'static str, TagValue<'_>)> Visitor<F> {
-    #[inline]
-    fn take(&mut self, field: &Field, value: TagValue<'_>) {
-        let name = field.name();
-        // `r#type` is how Rust writes a field `type`.
-        (self.0)(name.strip_prefix("r#").unwrap_or(name), value);
+impl<F: FnMut(&'static str, TagValue<'_>)> Takes for F {
+    fn take(&mut self, key: &'static str, value: TagValue<'_>) {
+        self(key, value);
     }
 }
 
-impl<F: FnMut(&'static str, TagValue<'_>)> Visit for Visitor<F> {
+/// Hands each field over as a tag.
+#[derive(Debug)]
+pub(crate) struct Visitor<T>(pub(crate) T);
+
+impl<T: Takes> Visitor<T> {
+    /// Inlined, so that the type of the value is known where it is taken.
+    #[inline(always)]
+    fn take(&mut self, field: &Field, value: TagValue<'_>) {
+        let name = field.name();
+        // `r#type` is how Rust writes a field `type`.
+        self.0.take(name.strip_prefix("r#").unwrap_or(name), value);
+    }
+}
+
+impl<T: Takes> Visit for Visitor<T> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.take(field, TagValue::Str(value));
     }
@@ -116,7 +128,7 @@ impl Fields {
         Self { value_bytes_max, ..kept.unwrap_or_default() }
     }
 
-    pub(crate) fn visitor(&mut self) -> Visitor<impl FnMut(&'static str, TagValue<'_>)> {
+    pub(crate) fn visitor(&mut self) -> Visitor<impl Takes> {
         Visitor(|key, value: TagValue<'_>| self.put(key, value))
     }
 

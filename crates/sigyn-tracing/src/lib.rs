@@ -79,7 +79,7 @@
 //!
 //! # What it costs
 //!
-//! One allocation for a span, besides those of the program's own `Debug`; none for an event. A span below
+//! No allocation for a span or an event, besides those of the program's own `Debug`. A span below
 //! one that is not sampled is not recorded, and what is said of it not even written out. The root of a
 //! trace is, until it is known whether a caller has decided for it: when it has a child, when its
 //! context is asked for, or when it closes.
@@ -93,6 +93,7 @@
 
 mod fields;
 mod layer;
+mod open;
 mod running;
 mod span_ext;
 

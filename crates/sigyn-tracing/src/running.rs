@@ -3,9 +3,8 @@
 use sigyn_model::{Kind, StatusCode};
 use sigyn_recorder::{ActiveSpan, Context, TagValue, Text};
 use tracing::{Level, Metadata};
-use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use crate::fields::{self, Fields};
+use crate::fields::{self, Fields, Takes};
 use crate::layer::Wanted;
 
 /// What is said in a field `otel.…` is written out up to here, if it is no text yet.
@@ -21,35 +20,6 @@ pub(crate) struct Running {
     settled: bool,
 }
 
-/// A span below one that is not sampled. It takes no room, and its context is the other's.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LeftOut;
-
-/// Calls with the context that a child of this span continues: its own, or that of the nearest span
-/// above which has one. No lock is held on two spans at once.
-#[inline]
-pub(crate) fn with_context<'a, S, T>(
-    span: Option<SpanRef<'a, S>>,
-    with: impl FnOnce(&Context) -> T,
-) -> Option<T>
-where
-    S: LookupSpan<'a>,
-{
-    let mut next = span;
-    while let Some(span) = next {
-        if let Some(running) = span.extensions_mut().get_mut::<Running>() {
-            return Some(with(running.tell()));
-        }
-        next = span.parent();
-    }
-    None
-}
-
-/// Whether anything that is said of this span will be read.
-pub(crate) fn is_recorded<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> bool {
-    span.extensions().get::<Running>().is_some_and(|running| running.span.is_sampled())
-}
-
 impl Running {
     #[inline]
     pub(crate) fn new(span: ActiveSpan) -> Self {
@@ -63,14 +33,17 @@ impl Running {
         self.span.decide()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn field(&mut self, key: &'static str, value: TagValue<'_>) {
-        match key.strip_prefix("otel.") {
-            Some(word) if self.take_word(word, value) => {}
-            _ => {
-                self.span.tag(key, value);
-            }
+        if key.as_bytes().first() == Some(&b'o') && self.may_take_word(key, value) {
+            return;
         }
+        self.span.tag(key, value);
+    }
+
+    #[inline(never)]
+    fn may_take_word(&mut self, key: &str, value: TagValue<'_>) -> bool {
+        key.strip_prefix("otel.").is_some_and(|word| self.take_word(word, value))
     }
 
     /// What the users of OpenTelemetry say of a span by fields of their own. False if it is nothing of
@@ -118,6 +91,13 @@ impl Running {
             self.span.error(name.unwrap_or_default());
             self.settled = true;
         }
+    }
+}
+
+impl Takes for &mut Running {
+    #[inline(always)]
+    fn take(&mut self, key: &'static str, value: TagValue<'_>) {
+        self.field(key, value);
     }
 }
 

@@ -1,12 +1,14 @@
 //! Where a span of `tracing` stands in its trace: told to other processes, and learnt from them.
 
 use sigyn_recorder::Context;
+use tracing::span::Id;
 use tracing::{Dispatch, Span};
 use tracing_subscriber::Registry;
-use tracing_subscriber::registry::{LookupSpan as _, SpanRef};
+use tracing_subscriber::registry::LookupSpan as _;
 
 use crate::layer::RecorderLayer;
-use crate::running::{LeftOut, Running, with_context};
+use crate::open::{Open, Place};
+use crate::running::Running;
 
 /// What other processes need to know of a span, and what it needs to know of them.
 ///
@@ -33,44 +35,48 @@ pub trait SpanExt {
 
 impl SpanExt for Span {
     fn context(&self) -> Option<Context> {
-        self.with_subscriber(|(id, dispatch)| with_context(find(dispatch, id), Context::clone))
-            .flatten()
+        self.with_subscriber(|(id, dispatch)| {
+            let open = &dispatch.downcast_ref::<RecorderLayer>()?.open;
+            open.with_context(id, Context::clone).or_else(|| {
+                // Filters left it out.
+                let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+                span.scope().find_map(|span| open.with_context(&span.id(), Context::clone))
+            })
+        })
+        .flatten()
     }
 
     fn set_parent(&self, parent: &Context) -> bool {
-        let done = self.with_subscriber(|(id, dispatch)| {
-            let span = find(dispatch, id)?;
-            let mut extensions = span.extensions_mut();
-            match extensions.get_mut::<Running>() {
-                Some(running) if running.told => return Some(false),
-                Some(running) if running.span.is_sampled() => {
-                    running.span.set_parent(parent);
-                    return Some(true);
-                }
-                // It was not sampled up to here; what was said of it is gone.
-                Some(_) => {}
-                None => {
-                    extensions.get_mut::<LeftOut>()?;
-                }
-            }
-            let recorder = &dispatch.downcast_ref::<RecorderLayer>()?.recorder;
-            let running = Running::new(recorder.start(span.name(), None, Some(parent)));
-            extensions.replace(running);
-            Some(true)
-        });
-        done.flatten().unwrap_or(false)
+        self.with_subscriber(|(id, dispatch)| continue_trace(id, dispatch, parent)) == Some(true)
     }
 
     fn link(&self, to: &Context) {
         self.with_subscriber(|(id, dispatch)| {
-            let span = find(dispatch, id)?;
-            let mut extensions = span.extensions_mut();
-            extensions.get_mut::<Running>()?.span.link(to);
-            Some(())
+            let open = &dispatch.downcast_ref::<RecorderLayer>()?.open;
+            open.with_running(id, |running| {
+                running.span.link(to);
+            })
         });
     }
 }
 
-fn find<'a>(dispatch: &'a Dispatch, id: &tracing::span::Id) -> Option<SpanRef<'a, Registry>> {
-    dispatch.downcast_ref::<Registry>()?.span(id)
+fn continue_trace(id: &Id, dispatch: &Dispatch, parent: &Context) -> bool {
+    let layer = dispatch.downcast_ref::<RecorderLayer>();
+    let name = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
+    let (Some(layer), Some(name)) = (layer, name.map(|span| span.name())) else { return false };
+    let done = layer.open.with(id, |open| {
+        match open.running() {
+            Some(running) if running.told => return false,
+            Some(running) if running.span.is_sampled() => {
+                running.span.set_parent(parent);
+            }
+            // It was not sampled up to here; what was said of it is gone.
+            _ => {
+                let span = layer.recorder.start(name, None, Some(parent));
+                *open = Open::Running(Place::of(Running::new(span)));
+            }
+        }
+        true
+    });
+    done.unwrap_or(false)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sigyn_recorder::{Options, Recorder};
+use sigyn_tracing::SpanExt as _;
 use tracing::field::{Empty, debug};
 use tracing::{info, info_span};
 use tracing_subscriber::prelude::*;
@@ -89,6 +90,7 @@ fn a_second_layer_does_nothing() {
         let span = info_span!("work", late = Empty).entered();
         span.record("late", 1);
         info!("said");
+        assert!(span.context().is_some());
     });
     let span = first.span();
     assert_eq!((span.tags.len(), span.annotations.len()), (1, 1));
@@ -120,4 +122,21 @@ fn a_small_log_holds_what_fits_and_counts_the_rest() {
     assert!(stats.bytes <= 64 * 1024);
     assert_eq!(stats.finished, 10_000);
     assert_eq!(stats.finished, stats.buffered + stats.dropped.evicted);
+}
+
+/// Spans of two subscribers have the same numbers.
+#[test]
+fn a_clone_of_the_layer_is_for_another_subscriber() {
+    let recorder = Recorder::new(Options::default());
+    let layer = sigyn_tracing::layer(recorder.clone());
+    let [a, b] = [layer.clone(), layer]
+        .map(|layer| tracing::Dispatch::new(tracing_subscriber::registry().with(layer)));
+    let spans = [&a, &b].map(|dispatch| {
+        tracing::dispatcher::with_default(dispatch, || info_span!(parent: None, "work"))
+    });
+    let [first, second] = &spans;
+    assert_eq!(first.id().map(|id| id.into_u64()), second.id().map(|id| id.into_u64()));
+    assert_ne!(first.context(), second.context());
+    drop(spans);
+    assert_eq!(recorder.stats().finished, 2);
 }
