@@ -33,7 +33,7 @@ pub(crate) fn text(key: &str) -> Text<'_> {
 }
 
 #[inline]
-fn known(key: &str) -> Option<&'static str> {
+pub(crate) fn known(key: &str) -> Option<&'static str> {
     let place = place(key)?;
     // A thread that is ending remembers nothing any more.
     let found = LATELY.try_with(|lately| {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::Context;
 use opentelemetry::trace::{self, SpanContext, SpanKind, TraceState};
+use opentelemetry::{Context, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use sigyn_model::{Kind, Link, Resource, SpanId, StatusCode, Timestamp, TraceId};
@@ -82,10 +82,10 @@ impl SpanProcessor for RecorderProcessor {
 /// All that there is a list of.
 fn tell(span: &SpanData, rest: &mut Rest<'_>) {
     for attribute in &span.attributes {
-        let key = keys::text(attribute.key.as_str());
-        match values::borrowed(&attribute.value) {
-            Some(value) => rest.tag(key, value),
-            None => rest.tag(key, &values::owned(&attribute.value)),
+        let key = attribute.key.as_str();
+        match keys::known(key) {
+            Some(key) => tag(rest, key, &attribute.value),
+            None => tag(rest, Text::new(key), &attribute.value),
         }
     }
     for event in span.events.iter() {
@@ -111,6 +111,18 @@ fn tell(span: &SpanData, rest: &mut Rest<'_>) {
     }
     let (events, links) = (span.events.dropped_count, span.links.dropped_count);
     rest.dropped(span.dropped_attributes_count, events, links);
+}
+
+/// Inlined, so that the types of key and value are known where they are told.
+#[inline(always)]
+fn tag<'a>(rest: &mut Rest<'_>, key: impl Into<Text<'a>>, value: &Value) {
+    match value {
+        Value::String(text) => rest.tag(key, text.as_str()),
+        Value::I64(value) => rest.tag(key, *value),
+        Value::Bool(value) => rest.tag(key, *value),
+        Value::F64(value) => rest.tag(key, *value),
+        list => rest.tag(key, &values::owned(list)),
+    }
 }
 
 fn trace_id(context: &SpanContext) -> Option<TraceId> {

@@ -96,7 +96,7 @@ impl Recorder {
 }
 
 impl Rest<'_> {
-    #[inline]
+    #[inline(always)]
     pub fn tag<'a, 'b>(&mut self, key: impl Into<Text<'a>>, value: impl Into<TagValue<'b>>) {
         self.draft.tag(key.into(), value.into());
     }
