@@ -17,6 +17,9 @@ use crate::running::Running;
 /// A power of two: threads seldom meet at one.
 const SHARDS: usize = 64;
 
+/// A shard with room for more gives it back when it is empty: there were once very many open spans.
+const EMPTY_MAX: usize = 1024;
+
 /// What is known of a span while it is open.
 #[derive(Debug)]
 pub(crate) enum Open {
@@ -109,7 +112,12 @@ impl OpenSpans {
 
     #[inline]
     pub(crate) fn take(&self, id: &Id) -> Option<Open> {
-        self.shard(id).remove(&id.into_u64())
+        let mut shard = self.shard(id);
+        let open = shard.remove(&id.into_u64());
+        if shard.capacity() > EMPTY_MAX && shard.is_empty() {
+            *shard = Shard::default();
+        }
+        open
     }
 
     /// Nothing that is done with it may come back here.
