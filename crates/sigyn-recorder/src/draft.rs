@@ -147,6 +147,11 @@ impl Draft {
                     self.any_int(key, value);
                 }
             }
+            (Said::Literal(key), TagValue::Bool(value)) => {
+                if !self.short_bool(key, value) {
+                    self.any_tag(key.into(), TagValue::Bool(value));
+                }
+            }
             _ => self.any_tag(key, value),
         }
     }
@@ -171,7 +176,13 @@ impl Draft {
         })
     }
 
-    /// A tag that fits in any case, and whose key the thread finds at once. False: it is none.
+    #[inline(never)]
+    fn short_bool(&mut self, key: &'static str, value: bool) -> bool {
+        let kind = if value { item::TRUE } else { item::FALSE };
+        self.short(key, |items, [low, high]| items.put_short([kind, low, high], &[]))
+    }
+
+    /// A tag that fits in any case, and whose key is found at once. False: it is none.
     #[inline(always)]
     fn short(&mut self, key: &'static str, put: impl FnOnce(&mut Buffer, [u8; 2]) -> bool) -> bool {
         if self.items.len() >= self.short_before {
