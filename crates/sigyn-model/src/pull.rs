@@ -6,11 +6,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod cold;
 mod collect;
 mod sampling;
 
+pub use cold::Cold;
 pub use collect::{
-    COLLECT_IDS_MAX, TRACE_IDS_MAX, collect_body, parse_collect, parse_trace_ids, trace_ids,
+    COLLECT_IDS_MAX, TRACE_IDS_MAX, collect_body, parse_collect, parse_collect_query,
+    parse_trace_ids, trace_ids,
 };
 pub use sampling::Sampling;
 
@@ -29,6 +32,7 @@ pub const BUDGET: &str = "sigyn-budget";
 pub const SAMPLING: &str = "sigyn-sampling";
 pub const KEPT: &str = "sigyn-kept";
 pub const COLLECT: &str = "sigyn-collect";
+pub const COLD: &str = "sigyn-cold";
 /// In a request `1`: the scraper asks for each epoch that an answer lists under this name.
 pub const SIBLINGS: &str = "sigyn-siblings";
 /// The end of the epoch that was asked for, where the answer is about another one.

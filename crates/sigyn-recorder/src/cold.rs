@@ -6,10 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use sigyn_model::TraceId;
 
+use crate::clock::Clock;
 use crate::draft::Finished;
 use crate::layout::{Header, flag};
 use crate::shards::{CHUNK_OVERHEAD, Chunk, seat};
@@ -25,6 +27,7 @@ const REMEMBERED: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Cold {
     bytes_max: usize,
+    clock: Clock,
     active: Box<[CachePadded<Mutex<Chunk>>]>,
     chunk_bytes_max: usize,
     full: Mutex<Full>,
@@ -37,8 +40,17 @@ pub(crate) struct Cold {
 #[derive(Debug)]
 struct Full {
     /// Oldest first.
-    chunks: VecDeque<Arc<Mutex<Chunk>>>,
+    chunks: VecDeque<Kept>,
     max: usize,
+    /// Everything that finished from then on is held.
+    whole_since: Duration,
+}
+
+#[derive(Debug)]
+struct Kept {
+    chunk: Arc<Mutex<Chunk>>,
+    /// No span of it finished later.
+    until: Duration,
 }
 
 /// Traces to be looked for, by the right halves of their ids.
@@ -58,7 +70,7 @@ pub(crate) struct Held {
 
 impl Cold {
     /// `None` if there is to be none.
-    pub(crate) fn new(bytes_max: usize) -> Option<Self> {
+    pub(crate) fn new(bytes_max: usize, clock: &Clock) -> Option<Self> {
         if bytes_max < 4 * CHUNK_BYTES_MIN {
             return None;
         }
@@ -68,11 +80,13 @@ impl Cold {
         let chunk_bytes_max = (bytes_max / (8 * shards)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
         Some(Self {
             bytes_max,
+            clock: clock.clone(),
             active: (0..shards).map(|_| CachePadded::default()).collect(),
             chunk_bytes_max,
             full: Mutex::new(Full {
                 chunks: VecDeque::new(),
                 max: (bytes_max / (chunk_bytes_max + CHUNK_OVERHEAD)).saturating_sub(shards).max(1),
+                whole_since: clock.monotonic(),
             }),
             asked: Mutex::default(),
             is_asked: AtomicBool::new(false),
@@ -108,11 +122,15 @@ impl Cold {
     /// Returns memory that is free again.
     #[cold]
     fn put_away(&self, chunk: Chunk, rescued: &mut impl FnMut(Chunk)) -> Vec<u8> {
+        let kept = Kept { chunk: Arc::new(Mutex::new(chunk)), until: self.clock.monotonic() };
         let mut full = lock(&self.full);
-        full.chunks.push_back(Arc::new(Mutex::new(chunk)));
+        full.chunks.push_back(kept);
         let oldest = if full.chunks.len() > full.max { full.chunks.pop_front() } else { None };
+        if let Some(oldest) = &oldest {
+            full.whole_since = full.whole_since.max(oldest.until);
+        }
         drop(full);
-        let Some(oldest) = oldest else { return Vec::new() };
+        let Some(Kept { chunk: oldest, .. }) = oldest else { return Vec::new() };
         if self.is_asked.load(Ordering::Acquire) {
             let asked = lock(&self.asked).ids.clone();
             let taken = take(&mut lock(&oldest), &asked);
@@ -172,7 +190,8 @@ impl Cold {
             let full = full.get_or_insert_with(|| match ids.is_empty() {
                 true => Vec::new().into_iter(),
                 false => {
-                    let chunks: Vec<_> = lock(&self.full).chunks.iter().rev().cloned().collect();
+                    let mut chunks = self.chunks();
+                    chunks.reverse();
                     chunks.into_iter()
                 }
             });
@@ -197,7 +216,7 @@ impl Cold {
 
     /// Shows all that is held, a little at a time.
     pub(crate) fn look(&self) -> impl FnMut(&mut dyn FnMut(View<'_>)) -> bool {
-        let mut chunks = lock(&self.full).chunks.iter().cloned().collect::<Vec<_>>().into_iter();
+        let mut chunks = self.chunks().into_iter();
         let mut active = 0..self.active.len();
         move |each| {
             let show = |chunk: &Chunk, each: &mut dyn FnMut(View<'_>)| {
@@ -224,9 +243,19 @@ impl Cold {
             held.bytes += chunk.weight();
         };
         self.active.iter().for_each(|chunk| add(&lock(chunk)));
-        let full = lock(&self.full).chunks.clone();
-        full.iter().for_each(|chunk| add(&lock(chunk)));
+        self.chunks().iter().for_each(|chunk| add(&lock(chunk)));
         held
+    }
+
+    /// Everything that finished in so much time until now is held, but for what was too large.
+    pub(crate) fn back(&self) -> Duration {
+        let whole_since = lock(&self.full).whole_since;
+        self.clock.monotonic().saturating_sub(whole_since)
+    }
+
+    /// Oldest first.
+    fn chunks(&self) -> Vec<Arc<Mutex<Chunk>>> {
+        lock(&self.full).chunks.iter().map(|kept| Arc::clone(&kept.chunk)).collect()
     }
 
     /// Traces that were forgotten before anybody looked for them.

@@ -30,11 +30,12 @@ use crate::encode::{Coding, Encoded, Pieces};
 use crate::format::Format;
 use crate::lookup::{self, Found};
 use crate::negotiate;
+use crate::percent;
 use crate::record::Recorder;
 use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_many};
 use crate::request::{Token, Unreadable, read};
 use crate::ring::{Caller, Page};
-use crate::stats::count;
+use crate::stats::{Activity, count};
 use crate::tracez::{self, Report};
 use crate::whole::Own;
 
@@ -207,6 +208,9 @@ impl Exposition {
         count(if leased.is_some() { &counters.scrapes } else { &counters.peeks }, 1);
         let mut response = Response::new(Body::default());
         self.tell(response.headers_mut(), &subject, next);
+        if arrival.leased && !ask.collect.is_empty() {
+            set(response.headers_mut(), pull::COLD, &self.cold());
+        }
         #[cfg(feature = "spool")]
         self.tell_of_spool(response.headers_mut(), &subject, &ask, ended, next);
         let Some(Filled { body, .. }) = filled else {
@@ -287,6 +291,18 @@ impl Exposition {
         spans
     }
 
+    /// What is kept of traces that nobody sampled, for whoever asks for some.
+    fn cold(&self) -> pull::Cold {
+        let shared = &*self.recorder.shared;
+        let Some(cold) = &shared.cold else { return pull::Cold::default() };
+        let Activity { aside_oversize, aside_too_large, .. } = shared.counters.snapshot();
+        pull::Cold {
+            max_bytes: cold.bytes_max() as u64,
+            refused: aside_oversize + aside_too_large,
+            back: Some(cold.back()),
+        }
+    }
+
     fn page(&self, start: u64, patient: bool, leased: Option<&str>) -> Page {
         let shared = &*self.recorder.shared;
         let page = shared.ring.read(start, patient, leased, shared.clock.monotonic());
@@ -346,9 +362,11 @@ impl Exposition {
     /// Brings traces to the log that nobody sampled: what is held of them now, and what finishes of them soon.
     async fn collect(&self, query: &str, body: &str) -> Response<Body> {
         let in_query = query.split('&').find_map(|pair| pair.strip_prefix("ids="));
-        let ids = match in_query
-            .map_or_else(|| pull::parse_collect(body), |ids| Ok(pull::parse_trace_ids(ids)))
-        {
+        let ids = match in_query {
+            None => pull::parse_collect(body),
+            Some(ids) => pull::parse_collect_query(&percent::lenient(ids)),
+        };
+        let ids = match ids {
             Ok(ids) => ids,
             Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
         };

@@ -163,7 +163,7 @@ impl Recorder {
         let recorder = Self {
             shared: Arc::new(Shared {
                 ring,
-                cold: Cold::new(options.cold_bytes_max),
+                cold: Cold::new(options.cold_bytes_max, &clock),
                 running: Places::default(),
                 sampler: Sampler::new(sampler::Set {
                     rate: options.sample_rate,
@@ -455,9 +455,15 @@ impl Shared {
             count(&self.counters.kept_untold, u64::from(!is_told));
         } else if cold.remembers(trace_id) {
             self.push(draft, header, None, false);
-        } else if let Ok(span) = draft.finish(header, self.caps) {
-            count(&self.counters.put_aside, 1);
-            cold.push(span, |chunk| self.promote(chunk));
+        } else {
+            let counter = match draft.finish(header, self.caps) {
+                Err(Oversize) => &self.counters.aside_oversize,
+                Ok(span) => match cold.push(span, |chunk| self.promote(chunk)) {
+                    true => &self.counters.put_aside,
+                    false => &self.counters.aside_too_large,
+                },
+            };
+            count(counter, 1);
         }
     }
 

@@ -120,6 +120,10 @@ counters! {
     guaranteed,
     /// Spans that nobody sampled and that were put where they stay for a while.
     put_aside,
+    /// Those that would have been, and were not: larger than their cap, even with their tags cut, or larger than a piece of
+    /// the memory for them.
+    aside_oversize,
+    aside_too_large,
     /// Traces that nobody sampled and that were kept all the same: they failed here, were slow, or somebody said so.
     kept,
     /// Those of them that scrapers are not told, as too many were kept at once: others are not asked for the rest of these.

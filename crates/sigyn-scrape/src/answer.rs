@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use sigyn_model::TraceId;
-use sigyn_model::pull::{self, Cursor, Dropped, Log, PullError, Range, Sampled};
+use sigyn_model::pull::{self, Cold, Cursor, Dropped, Log, PullError, Range, Sampled};
 
 /// A target may have more, but not for us.
 pub(crate) const SIBLINGS_MAX: usize = 256;
@@ -32,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) sampled: Option<Sampled>,
     /// Traces that it kept although nobody had sampled them.
     pub(crate) kept: Vec<TraceId>,
+    /// What it keeps of such traces, where it was asked for some and says so.
+    pub(crate) cold: Option<Cold>,
 }
 
 /// Headers that contradict the protocol. What such a body covers is unknown, so it is not kept.
@@ -92,6 +94,7 @@ impl Answer {
             ended: parsed(headers, pull::ENDED).unwrap_or_default(),
             log: parsed(headers, pull::LOG).unwrap_or_default(),
             sampled: parsed(headers, pull::SAMPLED).unwrap_or_default(),
+            cold: parsed(headers, pull::COLD).unwrap_or_default(),
             kept: headers
                 .get(pull::KEPT)
                 .and_then(|kept| kept.to_str().ok())

@@ -20,12 +20,12 @@ impl ScrapeLoop {
         let mut pause = None;
         // One that was never read has no cursor and no books yet; its first scrape asks as well.
         if ledger.progress.cursor.is_some() && !self.target.has_given(call) {
-            // Only so many at a time, as all targets are called at once. It is never closed.
-            let wanted = Arc::clone(&self.wanted);
+            // Only so many at a time, as all targets are called at once.
+            let places = Arc::clone(&self.wanted.callers.places);
             let _place = tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                place = wanted.calls.acquire() => place,
+                place = places.acquire() => place,
             };
             let (tick, wants_pause) = self.pages(ledger, Call::Now, stop).await;
             debug!(target = %self.target.key, spans = tick.spans, took = ?tick.took, end = ?tick.end, "asked for traces");

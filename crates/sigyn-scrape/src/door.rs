@@ -34,6 +34,8 @@ pub enum AskError {
     Status(StatusCode),
     #[error("the target's answer cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("others were asked for {0:?}, and it had no turn")]
+    Crowded(Duration),
     #[error("the target did not answer within {0:?}")]
     Timeout(Duration),
 }

@@ -5,9 +5,11 @@
 
 mod account;
 mod answer;
+mod asking;
 mod body;
 mod books;
 mod called;
+mod callers;
 mod clients;
 mod commit;
 mod context;
@@ -34,6 +36,8 @@ mod unpack;
 mod waiting;
 mod wanted;
 
+pub use asking::{CollectOutcome, Collected, CollectedFrom, TargetAnswer};
+pub use callers::Busy;
 pub use commit::{Commit, CommitError};
 pub use counts::{Counts, INTERVAL_PARTS, PoolCounts, SYNC_SECONDS, Spread, Waits};
 pub use door::AskError;
@@ -41,6 +45,6 @@ pub use manager::Manager;
 pub use options::Options;
 pub use pool::ScrapeJob;
 pub use status::{
-    Collected, FailureCause, Failures, Health, LastFailure, LossWindow, PoolStatus, ScrapeRecord,
-    State, Status, TargetAnswer, TargetStatus, Waiting,
+    FailureCause, Failures, Health, LastFailure, LossWindow, PoolStatus, ScrapeRecord, State,
+    Status, TargetStatus, Waiting,
 };

@@ -269,6 +269,10 @@ impl ScrapeLoop {
             Ok(Outcome::Spans(scraped)) => {
                 self.trouble.right_process();
                 self.target.set_sent(sent);
+                if !collect.is_empty() {
+                    let told = scraped.answer.as_ref().and_then(|answer| answer.cold);
+                    self.target.set_cold(told);
+                }
                 self.keep(*scraped, ledger, tick, asked_at).await
             }
             Ok(Outcome::NotTraced { status, reason }) => {
@@ -431,8 +435,13 @@ impl ScrapeLoop {
             Some(answer) => account::settle(&ledger.progress, ledger.uncounted, answer, arrived),
             None => account::settle_foreign(&ledger.progress, ledger.uncounted, arrived),
         };
+        let wanting = self.wanted.callers.wanting(&spans);
         match self.commit_if_new(spans, &settled.progress, &ledger.progress).await {
-            Ok(()) => {}
+            Ok(()) => {
+                for (collection, spans) in wanting {
+                    collection.stored(&self.target.key, spans);
+                }
+            }
             Err(NotCommitted::Refused(CommitError::TooLarge)) => {
                 let all = Arrived { kept: 0, rejected: kept + rejected, uncounted: false };
                 return self.too_large(answer.as_ref(), all, ledger, asked_at).await;

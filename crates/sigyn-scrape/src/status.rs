@@ -4,24 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use sigyn_discovery::Labels;
 use sigyn_model::pull::{Cursor, Log, Sampled};
-use sigyn_model::{Account, LossReason, TraceId};
-
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use sigyn_model::{Account, LossReason};
 
 use crate::counts::Counts;
-use crate::door::AskError;
 use crate::memory::Memory;
 use crate::target::Tracked;
 use crate::wanted::Wanted;
-
-/// How often it is looked whether all targets were asked.
-const COLLECT_POLL: Duration = Duration::from_millis(20);
-/// Targets that are asked at once for what is beside their spans.
-const ASKED_AT_ONCE: usize = 64;
 
 /// A view of all pools. Cheap to clone; reading it takes short locks only.
 #[derive(Clone, Debug, Default)]
@@ -30,30 +20,6 @@ pub struct Status {
     counts: Arc<Counts>,
     memory: Option<Memory>,
     wanted: Arc<Wanted>,
-}
-
-/// What one target tells when it is asked for something beside its spans.
-#[derive(Debug)]
-pub struct TargetAnswer {
-    /// The label `job`.
-    pub job: String,
-    /// The label `pod`, or else `instance`.
-    pub name: String,
-    pub url: String,
-    pub body: Result<Bytes, AskError>,
-}
-
-/// What came of asking all targets for traces that nobody sampled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Targets that have spans and are up.
-    pub targets: usize,
-    /// Those that were asked, and whose spans are stored.
-    pub given: usize,
-    /// Those that could not be asked, or did not answer.
-    pub failed: usize,
-    /// Those that had not answered when the time was over.
-    pub waiting: usize,
 }
 
 /// One job's targets.
@@ -276,73 +242,11 @@ impl Status {
         Arc::clone(&self.wanted)
     }
 
-    /// Asks all targets that are up for traces that nobody sampled: what they still have of them is stored then. Ends when
-    /// all were asked, or after `timeout`; they are asked on even so.
-    pub async fn collect(&self, ids: &[TraceId], timeout: Duration) -> Collected {
-        let call = self.wanted.call(ids);
+    /// Targets that can be asked for anything.
+    pub(crate) fn askable(&self) -> Vec<Arc<Tracked>> {
+        // The views are taken first, so that no target's lock is asked for under this one.
         let views: Vec<_> = self.lock().values().map(|view| view.active.clone()).collect();
-        let targets: Vec<_> =
-            views.into_iter().flatten().filter(|target| target.can_be_asked()).collect();
-        let done = async {
-            let mut poll = tokio::time::interval(COLLECT_POLL);
-            while targets.iter().any(|target| target.calls() < call) {
-                poll.tick().await;
-            }
-        };
-        // Either way it is told how far they came.
-        let _ = tokio::time::timeout(timeout, done).await;
-        let given = targets.iter().filter(|target| target.has_given(call)).count();
-        let done = targets.iter().filter(|target| target.calls() >= call).count();
-        Collected {
-            targets: targets.len(),
-            given,
-            failed: done.saturating_sub(given),
-            waiting: targets.len() - done.max(given),
-        }
-    }
-
-    /// Asks targets that are up for what lies beside their spans (`tracez?…`): `max` of them at most, those that are
-    /// of these jobs first, in lower case. Returns their answers, and how many there are in all.
-    pub async fn ask(
-        &self,
-        beside: &str,
-        jobs: &[String],
-        max: usize,
-        timeout: Duration,
-    ) -> (Vec<TargetAnswer>, usize) {
-        let views: Vec<_> = self.lock().values().map(|view| view.active.clone()).collect();
-        let can = |target: &Arc<Tracked>| target.can_be_asked();
-        let mut targets: Vec<_> = views.into_iter().flatten().filter(can).collect();
-        let job = |target: &Tracked| target.public_labels().get("job").unwrap_or("").to_lowercase();
-        if !jobs.is_empty() {
-            targets.sort_by_cached_key(|target| !jobs.contains(&job(target)));
-        }
-        let total = targets.len();
-        targets.truncate(max);
-        let places = Arc::new(Semaphore::new(ASKED_AT_ONCE));
-        let beside: Arc<str> = beside.into();
-        let mut asking = JoinSet::new();
-        for target in targets {
-            let (places, beside) = (Arc::clone(&places), Arc::clone(&beside));
-            asking.spawn(async move {
-                // It is never closed.
-                let _place = places.acquire_owned().await;
-                let body = match target.door() {
-                    Some(door) => door.get(&beside, timeout).await,
-                    None => Err(AskError::Closed),
-                };
-                let labels = target.public_labels();
-                let name = labels.get("pod").or_else(|| labels.get("instance"));
-                TargetAnswer {
-                    job: labels.get("job").unwrap_or("").to_owned(),
-                    name: name.unwrap_or(&target.target.url).to_owned(),
-                    url: target.target.url.clone(),
-                    body,
-                }
-            });
-        }
-        let answers = asking.join_all().await;
-        (answers, total)
+        views.into_iter().flatten().filter(|target| target.can_be_asked()).collect()
     }
 
     /// Traces that targets kept although nobody had sampled them, and for which all others are asked.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use sigyn_discovery::Labels;
 use sigyn_discovery::target::Target;
-use sigyn_model::pull::{Log, Sampled};
+use sigyn_model::pull::{Cold, Log, Sampled};
 use sigyn_model::{Account, LossReason, TargetProgress};
 use tokio::time::Instant;
 
@@ -120,6 +120,7 @@ struct Inner {
     log: Option<Log>,
     span_budget: Option<u32>,
     sampled: Option<Sampled>,
+    cold: Option<Cold>,
     recent: VecDeque<Arc<ScrapeRecord>>,
     last_success: Option<SystemTime>,
     read_through: Option<SystemTime>,
@@ -352,6 +353,15 @@ impl Tracked {
     pub(crate) fn told(&self, log: Option<Log>, sampled: Option<Sampled>) {
         let mut inner = self.lock();
         (inner.log, inner.sampled) = (log, sampled);
+    }
+
+    /// What it said of its memory for traces that nobody sampled when it was asked for some last; `None` if it did not.
+    pub(crate) fn cold(&self) -> Option<Cold> {
+        self.lock().cold
+    }
+
+    pub(crate) fn set_cold(&self, cold: Option<Cold>) {
+        self.lock().cold = cold;
     }
 
     /// A loop begins, of a job that wants no more spans a second than this.

@@ -7,12 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sigyn_model::TraceId;
 use sigyn_model::pull::TRACE_IDS_MAX;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+
+use crate::callers::Callers;
 
 /// Traces that are remembered. A target that is behind by more misses some.
 const REMEMBERED: usize = 10_000;
-/// Targets that are asked at once when somebody waits for it.
-const CALLS_MAX: usize = 64;
 
 /// All that is wanted, in the order in which it was.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub(crate) struct Wanted {
     list: Mutex<List>,
     /// Everything up to this is to be asked for now, and not only with the next scrape.
     call: watch::Sender<u64>,
-    pub(crate) calls: Semaphore,
+    /// Who waits for it.
+    pub(crate) callers: Callers,
     kept: AtomicU64,
     missed: AtomicU64,
 }
@@ -38,7 +39,7 @@ impl Default for Wanted {
         Self {
             list: Mutex::default(),
             call: watch::Sender::new(0),
-            calls: Semaphore::new(CALLS_MAX),
+            callers: Callers::default(),
             kept: AtomicU64::new(0),
             missed: AtomicU64::new(0),
         }

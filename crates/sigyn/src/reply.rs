@@ -150,6 +150,14 @@ pub(crate) fn failure_at(error: &ApiError, at: Option<At>) -> Response {
     response
 }
 
+/// The same for what may be asked again in a moment.
+pub(crate) fn failure_for_now(error: impl std::error::Error + Send + Sync + 'static) -> Response {
+    let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+    let mut response = failure(&error);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// Whether a path is of the API that answers in Prometheus' envelope. Spans that Zipkin's first version
 /// takes stand there, too.
 fn is_enveloped(path: &str) -> bool {

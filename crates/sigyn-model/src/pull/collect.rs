@@ -8,6 +8,7 @@ use crate::codec::json::{JsonError, Scanner};
 pub const TRACE_IDS_MAX: usize = 128;
 /// Ids in one body.
 pub const COLLECT_IDS_MAX: usize = 1_000;
+const ID: &str = "the id of a trace (1 to 32 hexadecimal digits)";
 
 /// Reads ids of traces, separated by commas. What is none is left out, and so is what is too much.
 pub fn parse_trace_ids(text: &str) -> Vec<TraceId> {
@@ -23,6 +24,7 @@ pub fn trace_ids(ids: &[TraceId]) -> String {
 /// Reads `{"ids":["4bf92f3577b34da6a3ce929d0e0e4736"]}`. Other members are left out.
 pub fn parse_collect(body: &str) -> Result<Vec<TraceId>, PullError> {
     let mut ids = Vec::new();
+    let mut bad = None;
     let mut json = Scanner::new(body);
     let all = json.object(|json, key| {
         if key != "ids" {
@@ -30,7 +32,11 @@ pub fn parse_collect(body: &str) -> Result<Vec<TraceId>, PullError> {
         }
         json.list(|json, _| {
             let text = json.text()?.map(|text| text.read().into_owned()).unwrap_or_default();
-            ids.push(read(&text).ok_or_else(|| JsonError::new("no id"))?);
+            let Some(id) = read(&text) else {
+                bad = Some(text);
+                return Err(JsonError::new("no id"));
+            };
+            ids.push(id);
             if ids.len() > COLLECT_IDS_MAX {
                 return Err(JsonError::new("too many"));
             }
@@ -39,10 +45,28 @@ pub fn parse_collect(body: &str) -> Result<Vec<TraceId>, PullError> {
     });
     match all {
         Ok(()) if json.peek().is_none() => Ok(ids),
-        _ => Err(PullError::new(
-            "ids of traces ({\"ids\":[\"1 to 32 hexadecimal digits\"]}, 1000 at most)",
-            body,
-        )),
+        _ => Err(match bad {
+            Some(id) => PullError::new(ID, &id),
+            None => PullError::new(
+                "ids of traces ({\"ids\":[\"1 to 32 hexadecimal digits\"]}, 1000 at most)",
+                body,
+            ),
+        }),
+    }
+}
+
+/// Reads ids between commas with the same care: what is no id is refused, and so is what is too much.
+pub fn parse_collect_query(ids: &str) -> Result<Vec<TraceId>, PullError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let one = |id: &str| read(id.trim()).ok_or_else(|| PullError::new(ID, id));
+    // One more than there may be is read, and not all of a text that is far too long.
+    let read: Vec<_> =
+        ids.split(',').take(COLLECT_IDS_MAX + 1).map(one).collect::<Result<_, _>>()?;
+    match read.len() > COLLECT_IDS_MAX {
+        true => Err(PullError::new("ids of traces (1000 at most)", ids)),
+        false => Ok(read),
     }
 }
 
@@ -81,5 +105,32 @@ mod tests {
         {
             assert!(parse_collect(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_id_is_named_and_does_no_harm_to_terminals() {
+        let long = format!("z\u{1b}[2J{}", "x".repeat(1_000));
+        let named =
+            r#"cannot read the id of a trace (1 to 32 hexadecimal digits) from "z\u{1b}[2Jxx"#;
+        let in_body = serde_free_body(&long);
+        for error in [
+            parse_collect_query(&format!("1,{long},2")).unwrap_err().to_string(),
+            parse_collect(&in_body).unwrap_err().to_string(),
+        ] {
+            assert!(error.starts_with(named) && error.len() < 300, "{error}");
+        }
+        for text in ["x", "1,", ",1", "0", "1,,2", &"f".repeat(33)] {
+            assert!(parse_collect_query(text).is_err(), "{text}");
+        }
+        let ids = [TraceId::new(1).unwrap(), TraceId::new(0xAB).unwrap()];
+        assert_eq!(parse_collect_query("1, aB").unwrap(), ids);
+        assert_eq!(parse_collect_query("").unwrap(), []);
+        let as_many = |n: usize| vec!["1"; n].join(",");
+        assert_eq!(parse_collect_query(&as_many(COLLECT_IDS_MAX)).unwrap().len(), COLLECT_IDS_MAX);
+        assert!(parse_collect_query(&as_many(COLLECT_IDS_MAX + 1)).is_err());
+    }
+
+    fn serde_free_body(id: &str) -> String {
+        format!("{{\"ids\":[\"{}\"]}}", id.replace('\u{1b}', "\\u001b"))
     }
 }

@@ -45,6 +45,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         let (spans, bytes) = (stats.cold_spans, stats.cold_bytes / 1024);
         write!(out, " Beside them {spans} spans that nobody sampled, {bytes} KiB.")?;
     }
+    if report.aside_refused() > 0 {
+        write!(out, " {} more were too large to be kept there.", report.aside_refused())?;
+    }
     out.push_str("</p>");
     running(report, out)?;
     if report.asked.trace_id.is_some() {

@@ -206,6 +206,12 @@ impl Report {
         }
     }
 
+    /// Spans that nobody sampled and that were too large to be kept.
+    fn aside_refused(&self) -> u64 {
+        let activity = &self.stats.activity;
+        activity.aside_oversize + activity.aside_too_large
+    }
+
     fn ran(&self, running: &Running) -> Duration {
         Duration::from_nanos(self.now.saturating_sub(running.started))
     }

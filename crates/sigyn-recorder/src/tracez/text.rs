@@ -36,6 +36,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
             stats.cold_bytes / 1024
         )?;
     }
+    if report.aside_refused() > 0 {
+        writeln!(out, "{} more were too large to be kept beside them", report.aside_refused())?;
+    }
     writeln!(out, "\nRUNNING {}", report.running_total)?;
     for running in report.running.iter().take(RUNNING_MAX) {
         writeln!(

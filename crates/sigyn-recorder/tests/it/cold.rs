@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use sigyn_model::pull;
+use sigyn_model::pull::{self, Cold};
 use sigyn_model::{Kind, TraceId};
 use sigyn_recorder::{Context, Options};
 use tokio::task::JoinSet;
@@ -191,6 +191,79 @@ async fn a_scraper_asks_for_traces_as_it_scrapes() {
     assert_eq!(target.recorder.stats().activity.asked_for, 1);
 }
 
+/// What `Sigyn-Cold` says to a scraper that asks for a trace.
+async fn told(target: &Target, scraper: &str) -> Option<Cold> {
+    let (scraper, ask) = (format!("Sigyn-Scraper: {scraper}"), format!("{}: 1", pull::COLLECT));
+    let answer = target.get("/traces", &[&scraper, &ask, ANY]).await;
+    answer.header(pull::COLD).map(|text| text.parse().unwrap())
+}
+
+#[tokio::test]
+async fn who_asks_for_traces_is_told_how_far_back_all_are_there() {
+    let target = target(64 * 1024);
+    target.clock.advance(Duration::from_secs(5));
+    let cold = Cold { max_bytes: 64 * 1024, refused: 0, back: Some(Duration::from_secs(5)) };
+    assert_eq!(told(&target, "a").await, Some(cold), "nothing is overwritten");
+    assert_eq!(scrape(&target).await.header(pull::COLD), None, "nobody asked");
+    for scraper in 0..8 {
+        assert!(told(&target, &format!("s{scraper}")).await.is_some() == (scraper < 7));
+    }
+    assert_eq!(told(&self::target(0), "a").await, Some(Cold::default()), "there is none");
+
+    // All that finished that lately is there, and not all that finished before.
+    let mut entries = Vec::new();
+    for _ in 0..2_000 {
+        entries.push(request(&target, false, MILLI));
+    }
+    let back = told(&target, "a").await.unwrap().back.unwrap();
+    assert!(back > Duration::from_millis(20) && back < Duration::from_secs(2), "{back:?}");
+    let lately = usize::try_from(back.as_millis()).unwrap();
+    for context in &entries[entries.len() - lately..] {
+        let uri = format!("/traces?trace_id={:032x}", context.trace_id.as_u128());
+        assert_eq!(target.get(&uri, &[ANY]).await.spans().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_put_aside_is_counted_by_cause() {
+    let target = Target::with(Options {
+        sample_rate: 0.0,
+        cold_bytes_max: 16 * 1024,
+        span_bytes_max: 8 * 1024,
+        value_bytes_max: 6 * 1024,
+        ..Options::default()
+    });
+    // A piece of so small a ring holds 4 KiB.
+    let mut large = target.recorder.start("large", None, None);
+    large.tag("body", &*"x".repeat(5 * 1024));
+    large.finish();
+    target.recorder.start("small", None, None).finish();
+    // Names are not cut away.
+    let capped = Target::with(Options {
+        sample_rate: 0.0,
+        cold_bytes_max: MIB,
+        span_bytes_max: 100,
+        ..Options::default()
+    });
+    capped.recorder.start(&"x".repeat(200), None, None).finish();
+
+    let counts = |target: &Target| {
+        let stats = target.recorder.stats();
+        let activity = stats.activity;
+        let refused = (activity.aside_oversize, activity.aside_too_large);
+        (refused, activity.put_aside, stats.cold_spans, stats.finished)
+    };
+    assert_eq!(counts(&target), ((0, 1), 1, 1, 0));
+    assert_eq!(counts(&capped), ((1, 0), 0, 0, 0));
+    for target in [&target, &capped] {
+        assert_eq!(told(target, "a").await.unwrap().refused, 1);
+        for accept in [ANY, "Accept: text/html"] {
+            let page = target.get("/tracez", &[accept]).await;
+            assert!(page.text().contains("1 more were too large"), "{}", page.text());
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_list_of_traces_is_refused() {
     let target = target(MIB);
@@ -206,6 +279,16 @@ async fn what_is_no_list_of_traces_is_refused() {
         let answer = target.exposition.clone().call(request).await.unwrap();
         assert_eq!(answer.status(), status);
     }
+    // In the query as in the body.
+    for ids in ["x", "1,", "1,x,2", "%1b[2J"] {
+        let answer = target.send(Method::POST, &format!("/traces/collect?ids={ids}"), &[]).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{ids}");
+        assert!(!answer.text().trim_end().contains(char::is_control), "{}", answer.text());
+    }
+    let answer = target.send(Method::POST, "/traces/collect?ids=1,zz%07,2", &[]).await;
+    assert!(answer.text().contains(r#"from "zz\u{7}""#), "{}", answer.text());
+    let answer = target.send(Method::POST, "/traces/collect?ids=1%2C2", &[]).await;
+    assert_eq!(answer.body, "{\"spans\":0,\"cold\":true}\n");
     let answer = target.get("/traces/collect", &[]).await;
     assert_eq!(
         (answer.status, answer.header("allow")),

@@ -104,6 +104,10 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
     pub(crate) fn range(&self) -> Option<(u64, u64, u64)> {
         let range: Range = self.header(pull::RANGE)?.parse().unwrap();
         Some((range.first, range.last, range.newest))

@@ -20,6 +20,7 @@ fn answer(epoch: u64, first: u64, last: u64, finished: u64) -> Answer {
         ended: None,
         log: None,
         sampled: None,
+        cold: None,
         kept: Vec::new(),
     }
 }
@@ -268,6 +269,7 @@ impl Target {
             ended: None,
             log: None,
             sampled: None,
+            cold: None,
             kept: Vec::new(),
         };
         (answer, body.iter().map(|(_, spans)| spans).sum())

@@ -8,17 +8,19 @@ use axum::response::Response;
 use axum::routing::post;
 use serde::Serialize;
 use sigyn_model::pull;
-use sigyn_scrape::{Collected, Status};
+use sigyn_scrape::{CollectOutcome, Collected, CollectedFrom, Status};
 
 use super::Params;
 use crate::config;
-use crate::reply::{ApiError, failure, success};
+use crate::reply::{ApiError, failure, failure_for_now, success};
 
 /// A body that names more traces than may be named is longer than this.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long targets are waited for unless the request says otherwise, and at most.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Targets that are told one by one: those that gave most, and then those of which there is something to say.
+const TOLD_MAX: usize = 1_000;
 
 pub(crate) fn router(status: Status) -> Router {
     Router::new()
@@ -28,15 +30,40 @@ pub(crate) fn router(status: Status) -> Router {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
     targets: usize,
     given: usize,
     failed: usize,
     waiting: usize,
+    /// Of those that gave, by what they say themselves: with memory for spans that nobody sampled, without, and neither said.
+    with_ring: usize,
+    without_ring: usize,
+    ring_unknown: usize,
+    from: Vec<From>,
+}
+
+/// One target.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct From {
+    job: String,
+    target: String,
+    url: String,
+    outcome: &'static str,
+    spans: u64,
+    /// Whether it keeps spans that nobody sampled, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keeps_ring: Option<bool>,
+    /// All that finished there in so many seconds is there, but for spans that were too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    back_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    too_large: Option<u64>,
 }
 
 async fn collect(State(status): State<Status>, params: Params, body: String) -> Response {
-    let asked = async {
+    let read = || {
         params.each_once(&["timeout"])?;
         let timeout = params.first("timeout").map(config::parse_duration).transpose();
         let timeout = timeout.map_err(|error| ApiError::bad(format!("timeout: {error}")))?;
@@ -47,12 +74,99 @@ async fn collect(State(status): State<Status>, params: Params, body: String) -> 
                 "no trace is named: {\"ids\":[\"4bf92f3577b34da6a3ce929d0e0e4736\"]}",
             ));
         }
-        Ok(status.collect(&ids, timeout).await)
+        Ok((ids, timeout))
     };
-    match asked.await {
-        Ok(Collected { targets, given, failed, waiting }) => {
-            success(&Answer { targets, given, failed, waiting })
+    let (ids, timeout) = match read() {
+        Ok(read) => read,
+        Err(error) => return failure(&error),
+    };
+    match status.collect(&ids, timeout).await {
+        Ok(collected) => success(&answer(collected)),
+        Err(busy) => failure_for_now(busy),
+    }
+}
+
+fn answer(collected: Collected) -> Answer {
+    let [given, failed, waiting] =
+        [CollectOutcome::Given, CollectOutcome::Failed, CollectOutcome::Waiting]
+            .map(|outcome| collected.count(outcome));
+    let targets = collected.from.len();
+    let mut from: Vec<_> = collected.from.into_iter().map(From::of).collect();
+    let answered = from.iter().filter(|from| from.outcome == "given");
+    let rings = answered.map(|from| from.keeps_ring).collect::<Vec<_>>();
+    let count = |keeps| rings.iter().filter(|ring| **ring == keeps).count();
+    let (with_ring, without_ring, ring_unknown) =
+        (count(Some(true)), count(Some(false)), count(None));
+    from.sort_by_cached_key(|from| {
+        let is_dull = from.keeps_ring == Some(true) && from.outcome == "given";
+        (std::cmp::Reverse(from.spans), is_dull, from.job.clone(), from.target.clone())
+    });
+    from.truncate(TOLD_MAX);
+    Answer { targets, given, failed, waiting, with_ring, without_ring, ring_unknown, from }
+}
+
+impl From {
+    fn of(from: CollectedFrom) -> Self {
+        let CollectedFrom { job, name, url, outcome, spans, cold } = from;
+        let keeps_ring = cold.map(|cold| cold.max_bytes > 0);
+        let ring = cold.filter(|_| keeps_ring == Some(true));
+        Self {
+            job,
+            target: name,
+            url,
+            outcome: match outcome {
+                CollectOutcome::Given => "given",
+                CollectOutcome::Failed => "failed",
+                CollectOutcome::Waiting => "waiting",
+            },
+            spans,
+            keeps_ring,
+            back_seconds: ring.and_then(|cold| cold.back).map(|back| back.as_secs_f64()),
+            too_large: ring.map(|cold| cold.refused),
         }
-        Err(error) => failure(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sigyn_model::pull::Cold;
+
+    use super::*;
+
+    #[test]
+    fn what_a_target_does_not_say_is_not_said_of_it() {
+        let ring = Cold { max_bytes: 1, refused: 2, back: Some(Duration::from_millis(1_500)) };
+        let from = |name: &str, outcome, spans, cold| CollectedFrom {
+            job: "shop".to_owned(),
+            name: name.to_owned(),
+            url: String::new(),
+            outcome,
+            spans,
+            cold,
+        };
+        let given = CollectOutcome::Given;
+        let told = answer(Collected {
+            from: vec![
+                from("silent", given, 0, None),
+                from("ring", given, 0, Some(ring)),
+                from("none", given, 0, Some(Cold::default())),
+                from("gone", CollectOutcome::Failed, 0, None),
+                from("most", given, 7, Some(Cold { back: None, ..ring })),
+            ],
+        });
+        let told = serde_json::to_value(told).unwrap();
+        let names = told["from"].as_array().unwrap().iter().map(|from| from["target"].as_str());
+        assert_eq!(names.flatten().collect::<Vec<_>>(), ["most", "gone", "none", "silent", "ring"]);
+        assert_eq!(
+            (&told["withRing"], &told["withoutRing"], &told["ringUnknown"]),
+            (&2.into(), &1.into(), &1.into())
+        );
+        assert_eq!((&told["given"], &told["failed"]), (&4.into(), &1.into()));
+        let with = |at: usize, name: &str| told["from"][at].get(name).cloned();
+        assert_eq!(with(0, "backSeconds"), None);
+        assert_eq!(with(0, "tooLarge"), Some(2.into()));
+        assert_eq!((with(2, "keepsRing"), with(2, "tooLarge")), (Some(false.into()), None));
+        assert_eq!((with(3, "keepsRing"), with(3, "backSeconds")), (None, None));
+        assert_eq!(with(4, "backSeconds"), Some(1.5.into()));
     }
 }

@@ -8,10 +8,10 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use sigyn_model::TraceId;
-use sigyn_scrape::{Status, TargetAnswer};
+use sigyn_scrape::{AskError, Status, TargetAnswer};
 
 use super::Params;
-use crate::reply::{ApiError, failure, success};
+use crate::reply::{ApiError, failure, failure_for_now, success};
 
 /// Targets that are asked, those of the services that the request names first.
 const TARGETS_MAX: usize = 500;
@@ -54,7 +54,7 @@ struct Span {
     sampled: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Answer {
     spans: Vec<Span>,
     /// Targets that were asked, and those that did not tell. What knows no unfinished spans is neither.
@@ -65,46 +65,57 @@ struct Answer {
 }
 
 async fn running(State(status): State<Status>, Path(id): Path<String>, params: Params) -> Response {
-    let answer = async {
+    let read = || {
         let id = TraceId::parse(id.trim()).map_err(|error| ApiError::bad(error.to_string()))?;
         let services: Vec<String> = params.all("service").map(str::to_lowercase).collect();
         params.without("service").each_once(&[])?;
-        let beside = format!("tracez?trace_id={id}");
-        let (answers, targets) = status.ask(&beside, &services, TARGETS_MAX, TIMEOUT).await;
-        Ok(gather(answers, targets))
+        Ok((format!("tracez?trace_id={id}"), services))
     };
-    match answer.await {
-        Ok(answer) => success(&answer),
-        Err(error) => failure(&error),
+    let (beside, services) = match read() {
+        Ok(read) => read,
+        Err(error) => return failure(&error),
+    };
+    let mut all = Answer::default();
+    let told = status.ask(&beside, &services, TARGETS_MAX, TIMEOUT, |answer| all.add(answer));
+    match told.await {
+        Ok(targets) => {
+            all.shorten();
+            success(&Answer { targets, ..all })
+        }
+        Err(busy) => failure_for_now(busy),
     }
 }
 
-fn gather(answers: Vec<TargetAnswer>, targets: usize) -> Answer {
-    let mut all = Answer { spans: Vec::new(), asked: 0, failed: 0, targets };
-    for TargetAnswer { job, name, url, body } in answers {
+impl Answer {
+    fn add(&mut self, TargetAnswer { job, name, url, body }: TargetAnswer) {
         match body {
             Ok(body) => {
                 let Ok(told) = serde_json::from_slice::<Told>(&body) else {
                     // It answers with something else there.
-                    continue;
+                    return;
                 };
-                all.asked += 1;
+                self.asked += 1;
                 let service = if told.service.is_empty() { job } else { told.service };
-                all.spans.extend(told.running.into_iter().map(|span| Span {
+                self.spans.extend(told.running.into_iter().map(|span| Span {
                     service: service.to_lowercase(),
                     target: name.clone(),
                     ..span
                 }));
+                if self.spans.len() > 2 * SPANS_MAX {
+                    self.shorten();
+                }
             }
-            Err(sigyn_scrape::AskError::Status(status)) if status.is_client_error() => {}
+            Err(AskError::Status(status)) if status.is_client_error() => {}
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(%url, error, "target does not tell what runs");
-                (all.asked, all.failed) = (all.asked + 1, all.failed + 1);
+                (self.asked, self.failed) = (self.asked + 1, self.failed + 1);
             }
         }
     }
-    all.spans.sort_by_key(|span| (span.timestamp, span.id.clone()));
-    all.spans.truncate(SPANS_MAX);
-    all
+
+    fn shorten(&mut self) {
+        self.spans.sort_by_cached_key(|span| (span.timestamp, span.id.clone()));
+        self.spans.truncate(SPANS_MAX);
+    }
 }

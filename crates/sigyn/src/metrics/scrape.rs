@@ -19,7 +19,7 @@ pub(crate) fn families(status: &Status) -> Vec<Family> {
 }
 
 /// Traces that targets are asked for.
-fn of_wanted(status: &Status) -> [Family; 2] {
+fn of_wanted(status: &Status) -> [Family; 3] {
     [
         counter(
             "sigyn_kept_traces_total",
@@ -30,6 +30,11 @@ fn of_wanted(status: &Status) -> [Family; 2] {
             "sigyn_kept_traces_missed_total",
             "Times that such a trace was forgotten before a target could be asked for it",
             status.asks_missed_total(),
+        ),
+        counter(
+            "sigyn_target_asks_refused_total",
+            "Requests that would have asked targets at once, and were sent away as too many did",
+            status.asks_refused_total(),
         ),
     ]
 }

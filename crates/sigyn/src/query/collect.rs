@@ -9,9 +9,12 @@ use serde_json::Value;
 use sigyn_model::TraceId;
 use sigyn_model::pull;
 
-use super::style::Style;
-use super::{Server, number, trace};
+use super::style::{Style, plain};
+use super::{Server, number, time, trace};
 use crate::cli::CollectFlags;
+
+/// Targets that are named in one sentence.
+const NAMES_MAX: usize = 10;
 
 pub(super) async fn run(
     server: &Server,
@@ -35,8 +38,9 @@ pub(super) async fn run(
         return Ok(format!("{answer}\n"));
     }
     let mut out = told(&answer["data"], style);
+    let have_all_answered = number(&answer["data"]["given"]) == number(&answer["data"]["targets"]);
     for ((id, before), after) in ids.iter().zip(before).zip(after) {
-        let _ = writeln!(out, "{id}: {}", change(before, after));
+        let _ = writeln!(out, "{id}: {}", change(before, after, have_all_answered));
     }
     if let ([id], true) = (&*ids, out.contains(" now")) {
         out.push('\n');
@@ -72,12 +76,117 @@ fn told(answer: &Value, style: Style) -> String {
         }
         out.push_str(".\n");
     }
+    let from = answer["from"].as_array().map_or(&[][..], Vec::as_slice);
+    let count = |name: &str| number(&answer[name]);
+    let those = |of: &dyn Fn(&Value) -> bool| {
+        let names = from.iter().filter(|from| of(from)).map(name_of);
+        names.collect::<Vec<_>>()
+    };
+    let gave: Vec<_> = from.iter().filter(|from| number(&from["spans"]) > 0).collect();
+    for from in gave.iter().take(NAMES_MAX) {
+        let _ = writeln!(out, "  {} of them from {}", spans(number(&from["spans"])), name_of(from));
+    }
+    if gave.len() > NAMES_MAX {
+        let _ = writeln!(out, "  and more from {} others", gave.len() - NAMES_MAX);
+    }
+    let has = |from: &Value, outcome: &str| from["outcome"] == outcome;
+    for (outcome, count, what) in
+        [("failed", failed, "Failed"), ("waiting", waiting, "Not answered in time")]
+    {
+        if count > 0 && !from.is_empty() {
+            out += &line(what, count, &those(&|from| has(from, outcome)));
+        }
+    }
+    let (without, unknown) = (count("withoutRing"), count("ringUnknown"));
+    if without > 0 {
+        let what = format!("{} no ring of unsampled spans", targets_keep(without));
+        out += &line(&what, without, &those(&|from| from["keepsRing"] == false));
+    }
+    if unknown > 0 {
+        let what = format!("{} whether there is one", targets_do_not_say(unknown));
+        let is_silent = |from: &Value| has(from, "given") && from["keepsRing"].is_null();
+        out += &line(&what, unknown, &those(&is_silent));
+    }
+    out + &reach(from) + &left_out(from)
+}
+
+/// `3 targets keep`.
+fn targets_keep(n: u64) -> String {
+    if n == 1 { "1 target keeps".to_owned() } else { format!("{n} targets keep") }
+}
+
+fn targets_do_not_say(n: u64) -> String {
+    if n == 1 { "1 target does not say".to_owned() } else { format!("{n} targets do not say") }
+}
+
+fn spans(n: u64) -> String {
+    if n == 1 { "1 span".to_owned() } else { format!("{n} spans") }
+}
+
+/// Some of those that it is about; `count` may be more than are named.
+fn line(what: &str, count: u64, names: &[String]) -> String {
+    let shown = &names[..names.len().min(NAMES_MAX)];
+    let more = count.saturating_sub(shown.len() as u64);
+    let more =
+        if more > 0 && !shown.is_empty() { format!(" and {more} more") } else { String::new() };
+    let colon = if shown.is_empty() { "" } else { ": " };
+    format!("{what}{colon}{}{more}.\n", shown.join(", "))
+}
+
+fn name_of(from: &Value) -> String {
+    let text = |name: &str| plain(from[name].as_str().unwrap_or(""));
+    match (text("job"), text("target")) {
+        (job, target) if job.is_empty() => target,
+        (job, target) => format!("{job} {target}"),
+    }
+}
+
+/// How far back it was looked, by what targets say.
+fn reach(from: &[Value]) -> String {
+    let us = |from: &Value| Duration::try_from_secs_f64(from["backSeconds"].as_f64()?).ok();
+    let mut reaches: Vec<_> = from.iter().filter_map(|from| Some((us(from)?, from))).collect();
+    reaches.sort_by_key(|(reach, _)| *reach);
+    let words =
+        |reach: Duration| time::duration(u64::try_from(reach.as_micros()).unwrap_or(u64::MAX));
+    match &*reaches {
+        [] => String::new(),
+        [(reach, from)] => format!(
+            "{} still has everything unsampled that finished in the last {}, and only some of what is older.\n",
+            name_of(from),
+            words(*reach)
+        ),
+        [(least, from), .., (most, _)] => format!(
+            "{} targets still have everything unsampled that finished lately, and only some of what is older: \
+             in the last {} ({}) to {}.\n",
+            reaches.len(),
+            words(*least),
+            name_of(from),
+            words(*most)
+        ),
+    }
+}
+
+fn left_out(from: &[Value]) -> String {
+    let mut out = String::new();
+    let counts = from.iter().map(|from| (number(&from["tooLarge"]), from));
+    for (n, from) in counts.filter(|(n, _)| *n > 0).take(NAMES_MAX) {
+        let were = if n == 1 { "was" } else { "were" };
+        let _ = writeln!(
+            out,
+            "{} of {} {were} too large for its ring since it started, of whatever trace.",
+            spans(n),
+            name_of(from)
+        );
+    }
     out
 }
 
-fn change(before: u64, after: u64) -> String {
+fn change(before: u64, after: u64, have_all_answered: bool) -> String {
     match (before, after) {
-        (_, 0) => "no span of it is stored, and nobody had any".to_owned(),
+        (_, 0) if have_all_answered => {
+            "no span of it is stored, and nobody who was asked had any".to_owned()
+        }
+        (_, 0) => "no span of it is stored, and not everybody has answered".to_owned(),
         (before, after) if before == after => format!("{after} spans are stored, as before"),
         (before, after) => {
             format!("{after} spans are stored now, {} of them new", after.saturating_sub(before))
@@ -138,8 +247,55 @@ mod tests {
             "Asked 9 targets: 6 gave what they had, 2 failed, 1 did not answer in time.\n"
         );
         assert!(told(0, 0, 0, 0).starts_with("There is no target"));
-        assert_eq!(change(2, 7), "7 spans are stored now, 5 of them new");
-        assert_eq!(change(2, 2), "2 spans are stored, as before");
-        assert_eq!(change(0, 0), "no span of it is stored, and nobody had any");
+        assert_eq!(change(2, 7, false), "7 spans are stored now, 5 of them new");
+        assert_eq!(change(2, 2, true), "2 spans are stored, as before");
+        assert!(change(0, 0, true).ends_with("nobody who was asked had any"));
+        assert!(change(0, 0, false).ends_with("not everybody has answered"));
+    }
+
+    #[test]
+    fn it_says_who_could_have_nothing_to_give() {
+        let from = |name: &str, outcome: &str, more: Value| {
+            let mut from = serde_json::json!({
+                "job": "shop", "target": name, "outcome": outcome, "spans": 0
+            });
+            from.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            from
+        };
+        let answer = serde_json::json!({
+            "targets": 16, "given": 14, "failed": 1, "waiting": 1,
+            "withRing": 2, "withoutRing": 11, "ringUnknown": 1,
+            "from": [
+                from("a", "given", serde_json::json!({
+                    "spans": 3, "keepsRing": true, "backSeconds": 41.25, "tooLarge": 1
+                })),
+                from("b", "given", serde_json::json!({"keepsRing": true, "backSeconds": 900.0, "tooLarge": 0})),
+                from("c", "failed", serde_json::json!({})),
+                from("d\u{1b}[2J", "waiting", serde_json::json!({})),
+                from("e", "given", serde_json::json!({"keepsRing": false})),
+                from("f", "given", serde_json::json!({"keepsRing": false})),
+                from("g", "given", serde_json::json!({})),
+            ]
+        });
+        let expected = "\
+Asked 16 targets: 14 gave what they had, 1 failed, 1 did not answer in time.
+  3 spans of them from shop a
+Failed: shop c.
+Not answered in time: shop d\u{fffd}[2J.
+11 targets keep no ring of unsampled spans: shop e, shop f and 9 more.
+1 target does not say whether there is one: shop g.
+2 targets still have everything unsampled that finished lately, and only some of what is older: in the last 41.2 s (shop a) to 15 min.
+1 span of shop a was too large for its ring since it started, of whatever trace.
+";
+        assert_eq!(told(&answer, Style::new(ColorChoice::Never)), expected);
+        let one = serde_json::json!({
+            "targets": 1, "given": 1, "failed": 0, "waiting": 0,
+            "from": [from("b", "given", serde_json::json!({"keepsRing": true, "backSeconds": 9.0, "tooLarge": 0}))]
+        });
+        assert_eq!(
+            told(&one, Style::new(ColorChoice::Never)),
+            "Asked 1 target: 1 gave what it had.\n\
+             shop b still has everything unsampled that finished in the last 9 s, and only some of what is older.\n"
+        );
     }
 }

@@ -1,7 +1,11 @@
 //! Traces that nobody sampled, and what runs: asked of the services that still know.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sigyn_model::{Kind, TraceId};
 use sigyn_recorder::{Context, Options};
@@ -22,9 +26,18 @@ fn service(name: &str) -> Service {
 }
 
 fn configure(folder: &Path, services: &[&Service], more: &str) {
-    let targets: Vec<_> = services.iter().map(|service| format!("'{}'", service.address)).collect();
+    let targets: Vec<_> = services.iter().map(|service| service.address).collect();
+    configure_with(folder, "500ms", &targets, more);
+}
+
+fn configure_targets(folder: &Path, targets: &[SocketAddr]) {
+    configure_with(folder, "500ms", targets, "");
+}
+
+fn configure_with(folder: &Path, interval: &str, targets: &[SocketAddr], more: &str) {
+    let targets: Vec<_> = targets.iter().map(|target| format!("'{target}'")).collect();
     let config = format!(
-        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: [{}]}}]\n{more}",
+        "global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: [{}]}}]\n{more}",
         targets.join(",")
     );
     fs::write(folder.join("sigyn.yml"), config).unwrap();
@@ -51,10 +64,16 @@ fn spans(tracer: &Tracer, id: TraceId) -> usize {
 }
 
 fn both_are_read(tracer: &Tracer, services: [&Service; 2]) {
-    until("both are read", || {
-        let all = services.iter().all(|service| {
-            let target = tracer.target(&service.address.to_string());
-            target.is_some_and(|target| target["sigyn"]["cursor"].is_string())
+    all_are_read(tracer, &services.map(|service| service.address));
+}
+
+fn all_are_read(tracer: &Tracer, targets: &[SocketAddr]) {
+    until("all are read", || {
+        let all = targets.iter().all(|target| {
+            let target = tracer.target(&target.to_string());
+            target.is_some_and(|target| {
+                target["health"] == "up" && target["sigyn"]["cursor"].is_string()
+            })
         });
         all.then_some(())
     });
@@ -88,6 +107,123 @@ fn a_trace_that_one_service_kept_is_fetched_from_the_others() {
     let json = tracer.query(&["--output=json", "collect", "1"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["given"], &json["spans"]), (&2.into(), &0.into()));
+    assert_eq!((&json["withRing"], &json["from"][0]["keepsRing"]), (&2.into(), &true.into()));
+    assert!(json["from"][0]["backSeconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn it_is_told_who_keeps_no_ring_and_who_does_not_say() {
+    let with = service("with");
+    let without = Service::with(
+        "127.0.0.1:0".parse().unwrap(),
+        Options { service_name: "without".to_owned(), ..Options::default() },
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let silent = Silent::start();
+    let targets = [with.address, without.address, silent.address];
+    configure_targets(folder.path(), &targets);
+    let tracer = Tracer::start(folder.path());
+    all_are_read(&tracer, &targets);
+    let id = call(&with, &with, false);
+    let answer = tracer.query(&["collect", &id.to_string()]);
+    for expected in [
+        "Asked 3 targets: 3 gave what they had.\n".to_owned(),
+        format!("  3 spans of them from shop {}\n", with.address),
+        format!("1 target keeps no ring of unsampled spans: shop {}.\n", without.address),
+        format!("1 target does not say whether there is one: shop {}.\n", silent.address),
+        format!("shop {} still has everything unsampled that finished in the last ", with.address),
+    ] {
+        assert!(answer.contains(&expected), "{answer}");
+    }
+}
+
+#[test]
+fn so_many_wait_for_targets_and_others_are_sent_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = Silent::start();
+    // One that hangs is waited for so long.
+    configure_with(folder.path(), "5s", &[silent.address], "");
+    let tracer = Tracer::start(folder.path());
+    all_are_read(&tracer, &[silent.address]);
+    silent.hang();
+    // Four more than there are places.
+    let waiting: Vec<_> = (0..20)
+        .map(|n| {
+            let mut stream = TcpStream::connect(tracer.address).unwrap();
+            let body = format!("{{\"ids\":[\"{}\"]}}", n + 1);
+            let request = format!(
+                "POST /api/v1/traces/collect?timeout=60s HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    until("four are sent away", || {
+        let has_answer = |stream: &&TcpStream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.peek(&mut [0]).is_ok()
+        };
+        (waiting.iter().filter(has_answer).count() == 4).then_some(())
+    });
+    let answer = tracer.get("/api/v1/trace/1/running");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    let answer = tracer.post("/api/v1/traces/collect", "{\"ids\":[\"1\"]}");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert!(answer.text().contains("wait for answers of targets"), "{}", answer.text());
+    assert!(tracer.metric("sigyn_target_asks_refused_total", "").unwrap() >= 6.0);
+    // Whoever goes away leaves a place.
+    drop(waiting);
+    until("there are places again", || {
+        (tracer.get("/api/v1/trace/1/running").status == 200).then_some(())
+    });
+}
+
+/// A target that speaks the protocol and nothing beyond it, and may stop to answer.
+struct Silent {
+    address: SocketAddr,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let hangs = Arc::new(AtomicBool::new(false));
+        let stops = Arc::clone(&hangs);
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+                while !read.ends_with(b"\r\n\r\n") {
+                    match stream.read(&mut piece) {
+                        Ok(n) if n > 0 => read.extend_from_slice(&piece[..n]),
+                        _ => break,
+                    }
+                }
+                if stops.load(Ordering::Acquire) {
+                    held.push(stream);
+                    continue;
+                }
+                let status = if read.starts_with(b"GET /traces") {
+                    "204 No Content"
+                } else {
+                    "404 Not Found"
+                };
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nsigyn-next: 9f:1\r\nconnection: close\r\n\r\n"
+                );
+            }
+        });
+        Self { address, hangs }
+    }
+
+    fn hang(&self) {
+        self.hangs.store(true, Ordering::Release);
+    }
 }
 
 #[test]
