@@ -36,6 +36,8 @@ pub(super) struct Checker {
     /// Why the last request got no answer.
     unreachable: Option<HttpError>,
     was_answered: bool,
+    /// It has answered a Loki server of 2017 with Thrift.
+    pub(super) serves_loki: bool,
 }
 
 /// A target's clock minus ours, and how wrong that may be.
@@ -63,6 +65,7 @@ impl Checker {
             clock: None,
             unreachable: None,
             was_answered: false,
+            serves_loki: false,
         }
     }
 

@@ -155,7 +155,7 @@ mod tests {
         let lines = findings.lines();
         let expected = "received + lost + oversize + shutdown\n          expected: 3\n          came:     4\n          again:    curl\n";
         assert!(lines.contains(expected), "{lines}");
-        assert!(lines.ends_with("0 passed, 1 violated, 0 warnings, 44 not seen\n"), "{lines}");
+        assert!(lines.ends_with("0 passed, 1 violated, 0 warnings, 45 not seen\n"), "{lines}");
         assert!(findings.is_violated(Level::Must) && !findings.is_violated(Level::Should));
     }
 }

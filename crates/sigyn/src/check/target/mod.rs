@@ -5,6 +5,7 @@ mod cursors;
 mod exchange;
 mod findings;
 mod formats;
+mod kept;
 mod others;
 mod polls;
 mod rule;
@@ -74,6 +75,7 @@ async fn examine(checker: &mut Checker, time: Duration, burst: bool) -> anyhow::
         return Err(error).context("cannot scrape the target");
     }
     let is_final = watched.as_ref().is_some_and(|watched| watched.is_final);
+    checker.second_reader().await;
     let first = checker.scrape(&checker.named().accept(Offer::Otlp).asking("max_bytes=1")).await;
     let newest = first.and_then(|Scraped { told, .. }| told.range);
     let held = newest.map(|range| Cursor { epoch: range.epoch, seq: range.newest });

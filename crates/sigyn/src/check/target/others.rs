@@ -9,6 +9,7 @@ use sigyn_model::{SpanId, TraceId};
 use super::checker::{Checker, Scraped};
 use super::exchange::{Exchange, Offer, Request};
 use super::rule::Rule;
+use super::told::Told;
 
 /// More than a target answers at once, and not so many that they would be an attack.
 const BURST: usize = 16;
@@ -102,14 +103,18 @@ impl Checker {
 
     /// Its spans, and whether the target watches how they are read.
     async fn ask_as_loki(&mut self) -> Option<(BTreeSet<(TraceId, SpanId)>, bool)> {
+        let any = Request::get().with("accept", "*/*").asking("max_bytes=1");
+        let before = self.scrape(&any).await;
         let exchange = self.ask(&Request::get()).await?;
+        if exchange.offer() != Some(Offer::Thrift) {
+            let as_any = [before, self.scrape(&any).await];
+            self.judge_as_any(&exchange, &as_any);
+            return None;
+        }
+        self.serves_loki = true;
         let again = &exchange.again;
         self.findings.judge(Rule::Legacy, exchange.status() == 200, again, 200, exchange.status());
         if exchange.status() != 200 {
-            return None;
-        }
-        if exchange.offer() != Some(Offer::Thrift) {
-            self.findings.not_seen(Rule::LegacyOnce, "the target does not offer Thrift");
             return None;
         }
         let (spans, _) = self.spans_of(&exchange)?;
@@ -121,6 +126,30 @@ impl Checker {
         self.findings.judge(Rule::Legacy, hosts == 0, &exchange.again, "no hosts", came);
         let ids = spans.iter().map(|span| (span.trace_id, span.id)).collect();
         Some((ids, !exchange.answer.headers.contains_key(CONTENT_LENGTH)))
+    }
+
+    /// Nobody has to serve such a server. Who does not answers as ever: one of these, between which it was asked.
+    fn judge_as_any(&mut self, exchange: &Exchange, as_any: &[Option<Scraped>]) {
+        let why = "the target does not serve such a server";
+        let said = |exchange: &Exchange| {
+            let media = exchange.offer().map_or("no body", Offer::media);
+            format!("{} with {media}", exchange.status())
+        };
+        let allowed: Vec<_> =
+            as_any.iter().flatten().map(|scraped| said(&scraped.exchange)).collect();
+        let came = said(exchange);
+        let expected = match allowed.first() {
+            _ if self.serves_loki => "200 with a list of Thrift, as before".to_owned(),
+            Some(allowed) => format!("{allowed}, as with Accept: */*, or 200 with Thrift"),
+            None => "200 or 204".to_owned(),
+        };
+        let is_kept = !self.serves_loki && allowed.contains(&came);
+        self.findings.judge(Rule::Legacy, is_kept, &exchange.again, expected, came);
+        if is_kept {
+            // It is a peek, then, and has all that such an answer has.
+            Told::read(exchange, &mut self.findings);
+        }
+        self.findings.not_seen(Rule::LegacyOnce, why);
     }
 
     /// Many at once, until one is sent away.

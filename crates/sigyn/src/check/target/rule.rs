@@ -38,6 +38,7 @@ pub(super) enum Rule {
     Unreadable,
     Lost,
     SameBytes,
+    StillThere,
     KeptForAll,
     Again,
     Sealed,
@@ -66,7 +67,7 @@ use Level::{Must, Should};
 
 impl Rule {
     /// In the order of the document.
-    pub(super) const ALL: [Self; 45] = [
+    pub(super) const ALL: [Self; 46] = [
         Self::Epoch,
         Self::Status,
         Self::Headers,
@@ -90,6 +91,7 @@ impl Rule {
         Self::Unreadable,
         Self::Lost,
         Self::SameBytes,
+        Self::StillThere,
         Self::KeptForAll,
         Self::Again,
         Self::Sealed,
@@ -176,9 +178,18 @@ impl Rule {
             Self::SameBytes => {
                 ("same-bytes", 4, Must, "a segment asked for again is the same bytes")
             }
-            Self::KeptForAll => {
-                ("kept-for-all", 4, Must, "who reads takes nothing from others, nor does who peeks")
-            }
+            Self::StillThere => (
+                "still-there",
+                4,
+                Must,
+                "what was read and not acknowledged is still there: reading destroys nothing",
+            ),
+            Self::KeptForAll => (
+                "kept-for-all",
+                4,
+                Must,
+                "who reads or acknowledges takes nothing from others, nor does who peeks",
+            ),
             Self::Again => ("again", 4, Must, "a lower cursor than before gets what is still held"),
             Self::Sealed => (
                 "sealed",
@@ -240,7 +251,7 @@ impl Rule {
                 "legacy",
                 13,
                 Must,
-                "who sends neither Accept nor Sigyn- headers gets 200, and Thrift without hosts where that is offered",
+                "who sends neither Accept nor Sigyn- headers gets Thrift without hosts and 200, or what */* gets",
             ),
             Self::LegacyOnce => (
                 "legacy-once",

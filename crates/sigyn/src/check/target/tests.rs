@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sigyn_model::pull::media;
 use sigyn_model::{Kind, Span, SpanId, Timestamp, TraceId};
 use sigyn_recorder::{Options, Recorder};
 use tokio::task::JoinSet;
@@ -102,6 +103,31 @@ async fn a_target_without_spans_breaks_no_rule() {
 async fn a_target_that_evicts_all_the_time_breaks_no_rule() {
     let found = found(Options { hot_bytes_max: 8 << 10, ..shop() }, Fault::None).await;
     assert_eq!(found.violated, BTreeMap::new());
+}
+
+/// Neither Thrift nor what a Loki server of 2017 wants.
+fn without_thrift(parts: &mut http::request::Parts) {
+    use http::HeaderValue;
+    let is_thrift = parts.headers.get("accept").is_some_and(|value| value == media::THRIFT);
+    if is_thrift {
+        parts.headers.insert("accept", HeaderValue::from_static("text/plain"));
+    } else if !parts.headers.keys().any(|n| n == "accept" || n.as_str().starts_with("sigyn-")) {
+        parts.headers.insert("accept", HeaderValue::from_static("*/*"));
+    }
+}
+
+#[tokio::test]
+async fn a_target_without_thrift_breaks_no_rule() {
+    let found = found(shop(), Fault::Before(without_thrift)).await;
+    assert_eq!(found.violated, BTreeMap::new());
+    assert!(found.unseen.contains_key("legacy-once"), "{:?}", found.unseen);
+    // Nor does one that has nothing, and says so with 204.
+    let (address, _server) = serve(Recorder::new(shop()), Fault::Before(without_thrift)).await;
+    let client = HttpClient::new(Duration::from_secs(20));
+    let mut checker = Checker::new(client, format!("http://{address}/traces"));
+    examine(&mut checker, Duration::ZERO, false).await.unwrap();
+    let lines = checker.findings.lines();
+    assert!(lines.contains(" 0 violated, 0 warnings, "), "{lines}");
 }
 
 /// One fault a rule; what else it breaks follows from it.

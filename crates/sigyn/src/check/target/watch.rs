@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::checker::{Checker, Scraped};
 use super::exchange::{Exchange, Offer};
+use super::kept::Seen;
 use super::rule::Rule;
 use super::told::Told;
 
@@ -21,11 +22,13 @@ const PAGES_MAX: u32 = 10_000;
 const EVICTED_EXACT: u64 = 32_768;
 /// What ends and is recorded later is not known to the target; this late, it should be.
 const LATE_NS: u64 = 1_000_000_000;
-const PAGE: &str = "max_bytes=1048576";
+pub(super) const PAGE: &str = "max_bytes=1048576";
+/// What came is asked for again, so many times.
+const REREADS: u32 = 3;
 
 /// What is known of an epoch, as a scraper counts.
 #[derive(Debug)]
-struct Books {
+pub(super) struct Books {
     received: u64,
     lost: u64,
     /// What the law may leave from the beginning, once that is known.
@@ -53,6 +56,7 @@ impl Checker {
         let mut is_poll = false;
         // The clock of the last answer that has to have had all spans that had ended.
         let mut complete: Option<u64> = None;
+        let (mut rereads, mut acknowledged) = (0, None);
         for _ in 0..PAGES_MAX {
             let mut request = self.named().accept(Offer::Otlp).asking(PAGE);
             request = request.with("accept-encoding", "zstd, gzip");
@@ -65,6 +69,18 @@ impl Checker {
             }
             let Scraped { exchange, told } = self.scrape(&request).await?;
             let spans = self.spans_of(&exchange)?;
+            if let Some(seen) = acknowledged.take() {
+                self.reread_acknowledged(&seen).await;
+            }
+            let scraped = Scraped { exchange, told };
+            let count = (spans.0.len() + spans.1) as u64;
+            let seen = Seen::of(cursor, &scraped, count).filter(|_| rereads < REREADS);
+            if let Some(seen) = &seen {
+                rereads += 1;
+                self.reread(seen).await;
+            }
+            acknowledged = seen;
+            let Scraped { exchange, told } = scraped;
             self.judge_spans(&exchange, &spans.0, complete);
             if cursor.is_none_or(|cursor| cursor.epoch != told.next.epoch) {
                 books = None;
@@ -75,13 +91,11 @@ impl Checker {
                 let expected = format_args!("segments from {} on, or a loss", cursor.seq);
                 self.findings.judge(Rule::Contiguous, is_kept, &exchange.again, expected, came);
             }
-            let count = (spans.0.len() + spans.1) as u64;
             watched.spans += count;
             watched.is_final |= told.is_final;
             let first_page = books.is_none();
             let books = books.get_or_insert_with(|| Books::new(&told));
-            books.received += count;
-            books.lost += told.lost;
+            books.add(count, told.lost);
             if !told.more {
                 self.judge_law(books, &exchange, &told);
             }
@@ -111,8 +125,14 @@ impl Checker {
         let findings = &mut self.findings;
         findings.not_seen(Rule::Wakes, "no such span came while it waited; see --for");
         if watched.spans == 0 {
-            let rules =
-                [Rule::Decodes, Rule::Sealed, Rule::Untraced, Rule::Contiguous, Rule::Headers];
+            let rules = [
+                Rule::Decodes,
+                Rule::Sealed,
+                Rule::Untraced,
+                Rule::Contiguous,
+                Rule::Headers,
+                Rule::StillThere,
+            ];
             findings.none_seen(&rules, "no spans came; see --for");
         }
         findings.none_seen(
@@ -159,7 +179,7 @@ impl Checker {
         }
     }
 
-    fn judge_law(&mut self, books: &mut Books, exchange: &Exchange, told: &Told) {
+    pub(super) fn judge_law(&mut self, books: &mut Books, exchange: &Exchange, told: &Told) {
         let Books { received, lost, .. } = *books;
         let (oversize, shutdown) = (told.dropped.oversize, told.dropped.shutdown);
         let explained = received + lost + oversize + shutdown;
@@ -182,9 +202,14 @@ impl Checker {
 
 impl Books {
     /// From the first answer of an epoch on.
-    fn new(told: &Told) -> Self {
+    pub(super) fn new(told: &Told) -> Self {
         let is_first_exact = told.first().unwrap_or(told.next.seq) <= EVICTED_EXACT;
         Self { received: 0, lost: 0, left_at_first: None, left_before: 0, is_first_exact }
+    }
+
+    pub(super) fn add(&mut self, received: u64, lost: u64) {
+        self.received += received;
+        self.lost += lost;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a target can do wrong, one rule at a time.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
@@ -81,7 +83,7 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
         (Rule::Vary, &[], After(|_, reply| drop(reply.headers.remove("vary")))),
         (
             Rule::Next,
-            &[],
+            &[Rule::Law],
             After(|asked, reply| {
                 if let Some(range) = reply.range().filter(|_| !asked.is_named()) {
                     reply.set(pull::NEXT, Cursor { epoch: range.epoch, seq: range.last });
@@ -99,7 +101,7 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
         ),
         (
             Rule::OneMoment,
-            &[],
+            &[Rule::Law, Rule::Lost],
             After(|asked, reply| {
                 if !asked.is_named() {
                     reply.edit(pull::LOST, |_| "spans=1000000".to_owned());
@@ -108,7 +110,7 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
         ),
         (
             Rule::Counters,
-            &[],
+            &[Rule::Law],
             After(|asked, reply| {
                 if !asked.is_named() {
                     reply.edit(pull::FINISHED, |_| "0".to_owned());
@@ -222,6 +224,11 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
                 }
             }),
         ),
+        // Whoever destroys spans breaks much else by it, and may be honest about it.
+        (Rule::StillThere, &Rule::ALL, Fault::Destroys { counts: false }),
+        (Rule::StillThere, &Rule::ALL, Fault::Destroys { counts: true }),
+        (Rule::Law, &Rule::ALL, Fault::Destroys { counts: false }),
+        (Rule::KeptForAll, &Rule::ALL, Fault::DestroysAcknowledged),
         (
             Rule::KeptForAll,
             &[Rule::Counters],
@@ -252,10 +259,12 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
             Rule::Sealed,
             &[Rule::Law, Rule::Counters],
             After(|asked, reply| {
-                if let Some(cursor) = asked.cursor().filter(|_| is_watched(asked.query()))
-                    && !asked.number.is_multiple_of(10)
-                {
-                    reply.empty(cursor);
+                if let Some(cursor) = asked.cursor().filter(|_| is_watched(asked.query())) {
+                    let mut memory = asked.memory.lock().unwrap();
+                    let since = memory.since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < Duration::from_millis(1_700) {
+                        reply.empty(cursor);
+                    }
                 }
             }),
         ),
@@ -377,6 +386,15 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
             After(|asked, reply| {
                 if asked.is_loki() {
                     reply.status = 204;
+                }
+            }),
+        ),
+        (
+            Rule::Legacy,
+            &[],
+            After(|asked, reply| {
+                if let Some(next) = reply.next().filter(|_| asked.is_loki()) {
+                    reply.empty(next);
                 }
             }),
         ),

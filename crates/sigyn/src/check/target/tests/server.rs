@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -32,6 +32,12 @@ pub(super) enum Fault {
     After(fn(&Asked, &mut Reply)),
     /// Its answer is held back for so many milliseconds.
     Late(fn(&Parts) -> u64),
+    /// Spans are gone once somebody has read them, which it may count as a loss.
+    Destroys {
+        counts: bool,
+    },
+    /// The same once somebody has acknowledged them.
+    DestroysAcknowledged,
 }
 
 /// What a fault may look at.
@@ -49,6 +55,9 @@ pub(super) struct Asked {
 pub(super) struct Memory {
     pub(super) acknowledged: u64,
     pub(super) to_loki: Option<Reply>,
+    pub(super) since: Option<Instant>,
+    /// Segments below this are gone.
+    pub(super) destroyed: u64,
 }
 
 impl Asked {
@@ -138,12 +147,41 @@ pub(super) async fn serve(recorder: Recorder, fault: Fault) -> (SocketAddr, Join
                 if let Fault::Before(fault) = fault {
                     fault(&mut parts);
                 }
+                let own = |cursor: &Cursor| cursor.epoch == recorder.epoch();
+                let destroys =
+                    matches!(fault, Fault::Destroys { .. } | Fault::DestroysAcknowledged);
+                let mut hidden = 0;
+                if destroys && !parts.uri.query().is_some_and(|query| query.contains("trace_id")) {
+                    let mut memory = memory.lock().unwrap();
+                    let asked = parts.headers.get(pull::CURSOR).and_then(|v| v.to_str().ok());
+                    let asked = asked.and_then(|text| text.parse().ok()).filter(own);
+                    let seq = asked.map_or(1, |cursor: Cursor| cursor.seq).min(1 << 32);
+                    if matches!(fault, Fault::DestroysAcknowledged)
+                        && parts.headers.contains_key(pull::SCRAPER)
+                        && seq < 1 << 32
+                    {
+                        memory.destroyed = memory.destroyed.max(seq);
+                    }
+                    let start = seq.max(memory.destroyed).max(1);
+                    hidden = start - seq.min(start);
+                    if hidden > 0 {
+                        let cursor = Cursor { epoch: recorder.epoch(), seq: start };
+                        parts.headers.insert(pull::CURSOR, cursor.to_string().parse().unwrap());
+                    }
+                }
                 let late = if let Fault::Late(late) = fault { late(&parts) } else { 0 };
                 tokio::time::sleep(Duration::from_millis(late)).await;
                 let (head, body) = exposition.respond(&parts).await.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
                 let (status, headers) = (head.status.as_u16(), head.headers);
                 let mut reply = Reply { status, headers, body, is_framed: true };
+                if let (Fault::Destroys { counts }, Some(next)) = (&fault, reply.next()) {
+                    let mut memory = memory.lock().unwrap();
+                    memory.destroyed = memory.destroyed.max(next.seq);
+                    if *counts && hidden > 0 {
+                        reply.set(pull::LOST, format!("spans={hidden}"));
+                    }
+                }
                 if let Fault::After(fault) = fault {
                     let asked = Asked { parts, number, memory, recorder };
                     fault(&asked, &mut reply);
