@@ -11,6 +11,7 @@ use sigyn_model::pull::{self, Cursor, Sampling};
 
 use crate::negotiate;
 use crate::peers::Peer;
+use crate::scrapers::NAME_BYTES_MAX;
 
 /// A scrape timeout beyond this is taken for this: an hour is no timeout any more.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
@@ -22,6 +23,8 @@ pub(crate) struct Ask {
     pub(crate) legacy: bool,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) scraper: Option<String>,
+    /// It has a name that is none.
+    pub(crate) scraper_unreadable: bool,
     pub(crate) interval: Option<Duration>,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) cursor_unreadable: bool,
@@ -41,6 +44,7 @@ impl Ask {
         let header = |name: &str| {
             request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
         };
+        let scraper = header(pull::SCRAPER).filter(|name| is_name(name));
         let cursor = header(pull::CURSOR).map(str::parse);
         let query = request.uri.query().unwrap_or("");
         let bytes_max = query.split('&').find_map(|pair| pair.strip_prefix("max_bytes="));
@@ -49,7 +53,8 @@ impl Ask {
         Self {
             legacy,
             peer: peer.map(|peer| peer.0.to_canonical()),
-            scraper: header(pull::SCRAPER).filter(|name| !name.is_empty()).map(str::to_owned),
+            scraper_unreadable: scraper.is_none() && request.headers.contains_key(pull::SCRAPER),
+            scraper: scraper.map(str::to_owned),
             interval: header(pull::INTERVAL).and_then(seconds),
             cursor_unreadable: matches!(cursor, Some(Err(_))),
             cursor: cursor.and_then(Result::ok),
@@ -65,6 +70,11 @@ impl Ask {
             timeout: header(pull::SCRAPE_TIMEOUT).and_then(seconds).map(|t| t.min(TIMEOUT_MAX)),
         }
     }
+}
+
+/// Something to know a scraper by.
+fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
 }
 
 /// `wait=10` among the preferences of RFC 7240.

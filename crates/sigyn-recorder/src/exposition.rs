@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, VARY,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, VARY,
     WWW_AUTHENTICATE,
 };
 use http::request::Parts;
@@ -34,7 +34,7 @@ use crate::percent;
 use crate::record::Recorder;
 use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_many};
 use crate::request::{Token, Unreadable, read};
-use crate::ring::{Caller, Page};
+use crate::ring::{Arrival, Caller, Page};
 use crate::stats::{Activity, count};
 use crate::tracez::{self, Report};
 use crate::whole::Own;
@@ -122,6 +122,10 @@ impl Exposition {
 
         // Acknowledging comes first: a scraper that is sent away has sent its cursor all the same.
         let ask = Ask::read(request);
+        if ask.scraper_unreadable {
+            // Taken for a peek it would acknowledge nothing, and never know.
+            return text(StatusCode::BAD_REQUEST, "a scraper's name has 1 to 128 characters\n");
+        }
         let named = ask.scraper.as_deref();
         let now = shared.clock.monotonic();
         let caller = |name| Caller {
@@ -130,11 +134,7 @@ impl Exposition {
             interval: ask.interval,
             budget: ask.budget,
         };
-        #[cfg_attr(
-            not(feature = "spool"),
-            expect(unused_mut, reason = "only spools have another start")
-        )]
-        let mut arrival = match ask.peer {
+        let arrival = match ask.peer {
             None => ring.arrive(named.map(caller), ask.cursor, now),
             Some(peer) => ring.arrive_from(peer),
         };
@@ -144,14 +144,6 @@ impl Exposition {
         if arrival.leased {
             shared.collect(&ask.collect);
         }
-        #[cfg(feature = "spool")]
-        let (other, ended) = self.turn(&ask, leased.filter(|_| !arrival.beyond)).await;
-        #[cfg(feature = "spool")]
-        if other.is_none() {
-            arrival.start = self.resumed(&ask, arrival.start);
-        }
-        #[cfg(not(feature = "spool"))]
-        let other: Option<Subject> = None;
 
         let format = match ask.legacy {
             true => Some(Format::ThriftWithoutHosts),
@@ -162,6 +154,10 @@ impl Exposition {
             return not_acceptable();
         };
 
+        let Ok(turn) = self.turn(&ask, &arrival, leased).await else { return too_many() };
+        #[cfg(feature = "spool")]
+        let ended = turn.ended;
+        let Turn { start, other, place, .. } = turn;
         // Only part of the scrape's time is ours; the rest is for the way back.
         let share = ask.timeout.map(|timeout| timeout * 4 / 5);
         let waited = match ask.wait {
@@ -170,16 +166,20 @@ impl Exposition {
             None => None,
             Some(wait) => {
                 let wait = wait.min(share.unwrap_or(WAIT_MAX));
-                self.wait(arrived + wait, arrival.start).await
+                self.wait(arrived + wait, start).await
             }
         };
-        let place = match waited {
-            None => shared.scrapes.try_acquire().ok(),
+        let place = match (place, waited) {
+            (Some(place), _) => Some(place),
             // All wake at the same moment, and whoever waited is not sent away for that. They queue
             // for as long as it takes to build bodies, which waits for nobody.
-            Some(_in_queue) => shared.scrapes.acquire().await.ok(),
+            (None, Some(_in_queue)) => {
+                let place = shared.scrapes.acquire().await.ok();
+                place.filter(|_| shared.sending.has_room(leased.is_some()))
+            }
+            (None, None) => self.place(leased),
         };
-        let Some(_place) = place.filter(|_| shared.sending.has_room(leased.is_some())) else {
+        let Some(_place) = place else {
             count(&counters.busy, 1);
             return too_many();
         };
@@ -188,7 +188,7 @@ impl Exposition {
             None => {
                 self.promote().await;
                 Subject {
-                    page: self.page(arrival.start, ask.wait.is_some(), leased),
+                    page: self.page(start, ask.wait.is_some(), leased),
                     epoch: ring.epoch,
                     own: None,
                 }
@@ -251,6 +251,13 @@ impl Exposition {
         }
         put(&mut response, shared.sending.count(body), None, format, coding);
         response
+    }
+
+    /// A place of those who scrape, if there is one, and room for one more answer.
+    fn place(&self, leased: Option<&str>) -> Option<SemaphorePermit<'_>> {
+        let shared = &*self.recorder.shared;
+        let place = shared.scrapes.try_acquire().ok();
+        place.filter(|_| shared.sending.has_room(leased.is_some()))
     }
 
     /// Whoever looks takes no place of those who scrape.
@@ -381,6 +388,12 @@ impl Exposition {
         let Some(asked) = tracez::Asked::read(request.uri.query().unwrap_or("")) else {
             return text(StatusCode::BAD_REQUEST, "trace_id is 1 to 32 hexadecimal digits\n");
         };
+        let Some(view) = negotiate::view(&request.headers) else {
+            count(&self.recorder.shared.counters.not_acceptable, 1);
+            let mut response = text(StatusCode::NOT_ACCEPTABLE, negotiate::VIEWS);
+            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+            return response;
+        };
         let Some(_place) = self.place_to_look() else { return too_many() };
         let mut next = Some(1);
         let report = Report::gather(&self.recorder, &self.path, asked, || {
@@ -390,14 +403,10 @@ impl Exposition {
             last.map(|_| page)
         })
         .await;
-        let accept = request.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-        let accept = accept.unwrap_or("").to_ascii_lowercase();
-        let mut response = if accept.contains("text/html") {
-            page(tracez::html(&report))
-        } else if accept.contains("json") {
-            json(tracez::json(&report))
-        } else {
-            text(StatusCode::OK, tracez::text(&report))
+        let mut response = match view {
+            negotiate::View::Text => text(StatusCode::OK, tracez::text(&report)),
+            negotiate::View::Html => page(tracez::html(&report)),
+            negotiate::View::Json => json(tracez::json(&report)),
         };
         response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -501,27 +510,56 @@ impl Exposition {
     }
 }
 
+#[cfg(not(feature = "spool"))]
+impl Exposition {
+    #[expect(clippy::unused_async, reason = "with spools it waits for siblings")]
+    async fn turn(
+        &self,
+        _: &Ask,
+        arrival: &Arrival,
+        _: Option<&str>,
+    ) -> Result<Turn<'_>, OutOfPlaces> {
+        Ok(Turn { start: arrival.start, other: None, ended: None, place: None })
+    }
+}
+
 #[cfg(feature = "spool")]
 impl Exposition {
     /// What a cursor of another epoch gets that lies in the spool; else, whether that epoch ended where the cursor is.
-    async fn turn(&self, ask: &Ask, leased: Option<&str>) -> (Option<Subject>, Option<Cursor>) {
+    /// Files of others are read only with a place: however many ask, no more than those are read at once.
+    async fn turn(
+        &self,
+        ask: &Ask,
+        arrival: &Arrival,
+        leased: Option<&str>,
+    ) -> Result<Turn<'_>, OutOfPlaces> {
         use crate::spool::serve::{Told, Turned};
         let ring = &self.recorder.shared.ring;
-        let (Some(spool), Some(cursor)) = (ring.spool(), ask.cursor) else { return (None, None) };
+        let own = Turn { start: arrival.start, other: None, ended: None, place: None };
+        let (Some(spool), Some(cursor)) = (ring.spool(), ask.cursor) else { return Ok(own) };
+        let leased = leased.filter(|_| !arrival.beyond);
         if cursor.epoch == ring.epoch {
             if let Some(name) = leased {
                 spool.acknowledge(name, cursor.seq);
             }
-            return (None, None);
+            return Ok(own);
         }
-        match spool.turn(cursor, leased, ask.follows_siblings).await {
+        let Some(place) = self.place(leased) else {
+            count(&self.recorder.shared.counters.busy, 1);
+            return Err(OutOfPlaces);
+        };
+        let ended = match spool.turn(cursor, leased, ask.follows_siblings).await {
             Turned::Told(told) => {
-                let Told { page, epoch, own } = *told;
-                (Some(Subject { page, epoch, own: Some(own) }), None)
+                let Told { page, epoch, own: of } = *told;
+                let other = Some(Subject { page, epoch, own: Some(of) });
+                return Ok(Turn { other, place: Some(place), ..own });
             }
-            Turned::Ended(end) => (None, Some(end)),
-            Turned::Unknown => (None, None),
-        }
+            Turned::Ended(end) => Some(end),
+            Turned::Unknown => None,
+        };
+        // A long poll follows, which must hold none.
+        let place = Some(place).filter(|_| ask.wait.is_none());
+        Ok(Turn { start: self.resumed(ask, arrival.start), ended, place, other: None })
     }
 
     /// Where a scraper that follows siblings goes on here, if it comes with the cursor of another epoch: it has state, and
@@ -559,6 +597,24 @@ impl Exposition {
         }
     }
 }
+
+/// Whose turn it is: another epoch's, or the own one's from there on.
+#[derive(Debug)]
+struct Turn<'a> {
+    start: u64,
+    other: Option<Subject>,
+    /// The end of the epoch that was asked for.
+    #[cfg_attr(
+        not(feature = "spool"),
+        expect(dead_code, reason = "only spools have other epochs")
+    )]
+    ended: Option<Cursor>,
+    /// Whoever has read files has its place already.
+    place: Option<SemaphorePermit<'a>>,
+}
+
+#[derive(Debug)]
+struct OutOfPlaces;
 
 /// What an answer is about.
 #[derive(Debug)]

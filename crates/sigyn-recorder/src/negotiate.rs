@@ -37,6 +37,48 @@ pub(crate) fn format(headers: &HeaderMap) -> Option<Format> {
     offers.filter_map(liking).max().map(|(.., format)| format)
 }
 
+/// How people and programs look at what a process tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum View {
+    Text,
+    Html,
+    Json,
+}
+
+impl View {
+    const OFFERED: [(Self, &str, &str); 3] = [
+        (Self::Json, "application", "application/json"),
+        (Self::Html, "text", "text/html"),
+        (Self::Text, "text", "text/plain"),
+    ];
+}
+
+/// For those who want something else.
+pub(crate) const VIEWS: &str = "this is offered as text/plain, text/html and application/json\n";
+
+/// The view that a request likes best, by the same rules as formats; under a wildcard, and without any wish, text.
+/// Parameters make no difference. `None` if none is accepted.
+pub(crate) fn view(headers: &HeaderMap) -> Option<View> {
+    let ranges = elements(headers, ACCEPT.as_str());
+    if ranges.iter().all(|range| range.name.is_empty()) {
+        return Some(View::Text);
+    }
+    let liking = |(place, (view, kind, media_type)): (usize, (View, &str, &str))| {
+        let precision = |range: &Element| match range.name.as_str() {
+            "*/*" => Some(Precision::Any),
+            name if name == media_type => Some(Precision::Type),
+            name if name.strip_suffix("/*") == Some(kind) => Some(Precision::Subtype),
+            _ => None,
+        };
+        let best = ranges.iter().filter_map(|range| Some((precision(range)?, range.q)));
+        let (precision, q) = best.max()?;
+        let named = precision > Precision::Subtype;
+        let for_terminals = !named && view == View::Text;
+        (q > 0).then_some((q, named, for_terminals, Reverse(place), view))
+    };
+    View::OFFERED.into_iter().enumerate().filter_map(liking).max().map(|(.., view)| view)
+}
+
 /// The compression that a request likes best. `None` if it refuses even none.
 pub(crate) fn coding(headers: &HeaderMap) -> Option<Coding> {
     let listed = elements(headers, ACCEPT_ENCODING.as_str());
@@ -220,6 +262,38 @@ mod tests {
         check(&["text/html"], None);
         check(&["*/*;q=0"], None);
         check(&["text/plain; charset=\"a,application/json\""], None);
+    }
+
+    #[test]
+    fn the_view_liked_best_is_chosen() {
+        let check = |accept: &[&str], expected: Option<View>| {
+            assert_eq!(view(&headers("accept", accept)), expected, "{accept:?}");
+        };
+        check(&[], Some(View::Text));
+        check(&[""], Some(View::Text));
+        check(&["*/*"], Some(View::Text));
+        check(&["text/*"], Some(View::Text));
+        check(&["application/*"], Some(View::Json));
+        check(&["TEXT/HTML"], Some(View::Html));
+        check(
+            &["text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"],
+            Some(View::Html),
+        );
+        check(&["application/json"], Some(View::Json));
+        check(&["application/json; charset=utf-8"], Some(View::Json));
+        check(&["application/json, text/plain, */*"], Some(View::Json));
+        check(&["application/json;q=0.5, text/html;q=0.9"], Some(View::Html));
+        check(&["text/html;q=0.5", "application/json;q=0.9"], Some(View::Json));
+        check(&["text/html;q=0, */*"], Some(View::Text));
+        check(&["text/html;q=0, text/plain;q=0, */*"], Some(View::Json));
+        check(&["text/*;q=0.1, text/html;q=0.9, text/plain;q=0"], Some(View::Html));
+        check(&["text/html, text/plain"], Some(View::Html));
+        // What only looks like one of them.
+        check(&["application/vnd.api+json"], None);
+        check(&["text/html5"], None);
+        check(&["application/json;q=0"], None);
+        check(&["*/*;q=0"], None);
+        check(&["image/png"], None);
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub(crate) const LEASE_MIN: Duration = Duration::from_secs(5 * 60);
 const LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many scrapers are remembered, those without a lease included.
 const REMEMBERED_MAX: usize = 64;
-const NAME_BYTES_MAX: usize = 128;
+/// A longer name is none: its request is refused.
+pub(crate) const NAME_BYTES_MAX: usize = 128;
 
 /// A point in the log: everything below a segment, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

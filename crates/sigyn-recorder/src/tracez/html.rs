@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sigyn_model::Kind;
 
-use super::{Cell, LABELS, Report, Row, Took, What, escaped, word};
+use super::{Cell, LABELS, ONLY_SAMPLED, Report, Row, Took, What, escaped, word};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--fg:#1c2330;--dim:#66708a;--line:#d9dde6;--bad:#b42318;--bg:#fff;--on:#eef3ff}\
@@ -41,7 +41,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         stats.bytes / 1024,
         report.hot_bytes_max / 1024,
     )?;
-    if stats.cold_spans > 0 {
+    if !report.has_ring {
+        write!(out, " {ONLY_SAMPLED}")?;
+    } else if stats.cold_spans > 0 {
         let (spans, bytes) = (stats.cold_spans, stats.cold_bytes / 1024);
         write!(out, " Beside them {spans} spans that nobody sampled, {bytes} KiB.")?;
     }

@@ -16,6 +16,7 @@ pub(crate) fn json(report: &Report) -> String {
 
 fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     write!(out, ",\"epoch\":\"{:016x}\"", report.stats.epoch)?;
+    write!(out, ",\"unsampledShown\":{}", report.has_ring)?;
     write!(out, ",\"runningTotal\":{},\"running\":[", report.running_total)?;
     for (at, running) in report.running.iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };

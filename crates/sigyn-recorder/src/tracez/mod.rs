@@ -42,6 +42,9 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 /// Names that have a row of their own; the rest share one.
 const ROWS_MAX: usize = 500;
 const OTHERS: &str = "(others)";
+/// What is said where there is no ring.
+const ONLY_SAMPLED: &str = "Only sampled traces are shown: without a ring for the others (cold_bytes_max), what runs \
+                            or ends unsampled is kept nowhere.";
 /// Running spans that are told, those that run longest.
 const RUNNING_MAX: usize = 1_000;
 /// Finished spans that are told of one cell, the newest.
@@ -88,6 +91,8 @@ pub(crate) struct Report {
     asked: Asked,
     stats: crate::Stats,
     hot_bytes_max: usize,
+    /// Whether there is a ring: without one, spans of traces that nobody sampled are nowhere to be seen.
+    has_ring: bool,
     /// Of the recorder's clock, and what makes wall time of that.
     now: u64,
     wall_offset: i64,
@@ -197,6 +202,7 @@ impl Report {
             asked,
             stats: recorder.stats(),
             hot_bytes_max: shared.ring.hot_bytes_max,
+            has_ring: shared.cold.is_some(),
             now,
             wall_offset: shared.clock.wall_offset(),
             rows: table.finish(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LABELS, Report, Took, word};
+use super::{LABELS, ONLY_SAMPLED, Report, Took, word};
 
 const NAME_WIDTH_MAX: usize = 40;
 /// Running spans that fit a terminal.
@@ -28,7 +28,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         stats.bytes / 1024,
         report.hot_bytes_max / 1024,
     )?;
-    if stats.cold_spans > 0 {
+    if !report.has_ring {
+        writeln!(out, "{ONLY_SAMPLED}")?;
+    } else if stats.cold_spans > 0 {
         writeln!(
             out,
             "beside them {} spans that nobody sampled, {} KiB",

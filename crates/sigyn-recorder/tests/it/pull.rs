@@ -391,3 +391,20 @@ async fn what_nobody_came_for_can_be_sent_elsewhere() {
     let stats = target.recorder.stats();
     assert_eq!((stats.delivered, stats.dropped.shutdown, stats.buffered), (120_000, 0, 0));
 }
+
+#[tokio::test]
+async fn a_name_that_is_none_is_refused() {
+    let target = Target::new();
+    target.record([1]);
+    let next = format!("{}: {}", pull::CURSOR, target.cursor(2));
+    let longest = "x".repeat(128);
+    assert_eq!(target.scrape(&longest, None).await.ids(), [1]);
+    for name in ["", " ", &"x".repeat(129)] {
+        let named = format!("{}: {name}", pull::SCRAPER);
+        let answer = target.get("/traces", &[&named, &next]).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name:?}");
+        assert!(String::from_utf8_lossy(&answer.body).contains("1 to 128"), "{name:?}");
+    }
+    let stats = target.recorder.stats();
+    assert_eq!((stats.delivered, stats.scrapers.len(), stats.activity.peeks), (0, 1, 0));
+}

@@ -3,17 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
+use std::future::Future as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use sigyn_model::pull::{self, Cursor};
 use sigyn_model::{Kind, Span, TraceId};
 use sigyn_recorder::{Clock, Options, Recorder, SpoolOptions};
 
-use crate::target::{Answer, Target, span};
+use crate::target::{ANY, Answer, Target, span};
 
 /// What a child process is to do, and where.
 const ROLE: &str = "SIGYN_TEST_SPOOL_ROLE";
@@ -193,6 +196,40 @@ async fn what_a_process_leaves_is_told_by_the_next_one() {
     assert_eq!((after.next().epoch, after.ids()), (second.recorder.epoch(), vec![9]));
     let unknown = second.scrape("a", Some(Cursor { epoch: 77, seq: 5 })).await;
     assert_eq!((unknown.header(pull::ENDED), unknown.ids()), (None, vec![9]));
+}
+
+/// However many ask at once, files of others are read for no more of them than are served.
+#[tokio::test]
+async fn what_others_left_is_read_only_for_those_who_have_a_place() {
+    let place = Place::new();
+    let first = place.target();
+    first.record(1..=3);
+    let next = first.scrape("a", None).await.next();
+    end(&place, first);
+
+    let second = place.target();
+    second.record([9]);
+    let mut working: Vec<_> = (0..4).map(|_| Box::pin(second.get("/traces", &[ANY]))).collect();
+    for request in &mut working {
+        let polled = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    let start = Cursor { seq: 1, ..next };
+    for (cursor, headers) in [(start, ""), (next, "Prefer: wait=10")] {
+        let cursor = format!("Sigyn-Cursor: {cursor}");
+        let mut all = vec!["Sigyn-Scraper: a", "Sigyn-Siblings: 1", cursor.as_str()];
+        all.extend(Some(headers).filter(|header| !header.is_empty()));
+        let refused = second.get("/traces", &all).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert_eq!(second.recorder.stats().activity.busy, 2);
+    for answer in working {
+        assert_eq!(answer.await.ids(), [9]);
+    }
+    // Nothing was acknowledged by that: it is still where the scraper goes on.
+    let answer = second.get("/traces", &["Sigyn-Scraper: a", "Sigyn-Siblings: 1"]).await;
+    assert_eq!(answer.header(pull::SIBLINGS), Some(start.to_string().as_str()));
+    assert_eq!(second.scrape("a", Some(start)).await.ids(), [1, 2, 3]);
 }
 
 #[tokio::test]

@@ -172,3 +172,46 @@ async fn who_needs_a_token_gets_nothing_without() {
     let below = moved.at("/admin/traces");
     assert!(below.is_at("/admin/tracez") && !below.is_at("/tracez"));
 }
+
+#[tokio::test]
+async fn it_is_said_where_unsampled_spans_cannot_be_seen() {
+    let said = "Only sampled traces are shown";
+    let (ring, none) = (shop(), Target::new());
+    for (target, has_ring) in [(&ring, true), (&none, false)] {
+        let unsampled = sigyn_recorder::Context {
+            sampled: Some(false),
+            ..target.recorder.start("caller", None, None).context().clone()
+        };
+        let _runs = target.recorder.start("hidden", Some(Kind::Server), Some(&unsampled));
+        for accept in [ANY, HTML] {
+            let page = body(target, "/tracez", accept).await;
+            assert_eq!((page.contains("hidden"), page.contains(said)), (has_ring, !has_ring));
+        }
+        let json = body(target, "/tracez", JSON).await;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["unsampledShown"], has_ring);
+        assert_eq!(json["runningTotal"], u64::from(has_ring));
+    }
+}
+
+#[tokio::test]
+async fn the_view_is_what_is_liked_best() {
+    let target = shop();
+    for (accept, expected) in [
+        (ANY, "text/plain; charset=utf-8"),
+        (HTML, "text/html; charset=utf-8"),
+        (JSON, "application/json"),
+        ("Accept: application/json;q=0.1, text/html", "text/html; charset=utf-8"),
+        ("Accept: application/json, text/html;q=0.1", "application/json"),
+        ("Accept: text/html;q=0, text/*", "text/plain; charset=utf-8"),
+    ] {
+        let answer = target.get("/tracez", &[accept]).await;
+        assert_eq!(answer.header("content-type"), Some(expected), "{accept}");
+        assert_eq!(answer.header("vary"), Some("Accept"));
+    }
+    let refused = target.get("/tracez", &["Accept: image/png"]).await;
+    assert_eq!(
+        (refused.status, refused.header("vary")),
+        (StatusCode::NOT_ACCEPTABLE, Some("Accept"))
+    );
+}

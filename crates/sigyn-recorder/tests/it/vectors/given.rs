@@ -49,6 +49,11 @@ pub(super) fn vectors() -> Vec<Given> {
         ),
         ("legacy", "A Loki server of 2017, whose cursor the target keeps by address.", legacy()),
         ("one-trace", "A look at one trace moves nobody's cursor.", one_trace()),
+        (
+            "names",
+            "A scraper's name has 1 to 128 bytes; any other is refused, and acknowledges nothing.",
+            names(),
+        ),
         ("elsewhere", "Other paths, and other methods.", elsewhere()),
     ]
 }
@@ -313,6 +318,18 @@ fn one_trace() -> Vec<Step> {
         look("no-id"),
         look(""),
         scrape("/traces", "a", None),
+    ]
+}
+
+fn names() -> Vec<Step> {
+    let ask = |name: &str| scrape("/traces", name, Some(&at(1)));
+    vec![
+        record([1]),
+        ask("a"),
+        ask(&"x".repeat(128)),
+        ask(&"x".repeat(129)),
+        ask(""),
+        ask("sigyn-4f1c2a9be07d3355"),
     ]
 }
 
