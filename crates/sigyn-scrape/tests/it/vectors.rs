@@ -32,6 +32,9 @@ struct Vector {
 struct Step {
     /// The cursor that it is asked with; none is not sent.
     cursor: Option<String>,
+    /// Traces that it may ask for with it (`Sigyn-Collect`): a scraper need not ask whoever told of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_collect: Option<String>,
     status: u16,
     headers: BTreeMap<String, String>,
     /// In hexadecimal, as it is sent.
@@ -161,6 +164,10 @@ async fn play(name: &str, vector: &Vector, answers: usize) {
     for (asked, cursor) in asked.iter().zip(cursors) {
         assert_eq!(asked.header("sigyn-cursor"), cursor.as_deref(), "{place}");
         assert_eq!(asked.header("sigyn-scraper"), Some("sigyn-test"), "{place}");
+        assert_eq!(asked.header("sigyn-siblings"), Some("1"), "{place}");
+    }
+    for (asked, step) in asked.iter().zip(&vector.answers) {
+        assert_eq!(asked.header("sigyn-collect"), step.may_collect.as_deref(), "{place}");
     }
     let books = &steps[answers - 1].books;
     let held =

@@ -118,7 +118,9 @@ fn stored(tracer: &Tracer, from: u64, to: u64) -> u64 {
 }
 
 fn received(tracer: &Tracer, service: &Service) -> Option<u64> {
-    tracer.target(&service.address.to_string())?["sigyn"]["received"].as_u64()
+    let target = tracer.target(&service.address.to_string())?;
+    // Before its first scrape nobody has looked into its books yet.
+    (target["health"] != "unknown").then(|| target["sigyn"]["received"].as_u64())?
 }
 
 /// Each of these traces holds exactly one span.

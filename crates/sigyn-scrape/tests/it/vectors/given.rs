@@ -40,6 +40,7 @@ impl Making {
         ];
         Step {
             cursor: self.cursor.clone(),
+            may_collect: None,
             status,
             headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
             body: String::new(),
@@ -113,6 +114,9 @@ pub(super) fn vectors() -> Vec<(&'static str, Vector)> {
         ("busy", busy()),
         ("formats", formats()),
         ("reasons", reasons()),
+        ("kept", kept()),
+        ("siblings", siblings()),
+        ("ended", ended()),
         ("foreign", foreign()),
     ]
 }
@@ -289,6 +293,76 @@ fn reasons() -> Vector {
     put(&mut step, "sigyn-dropped", "evicted=0,oversize=1");
     put(&mut step, "sigyn-range", "9F3C51D2A07BE846:2-2/2");
     making.committed(step, |_| {});
+    making.done()
+}
+
+fn kept() -> Vector {
+    let mut making = Making::new(
+        "The target kept traces that nobody had sampled: others are asked for the rest, each once, and this one may be.",
+    );
+    let ids = [0x1001_u128, 0x1002].map(|id| format!("{id:032x}")).join(",");
+    let mut step = making.spans(1..=1, 1, 1..=3, (3, 0));
+    put(&mut step, "sigyn-kept", &ids);
+    making.committed(step, |_| {});
+    let mut step = making.spans(2..=2, 2, 4..=5, (5, 0));
+    step.may_collect = Some(ids);
+    making.committed(step, |_| {});
+    // What cannot be read is as if it had not been sent.
+    let mut step = making.step(204, 3, 5, 0);
+    put(&mut step, "sigyn-kept", "some of them");
+    making.committed(step, |_| {});
+    making.committed(making.step(204, 3, 5, 0), |_| {});
+    making.done()
+}
+
+fn siblings() -> Vector {
+    let mut making = Making::new(
+        "Processes that share a spool: each is read to its end, and none of them is a restart. The last one has ended.",
+    );
+    let told = |mut step: Step, siblings: &str| {
+        put(&mut step, "sigyn-siblings", siblings);
+        step
+    };
+    let other = format!("{AFTER_RESTART}:1");
+    let mut step = told(making.spans(1..=1, 1, 1..=3, (3, 0)), &other);
+    step.at_once = true;
+    making.committed(step, |_| {});
+    // Once more, so that it is known there how far it was read.
+    let mut step = told(making.step(204, 2, 3, 0), &other);
+    step.at_once = true;
+    making.committed(step, |_| {});
+    let home = making.cursor.replace(other);
+    making.epoch = AFTER_RESTART;
+    let mut step = told(making.spans(1..=1, 1, 4..=5, (3, 0)), &format!("{EPOCH}:2"));
+    put(&mut step, "sigyn-final", "1");
+    put(&mut step, "sigyn-dropped", "evicted=0,oversize=0,shutdown=1");
+    step.at_once = true;
+    making.committed(step, |books| books.shutdown += 1);
+    // At its end the answer is about the epoch that was read first, where it goes on.
+    making.epoch = EPOCH;
+    let mut step = told(making.step(204, 2, 3, 0), "");
+    put(&mut step, "sigyn-ended", &format!("{AFTER_RESTART}:2"));
+    making.committed(step, |_| {});
+    making.cursor = home;
+    making.committed(told(making.spans(2..=2, 2, 6..=6, (4, 0)), ""), |_| {});
+    making.done()
+}
+
+fn ended() -> Vector {
+    let mut making = Making::new(
+        "A process that ended without a word, and the one that tells its spool: what was left comes first, and that is no \
+         restart whose tail is unknown.",
+    );
+    making.committed(making.spans(1..=1, 1, 1..=3, (3, 0)), |_| {});
+    let mut step = making.spans(2..=2, 2, 4..=5, (5, 0));
+    put(&mut step, "sigyn-final", "1");
+    step.at_once = true;
+    making.committed(step, |_| {});
+    making.epoch = AFTER_RESTART;
+    let mut step = making.spans(1..=1, 1, 6..=6, (1, 0));
+    put(&mut step, "sigyn-ended", &format!("{EPOCH}:3"));
+    making.committed(step, |_| {});
+    making.committed(making.step(204, 2, 1, 0), |_| {});
     making.done()
 }
 
