@@ -32,8 +32,8 @@ use crate::lookup::{self, Found};
 use crate::negotiate;
 use crate::percent;
 use crate::record::Recorder;
-use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_many};
-use crate::request::{Token, Unreadable, read};
+use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_long, too_many};
+use crate::request::{BODY_BYTES_MAX, Token, Unreadable, read};
 use crate::ring::{Arrival, Caller, Page};
 use crate::stats::{Activity, count};
 use crate::tracez::{self, Report};
@@ -368,6 +368,9 @@ impl Exposition {
 
     /// Brings traces to the log that nobody sampled: what is held of them now, and what finishes of them soon.
     async fn collect(&self, query: &str, body: &str) -> Response<Body> {
+        if body.len() > BODY_BYTES_MAX {
+            return too_long();
+        }
         let in_query = query.split('&').find_map(|pair| pair.strip_prefix("ids="));
         let ids = match in_query {
             None => pull::parse_collect(body),
@@ -674,9 +677,7 @@ where
             }
             match tokio::time::timeout(BODY_WAIT, read(body)).await {
                 Ok(Ok(body)) => Ok(exposition.respond_to(&parts, &body).await),
-                Ok(Err(Unreadable::TooLong)) => {
-                    Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "a body of 64 KiB at most\n"))
-                }
+                Ok(Err(Unreadable::TooLong)) => Ok(too_long()),
                 Ok(Err(Unreadable::Cut | Unreadable::NoText)) => {
                     Ok(text(StatusCode::BAD_REQUEST, "the body ends too soon, or is no text\n"))
                 }

@@ -24,6 +24,10 @@ pub(crate) fn too_many() -> Response<Body> {
     response
 }
 
+pub(crate) fn too_long() -> Response<Body> {
+    text(StatusCode::PAYLOAD_TOO_LARGE, "a body of 64 KiB at most\n")
+}
+
 pub(crate) fn not_acceptable() -> Response<Body> {
     let formats = Format::OFFERED.map(Format::content_type).join("\n");
     let mut response = text(

@@ -76,7 +76,8 @@ pub(crate) struct TargetFlags {
     /// How to ask it: a file with what a job has for its client, such as basic_auth and tls_config
     #[arg(long = "http.config.file", value_name = "FILE")]
     pub(crate) http_config_file: Option<PathBuf>,
-    /// Ask many times at once, too, until one is sent away: others may be for that moment
+    /// Ask many times at once, too, until one is sent away, as others may be for that moment; and as nine scrapers, which leaves
+    /// no lease for others for 5 minutes
     #[arg(long)]
     pub(crate) burst: bool,
     /// Print what is found as JSON

@@ -1,6 +1,6 @@
 //! Asks a target, and judges whatever every answer has to be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::header::RETRY_AFTER;
 use sigyn_model::pull::{self, Cursor, Dropped};
 
-use super::exchange::{Exchange, Request};
+use super::exchange::{Exchange, Offer, Request};
 use super::findings::Findings;
 use super::rule::Rule;
 use super::told::{Told, judge_vary};
@@ -38,6 +38,10 @@ pub(super) struct Checker {
     was_answered: bool,
     /// It has answered a Loki server of 2017 with Thrift.
     pub(super) serves_loki: bool,
+    /// Formats and compressions that came, once they were looked at.
+    pub(super) offered: Option<(Vec<Offer>, Vec<&'static str>)>,
+    /// Epochs of other processes, of which it told.
+    pub(super) siblings: HashSet<u64>,
 }
 
 /// A target's clock minus ours, and how wrong that may be.
@@ -66,6 +70,8 @@ impl Checker {
             unreachable: None,
             was_answered: false,
             serves_loki: false,
+            offered: None,
+            siblings: HashSet::new(),
         }
     }
 
@@ -104,7 +110,8 @@ impl Checker {
     async fn ask_once(&mut self, request: &Request) -> Option<Exchange> {
         let (sent, from) = (SystemTime::now(), tokio::time::Instant::now());
         let url = request.url(&self.url);
-        let asked = self.client.send(request.method, &url, request.headers(), Bytes::new()).await;
+        let body = Bytes::from(request.body.clone());
+        let asked = self.client.send(request.method, &url, request.headers(), body).await;
         match asked {
             Ok(answer) => {
                 self.was_answered = true;
@@ -161,14 +168,31 @@ impl Checker {
 
     /// The same by way of what is expected to be refused.
     pub(super) async fn ask_refused(&mut self, request: &Request, rule: Rule, expected: u16) {
+        let refused = self.ask_refused_plainly(request, rule, expected).await;
+        if let Some(exchange) = refused.filter(|_| expected == 406) {
+            judge_vary(&exchange, &mut self.findings);
+        }
+    }
+
+    /// Beside the spans, where answers do not depend on the same.
+    pub(super) async fn ask_refused_plainly(
+        &mut self,
+        request: &Request,
+        rule: Rule,
+        expected: u16,
+    ) -> Option<Exchange> {
         let Some(exchange) = self.ask(request).await else {
-            return self.findings.not_seen(rule, "no answer");
+            self.findings.not_seen(rule, "no answer");
+            return None;
         };
         let is_kept = exchange.status() == expected;
         self.findings.judge(rule, is_kept, &exchange.again, expected, exchange.status());
-        if is_kept && expected == 406 {
-            judge_vary(&exchange, &mut self.findings);
-        }
+        Some(exchange).filter(|_| is_kept)
+    }
+
+    /// Whether it is of an epoch that was answered.
+    pub(super) fn knows(&self, epoch: u64) -> bool {
+        self.epochs.contains_key(&epoch)
     }
 
     /// An answer beside those before it.
@@ -176,7 +200,10 @@ impl Checker {
         let again = &exchange.again;
         let epoch = told.next.epoch;
         // One restart may happen while one looks.
-        let is_known = self.epochs.len() < 2 || self.epochs.contains_key(&epoch);
+        let of_siblings = self.epochs.keys().filter(|epoch| self.siblings.contains(epoch)).count();
+        let is_known = self.epochs.len() - of_siblings < 2
+            || self.epochs.contains_key(&epoch)
+            || self.siblings.contains(&epoch);
         let came = format_args!("{epoch:016x}, the third one within this check");
         self.findings.judge(Rule::Epoch, is_known, again, "the epoch of the answers before", came);
         if let Some(before) = self.epochs.get(&epoch) {

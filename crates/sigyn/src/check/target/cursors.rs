@@ -15,10 +15,30 @@ const FAR: u64 = 1 << 40;
 
 /// Where a read began, or that there was nothing, and what was lost before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Begun {
+pub(super) struct Begun {
     epoch: u64,
-    first: Option<u64>,
-    lost: u64,
+    pub(super) first: Option<u64>,
+    pub(super) lost: u64,
+    pub(super) newest: u64,
+}
+
+impl std::fmt::Display for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { epoch, first, lost, .. } = self;
+        match first {
+            Some(first) => {
+                write!(f, "epoch {epoch:016x}, from segment {first} on, {lost} spans lost")
+            }
+            None => write!(f, "epoch {epoch:016x}, nothing, {lost} spans lost"),
+        }
+    }
+}
+
+impl Begun {
+    /// What it comes to, whatever was sealed meanwhile.
+    fn place(self) -> Self {
+        Self { newest: 0, ..self }
+    }
 }
 
 impl Checker {
@@ -50,7 +70,7 @@ impl Checker {
 
     /// All ways to say "from the oldest".
     async fn beginnings(&mut self) {
-        let Some((none, _)) = self.begin(self.named()).await else { return };
+        let Some((none, _)) = self.beginning().await else { return };
         let epoch = none.epoch;
         let of = |epoch, seq| Cursor { epoch, seq }.to_string();
         let other = if epoch == u64::MAX { 1 } else { epoch + 1 };
@@ -65,35 +85,38 @@ impl Checker {
             (Rule::Unreadable, format!("{epoch:016x}")),
         ];
         for (rule, cursor) in ways {
-            self.begins_alike(rule, &cursor).await;
+            self.begins_alike(rule, pull::CURSOR, &cursor).await;
         }
     }
 
-    /// Whether a cursor is as none.
-    async fn begins_alike(&mut self, rule: Rule, cursor: &str) {
+    /// Whether a header is as none.
+    pub(super) async fn begins_alike(&mut self, rule: Rule, name: &'static str, value: &str) {
         for _ in 0..ATTEMPTS_MAX {
-            let Some((before, _)) = self.begin(self.named()).await else { return };
-            let asked = self.named().with(pull::CURSOR, cursor);
-            let Some((begun, again)) = self.begin(asked).await else {
-                return self.findings.not_seen(rule, "no answer that can be gone by");
+            let Some((before, _)) = self.beginning().await else { return };
+            let asked = self.named().with(name, value);
+            let Some((begun, again)) = self.begin(asked.clone()).await else {
+                // What is no answer of the protocol is an answer all the same.
+                if let Some(exchange) = self.ask(&asked.accept(Offer::Otlp).asking(ONE)).await {
+                    let (again, came) = (&exchange.again, exchange.status());
+                    let expected = format_args!("{before}, as without {name}");
+                    self.findings.judge(rule, false, again, expected, came);
+                }
+                return;
             };
-            let Some((after, _)) = self.begin(self.named()).await else { return };
+            let Some((after, _)) = self.beginning().await else { return };
             // What is evicted, or comes, in between makes no difference to be told of.
-            if before == after {
-                let told = |begun: Begun| match begun.first {
-                    Some(first) => format!(
-                        "epoch {:016x}, from segment {first} on, {} spans lost",
-                        begun.epoch, begun.lost
-                    ),
-                    None => {
-                        format!("epoch {:016x}, nothing, {} spans lost", begun.epoch, begun.lost)
-                    }
-                };
-                let expected = format!("{}, as without a cursor", told(before));
-                return self.findings.judge(rule, begun == before, &again, expected, told(begun));
+            if before.place() == after.place() {
+                let expected = format_args!("{before}, as without {name}");
+                let is_kept = begun.place() == before.place();
+                return self.findings.judge(rule, is_kept, &again, expected, begun);
             }
         }
         self.findings.not_seen(rule, "the target evicts too fast");
+    }
+
+    /// Where a read from the oldest begins.
+    pub(super) async fn beginning(&mut self) -> Option<(Begun, String)> {
+        self.begin(self.named()).await
     }
 
     /// Where a read begins, and how to ask that again.
@@ -102,7 +125,8 @@ impl Checker {
         let Scraped { exchange, told } = self.scrape(&request).await?;
         let first = told.first();
         self.judge_lost(&exchange.again, 1, first.unwrap_or(told.next.seq), told.lost);
-        Some((Begun { epoch: told.next.epoch, first, lost: told.lost }, exchange.again))
+        let begun = Begun { epoch: told.next.epoch, first, lost: told.lost, newest: told.newest() };
+        Some((begun, exchange.again))
     }
 
     /// A loss is at least a span for each segment that is gone, and none where none is.

@@ -11,6 +11,8 @@ use sigyn_model::pull::media;
 use crate::http_client::Answer;
 use crate::unpack::{self, Encoding};
 
+/// A body that is sent is shown up to this.
+const SHOWN_BYTES_MAX: usize = 200;
 /// A body is not unpacked beyond this.
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
 
@@ -65,17 +67,29 @@ impl Offer {
     }
 }
 
+/// Where it is asked, as seen from where the spans are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Spans,
+    Collect,
+    Tracez,
+    WellKnown,
+}
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: &'static str,
+    place: Place,
     query: Option<String>,
+    pub(super) body: String,
     headers: Vec<(&'static str, String)>,
 }
 
 impl Request {
     pub(super) fn new(method: &'static str) -> Self {
-        Self { method, query: None, headers: Vec::new() }
+        let (place, query, body) = (Place::Spans, None, String::new());
+        Self { method, place, query, body, headers: Vec::new() }
     }
 
     pub(super) fn get() -> Self {
@@ -91,17 +105,32 @@ impl Request {
         Self { query: Some(query.into()), ..self }
     }
 
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    pub(super) fn sending(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
     pub(super) fn accept(self, offer: Offer) -> Self {
         self.with("accept", offer.media())
     }
 
     /// Where it goes: the target's own query stays.
     pub(super) fn url(&self, base: &str) -> String {
-        match &self.query {
-            None => base.to_owned(),
-            Some(query) if base.contains('?') => format!("{base}&{query}"),
-            Some(query) => format!("{base}?{query}"),
-        }
+        let (path, own) = base.split_once('?').unwrap_or((base, ""));
+        let root = path.find("://").map_or(0, |at| at + 3);
+        let origin = path[root..].find('/').map_or(path, |at| &path[..root + at]);
+        let url = match self.place {
+            Place::Spans => path.to_owned(),
+            Place::Collect => format!("{path}/collect"),
+            Place::Tracez => format!("{}/tracez", path.rsplit_once('/').map_or(path, |(at, _)| at)),
+            Place::WellKnown => format!("{origin}/.well-known/sigyn"),
+        };
+        let queries = [own, self.query.as_deref().unwrap_or_default()];
+        let queries: Vec<_> = queries.into_iter().filter(|query| !query.is_empty()).collect();
+        if queries.is_empty() { url } else { format!("{url}?{}", queries.join("&")) }
     }
 
     /// Only what can be sent in a header is ever put into one.
@@ -123,6 +152,11 @@ impl Request {
         for (name, value) in &self.headers {
             accepts |= *name == "accept";
             let _ = write!(line, " -H {}", quoted(&format!("{name}: {value}")));
+        }
+        if self.body.len() > SHOWN_BYTES_MAX {
+            let _ = write!(line, " --data-raw '({} bytes)'", self.body.len());
+        } else if !self.body.is_empty() {
+            let _ = write!(line, " --data-raw {}", quoted(&self.body));
         }
         if !accepts {
             line.push_str(" -H 'accept:'");
@@ -205,6 +239,22 @@ mod tests {
         assert_eq!(
             post.curl("http://a/traces"),
             "curl -sSi -o- -X POST -H 'accept: application/json' 'http://a/traces'"
+        );
+    }
+
+    #[test]
+    fn what_lies_beside_the_spans_is_asked_there() {
+        let check = |base: &str, place: Place, expected: &str| {
+            assert_eq!(Request::get().at(place).asking("x=1").url(base), expected);
+        };
+        check("http://a:1/traces", Place::Spans, "http://a:1/traces?x=1");
+        check("http://a:1/b/traces?y=2", Place::Collect, "http://a:1/b/traces/collect?y=2&x=1");
+        check("http://a:1/b/traces", Place::Tracez, "http://a:1/b/tracez?x=1");
+        check("http://a:1/b/traces", Place::WellKnown, "http://a:1/.well-known/sigyn?x=1");
+        let post = Request::new("POST").at(Place::Collect).sending("{}").with("accept", "*/*");
+        assert_eq!(
+            post.curl("http://a/traces"),
+            "curl -sSi -o- -X POST -H 'accept: */*' --data-raw '{}' 'http://a/traces/collect'"
         );
     }
 

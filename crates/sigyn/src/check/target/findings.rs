@@ -64,7 +64,12 @@ impl Findings {
         self.outcomes.entry(rule).or_insert_with(|| Outcome::NotSeen { why: why.into() });
     }
 
-    /// The same of several rules.
+    /// Whether it is kept or broken.
+    pub(super) fn is_seen(&self, rule: Rule) -> bool {
+        !matches!(self.outcomes.get(&rule), None | Some(Outcome::NotSeen { .. }))
+    }
+
+    /// Why none of several could be.
     pub(super) fn none_seen(&mut self, rules: &[Rule], why: &str) {
         rules.iter().for_each(|rule| self.not_seen(*rule, why));
     }
@@ -155,7 +160,7 @@ mod tests {
         let lines = findings.lines();
         let expected = "received + lost + oversize + shutdown\n          expected: 3\n          came:     4\n          again:    curl\n";
         assert!(lines.contains(expected), "{lines}");
-        assert!(lines.ends_with("0 passed, 1 violated, 0 warnings, 45 not seen\n"), "{lines}");
+        assert!(lines.ends_with("0 passed, 1 violated, 0 warnings, 63 not seen\n"), "{lines}");
         assert!(findings.is_violated(Level::Must) && !findings.is_violated(Level::Should));
     }
 }

@@ -25,9 +25,10 @@ impl Checker {
             let rules = [Rule::SameSpans, Rule::Weights, Rule::Compression];
             return self.findings.none_seen(&rules, "the target holds no spans; see --for");
         };
-        let offered = self.offered(cursor).await;
+        let (offered, is_all) = self.offered(cursor).await;
         self.weights(cursor, &offered).await;
-        self.codings(cursor).await;
+        let codings = self.codings(cursor).await;
+        self.offered = codings.filter(|_| is_all).map(|codings| (offered, codings));
     }
 
     /// What nobody offers.
@@ -43,15 +44,20 @@ impl Checker {
     }
 
     /// Every format that there is, asked for alone: the same segment in each.
-    async fn offered(&mut self, cursor: Cursor) -> Vec<Offer> {
-        let mut offered = Vec::new();
+    /// Says whether something came of each that is not refused.
+    async fn offered(&mut self, cursor: Cursor) -> (Vec<Offer>, bool) {
+        let (mut offered, mut is_all) = (Vec::new(), true);
         let mut said: Option<(u64, BTreeSet<Said>)> = None;
         for offer in Offer::ALL {
             let request = self.at(cursor).accept(offer).asking(ONE);
-            let Some(exchange) = self.ask(&request).await else { continue };
+            let Some(exchange) = self.ask(&request).await else {
+                is_all = false;
+                continue;
+            };
             if exchange.status() == 406 && offer != Offer::Otlp {
                 continue;
             }
+            let before = std::mem::replace(&mut is_all, false);
             let Some(Scraped { exchange, told }) = self.scrape(&request).await else { continue };
             if exchange.status() == 204 {
                 continue;
@@ -61,6 +67,7 @@ impl Checker {
             self.findings.judge(Rule::Weights, is_kept, &exchange.again, offer.media(), came);
             let Some((spans, _)) = self.spans_of(&exchange) else { continue };
             offered.push(offer);
+            is_all = before;
             let Some(first) = told.first() else { continue };
             let now =
                 spans.iter().map(Said::of).filter(|said| said.id != 0).collect::<BTreeSet<_>>();
@@ -84,7 +91,7 @@ impl Checker {
             }
         }
         self.findings.not_seen(Rule::SameSpans, "only one format is offered");
-        offered
+        (offered, is_all)
     }
 
     /// Requests that several formats could answer.
@@ -129,7 +136,7 @@ impl Checker {
     }
 
     /// Every compression: whether it is what was asked for, and the same spans.
-    async fn codings(&mut self, cursor: Cursor) {
+    async fn codings(&mut self, cursor: Cursor) -> Option<Vec<&'static str>> {
         let plain = self.coded(cursor, "identity", &[""]).await;
         let gzip = self.coded(cursor, "gzip", &["gzip", ""]).await;
         let zstd = self.coded(cursor, "zstd", &["zstd", ""]).await;
@@ -151,8 +158,10 @@ impl Checker {
             let is_kept = has_gzip || has_zstd;
             self.findings.judge(Rule::Compression, is_kept, again, "zstd or gzip", "neither");
         }
+        let listed = [(has_zstd, "zstd"), (has_gzip, "gzip")];
+        let listed = listed.into_iter().filter_map(|(has, name)| has.then_some(name)).collect();
         for coded in [gzip, zstd].into_iter().flatten() {
-            let Some(plain) = &plain else { return };
+            let plain = plain.as_ref()?;
             if plain.first == coded.first {
                 let is_same = plain.plain == coded.plain;
                 let (expected, came) = (plain.plain.len(), coded.plain.len());
@@ -162,6 +171,7 @@ impl Checker {
                 self.findings.judge(Rule::SameSpans, is_same, &coded.again, expected, came);
             }
         }
+        Some(listed)
     }
 
     async fn coded(&mut self, cursor: Cursor, accept: &str, allowed: &[&str]) -> Option<Coded> {

@@ -95,6 +95,7 @@ impl Checker {
         // Only spans that come take the place of others, and whoever asks like this sees them sealed.
         let came_since = told.finished.saturating_sub(seen.finished);
         let is_evicted = told.newest() > seen.newest
+            && told.lost > seen.lost
             && told.first().is_none_or(|now| now > first)
             && (told.first().is_some_and(|now| now <= last)
                 || came_since.saturating_mul(WEIGHTS) >= seen.spans);

@@ -1,18 +1,22 @@
 //! `sigyn check target`: the pull protocol, asked of a live target, and what it violates.
 
 mod checker;
+mod collect;
 mod cursors;
 mod exchange;
 mod findings;
 mod formats;
 mod kept;
+mod looks;
 mod others;
 mod polls;
 mod rule;
+mod siblings;
 #[cfg(test)]
 mod tests;
 mod told;
 mod watch;
+mod wishes;
 
 use std::time::Duration;
 
@@ -24,7 +28,7 @@ use sigyn_model::pull::Cursor;
 use self::checker::{Checker, Scraped, seconds};
 use self::exchange::Offer;
 use self::findings::Told;
-use self::rule::{Level, Rule};
+use self::rule::{BEYOND, Beyond, Level, Rule};
 use super::{INVALID, LINTED, VALID, complain, say};
 use crate::cli::TargetFlags;
 use crate::http_client::HttpClient;
@@ -54,7 +58,7 @@ fn check(flags: &TargetFlags) -> anyhow::Result<u8> {
     let mut checker = Checker::new(client, with_path(&flags.url));
     if !flags.json {
         say(format_args!(
-            "Asking {} as {}, which keeps a lease of 5 minutes there.",
+            "Asking {} as {} and as one more, which keep leases of 5 minutes there.",
             checker.url, checker.name
         ));
     }
@@ -83,11 +87,17 @@ async fn examine(checker: &mut Checker, time: Duration, burst: bool) -> anyhow::
     checker.formats(held).await;
     checker.polls(held, is_final).await;
     checker.method().await;
+    checker.wishes().await;
     checker.traces(held).await;
+    checker.collect(held).await;
+    checker.looks(held).await;
+    checker.siblings().await;
     checker.findings.not_seen(Rule::Clock, "no answer tells it");
     if burst {
         checker.burst().await;
+        checker.ninth().await;
     }
+    checker.findings.not_seen(Rule::Leases, "it takes all leases that are free; see --burst");
     checker
         .findings
         .not_seen(Rule::Busy, "it was not asked more than it could answer; see --burst");
@@ -110,6 +120,8 @@ fn tell(checker: &Checker, as_json: bool) -> anyhow::Result<()> {
         clock_offset_seconds: Option<f64>,
         clock_error_seconds: Option<f64>,
         rules: Vec<Told>,
+        /// What nobody can see from outside, by section.
+        beyond: Vec<Beyond>,
     }
     let clock = checker.clock;
     if as_json {
@@ -119,11 +131,16 @@ fn tell(checker: &Checker, as_json: bool) -> anyhow::Result<()> {
             clock_offset_seconds: clock.map(|clock| seconds(clock.offset_ns)),
             clock_error_seconds: clock.map(|clock| seconds(clock.error_ns)),
             rules: checker.findings.json(),
+            beyond: BEYOND.to_vec(),
         };
         say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     say(checker.findings.lines().trim_end());
+    say("not to be seen from outside, and not looked at:");
+    for Beyond { section, what } in BEYOND {
+        say(format_args!("  §{section:<2} {what}"));
+    }
     if let Some(clock) = clock {
         let (offset, error) = (seconds(clock.offset_ns), seconds(clock.error_ns));
         say(format_args!("its clock is {offset:+.3} s from ours, give or take {error:.3} s"));

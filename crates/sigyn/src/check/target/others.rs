@@ -77,7 +77,7 @@ impl Checker {
     }
 
     /// Of the first span in this segment.
-    async fn a_trace(&mut self, cursor: Option<Cursor>) -> Option<TraceId> {
+    pub(super) async fn a_trace(&mut self, cursor: Option<Cursor>) -> Option<TraceId> {
         let request = self.at(cursor?).accept(Offer::Otlp).asking("max_bytes=1");
         let Scraped { exchange, .. } = self.scrape(&request).await?;
         Some(self.spans_of(&exchange)?.0.first()?.trace_id)

@@ -46,6 +46,12 @@ pub(super) enum Rule {
     Waits,
     InTime,
     Wakes,
+    Name,
+    Leases,
+    Wishes,
+    Budgets,
+    Sampling,
+    SamplingApplied,
     OtlpOffered,
     Decodes,
     SameSpans,
@@ -61,13 +67,58 @@ pub(super) enum Rule {
     LegacyOnce,
     OneTrace,
     NoTrace,
+    Kept,
+    Collect,
+    CollectRefused,
+    CollectHeader,
+    CollectOnce,
+    Tracez,
+    Views,
+    WellKnown,
+    Looks,
+    Siblings,
+    OtherEpochs,
+    Ended,
 }
+
+/// Something that the document says and that no answer shows.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Beyond {
+    pub(super) section: u8,
+    pub(super) what: &'static str,
+}
+
+/// Files of §17 have some of it, for tests of a target that can be told what happens to it.
+pub(super) const BEYOND: &[Beyond] = &[
+    Beyond { section: 4, what: "what acknowledgements change: nothing but the target's own books" },
+    Beyond { section: 5, what: "that a buffer is sealed at 64 KiB, and that 64 wait at once" },
+    Beyond {
+        section: 6,
+        what: "how long leases last, whose acknowledgements count, which traces are left out, and that callers are obeyed",
+    },
+    Beyond { section: 8, what: "the target's own law" },
+    Beyond { section: 9, what: "for whom it waits when it shuts down, and what it counts then" },
+    Beyond { section: 10, what: "all of it: these are duties of scrapers" },
+    Beyond {
+        section: 11,
+        what: "that nothing recorded ever waits for a scrape, and that all is bounded",
+    },
+    Beyond { section: 15, what: "which traces are kept, and for how long" },
+    Beyond {
+        section: 16,
+        what: "that what it tells is all that runs; and who is let in, but with a token that is given",
+    },
+    Beyond {
+        section: 18,
+        what: "that the spans of a process that is gone are there, and how long they are kept",
+    },
+];
 
 use Level::{Must, Should};
 
 impl Rule {
     /// In the order of the document.
-    pub(super) const ALL: [Self; 46] = [
+    pub(super) const ALL: [Self; 64] = [
         Self::Epoch,
         Self::Status,
         Self::Headers,
@@ -99,6 +150,12 @@ impl Rule {
         Self::Waits,
         Self::InTime,
         Self::Wakes,
+        Self::Name,
+        Self::Leases,
+        Self::Wishes,
+        Self::Budgets,
+        Self::Sampling,
+        Self::SamplingApplied,
         Self::OtlpOffered,
         Self::Decodes,
         Self::SameSpans,
@@ -114,6 +171,18 @@ impl Rule {
         Self::LegacyOnce,
         Self::OneTrace,
         Self::NoTrace,
+        Self::Kept,
+        Self::Collect,
+        Self::CollectRefused,
+        Self::CollectHeader,
+        Self::CollectOnce,
+        Self::Tracez,
+        Self::Views,
+        Self::WellKnown,
+        Self::Looks,
+        Self::Siblings,
+        Self::OtherEpochs,
+        Self::Ended,
     ];
 
     /// Its name, its section, its weight, and what it says.
@@ -213,6 +282,30 @@ impl Rule {
                 Should,
                 "a long poll ends early when a span that failed waits, or a segment is sealed",
             ),
+            Self::Name => {
+                ("name", 6, Must, "a name of 1 to 128 bytes is served, and a longer one gets 400")
+            }
+            Self::Leases => {
+                ("leases", 6, Must, "whoever finds no lease free is served all the same")
+            }
+            Self::Wishes => (
+                "wishes",
+                6,
+                Must,
+                "intervals, budgets, samplings and waits that cannot be read are as none",
+            ),
+            Self::Budgets => {
+                ("budgets", 6, Must, "a budget counts only if all who hold a lease have one")
+            }
+            Self::Sampling => {
+                ("sampling", 6, Must, "who wants less of operations takes nothing from others")
+            }
+            Self::SamplingApplied => (
+                "sampling-applied",
+                6,
+                Should,
+                "what is wanted of an operation is applied as long as it is wanted",
+            ),
             Self::OtlpOffered => ("otlp", 7, Must, "OTLP protobuf is offered"),
             Self::Decodes => (
                 "decodes",
@@ -268,6 +361,59 @@ impl Rule {
             Self::NoTrace => {
                 ("no-trace", 14, Must, "a trace that is not there is 204, and what is no id is 400")
             }
+            Self::Kept => (
+                "kept",
+                15,
+                Must,
+                "Sigyn-Kept has at most 128 traces, with spans in this body or in the next",
+            ),
+            Self::Collect => (
+                "collect",
+                15,
+                Must,
+                "POST …/collect tells how many spans went to the log: none of a trace that nobody knows",
+            ),
+            Self::CollectRefused => (
+                "collect-refused",
+                15,
+                Must,
+                "what names no traces, or over 1000, gets 400, and over 64 KiB 413",
+            ),
+            Self::CollectHeader => {
+                ("collect-header", 15, Must, "a scrape with Sigyn-Collect is a scrape")
+            }
+            Self::CollectOnce => (
+                "collect-once",
+                15,
+                Must,
+                "a span goes to the log once, however often it is asked for",
+            ),
+            Self::Tracez => {
+                ("tracez", 16, Must, "tracez tells in JSON what runs, of one trace or of all")
+            }
+            Self::Views => ("views", 16, Must, "tracez is text, HTML or JSON, by weight; else 406"),
+            Self::WellKnown => {
+                ("well-known", 16, Must, "/.well-known/sigyn tells what is offered, and it is")
+            }
+            Self::Looks => ("looks", 16, Must, "who looks moves no cursor, and loses no spans"),
+            Self::Siblings => (
+                "siblings",
+                18,
+                Must,
+                "other epochs are told to whom follows them alone, each once, and never the own one",
+            ),
+            Self::OtherEpochs => (
+                "other-epochs",
+                18,
+                Must,
+                "an epoch that is listed can be read by its own cursors, and the law holds for it",
+            ),
+            Self::Ended => (
+                "ended",
+                18,
+                Must,
+                "behind the end of an epoch that is over comes the own one, with Sigyn-Ended",
+            ),
         }
     }
 }

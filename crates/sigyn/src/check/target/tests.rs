@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sigyn_model::pull::media;
 use sigyn_model::{Kind, Span, SpanId, Timestamp, TraceId};
-use sigyn_recorder::{Options, Recorder};
+use sigyn_recorder::{Context, Options, Recorder, SpoolOptions};
 use tokio::task::JoinSet;
 
 use self::faults::faults;
@@ -35,6 +35,14 @@ async fn work(recorder: Recorder) {
             span.error("sold out");
         }
         span.finish();
+        // One that nobody sampled, and that is kept because it failed.
+        if number.is_multiple_of(4) {
+            let caller = Context {
+                sampled: Some(false),
+                ..recorder.start("", None, None).context().clone()
+            };
+            recorder.start("post /pay", Some(Kind::Server), Some(&caller)).error("declined");
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -47,13 +55,7 @@ struct Found {
 
 async fn found(options: Options, fault: Fault) -> Found {
     let recorder = Recorder::new(options);
-    for id in 1..=3 {
-        recorder.record(&Span {
-            timestamp: Timestamp::from_micros(1),
-            duration: Some(Duration::from_micros(id)),
-            ..Span::new(TraceId::new(7).unwrap(), SpanId::new(id).unwrap())
-        });
-    }
+    (1..=3).for_each(|id| recorder.record(&old(id)));
     let (address, _server) = serve(recorder.clone(), fault).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(work(recorder));
@@ -75,7 +77,41 @@ async fn found(options: Options, fault: Fault) -> Found {
 }
 
 fn shop() -> Options {
-    Options { service_name: "shop".to_owned(), ..Options::default() }
+    Options { service_name: "shop".to_owned(), cold_bytes_max: 1 << 20, ..Options::default() }
+}
+
+/// With a spool beside those of a process that is gone, and of one that lives.
+struct Spooled {
+    folder: tempfile::TempDir,
+    _lives: Recorder,
+}
+
+impl Spooled {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("spool");
+        let begin = |ids: std::ops::RangeInclusive<u64>| {
+            let recorder = Recorder::new(Self::options(&dir));
+            assert!(recorder.stats().spool.is_on);
+            ids.for_each(|id| recorder.record(&old(id)));
+            recorder
+        };
+        drop(begin(11..=13));
+        Self { _lives: begin(21..=24), folder }
+    }
+
+    fn options(dir: &std::path::Path) -> Options {
+        Options { hot_bytes_max: 1 << 20, spool: Some(SpoolOptions::at(dir)), ..shop() }
+    }
+}
+
+/// A span of long ago.
+fn old(id: u64) -> Span {
+    Span {
+        timestamp: Timestamp::from_micros(1),
+        duration: Some(Duration::from_micros(id)),
+        ..Span::new(TraceId::new(7).unwrap(), SpanId::new(id).unwrap())
+    }
 }
 
 #[tokio::test]
@@ -84,7 +120,27 @@ async fn a_recorder_keeps_every_rule() {
     assert_eq!(found.violated, BTreeMap::new());
     let unseen: Vec<_> = found.unseen.keys().copied().collect();
     // It is not shut down, and answers faster than it can be asked.
+    let expected = ["final", "busy", "siblings", "other-epochs", "ended"];
+    assert!(unseen.iter().all(|rule| expected.contains(rule)), "{:?}", found.unseen);
+}
+
+#[tokio::test]
+async fn a_recorder_with_a_spool_keeps_every_rule() {
+    let spooled = Spooled::new();
+    let found = found(Spooled::options(&spooled.folder.path().join("spool")), Fault::None).await;
+    assert_eq!(found.violated, BTreeMap::new());
+    let unseen: Vec<_> = found.unseen.keys().copied().collect();
     assert!(unseen.iter().all(|rule| ["final", "busy"].contains(rule)), "{:?}", found.unseen);
+}
+
+/// Nor is there anything to complain of in one that has nothing but `/traces`.
+#[tokio::test]
+async fn a_target_that_does_no_more_than_it_must_breaks_no_rule() {
+    let found = found(shop(), Fault::Bare).await;
+    assert_eq!(found.violated, BTreeMap::new());
+    for rule in ["collect", "tracez", "well-known", "budgets", "sampling", "one-trace"] {
+        assert!(found.unseen.contains_key(rule), "{rule}: {:?}", found.unseen);
+    }
 }
 
 #[tokio::test]
@@ -108,6 +164,9 @@ async fn a_target_that_evicts_all_the_time_breaks_no_rule() {
 /// Neither Thrift nor what a Loki server of 2017 wants.
 fn without_thrift(parts: &mut http::request::Parts) {
     use http::HeaderValue;
+    if parts.uri.path() != "/traces" {
+        parts.uri = "/nowhere".parse().unwrap();
+    }
     let is_thrift = parts.headers.get("accept").is_some_and(|value| value == media::THRIFT);
     if is_thrift {
         parts.headers.insert("accept", HeaderValue::from_static("text/plain"));
@@ -142,7 +201,12 @@ async fn every_fault_is_found() {
         let places = Arc::clone(&places);
         checks.spawn(async move {
             let _place = places.acquire().await;
-            (rule, also, found(shop(), fault).await)
+            let spooled = (rule.about().1 == 18).then(Spooled::new);
+            let options = match &spooled {
+                Some(spooled) => Spooled::options(&spooled.folder.path().join("spool")),
+                None => shop(),
+            };
+            (rule, also, found(options, fault).await)
         });
     }
     let mut wrong = Vec::new();

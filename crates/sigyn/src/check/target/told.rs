@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use http::{HeaderMap, Version, header};
-use sigyn_model::pull::{self, Cursor, Dropped, Log, Range, Sampled};
+use sigyn_model::pull::{self, Cold, Cursor, Dropped, Log, Range, Sampled};
 
 use super::exchange::Exchange;
 use super::findings::Findings;
@@ -144,7 +144,8 @@ impl Reader<'_> {
         };
         check(pull::LOG, |text| text.parse::<Log>().is_ok());
         check(pull::SAMPLED, |text| text.parse::<Sampled>().is_ok());
-        self.findings.not_seen(Rule::Optional, "neither Sigyn-Log nor Sigyn-Sampled was sent");
+        check(pull::COLD, |text| text.parse::<Cold>().is_ok());
+        self.findings.not_seen(Rule::Optional, "none of them was sent");
     }
 
     /// How the answer is sent, beside what it says.

@@ -1,5 +1,6 @@
 //! Follows a target for a while as a scraper does, and keeps the scraper's books of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sigyn_model::pull::{self, Cursor};
@@ -23,8 +24,9 @@ const EVICTED_EXACT: u64 = 32_768;
 /// What ends and is recorded later is not known to the target; this late, it should be.
 const LATE_NS: u64 = 1_000_000_000;
 pub(super) const PAGE: &str = "max_bytes=1048576";
-/// What came is asked for again, so many times.
+/// What came is asked for again, so many times; more often while it cannot be told whether it was evicted.
 const REREADS: u32 = 3;
+const REREADS_MAX: u32 = 50;
 
 /// What is known of an epoch, as a scraper counts.
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Checker {
         // The clock of the last answer that has to have had all spans that had ended.
         let mut complete: Option<u64> = None;
         let (mut rereads, mut acknowledged) = (0, None);
+        let mut kept = BTreeSet::new();
         for _ in 0..PAGES_MAX {
             let mut request = self.named().accept(Offer::Otlp).asking(PAGE);
             request = request.with("accept-encoding", "zstd, gzip");
@@ -72,9 +75,13 @@ impl Checker {
             if let Some(seen) = acknowledged.take() {
                 self.reread_acknowledged(&seen).await;
             }
+            kept = self.judge_kept(&exchange, &spans.0, &kept);
             let scraped = Scraped { exchange, told };
             let count = (spans.0.len() + spans.1) as u64;
-            let seen = Seen::of(cursor, &scraped, count).filter(|_| rereads < REREADS);
+            let decided = [Rule::StillThere, Rule::KeptForAll];
+            let decided = decided.into_iter().all(|rule| self.findings.is_seen(rule));
+            let most = if decided { REREADS } else { REREADS_MAX };
+            let seen = Seen::of(cursor, &scraped, count).filter(|_| rereads < most);
             if let Some(seen) = &seen {
                 rereads += 1;
                 self.reread(seen).await;
@@ -140,6 +147,7 @@ impl Checker {
             "no more spans came after the first; see --for",
         );
         findings.not_seen(Rule::Final, "it is not shutting down");
+        findings.not_seen(Rule::Kept, "the target kept no trace that nobody had sampled");
         findings.not_seen(Rule::NoContent, "spans came all the time");
         findings.not_seen(Rule::Framing, "no answer had a body");
     }

@@ -282,6 +282,59 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
         (Rule::Waits, &[], Before(|parts| drop(parts.headers.remove("prefer")))),
         (Rule::InTime, &[], Late(|parts| if has(parts, "prefer", "wait=0") { 1_100 } else { 0 })),
         (
+            Rule::Name,
+            &[],
+            Before(|parts| {
+                let name = parts.headers.get(pull::SCRAPER).map(|name| name.to_str().unwrap());
+                if let Some(name) = name.filter(|name| name.len() > 128) {
+                    let name = name[..128].to_owned();
+                    put(parts, pull::SCRAPER, &name);
+                }
+            }),
+        ),
+        (
+            Rule::Leases,
+            &[Rule::Status],
+            After(|asked, reply| {
+                let Some(name) = asked.header(pull::SCRAPER).filter(|_| reply.status < 300) else {
+                    return;
+                };
+                let mut memory = asked.memory.lock().unwrap();
+                memory.names.insert(name.to_owned());
+                if memory.names.len() > 8 {
+                    reply.status = 403;
+                }
+            }),
+        ),
+        (
+            Rule::Wishes,
+            &[Rule::Status],
+            After(|asked, reply| {
+                if asked.header(pull::BUDGET) == Some("many") {
+                    reply.status = 400;
+                }
+            }),
+        ),
+        (
+            Rule::Budgets,
+            &[],
+            After(|asked, reply| {
+                if asked.header(pull::BUDGET).is_some_and(|budget| budget != "many") {
+                    reply.edit(pull::SAMPLED, |text| text.replace("share=1", "share=0.5"));
+                }
+            }),
+        ),
+        (
+            Rule::Sampling,
+            &[],
+            After(|asked, reply| {
+                if asked.header(pull::SAMPLING).is_some_and(|text| text.starts_with("rate=0,")) {
+                    reply.edit(pull::SAMPLED, |text| text.replace("rate=1", "rate=0"));
+                }
+            }),
+        ),
+        (Rule::SamplingApplied, &[], Before(|parts| drop(parts.headers.remove(pull::SAMPLING)))),
+        (
             Rule::OtlpOffered,
             &Rule::ALL,
             Before(|parts| {
@@ -313,6 +366,9 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
             Rule::Weights,
             &[],
             Before(|parts| {
+                if parts.uri.path() != "/traces" {
+                    return;
+                }
                 if has(parts, "accept", "*/*") && !has(parts, "accept", "q=0") {
                     put(parts, "accept", pull::media::OTLP);
                 }
@@ -329,7 +385,7 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
         ),
         (
             Rule::Compression,
-            &[],
+            &[Rule::WellKnown],
             Before(|parts| {
                 if has(parts, "accept-encoding", "zstd") || has(parts, "accept-encoding", "gzip") {
                     put(parts, "accept-encoding", "identity");
@@ -426,5 +482,107 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
                 }
             }),
         ),
+        (
+            Rule::Kept,
+            &[],
+            After(|_, reply| {
+                reply.edit(pull::KEPT, |_| "0000000000000000000000000000abcd".to_owned());
+            }),
+        ),
+        (
+            Rule::Collect,
+            &[Rule::CollectOnce],
+            After(|asked, reply| {
+                if reply.status == 200 && asked.parts.uri.path().ends_with("/collect") {
+                    reply.body = Bytes::from_static(b"{\"spans\":1,\"cold\":true}");
+                }
+            }),
+        ),
+        (
+            Rule::CollectRefused,
+            &[],
+            After(|asked, reply| {
+                if asked.parts.uri.path().ends_with("/collect") {
+                    reply.status = 200;
+                }
+            }),
+        ),
+        (
+            Rule::CollectHeader,
+            &[Rule::Status],
+            After(|asked, reply| {
+                if asked.header(pull::COLLECT).is_some() {
+                    reply.status = 404;
+                }
+            }),
+        ),
+        (
+            Rule::CollectOnce,
+            &[],
+            After(|asked, reply| {
+                // It takes what is in the log for what it has put there.
+                let mut memory = asked.memory.lock().unwrap();
+                let is_collect = asked.parts.uri.path().ends_with("/collect");
+                if reply.status == 200 && is_collect {
+                    memory.collected += 1;
+                    if memory.collected > 4 {
+                        reply.body = Bytes::from_static(b"{\"spans\":1,\"cold\":true}");
+                    }
+                }
+            }),
+        ),
+        (
+            Rule::Tracez,
+            &[],
+            After(|asked, reply| {
+                if asked.parts.uri.path() == "/tracez" && asked.query().is_empty() {
+                    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+                    reply.body = text.replace("\"buckets\":[", "\"buckets\":[1,").into();
+                }
+            }),
+        ),
+        (
+            Rule::Views,
+            &[],
+            Before(|parts| {
+                // As if it looked for a word.
+                if has(parts, "accept", "json") && has(parts, "accept", "html") {
+                    put(parts, "accept", "application/json");
+                }
+            }),
+        ),
+        (
+            Rule::WellKnown,
+            &[],
+            After(|asked, reply| {
+                if asked.parts.uri.path() == "/.well-known/sigyn" {
+                    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+                    reply.body = text.replace("\"gzip\"", "\"br\"").into();
+                }
+            }),
+        ),
+        (Rule::Looks, &Rule::ALL, Fault::DestroysLookedAt),
+        (
+            Rule::Siblings,
+            &[],
+            After(|asked, reply| {
+                reply.edit(pull::SIBLINGS, |text| {
+                    format!("{text},{:016x}:1", asked.recorder.epoch())
+                });
+            }),
+        ),
+        (
+            Rule::OtherEpochs,
+            &[],
+            After(|asked, reply| {
+                let own = asked.recorder.epoch();
+                if reply.next().is_some_and(|next| next.epoch != own) {
+                    reply.edit(pull::FINISHED, |text| {
+                        (text.parse::<u64>().unwrap() + 1).to_string()
+                    });
+                }
+            }),
+        ),
+        (Rule::Ended, &[], After(|_, reply| drop(reply.headers.remove(pull::ENDED)))),
     ]
 }

@@ -1,5 +1,6 @@
 //! A recorder behind a server that may do wrong.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -38,6 +39,10 @@ pub(super) enum Fault {
     },
     /// The same once somebody has acknowledged them.
     DestroysAcknowledged,
+    /// The same once somebody has looked at what runs.
+    DestroysLookedAt,
+    /// No fault: it has nothing that a target may lack.
+    Bare,
 }
 
 /// What a fault may look at.
@@ -56,6 +61,9 @@ pub(super) struct Memory {
     pub(super) acknowledged: u64,
     pub(super) to_loki: Option<Reply>,
     pub(super) since: Option<Instant>,
+    pub(super) collected: u64,
+    /// Scrapers that came.
+    pub(super) names: BTreeSet<String>,
     /// Segments below this are gone.
     pub(super) destroyed: u64,
 }
@@ -142,14 +150,16 @@ pub(super) async fn serve(recorder: Recorder, fault: Fault) -> (SocketAddr, Join
             let (memory, recorder) = (Arc::clone(&memory), recorder.clone());
             connections.spawn(async move {
                 let mut stream = stream;
-                let Some(mut parts) = read(&mut stream).await else { return };
+                let Some((mut parts, sent)) = read(&mut stream).await else { return };
                 parts.extensions.insert(Peer(peer.ip()));
                 if let Fault::Before(fault) = fault {
                     fault(&mut parts);
                 }
                 let own = |cursor: &Cursor| cursor.epoch == recorder.epoch();
-                let destroys =
-                    matches!(fault, Fault::Destroys { .. } | Fault::DestroysAcknowledged);
+                let destroys = matches!(
+                    fault,
+                    Fault::Destroys { .. } | Fault::DestroysAcknowledged | Fault::DestroysLookedAt
+                );
                 let mut hidden = 0;
                 if destroys && !parts.uri.query().is_some_and(|query| query.contains("trace_id")) {
                     let mut memory = memory.lock().unwrap();
@@ -169,9 +179,23 @@ pub(super) async fn serve(recorder: Recorder, fault: Fault) -> (SocketAddr, Join
                         parts.headers.insert(pull::CURSOR, cursor.to_string().parse().unwrap());
                     }
                 }
+                let is_beside = parts.uri.path() != "/traces"
+                    || parts.uri.query().is_some_and(|query| query.contains("trace_id"));
+                if matches!(fault, Fault::DestroysLookedAt) && parts.uri.path() == "/tracez" {
+                    memory.lock().unwrap().destroyed = recorder.stats().newest + 1;
+                }
                 let late = if let Fault::Late(late) = fault { late(&parts) } else { 0 };
                 tokio::time::sleep(Duration::from_millis(late)).await;
-                let (head, body) = exposition.respond(&parts).await.into_parts();
+                let mut answer = exposition.respond_to(&parts, &sent).await;
+                if matches!(fault, Fault::Bare) {
+                    if is_beside {
+                        *answer.status_mut() = http::StatusCode::NOT_FOUND;
+                    }
+                    for name in [pull::LOG, pull::SAMPLED, pull::KEPT] {
+                        answer.headers_mut().remove(name);
+                    }
+                }
+                let (head, body) = answer.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
                 let (status, headers) = (head.status.as_u16(), head.headers);
                 let mut reply = Reply { status, headers, body, is_framed: true };
@@ -195,13 +219,18 @@ pub(super) async fn serve(recorder: Recorder, fault: Fault) -> (SocketAddr, Join
     (address, server)
 }
 
-pub(super) async fn read(stream: &mut TcpStream) -> Option<Parts> {
+/// A request, and its body.
+pub(super) async fn read(stream: &mut TcpStream) -> Option<(Parts, String)> {
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    let at = loop {
         if stream.read_buf(&mut head).await.ok()? == 0 {
             return None;
         }
-    }
+        if let Some(at) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            break at + 4;
+        }
+    };
+    let mut body = head.split_off(at);
     let head = String::from_utf8(head).unwrap();
     let mut lines = head.lines();
     let mut words = lines.next()?.split(' ');
@@ -210,7 +239,14 @@ pub(super) async fn read(stream: &mut TcpStream) -> Option<Parts> {
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
         request = request.header(name, value);
     }
-    Some(request.body(()).unwrap().into_parts().0)
+    let parts = request.body(()).unwrap().into_parts().0;
+    let length = parts.headers.get("content-length").and_then(|v| v.to_str().ok()?.parse().ok());
+    while body.len() < length.unwrap_or(0) {
+        if stream.read_buf(&mut body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some((parts, String::from_utf8(body).unwrap()))
 }
 
 pub(super) async fn write(stream: &mut TcpStream, reply: Reply) {
