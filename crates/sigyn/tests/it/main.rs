@@ -16,6 +16,7 @@ mod grpc;
 mod ha;
 mod http;
 mod import;
+mod instance;
 mod jaeger_api;
 mod lifecycle;
 mod program;

@@ -1,107 +1,22 @@
-//! A fleet is restarted one instance after the other, under load: no request fails, and no span is lost.
+//! A fleet of processes is restarted by SIGTERM, some after others, under load: no request fails, and no span is lost.
 //!
 //! `SIGYN_ROLLING_INSTANCES` is how many there are; what is told of the run is printed.
 
-use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
-
-use ::http::{Request, Response};
-use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
-use sigyn_model::Kind;
-use sigyn_recorder::{Body, Exposition, Options, Recorder};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use std::time::Instant;
 
 use crate::exported;
 use crate::http;
-use crate::program::{DEADLINE, Tracer, until};
+use crate::instance::{Ended, Instance};
+use crate::program::{Tracer, until};
 
 /// Clients that ask as fast as they are answered.
 const CLIENTS: usize = 4;
 /// Instances that are restarted at the same time.
 const AT_ONCE: usize = 10;
-
-/// One process of the fleet, as it goes through a life: ready, then draining, then gone.
-struct Instance {
-    recorder: Recorder,
-    /// No new requests; scrapes go on.
-    stop: CancellationToken,
-    /// Nothing at all.
-    end: CancellationToken,
-    server: JoinSet<()>,
-}
-
-impl Instance {
-    fn start(runtime: &Runtime, address: SocketAddr) -> (Self, SocketAddr) {
-        let options = Options { service_name: "shop".to_owned(), ..Options::default() };
-        let recorder = Recorder::new(options);
-        let listener = runtime.block_on(async {
-            let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
-            socket.bind(address).unwrap();
-            socket.listen(256).unwrap()
-        });
-        let address = listener.local_addr().unwrap();
-        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
-        let mut server = JoinSet::new();
-        server.spawn_on(serve(listener, recorder.clone(), end.clone()), runtime.handle());
-        (Self { recorder, stop, end, server }, address)
-    }
-
-    /// What a service does when it is asked to end and nobody sends it requests any more: seals, waits until
-    /// it is read, and goes. How many spans went with it.
-    async fn shut_down(mut self) -> u64 {
-        self.stop.cancel();
-        let drain = self.recorder.drained(DEADLINE).await;
-        self.end.cancel();
-        while self.server.join_next().await.is_some() {}
-        drain.lost
-    }
-}
-
-/// `/work` with two spans a request, and `/traces`, until the end, and what is under way then.
-async fn serve(listener: TcpListener, recorder: Recorder, end: CancellationToken) {
-    let exposition = Exposition::new(recorder.clone());
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = end.cancelled() => break,
-        };
-        let Ok((stream, _)) = accepted else { continue };
-        let (recorder, exposition) = (recorder.clone(), exposition.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (recorder, exposition) = (recorder.clone(), exposition.clone());
-            async move {
-                let (request, _) = request.into_parts();
-                if request.uri.path() == "/traces" {
-                    return Ok::<_, Infallible>(exposition.respond(&request).await);
-                }
-                let span = recorder.start("get /work", Some(Kind::Server), None);
-                recorder.start("query", Some(Kind::Client), Some(span.context())).finish();
-                span.finish();
-                Ok(Response::new(Body::from(Bytes::from_static(b"done\n"))))
-            }
-        });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        connections.spawn(graceful.watch(connection));
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let _ = tokio::time::timeout(DEADLINE, graceful.shutdown()).await;
-}
 
 /// Whom to send requests to, as a load balancer knows it: who is ready, and what is under way there.
 struct Ready {
@@ -137,21 +52,31 @@ impl Ready {
         under_way.fetch_sub(1, Ordering::AcqRel);
         answer.is_ok_and(|answer| answer.status == 200)
     }
+
+    /// SIGTERM to all of them while they have requests: each says that it is not ready, is taken out, and ends.
+    fn terminate(&self, some: Vec<Instance>) -> Vec<Ended> {
+        some.iter().for_each(|instance| instance.signal("TERM"));
+        for instance in &some {
+            until("it is not ready", || (!instance.is_ready()).then_some(()));
+            self.take_out(instance.address);
+            // Once more: now it knows that nobody sends it anything.
+            assert!(!instance.is_ready());
+        }
+        some.into_iter().map(Instance::ended).collect()
+    }
 }
 
 #[test]
 fn a_fleet_is_restarted_under_load_without_any_loss() {
     let count = std::env::var("SIGYN_ROLLING_INSTANCES").map_or(20, |text| text.parse().unwrap());
     let began = Instant::now();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut fleet: Vec<_> = (0..count).map(|_| Instance::start(&runtime, free)).collect();
+    let mut fleet: Vec<_> = (0..count).map(|_| Instance::start(free, None)).collect();
     let ready = Ready { list: RwLock::default() };
-    fleet.iter().for_each(|(_, address)| ready.put_in(*address));
+    fleet.iter().for_each(|instance| ready.put_in(instance.address));
 
     let folder = tempfile::tempdir().unwrap();
-    let targets: Vec<_> = fleet.iter().map(|(_, address)| format!("'{address}'")).collect();
+    let targets: Vec<_> = fleet.iter().map(|instance| format!("'{}'", instance.address)).collect();
     let config = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: [{}]}}]\n",
         targets.join(",")
@@ -167,8 +92,7 @@ fn a_fleet_is_restarted_under_load_without_any_loss() {
 
     let done = AtomicBool::new(false);
     let (asked, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-    let mut gone = 0;
-    let mut restarts = 0;
+    let mut ended = Vec::new();
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
             let (ready, done, asked, failed) = (&ready, &done, &asked, &failed);
@@ -187,44 +111,57 @@ fn a_fleet_is_restarted_under_load_without_any_loss() {
         let mut old = old.into_iter().peekable();
         while old.peek().is_some() {
             let some: Vec<_> = old.by_ref().take(AT_ONCE.min(count / 2).max(1)).collect();
-            some.iter().for_each(|(_, address)| ready.take_out(*address));
-            restarts += some.len();
-            let addresses: Vec<_> = some.iter().map(|(_, address)| *address).collect();
-            let lost = runtime.block_on(async {
-                let mut ends = JoinSet::new();
-                for (instance, _) in some {
-                    ends.spawn(instance.shut_down());
-                }
-                ends.join_all().await
-            });
-            gone += lost.iter().sum::<u64>();
+            let addresses: Vec<_> = some.iter().map(|instance| instance.address).collect();
+            ended.extend(ready.terminate(some));
             for address in addresses {
-                fleet.push(Instance::start(&runtime, address));
+                fleet.push(Instance::start(address, None));
                 ready.put_in(address);
             }
         }
         done.store(true, Ordering::Relaxed);
     });
-
-    let (asked, failed) = (asked.into_inner(), failed.into_inner());
-    let spans = 2 * asked;
+    let restarts = ended.len() as u64;
     let total = |field: &str| -> u64 {
         up().iter().map(|target| target["sigyn"][field].as_u64().unwrap()).sum()
     };
-    let all = || total("received") == spans && total("restarts") == restarts as u64;
-    until("every span is received, and every restart is seen", || all().then_some(()));
-    let lost = total("lost");
+    until("every restart is seen", || (total("restarts") == restarts).then_some(()));
+    ended.extend(ready.terminate(fleet));
+
+    let (asked, failed) = (asked.into_inner(), failed.into_inner());
+    let spans = 2 * asked;
+    // Nobody ended before everything was acknowledged: the tracer has it.
+    let (received, lost) = (total("received"), total("lost"));
     assert!(tracer.stop().0.success());
     let stored = exported::spans(folder.path());
     let kept = stored.len() as u64;
+    let served: u64 = ended.iter().map(|ended| ended.served).sum();
+    let left: u64 = ended.iter().map(|ended| ended.lost).sum();
     println!(
-        "{restarts} restarts of {count} instances, {asked} requests: {failed} failed, {kept} of {spans} spans stored, {lost} lost, {:.1?}",
+        "{restarts} restarts of {count} processes by SIGTERM, {asked} requests: {failed} failed, {kept} of {spans} spans stored, {lost} lost, {:.1?}",
         began.elapsed()
     );
-    assert_eq!((failed, gone, lost, kept), (0, 0, 0, spans));
+    assert_eq!((failed, served, left, lost), (0, asked, 0, 0));
+    assert_eq!((received, kept), (spans, spans));
     let mut unique = stored;
     unique.dedup();
     assert_eq!(unique.len() as u64, spans, "each once");
-    // Those that still run are let go without a word.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+}
+
+#[test]
+fn a_terminated_process_pushes_what_nobody_came_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracer = Tracer::start(folder.path());
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let instance = Instance::start(free, Some(tracer.address));
+    for _ in 0..50 {
+        assert_eq!(http::get(instance.address, "/work").status, 200);
+    }
+    instance.signal("TERM");
+    until("it is not ready", || (!instance.is_ready()).then_some(()));
+    assert!(!instance.is_ready());
+    assert_eq!(instance.ended(), Ended { served: 50, lost: 0, pushed: 100 });
+    assert!(tracer.stop().0.success());
+    let mut stored = exported::spans(folder.path());
+    stored.dedup();
+    assert_eq!(stored.len(), 100);
 }

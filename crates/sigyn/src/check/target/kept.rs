@@ -1,7 +1,7 @@
 //! That reading takes nothing away: what was read is still there, for whoever asks again and for whoever comes first.
 
 use bytes::Bytes;
-use sigyn_model::pull::{self, Cursor};
+use sigyn_model::pull::{self, Cursor, Log};
 
 use super::checker::{Checker, Scraped};
 use super::exchange::{Offer, Request};
@@ -10,6 +10,8 @@ use super::watch::{Books, PAGE};
 
 /// A log that held many spans at once does not lose them all to a few: one may weigh so many times another.
 const WEIGHTS: u64 = 64;
+/// A log that evicts is filled to this part at least.
+const FULL_PARTS: u64 = 4;
 /// Pages of the second reader. A log that has more than this is not read to its end.
 const PAGES_MAX: u32 = 256;
 
@@ -94,11 +96,15 @@ impl Checker {
         }
         // Only spans that come take the place of others, and whoever asks like this sees them sealed.
         let came_since = told.finished.saturating_sub(seen.finished);
+        let is_full = match exchange.header(pull::LOG).and_then(|text| text.parse::<Log>().ok()) {
+            // What is older than this read went before any of it.
+            Some(log) => log.bytes.saturating_mul(FULL_PARTS) >= log.max_bytes,
+            None => came_since.saturating_mul(WEIGHTS) >= seen.spans,
+        };
         let is_evicted = told.newest() > seen.newest
             && told.lost > seen.lost
             && told.first().is_none_or(|now| now > first)
-            && (told.first().is_some_and(|now| now <= last)
-                || came_since.saturating_mul(WEIGHTS) >= seen.spans);
+            && (is_full || told.first().is_some_and(|now| now <= last));
         if is_evicted {
             return self.findings.not_seen(rule, "the target evicts too fast");
         }
