@@ -16,6 +16,7 @@ use crate::draft::Finished;
 use crate::layout::{Header, flag};
 use crate::shards::{CHUNK_OVERHEAD, Chunk, seat};
 use crate::view::{View, views, views_at};
+use crate::whole::Origin;
 
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 const CHUNK_BYTES_MIN: usize = 4 * 1024;
@@ -96,12 +97,17 @@ impl Cold {
 
     /// Puts a finished span aside. `rescued` are those that were asked for and would be overwritten now. False: it is too
     /// large.
-    pub(crate) fn push(&self, span: Finished<'_>, mut rescued: impl FnMut(Chunk)) -> bool {
-        if span.len() > self.chunk_bytes_max {
+    pub(crate) fn push(
+        &self,
+        span: Finished<'_>,
+        origin: Option<&Origin>,
+        mut rescued: impl FnMut(Chunk),
+    ) -> bool {
+        if span.len() + origin.map_or(0, Origin::bytes) > self.chunk_bytes_max {
             return false;
         }
         let mut active = self.enter();
-        while active.bytes.len() + span.len() > self.chunk_bytes_max {
+        while !active.has_room(span.len(), origin, self.chunk_bytes_max) {
             let full = mem::take(&mut *active);
             drop(active);
             let spare = self.put_away(full, &mut rescued);
@@ -115,7 +121,7 @@ impl Cold {
         if bytes.capacity() == 0 {
             bytes.reserve_exact(self.chunk_bytes_max);
         }
-        active.push(span, None);
+        active.push(span, origin);
         true
     }
 
@@ -215,12 +221,13 @@ impl Cold {
     }
 
     /// Shows all that is held, a little at a time.
-    pub(crate) fn look(&self) -> impl FnMut(&mut dyn FnMut(View<'_>)) -> bool {
+    pub(crate) fn look(&self) -> impl FnMut(&mut dyn FnMut(View<'_>, &[Origin])) -> bool {
         let mut chunks = self.chunks().into_iter();
         let mut active = 0..self.active.len();
         move |each| {
-            let show = |chunk: &Chunk, each: &mut dyn FnMut(View<'_>)| {
-                views(&chunk.bytes).filter(|view| !is_taken(&view.header)).for_each(each);
+            let show = |chunk: &Chunk, each: &mut dyn FnMut(View<'_>, &[Origin])| {
+                let views = views(&chunk.bytes).filter(|view| !is_taken(&view.header));
+                views.for_each(|view| each(view, &chunk.origins));
             };
             if let Some(chunk) = chunks.next() {
                 show(&lock(&chunk), each);
@@ -296,7 +303,9 @@ fn take(chunk: &mut Chunk, asked: &HashMap<u64, TraceId>) -> Chunk {
         let Some(id) = TraceId::new(view.header.trace_id) else { continue };
         let is_asked = asked.get(&id.low()).is_some_and(|asked| *asked == id || asked.high() == 0);
         if is_asked && !is_taken(&view.header) {
-            taken.push(view.finished(), None);
+            let number = usize::from(view.header.origin);
+            let origin = number.checked_sub(1).and_then(|at| chunk.origins.get(at));
+            taken.push(view.finished(), origin);
             from.push(at);
         }
     }

@@ -14,6 +14,8 @@ use crate::whole::{Origin, kind_bits, status_bits};
 
 /// What grew beyond this is not kept for the next span.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
+/// Of OTLP's flags: the parent is in another process.
+const IS_REMOTE: u32 = 0x200;
 
 thread_local! {
     static KEPT: Cell<Option<Box<Draft>>> = const { Cell::new(None) };
@@ -22,14 +24,23 @@ thread_local! {
 /// A span that has ended, all but what there is a list of: that is told by [`Rest`].
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
+    /// The trace that it is of.
     pub trace_id: TraceId,
+    /// Its own id.
     pub id: SpanId,
+    /// The span above it; `None` if the trace begins with it.
     pub parent_id: Option<SpanId>,
+    /// Which side of a call it is; `None` if neither.
     pub kind: Option<Kind>,
+    /// What was done.
     pub name: Text<'a>,
+    /// When it began, by the machine's clock.
     pub start: Timestamp,
+    /// When it ended, by the same.
     pub end: Timestamp,
+    /// Whether it went well, as far as somebody said so.
     pub status: StatusCode,
+    /// Why it failed; empty means absent.
     pub status_message: &'a str,
     /// W3C `tracestate`; empty means absent.
     pub trace_state: &'a str,
@@ -50,6 +61,20 @@ impl Recorder {
     /// Takes a span that has ended elsewhere in this process. It is of the recorder's own service, unless
     /// it has a resource that says otherwise.
     pub fn record_ended(&self, span: &Ended<'_>, rest: impl FnOnce(&mut Rest<'_>)) {
+        self.ended(span, rest, true);
+    }
+
+    /// The same for a span of a trace that nobody sampled: it is kept for a while, or for good if there is a reason to, like
+    /// those that begin here ([`Options::cold_bytes_max`](crate::Options::cold_bytes_max)). Without memory for such spans
+    /// nothing is done.
+    pub fn put_aside_ended(&self, span: &Ended<'_>, rest: impl FnOnce(&mut Rest<'_>)) {
+        if self.shared.cold.is_some() {
+            self.ended(span, rest, false);
+        }
+    }
+
+    #[inline]
+    fn ended(&self, span: &Ended<'_>, rest: impl FnOnce(&mut Rest<'_>), is_sampled: bool) {
         // A thread that is ending keeps nothing any more.
         let mut draft = KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default();
         let shared = &*self.shared;
@@ -88,7 +113,12 @@ impl Recorder {
                 | flag::DURATION
                 | if urgent { flag::FAILED } else { 0 },
         };
-        shared.push(&mut draft, header, span.origin, urgent);
+        if is_sampled {
+            shared.push(&mut draft, header, span.origin, urgent);
+        } else {
+            let is_entry = span.parent_id.is_none() || span.flags & IS_REMOTE != 0;
+            shared.put_aside(&mut draft, header, span.origin, is_entry, false, &span.name);
+        }
         if draft.capacity() <= KEPT_BYTES_MAX {
             let _ = KEPT.try_with(|kept| kept.set(Some(draft)));
         }
@@ -96,6 +126,7 @@ impl Recorder {
 }
 
 impl Rest<'_> {
+    /// A tag. Whether its key was told before is not looked at.
     #[inline(always)]
     pub fn tag<'a, 'b>(&mut self, key: impl Into<Text<'a>>, value: impl Into<TagValue<'b>>) {
         self.draft.tag(key.into(), value.into());
@@ -112,6 +143,7 @@ impl Rest<'_> {
         self.draft.annotation(time.nanos(), text.into(), tags, dropped, self.caps);
     }
 
+    /// Another span that it has to do with.
     pub fn link(&mut self, link: &Link) {
         self.draft.link(link, self.caps);
     }

@@ -14,12 +14,14 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct Leftover {
     /// What an OTLP endpoint takes at `/v1/traces`, as `application/x-protobuf`.
     pub body: Bytes,
+    /// How many are in it.
     pub spans: u64,
     recorder: Recorder,
     next: u64,
 }
 
 impl Leftover {
+    /// What the body is.
     pub const CONTENT_TYPE: &'static str = "application/x-protobuf";
 
     /// Somebody has taken it: from now on it counts as delivered, and what is behind it comes next.

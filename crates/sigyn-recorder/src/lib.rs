@@ -19,8 +19,7 @@
 //!
 //! use hyper::{server::conn::http1, service::service_fn};
 //! use hyper_util::rt::TokioIo;
-//! use sigyn_model::Kind;
-//! use sigyn_recorder::{Exposition, Options, Recorder};
+//! use sigyn_recorder::{Exposition, Kind, Options, Recorder};
 //!
 //! #[tokio::main]
 //! async fn main() -> std::io::Result<()> {
@@ -103,6 +102,9 @@
 //! a file of a tmpfs. Whatever ends the process, the next one in that directory tells what was left; and of several
 //! workers that share it, any one tells the spans of all. Each worker makes its recorder after the fork.
 
+#![cfg_attr(not(feature = "spool"), forbid(unsafe_code))]
+#![warn(missing_docs)]
+
 mod ask;
 mod body;
 mod buffer;
@@ -168,4 +170,8 @@ pub use text::{TagValue, Text};
 pub use whole::Origin;
 
 /// The model's words that are said here, for whoever needs no more of it.
-pub use sigyn_model::{Endpoint, Kind, Span, SpanId, StatusCode, Tags, TraceId, Value};
+pub use sigyn_model::pull::Dropped;
+pub use sigyn_model::{
+    Annotation, Endpoint, Kind, Link, Resource, Scope, Span, SpanId, StatusCode, Tags, Timestamp,
+    TraceId, Value,
+};

@@ -52,11 +52,11 @@ impl Found {
         loop {
             let glossary = Glossary::now();
             let wall_offset = shared.clock.wall_offset();
-            let reading =
-                Reading { glossary: &glossary, own: &shared.own, origins: &[], wall_offset };
             let mut spans = Vec::new();
-            let more = part(&mut |view| {
+            let more = part(&mut |view, origins| {
                 if self.is_asked(&view.header) {
+                    let own = &shared.own;
+                    let reading = Reading { glossary: &glossary, own, origins, wall_offset };
                     spans.extend(reading.span(&view));
                 }
             });

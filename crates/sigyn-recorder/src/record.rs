@@ -36,7 +36,7 @@ const WAITS_MAX: usize = 64;
 /// Encoded segments may take as much memory again as the spans themselves.
 const ENCODED_SHARE: usize = 1;
 
-/// How a recorder is set up.
+/// How a recorder is set up. More may be added: say what differs, and leave the rest to `..Options::default()`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The name of this service, as other services and people see it.
@@ -66,6 +66,7 @@ pub struct Options {
     pub keep_failed: bool,
     /// The same if that span takes longer than all but one in a hundred of its name.
     pub keep_slow: bool,
+    /// Where it gets the time from: the machine, but in tests.
     pub clock: Clock,
     /// Where finished spans lie so that they outlive the process; else they are in its memory.
     #[cfg(feature = "spool")]
@@ -123,6 +124,7 @@ pub(crate) struct Shared {
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Drain {
     /// Spans that are lost with this process: nobody acknowledged them in time, or they finished
     /// after the last seal.
@@ -130,6 +132,8 @@ pub struct Drain {
 }
 
 impl Recorder {
+    /// Makes another one, with a log and an epoch of its own. A process that needs one alone has it already:
+    /// [`Recorder::of_process`].
     pub fn new(options: Options) -> Self {
         let hot_bytes_max = options.hot_bytes_max;
         let caps = Caps {
@@ -366,6 +370,7 @@ impl Recorder {
         self.shared.ring.epoch
     }
 
+    /// Its counters now.
     pub fn stats(&self) -> Stats {
         let figures = self.shared.ring.figures(self.shared.clock.monotonic());
         let scrapers = figures.scrapers.into_iter();
@@ -396,6 +401,11 @@ impl Recorder {
                 ..self.shared.ring.rooms.stats()
             },
         }
+    }
+
+    /// Answers scrapers that wait for spans, and from now on lets none wait: for a server that is to finish its requests.
+    pub fn stop_waiting(&self) {
+        self.shared.ring.stop_waiting();
     }
 
     /// Seals for the last time. Waiting scrapers are answered, every answer says that it is final,
@@ -438,6 +448,7 @@ impl Shared {
         &self,
         draft: &mut Draft,
         header: Header,
+        origin: Option<&Origin>,
         is_entry: bool,
         keep: bool,
         name: &impl Named,
@@ -450,15 +461,15 @@ impl Shared {
         if keep || is_slow || has_failed {
             count(&self.counters.kept, 1);
             cold.ask(&[trace_id]);
-            self.push(draft, header, None, true);
+            self.push(draft, header, origin, true);
             let is_told = self.ring.kept(trace_id);
             count(&self.counters.kept_untold, u64::from(!is_told));
         } else if cold.remembers(trace_id) {
-            self.push(draft, header, None, false);
+            self.push(draft, header, origin, false);
         } else {
             let counter = match draft.finish(header, self.caps) {
                 Err(Oversize) => &self.counters.aside_oversize,
-                Ok(span) => match cold.push(span, |chunk| self.promote(chunk)) {
+                Ok(span) => match cold.push(span, origin, |chunk| self.promote(chunk)) {
                     true => &self.counters.put_aside,
                     false => &self.counters.aside_too_large,
                 },

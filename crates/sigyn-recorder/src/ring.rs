@@ -7,7 +7,7 @@
 use std::mem;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -108,6 +108,8 @@ pub(crate) struct Ring {
     /// New spans enough to end a long poll, a new segment, or the end.
     fresh: Notify,
     acknowledged: Notify,
+    /// Requests that would wait are answered at once.
+    nobody_waits: AtomicBool,
     /// Traces kept here that nobody sampled, for the next segment to tell.
     kept: Mutex<Vec<TraceId>>,
     /// What is left of traces that begin here while the log fills faster than it is read.
@@ -147,6 +149,7 @@ impl Ring {
             shards,
             fresh: Notify::new(),
             acknowledged: Notify::new(),
+            nobody_waits: AtomicBool::new(false),
             kept: Mutex::default(),
             pressure: AtomicU64::new(0),
         }
@@ -223,6 +226,12 @@ impl Ring {
     /// Whoever waits for spans is to look at once.
     pub(crate) fn hurry(&self) {
         self.shards.hurry();
+        self.fresh.notify_waiters();
+    }
+
+    /// From now on nobody waits for spans.
+    pub(crate) fn stop_waiting(&self) {
+        self.nobody_waits.store(true, Ordering::Relaxed);
         self.fresh.notify_waiters();
     }
 
@@ -324,6 +333,7 @@ impl Ring {
         let log = self.lock();
         log.newest >= start
             || log.is_final
+            || self.nobody_waits.load(Ordering::Relaxed)
             || self.shards.are_urgent()
             || log.pending_bytes + self.shards.unsealed() >= WAKE_BYTES
     }

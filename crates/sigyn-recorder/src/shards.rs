@@ -64,6 +64,19 @@ impl Chunk {
         self.spans += 1;
     }
 
+    /// Whether a span of so many bytes goes in.
+    #[inline(always)]
+    pub(crate) fn has_room(&self, len: usize, origin: Option<&Origin>, bytes_max: usize) -> bool {
+        // What a new origin weighs counts as well; that there are too many is all but impossible.
+        let origin = match origin {
+            None => 0,
+            Some(origin) if self.known(origin).is_some() => 0,
+            Some(_) if self.origins.len() >= ORIGINS_MAX => return false,
+            Some(origin) => origin.bytes(),
+        };
+        self.bytes.len() + self.origins_bytes + len + origin <= bytes_max
+    }
+
     fn number_of(&mut self, origin: &Origin) -> u16 {
         let at = self.known(origin).unwrap_or_else(|| {
             self.origins_bytes += origin.bytes();
@@ -430,18 +443,7 @@ fn take_seat() -> usize {
 impl Shard {
     #[inline(always)]
     fn has_room(&self, len: usize, origin: Option<&Origin>, chunk_bytes_max: usize) -> bool {
-        let active = &self.active;
-        if active.spans == 0 {
-            return true;
-        }
-        // What a new origin weighs counts as well; that there are too many is all but impossible.
-        let origin = match origin {
-            None => 0,
-            Some(origin) if active.known(origin).is_some() => 0,
-            Some(_) if active.origins.len() >= ORIGINS_MAX => return false,
-            Some(origin) => origin.bytes(),
-        };
-        active.bytes.len() + active.origins_bytes + len + origin <= chunk_bytes_max
+        self.active.spans == 0 || self.active.has_room(len, origin, chunk_bytes_max)
     }
 }
 

@@ -268,26 +268,23 @@ impl ActiveSpan {
 
 impl Named for Open {
     fn key(&self) -> Key {
-        Key::of(self.name, &self.own_name)
+        (self.name, &self.own_name).key()
     }
 
     fn text(&self) -> String {
-        match self.name {
-            Some(id) => Glossary::now().text(id).to_owned(),
-            None => self.own_name.clone(),
-        }
+        (self.name, &self.own_name).text()
     }
 }
 
-impl Named for (Option<Id>, String) {
+impl<S: AsRef<str>> Named for (Option<Id>, S) {
     fn key(&self) -> Key {
-        Key::of(self.0, &self.1)
+        Key::of(self.0, self.1.as_ref())
     }
 
     fn text(&self) -> String {
         match self.0 {
             Some(id) => Glossary::now().text(id).to_owned(),
-            None => self.1.clone(),
+            None => self.1.as_ref().to_owned(),
         }
     }
 }
@@ -451,7 +448,7 @@ impl Open {
             context.parent_id.is_none() || matches!(self.kind, Some(Kind::Server | Kind::Consumer));
         let name = (self.name, mem::take(&mut self.own_name));
         let shared = &*self.recorder.shared;
-        shared.put_aside(&mut self.draft, header, is_entry, self.keep, &name);
+        shared.put_aside(&mut self.draft, header, None, is_entry, self.keep, &name);
         self.own_name = name.1;
     }
 

@@ -13,6 +13,7 @@ use crate::ids;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// The random number of the recorder's lifetime.
     pub epoch: u64,
     /// Spans given to the log, those that it refused included.
     pub finished: u64,
@@ -21,15 +22,17 @@ pub struct Stats {
     pub delivered: u64,
     /// Spans that nobody acknowledged yet.
     pub buffered: u64,
+    /// Spans that are lost, by reason.
     pub dropped: Dropped,
     /// The last segment sealed; 0 before the first.
     pub newest: u64,
-    /// Segments held, acknowledged ones included, and what all held spans weigh.
+    /// Segments held, acknowledged ones included.
     pub segments: usize,
+    /// What all held spans weigh.
     pub bytes: usize,
-    /// Spans of traces that nobody sampled, held in case somebody wants them, and what these weigh. They are in no other
-    /// of these figures.
+    /// Spans of traces that nobody sampled, held in case somebody wants them. They are in no other of these figures.
     pub cold_spans: u64,
+    /// What these weigh.
     pub cold_bytes: usize,
     /// Traces that were asked for and forgotten before anybody looked for them, as too many were.
     pub asks_forgotten: u64,
@@ -37,12 +40,15 @@ pub struct Stats {
     pub operations: u64,
     /// Scrapers that hold a lease.
     pub scrapers: Vec<ScraperStats>,
+    /// What happened beside that.
     pub activity: Activity,
+    /// How it goes with the spool.
     pub spool: SpoolStats,
 }
 
 /// How it goes with the spool, if spans are to outlive the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SpoolStats {
     /// Spans go to the spool.
     pub is_on: bool,
@@ -60,6 +66,7 @@ pub struct SpoolStats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScraperStats {
+    /// The name that it gives itself.
     pub name: String,
     /// It has acknowledged every segment below this one.
     pub acknowledged_below: u64,
@@ -120,9 +127,9 @@ counters! {
     guaranteed,
     /// Spans that nobody sampled and that were put where they stay for a while.
     put_aside,
-    /// Those that would have been, and were not: larger than their cap, even with their tags cut, or larger than a piece of
-    /// the memory for them.
+    /// Those that would have been, and were not: larger than their cap, even with their tags cut.
     aside_oversize,
+    /// The same, as they were larger than a piece of the memory for them.
     aside_too_large,
     /// Traces that nobody sampled and that were kept all the same: they failed here, were slow, or somebody said so.
     kept,

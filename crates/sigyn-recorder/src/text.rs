@@ -65,12 +65,19 @@ impl<'a> From<fmt::Arguments<'a>> for Text<'a> {
 /// A tag's value, read where it lies and copied into the span. It owns nothing, so that it costs nothing
 /// to hand over: what was made for the span alone is given by reference, or with `format_args!`.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum TagValue<'a> {
+    /// A text.
     Str(&'a str),
+    /// A text that is written out where it is recorded.
     Format(fmt::Arguments<'a>),
+    /// True or false.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// Any other number.
     Double(f64),
+    /// Whatever is no text.
     Bytes(&'a [u8]),
     /// A list or a map, or whatever else a [`Value`] can be.
     Value(&'a Value),

@@ -23,6 +23,7 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Makes one, to be shared by spans: it is compared by its `Arc`s.
     pub fn new(resource: Option<Arc<Resource>>, scope: Option<Arc<Scope>>) -> Self {
         Self { resource, scope }
     }

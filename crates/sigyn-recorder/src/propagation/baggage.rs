@@ -69,15 +69,18 @@ impl Baggage {
         }
     }
 
+    /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.members().is_empty()
     }
 
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let member = self.members().iter().find(|member| member.key == key);
         member.map(|member| member.value.as_str())
     }
 
+    /// All keys with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members().iter().map(|member| (member.key.as_str(), member.value.as_str()))
     }
@@ -89,6 +92,7 @@ impl Baggage {
         is_token(&key) && self.add(Member { key, value, properties: String::new() })
     }
 
+    /// Takes a key out.
     pub fn remove(&mut self, key: &str) {
         if self.get(key).is_some() {
             self.change(|members| members.retain(|member| member.key != key));

@@ -25,6 +25,7 @@ use crate::ids;
 /// Where in which trace we are, and whether the trace is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
+    /// Which trace it is.
     pub trace_id: TraceId,
     /// `None` if nothing is above: the caller sent a decision and no ids.
     pub span_id: Option<SpanId>,
@@ -40,6 +41,7 @@ pub struct Context {
 
 /// One way to write a context into headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// `b3`, the whole context in one header.
     B3Single,
@@ -51,7 +53,9 @@ pub enum Format {
 
 /// What [`read`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Extracted {
+    /// What the first form says that can be read and has ids.
     pub context: Option<Context>,
     /// Forms that were there and could not be read.
     pub invalid: u32,

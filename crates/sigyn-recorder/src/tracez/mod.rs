@@ -168,13 +168,12 @@ impl Report {
                 let mut part = cold.look();
                 loop {
                     let glossary = Glossary::now();
-                    let reading = Reading {
-                        glossary: &glossary,
-                        own: &shared.own,
-                        origins: &[],
-                        wall_offset: shared.clock.wall_offset(),
-                    };
-                    if !part(&mut |view| look.at(&view, &reading)) {
+                    let wall_offset = shared.clock.wall_offset();
+                    let more = part(&mut |view, origins| {
+                        let own = &shared.own;
+                        look.at(&view, &Reading { glossary: &glossary, own, origins, wall_offset });
+                    });
+                    if !more {
                         break;
                     }
                     yield_now().await;
