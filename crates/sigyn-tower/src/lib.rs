@@ -134,7 +134,27 @@
 //! # Features
 //!
 //! All are off unless they are asked for: `axum` (routes and peers of axum), `tonic` (peers, and why a
-//! channel failed), `hyper-util` (why its client failed), `reqwest` (its requests).
+//! channel failed), `hyper-util` (why its client failed), `reqwest` (its requests), `shutdown` (below).
+//!
+//! # When the process ends
+//!
+//! What requests have recorded last is read yet, if the server ends in order: at SIGTERM it takes no new requests and
+//! finishes those that run; then scrapes alone are answered at its address, until the scrapers have everything.
+//!
+//! ```no_run
+//! # #[cfg(feature = "shutdown")]
+//! # async fn main_(app: axum::Router, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! use std::time::Duration;
+//!
+//! let mut shutdown = sigyn_tower::shutdown(sigyn_recorder::Recorder::of_process(), &listener)?;
+//! let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.signal());
+//! let drain = shutdown.drain(server, Duration::from_secs(10), Duration::from_secs(10)).await?;
+//! eprintln!("{} spans lost", drain.lost);
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
 
 mod body;
 mod call;
@@ -148,6 +168,8 @@ mod peer;
 mod reqwest;
 mod rest;
 mod server;
+#[cfg(feature = "shutdown")]
+mod shutdown;
 mod traces;
 
 use sigyn_recorder::{Exposition, Recorder};
@@ -158,6 +180,8 @@ pub use current::{CurrentSpan, Run, Scope, current};
 #[cfg(feature = "reqwest")]
 pub use reqwest::SendTraced;
 pub use server::{Server, ServerFuture, ServerLayer};
+#[cfg(feature = "shutdown")]
+pub use shutdown::Shutdown;
 pub use traces::Traces;
 
 /// Records a span for each request that a server gets, and answers it as it did.
@@ -173,4 +197,18 @@ pub fn client(recorder: Recorder) -> ClientLayer {
 /// Answers scrapes at `/traces`: a service for a route there.
 pub fn traces(recorder: Recorder) -> Traces {
     Exposition::new(recorder).into()
+}
+
+/// Ends a service without losing what it recorded last: its listener, before the server gets it. From now on SIGTERM and
+/// Ctrl-C do not end the process by themselves; [`Shutdown::signal`] does, where it is waited for.
+///
+/// # Errors
+///
+/// If the listener cannot be shared, or signals cannot be waited for.
+#[cfg(feature = "shutdown")]
+pub fn shutdown(
+    recorder: Recorder,
+    listener: &tokio::net::TcpListener,
+) -> std::io::Result<Shutdown> {
+    Shutdown::new(recorder, listener)
 }

@@ -33,6 +33,13 @@ impl Traces {
     }
 }
 
+impl Traces {
+    #[cfg(feature = "shutdown")]
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.exposition.is_at(path)
+    }
+}
+
 fn introduce(extensions: &mut Extensions) {
     if let Some(peer) = peer::of(extensions) {
         extensions.insert(Peer(peer.ip().to_canonical()));

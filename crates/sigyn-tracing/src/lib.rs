@@ -91,6 +91,8 @@
 //!
 //! A subscriber has one such layer. A second one above it does nothing.
 
+#![forbid(unsafe_code)]
+
 mod fields;
 mod layer;
 mod open;

@@ -14,11 +14,20 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Span, Subscriber, info, info_span, instrument};
 use tracing_subscriber::prelude::*;
 
+/// How long requests have to end at SIGTERM, and scrapers to come for their spans.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     subscriber().init();
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
-    serve(listener, app()).await?;
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    // At SIGTERM: no new requests, then those that run, then the scrapers get what these have recorded.
+    let mut shutdown = sigyn_tower::shutdown(Recorder::of_process(), &listener)?;
+    let server = serve(listener, app()).with_graceful_shutdown(shutdown.signal());
+    let drain = shutdown.drain(server, PATIENCE, PATIENCE).await?;
+    eprintln!("{} spans lost", drain.lost);
     Ok(())
 }
 

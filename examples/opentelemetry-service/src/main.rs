@@ -19,13 +19,22 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use sigyn_recorder::{Exposition, Recorder};
 use tokio::net::TcpListener;
 
+/// How long requests have to end at SIGTERM, and scrapers to come for their spans.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let provider = provider();
     global::set_tracer_provider(provider.clone());
     global::set_text_map_propagator(TraceContextPropagator::new());
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
-    serve(listener, app()).await?;
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    // At SIGTERM: no new requests, then those that run, then the scrapers get what these have recorded.
+    let mut shutdown = sigyn_tower::shutdown(Recorder::of_process(), &listener)?;
+    let server = serve(listener, app()).with_graceful_shutdown(shutdown.signal());
+    let drain = shutdown.drain(server, PATIENCE, PATIENCE).await?;
+    eprintln!("{} spans lost", drain.lost);
     provider.shutdown()?;
     Ok(())
 }

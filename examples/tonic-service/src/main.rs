@@ -1,6 +1,5 @@
 //! A tonic service, as many are, that is a scrape target by two lines.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,6 +9,9 @@ use tokio_stream::{Stream, StreamExt as _, iter};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+/// How long requests have to end at SIGTERM, and scrapers to come for their spans.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[expect(
     unreachable_pub,
@@ -37,17 +39,24 @@ struct Items {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let address: SocketAddr = "127.0.0.1:50051".parse()?;
-    serve(TcpListener::bind(address).await?).await
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    // At SIGTERM: no new requests, then those that run, then the scrapers get what these have recorded.
+    let mut shutdown = sigyn_tower::shutdown(Recorder::of_process(), &listener)?;
+    let server = serve(listener, shutdown.signal());
+    let drain = shutdown.drain(server, PATIENCE, PATIENCE).await?;
+    eprintln!("{} spans lost", drain.lost);
+    Ok(())
 }
 
-async fn serve(listener: TcpListener) -> anyhow::Result<()> {
+async fn serve(listener: TcpListener, end: impl Future<Output = ()>) -> anyhow::Result<()> {
     Server::builder()
         // The two lines: calls are recorded, and a scrape, which is HTTP/1.1, is answered.
         .accept_http1(true)
         .layer(sigyn_tower::server(Recorder::of_process()).with_traces())
         .add_service(CartServer::new(Carts))
-        .serve_with_incoming(TcpIncoming::from(listener))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), end)
         .await?;
     Ok(())
 }
@@ -84,6 +93,7 @@ async fn load(id: u32) -> Result<Items, Status> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Instant;
 
     use sigyn_model::codec::json_v2;
@@ -123,7 +133,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener));
+        tasks.spawn(serve(listener, std::future::pending()));
 
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
         let channel = channel.connect().await.unwrap();
