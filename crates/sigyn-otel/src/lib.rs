@@ -45,8 +45,19 @@
 //! All of a sampled span: names, kind, times, attributes of their own types, events and links with theirs,
 //! status, `tracestate`, whether the parent is another process's, what the SDK dropped, the instrumentation
 //! scope, and the provider's resource, whose `service.name` is the service. Names are in lower case for
-//! whoever reads them, as everywhere in Zipkin. A span that took no time took a nanosecond. Spans that are
-//! recorded and not sampled are for other processors, and left out.
+//! whoever reads them, as everywhere in Zipkin. A span that took no time took a nanosecond.
+//!
+//! Spans that the SDK records and does not sample (`SamplingDecision::RecordOnly`) stay for a while if the recorder has
+//! memory for them ([`Options::cold_bytes_max`](sigyn_recorder::Options)): such a trace can be collected afterwards, and is
+//! kept if it fails here or is slow. Without that memory they are left out.
+//!
+//! # What is not
+//!
+//! - Spans that the SDK's sampler drops: no processor ever sees them. Which traces begin is the SDK's sampler's to say, so
+//!   rates and budgets that scrapers want of a recorder change nothing here; nor does the recorder sample what it is given.
+//! - What has not ended: `/tracez` shows how long ended spans took and which failed, and none that run. The SDK shows a
+//!   processor each span that starts, and gives it no room in the span to remember it by; a table of all that run would be
+//!   looked up, and locked, at every start and end. Spans of `sigyn-tracing`, `sigyn-tower` and [`Recorder::start`] are shown.
 //!
 //! The recorder's [`Options`](sigyn_recorder::Options) bound values, spans and the log; what is cut or
 //! dropped is counted.
@@ -73,6 +84,8 @@
 //! Nothing is allocated, nothing waits, and no thread is started. The first thousand keys that a process
 //! says are remembered for as long as it runs, and then take two bytes in a span. `cargo bench -p sigyn-otel` measures what
 //! it adds to a span.
+
+#![forbid(unsafe_code)]
 
 mod keys;
 mod origins;

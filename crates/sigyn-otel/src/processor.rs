@@ -35,7 +35,7 @@ impl SpanProcessor for RecorderProcessor {
 
     fn on_end(&self, span: SpanData) {
         let context = &span.span_context;
-        let Some(trace_id) = trace_id(context).filter(|_| context.is_sampled()) else { return };
+        let Some(trace_id) = trace_id(context) else { return };
         let Some(id) = span_id(context.span_id()) else { return };
         let state = state(context.trace_state());
         let (status, status_message) = match &span.status {
@@ -58,7 +58,10 @@ impl SpanProcessor for RecorderProcessor {
                 flags: flags(context, span.parent_span_is_remote),
                 origin,
             };
-            self.recorder.record_ended(&ended, |rest| tell(&span, rest));
+            match context.is_sampled() {
+                true => self.recorder.record_ended(&ended, |rest| tell(&span, rest)),
+                false => self.recorder.put_aside_ended(&ended, |rest| tell(&span, rest)),
+            }
         });
     }
 

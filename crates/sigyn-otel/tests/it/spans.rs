@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::{
+    Link, Span as _, SpanKind, Status, TraceContextExt as _, TraceId, TraceState, Tracer as _,
+    TracerProvider as _,
+};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample,
+};
 use sigyn_model::Span;
 use sigyn_model::codec::json_v2;
+use sigyn_recorder::{Exposition, Options};
 
 use crate::world::World;
 
@@ -44,9 +51,106 @@ async fn what_is_not_sampled_is_left_out() {
     assert!(world.spans().await.is_empty());
 }
 
+/// Records everything, and samples nothing.
+#[derive(Clone, Debug)]
+struct RecordOnly;
+
+impl ShouldSample for RecordOnly {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        _: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        SamplingResult {
+            decision: SamplingDecision::RecordOnly,
+            attributes: Vec::new(),
+            trace_state: TraceState::default(),
+        }
+    }
+}
+
+/// With memory for spans that nobody sampled.
+fn record_only(cold_bytes_max: usize) -> World {
+    let resource = Resource::builder_empty().with_service_name("Cart").build();
+    let options = Options { cold_bytes_max, ..Options::default() };
+    World::of(options, |builder| builder.with_resource(resource).with_sampler(RecordOnly))
+}
+
+#[tokio::test]
+async fn what_is_recorded_and_not_sampled_is_put_aside() {
+    let world = record_only(1 << 20);
+    let tracer = world.provider.tracer("shelf");
+    let parent = Context::new().with_span(tracer.start("parent"));
+    let mut child = tracer.start_with_context("child", &parent);
+    child.set_attribute(KeyValue::new("items", 3));
+    child.set_status(Status::error("out of stock"));
+    child.end();
+    parent.span().end();
+    let id = parent.span().span_context().trace_id();
+    assert!(world.spans().await.is_empty(), "what fails inside is no reason to keep it");
+    assert_eq!(world.recorder.stats().cold_spans, 2);
+    let page = String::from_utf8(world.get("/tracez", "*/*").await).unwrap();
+    assert!(page.contains("child") && page.contains("2 spans that nobody sampled"), "{page}");
+
+    // A look, and then it is collected: whole, of the service that the provider says.
+    let check = |body: &[u8]| {
+        let spans = json_v2::decode_list(body).unwrap();
+        assert_eq!(spans.len(), 2);
+        for span in &spans {
+            assert_eq!(span.local_endpoint.as_ref().unwrap().service_name, "cart");
+            let tags = span.zipkin_tags();
+            assert_eq!(tags.get("otel.scope.name").map(|it| it.as_ref()), Some("shelf"));
+        }
+        assert!(spans.iter().any(|span| span.is_error() && span.name == "child"));
+    };
+    check(&world.get(&format!("/traces?trace_id={id}"), "application/json").await);
+    let request = http::Request::post(format!("/traces/collect?ids={id}")).body(()).unwrap();
+    let exposition = Exposition::new(world.recorder.clone());
+    exposition.respond(&request.into_parts().0).await;
+    check(&world.scrape("application/json").await);
+}
+
+#[tokio::test]
+async fn a_trace_that_fails_where_it_begins_is_kept() {
+    let world = record_only(1 << 20);
+    let tracer = world.provider.tracer("shelf");
+    let mut parent = tracer.start("parent");
+    parent.set_status(Status::error("out of stock"));
+    let parent = Context::new().with_span(parent);
+    tracer.start_with_context("child", &parent).end();
+    parent.span().end();
+    tracer.start("another").end();
+    let names: Vec<_> = world.spans().await.into_iter().map(|span| span.name).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(!names.contains(&"another".to_owned()), "{names:?}");
+    assert_eq!(world.recorder.stats().activity.kept, 1);
+
+    let without = record_only(0);
+    without.provider.tracer("shelf").start("parent").end();
+    let stats = without.recorder.stats();
+    assert_eq!((stats.finished, stats.cold_spans), (0, 0));
+}
+
+#[tokio::test]
+async fn ended_spans_are_seen_with_how_long_they_took() {
+    let world = World::new();
+    let mut span = world.provider.tracer("cart").start("load");
+    span.set_status(Status::error("out of stock"));
+    span.end();
+    let page: serde_json::Value =
+        serde_json::from_slice(&world.get("/tracez", "application/json").await).unwrap();
+    let row = &page["operations"][0];
+    assert_eq!((&row["name"], &row["errors"]), (&"load".into(), &1.into()));
+    let buckets = row["buckets"].as_array().unwrap();
+    assert_eq!(buckets.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(), 1);
+}
+
 #[tokio::test]
 async fn spans_of_a_trace_belong_together() {
-    use opentelemetry::trace::TraceContextExt as _;
     let world = World::new();
     let tracer = world.provider.tracer("cart");
     let parent = Context::new().with_span(tracer.start("parent"));

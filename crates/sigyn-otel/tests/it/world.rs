@@ -40,7 +40,14 @@ impl World {
     }
 
     pub(crate) fn with(more: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder) -> Self {
-        let options = Options { service_name: "own".to_owned(), ..Options::default() };
+        Self::of(Options::default(), more)
+    }
+
+    pub(crate) fn of(
+        options: Options,
+        more: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder,
+    ) -> Self {
+        let options = Options { service_name: "own".to_owned(), ..options };
         let (recorder, kept) = (Recorder::new(options), Kept::default());
         let builder = SdkTracerProvider::builder()
             .with_span_processor(sigyn_otel::processor(recorder.clone()))
@@ -54,7 +61,11 @@ impl World {
     }
 
     pub(crate) async fn scrape(&self, accept: &str) -> Vec<u8> {
-        let request = Request::get("/traces").header("accept", accept).body(()).unwrap();
+        self.get("/traces", accept).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, accept: &str) -> Vec<u8> {
+        let request = Request::get(path).header("accept", accept).body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let answer = Exposition::new(self.recorder.clone()).respond(&parts).await;
         answer.into_body().collect().await.unwrap().to_bytes().to_vec()
