@@ -62,6 +62,9 @@ struct Asked {
     forgotten: u64,
 }
 
+/// What is done with a span, and with the origins that it may name.
+type Each<'a> = dyn FnMut(View<'_>, &[Origin]) + 'a;
+
 /// How much there is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -221,11 +224,11 @@ impl Cold {
     }
 
     /// Shows all that is held, a little at a time.
-    pub(crate) fn look(&self) -> impl FnMut(&mut dyn FnMut(View<'_>, &[Origin])) -> bool {
+    pub(crate) fn look(&self) -> impl FnMut(&mut Each<'_>) -> bool {
         let mut chunks = self.chunks().into_iter();
         let mut active = 0..self.active.len();
         move |each| {
-            let show = |chunk: &Chunk, each: &mut dyn FnMut(View<'_>, &[Origin])| {
+            let show = |chunk: &Chunk, each: &mut Each<'_>| {
                 let views = views(&chunk.bytes).filter(|view| !is_taken(&view.header));
                 views.for_each(|view| each(view, &chunk.origins));
             };

@@ -1,6 +1,5 @@
 //! The end of a service that is scraped: no new requests, then those that run, then what they have recorded.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;

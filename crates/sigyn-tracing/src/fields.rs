@@ -162,7 +162,7 @@ impl Fields {
             TagValue::Format(arguments) => self.write(arguments),
             TagValue::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
             // No field is a list or a map.
-            TagValue::Value(_) => return,
+            _ => return,
         };
         self.all.push((key, value));
     }

@@ -1,4 +1,5 @@
 //! The service is told to end while it answers.
+#![cfg(test)]
 #![cfg(unix)]
 
 #[path = "../../shutdown.rs"]

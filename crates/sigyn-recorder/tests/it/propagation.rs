@@ -117,6 +117,7 @@ fn out(context: &Context, format: Format) -> String {
             ]
         }
         Format::W3c => vec![value("traceparent"), value("tracestate")],
+        other => unreachable!("{other:?} is not in the table"),
     };
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     lettered(&parts.join(", "), context)

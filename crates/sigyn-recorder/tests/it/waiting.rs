@@ -4,7 +4,6 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::StatusCode;
-use sigyn_recorder::Drain;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -199,7 +198,7 @@ async fn a_drain_ends_when_all_leased_scrapers_have_everything() {
             target.scrape(name, Some(answer.next())).await;
         }
     });
-    assert_eq!(drain, Drain { lost: 0 });
+    assert_eq!(drain.lost, 0);
     assert_eq!(start.elapsed(), Duration::from_secs(2));
 }
 
@@ -211,7 +210,7 @@ async fn what_is_left_when_time_is_up_is_lost_to_the_shutdown() {
     target.scrape("a", Some(answer.next())).await;
     target.record(2..=4);
     let start = Instant::now();
-    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 3 });
+    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await.lost, 3);
     assert_eq!(start.elapsed(), Duration::from_secs(30));
     let stats = target.recorder.stats();
     assert_eq!((stats.delivered, stats.buffered, stats.dropped.shutdown), (1, 0, 3));
@@ -228,7 +227,7 @@ async fn what_is_left_when_time_is_up_is_lost_to_the_shutdown() {
 async fn with_nothing_to_deliver_there_is_nothing_to_wait_for() {
     let target = Target::new();
     let start = Instant::now();
-    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 0 });
+    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await.lost, 0);
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -237,7 +236,7 @@ async fn spans_that_nobody_ever_asked_for_get_their_chance() {
     let target = Target::new();
     target.record([1]);
     let start = Instant::now();
-    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await, Drain { lost: 1 });
+    assert_eq!(target.recorder.drained(Duration::from_secs(30)).await.lost, 1);
     assert_eq!(start.elapsed(), Duration::from_secs(30));
 }
 
@@ -262,4 +261,22 @@ async fn slow_readers_do_not_make_the_process_grow_and_keep_no_scraper_out() {
     assert_eq!(target.scrape("a", None).await.ids().len(), 5_000);
     unread.clear();
     assert_eq!(target.get("/traces", &[ANY]).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_to_finish_has_nobody_wait() {
+    let target = Target::new();
+    let start = Instant::now();
+    let one = Waiting::start(&target, &[ANY, "Sigyn-Scraper: a", WAIT]).await;
+    let other = Waiting::start(&target, &[ANY, "Sigyn-Scraper: b", WAIT]).await;
+    target.recorder.stop_waiting();
+    for waiting in [one, other] {
+        let answer = waiting.answer().await;
+        assert_eq!((answer.status, answer.is_final()), (StatusCode::NO_CONTENT, false));
+    }
+    // Nor does anybody who comes later, and requests that run are recorded yet.
+    assert_eq!(target.get("/traces", &[ANY, WAIT]).await.status, StatusCode::NO_CONTENT);
+    target.record([1]);
+    assert_eq!(target.get("/traces", &[ANY, WAIT]).await.ids(), [1]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }
