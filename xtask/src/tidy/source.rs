@@ -76,6 +76,8 @@ pub(super) fn has_no_unsafe(path: &str, code: &str) -> Vec<Finding> {
         return Vec::new();
     }
     let lines = code.lines().enumerate();
+    // To forbid it is what is wanted.
+    let lines = lines.filter(|(_, line)| !line.contains("forbid(unsafe_code)"));
     let unsafe_lines =
         lines.filter(|(_, line)| has_word(line, "unsafe") || has_word(line, "unsafe_code"));
     unsafe_lines
@@ -159,6 +161,7 @@ mod tests {
             messages(has_no_unsafe("a.rs", code)),
             ["a.rs:2: `unsafe` outside the modules that may have it"]
         );
+        assert!(has_no_unsafe("a.rs", "#![forbid(unsafe_code)]\n").is_empty());
         assert_eq!(has_no_unsafe("a.rs", "#![allow(unsafe_code)]\n").len(), 1);
         assert!(has_no_unsafe("crates/sigyn-recorder/src/spool/map.rs", code).is_empty());
         let spoken_of =
