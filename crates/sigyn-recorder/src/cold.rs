@@ -111,13 +111,14 @@ impl Cold {
         }
         let mut active = self.enter();
         while !active.has_room(span.len(), origin, self.chunk_bytes_max) {
-            let full = mem::take(&mut *active);
+            // It is in the other place before it is gone from this one: whoever searches finds it in either.
+            let oldest = self.put_away(mem::take(&mut *active));
             drop(active);
-            let spare = self.put_away(full, &mut rescued);
+            let spare = oldest.map(|oldest| self.overwrite(oldest, &mut rescued));
             active = self.enter();
             let bytes = active.bytes.heap();
             if bytes.capacity() == 0 {
-                *bytes = spare;
+                *bytes = spare.unwrap_or_default();
             }
         }
         let bytes = active.bytes.heap();
@@ -128,9 +129,9 @@ impl Cold {
         true
     }
 
-    /// Returns memory that is free again.
+    /// Returns what there is no room for any more.
     #[cold]
-    fn put_away(&self, chunk: Chunk, rescued: &mut impl FnMut(Chunk)) -> Vec<u8> {
+    fn put_away(&self, chunk: Chunk) -> Option<Arc<Mutex<Chunk>>> {
         let kept = Kept { chunk: Arc::new(Mutex::new(chunk)), until: self.clock.monotonic() };
         let mut full = lock(&self.full);
         full.chunks.push_back(kept);
@@ -138,8 +139,11 @@ impl Cold {
         if let Some(oldest) = &oldest {
             full.whole_since = full.whole_since.max(oldest.until);
         }
-        drop(full);
-        let Some(Kept { chunk: oldest, .. }) = oldest else { return Vec::new() };
+        oldest.map(|kept| kept.chunk)
+    }
+
+    /// Returns memory that is free again.
+    fn overwrite(&self, oldest: Arc<Mutex<Chunk>>, rescued: &mut impl FnMut(Chunk)) -> Vec<u8> {
         if self.is_asked.load(Ordering::Acquire) {
             let asked = lock(&self.asked).ids.clone();
             let taken = take(&mut lock(&oldest), &asked);

@@ -211,16 +211,40 @@ impl Draft {
     fn any_tag(&mut self, key: Text<'_>, value: TagValue<'_>) {
         let caps = self.caps;
         let Some(value) = self.allowed(key, value) else { return };
-        let start = self.items.len();
-        self.items.put(&[0]);
-        self.error |= self.key(key, caps.value_bytes_max) == Key::Error;
-        let Some(kind) = self.value(value, caps.value_bytes_max) else {
-            return self.drop_tag(start);
-        };
-        self.items[start] = kind;
-        if self.len() > caps.span_bytes_max {
-            self.drop_tag(start);
+        let is_put = self.whole_or_not(|draft, start| {
+            draft.items.put(&[0]);
+            draft.error |= draft.key(key, caps.value_bytes_max) == Key::Error;
+            let kind = draft.value(value, caps.value_bytes_max)?;
+            draft.items[start] = kind;
+            (draft.len() <= caps.span_bytes_max).then_some(())
+        });
+        if is_put.is_none() {
+            self.dropped_tags = self.dropped_tags.saturating_add(1);
         }
+    }
+
+    /// Writes an item that is told where it begins, and takes it back if it says so, or if the program's own code panics
+    /// while it writes a value: the span may still be recorded.
+    fn whole_or_not(&mut self, write: impl FnOnce(&mut Self, usize) -> Option<()>) -> Option<()> {
+        struct Item<'a> {
+            draft: &'a mut Draft,
+            start: usize,
+            is_whole: bool,
+        }
+
+        impl Drop for Item<'_> {
+            fn drop(&mut self) {
+                if !self.is_whole {
+                    self.draft.items.truncate(self.start);
+                }
+            }
+        }
+
+        let start = self.items.len();
+        let mut item = Item { draft: self, start, is_whole: false };
+        let written = write(item.draft, start);
+        item.is_whole = written.is_some();
+        written
     }
 
     /// What may be recorded of a tag.
@@ -240,12 +264,6 @@ impl Draft {
         }
     }
 
-    #[cold]
-    fn drop_tag(&mut self, start: usize) {
-        self.items.truncate(start);
-        self.dropped_tags = self.dropped_tags.saturating_add(1);
-    }
-
     pub(crate) fn annotation<'a>(
         &mut self,
         time: u64,
@@ -254,11 +272,15 @@ impl Draft {
         dropped: u32,
         caps: Caps,
     ) {
-        let start = self.open(item::ANNOTATION);
-        self.items.put(&time.to_le_bytes());
-        self.key(name, caps.value_bytes_max);
-        self.nested_tags(tags, dropped, caps.value_bytes_max);
-        if !self.close(start, caps.span_bytes_max) {
+        let is_put = self.whole_or_not(|draft, start| {
+            draft.open(item::ANNOTATION);
+            draft.items.put(&time.to_le_bytes());
+            draft.key(name, caps.value_bytes_max);
+            draft.nested_tags(tags, dropped, caps.value_bytes_max);
+            draft.set_len(start + 1);
+            (draft.len() <= caps.span_bytes_max).then_some(())
+        });
+        if is_put.is_none() {
             self.dropped_annotations = self.dropped_annotations.saturating_add(1);
         }
     }
@@ -287,9 +309,12 @@ impl Draft {
 
     /// Like [`Self::text`], of what a caller says.
     pub(crate) fn said_item(&mut self, tag: u8, text: Text<'_>, max: usize) {
-        let start = self.open(tag);
-        self.said(text, max);
-        self.set_len(start + 1);
+        self.whole_or_not(|draft, start| {
+            draft.open(tag);
+            draft.said(text, max);
+            draft.set_len(start + 1);
+            Some(())
+        });
     }
 
     /// Half a list of vendors' entries would be a lie in somebody's name: it goes as a whole or not.

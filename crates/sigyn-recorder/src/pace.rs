@@ -26,13 +26,13 @@ pub(crate) struct Pace {
     share: f64,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self { last: Reading::default(), bytes_per_second: 0.0, share: 1.0 }
-    }
-}
-
 impl Pace {
+    /// Of a log that begins now.
+    pub(crate) fn from(now: Duration) -> Self {
+        let last = Reading { at: now, ..Reading::default() };
+        Self { last, bytes_per_second: 0.0, share: 1.0 }
+    }
+
     /// Compares totals with those of the last reading. `budget` is how many spans may finish in a second.
     pub(crate) fn read(&mut self, at: Duration, spans: u64, bytes: u64, budget: Option<f64>) {
         let window = at.saturating_sub(self.last.at);
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_log_lasts_as_long_as_it_takes_to_fill() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::from(Duration::ZERO);
         assert_eq!(pace.lasts(1_000), None, "nothing is known");
         pace.read(10 * SECOND, 0, 5_000, None);
         assert_eq!(pace.lasts(1_000), Some(2 * SECOND));
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_budget_leaves_the_share_that_fits_it() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::from(Duration::ZERO);
         let (mut spans, budget) = (0, Some(100.0));
         let mut check = |second: u32, finished: u64, budget, expected: f64| {
             spans += finished;

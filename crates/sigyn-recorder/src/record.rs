@@ -157,6 +157,7 @@ impl Recorder {
                 .then(|| Arc::new(Resource { tags, ..Resource::default() })),
             names: None,
         };
+        ids::begin_anew();
         let epoch = random_epoch();
         #[cfg(feature = "spool")]
         let (rooms, spool_error) =
@@ -475,6 +476,11 @@ impl Shared {
                 },
             };
             count(counter, 1);
+            if cold.remembers(trace_id) {
+                // It was asked for in this moment: whoever searched may have been here before it.
+                cold.ask(&[trace_id]);
+                self.ring.hurry();
+            }
         }
     }
 

@@ -140,12 +140,13 @@ impl Ring {
         let span_bytes_max = span_bytes_max.min(segment_bytes_max.saturating_sub(SEGMENT_OVERHEAD));
         let shards = Shards::new(plan, WAKE_BYTES, rooms.clone(), clock.clone());
         let shards_bytes_max = shards.bytes_max(span_bytes_max);
+        let begin = clock.monotonic();
         Self {
             epoch,
             hot_bytes_max,
             clock,
             rooms,
-            log: Mutex::new(Log::new(hot_bytes_max, segment_bytes_max, shards_bytes_max)),
+            log: Mutex::new(Log::new(hot_bytes_max, segment_bytes_max, shards_bytes_max, begin)),
             shards,
             fresh: Notify::new(),
             acknowledged: Notify::new(),

@@ -4,10 +4,12 @@
 //! is written while it is read is read again.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crossbeam_utils::CachePadded;
 use sigyn_model::{Kind, SpanId, TraceId};
 
+use crate::ids;
 use crate::intern::{Glossary, Id};
 use crate::propagation::Context;
 use crate::whole::{kind_bits, kind_of};
@@ -28,6 +30,26 @@ pub(crate) struct Running {
     /// Of the recorder's clock.
     pub(crate) started: u64,
     pub(crate) sampled: Option<bool>,
+}
+
+/// The same before its name is looked up: a number, or a name that is no literal.
+#[derive(Debug)]
+struct Seen {
+    trace_id: TraceId,
+    id: SpanId,
+    parent_id: Option<SpanId>,
+    name: Result<Id, String>,
+    kind: Option<Kind>,
+    started: u64,
+    sampled: Option<bool>,
+}
+
+impl Seen {
+    fn named(self, glossary: &Glossary) -> Running {
+        let Self { trace_id, id, parent_id, name, kind, started, sampled } = self;
+        let name = name.map_or_else(|own| own, |id| glossary.text(id).to_owned());
+        Running { trace_id, id, parent_id, name, kind, started, sampled }
+    }
 }
 
 /// One unfinished span after another. On cache lines of its own, as other threads write theirs beside it.
@@ -121,7 +143,7 @@ impl Place {
         self.version.store(version.wrapping_add(2), Ordering::Release);
     }
 
-    fn read(&self, glossary: &Glossary) -> Option<Running> {
+    fn read(&self) -> Option<Seen> {
         for _ in 0..READS_MAX {
             let before = self.version.load(Ordering::Acquire);
             let started = self.started.load(Ordering::Relaxed);
@@ -138,14 +160,14 @@ impl Place {
                 continue;
             }
             let name = match u16::try_from(rest & (2 * NO_NAME - 1)) {
-                Ok(id) => glossary.text(Id::from_raw(id)).to_owned(),
+                Ok(id) => Ok(Id::from_raw(id)),
                 Err(_) => {
                     let bytes = own_name.as_flattened();
                     let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-                    String::from_utf8_lossy(&bytes[..len]).into_owned()
+                    Err(String::from_utf8_lossy(&bytes[..len]).into_owned())
                 }
             };
-            return Some(Running {
+            return Some(Seen {
                 trace_id: TraceId::new(trace_id)?,
                 id: SpanId::new(id)?,
                 parent_id: SpanId::new(parent),
@@ -173,34 +195,44 @@ fn sampled_bits(context: &Context) -> u64 {
     bits << SAMPLED_SHIFT
 }
 
-/// All places of a recorder.
+/// All places of a recorder, in parts: whoever looks at all of them holds up few of those who need another one.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    list: Mutex<Vec<Weak<Place>>>,
+    parts: [CachePadded<Mutex<Vec<Weak<Place>>>>; PARTS],
 }
+
+const PARTS: usize = 16;
 
 impl Places {
     /// Another one, for as long as it is held.
     pub(crate) fn take(&self) -> Arc<Place> {
         let place = Arc::new(Place::default());
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() == list.capacity() {
-            list.retain(|place| place.strong_count() > 0);
+        let mut part = lock(&self.parts[ids::thread_of(PARTS)]);
+        if part.len() == part.capacity() {
+            part.retain(|place| place.strong_count() > 0);
             // At least half of it is free then, so that not each further place looks at all.
-            let more = list.len().max(16);
-            list.reserve(more);
+            let more = part.len().max(16);
+            part.reserve(more);
         }
-        list.push(Arc::downgrade(&place));
+        part.push(Arc::downgrade(&place));
         place
     }
 
     /// All that runs at about this moment, longest first.
     pub(crate) fn running(&self) -> Vec<Running> {
-        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut seen = Vec::new();
+        for part in &self.parts {
+            let places = lock(part).clone();
+            seen.extend(places.iter().filter_map(|place| place.upgrade()?.read()));
+        }
+        // A name that is seen has had its number before.
         let glossary = Glossary::now();
-        let mut running: Vec<_> =
-            list.iter().filter_map(|place| place.upgrade()?.read(&glossary)).collect();
+        let mut running: Vec<_> = seen.into_iter().map(|seen| seen.named(&glossary)).collect();
         running.sort_unstable_by_key(|running| running.started);
         running
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -74,10 +74,11 @@ impl Sampler {
         }
     }
 
-    /// Whether all traces that begin here are recorded.
+    /// Whether all traces that begin here are recorded, whatever becomes of those who want it so.
     #[inline]
     pub(crate) fn takes_everything(&self, pressure: Threshold) -> bool {
-        let left_out = self.rate.load(Ordering::Relaxed)
+        let left_out = self.own.raw()
+            | self.rate.load(Ordering::Relaxed)
             | self.budget.load(Ordering::Relaxed)
             | pressure.raw()
             | u64::from(self.has_operations.load(Ordering::Relaxed));
@@ -99,7 +100,7 @@ impl Sampler {
         trace_id: TraceId,
         name: &impl Named,
         pressure: Threshold,
-        now: impl FnOnce() -> u64,
+        now: impl Fn() -> u64,
     ) -> Verdict {
         if self.takes_everything(pressure) {
             return Verdict::Recorded(Threshold::EVERYTHING);
@@ -113,10 +114,18 @@ impl Sampler {
         trace_id: TraceId,
         name: &impl Named,
         pressure: Threshold,
-        now: impl FnOnce() -> u64,
+        now: impl Fn() -> u64,
     ) -> Verdict {
+        // The time is asked for where it matters: that is most of what leaving a trace out costs.
+        let mut time = None;
+        if self.is_followed() {
+            let now = *time.get_or_insert_with(&now);
+            if now >= self.until.load(Ordering::Relaxed) {
+                self.stop_following(now);
+            }
+        }
         let load = |word: &AtomicU64| Threshold::from_raw(word.load(Ordering::Relaxed));
-        let mut wanted = match self.has_operations.load(Ordering::Relaxed) {
+        let wanted = match self.has_operations.load(Ordering::Relaxed) {
             true => {
                 let operations = self.operations.get_or_init(Operations::default);
                 let generation = operations.generation();
@@ -124,28 +133,35 @@ impl Sampler {
             }
             false => load(&self.rate),
         };
-        let mut budget = load(&self.budget);
-        let bound = |wanted: Threshold, budget: Threshold| wanted.max(budget).max(pressure);
-        if bound(wanted, budget).leaves(trace_id) {
-            return Verdict::Recorded(bound(wanted, budget));
+        let bound = wanted.max(load(&self.budget)).max(pressure);
+        if bound.leaves(trace_id) {
+            return Verdict::Recorded(bound);
         }
-        // The time is asked for where it matters: that is most of what leaving a trace out costs.
-        let until = self.until.load(Ordering::Relaxed);
-        let is_followed = until > 0 && (wanted, budget) != (self.own, Threshold::EVERYTHING);
-        let may_be_due = |wanted| self.guaranteed_every.filter(|_| wanted != Threshold::NOTHING);
-        if !is_followed && may_be_due(wanted).is_none() {
-            return left_out(wanted, trace_id);
+        let is_due = match self.guaranteed_every.filter(|_| wanted != Threshold::NOTHING) {
+            Some(every) => self.operation(name).is_due(time.unwrap_or_else(now), every),
+            None => false,
+        };
+        if is_due { Verdict::Guaranteed } else { left_out(wanted, trace_id) }
+    }
+
+    /// Whether anything is otherwise than it is set, because scrapers want it.
+    fn is_followed(&self) -> bool {
+        self.rate.load(Ordering::Relaxed) != self.own.raw()
+            || self.budget.load(Ordering::Relaxed) != Threshold::EVERYTHING.raw()
+            || self.has_operations.load(Ordering::Relaxed)
+    }
+
+    /// Nobody is expected back who wanted it otherwise.
+    #[cold]
+    fn stop_following(&self, now: u64) {
+        let mut known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unless somebody has just come.
+        if now >= self.until.load(Ordering::Relaxed) {
+            known.clear();
+            self.rate.store(self.own.raw(), Ordering::Relaxed);
+            self.budget.store(Threshold::EVERYTHING.raw(), Ordering::Relaxed);
+            self.has_operations.store(false, Ordering::Relaxed);
         }
-        let now = now();
-        if is_followed && now >= until {
-            // Nobody is expected back who wanted it otherwise.
-            (wanted, budget) = (self.own, Threshold::EVERYTHING);
-            if bound(wanted, budget).leaves(trace_id) {
-                return Verdict::Recorded(bound(wanted, budget));
-            }
-        }
-        let due = may_be_due(wanted).is_some_and(|every| self.operation(name).is_due(now, every));
-        if due { Verdict::Guaranteed } else { left_out(wanted, trace_id) }
     }
 
     /// Whether an operation that nobody sampled took unusually long.
@@ -156,9 +172,9 @@ impl Sampler {
     /// Takes over what scrapers want, and their budget.
     pub(crate) fn follow(&self, wishes: &Wishes, share: f64, until: Duration) {
         let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+        let mut known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         self.until.store(until, Ordering::Relaxed);
         self.budget.store(Threshold::of_share(share).raw(), Ordering::Relaxed);
-        let mut known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         if *known == *wishes {
             return;
         }

@@ -27,10 +27,20 @@ pub(crate) enum Open {
     /// A span below one that is not sampled: its context is that of the one above.
     LeftOut {
         above: Option<Id>,
+        /// Its context is known elsewhere.
+        told: bool,
     },
 }
 
 impl Open {
+    /// Its context is known elsewhere: to a child, or to another process.
+    pub(crate) fn is_told(&self) -> bool {
+        match self {
+            Self::Running(place) => place.get().is_some_and(|running| running.told),
+            Self::LeftOut { told, .. } => *told,
+        }
+    }
+
     /// `None`: it is left out.
     #[inline]
     pub(crate) fn running(&mut self) -> Option<&mut Running> {
@@ -65,6 +75,10 @@ impl Place {
             }
             None => Box::new(Some(running)),
         }))
+    }
+
+    fn get(&self) -> Option<&Running> {
+        self.0.as_deref()?.as_ref()
     }
 
     #[inline]
@@ -146,7 +160,10 @@ impl OpenSpans {
             let mut shard = self.shard(id);
             match shard.get_mut(&id.into_u64())? {
                 Open::Running(place) => return place.get_mut().map(|it| with(it.tell())),
-                Open::LeftOut { above: next } => above = next.clone()?,
+                Open::LeftOut { above: next, told } => {
+                    *told = true;
+                    above = next.clone()?;
+                }
             }
             drop(shard);
             id = &above;

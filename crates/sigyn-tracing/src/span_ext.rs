@@ -65,8 +65,10 @@ fn continue_trace(id: &Id, dispatch: &Dispatch, parent: &Context) -> bool {
     let name = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
     let (Some(layer), Some(name)) = (layer, name.map(|span| span.name())) else { return false };
     let done = layer.open.with(id, |open| {
+        if open.is_told() {
+            return false;
+        }
         match open.running() {
-            Some(running) if running.told => return false,
             Some(running) if running.span.is_sampled() => {
                 running.span.set_parent(parent);
             }

@@ -107,6 +107,7 @@ impl Log {
         hot_bytes_max: usize,
         segment_bytes_max: usize,
         shards_bytes_max: usize,
+        begin: Duration,
     ) -> Self {
         Self {
             held_bytes_max: hot_bytes_max.saturating_sub(shards_bytes_max),
@@ -128,7 +129,7 @@ impl Log {
             delivered: 0,
             dropped: Dropped::default(),
             dropped_at_seal: Dropped::default(),
-            pace: Pace::default(),
+            pace: Pace::from(begin),
             is_final: false,
             drain_ended: false,
         }

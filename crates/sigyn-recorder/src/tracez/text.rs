@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use sigyn_model::plain;
+
 use super::{LABELS, ONLY_SAMPLED, Report, Took, word};
 
 const NAME_WIDTH_MAX: usize = 40;
@@ -92,10 +94,10 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         let trace_id = span.trace_id.as_u128();
         write!(out, "{:>9}  trace {trace_id:032x} span {:016x}", Took(took), span.id.as_u64())?;
         if span.is_error() {
-            write!(out, " FAILED {}", printable(&span.status.message))?;
+            write!(out, " FAILED {}", plain(&span.status.message))?;
         }
         for (key, value) in &span.tags {
-            write!(out, " {}={}", printable(key), printable(&value.text()))?;
+            write!(out, " {}={}", plain(key), plain(&value.text()))?;
         }
         writeln!(out)?;
     }
@@ -106,16 +108,11 @@ fn dash(count: u64) -> String {
     if count == 0 { "-".to_owned() } else { count.to_string() }
 }
 
-/// Nothing that comes from callers may move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// What a column holds of a name.
 fn shortened(name: &str) -> String {
-    let printable = printable(name);
+    let plain = plain(name);
     if name.chars().count() <= NAME_WIDTH_MAX {
-        return printable;
+        return plain;
     }
-    printable.chars().take(NAME_WIDTH_MAX - 1).chain(['…']).collect()
+    plain.chars().take(NAME_WIDTH_MAX - 1).chain(['…']).collect()
 }

@@ -47,6 +47,14 @@ async fn an_answer_says_how_full_the_log_was_and_how_long_it_lasts() {
 }
 
 #[tokio::test]
+async fn the_first_answer_speaks_of_the_time_since_the_recorder_began() {
+    let target = Target::sized(1 << 20);
+    let log = second(&target, 100, &[NAMED]).await.log();
+    let seconds = log.lasts.unwrap().as_secs_f64();
+    assert!((seconds * log.bytes as f64 / f64::from(1 << 20) - 1.0).abs() < 0.05, "{log}");
+}
+
+#[tokio::test]
 async fn over_budget_fewer_traces_are_recorded_and_the_rest_is_counted() {
     let target = Target::new();
     let mut begun = 0;
@@ -94,6 +102,7 @@ async fn callers_are_obeyed_and_traces_stay_whole() {
 #[tokio::test]
 async fn who_has_no_budget_gets_everything() {
     let target = Target::new();
+    second(&target, 0, &["Sigyn-Scraper: b"]).await;
     for _ in 0..3 {
         second(&target, 1_000, &[NAMED, BUDGET]).await;
         second(&target, 1_000, &["Sigyn-Scraper: b"]).await;

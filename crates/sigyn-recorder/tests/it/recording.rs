@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use sigyn_model::{Endpoint, Kind, Span, SpanId, StatusCode, TraceId, Value};
-use sigyn_recorder::{Context, Options, TagRules, propagation};
+use sigyn_recorder::{Context, Options, TagRules, Text, propagation};
 
 use crate::target::{ANY, OTLP, Target};
 
@@ -272,4 +272,45 @@ async fn a_span_says_later_what_it_learns_later() {
     );
     let said = [("n".to_owned(), Value::Int(7)), ("text".to_owned(), Value::from("x"))];
     assert_eq!(span.annotations[0].tags, said);
+}
+
+struct Panics;
+
+impl std::fmt::Display for Panics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("half of")?;
+        panic!("cannot be written")
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_panics_leaves_nothing_of_itself() {
+    let target = target();
+    let mut span = target.recorder.start("work", None, None);
+    span.tag("before", 1);
+    let panics = |what: &mut dyn FnMut()| {
+        let what = std::panic::AssertUnwindSafe(what);
+        assert!(std::panic::catch_unwind(what).is_err());
+    };
+    panics(&mut || {
+        span.tag("value", format_args!("{Panics}"));
+    });
+    panics(&mut || {
+        span.tag(format_args!("{Panics}"), 1);
+    });
+    panics(&mut || {
+        span.annotate(format_args!("{Panics}"));
+    });
+    panics(&mut || {
+        span.annotate_with("said", [(Text::from("value"), format_args!("{Panics}").into())]);
+    });
+    span.tag("after", 2).error("failed");
+    span.finish();
+    let spans = target.get("/traces", &[ANY]).await.spans();
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    let tags = span.zipkin_tags();
+    let tags: Vec<_> = tags.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+    let expected = [("after", "2"), ("before", "1"), ("error", "failed"), ("host.name", "h1")];
+    assert_eq!(tags[..4], expected);
+    assert!(span.annotations.is_empty());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sigyn_model::pull::{self, Sampled};
-use sigyn_recorder::{Options, propagation};
+use sigyn_recorder::{ActiveSpan, Options, propagation};
 
 use crate::target::{ANY, OTLP, Target};
 
@@ -60,6 +60,21 @@ async fn a_wish_ends_with_its_lease_and_peeks_have_none() {
     assert_about(share(&target, "get /"), 0.0);
     target.clock.advance(Duration::from_secs(5 * 60));
     assert_about(share(&target, "get /"), 1.0);
+}
+
+#[tokio::test]
+async fn a_wish_for_more_ends_with_its_lease_as_well() {
+    let target = target(0.25);
+    for wish in ["Sigyn-Sampling: rate=1", "Sigyn-Sampling: rate=0.25,operation:get%20%2F=1"] {
+        target.get("/traces", &[NAMED, wish]).await;
+        assert_about(share(&target, "get /"), 1.0);
+        target.clock.advance(Duration::from_secs(5 * 60));
+        assert_about(share(&target, "get /"), 0.25);
+        // What it says of the traces that it records from now on is true again, too.
+        let mut spans = (0..1_000).map(|_| target.recorder.start("get /", None, None));
+        let span = spans.find(ActiveSpan::is_sampled).unwrap();
+        assert_eq!(span.context().trace_state, "ot=th:c");
+    }
 }
 
 #[tokio::test]

@@ -161,6 +161,10 @@ fn a_span_below_one_that_is_not_sampled_passes_on_its_context() {
         let context = inner.context().unwrap();
         assert_eq!(context.sampled, Some(false));
         assert_eq!(Some(context), root.context());
+        assert!(!inner.set_parent(&caller("-1")), "it has been told already");
+        let parent = info_span!("parent").entered();
+        drop(info_span!("child"));
+        assert!(!parent.set_parent(&caller("-1")), "its child has its context");
     });
 }
 

@@ -58,6 +58,4 @@ impl Style {
 }
 
 /// A server's text without what could steer the terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
+pub(crate) use sigyn_model::plain;
