@@ -185,8 +185,9 @@ impl World {
         let recorder = Recorder::new(self.options.clone());
         assert_eq!(recorder.stats().spool.error, None);
         let own = format!("{:016x}", recorder.epoch());
+        // One that has no letters is the same in both cases: the lower one, which is what targets write.
+        self.drawn.push((own.clone(), epoch.to_owned()));
         self.drawn.push((own.to_ascii_uppercase(), epoch.to_ascii_uppercase()));
-        self.drawn.push((own, epoch.to_owned()));
         self.target = Some((recorder.clone(), Exposition::new(recorder)));
     }
 
