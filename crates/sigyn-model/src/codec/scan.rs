@@ -1,4 +1,8 @@
 //! Looking through text many bytes at a time.
+//!
+//! What is `unsafe` here is there for speed alone. With words of eight bytes in its place, in safe code, going through the strings of
+//! 2,000 spans in Zipkin's JSON took 1.12 to 1.13 times as long (5.9 ns a string, and not 5.2), and reading their ids 2.8 times
+//! (4.8 ns an id, and not 1.7); safe bounds around SSE2 took the strings' 1.13 times as well (minima of 400 runs on x86-64).
 
 /// Bytes that are looked at in one step.
 const BLOCK: usize = 16;
@@ -68,10 +72,7 @@ pub(crate) fn plain_string(text: &str, at: usize) -> Option<&str> {
     if bytes[end] != b'"' {
         return None;
     }
-    #[expect(unsafe_code, reason = "both ends would be looked at again, for each string")]
-    // SAFETY: a quote stands before it and another one behind it, both within the text. Quotes are
-    // one byte in UTF-8 and part of nothing else, so that it begins and ends with whole characters.
-    Some(unsafe { text.get_unchecked(at + 1..end) })
+    text.get(at + 1..end)
 }
 
 /// Whether bytes are equal. Where they are few, calling somebody would cost as much as comparing them.

@@ -8,4 +8,5 @@ mod endings;
 mod grpc;
 mod plain;
 mod scrapes;
+mod shutdown;
 mod world;
