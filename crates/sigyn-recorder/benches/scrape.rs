@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 use http_body_util::BodyExt as _;
 use sigyn_model::Kind;
-use sigyn_model::pull::media;
+use sigyn_model::pull::{self, media};
 use sigyn_recorder::{Exposition, Options, Recorder};
 
 /// A pause that nobody may cause.
@@ -39,16 +39,27 @@ fn recorder(spans: usize) -> Recorder {
     recorder
 }
 
-/// One scrape of all that there is; the length of the body.
+/// One scrape of all that there is; the length of the bodies.
 fn scrape(exposition: &Exposition, accept: &str, coding: &str) -> usize {
-    let request =
-        Request::get("/traces").header("Accept", accept).header("Accept-Encoding", coding);
-    let (parts, ()) = request.body(()).expect("a request").into_parts();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
-        let response = exposition.respond(&parts).await;
-        assert!(response.status().is_success(), "{}", response.status());
-        response.into_body().collect().await.map_or(0, |body| body.to_bytes().len())
+        let (mut len, mut cursor) = (0, None);
+        loop {
+            let mut request =
+                Request::get("/traces").header("Accept", accept).header("Accept-Encoding", coding);
+            if let Some(cursor) = cursor.take() {
+                request = request.header(pull::CURSOR, cursor);
+            }
+            let (parts, ()) = request.body(()).expect("a request").into_parts();
+            let response = exposition.respond(&parts).await;
+            assert!(response.status().is_success(), "{}", response.status());
+            let more = response.headers().get(pull::MORE).is_some_and(|more| more == "1");
+            cursor = response.headers().get(pull::NEXT).cloned();
+            len += response.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+            if !more {
+                return len;
+            }
+        }
     })
 }
 

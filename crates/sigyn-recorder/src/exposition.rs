@@ -128,14 +128,14 @@ impl Exposition {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return response;
         }
-        put(&mut response, shared.sending.count(body), None, format, coding);
+        put(&mut response, shared.sending.count(None, body), None, format, coding);
         response
     }
 
     /// Whoever looks takes no place of those who scrape.
     fn place_to_look(&self) -> Option<SemaphorePermit<'_>> {
         let shared = &*self.recorder.shared;
-        let place = shared.looks.try_acquire().ok().filter(|_| shared.sending.has_room(false));
+        let place = shared.looks.try_acquire().ok().filter(|_| shared.sending.has_room(None));
         count(&shared.counters.busy, u64::from(place.is_none()));
         place
     }

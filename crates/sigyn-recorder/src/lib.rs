@@ -77,9 +77,9 @@
 //! `cargo bench -p sigyn-recorder --bench span` measures it beside other tracers.
 //!
 //! Finished spans take [`Options::hot_bytes_max`] at most (16 MiB by default), all buffers counted;
-//! segments encoded for scrapers take as much again at most, and only while they are asked for, and so
-//! does what is on its way to those who read slowly (twice that for scrapers with a lease). A
-//! segment is encoded and compressed once per format, whoever reads it and how often.
+//! segments encoded for scrapers take as much again at most, and only while they are asked for. An answer
+//! is no longer than that either, and there is none for whom as much is on its way still: not for a scraper
+//! with a lease, nor for all others together, however slowly they read. A segment is encoded and compressed once per format, whoever reads it and how often.
 //!
 //! Time is the processor's counter where the kernel itself trusts it, and else the system's clock, which
 //! takes some 30 ns more for a span. It becomes wall time when spans are sealed.

@@ -27,8 +27,10 @@ use crate::stats::{Counters, ScraperStats, SpoolStats, Stats, count};
 use crate::text::Text;
 use crate::whole::{self, Origin, Own};
 
-/// Requests at work at once; one more gets 429. Those that wait for spans are not at work.
+/// Requests of scrapers with a lease at work at once; one more gets 429. Those that wait for spans are not at work.
 const SCRAPES_MAX: usize = 4;
+/// The same of all others.
+const PEEKS_MAX: usize = 2;
 /// The same for those who look at single traces, at what runs, or ask for traces.
 const LOOKS_MAX: usize = 2;
 /// Requests that wait for spans; one more is answered at once.
@@ -112,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) scrapes: Semaphore,
+    pub(crate) peeks: Semaphore,
     pub(crate) looks: Semaphore,
     pub(crate) sending: Sending,
     pub(crate) waits: Semaphore,
@@ -180,6 +183,7 @@ impl Recorder {
                 clock,
                 counters: Counters::default(),
                 scrapes: Semaphore::new(SCRAPES_MAX),
+                peeks: Semaphore::new(PEEKS_MAX),
                 looks: Semaphore::new(LOOKS_MAX),
                 sending: Sending::new(hot_bytes_max),
                 waits: Semaphore::new(WAITS_MAX),

@@ -1,24 +1,31 @@
-//! How much of answers is on its way: whoever reads slowly must not make the process grow.
+//! How much of answers is on its way: whoever reads slowly must not make the process grow, nor keep others out.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 /// Less than this is never too much.
 const BYTES_MIN: usize = 1024 * 1024;
+/// Scrapers of whom is known how much is on its way to them; of more those are forgotten to whom nothing is.
+const KNOWN_MAX: usize = 32;
 
-/// Bytes of bodies that somebody has not taken yet.
-#[derive(Clone, Debug)]
+/// Bytes of bodies that somebody has not taken yet: each scraper with a lease has an account of its own, and all others
+/// have one together.
+#[derive(Debug)]
 pub(crate) struct Sending {
-    bytes: Arc<AtomicUsize>,
     max: usize,
+    others: Account,
+    leased: Mutex<HashMap<String, Account>>,
 }
+
+type Account = Arc<AtomicUsize>;
 
 /// A body, counted for as long as anybody holds a part of it.
 struct Counted {
     body: Bytes,
-    bytes: Arc<AtomicUsize>,
+    account: Account,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -29,28 +36,44 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.bytes.fetch_sub(self.body.len(), Ordering::Relaxed);
+        self.account.fetch_sub(self.body.len(), Ordering::Relaxed);
     }
 }
 
 impl Sending {
     pub(crate) fn new(max: usize) -> Self {
-        Self { bytes: Arc::default(), max: max.max(BYTES_MIN) }
+        Self { max: max.max(BYTES_MIN), others: Account::default(), leased: Mutex::default() }
     }
 
-    /// Whether there is room for one more body. Half of it is for scrapers with a lease alone, so that nobody else can keep
-    /// them out.
-    pub(crate) fn has_room(&self, is_leased: bool) -> bool {
-        let max = if is_leased { 2 * self.max } else { self.max };
-        self.bytes.load(Ordering::Relaxed) < max
+    /// The longest answer; the rest comes with the next one.
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        self.max
     }
 
-    pub(crate) fn count(&self, body: Bytes) -> Bytes {
+    /// Whether there is room for one more body for that scraper, or for anybody else.
+    pub(crate) fn has_room(&self, leased: Option<&str>) -> bool {
+        self.account(leased).load(Ordering::Relaxed) < self.max
+    }
+
+    pub(crate) fn count(&self, leased: Option<&str>, body: Bytes) -> Bytes {
         if body.is_empty() {
             return body;
         }
-        self.bytes.fetch_add(body.len(), Ordering::Relaxed);
-        Bytes::from_owner(Counted { body, bytes: Arc::clone(&self.bytes) })
+        let account = self.account(leased);
+        account.fetch_add(body.len(), Ordering::Relaxed);
+        Bytes::from_owner(Counted { body, account })
+    }
+
+    fn account(&self, leased: Option<&str>) -> Account {
+        let Some(name) = leased else { return Arc::clone(&self.others) };
+        let mut known = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = known.get(name) {
+            return Arc::clone(account);
+        }
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, account| Arc::strong_count(account) > 1);
+        }
+        Arc::clone(known.entry(name.to_owned()).or_default())
     }
 }
 
@@ -61,14 +84,29 @@ mod tests {
     #[test]
     fn a_body_counts_until_its_last_part_is_gone() {
         let sending = Sending::new(0);
-        let mut body = sending.count(Bytes::from(vec![1; BYTES_MIN]));
-        assert!(!sending.has_room(false) && sending.has_room(true));
+        let mut body = sending.count(None, Bytes::from(vec![1; BYTES_MIN]));
+        assert!(!sending.has_room(None));
         let part = body.split_to(10);
         drop(body);
-        assert!(!sending.has_room(false));
-        let more = sending.count(Bytes::from(vec![1; BYTES_MIN]));
-        assert!(!sending.has_room(true));
-        drop((part, more));
-        assert!(sending.has_room(false));
+        assert!(!sending.has_room(None));
+        drop(part);
+        assert!(sending.has_room(None));
+    }
+
+    #[test]
+    fn nobody_has_less_room_because_of_somebody_else() {
+        let sending = Sending::new(0);
+        let body = || Bytes::from(vec![1; 3 * BYTES_MIN]);
+        let _others = sending.count(None, body());
+        assert!(sending.has_room(Some("a")));
+        let slow = sending.count(Some("a"), body());
+        assert!(!sending.has_room(Some("a")) && sending.has_room(Some("b")));
+        for n in 0..2 * KNOWN_MAX {
+            assert!(sending.has_room(Some(&format!("scraper {n}"))));
+        }
+        assert!(!sending.has_room(Some("a")), "it is not forgotten while it reads");
+        assert!(sending.leased.lock().unwrap().len() <= KNOWN_MAX);
+        drop(slow);
+        assert!(sending.has_room(Some("a")));
     }
 }

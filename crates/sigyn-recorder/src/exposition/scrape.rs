@@ -8,7 +8,7 @@ use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use sigyn_model::pull::{self, Cursor, Log, Range, Sampled};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{Exposition, put, set, yield_now};
@@ -85,8 +85,8 @@ impl Exposition {
             // All wake at the same moment, and whoever waited is not sent away for that. They queue
             // for as long as it takes to build bodies, which waits for nobody.
             (None, Some(_in_queue)) => {
-                let place = shared.scrapes.acquire().await.ok();
-                place.filter(|_| shared.sending.has_room(leased.is_some()))
+                let place = self.places(leased).acquire().await.ok();
+                place.filter(|_| shared.sending.has_room(leased))
             }
             (None, None) => self.place(leased),
         };
@@ -139,15 +139,20 @@ impl Exposition {
         }
         let peer = ask.peer.filter(|_| segments.is_some());
         let receipt = peer.map(|peer| Receipt { recorder: self.recorder.clone(), peer, next });
-        put(&mut response, shared.sending.count(body), receipt, format, coding);
+        put(&mut response, shared.sending.count(leased, body), receipt, format, coding);
         response
     }
 
     /// A place of those who scrape, if there is one, and room for one more answer.
     fn place(&self, leased: Option<&str>) -> Option<SemaphorePermit<'_>> {
+        let place = self.places(leased).try_acquire().ok();
+        place.filter(|_| self.recorder.shared.sending.has_room(leased))
+    }
+
+    /// Whoever just looks takes no place of those who scrape.
+    fn places(&self, leased: Option<&str>) -> &Semaphore {
         let shared = &*self.recorder.shared;
-        let place = shared.scrapes.try_acquire().ok();
-        place.filter(|_| shared.sending.has_room(leased.is_some()))
+        if leased.is_some() { &shared.scrapes } else { &shared.peeks }
     }
 
     /// Waits until there are spans at or beyond `start`, or time is up: an answer follows either way.
@@ -178,6 +183,8 @@ impl Exposition {
         if first.is_none() && format != Format::ThriftWithoutHosts {
             return Ok(None);
         }
+        let most = self.recorder.shared.sending.answer_bytes_max();
+        let bytes_max = Some(bytes_max.map_or(most, |asked| asked.min(most)));
         let mut body = Pieces::new(format, coding, bytes_max).ok_or(OutOfMemory)?;
         let mut last = None;
         for segment in &page.segments {

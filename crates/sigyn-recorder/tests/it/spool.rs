@@ -209,7 +209,8 @@ async fn what_others_left_is_read_only_for_those_who_have_a_place() {
 
     let second = place.target();
     second.record([9]);
-    let mut working: Vec<_> = (0..4).map(|_| Box::pin(second.get("/traces", &[ANY]))).collect();
+    let busy = [ANY, "Sigyn-Scraper: a"];
+    let mut working: Vec<_> = (0..4).map(|_| Box::pin(second.get("/traces", &busy))).collect();
     for request in &mut working {
         let polled = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());

@@ -115,24 +115,32 @@ async fn what_one_request_seals_answers_the_other_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn four_requests_at_once_and_no_more() {
+async fn four_scrapers_at_once_and_two_others_and_no_more() {
     let target = Target::new();
     target.record([1]);
-    // Whoever is at work lets others have their turn after each segment.
-    let mut working: Vec<_> = (0..4).map(|_| Box::pin(target.get("/traces", &[ANY]))).collect();
-    for request in &mut working {
-        let polled = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending());
+    let named = [ANY, "Sigyn-Scraper: a"];
+    for (count, headers) in [(2, &named[..1]), (4, &named[..])] {
+        // Whoever is at work lets others have their turn after each segment.
+        let mut working: Vec<_> =
+            (0..count).map(|_| Box::pin(target.get("/traces", headers))).collect();
+        for request in &mut working {
+            let polled = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+        }
+        let busy = target.recorder.stats().activity.busy;
+        let refused = target.get("/traces", headers).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers.len(), 1, "{:?}", refused.headers);
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        assert_eq!(target.recorder.stats().activity.busy, busy + 1);
+        // Neither takes the places of the other.
+        let of_others = target.get("/traces", if count == 2 { &named } else { &named[..1] }).await;
+        assert_eq!(of_others.ids(), [1]);
+        for answer in working {
+            assert_eq!(answer.await.ids(), [1]);
+        }
+        assert_eq!(target.get("/traces", headers).await.status, StatusCode::OK);
     }
-    let refused = target.get("/traces", &["Sigyn-Scraper: a"]).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers.len(), 1, "{:?}", refused.headers);
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(target.recorder.stats().activity.busy, 1);
-    for answer in working {
-        assert_eq!(answer.await.ids(), [1]);
-    }
-    assert_eq!(target.get("/traces", &[ANY]).await.status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,24 +251,35 @@ async fn spans_that_nobody_ever_asked_for_get_their_chance() {
 #[tokio::test]
 async fn slow_readers_do_not_make_the_process_grow_and_keep_no_scraper_out() {
     let target = Target::sized(1 << 20);
-    target.record(1..=5_000);
-    let (parts, ()) =
-        http::Request::get("/traces").header("accept", "*/*").body(()).unwrap().into_parts();
+    // More than fits the log, in a format that takes several times as much.
+    target.record(1..=20_000);
     let mut unread = Vec::new();
-    let refused = loop {
-        let answer = target.exposition.respond(&parts).await;
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-            break answer;
+    let mut read_slowly = async |name: Option<&str>| {
+        let json = r#"application/json; profile="otlp""#;
+        let mut request = http::Request::get("/traces").header("accept", json);
+        request = name.into_iter().fold(request, |it, name| it.header("sigyn-scraper", name));
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        for answered in 0.. {
+            let answer = target.exposition.respond(&parts).await;
+            if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+                assert!(answer.headers().contains_key("retry-after") && answered > 0);
+                break;
+            }
+            assert!(answered < 3, "no bound");
+            assert_eq!(answer.headers()["sigyn-more"], "1", "the rest comes later");
+            let len = answer.headers()["content-length"].to_str().unwrap();
+            assert!(len.parse::<usize>().unwrap() <= 1 << 20);
+            unread.push(answer);
         }
-        unread.push(answer);
-        assert!(unread.len() < 20, "no bound");
     };
-    assert!(refused.headers().contains_key("retry-after") && unread.len() > 1);
+    read_slowly(None).await;
+    read_slowly(Some("slow")).await;
     assert_eq!(target.get("/tracez", &[ANY]).await.status, StatusCode::TOO_MANY_REQUESTS);
-    // Who has a lease is served.
-    assert_eq!(target.scrape("a", None).await.ids().len(), 5_000);
+    // Who has another lease is served.
+    assert_eq!(target.scrape("a", None).await.status, StatusCode::OK);
     unread.clear();
     assert_eq!(target.get("/traces", &[ANY]).await.status, StatusCode::OK);
+    assert_eq!(target.scrape("slow", None).await.status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
