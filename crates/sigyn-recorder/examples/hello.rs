@@ -60,7 +60,9 @@ impl App {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let recorder = Recorder::new(Options { service_name: "hello".into(), ..Options::default() });
+    // What nobody samples stays for a while: `OTEL_TRACES_SAMPLER=always_off` shows how a trace is asked for.
+    let options = Options { cold_bytes_max: 8 << 20, ..Options::from_environment() };
+    let recorder = Recorder::new(options);
     let app = App { exposition: Exposition::new(recorder.clone()), recorder };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 9412)).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);

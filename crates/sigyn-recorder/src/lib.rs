@@ -81,6 +81,9 @@
 //! is no longer than that either, and there is none for whom as much is on its way still: not for a scraper
 //! with a lease, nor for all others together, however slowly they read. A segment is encoded and compressed once per format, whoever reads it and how often.
 //!
+//! A thread keeps the memory of a few spans that it has finished, and with it the recorder they were of: one that nobody
+//! holds any more goes when such threads end, or have recorded as many spans for others.
+//!
 //! Time is the processor's counter where the kernel itself trusts it, and else the system's clock, which
 //! takes some 30 ns more for a span. It becomes wall time when spans are sealed.
 //!

@@ -8,21 +8,70 @@ use sigyn_model::{Tags, Value};
 
 use crate::percent;
 use crate::record::{Options, Recorder};
+use crate::rules::TagRules;
 
-static RECORDER: LazyLock<Recorder> = LazyLock::new(|| {
-    let resource = resource(&std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
-    let given = std::env::var("OTEL_SERVICE_NAME").ok();
-    let service_name = service_name(given, &resource, std::env::args_os().next());
-    Recorder::new(Options { service_name, resource, ..Options::default() })
-});
+static RECORDER: LazyLock<Recorder> = LazyLock::new(|| Recorder::new(Options::from_environment()));
 
 impl Recorder {
     /// The recorder of the whole process, for what is there once itself, such as the subscriber of
-    /// `tracing`. It is made when it is first asked for, with [`Options::default`] and the name that
-    /// `OTEL_SERVICE_NAME` gives the service, or else `service.name` in `OTEL_RESOURCE_ATTRIBUTES`; without
-    /// those, the program's. What else that variable says is its resource.
+    /// `tracing`. It is made when it is first asked for, with [`Options::from_environment`].
     pub fn of_process() -> Self {
         RECORDER.clone()
+    }
+}
+
+impl Options {
+    /// What the environment says, and else [`Options::default`]. A variable that cannot be read is as if it were not there.
+    ///
+    /// | variable | |
+    /// |---|---|
+    /// | `OTEL_SERVICE_NAME`, or `service.name` in `OTEL_RESOURCE_ATTRIBUTES` | [`service_name`](Self::service_name); without either the program's name |
+    /// | `OTEL_RESOURCE_ATTRIBUTES` | what else it says is the [`resource`](Self::resource) |
+    /// | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | [`sample_rate`](Self::sample_rate): `always_on`, `always_off`, or `traceidratio` with a share of 1; `parentbased_` before it changes nothing, as callers are obeyed in any case |
+    /// | `SIGYN_HOT_BYTES_MAX`, `SIGYN_COLD_BYTES_MAX` | [`hot_bytes_max`](Self::hot_bytes_max), [`cold_bytes_max`](Self::cold_bytes_max), in bytes |
+    /// | `SIGYN_TAGS_ALLOW`, `SIGYN_TAGS_DENY`, `SIGYN_TAGS_REDACT` | [`tag_rules`](Self::tag_rules), keys with commas between them |
+    pub fn from_environment() -> Self {
+        Self::said_by(&|name| std::env::var(name).ok(), std::env::args_os().next())
+    }
+
+    fn said_by(variable: &dyn Fn(&str) -> Option<String>, program: Option<OsString>) -> Self {
+        let default = Self::default();
+        let resource = resource(&variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
+        let service_name = service_name(variable("OTEL_SERVICE_NAME"), &resource, program);
+        let bytes = |name| variable(name).and_then(|text| text.trim().parse().ok());
+        let keys = |name| {
+            let text = variable(name).unwrap_or_default();
+            let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
+            keys.map(str::to_owned).collect()
+        };
+        let sampler = variable("OTEL_TRACES_SAMPLER").unwrap_or_default();
+        let share = variable("OTEL_TRACES_SAMPLER_ARG");
+        Self {
+            service_name,
+            resource,
+            sample_rate: sample_rate(&sampler, share.as_deref()).unwrap_or(default.sample_rate),
+            hot_bytes_max: bytes("SIGYN_HOT_BYTES_MAX").unwrap_or(default.hot_bytes_max),
+            cold_bytes_max: bytes("SIGYN_COLD_BYTES_MAX").unwrap_or(default.cold_bytes_max),
+            tag_rules: TagRules {
+                allow: keys("SIGYN_TAGS_ALLOW"),
+                deny: keys("SIGYN_TAGS_DENY"),
+                redact: keys("SIGYN_TAGS_REDACT"),
+            },
+            ..default
+        }
+    }
+}
+
+/// As OpenTelemetry's SDKs read their sampler.
+fn sample_rate(sampler: &str, share: Option<&str>) -> Option<f64> {
+    match sampler.trim().trim_start_matches("parentbased_") {
+        "always_on" => Some(1.0),
+        "always_off" => Some(0.0),
+        "traceidratio" => {
+            let share: f64 = share?.trim().parse().ok()?;
+            (0.0..=1.0).contains(&share).then_some(share)
+        }
+        _ => None,
     }
 }
 
@@ -88,6 +137,42 @@ mod tests {
         for bad in ["a=1,b", "a=1,=2", "a=1,b=%", "a=1,b=%zz", "a=1,b=%ff"] {
             check(bad, &[]);
         }
+    }
+
+    #[test]
+    fn the_environment_says_how_much_is_recorded() {
+        let options = |said: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                let mut known = said.iter().filter(|(key, _)| *key == name);
+                known.next().map(|(_, value)| (*value).to_owned())
+            };
+            Options::said_by(&variable, Some("shop".into()))
+        };
+        let rate = |sampler, share| {
+            let said = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", share)];
+            options(&said).sample_rate
+        };
+        assert_eq!(rate("always_off", "1"), 0.0);
+        assert_eq!(rate("parentbased_always_off", ""), 0.0);
+        assert_eq!(rate("parentbased_traceidratio", "0.25"), 0.25);
+        for (sampler, share) in [
+            ("traceidratio", ""),
+            ("traceidratio", "2"),
+            ("traceidratio", "NaN"),
+            ("xray", "0.5"),
+            ("", "0.5"),
+            ("always_on", "0.5"),
+        ] {
+            assert_eq!(rate(sampler, share), 1.0, "{sampler} {share}");
+        }
+        let said = options(&[
+            ("SIGYN_HOT_BYTES_MAX", "33554432"),
+            ("SIGYN_COLD_BYTES_MAX", "a lot"),
+            ("SIGYN_TAGS_DENY", "card.*, ,session"),
+        ]);
+        assert_eq!((said.hot_bytes_max, said.cold_bytes_max), (32 << 20, 0));
+        assert_eq!(said.tag_rules.deny, ["card.*", "session"]);
+        assert_eq!((said.service_name.as_str(), said.tag_rules.allow.len()), ("shop", 0));
     }
 
     #[test]
