@@ -78,7 +78,7 @@ impl RecorderLayer {
                 let child = self.recorder.start(name, None, Some(context));
                 match child.is_sampled() {
                     true => Open::Running(Place::of(Running::new(child))),
-                    false => Open::LeftOut { above: Some(above.clone()), told: false },
+                    false => Open::LeftOut(Some(above.clone())),
                 }
             })
         };

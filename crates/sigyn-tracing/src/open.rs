@@ -25,11 +25,10 @@ const EMPTY_MAX: usize = 1024;
 pub(crate) enum Open {
     Running(Place),
     /// A span below one that is not sampled: its context is that of the one above.
-    LeftOut {
-        above: Option<Id>,
-        /// Its context is known elsewhere.
-        told: bool,
-    },
+    LeftOut(Option<Id>),
+    /// The same, and its context is known elsewhere. A variant of its own, so that what is known of a span goes in two
+    /// registers.
+    LeftOutAndTold(Option<Id>),
 }
 
 impl Open {
@@ -37,7 +36,8 @@ impl Open {
     pub(crate) fn is_told(&self) -> bool {
         match self {
             Self::Running(place) => place.get().is_some_and(|running| running.told),
-            Self::LeftOut { told, .. } => *told,
+            Self::LeftOut(_) => false,
+            Self::LeftOutAndTold(_) => true,
         }
     }
 
@@ -46,7 +46,7 @@ impl Open {
     pub(crate) fn running(&mut self) -> Option<&mut Running> {
         match self {
             Self::Running(place) => place.get_mut(),
-            Self::LeftOut { .. } => None,
+            Self::LeftOut(_) | Self::LeftOutAndTold(_) => None,
         }
     }
 }
@@ -158,11 +158,12 @@ impl OpenSpans {
         let mut id = id;
         loop {
             let mut shard = self.shard(id);
-            match shard.get_mut(&id.into_u64())? {
+            let open = shard.get_mut(&id.into_u64())?;
+            match open {
                 Open::Running(place) => return place.get_mut().map(|it| with(it.tell())),
-                Open::LeftOut { above: next, told } => {
-                    *told = true;
+                Open::LeftOut(next) | Open::LeftOutAndTold(next) => {
                     above = next.clone()?;
+                    *open = Open::LeftOutAndTold(Some(above.clone()));
                 }
             }
             drop(shard);
