@@ -24,12 +24,13 @@ pub fn trace_ids(ids: &[TraceId]) -> String {
 /// Reads `{"ids":["4bf92f3577b34da6a3ce929d0e0e4736"]}`. Other members are left out.
 pub fn parse_collect(body: &str) -> Result<Vec<TraceId>, PullError> {
     let mut ids = Vec::new();
-    let mut bad = None;
+    let (mut bad, mut is_named) = (None, false);
     let mut json = Scanner::new(body);
     let all = json.object(|json, key| {
         if key != "ids" {
             return json.skip();
         }
+        is_named = true;
         json.list(|json, _| {
             let text = json.text()?.map(|text| text.read().into_owned()).unwrap_or_default();
             let Some(id) = read(&text) else {
@@ -44,7 +45,7 @@ pub fn parse_collect(body: &str) -> Result<Vec<TraceId>, PullError> {
         })
     });
     match all {
-        Ok(()) if json.peek().is_none() => Ok(ids),
+        Ok(()) if is_named && json.peek().is_none() => Ok(ids),
         _ => Err(match bad {
             Some(id) => PullError::new(ID, &id),
             None => PullError::new(
@@ -57,9 +58,6 @@ pub fn parse_collect(body: &str) -> Result<Vec<TraceId>, PullError> {
 
 /// Reads ids between commas with the same care: what is no id is refused, and so is what is too much.
 pub fn parse_collect_query(ids: &str) -> Result<Vec<TraceId>, PullError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let one = |id: &str| read(id.trim()).ok_or_else(|| PullError::new(ID, id));
     // One more than there may be is read, and not all of a text that is far too long.
     let read: Vec<_> =
@@ -94,15 +92,22 @@ mod tests {
         assert_eq!(parse_collect(&collect_body(&ids)).unwrap(), ids);
         assert_eq!(parse_collect(" {\"why\": [{}], \"ids\": [ \"1\" ] } ").unwrap(), [ids[0]]);
         assert_eq!(parse_collect("{\"ids\":[]}").unwrap(), []);
-        assert_eq!(parse_collect("{}").unwrap(), []);
     }
 
     #[test]
     fn what_names_no_traces_is_refused() {
         let many = format!("{{\"ids\":[{}\"1\"]}}", "\"1\",".repeat(COLLECT_IDS_MAX));
-        for text in
-            ["", "[]", "{\"ids\":[\"0\"]}", "{\"ids\":[\"x\"]}", "{\"ids\":\"1\"}", "{} {}", &many]
-        {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            "{\"id\":[]}",
+            "{\"ids\":[\"0\"]}",
+            "{\"ids\":[\"x\"]}",
+            "{\"ids\":\"1\"}",
+            "{} {}",
+            &many,
+        ] {
             assert!(parse_collect(text).is_err(), "{text}");
         }
     }
@@ -119,12 +124,11 @@ mod tests {
         ] {
             assert!(error.starts_with(named) && error.len() < 300, "{error}");
         }
-        for text in ["x", "1,", ",1", "0", "1,,2", &"f".repeat(33)] {
+        for text in ["", "x", "1,", ",1", "0", "1,,2", &"f".repeat(33)] {
             assert!(parse_collect_query(text).is_err(), "{text}");
         }
         let ids = [TraceId::new(1).unwrap(), TraceId::new(0xAB).unwrap()];
         assert_eq!(parse_collect_query("1, aB").unwrap(), ids);
-        assert_eq!(parse_collect_query("").unwrap(), []);
         let as_many = |n: usize| vec!["1"; n].join(",");
         assert_eq!(parse_collect_query(&as_many(COLLECT_IDS_MAX)).unwrap().len(), COLLECT_IDS_MAX);
         assert!(parse_collect_query(&as_many(COLLECT_IDS_MAX + 1)).is_err());

@@ -40,7 +40,7 @@ impl FromStr for Sampling {
         let read = || {
             let mut sampling = Self::default();
             for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-                let (name, share) = item.split_once('=')?;
+                let (name, share) = item.split_once('=').unwrap_or((item, ""));
                 let share = || {
                     let share: f64 = share.trim().parse().ok()?;
                     (0.0..=1.0).contains(&share).then_some(share)
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(sampling.rate_of("other"), Some(0.25));
         assert_eq!("".parse(), Ok(Sampling::default()));
         assert_eq!(
-            " later=x, rate=1 ".parse(),
+            " later=x, rate=1,foo,operations:a ".parse(),
             Ok(Sampling { rate: Some(1.0), ..Sampling::default() })
         );
     }
@@ -130,6 +130,7 @@ mod tests {
     fn what_is_no_share_is_refused() {
         for text in [
             "rate",
+            "operation:a",
             "rate=",
             "rate=1.1",
             "rate=-1",

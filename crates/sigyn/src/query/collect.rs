@@ -24,7 +24,11 @@ pub(super) async fn run(
 ) -> anyhow::Result<String> {
     let read = |id: &String| {
         let read = TraceId::parse(&id.trim().to_lowercase());
-        read.map_err(|error| anyhow::anyhow!("{id:?} is no trace id: {error}"))
+        read.map_err(|_| {
+            anyhow::anyhow!(
+                "{id:?} is no trace id: 1 to 32 hexadecimal digits, and not all of them 0"
+            )
+        })
     };
     let ids = flags.ids.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let before = stored(server, &ids).await?;

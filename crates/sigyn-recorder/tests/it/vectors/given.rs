@@ -516,6 +516,11 @@ fn collect() -> Vec<Step> {
         post("/traces/collect?ids=1001,1002", ""),
         post("/traces/collect", r#"{"ids":[]}"#),
         post("/traces/collect", r#"{"ids":["no id"]}"#),
+        post("/traces/collect", "{}"),
+        post("/traces/collect?ids=", ""),
+        post("/traces/collect?ids=zz", ""),
+        post("/traces/collect?ids=zz,1", ""),
+        post(&format!("/traces/collect?ids={}", many.join(",")), ""),
         post("/traces/collect", r#"["1001"]"#),
         post("/traces/collect", &json!({"ids": many}).to_string()),
         json("/traces/collect", &[]),
@@ -568,5 +573,5 @@ fn elsewhere() -> Vec<Step> {
         };
         Step::Ask { request, response: None }
     };
-    vec![record([1]), with("GET", "/metrics"), with("POST", "/traces"), with("HEAD", "/traces")]
+    vec![record([1]), with("GET", "/metrics"), with("POST", "/traces"), with("PUT", "/traces")]
 }

@@ -12,6 +12,7 @@ use super::exchange::{Exchange, Offer, Request};
 use super::findings::Findings;
 use super::rule::Rule;
 use super::told::{Told, judge_vary};
+use super::watch::PATIENCE;
 use crate::http_client::{HttpClient, HttpError};
 
 /// A target that is busy is asked so often.
@@ -42,6 +43,8 @@ pub(super) struct Checker {
     pub(super) offered: Option<(Vec<Offer>, Vec<&'static str>)>,
     /// Epochs of other processes, of which it told.
     pub(super) siblings: HashSet<u64>,
+    /// How long a target that always has more is read on when the time is over.
+    pub(super) patience: Duration,
 }
 
 /// A target's clock minus ours, and how wrong that may be.
@@ -72,6 +75,7 @@ impl Checker {
             serves_loki: false,
             offered: None,
             siblings: HashSet::new(),
+            patience: PATIENCE,
         }
     }
 

@@ -41,11 +41,16 @@ impl Checker {
         let many = vec![list(&nowhere)[8..42].to_owned(); COLLECT_IDS_MAX + 1].join(",");
         for (body, status) in [
             ("[]".to_owned(), 400),
+            ("{}".to_owned(), 400),
             ("{\"ids\":[\"no id\"]}".to_owned(), 400),
             (format!("{{\"ids\":[{many}]}}"), 400),
             (format!("{{\"ids\":[],\"more\":\"{}\"}}", "x".repeat(TOO_LONG)), 413),
         ] {
             self.ask_refused(&post(body), Rule::CollectRefused, status).await;
+        }
+        for ids in ["ids=", "ids=no-id", "ids=no-id,1"] {
+            let request = post(String::new()).asking(ids);
+            self.ask_refused(&request, Rule::CollectRefused, 400).await;
         }
         self.collect_twice(held, &list).await;
     }

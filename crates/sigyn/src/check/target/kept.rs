@@ -129,16 +129,18 @@ impl Checker {
             }
             let Some(Scraped { exchange, told }) = self.scrape(&request).await else { return };
             let Some((spans, rejected)) = self.spans_of(&exchange) else { return };
-            if cursor.is_some_and(|cursor| cursor.epoch != told.next.epoch) {
+            let is_other =
+                |cursor: Cursor| cursor.epoch != told.next.epoch || told.begins_anew(cursor);
+            if cursor.is_some_and(is_other) {
                 return;
             }
             let books = books.get_or_insert_with(|| Books::new(&told));
             books.add((spans.len() + rejected) as u64, told.lost);
-            if !told.more {
+            if !told.has_more() {
                 self.judge_law(books, &exchange, &told);
             }
             // What is left over counts at the second answer that has no more.
-            if !told.more && told.range.is_none() {
+            if told.range.is_none() {
                 return;
             }
             cursor = Some(told.next);

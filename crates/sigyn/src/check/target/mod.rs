@@ -78,6 +78,11 @@ async fn examine(checker: &mut Checker, time: Duration, burst: bool) -> anyhow::
     if let Some(error) = checker.unreachable() {
         return Err(error).context("cannot scrape the target");
     }
+    if watched.as_ref().is_some_and(|watched| watched.begins_anew) {
+        let why = "without cursors there is nothing to follow";
+        checker.findings.none_seen(&Rule::ALL, why);
+        return Ok(());
+    }
     let is_final = watched.as_ref().is_some_and(|watched| watched.is_final);
     checker.second_reader().await;
     let first = checker.scrape(&checker.named().accept(Offer::Otlp).asking("max_bytes=1")).await;

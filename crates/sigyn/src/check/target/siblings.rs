@@ -36,7 +36,10 @@ impl Checker {
             let is_kept = told.is_none();
             self.findings.judge(Rule::Siblings, is_kept, &exchange.again, expected, came);
             let Some(Scraped { exchange, told }) = self.scrape(&follows).await else { return };
-            if told.more {
+            if cursor.is_some_and(|cursor| told.begins_anew(cursor)) {
+                break;
+            }
+            if told.has_more() {
                 cursor = Some(told.next);
                 continue;
             }
@@ -103,6 +106,11 @@ impl Checker {
                     false => self.findings.not_seen(Rule::OtherEpochs, why),
                 };
             }
+            if told.begins_anew(cursor) {
+                let expected = format_args!("segments from {} on", cursor.seq);
+                let came = format_args!("segments from {} on", told.first().unwrap_or_default());
+                return self.findings.judge(Rule::OtherEpochs, false, again, expected, came);
+            }
             let Some((spans, rejected)) = self.spans_of(&exchange) else { return };
             received += (spans.len() + rejected) as u64;
             lost += told.lost;
@@ -114,7 +122,7 @@ impl Checker {
                 let came = said.unwrap_or_default();
                 self.findings.judge(Rule::OtherEpochs, said.is_none(), again, expected, came);
             }
-            if told.more {
+            if told.has_more() {
                 cursor = told.next;
                 continue;
             }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sigyn_model::pull::media;
+use sigyn_model::pull::{self, Cursor, Range, media};
 use sigyn_model::{Kind, Span, SpanId, Timestamp, TraceId};
 use sigyn_recorder::{Context, Options, Recorder, SpoolOptions};
 use tokio::task::JoinSet;
@@ -159,6 +159,31 @@ async fn a_target_without_spans_breaks_no_rule() {
 async fn a_target_that_evicts_all_the_time_breaks_no_rule() {
     let found = found(Options { hot_bytes_max: 8 << 10, ..shop() }, Fault::None).await;
     assert_eq!(found.violated, BTreeMap::new());
+}
+
+/// Each answer is a segment, and never the last one.
+fn without_end(asked: &server::Asked, reply: &mut server::Reply) {
+    let Some(own) = reply.next() else { return };
+    let seq = asked.cursor().map_or(1, |cursor| cursor.seq.min(1 << 32));
+    if reply.status == 204 {
+        reply.status = 200;
+        reply.set("content-type", media::OTLP);
+    }
+    let newest = seq + 1;
+    reply.set(pull::RANGE, Range { epoch: own.epoch, first: seq, last: seq, newest });
+    reply.set(pull::NEXT, Cursor { seq: newest, ..own });
+    reply.set(pull::MORE, 1);
+}
+
+#[tokio::test]
+async fn a_target_that_always_has_more_is_left_when_the_time_is_over() {
+    let (address, _server) = serve(Recorder::new(shop()), Fault::After(without_end)).await;
+    let client = HttpClient::new(Duration::from_secs(20));
+    let mut checker = Checker::new(client, format!("http://{address}/traces"));
+    checker.patience = Duration::ZERO;
+    assert!(checker.watch(Duration::ZERO).await.is_some());
+    let lines = checker.findings.lines();
+    assert!(lines.contains("(it had more all the time; see --for)"), "{lines}");
 }
 
 /// Neither Thrift nor what a Loki server of 2017 wants.

@@ -15,7 +15,7 @@ use super::rule::Rule;
 pub(super) struct Told {
     pub(super) range: Option<Range>,
     pub(super) next: Cursor,
-    pub(super) more: bool,
+    more: bool,
     pub(super) lost: u64,
     pub(super) finished: u64,
     pub(super) dropped: Dropped,
@@ -57,7 +57,7 @@ impl Told {
             let came = format_args!("Sigyn-Range: {range}, Sigyn-Next: {}", self.next);
             findings.judge(Rule::Next, self.next == expected, again, expected, came);
         }
-        let waits = self.range.is_some_and(|range| range.last < range.newest);
+        let waits = self.has_more();
         let came = match self.range {
             Some(range) => format!("Sigyn-Range: {range}, Sigyn-More: {}", u8::from(self.more)),
             None => format!("{}, Sigyn-More: {}", exchange.status(), u8::from(self.more)),
@@ -67,6 +67,17 @@ impl Told {
             format_args!("Sigyn-Lost: spans={}, Sigyn-Finished: {}", self.lost, self.finished);
         let expected = "Sigyn-Lost of no more spans than Sigyn-Finished";
         findings.judge(Rule::OneMoment, self.lost <= self.finished, again, expected, came);
+    }
+
+    /// Whether there is more, whatever `Sigyn-More` says.
+    pub(super) fn has_more(&self) -> bool {
+        self.range.is_some_and(|range| range.last < range.newest)
+    }
+
+    /// Whether this is the answer to another cursor than that which was sent: to a lower one, or to none.
+    pub(super) fn begins_anew(&self, cursor: Cursor) -> bool {
+        let is_below = |range: Range| range.epoch == cursor.epoch && range.first < cursor.seq;
+        self.range.is_some_and(is_below)
     }
 
     /// The start of what was sent, if anything was.

@@ -17,6 +17,8 @@ use super::told::Told;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Every second round waits at the target, for so long.
 const POLL_SECONDS: u64 = 1;
+/// A target that still has more when the time is over is read on for so long, as its law shows at its end alone.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Pages of a target that never has no more.
 const PAGES_MAX: u32 = 10_000;
 /// Losses of evicted segments are exact that far back.
@@ -46,6 +48,8 @@ pub(super) struct Watched {
     /// How many spans came.
     pub(super) spans: u64,
     pub(super) is_final: bool,
+    /// Whatever cursor it is sent, it begins anew: there is nothing else to ask it.
+    pub(super) begins_anew: bool,
 }
 
 impl Checker {
@@ -71,6 +75,16 @@ impl Checker {
                 request = request.with(pull::SCRAPE_TIMEOUT, 10 * POLL_SECONDS);
             }
             let Scraped { exchange, told } = self.scrape(&request).await?;
+            if let Some(cursor) = cursor.filter(|cursor| told.begins_anew(*cursor)) {
+                watched.begins_anew = true;
+                let first = told.first().unwrap_or_default();
+                let came = format_args!(
+                    "segments from {first} on, which came before: Sigyn-Cursor is not heeded, or does not arrive"
+                );
+                let expected = format_args!("segments from {} on, or a loss", cursor.seq);
+                self.findings.judge(Rule::Contiguous, false, &exchange.again, expected, came);
+                return Some(watched);
+            }
             let spans = self.spans_of(&exchange)?;
             if let Some(seen) = acknowledged.take() {
                 self.reread_acknowledged(&seen).await;
@@ -103,7 +117,8 @@ impl Checker {
             let first_page = books.is_none();
             let books = books.get_or_insert_with(|| Books::new(&told));
             books.add(count, told.lost);
-            if !told.more {
+            let has_more = told.has_more();
+            if !has_more {
                 self.judge_law(books, &exchange, &told);
             }
             let woke = is_poll && told.range.is_some() && !first_page;
@@ -111,9 +126,13 @@ impl Checker {
                 self.findings.pass(Rule::Wakes);
             }
             let sealed = !is_poll || told.range.is_none();
-            complete = told.clock_ns.filter(|_| sealed && !told.more);
+            complete = told.clock_ns.filter(|_| sealed && !has_more);
             cursor = Some(told.next);
-            if told.more {
+            if has_more {
+                if Instant::now() >= until + self.patience {
+                    self.findings.not_seen(Rule::Law, "it had more all the time; see --for");
+                    break;
+                }
                 is_poll = false;
                 continue;
             }

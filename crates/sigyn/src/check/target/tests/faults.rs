@@ -147,13 +147,15 @@ pub(super) fn faults() -> Vec<(Rule, &'static [Rule], Fault)> {
         ),
         (
             Rule::Contiguous,
-            &[Rule::Law, Rule::Sealed],
+            &[],
             Before(|parts| {
                 if parts.uri.query().is_some_and(is_watched) {
                     shift(parts, -1);
                 }
             }),
         ),
+        // As behind a proxy that lets through what it knows.
+        (Rule::Contiguous, &[], Before(|parts| drop(parts.headers.remove(pull::CURSOR)))),
         (
             Rule::Start,
             &[Rule::Unreadable, Rule::SameSpans],
