@@ -78,8 +78,9 @@
 //!
 //! Finished spans take [`Options::hot_bytes_max`] at most (16 MiB by default), all buffers counted;
 //! segments encoded for scrapers take as much again at most, and only while they are asked for. An answer
-//! is no longer than that either, and there is none for whom as much is on its way still: not for a scraper
-//! with a lease, nor for all others together, however slowly they read. A segment is encoded and compressed once per format, whoever reads it and how often.
+//! is no longer than that either, nor than 8 MiB, and whoever reads slowly gets none while as much as the log may
+//! take is on its way still: to each scraper with a lease, and to all others together. A segment is encoded and
+//! compressed once per format, whoever reads it and how often.
 //!
 //! A thread keeps the memory of a few spans that it has finished, and with it the recorder they were of: one that nobody
 //! holds any more goes when such threads end, or have recorded as many spans for others.

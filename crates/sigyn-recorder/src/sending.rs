@@ -8,6 +8,9 @@ use bytes::Bytes;
 
 /// Less than this is never too much.
 const BYTES_MIN: usize = 1024 * 1024;
+/// An answer is no longer, however large the log: whoever wants it all asks again, and no single piece of memory is so
+/// large that to give it back holds up threads that want some.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Scrapers of whom is known how much is on its way to them; of more those are forgotten to whom nothing is.
 const KNOWN_MAX: usize = 32;
 
@@ -47,7 +50,7 @@ impl Sending {
 
     /// The longest answer; the rest comes with the next one.
     pub(crate) fn answer_bytes_max(&self) -> usize {
-        self.max
+        self.max.min(ANSWER_BYTES_MAX)
     }
 
     /// Whether there is room for one more body for that scraper, or for anybody else.

@@ -77,7 +77,6 @@ fn main() {
     for (name, cold, more) in [
         ("one trace in a hundred alone", 0, ""),
         ("and kept where it fails, 15 s", COLD, ""),
-        ("the same, rings for two intervals", 4 * COLD, ""),
         ("the same, long polls", COLD, "sigyn: {jobs: {shop: {long_poll: true}}}\n"),
     ] {
         run(name, requests, cold, more);
