@@ -48,9 +48,10 @@ impl Sending {
         Self { max: max.max(BYTES_MIN), others: Account::default(), leased: Mutex::default() }
     }
 
-    /// The longest answer; the rest comes with the next one.
-    pub(crate) fn answer_bytes_max(&self) -> usize {
-        self.max.min(ANSWER_BYTES_MAX)
+    /// The longest answer; the rest comes with the next one. Those who cannot know that there is more come back late: they
+    /// get more at once.
+    pub(crate) fn answer_bytes_max(&self, asks_again: bool) -> usize {
+        if asks_again { self.max.min(ANSWER_BYTES_MAX) } else { self.max }
     }
 
     /// Whether there is room for one more body for that scraper, or for anybody else.

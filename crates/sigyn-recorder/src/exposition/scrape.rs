@@ -183,7 +183,8 @@ impl Exposition {
         if first.is_none() && format != Format::ThriftWithoutHosts {
             return Ok(None);
         }
-        let most = self.recorder.shared.sending.answer_bytes_max();
+        let asks_again = format != Format::ThriftWithoutHosts;
+        let most = self.recorder.shared.sending.answer_bytes_max(asks_again);
         let bytes_max = Some(bytes_max.map_or(most, |asked| asked.min(most)));
         let mut body = Pieces::new(format, coding, bytes_max).ok_or(OutOfMemory)?;
         let mut last = None;
