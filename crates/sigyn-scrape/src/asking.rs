@@ -29,10 +29,38 @@ pub struct TargetAnswer {
     pub body: Result<Bytes, AskError>,
 }
 
-/// What came of asking all targets for traces that nobody sampled: one for each that has spans and is up.
+/// What came of asking all targets for traces that nobody sampled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
+    /// One for each target that speaks the protocol and is up.
     pub from: Vec<CollectedFrom>,
+    /// The others.
+    pub not_asked: Vec<NotAsked>,
+}
+
+/// A target that could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAsked {
+    /// The label `job`.
+    pub job: String,
+    /// The label `pod`, or else `instance`.
+    pub name: String,
+    pub url: String,
+    pub why: NotAskedWhy,
+    /// Of its last scrape.
+    pub error: Option<String>,
+}
+
+/// Why a target could not be asked; those that may have spans nevertheless come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotAskedWhy {
+    Down,
+    /// It was not scraped yet.
+    Unknown,
+    /// It answers, but not with spans.
+    NotTraced,
+    /// It gives spans, and does not speak the protocol.
+    Foreign,
 }
 
 /// What came of asking one target for them.
@@ -68,15 +96,36 @@ impl Collected {
     }
 }
 
+impl NotAskedWhy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+            Self::NotTraced => "not_traced",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
 impl Status {
     /// Asks all targets that are up for traces that nobody sampled: what they still have of them is stored then. Ends when
-    /// all were asked, or after `timeout`; they are asked on even so.
+    /// all were asked, or after `timeout`; they are asked on even so. Those that cannot be asked now are told.
     pub async fn collect(&self, ids: &[TraceId], timeout: Duration) -> Result<Collected, Busy> {
         let wanted = self.wanted();
         let _caller = wanted.callers.enter()?;
         let counting = wanted.callers.collect(ids);
         let call = wanted.call(ids);
-        let targets = self.askable();
+        let (mut targets, mut not_asked) = (Vec::new(), Vec::new());
+        for target in self.targets() {
+            match target.can_be_asked() {
+                Ok(()) => targets.push(target),
+                Err((why, error)) => {
+                    let (job, name) = job_and_name(&target);
+                    let url = target.target.url.clone();
+                    not_asked.push(NotAsked { job, name, url, why, error });
+                }
+            }
+        }
         let done = async {
             let mut poll = tokio::time::interval(COLLECT_POLL);
             while targets.iter().any(|target| target.calls() < call) {
@@ -102,7 +151,7 @@ impl Status {
                 cold: target.cold().filter(|_| outcome == CollectOutcome::Given),
             }
         });
-        Ok(Collected { from: from.collect() })
+        Ok(Collected { from: from.collect(), not_asked })
     }
 
     /// Asks targets that are up for what lies beside their spans (`tracez?…`): `max` of them at most, those that are
@@ -117,7 +166,8 @@ impl Status {
     ) -> Result<usize, Busy> {
         let wanted = self.wanted();
         let _caller = wanted.callers.enter()?;
-        let mut targets = self.askable();
+        let mut targets: Vec<_> =
+            self.targets().filter(|target| target.can_be_asked().is_ok()).collect();
         let job = |target: &Tracked| target.public_labels().get("job").unwrap_or("").to_lowercase();
         if !jobs.is_empty() {
             targets.sort_by_cached_key(|target| !jobs.contains(&job(target)));

@@ -36,7 +36,7 @@ mod unpack;
 mod waiting;
 mod wanted;
 
-pub use asking::{CollectOutcome, Collected, CollectedFrom, TargetAnswer};
+pub use asking::{CollectOutcome, Collected, CollectedFrom, NotAsked, NotAskedWhy, TargetAnswer};
 pub use callers::Busy;
 pub use commit::{Commit, CommitError};
 pub use counts::{Counts, INTERVAL_PARTS, PoolCounts, SYNC_SECONDS, Spread, Waits};

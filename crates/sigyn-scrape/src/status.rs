@@ -242,11 +242,11 @@ impl Status {
         Arc::clone(&self.wanted)
     }
 
-    /// Targets that can be asked for anything.
-    pub(crate) fn askable(&self) -> Vec<Arc<Tracked>> {
+    /// All targets.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Arc<Tracked>> + use<> {
         // The views are taken first, so that no target's lock is asked for under this one.
         let views: Vec<_> = self.lock().values().map(|view| view.active.clone()).collect();
-        views.into_iter().flatten().filter(|target| target.can_be_asked()).collect()
+        views.into_iter().flatten()
     }
 
     /// Traces that targets kept although nobody had sampled them, and for which all others are asked.

@@ -11,6 +11,7 @@ use sigyn_model::pull::{Cold, Log, Sampled};
 use sigyn_model::{Account, LossReason, TargetProgress};
 use tokio::time::Instant;
 
+use crate::asking::NotAskedWhy;
 use crate::context::{Context, Member};
 use crate::door::Door;
 use crate::scrape::ClockSample;
@@ -330,10 +331,18 @@ impl Tracked {
         self.door.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it can be asked for anything: it speaks the protocol, and is up.
-    pub(crate) fn can_be_asked(&self) -> bool {
+    /// Whether it can be asked for anything, which takes that it speaks the protocol and is up; or else why not, and
+    /// what went wrong last.
+    pub(crate) fn can_be_asked(&self) -> Result<(), (NotAskedWhy, Option<String>)> {
         let inner = self.lock();
-        inner.progress.cursor.is_some() && inner.health == Health::Up && !inner.not_traced
+        let why = match inner.health {
+            Health::Down => NotAskedWhy::Down,
+            Health::Unknown => NotAskedWhy::Unknown,
+            Health::Up if inner.not_traced => NotAskedWhy::NotTraced,
+            Health::Up if inner.progress.cursor.is_none() => NotAskedWhy::Foreign,
+            Health::Up => return Ok(()),
+        };
+        Err((why, inner.last_error.clone()))
     }
 
     pub(crate) fn has_given(&self, call: u64) -> bool {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::post;
 use serde::Serialize;
 use sigyn_model::pull;
-use sigyn_scrape::{CollectOutcome, Collected, CollectedFrom, Status};
+use sigyn_scrape::{CollectOutcome, Collected, CollectedFrom, NotAsked, NotAskedWhy, Status};
 
 use super::Params;
 use crate::config;
@@ -21,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// Targets that are told one by one: those that gave most, and then those of which there is something to say.
 const TOLD_MAX: usize = 1_000;
+/// Of those that could not be asked, so many.
+const NOT_ASKED_MAX: usize = 100;
 
 pub(crate) fn router(status: Status) -> Router {
     Router::new()
@@ -41,6 +43,29 @@ struct Answer {
     without_ring: usize,
     ring_unknown: usize,
     from: Vec<From>,
+    not_asked: NotAskedTold,
+}
+
+/// Targets that could not be asked: how many, by why, and some of them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NotAskedTold {
+    targets: usize,
+    down: usize,
+    unknown: usize,
+    not_traced: usize,
+    foreign: usize,
+    from: Vec<NotAskedFrom>,
+}
+
+#[derive(Serialize)]
+struct NotAskedFrom {
+    job: String,
+    target: String,
+    url: String,
+    why: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// One target.
@@ -102,7 +127,37 @@ fn answer(collected: Collected) -> Answer {
         (std::cmp::Reverse(from.spans), is_dull, from.job.clone(), from.target.clone())
     });
     from.truncate(TOLD_MAX);
-    Answer { targets, given, failed, waiting, with_ring, without_ring, ring_unknown, from }
+    let not_asked = not_asked(collected.not_asked);
+    Answer {
+        targets,
+        given,
+        failed,
+        waiting,
+        with_ring,
+        without_ring,
+        ring_unknown,
+        from,
+        not_asked,
+    }
+}
+
+fn not_asked(mut all: Vec<NotAsked>) -> NotAskedTold {
+    let count = |why| all.iter().filter(|target| target.why == why).count();
+    let [down, unknown, not_traced, foreign] =
+        [NotAskedWhy::Down, NotAskedWhy::Unknown, NotAskedWhy::NotTraced, NotAskedWhy::Foreign]
+            .map(count);
+    let targets = all.len();
+    all.sort_by_cached_key(|target| (target.why, target.job.clone(), target.name.clone()));
+    all.truncate(NOT_ASKED_MAX);
+    let told = |NotAsked { job, name, url, why, error }| NotAskedFrom {
+        job,
+        target: name,
+        url,
+        why: NotAskedWhy::as_str(why),
+        error,
+    };
+    let from = all.into_iter().map(told).collect();
+    NotAskedTold { targets, down, unknown, not_traced, foreign, from }
 }
 
 impl From {
@@ -146,6 +201,7 @@ mod tests {
         };
         let given = CollectOutcome::Given;
         let told = answer(Collected {
+            not_asked: Vec::new(),
             from: vec![
                 from("silent", given, 0, None),
                 from("ring", given, 0, Some(ring)),
@@ -168,5 +224,30 @@ mod tests {
         assert_eq!((with(2, "keepsRing"), with(2, "tooLarge")), (Some(false.into()), None));
         assert_eq!((with(3, "keepsRing"), with(3, "backSeconds")), (None, None));
         assert_eq!(with(4, "backSeconds"), Some(1.5.into()));
+    }
+
+    #[test]
+    fn who_could_not_be_asked_is_told_and_the_rest_counted() {
+        let target = |name: String, why, error: Option<&str>| NotAsked {
+            job: "shop".to_owned(),
+            name,
+            url: String::new(),
+            why,
+            error: error.map(str::to_owned),
+        };
+        let mut all = vec![target("loki".to_owned(), NotAskedWhy::Foreign, None)];
+        let refused = Some("connection refused");
+        all.extend((0..150).map(|n| target(format!("{n:03}"), NotAskedWhy::Down, refused)));
+        all.push(target("new".to_owned(), NotAskedWhy::Unknown, None));
+        let told = answer(Collected { from: Vec::new(), not_asked: all });
+        let told = serde_json::to_value(told).unwrap();
+        let told = &told["notAsked"];
+        let counts = ["targets", "down", "unknown", "notTraced", "foreign"];
+        assert_eq!(counts.map(|name| told[name].as_u64().unwrap()), [152, 150, 1, 0, 1]);
+        assert_eq!(told["from"].as_array().unwrap().len(), NOT_ASKED_MAX);
+        let first = serde_json::json!({
+            "job": "shop", "target": "000", "url": "", "why": "down", "error": "connection refused"
+        });
+        assert_eq!(told["from"][0], first);
     }
 }

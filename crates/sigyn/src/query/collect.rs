@@ -42,9 +42,9 @@ pub(super) async fn run(
         return Ok(format!("{answer}\n"));
     }
     let mut out = told(&answer["data"], style);
-    let have_all_answered = number(&answer["data"]["given"]) == number(&answer["data"]["targets"]);
+    let asked = Asked::of(&answer["data"]);
     for ((id, before), after) in ids.iter().zip(before).zip(after) {
-        let _ = writeln!(out, "{id}: {}", change(before, after, have_all_answered));
+        let _ = writeln!(out, "{id}: {}", change(before, after, asked));
     }
     if let ([id], true) = (&*ids, out.contains(" now")) {
         out.push('\n');
@@ -80,6 +80,7 @@ fn told(answer: &Value, style: Style) -> String {
         }
         out.push_str(".\n");
     }
+    out += &not_asked(&answer["notAsked"], style);
     let from = answer["from"].as_array().map_or(&[][..], Vec::as_slice);
     let count = |name: &str| number(&answer[name]);
     let those = |of: &dyn Fn(&Value) -> bool| {
@@ -112,6 +113,41 @@ fn told(answer: &Value, style: Style) -> String {
         out += &line(&what, unknown, &those(&is_silent));
     }
     out + &reach(from) + &left_out(from)
+}
+
+/// Who was not asked and why: where there may be spans yet, first.
+fn not_asked(told: &Value, style: Style) -> String {
+    let from = told["from"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut out = String::new();
+    for (name, reason, why, may_have) in [
+        ("down", "down", "down", true),
+        ("unknown", "unknown", "not scraped yet", true),
+        ("notTraced", "not_traced", "answering without spans", false),
+        ("foreign", "foreign", "giving spans without the pull protocol", false),
+    ] {
+        let count = number(&told[name]);
+        if count == 0 {
+            continue;
+        }
+        let those = from.iter().filter(|from| from["why"] == reason);
+        let names: Vec<_> = those
+            .map(|from| match from["error"].as_str() {
+                Some(error) => format!("{} ({})", name_of(from), plain(error)),
+                None => name_of(from),
+            })
+            .collect();
+        let it_is = if count == 1 { "it is" } else { "they are" };
+        let and = if may_have { ", and may still have spans" } else { "" };
+        let what = format!("{} not asked, as {it_is} {why}{and}", targets_were(count));
+        let told = line(&what, count, &names);
+        out += &if may_have { style.amber(&told) } else { told };
+    }
+    out
+}
+
+/// `3 targets were`.
+fn targets_were(n: u64) -> String {
+    if n == 1 { "1 target was".to_owned() } else { format!("{n} targets were") }
 }
 
 /// `3 targets keep`.
@@ -185,12 +221,41 @@ fn left_out(from: &[Value]) -> String {
     out
 }
 
-fn change(before: u64, after: u64, have_all_answered: bool) -> String {
-    match (before, after) {
-        (_, 0) if have_all_answered => {
-            "no span of it is stored, and nobody who was asked had any".to_owned()
+/// How many targets could say whether they have spans of it.
+#[derive(Clone, Copy)]
+struct Asked {
+    targets: u64,
+    given: u64,
+    not_asked: u64,
+}
+
+impl Asked {
+    fn of(answer: &Value) -> Self {
+        Self {
+            targets: number(&answer["targets"]),
+            given: number(&answer["given"]),
+            not_asked: number(&answer["notAsked"]["targets"]),
         }
-        (_, 0) => "no span of it is stored, and not everybody has answered".to_owned(),
+    }
+}
+
+fn change(before: u64, after: u64, asked: Asked) -> String {
+    match (before, after) {
+        (_, 0) => {
+            let mut told = match asked {
+                Asked { targets: 0, .. } => "no span of it is stored, and nobody was asked",
+                Asked { targets, given, .. } if given < targets => {
+                    "no span of it is stored, and not everybody has answered"
+                }
+                Asked { not_asked: 0, .. } => "no span of it is stored, and no target has any",
+                _ => "no span of it is stored, and those that were asked have none",
+            }
+            .to_owned();
+            if asked.not_asked > 0 {
+                let _ = write!(told, "; {} not asked", targets_were(asked.not_asked));
+            }
+            told
+        }
         (before, after) if before == after => format!("{after} spans are stored, as before"),
         (before, after) => {
             format!("{after} spans are stored now, {} of them new", after.saturating_sub(before))
@@ -251,10 +316,42 @@ mod tests {
             "Asked 9 targets: 6 gave what they had, 2 failed, 1 did not answer in time.\n"
         );
         assert!(told(0, 0, 0, 0).starts_with("There is no target"));
-        assert_eq!(change(2, 7, false), "7 spans are stored now, 5 of them new");
-        assert_eq!(change(2, 2, true), "2 spans are stored, as before");
-        assert!(change(0, 0, true).ends_with("nobody who was asked had any"));
-        assert!(change(0, 0, false).ends_with("not everybody has answered"));
+        let asked = |targets, given, not_asked| Asked { targets, given, not_asked };
+        assert_eq!(change(2, 7, asked(2, 1, 0)), "7 spans are stored now, 5 of them new");
+        assert_eq!(change(2, 2, asked(2, 2, 0)), "2 spans are stored, as before");
+        for (asked, end) in [
+            (asked(2, 2, 0), "no target has any"),
+            (asked(2, 2, 1), "those that were asked have none; 1 target was not asked"),
+            (asked(2, 1, 0), "not everybody has answered"),
+            (asked(2, 1, 3), "not everybody has answered; 3 targets were not asked"),
+            (asked(0, 0, 3), "nobody was asked; 3 targets were not asked"),
+            (asked(0, 0, 0), "nobody was asked"),
+        ] {
+            assert_eq!(change(0, 0, asked), format!("no span of it is stored, and {end}"));
+        }
+    }
+
+    #[test]
+    fn it_says_who_was_not_asked_and_why() {
+        let answer = serde_json::json!({
+            "targets": 0, "given": 0, "failed": 0, "waiting": 0,
+            "notAsked": {
+                "targets": 14, "down": 12, "unknown": 1, "notTraced": 0, "foreign": 1,
+                "from": [
+                    {"job": "shop", "target": "a", "why": "down", "error": "connection\u{1b} refused"},
+                    {"job": "shop", "target": "b", "why": "down", "error": "no answer in 10s"},
+                    {"job": "shop", "target": "c", "why": "unknown"},
+                    {"job": "logs", "target": "d", "why": "foreign"},
+                ]
+            }
+        });
+        let expected = "\
+There is no target to ask that is up and speaks the pull protocol.
+12 targets were not asked, as they are down, and may still have spans: shop a (connection\u{fffd} refused), shop b (no answer in 10s) and 10 more.
+1 target was not asked, as it is not scraped yet, and may still have spans: shop c.
+1 target was not asked, as it is giving spans without the pull protocol: logs d.
+";
+        assert_eq!(told(&answer, Style::new(ColorChoice::Never)), expected);
     }
 
     #[test]

@@ -138,6 +138,46 @@ fn it_is_told_who_keeps_no_ring_and_who_does_not_say() {
 }
 
 #[test]
+fn it_is_told_who_was_not_asked() {
+    let up = service("up");
+    let (hangs, silent) = (Silent::start(), Silent::start());
+    hangs.hang();
+    // Nobody listens there any more.
+    let refuses = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    configure_targets(folder.path(), &[up.address, silent.address, refuses, hangs.address]);
+    let tracer = Tracer::start(folder.path());
+    all_are_read(&tracer, &[up.address, silent.address]);
+    until("two are down", || {
+        let is_down = |address: SocketAddr| {
+            tracer.target(&address.to_string()).is_some_and(|target| target["health"] == "down")
+        };
+        (is_down(refuses) && is_down(hangs.address)).then_some(())
+    });
+    let answer = tracer.post("/api/v1/traces/collect", "{\"ids\":[\"1\"]}").json();
+    let data = &answer["data"];
+    assert_eq!((&data["targets"], &data["given"]), (&2.into(), &2.into()));
+    let not_asked = &data["notAsked"];
+    assert_eq!((&not_asked["targets"], &not_asked["down"]), (&2.into(), &2.into()));
+    for address in [refuses, hangs.address] {
+        let from = not_asked["from"].as_array().unwrap();
+        let from = from.iter().find(|from| from["target"] == address.to_string()).unwrap();
+        assert_eq!((&from["job"], &from["why"]), (&"shop".into(), &"down".into()));
+        assert!(!from["error"].as_str().unwrap().is_empty());
+    }
+    let text = tracer.query(&["collect", "1"]);
+    for expected in [
+        "Asked 2 targets: 2 gave what they had.\n".to_owned(),
+        "2 targets were not asked, as they are down, and may still have spans: ".to_owned(),
+        format!("shop {refuses} ("),
+        format!("shop {} (", hangs.address),
+        "and those that were asked have none; 2 targets were not asked".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "{text}");
+    }
+}
+
+#[test]
 fn so_many_wait_for_targets_and_others_are_sent_away() {
     let folder = tempfile::tempdir().unwrap();
     let silent = Silent::start();
