@@ -32,6 +32,7 @@ use crate::record::Recorder;
 use crate::reply::{VARIES, json, not_acceptable, out_of_memory, page, text, too_long, too_many};
 use crate::request::{BODY_BYTES_MAX, Token, Unreadable, read};
 use crate::ring::Page;
+use crate::sending::Reader;
 use crate::stats::{Activity, count};
 use crate::tracez::{self, Report};
 
@@ -119,8 +120,12 @@ impl Exposition {
             count(&shared.counters.not_acceptable, 1);
             return not_acceptable();
         };
-        let Some(_place) = self.place_to_look() else { return too_many() };
-        let Some(body) = self.find(id, format, coding).await else { return out_of_memory() };
+        let has_room = shared.sending.has_room(Reader::Look);
+        let place = self.place_to_look().filter(|_| has_room);
+        let Some(_place) = place else { return too_many() };
+        let Some((body, more)) = self.find(id, format, coding).await else {
+            return out_of_memory();
+        };
         count(&shared.counters.lookups, 1);
         let mut response = Response::new(Body::default());
         response.headers_mut().insert(VARY, VARIES);
@@ -128,21 +133,25 @@ impl Exposition {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return response;
         }
-        put(&mut response, shared.sending.count(None, body), None, format, coding);
+        if more {
+            set(response.headers_mut(), pull::MORE, &1);
+        }
+        put(&mut response, shared.sending.count(Reader::Look, body), None, format, coding);
         response
     }
 
     /// Whoever looks takes no place of those who scrape.
     fn place_to_look(&self) -> Option<SemaphorePermit<'_>> {
         let shared = &*self.recorder.shared;
-        let place = shared.looks.try_acquire().ok().filter(|_| shared.sending.has_room(None));
+        let place = shared.looks.try_acquire().ok();
         count(&shared.counters.busy, u64::from(place.is_none()));
         place
     }
 
-    /// All that finished before it is called. `None` if there is no memory to compress it in.
-    async fn find(&self, id: TraceId, format: Format, coding: Coding) -> Option<Bytes> {
-        let mut found = Found::new(id, format, coding)?;
+    /// All that finished before it is called, and whether there is more than an answer holds. `None` if there is no memory to compress it in.
+    async fn find(&self, id: TraceId, format: Format, coding: Coding) -> Option<(Bytes, bool)> {
+        let bytes_max = self.recorder.shared.sending.answer_bytes_max(true);
+        let mut found = Found::new(id, format, coding, bytes_max)?;
         let mut page = self.page(1, false, None);
         let newest = page.newest;
         while let Some(last) = page.segments.last().map(|segment| segment.seq) {
@@ -160,6 +169,10 @@ impl Exposition {
     async fn promote(&self) -> u64 {
         let shared = &*self.recorder.shared;
         let Some(cold) = shared.cold.as_ref().filter(|cold| cold.is_asked()) else { return 0 };
+        if shared.ring.is_final() {
+            // There is no place for them any more; who looks at single traces still finds them.
+            return 0;
+        }
         let mut search = cold.search();
         let mut spans = 0;
         while let Some(chunk) = search() {
@@ -185,7 +198,7 @@ impl Exposition {
     fn page(&self, start: u64, patient: bool, leased: Option<&str>) -> Page {
         let shared = &*self.recorder.shared;
         let page = shared.ring.read(start, patient, leased, shared.clock.monotonic());
-        shared.sampler.follow(&page.wishes, page.share, page.share_until);
+        shared.sampler.follow(page.wishes.clone(), page.share);
         shared.encodings.forget_below(page.oldest);
         page
     }

@@ -1,7 +1,7 @@
 //! `GET /traces?trace_id=…`: what the log holds of one trace. Nobody's cursor moves.
 
 use bytes::Bytes;
-use sigyn_model::TraceId;
+use sigyn_model::{Span, TraceId};
 
 use crate::encode::{Coding, Encoded, Pieces};
 use crate::exposition::yield_now;
@@ -25,21 +25,35 @@ pub(crate) struct Found {
     format: Format,
     coding: Coding,
     pieces: Pieces,
+    /// There is more than an answer holds.
+    more: bool,
 }
 
 impl Found {
     /// Like all that follows, `None` if there is no memory to compress in.
-    pub(crate) fn new(id: TraceId, format: Format, coding: Coding) -> Option<Self> {
-        Some(Self { id, format, coding, pieces: Pieces::new(format, coding, None)? })
+    pub(crate) fn new(
+        id: TraceId,
+        format: Format,
+        coding: Coding,
+        bytes_max: usize,
+    ) -> Option<Self> {
+        let pieces = Pieces::new(format, coding, Some(bytes_max))?;
+        Some(Self { id, format, coding, pieces, more: false })
+    }
+
+    fn push(&mut self, spans: Vec<Span>) -> Option<()> {
+        if !spans.is_empty() && !self.more {
+            let encoded = Encoded::new(self.format.run(spans), self.coding)?;
+            self.more = !self.pieces.push(encoded);
+        }
+        Some(())
     }
 
     /// Adds what these segments have of it.
     pub(crate) async fn add(&mut self, page: &Page, shared: &Shared) -> Option<()> {
         for segment in &page.segments {
             let spans = spans(segment, &shared.own, |header| self.is_asked(header));
-            if !spans.is_empty() {
-                self.pieces.push(Encoded::new(self.format.run(spans), self.coding)?);
-            }
+            self.push(spans)?;
             yield_now().await;
         }
         Some(())
@@ -60,9 +74,7 @@ impl Found {
                     spans.extend(reading.span(&view));
                 }
             });
-            if !spans.is_empty() {
-                self.pieces.push(Encoded::new(self.format.run(spans), self.coding)?);
-            }
+            self.push(spans)?;
             if !more {
                 return Some(());
             }
@@ -76,8 +88,10 @@ impl Found {
         id == self.id || (self.id.high() == 0 && id.low() == self.id.low())
     }
 
-    /// The body; an empty one if there was nothing.
-    pub(crate) fn finish(self) -> Option<Bytes> {
-        if self.pieces.is_empty() { Some(Bytes::new()) } else { self.pieces.finish() }
+    /// The body, an empty one if there was nothing; and whether there is more.
+    pub(crate) fn finish(self) -> Option<(Bytes, bool)> {
+        let more = self.more;
+        let body = if self.pieces.is_empty() { Bytes::new() } else { self.pieces.finish()? };
+        Some((body, more))
     }
 }

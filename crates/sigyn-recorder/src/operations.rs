@@ -87,21 +87,27 @@ impl Default for Operations {
 }
 
 impl Operations {
+    /// This one, or what all share that are not told apart.
     pub(crate) fn of(&self, key: Key) -> &Operation {
+        self.own(key).unwrap_or(&self.others)
+    }
+
+    /// `None` if it is not told apart.
+    pub(crate) fn own(&self, key: Key) -> Option<&Operation> {
         let start = usize::try_from(key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52).unwrap_or(0);
         for probe in 0..PROBES {
             let place = &self.places[(start + probe) % PLACES];
             match place.key.load(Ordering::Relaxed) {
-                known if known == key.0 => return place,
+                known if known == key.0 => return Some(place),
                 0 => match self.claim(place, key) {
-                    Some(true) => return place,
+                    Some(true) => return Some(place),
                     Some(false) => {}
-                    None => return &self.others,
+                    None => return None,
                 },
                 _ => {}
             }
         }
-        &self.others
+        None
     }
 
     /// Whether a free place is this operation's now; `None` if there is none for it.

@@ -480,6 +480,7 @@ impl Shared {
                 },
             };
             count(counter, 1);
+            self.count_cut(draft);
             if cold.remembers(trace_id) {
                 // It was asked for in this moment: whoever searched may have been here before it.
                 cold.ask(&[trace_id]);
@@ -522,6 +523,11 @@ impl Shared {
             Ok(span) => self.ring.push(span, origin, urgent),
             Err(Oversize) => self.ring.refuse(),
         }
+        self.count_cut(draft);
+    }
+
+    #[inline(always)]
+    fn count_cut(&self, draft: &Draft) {
         if draft.values_cut != 0 || draft.dropped_tags != 0 || draft.denied_tags != 0 {
             count(&self.counters.tags_denied, draft.denied_tags.into());
             count(&self.counters.values_cut, draft.values_cut.into());

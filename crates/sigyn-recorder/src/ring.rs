@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::draft::Finished;
 use crate::room::Rooms;
 use crate::sampler::Wishes;
-use crate::scrapers::Mark;
+use crate::scrapers::{Mark, Scraper};
 use crate::shards::{Chunk, Plan, Shards};
 use crate::share::Threshold;
 use crate::sync::{Mutex, MutexGuard};
@@ -56,9 +56,8 @@ pub(crate) struct Page {
     pub(crate) unread_bytes: usize,
     /// In how much time a log of this size is full, at the pace of late.
     pub(crate) lasts: Option<Duration>,
-    /// The share of traces begun here that is recorded from now on, and until when if nobody asks again.
+    /// The share of traces begun here that is recorded from now on.
     pub(crate) share: f64,
-    pub(crate) share_until: Duration,
     /// What those who are expected back want of traces that begin here.
     pub(crate) wishes: Wishes,
 }
@@ -200,12 +199,19 @@ impl Ring {
         self.free(evicted);
     }
 
+    /// Whether nothing comes into the log any more.
+    pub(crate) fn is_final(&self) -> bool {
+        self.lock().is_final
+    }
+
     /// Takes finished spans that waited elsewhere until somebody wanted them.
     pub(crate) fn adopt(&self, chunk: Chunk) {
         let mut evicted = Evicted::new();
         let mut log = self.lock();
-        // After the last seal they stay what they were: not kept.
-        if !log.is_final {
+        if log.is_final {
+            // Somebody asked for them in the moment of the last seal.
+            log.dropped.shutdown += chunk.spans;
+        } else {
             log.add(self, chunk, &mut evicted);
             log.evict(&mut evicted);
         }
@@ -368,8 +374,6 @@ impl Ring {
         let finished = log.sealed + log.pending_spans + log.dropped.oversize + log.dropped.shutdown;
         let bytes = log.sealed_bytes + log.pending_bytes as u64;
         log.pace.read(now, finished, bytes, budget);
-        let leases = log.scrapers.leased(now).map(|scraper| scraper.lease_until);
-        let share_until = leases.max().unwrap_or(now);
         let skipped = usize::try_from(start.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let segments = log.held.iter().skip(skipped).take(PAGE_SEGMENTS_MAX).cloned().collect();
         let page = Page {
@@ -382,8 +386,7 @@ impl Ring {
             unread_bytes: log.bytes_from(start) + self.shards.unsealed(),
             lasts: log.pace.lasts(self.hot_bytes_max),
             share: log.pace.share(),
-            share_until,
-            wishes: log.scrapers.leased(now).map(|scraper| scraper.sampling.clone()).collect(),
+            wishes: log.scrapers.leased(now).map(Scraper::wish).collect(),
         };
         drop(log);
         if sealed {

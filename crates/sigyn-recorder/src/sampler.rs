@@ -18,8 +18,16 @@ pub(crate) struct Set {
     pub(crate) keep_slow: bool,
 }
 
-/// What scrapers with a lease want, one each; `None` wants what the recorder is set to.
-pub(crate) type Wishes = Vec<Option<Arc<Sampling>>>;
+/// What scrapers with a lease want, one each.
+pub(crate) type Wishes = Vec<Wish>;
+
+/// `None` wants what the recorder is set to.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// The end of its lease, in the clock's nanoseconds.
+    pub(crate) until: u64,
+    pub(crate) sampling: Option<Arc<Sampling>>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Sampler {
@@ -129,7 +137,11 @@ impl Sampler {
             true => {
                 let operations = self.operations.get_or_init(Operations::default);
                 let generation = operations.generation();
-                operations.of(name.key()).wanted(generation, || self.look_up(&name.text()))
+                match operations.own(name.key()) {
+                    Some(it) => it.wanted(generation, || self.look_up(&name.text())),
+                    // What all others share is not known of one of them.
+                    None => self.look_up(&name.text()),
+                }
             }
             false => load(&self.rate),
         };
@@ -151,16 +163,17 @@ impl Sampler {
             || self.has_operations.load(Ordering::Relaxed)
     }
 
-    /// Nobody is expected back who wanted it otherwise.
+    /// Somebody is not expected back any more.
     #[cold]
     fn stop_following(&self, now: u64) {
         let mut known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         // Unless somebody has just come.
         if now >= self.until.load(Ordering::Relaxed) {
-            known.clear();
-            self.rate.store(self.own.raw(), Ordering::Relaxed);
-            self.budget.store(Threshold::EVERYTHING.raw(), Ordering::Relaxed);
-            self.has_operations.store(false, Ordering::Relaxed);
+            known.retain(|wish| wish.until > now);
+            if known.is_empty() {
+                self.budget.store(Threshold::EVERYTHING.raw(), Ordering::Relaxed);
+            }
+            self.heed(&known, true);
         }
     }
 
@@ -169,18 +182,26 @@ impl Sampler {
         self.set.keep_slow && self.operation(name).is_slow(nanos)
     }
 
-    /// Takes over what scrapers want, and their budget.
-    pub(crate) fn follow(&self, wishes: &Wishes, share: f64, until: Duration) {
-        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+    /// Takes over what scrapers want, and what their budgets leave.
+    pub(crate) fn follow(&self, wishes: Wishes, share: f64) {
         let mut known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.until.store(until, Ordering::Relaxed);
         self.budget.store(Threshold::of_share(share).raw(), Ordering::Relaxed);
-        if *known == *wishes {
+        let samplings =
+            |of: &Wishes| of.iter().map(|wish| wish.sampling.clone()).collect::<Vec<_>>();
+        let is_new = samplings(&known) != samplings(&wishes);
+        *known = wishes;
+        self.heed(&known, is_new);
+    }
+
+    fn heed(&self, known: &Wishes, is_new: bool) {
+        let until = known.iter().map(|wish| wish.until).min().unwrap_or(0);
+        self.until.store(until, Ordering::Relaxed);
+        if !is_new {
             return;
         }
-        known.clone_from(wishes);
-        let has_operations = wishes.iter().flatten().any(|wish| !wish.operations.is_empty());
-        self.rate.store(self.most(wishes, |wish| wish.rate).raw(), Ordering::Relaxed);
+        let mut samplings = known.iter().filter_map(|wish| wish.sampling.as_deref());
+        let has_operations = samplings.any(|wish| !wish.operations.is_empty());
+        self.rate.store(self.most(known, |wish| wish.rate).raw(), Ordering::Relaxed);
         if let Some(operations) = self.operations.get() {
             operations.forget_wanted();
         }
@@ -192,14 +213,14 @@ impl Sampler {
         let known = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names: Vec<_> = known
             .iter()
-            .flatten()
+            .filter_map(|wish| wish.sampling.as_deref())
             .flat_map(|wish| wish.operations.iter().map(|(name, _)| name.as_str()))
             .collect();
         names.sort_unstable();
         names.dedup();
         let rates = known
             .iter()
-            .map(|wish| wish.as_ref().and_then(|wish| wish.rate).unwrap_or(self.set.rate));
+            .map(|wish| wish.sampling.as_ref().and_then(|it| it.rate).unwrap_or(self.set.rate));
         let rate = rates.reduce(f64::max).unwrap_or(self.set.rate);
         (rate.clamp(0.0, 1.0), names.len() as u64)
     }
@@ -216,7 +237,7 @@ impl Sampler {
     /// The largest share that anybody wants: whoever wants less takes no harm.
     fn most(&self, wishes: &Wishes, of: impl Fn(&Sampling) -> Option<f64>) -> Threshold {
         let wanted = wishes.iter().map(|wish| {
-            let rate = wish.as_ref().and_then(|wish| of(wish));
+            let rate = wish.sampling.as_deref().and_then(&of);
             rate.map_or(self.own, Threshold::of_share)
         });
         wanted.min().unwrap_or(self.own)
@@ -263,6 +284,12 @@ mod tests {
         Some(Arc::new(text.parse().unwrap()))
     }
 
+    fn follow(sampler: &Sampler, wishes: &[Option<Arc<Sampling>>], share: f64, until: Duration) {
+        let until = u64::try_from(until.as_nanos()).unwrap();
+        let of = |sampling: &Option<_>| Wish { until, sampling: sampling.clone() };
+        sampler.follow(wishes.iter().map(of).collect(), share);
+    }
+
     fn decide(sampler: &Sampler, at: f64, name: &'static str, now: u64) -> Verdict {
         sampler.decide(trace(at), &Name(name), Threshold::EVERYTHING, || now)
     }
@@ -295,24 +322,49 @@ mod tests {
         let sampler = Sampler::new(PLAIN);
         let until = Duration::from_secs(60);
         assert_eq!(share(&sampler, "a", 0), 0.25);
-        sampler.follow(&vec![wish("rate=0.1,operation:a=0.5")], 1.0, until);
+        follow(&sampler, &[wish("rate=0.1,operation:a=0.5")], 1.0, until);
         assert_eq!((share(&sampler, "a", 0), share(&sampler, "b", 0)), (0.5, 0.1));
         assert_eq!(sampler.applied(), (0.1, 1));
         // One that says nothing wants what is set.
-        sampler.follow(&vec![wish("rate=0.1,operation:a=0.5"), None], 1.0, until);
+        follow(&sampler, &[wish("rate=0.1,operation:a=0.5"), None], 1.0, until);
         assert_eq!((share(&sampler, "a", 0), share(&sampler, "b", 0)), (0.5, 0.25));
-        sampler.follow(&vec![wish("operation:a=0"), wish("rate=0.1")], 1.0, until);
+        follow(&sampler, &[wish("operation:a=0"), wish("rate=0.1")], 1.0, until);
         assert_eq!((share(&sampler, "a", 0), share(&sampler, "b", 0)), (0.1, 0.25));
         // None is expected back.
         assert_eq!(share(&sampler, "a", MINUTE), 0.25);
-        sampler.follow(&Wishes::new(), 1.0, until);
+        follow(&sampler, &[], 1.0, until);
         assert_eq!((share(&sampler, "a", 0), sampler.applied()), (0.25, (0.25, 0)));
+    }
+
+    #[test]
+    fn each_wish_ends_with_its_own_lease() {
+        let sampler = Sampler::new(PLAIN);
+        let wish = |until, text| Wish { until, sampling: wish(text) };
+        sampler.follow(vec![wish(MINUTE, "rate=1"), wish(9 * MINUTE, "rate=0.1")], 1.0);
+        assert_eq!(share(&sampler, "a", MINUTE - 1), 1.0);
+        assert_eq!(share(&sampler, "a", MINUTE), 0.1);
+        assert_eq!(share(&sampler, "a", 9 * MINUTE), 0.25);
+    }
+
+    #[test]
+    fn operations_that_are_not_told_apart_have_no_wish_in_common() {
+        let sampler = Sampler::new(PLAIN);
+        let wishes = [wish("rate=0.5,operation:zero=0,operation:one=1")];
+        follow(&sampler, &wishes, 1.0, Duration::from_secs(60));
+        for n in 0..3 * crate::operations::OPERATIONS_MAX {
+            let name = Name(Box::leak(n.to_string().into_boxed_str()));
+            sampler.decide(trace(0.1), &name, Threshold::EVERYTHING, || 0);
+        }
+        for _ in 0..2 {
+            let shares = ["zero", "one", "other"].map(|name| share(&sampler, name, 0));
+            assert_eq!(shares, [0.0, 1.0, 0.5]);
+        }
     }
 
     #[test]
     fn budgets_and_a_filling_log_leave_less_of_what_is_wanted() {
         let sampler = Sampler::new(PLAIN);
-        sampler.follow(&vec![None], 0.125, Duration::from_secs(60));
+        follow(&sampler, &[None], 0.125, Duration::from_secs(60));
         assert_eq!(share(&sampler, "a", 0), 0.125);
         let over = |at| decide(&sampler, at, "a", 0);
         assert_eq!((over(0.8), over(0.1)), (Verdict::OverBudget, Verdict::LeftOut));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sigyn_model::pull::Sampling;
 
+use crate::sampler::Wish;
+
 /// How many scrapers may hold a lease at once; one more is served as a peek.
 pub(crate) const LEASES_MAX: usize = 8;
 /// The shortest lease.
@@ -38,6 +40,18 @@ pub(crate) struct Scraper {
     /// with, and its loss must be exact then, however long it was away.
     pub(crate) sent: Mark,
     pub(crate) told: Mark,
+}
+
+impl Scraper {
+    pub(crate) fn wish(&self) -> Wish {
+        let until = u64::try_from(self.lease_until.as_nanos()).unwrap_or(u64::MAX);
+        Wish { until, sampling: self.sampling.clone() }
+    }
+
+    /// Whether it has ever come back for more: whoever has not does not follow.
+    pub(crate) fn follows(&self) -> bool {
+        self.acked_below > 1
+    }
 }
 
 /// All named scrapers, those that lost their lease lately included.

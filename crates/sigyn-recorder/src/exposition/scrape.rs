@@ -19,6 +19,7 @@ use crate::format::Format;
 use crate::negotiate;
 use crate::reply::{VARIES, not_acceptable, out_of_memory, text, too_many};
 use crate::ring::{Arrival, Caller, Page};
+use crate::sending::Reader;
 use crate::stats::count;
 use crate::whole::Own;
 
@@ -86,7 +87,7 @@ impl Exposition {
             // for as long as it takes to build bodies, which waits for nobody.
             (None, Some(_in_queue)) => {
                 let place = self.places(leased).acquire().await.ok();
-                place.filter(|_| shared.sending.has_room(leased))
+                place.filter(|_| shared.sending.has_room(reader(leased)))
             }
             (None, None) => self.place(leased),
         };
@@ -139,14 +140,14 @@ impl Exposition {
         }
         let peer = ask.peer.filter(|_| segments.is_some());
         let receipt = peer.map(|peer| Receipt { recorder: self.recorder.clone(), peer, next });
-        put(&mut response, shared.sending.count(leased, body), receipt, format, coding);
+        put(&mut response, shared.sending.count(reader(leased), body), receipt, format, coding);
         response
     }
 
     /// A place of those who scrape, if there is one, and room for one more answer.
     fn place(&self, leased: Option<&str>) -> Option<SemaphorePermit<'_>> {
         let place = self.places(leased).try_acquire().ok();
-        place.filter(|_| self.recorder.shared.sending.has_room(leased))
+        place.filter(|_| self.recorder.shared.sending.has_room(reader(leased)))
     }
 
     /// Whoever just looks takes no place of those who scrape.
@@ -324,6 +325,10 @@ impl Exposition {
             set(headers, pull::SIBLINGS, &texts.join(","));
         }
     }
+}
+
+fn reader(leased: Option<&str>) -> Reader<'_> {
+    leased.map_or(Reader::Peek, Reader::Leased)
 }
 
 /// Whose turn it is: another epoch's, or the own one's from there on.

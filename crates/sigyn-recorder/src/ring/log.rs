@@ -12,7 +12,7 @@ use super::Ring;
 use crate::pace::Pace;
 use crate::peers::Peers;
 use crate::room::Sealed;
-use crate::scrapers::Scrapers;
+use crate::scrapers::{Scraper, Scrapers};
 use crate::shards::Chunk;
 
 /// What a segment costs beside its spans.
@@ -274,7 +274,7 @@ impl Log {
     /// what it gives up are traces that did not begin and not spans of those that did. Only for somebody who follows:
     /// where nobody does, nothing is gained by it.
     pub(super) fn share_of_room(&self, now: Duration) -> f64 {
-        if self.scrapers.leased(now).next().is_none() {
+        if !self.scrapers.leased(now).any(Scraper::follows) {
             return 1.0;
         }
         let fill = self.bytes_from(self.acked_below) as f64 / self.held_bytes_max.max(1) as f64;

@@ -165,7 +165,6 @@ impl Foreign {
             lasts: None,
             share: 1.0,
             wishes: Default::default(),
-            share_until: Duration::ZERO,
         }
     }
 

@@ -60,6 +60,18 @@ async fn collect(target: &Target, ids: &[TraceId]) -> String {
 const MILLI: Duration = Duration::from_millis(1);
 
 #[tokio::test]
+async fn what_is_asked_for_after_the_last_seal_stays_where_it_is() {
+    let target = target(MIB);
+    let context = request(&target, false, MILLI);
+    target.recorder.shut_down();
+    assert_eq!(collect(&target, &[context.trace_id]).await, "{\"spans\":0,\"cold\":true}\n");
+    assert_eq!(scrape(&target).await.status, StatusCode::NO_CONTENT);
+    let uri = format!("/traces?trace_id={:032x}", context.trace_id.as_u128());
+    assert_eq!(target.get(&uri, &[ANY]).await.spans().len(), 2, "they are not taken away");
+    assert_eq!(target.recorder.stats().finished, 0);
+}
+
+#[tokio::test]
 async fn a_trace_that_nobody_sampled_is_put_aside_and_not_scraped() {
     let target = target(MIB);
     let context = request(&target, false, MILLI);

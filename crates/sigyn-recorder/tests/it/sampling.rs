@@ -125,7 +125,9 @@ async fn while_the_log_fills_fewer_traces_begin_and_none_is_torn() {
     });
     // Nobody follows: the log is what it is, and the oldest go.
     assert_about(share(&target, "get /"), 1.0);
-    let mut cursor = target.scrape("a", None).await.next();
+    let cursor = target.scrape("a", None).await.next();
+    // It follows from when it comes back on.
+    let mut cursor = target.scrape("a", Some(cursor)).await.next();
     let mut begun = 0;
     let mut fill = |target: &Target, traces: u64| {
         for _ in 0..traces {
