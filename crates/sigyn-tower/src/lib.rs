@@ -139,7 +139,8 @@
 //! # When the process ends
 //!
 //! What requests have recorded last is read yet, if the server ends in order: at SIGTERM it takes no new requests and
-//! finishes those that run; then scrapes alone are answered at its address, until the scrapers have everything.
+//! finishes those that run; from then on scrapes alone are answered at its address, until the scrapers have everything.
+//! A second signal ends it at once.
 //!
 //! ```no_run
 //! # #[cfg(feature = "shutdown")]

@@ -1,8 +1,10 @@
 //! The end of a service that is scraped: no new requests, then those that run, then what they have recorded.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, RETRY_AFTER};
@@ -14,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use sigyn_recorder::{Body, Drain, Recorder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
@@ -34,7 +36,8 @@ pub struct Shutdown {
     traces: Traces,
     /// The server's own socket once more: it goes on listening when the server has ended.
     socket: std::net::TcpListener,
-    signals: Signals,
+    /// The first is for the server, the second for whoever waits for its end.
+    signals: Arc<Mutex<Signals>>,
     begun: watch::Sender<bool>,
 }
 
@@ -44,7 +47,7 @@ impl Shutdown {
             traces: crate::traces(recorder.clone()),
             recorder,
             socket: again(listener)?,
-            signals: Signals::new()?,
+            signals: Arc::new(Mutex::new(Signals::new()?)),
             begun: watch::Sender::new(false),
         })
     }
@@ -57,57 +60,118 @@ impl Shutdown {
     /// Ends when the process is told to end, by SIGTERM or Ctrl-C: for the server's graceful shutdown. Scrapers that wait
     /// for spans are answered then, as the server would wait for them. To be asked for once.
     pub fn signal(&mut self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let (mut signals, recorder) = (self.signals.take(), self.recorder.clone());
+        let (signals, recorder) = (Arc::clone(&self.signals), self.recorder.clone());
         let begun = self.begun.clone();
         async move {
-            signals.wait().await;
+            signals.lock().await.wait().await;
             recorder.stop_waiting();
             begun.send_replace(true);
         }
     }
 
-    /// Runs a server until it has ended; what it still answers `requests` after the signal is given up. Then nothing but
-    /// scrapes is answered at its address, until every scraper that has a lease has everything, or for `scrapes` at most.
+    /// Runs a server until it has ended; what it still answers `requests` after the signal is given up. Then the recorder
+    /// seals for the last time, and every scraper that has a lease is waited for until it has everything, or for `scrapes`
+    /// at most.
     ///
-    /// Whoever else connects meanwhile gets 503. What was not read in time can be pushed: [`Recorder::leftover`].
+    /// From the signal on, who connects gets scrapes answered, and 503 for everything else. A second signal ends all of it
+    /// at once. What was not read in time can be pushed: [`Recorder::leftover`].
     pub async fn drain<E>(
         self,
         server: impl IntoFuture<Output = Result<(), E>>,
         requests: Duration,
         scrapes: Duration,
     ) -> Result<Drain, E> {
+        let (recorder, signals) = (self.recorder.clone(), Arc::clone(&self.signals));
         let mut begun = self.begun.subscribe();
-        let given_up = async {
-            // It is told by `self`, which is here.
+        let told_again = async {
+            // It is told by `self`, which goes on until this is dropped.
             let _ = begun.wait_for(|begun| *begun).await;
-            tokio::time::sleep(requests).await;
+            signals.lock().await.wait().await;
         };
         tokio::select! {
-            ended = server.into_future() => ended?,
-            () = given_up => {}
+            drain = self.in_order(server, requests, scrapes) => drain,
+            () = told_again => Ok(recorder.drained(Duration::ZERO).await),
         }
-        Ok(self.last_scrapes(scrapes).await)
     }
 
-    async fn last_scrapes(self, patience: Duration) -> Drain {
-        let mut drained = pin!(self.recorder.drained(patience));
-        let Ok(listener) = TcpListener::from_std(self.socket) else { return drained.await };
-        let (mut connections, graceful) = (JoinSet::new(), GracefulShutdown::new());
-        let drain = loop {
+    async fn in_order<E>(
+        self,
+        server: impl IntoFuture<Output = Result<(), E>>,
+        requests: Duration,
+        scrapes: Duration,
+    ) -> Result<Drain, E> {
+        // The server is dropped in here, with all that it was still to record.
+        let mut door = {
+            let mut server = pin!(server.into_future());
+            let mut begun = self.begun.subscribe();
+            let has_ended = tokio::select! {
+                ended = &mut server => {
+                    ended?;
+                    true
+                }
+                _ = begun.wait_for(|begun| *begun) => false,
+            };
+            let mut door = Door::new(self.socket, self.traces);
+            if !has_ended {
+                tokio::select! {
+                    ended = server => ended?,
+                    () = tokio::time::sleep(requests) => {}
+                    never = door.answer() => match never {},
+                }
+            }
+            door
+        };
+        let drain = tokio::select! {
+            drain = self.recorder.drained(scrapes) => drain,
+            never = door.answer() => match never {},
+        };
+        // It is the acknowledgement that ended the drain which is still to be answered.
+        let _ = tokio::time::timeout(FAREWELL, door.close()).await;
+        Ok(drain)
+    }
+}
+
+/// Answers scrapes, and nothing else, where a server no longer accepts anybody.
+struct Door {
+    /// None if it cannot be listened to.
+    listener: Option<TcpListener>,
+    traces: Traces,
+    connections: JoinSet<Result<(), hyper::Error>>,
+    graceful: GracefulShutdown,
+}
+
+impl Door {
+    fn new(socket: std::net::TcpListener, traces: Traces) -> Self {
+        Self {
+            listener: TcpListener::from_std(socket).ok(),
+            traces,
+            connections: JoinSet::new(),
+            graceful: GracefulShutdown::new(),
+        }
+    }
+
+    /// May be dropped and called again: connections go on meanwhile.
+    async fn answer(&mut self) -> Infallible {
+        let Some(listener) = &self.listener else { return std::future::pending().await };
+        loop {
             tokio::select! {
-                drain = &mut drained => break drain,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => {
+                Some(_) = self.connections.join_next() => {}
+                accepted = listener.accept(), if self.connections.len() < CONNECTIONS_MAX => {
                     let Ok((stream, from)) = accepted else {
                         tokio::time::sleep(ACCEPT_AGAIN).await;
                         continue;
                     };
-                    connections.spawn(graceful.watch(connection(stream, from, &self.traces)));
+                    let connection = connection(stream, from, &self.traces);
+                    self.connections.spawn(self.graceful.watch(connection));
                 }
             }
-        };
-        let _ = tokio::time::timeout(FAREWELL, graceful.shutdown()).await;
-        drain
+        }
+    }
+
+    /// Ends when those that are being answered are. Whoever is not is cut off when this is dropped.
+    async fn close(self) {
+        let Self { connections: _connections, graceful, .. } = self;
+        graceful.shutdown().await;
     }
 }
 
@@ -149,7 +213,7 @@ fn again(listener: &TcpListener) -> io::Result<std::net::TcpListener> {
 }
 
 /// What tells a process to end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Signals {
     #[cfg(unix)]
     list: Vec<tokio::signal::unix::Signal>,
@@ -166,14 +230,9 @@ impl Signals {
     #[cfg(not(unix))]
     #[expect(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
     fn new() -> io::Result<Self> {
-        Ok(Self::default())
+        Ok(Self {})
     }
 
-    fn take(&mut self) -> Self {
-        std::mem::take(self)
-    }
-
-    /// Never ends if there are none to wait for.
     #[cfg(unix)]
     async fn wait(&mut self) {
         std::future::poll_fn(|task| {
