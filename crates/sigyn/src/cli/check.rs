@@ -67,7 +67,7 @@ pub(crate) struct ServerFlags {
 
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Status: 0 if the target keeps the protocol, 1 if it does not or cannot be asked, 2 if the flags make no sense; with --lint-fatal 3 if it does only what it should not."
+    after_help = "It asks as two scrapers that hold leases for 5 minutes and want everything. The scraper that wants most decides, so budgets of others, and their wishes for fewer traces, do not hold until then: check an instance outside of the hot path.\nStatus: 0 if the target keeps the protocol, 1 if it does not or cannot be asked, 2 if the flags make no sense; with --lint-fatal 3 if it does only what it should not."
 )]
 pub(crate) struct TargetFlags {
     /// How long to follow the target first, such as 1m: much can only be seen while spans come
