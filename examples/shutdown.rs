@@ -11,6 +11,8 @@ use sigyn_model::codec::json_v2;
 use sigyn_model::pull::{self, Cursor};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// As every scraper has one: it comes again.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Killed in any case when the test ends.
 struct Service(Child);
@@ -37,10 +39,10 @@ impl Answer {
 }
 
 /// An answer without a head is one that did not come.
-fn ask(address: SocketAddr, request: &[u8]) -> Answer {
+fn ask(address: SocketAddr, request: &[u8], timeout: Duration) -> Answer {
     let exchange = || {
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(timeout))?;
         stream.write_all(request)?;
         let mut all = Vec::new();
         stream.read_to_end(&mut all)?;
@@ -58,7 +60,7 @@ fn scrape(address: SocketAddr, cursor: Option<Cursor>) -> Answer {
     let request = format!(
         "GET /traces HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept: application/json\r\nSigyn-Scraper: a\r\n{cursor}\r\n"
     );
-    ask(address, request.as_bytes())
+    ask(address, request.as_bytes(), SCRAPE_TIMEOUT)
 }
 
 /// Starts the service, and tells it to end while it answers one such request after another: each that was answered has a
@@ -82,7 +84,7 @@ pub(crate) fn last_spans_are_read(program: &str, request: &'static [u8], name: &
     let asking = std::thread::spawn({
         let answered = Arc::clone(&answered);
         move || {
-            while ask(address, request).head.starts_with("http/1.1 200 ") {
+            while ask(address, request, DEADLINE).head.starts_with("http/1.1 200 ") {
                 answered.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -101,6 +101,8 @@ impl Checker {
             Some(log) => log.bytes.saturating_mul(FULL_PARTS) >= log.max_bytes,
             None => came_since.saturating_mul(WEIGHTS) >= seen.spans,
         };
+        // What is acknowledged is held and no fill: one goes for each that comes.
+        let is_full = is_full || came_since >= told.lost.saturating_sub(seen.lost);
         let is_evicted = told.newest() > seen.newest
             && told.lost > seen.lost
             && told.first().is_none_or(|now| now > first)
